@@ -1,0 +1,159 @@
+//! What goes in and out of the engine besides messages and time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::log::Line;
+use crate::wire::{Cookie, Encapsulation, SessionId};
+
+/// The two ends of a control connection. Over IP the ports are 0. The local address is unspecified until the
+/// system has chosen one; it is then that of the received datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// How messages are carried.
+    pub encapsulation: Encapsulation,
+    /// Our address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+}
+
+/// What the daemon must do. The order of actions matters.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Send a control message (from the T bit on).
+    Transmit {
+        /// From where to where.
+        path: Path,
+        /// The message. What becomes of it when it cannot be sent is the retransmission's business.
+        message: Vec<u8>,
+    },
+    /// Write to the log.
+    Log(Line),
+    /// Make ready to talk to a tunnel's peer: look up its name if it has one, open and bind the socket. Answer
+    /// with `Engine::prepared`, at once or later.
+    Prepare {
+        /// Name of the tunnel in the configuration.
+        tunnel: String,
+    },
+    /// Attach a session to its interface, closed still; answer with `Engine::attached`.
+    Attach(Box<Attachment>),
+    /// Let frames pass in the directions given; the session is attached.
+    Gate {
+        /// Our id of the session.
+        session: SessionId,
+        /// Frames from the peer are delivered.
+        receive: bool,
+        /// Frames from the interface are sent (the session is established and the peer's circuit is up).
+        send: bool,
+        /// The session is established: the interface's carrier is up.
+        carrier: bool,
+    },
+    /// The peer's address or port of a session's tunnel is another one from now on.
+    Move {
+        /// Our id of the session.
+        session: SessionId,
+        /// The tunnel's path.
+        path: Path,
+    },
+    /// Detach a session from its interface.
+    Detach {
+        /// Our id of the session.
+        session: SessionId,
+    },
+    /// Something that watchers and hooks want to know.
+    Notify(Notification),
+}
+
+/// What the data plane needs to know of a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attachment {
+    /// Name of the interface.
+    pub interface: String,
+    /// Name of the tunnel in the configuration.
+    pub tunnel: String,
+    /// Our id: received frames carry it.
+    pub local: SessionId,
+    /// The peer's id: sent frames carry it.
+    pub remote: SessionId,
+    /// What received frames must carry.
+    pub cookie_expected: Cookie,
+    /// What sent frames carry.
+    pub cookie_to_send: Cookie,
+    /// Received frames have the default sublayer (we asked for it).
+    pub sublayer_expected: bool,
+    /// Sent frames have the default sublayer (the peer asked for it).
+    pub sublayer_to_send: bool,
+    /// Which sent frames are numbered.
+    pub sequence_send: SequenceLevel,
+    /// Received numbers are checked.
+    pub sequence_receive: bool,
+    /// The tunnel's path.
+    pub path: Path,
+}
+
+/// Data Sequencing AVP (RFC 3931 5.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceLevel {
+    /// None.
+    None,
+    /// Frames that do not carry IP.
+    NonIp,
+    /// All.
+    All,
+}
+
+/// One change of a tunnel or session, for `l2tpctl watch` and `on-event`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// What happened.
+    pub what: Happening,
+    /// Name of the tunnel.
+    pub tunnel: String,
+    /// Name of the session's interface, for session events.
+    pub interface: Option<String>,
+    /// The peer's address, where it is known.
+    pub peer: Option<IpAddr>,
+    /// Our id (of the connection or session); 0 where there is none.
+    pub local_id: u32,
+    /// The peer's id; 0 where it is not known.
+    pub remote_id: u32,
+    /// Why, in words; empty where there is nothing to say.
+    pub reason: String,
+}
+
+/// What a [`Notification`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// A control connection is being set up.
+    TunnelConnecting,
+    /// A control connection is established.
+    TunnelUp,
+    /// An established control connection ended.
+    TunnelDown,
+    /// A set-up failed, or a check of it.
+    TunnelFailed,
+    /// A session is established.
+    SessionUp,
+    /// An established session ended.
+    SessionDown,
+    /// A session's set-up failed.
+    SessionFailed,
+    /// The peer's circuit went up or down (`reason` tells which).
+    CircuitChanged,
+}
+
+impl Happening {
+    /// The word for it in `watch` and in the environment of `on-event`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Happening::TunnelConnecting => "tunnel-connecting",
+            Happening::TunnelUp => "tunnel-up",
+            Happening::TunnelDown => "tunnel-down",
+            Happening::TunnelFailed => "tunnel-failed",
+            Happening::SessionUp => "session-up",
+            Happening::SessionDown => "session-down",
+            Happening::SessionFailed => "session-failed",
+            Happening::CircuitChanged => "circuit-changed",
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the engine shows of itself: owned values, in the order of the configuration.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::action::Path;
+use crate::wire::{Ccid, Cookie, SessionId};
+
+/// Everything, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// One entry for each tunnel block of the configuration.
+    pub tunnels: Vec<TunnelSnapshot>,
+    /// Messages dropped before they were known to belong to a tunnel, by reason.
+    pub drops: Drops,
+}
+
+/// A tunnel block and its control connection, if there is one.
+#[derive(Debug, Clone)]
+pub struct TunnelSnapshot {
+    /// Name in the configuration.
+    pub name: String,
+    /// `disable`, or stopped by the administrator.
+    pub disabled: bool,
+    /// Nothing is negotiated: all sessions are manual.
+    pub manual: bool,
+    /// What is missing in the configuration.
+    pub problem: Option<&'static str>,
+    /// The peer's address, or `None` where any may connect and none has.
+    pub peer: Option<IpAddr>,
+    /// Both ends, encapsulation; `None` while there is no connection.
+    pub path: Option<Path>,
+    /// State in lower case: `idle`, `wait-ctl-reply`, `wait-ctl-conn`, `established`, `stopping`.
+    pub state: &'static str,
+    /// How long it has been in this state.
+    pub since: Duration,
+    /// Host Name of the peer, once it told.
+    pub remote_hostname: Option<Vec<u8>>,
+    /// Router ID of the peer, once it told.
+    pub remote_router_id: Option<[u8; 4]>,
+    /// Vendor Name of the peer, once it told.
+    pub remote_vendor: Option<Vec<u8>>,
+    /// Our id; 0 while there is no connection.
+    pub local_ccid: Ccid,
+    /// The peer's id; 0 while it is not known.
+    pub remote_ccid: Ccid,
+    /// Ns: the next number to send.
+    pub ns: u16,
+    /// Nr: the next number expected.
+    pub nr: u16,
+    /// Messages sent and not acknowledged, or waiting for the window.
+    pub queued: usize,
+    /// The peer's receive window.
+    pub peer_window: u16,
+    /// Messages are authenticated.
+    pub authenticated: bool,
+    /// The peer writes Cisco's vendor-9 AVPs.
+    pub cisco: bool,
+    /// Time until the next attempt.
+    pub next_try: Option<Duration>,
+    /// The last thing that went wrong, and how long ago.
+    pub last_failure: Option<(Failure, Duration)>,
+    /// Counters of control messages.
+    pub counters: ControlCounters,
+    /// One entry for each session block.
+    pub sessions: Vec<SessionSnapshot>,
+}
+
+/// A session block and its session, if there is one.
+#[derive(Debug, Clone)]
+pub struct SessionSnapshot {
+    /// Interface name.
+    pub interface: String,
+    /// `disable`, or its tunnel is.
+    pub disabled: bool,
+    /// `manual`.
+    pub manual: bool,
+    /// What is missing in the configuration.
+    pub problem: Option<&'static str>,
+    /// `remote-end-id`.
+    pub remote_end_id: Vec<u8>,
+    /// State in lower case: `idle`, `wait-control-conn`, `wait-reply`, `wait-connect`, `established`.
+    pub state: &'static str,
+    /// How long it has been in this state.
+    pub since: Duration,
+    /// Our id; 0 while there is no session.
+    pub local: SessionId,
+    /// The peer's id; 0 while it is not known.
+    pub remote: SessionId,
+    /// Serial Number of its ICRQ.
+    pub serial: u32,
+    /// The cookie that we assigned: received frames carry it.
+    pub local_cookie: Cookie,
+    /// The cookie that the peer assigned: sent frames carry it.
+    pub remote_cookie: Cookie,
+    /// Sublayer of received and of sent frames.
+    pub sublayer: (bool, bool),
+    /// Sequence numbers in received and in sent frames.
+    pub sequencing: (bool, bool),
+    /// The pseudowire type.
+    pub pw_type: u16,
+    /// The peer's circuit status, once it told.
+    pub remote_circuit: Option<u16>,
+    /// The MTU that the peer told, where it did.
+    pub remote_mtu: Option<u16>,
+    /// Time until the next attempt.
+    pub next_try: Option<Duration>,
+    /// The last thing that went wrong, and how long ago.
+    pub last_failure: Option<(Failure, Duration)>,
+}
+
+/// A check that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which, in words.
+    pub check: String,
+    /// What was expected; empty where that makes no sense. Never a secret.
+    pub expected: String,
+    /// What was received; escaped already, empty where that makes no sense.
+    pub received: String,
+    /// The id of the catalogue's message that tells more (`M-039`), or empty.
+    pub message: &'static str,
+}
+
+macro_rules! numbers {
+    ($(#[$meta:meta])* $type:ident { $($field:ident $help:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct $type {
+            $(#[doc = $help] pub $field: u64,)*
+        }
+
+        impl $type {
+            /// Name, description and value of each counter, in a fixed order.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($field), $help, self.$field),)*].into_iter()
+            }
+        }
+    };
+}
+
+numbers! {
+    /// Control messages of one tunnel, since the daemon started.
+    ControlCounters {
+        tx_messages "control messages sent, retransmissions included";
+        tx_retransmissions "control messages sent again";
+        tx_acks "acknowledgements sent";
+        rx_messages "control messages received";
+        rx_acks "acknowledgements received";
+        rx_duplicates "control messages received again";
+        rx_out_of_order "control messages received ahead of their turn";
+        rx_bad_digest "control messages without a valid digest";
+        rx_malformed "control messages that could not be read";
+        rx_bad_nr "control messages that acknowledge what was not sent";
+        rx_ignored "control messages that do not fit the state";
+        rx_refused "messages that were answered with StopCCN or CDN";
+        setups "set-ups begun, by either end";
+        established "control connections that were established";
+        lost "control connections lost because the peer did not answer";
+    }
+}
+
+numbers! {
+    /// Messages that were dropped before they were known to belong to a tunnel.
+    Drops {
+        short "shorter than a header";
+        flags "T, L or S bit not set";
+        version "not version 3";
+        length "the Length field does not fit";
+        unknown_ccid "a Control Connection ID that is not ours";
+        wrong_source "a Control Connection ID of ours from another address";
+        unknown_peer "an SCCRQ or StopCCN from an address that no tunnel names";
+        malformed "AVPs that could not be walked";
+        bad_digest "no valid digest";
+        rate "more SCCRQs than are looked at";
+        limit "more half-open connections than are kept";
+        reflected "our own SCCRQ, sent back to us";
+    }
+}

@@ -1,0 +1,1 @@
+//! Hiding of AVP values (RFC 3931 5.3).

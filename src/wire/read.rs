@@ -1,0 +1,1 @@
+//! A reader over octets that cannot run past their end.
