@@ -2,8 +2,12 @@
 //! [`limit`] bounds the volume; the sink (standard error or syslog) is `sys`'s. This module has no clock of its own.
 
 pub mod catalogue;
+pub mod limit;
+pub mod ring;
+pub mod time;
 
 pub use catalogue::Event;
+pub use time::WallTime;
 
 use std::fmt;
 
