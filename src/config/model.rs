@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::log::Level;
+use crate::log::{Event, Level};
 use crate::wire::digest::Secret;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
@@ -44,7 +44,7 @@ pub enum DataPlane {
 }
 
 /// `remote-address`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Remote {
     /// `any`: answer only, whoever proves to be the peer.
     Any,
@@ -55,7 +55,7 @@ pub enum Remote {
 }
 
 /// `remote-hostname` and `remote-router-id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Check<T> {
     /// `any`: not checked.
     Any,
@@ -267,13 +267,117 @@ pub struct Session {
     pub disabled: bool,
 }
 
+impl Config {
+    /// A configuration without tunnels, every tag at its default.
+    pub fn new() -> Config {
+        Config {
+            log_level: Level::Info,
+            log_buffer: 1000,
+            pid_file: "/run/l2tpd.pid".into(),
+            admin_socket: "/run/l2tpd.sock".into(),
+            admin_group: None,
+            max_tunnels: 65535,
+            max_sessions: 65535,
+            user: None,
+            data_plane: DataPlane::Auto,
+            tunnels: Vec::new(),
+        }
+    }
+
+    /// The tunnels and sessions that cannot be started, in the order of the file; disabled ones are not looked at.
+    /// They do not keep the others from being started.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for tunnel in self.tunnels.iter().filter(|t| !t.disabled) {
+            if let Some(text) = tunnel.problem() {
+                let event = Event::TunnelConfigurationFailed {};
+                found.push(Problem { line: tunnel.line, event, place: tunnel.name.clone(), text });
+            }
+            for session in tunnel.sessions.iter().filter(|s| !s.disabled) {
+                if let Some(text) = session.problem() {
+                    let place = format!("{} {}", tunnel.name, session.interface);
+                    found.push(Problem {
+                        line: session.line,
+                        event: Event::SessionConfigurationFailed {},
+                        place,
+                        text,
+                    });
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::new()
+    }
+}
+
+/// A tunnel or session that cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Line of the file where its block begins.
+    pub line: usize,
+    /// What the log says when it would have been started.
+    pub event: Event,
+    /// The tunnel's name; for a session a blank and the interface's behind it.
+    pub place: String,
+    /// What is missing.
+    pub text: &'static str,
+}
+
 impl Tunnel {
+    /// A tunnel with every tag at its default. Without `local_router_id` it has a problem yet.
+    pub fn new(name: &str) -> Tunnel {
+        Tunnel {
+            name: name.to_owned(),
+            line: 0,
+            local_address: None,
+            remote: None,
+            local_hostname: Vec::new(),
+            local_router_id: None,
+            remote_hostname: None,
+            remote_router_id: None,
+            password: None,
+            password_old: None,
+            digest: Digest::Auto,
+            retry: 10,
+            retry_interval: Duration::from_secs(1),
+            retry_interval_max: Duration::from_secs(8),
+            hello_interval: Some(Duration::from_secs(60)),
+            receive_window: 8,
+            setup_timeout: Duration::from_secs(31),
+            restart_interval: Duration::from_secs(10),
+            linger: Duration::from_secs(31),
+            encapsulation: Encapsulation::Ip,
+            local_port: 1701,
+            remote_port: 1701,
+            compatibility: Compatibility::Auto,
+            discard_reserved: true,
+            role: Role::Both,
+            hidden: false,
+            dont_fragment: false,
+            ttl: 64,
+            tos: Tos::Value(0),
+            on_event: None,
+            disabled: false,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Nothing is negotiated: it has sessions, and all of them are manual.
+    pub fn is_manual(&self) -> bool {
+        !self.sessions.is_empty() && self.sessions.iter().all(|s| s.manual.is_some())
+    }
+
     /// What is missing before this tunnel can be started, in words.
     pub fn problem(&self) -> Option<&'static str> {
         if self.remote.is_none() {
             return Some("remote-address is missing");
         }
-        if self.sessions.iter().all(|s| s.manual.is_some()) && !self.sessions.is_empty() {
+        if self.is_manual() {
             return None; // nothing is negotiated: nobody checks names
         }
         if self.remote_hostname.is_none() {
@@ -299,6 +403,26 @@ impl Tunnel {
 }
 
 impl Session {
+    /// A session with every tag at its default.
+    pub fn new(interface: &str) -> Session {
+        Session {
+            interface: interface.to_owned(),
+            line: 0,
+            remote_end_id: None,
+            pseudowire: Pseudowire::Ethernet,
+            cookie_length: 0,
+            sublayer: Sublayer::None,
+            sequencing: Sequencing { send: false, receive: false },
+            mtu: Mtu::Auto,
+            tcp_mss: TcpMss::Off,
+            bridge: None,
+            mac_address: None,
+            follow_link_state: true,
+            manual: None,
+            disabled: false,
+        }
+    }
+
     /// What is missing before this session can be started, in words.
     pub fn problem(&self) -> Option<&'static str> {
         (self.remote_end_id.is_none() && self.manual.is_none()).then_some("remote-end-id is missing")

@@ -1,0 +1,221 @@
+//! What tags mean beside each other: in one block, and in the whole file. A value that is good for itself is found
+//! wrong here.
+
+use std::collections::hash_map::Entry;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::model::*;
+use super::parse::{Fault, Given, Place};
+use crate::wire::{Encapsulation, SessionId};
+
+/// What the blocks read so far have taken, each with its line (or its name, for messages).
+#[derive(Default)]
+pub(super) struct Known {
+    tunnels: HashMap<String, usize>,
+    identities: HashMap<Identity, String>,
+    interfaces: HashMap<String, usize>,
+    session_ids: HashMap<SessionId, usize>,
+    /// Of the tunnel that is being read.
+    end_ids: HashMap<Vec<u8>, String>,
+}
+
+/// What tells one control connection from another.
+type Identity = (Option<IpAddr>, Remote, Encapsulation, (u16, u16), Check<Vec<u8>>, Check<[u8; 4]>);
+
+/// An error that these checks found.
+pub(super) struct Complaint {
+    pub place: Place,
+    pub tag: &'static str,
+    pub fault: Fault,
+    pub detail: String,
+}
+
+/// Collects complaints about the tags of one block.
+struct Findings<'a> {
+    header: Place,
+    given: &'a [Given],
+    found: Vec<Complaint>,
+}
+
+impl Findings<'_> {
+    fn has(&self, tag: &str) -> bool {
+        self.given.iter().any(|g| g.tag == tag)
+    }
+
+    fn add(&mut self, tag: &'static str, fault: Fault, detail: impl Into<String>) {
+        let place = self.given.iter().find(|g| g.tag == tag).map_or(self.header, |g| g.place);
+        self.found.push(Complaint { place, tag, fault, detail: detail.into() });
+    }
+
+    /// About the block's own name.
+    fn header(&mut self, tag: &'static str, detail: String) {
+        self.found.push(Complaint { place: self.header, tag, fault: Fault::InvalidValue, detail });
+    }
+
+    fn invalid(&mut self, tag: &'static str, detail: impl Into<String>) {
+        self.add(tag, Fault::InvalidValue, detail);
+    }
+}
+
+/// Checks a tunnel block whose sessions have been read.
+pub(super) fn tunnel(
+    tunnel: &mut Tunnel,
+    header: Place,
+    given: &[Given],
+    known: &mut Known,
+) -> Vec<Complaint> {
+    let mut findings = Findings { header, given, found: Vec::new() };
+    families(tunnel, &mut findings);
+    secrets(tunnel, &mut findings);
+    gaps(tunnel, &mut findings);
+    if tunnel.role == Role::Active && tunnel.remote == Some(Remote::Any) {
+        findings.invalid("role", "an active end needs a remote-address to begin with; it is any");
+    }
+    unique(tunnel, &mut findings, known);
+    findings.found
+}
+
+fn families(tunnel: &Tunnel, findings: &mut Findings<'_>) {
+    let (Some(local), Some(Remote::Address(remote))) = (tunnel.local_address, &tunnel.remote) else { return };
+    if local.is_ipv4() != remote.is_ipv4() {
+        findings.add(
+            "remote-address",
+            Fault::InvalidAddress,
+            format!("{remote} and the local-address {local} are of different families"),
+        );
+    }
+}
+
+fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
+    // What is there is asked of the file, not of the values: a password that was refused has its own error.
+    let password = findings.has("password");
+    if tunnel.hidden && !password {
+        findings.invalid("hidden", "AVPs are hidden under the password, and there is none");
+    }
+    if tunnel.digest == Digest::None && password {
+        findings
+            .invalid("digest", "with a password every message is authenticated: allowed are auto and md5");
+    }
+    if findings.has("password-old") && !password {
+        findings.invalid("password-old", "this is accepted beside the password, and there is none");
+    }
+}
+
+fn gaps(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
+    if tunnel.retry_interval_max >= tunnel.retry_interval {
+        return;
+    }
+    if findings.has("retry-interval-max") {
+        let first = tunnel.retry_interval.as_secs_f64();
+        findings.invalid("retry-interval-max", format!("this is less than the retry-interval, {first}"));
+    } else {
+        tunnel.retry_interval_max = tunnel.retry_interval;
+    }
+}
+
+/// A name stands for one tunnel, and so do the addresses and names that a message can be told by.
+fn unique(tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
+    known.end_ids.clear();
+    if let Some(line) = known.tunnels.get(&tunnel.name) {
+        let detail = format!("there is a tunnel {} in line {line} already", tunnel.name);
+        findings.header("tunnel", detail);
+    }
+    if !tunnel.name.is_empty() {
+        known.tunnels.entry(tunnel.name.clone()).or_insert(tunnel.line);
+    }
+    let Some(identity) = identity(tunnel).filter(|_| !tunnel.is_manual()) else { return };
+    match known.identities.entry(identity) {
+        Entry::Vacant(free) => {
+            free.insert(tunnel.name.clone());
+        }
+        Entry::Occupied(twin) => {
+            let detail = format!(
+                "tunnel {} has the same addresses, encapsulation, remote-hostname and remote-router-id:\n\
+                 nothing would tell the messages of the one from those of the other",
+                twin.get()
+            );
+            findings.invalid("remote-address", detail);
+        }
+    }
+}
+
+/// `None` while something of it is missing, which is reported elsewhere.
+fn identity(tunnel: &Tunnel) -> Option<Identity> {
+    let ports = match tunnel.encapsulation {
+        Encapsulation::Ip => (0, 0),
+        Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+    };
+    Some((
+        tunnel.local_address,
+        tunnel.remote.clone()?,
+        tunnel.encapsulation,
+        ports,
+        tunnel.remote_hostname.clone()?,
+        tunnel.remote_router_id.clone()?,
+    ))
+}
+
+/// Checks a session block; `tunnel` holds the tunnel's own tags.
+pub(super) fn session(
+    session: &Session,
+    tunnel: &Tunnel,
+    header: Place,
+    given: &[Given],
+    known: &mut Known,
+) -> Vec<Complaint> {
+    let mut findings = Findings { header, given, found: Vec::new() };
+    interface(session, &mut findings, known);
+    if (session.sequencing.send || session.sequencing.receive) && session.sublayer == Sublayer::None {
+        findings.invalid("sequencing", "sequence numbers stand in the sublayer: set l2-sublayer default");
+    }
+    end_id(session, &mut findings, known);
+    manual(session, tunnel, &mut findings, known);
+    findings.found
+}
+
+fn interface(session: &Session, findings: &mut Findings<'_>, known: &mut Known) {
+    let name = &session.interface;
+    if name.is_empty() {
+        return; // refused already
+    }
+    if session.bridge.as_ref() == Some(name) {
+        findings.invalid("bridge", "an interface cannot join itself");
+    }
+    if let Some(line) = known.interfaces.get(name) {
+        findings.header("session", format!("there is a session {name} in line {line} already"));
+    }
+    known.interfaces.entry(name.clone()).or_insert(session.line);
+}
+
+fn end_id(session: &Session, findings: &mut Findings<'_>, known: &mut Known) {
+    let Some(id) = session.remote_end_id.clone().filter(|_| !findings.has("manual")) else { return };
+    if let Some(twin) = known.end_ids.get(&id) {
+        findings.invalid("remote-end-id", format!("the session {twin} of this tunnel has this one already"));
+    }
+    known.end_ids.entry(id).or_insert(session.interface.clone());
+}
+
+fn manual(session: &Session, tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
+    if !findings.has("manual") {
+        for tag in ["local-cookie", "remote-cookie"] {
+            if findings.has(tag) {
+                findings.invalid(tag, "the cookies of a negotiated session are chosen at random: see cookie");
+            }
+        }
+        return;
+    }
+    if findings.has("cookie") && session.cookie_length != 0 {
+        findings.invalid("cookie", "a manual session takes its cookies from local-cookie and remote-cookie");
+    }
+    if tunnel.remote == Some(Remote::Any) {
+        findings
+            .invalid("manual", "a manual session needs to know its peer; the tunnel's remote-address is any");
+    }
+    let Some(ids) = session.manual else { return };
+    if let Some(line) = known.session_ids.get(&ids.local) {
+        findings
+            .invalid("manual", format!("the session in line {line} has the local id {} already", ids.local));
+    }
+    known.session_ids.entry(ids.local).or_insert(session.line);
+}

@@ -1,0 +1,157 @@
+//! Lines of octets -> words with their place. Words are separated by blanks; `#` begins a comment outside quotes;
+//! `"..."` quotes a word, with `\"` and `\\` inside. Knows nothing of tags, and any octets may come in.
+
+/// A word of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Where it begins: 1 is the first octet of the line.
+    pub column: usize,
+    /// Its octets, without quotes and backslashes.
+    pub octets: Vec<u8>,
+}
+
+/// What is wrong with the quoting of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LexError {
+    /// Where: 1 is the first octet of the line.
+    pub column: usize,
+    /// What, in words.
+    pub text: &'static str,
+}
+
+/// The words of a line up to the first mistake, and the mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The words, the one with the mistake included as far as it goes.
+    pub words: Vec<Word>,
+    /// The first mistake.
+    pub error: Option<LexError>,
+}
+
+/// The lines of a file, numbered from 1. A line ends with LF or CR LF; a byte order mark is skipped.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    text.split(|&o| o == b'\n')
+        .enumerate()
+        .map(|(index, line)| (index.saturating_add(1), line.strip_suffix(b"\r").unwrap_or(line)))
+}
+
+/// Cuts a line (without its end) into words.
+pub fn words(line: &[u8]) -> Line {
+    let mut found = Line { words: Vec::new(), error: None };
+    let mut rest = line;
+    loop {
+        rest = rest.trim_ascii_start();
+        let column = line.len() - rest.len() + 1;
+        let result = match rest.first() {
+            None | Some(b'#') => return found,
+            Some(b'"') => quoted(rest),
+            Some(_) => bare(rest),
+        };
+        found.words.push(Word { column, octets: result.octets });
+        if let Some(text) = result.error {
+            found.error = Some(LexError { column: column + result.length, text });
+            return found;
+        }
+        rest = rest.get(result.length..).unwrap_or_default();
+    }
+}
+
+/// A word that was cut off the front of a line.
+struct Cut {
+    octets: Vec<u8>,
+    /// Octets of the line that it takes; with an error, those before it.
+    length: usize,
+    error: Option<&'static str>,
+}
+
+/// A word without quotes: ends at a blank or a comment. A quote in its middle is a mistake, so that nobody has to
+/// know how such a word would be read.
+fn bare(rest: &[u8]) -> Cut {
+    let length = rest.iter().position(|&o| ends_word(o) || o == b'"').unwrap_or(rest.len());
+    let octets = rest.get(..length).unwrap_or_default().to_vec();
+    let error = (rest.get(length) == Some(&b'"'))
+        .then_some("a quote in the middle of a word: quotes go around the whole parameter");
+    Cut { octets, length, error }
+}
+
+/// A quoted word; `rest` begins with the quote.
+fn quoted(rest: &[u8]) -> Cut {
+    let mut octets = Vec::new();
+    let mut inside = rest.iter().enumerate().skip(1);
+    while let Some((at, &octet)) = inside.next() {
+        match octet {
+            b'"' => {
+                let length = at + 1;
+                let error = rest
+                    .get(length)
+                    .is_some_and(|&o| !ends_word(o))
+                    .then_some("text right behind a closing quote: quotes go around the whole parameter");
+                return Cut { octets, length, error };
+            }
+            b'\\' => match inside.next() {
+                Some((_, &escaped @ (b'"' | b'\\'))) => octets.push(escaped),
+                _ => {
+                    let error = Some("a backslash in quotes stands before \" or \\ only");
+                    return Cut { octets, length: at, error };
+                }
+            },
+            other => octets.push(other),
+        }
+    }
+    Cut { octets, length: 0, error: Some("this quote is not closed on its line") }
+}
+
+fn ends_word(octet: u8) -> bool {
+    octet.is_ascii_whitespace() || octet == b'#'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(line: &str) -> Vec<(usize, String)> {
+        let line = words(line.as_bytes());
+        assert_eq!(line.error, None);
+        line.words.into_iter().map(|w| (w.column, String::from_utf8(w.octets).unwrap())).collect()
+    }
+
+    #[test]
+    fn words_know_their_column_and_comments_end_a_line() {
+        assert_eq!(texts("  retry\t10 # as at home"), [(3, "retry".into()), (9, "10".into())]);
+        assert_eq!(texts("retry 10#x"), [(1, "retry".into()), (7, "10".into())]);
+        assert_eq!(texts(" # nothing"), []);
+        assert_eq!(texts(""), []);
+    }
+
+    #[test]
+    fn quotes_keep_blanks_hashes_and_escapes() {
+        let expected = [(1, "password".into()), (10, "a # \"b\\".into()), (22, String::new())];
+        assert_eq!(texts(r#"password "a # \"b\\" "" "#), expected);
+        assert_eq!(
+            texts(r"path C:\n"),
+            [(1, "path".into()), (6, r"C:\n".into())],
+            "outside quotes a backslash is text"
+        );
+    }
+
+    #[test]
+    fn mistakes_in_quoting_are_placed() {
+        let column = |line: &str| words(line.as_bytes()).error.map(|e| e.column);
+        assert_eq!(column(r#"password "abc"#), Some(10));
+        assert_eq!(column(r#"password "abc\"#), Some(14));
+        assert_eq!(column(r#"password "a\n""#), Some(12));
+        assert_eq!(column(r#"password "a"b"#), Some(13));
+        assert_eq!(column(r#"password a"b""#), Some(11));
+        assert_eq!(column(r#"password "a"#), Some(10));
+        assert_eq!(column(r#"password "a"#), Some(10));
+        assert_eq!(column("password \"a\"#b"), None);
+    }
+
+    #[test]
+    fn lines_end_in_lf_or_crlf() {
+        let text = b"\xef\xbb\xbfa\r\nb\n\nc";
+        let found: Vec<_> = lines(text).collect();
+        assert_eq!(found, [(1, &b"a"[..]), (2, &b"b"[..]), (3, &b""[..]), (4, &b"c"[..])]);
+    }
+}

@@ -1,0 +1,464 @@
+//! Octets of a file -> a [`Config`], or all that is wrong with it. Lines are sorted into blocks first; then each
+//! block is read by the table of tags, and [`check`](super::check) looks at what tags mean beside each other.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::time::Duration;
+
+use super::apply::{self, Inherited, ManualParts};
+use super::check;
+use super::lex::{self, Word};
+use super::model::{Config, Session, Tunnel};
+use super::tags::{self, Block, Tag};
+use super::value::{self, Value};
+use crate::log::{escape, Event, Level, Line};
+
+/// What the system contributes where the file is silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// The system's host name.
+    pub hostname: Vec<u8>,
+    /// The system's first IPv4 address that is not loopback.
+    pub router_id: Option<[u8; 4]>,
+}
+
+/// A file, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// The configuration, or every error of the file, in its order.
+    pub config: Result<Config, Vec<ConfigError>>,
+    /// The settings that were accepted, in the order of the file.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting that was accepted, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The tunnel's name, also for the tags of its sessions; `global` for global tags.
+    pub name: String,
+    /// The tag.
+    pub tag: &'static str,
+    /// The parameters, joined by a blank and fit to be printed: `****` for a secret, `on` for a tag without any.
+    pub param: String,
+}
+
+impl Setting {
+    /// The setting as a line of the log.
+    pub fn to_line(&self) -> Line {
+        let (name, tag, param) = (self.name.clone(), self.tag.to_owned(), self.param.clone());
+        Line::new(&Event::SettingAccepted { name, tag, param })
+    }
+}
+
+/// The kinds of errors of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Not an address, not a router id, or the two ends are of different families.
+    InvalidAddress,
+    /// The parameter is missing.
+    NoParam,
+    /// More parameters than the tag takes, or the tag once more.
+    OnlyOne,
+    /// No such tag here.
+    UnknownTag,
+    /// Out of range, or not one of the words.
+    InvalidValue,
+}
+
+/// One error of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Octet of the line, from 1.
+    pub column: usize,
+    /// The tag as it was written, escaped.
+    pub tag: String,
+    /// What kind of error.
+    pub fault: Fault,
+    /// What is allowed, where the first one stands, what was meant perhaps; lines separated by `\n`.
+    pub detail: Option<String>,
+}
+
+impl ConfigError {
+    /// The error as a line of the log, the place and the detail below it.
+    pub fn to_line(&self, file: &str) -> Line {
+        let mut detail = format!("{file}:{}:{}", self.line, self.column);
+        if let Some(more) = &self.detail {
+            detail.push('\n');
+            detail.push_str(more);
+        }
+        let text = self.to_string();
+        let kind = match self.fault {
+            Fault::InvalidAddress => "M-002",
+            Fault::NoParam => "M-003",
+            Fault::OnlyOne => "M-004",
+            Fault::UnknownTag => "unknown-tag",
+            Fault::InvalidValue => "invalid-value",
+        };
+        Line { level: Level::Error, text, detail: Some(detail), kind }
+    }
+
+    /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it behind two
+    /// blanks; without a line end.
+    pub fn report(&self, file: &str) -> String {
+        let mut text = format!("{file}:{}:{}: {self}", self.line, self.column);
+        for more in self.detail.iter().flat_map(|d| d.lines()) {
+            text.push_str("\n  ");
+            text.push_str(more);
+        }
+        text
+    }
+}
+
+impl fmt::Display for ConfigError {
+    /// The message, without place and detail.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tag = self.tag.clone();
+        match self.fault {
+            Fault::InvalidAddress => Event::InvalidAddress { tag }.fmt(f),
+            Fault::NoParam => Event::NoParam { tag }.fmt(f),
+            Fault::OnlyOne => Event::OnlyOneParam { tag }.fmt(f),
+            Fault::UnknownTag => write!(f, "{tag}: Unknown tag"),
+            Fault::InvalidValue => write!(f, "{tag}: Invalid value"),
+        }
+    }
+}
+
+/// Reads a file.
+pub fn parse(text: &[u8], defaults: &Defaults) -> Parsed {
+    let mut parser = Parser { errors: Vec::new(), settings: Vec::new() };
+    let blocks = parser.blocks(text);
+    let config = parser.config(&blocks, defaults);
+    let Parser { mut errors, settings } = parser;
+    errors.sort_by_key(|e| (e.line, e.column));
+    Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
+}
+
+/// A place in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A line with a tag.
+struct Statement {
+    line: usize,
+    tag: Word,
+    params: Vec<Word>,
+}
+
+impl Statement {
+    /// The place of a parameter, or of the tag where there is none.
+    fn place(&self, param: usize) -> Place {
+        Place { line: self.line, column: self.params.get(param).unwrap_or(&self.tag).column }
+    }
+}
+
+/// The lines of one block. `header` is `None` for the lines before the first tunnel.
+struct Lines {
+    header: Option<Statement>,
+    body: Vec<Statement>,
+}
+
+/// The lines of the file, sorted.
+struct Blocks {
+    global: Lines,
+    tunnels: Vec<(Lines, Vec<Lines>)>,
+}
+
+/// A setting with the place of its (first) parameter.
+pub(super) struct Given {
+    pub tag: &'static str,
+    pub place: Place,
+}
+
+struct Parser {
+    errors: Vec<ConfigError>,
+    settings: Vec<Setting>,
+}
+
+impl Parser {
+    fn error(&mut self, place: Place, tag: &[u8], fault: Fault, detail: impl Into<Option<String>>) {
+        let Place { line, column } = place;
+        self.errors.push(ConfigError { line, column, tag: escape(tag), fault, detail: detail.into() });
+    }
+
+    /// Sorts the lines into blocks.
+    fn blocks(&mut self, text: &[u8]) -> Blocks {
+        let mut blocks = Blocks { global: Lines { header: None, body: Vec::new() }, tunnels: Vec::new() };
+        for (line, octets) in lex::lines(text) {
+            let Some(statement) = self.statement(line, octets) else { continue };
+            match (statement.tag.octets.as_slice(), blocks.tunnels.last_mut()) {
+                (b"tunnel", _) => {
+                    blocks.tunnels.push((Lines { header: Some(statement), body: Vec::new() }, Vec::new()))
+                }
+                (b"session", Some((_, sessions))) => {
+                    sessions.push(Lines { header: Some(statement), body: Vec::new() })
+                }
+                (_, None) => blocks.global.body.push(statement),
+                (_, Some((tunnel, sessions))) => {
+                    sessions.last_mut().unwrap_or(tunnel).body.push(statement);
+                }
+            }
+        }
+        blocks
+    }
+
+    /// The tag and parameters of a line, if it has a tag and its quotes are in order.
+    fn statement(&mut self, line: usize, octets: &[u8]) -> Option<Statement> {
+        let cut = lex::words(octets);
+        let mut words = cut.words.into_iter();
+        let tag = words.next()?;
+        if let Some(error) = cut.error {
+            let place = Place { line, column: error.column };
+            self.error(place, &tag.octets, Fault::InvalidValue, error.text.to_owned());
+            // `tunnel` and `session` open their block all the same, or the errors behind them would be misleading.
+            if !matches!(tag.octets.as_slice(), b"tunnel" | b"session") {
+                return None;
+            }
+        }
+        Some(Statement { line, tag, params: words.collect() })
+    }
+
+    fn config(&mut self, blocks: &Blocks, defaults: &Defaults) -> Config {
+        let mut config = Config::new();
+        let mut inherited = Inherited {
+            hostname: defaults.hostname.clone(),
+            router_id: None,
+            restart_interval: Duration::from_secs(10),
+        };
+        self.settings(Block::Global, "global", &blocks.global.body, |tag, value| {
+            apply::global(&mut config, &mut inherited, tag, value)
+        });
+        let mut known = check::Known::default();
+        for (lines, sessions) in &blocks.tunnels {
+            let tunnel = self.tunnel(lines, sessions, &inherited, &mut known);
+            config.tunnels.push(tunnel);
+        }
+        derive_router_ids(&mut config, defaults.router_id);
+        config
+    }
+
+    fn tunnel(
+        &mut self,
+        lines: &Lines,
+        blocks: &[Lines],
+        inherited: &Inherited,
+        known: &mut check::Known,
+    ) -> Tunnel {
+        let (name, place) = self.header(Block::Global, lines, None);
+        let mut tunnel = Tunnel {
+            line: place.line,
+            local_hostname: inherited.hostname.clone(),
+            local_router_id: inherited.router_id,
+            restart_interval: inherited.restart_interval,
+            ..Tunnel::new(&name)
+        };
+        let mut cookie_length = 0;
+        let given = self.settings(Block::Tunnel, &name, &lines.body, |tag, value| {
+            apply::tunnel(&mut tunnel, &mut cookie_length, tag, value)
+        });
+        for lines in blocks {
+            let session = self.session(lines, &tunnel, cookie_length, known);
+            tunnel.sessions.push(session);
+        }
+        let found = check::tunnel(&mut tunnel, place, &given, known);
+        self.complain(found);
+        tunnel
+    }
+
+    fn session(
+        &mut self,
+        lines: &Lines,
+        tunnel: &Tunnel,
+        cookie_length: usize,
+        known: &mut check::Known,
+    ) -> Session {
+        let (interface, place) = self.header(Block::Tunnel, lines, Some(&tunnel.name));
+        let mut session = Session { line: place.line, cookie_length, ..Session::new(&interface) };
+        let mut manual = ManualParts::default();
+        let given = self.settings(Block::Session, &tunnel.name, &lines.body, |tag, value| {
+            apply::session(&mut session, &mut manual, tag, value)
+        });
+        session.manual = manual.join();
+        let found = check::session(&session, tunnel, place, &given, known);
+        self.complain(found);
+        session
+    }
+
+    fn complain(&mut self, found: Vec<check::Complaint>) {
+        for complaint in found {
+            self.error(complaint.place, complaint.tag.as_bytes(), complaint.fault, complaint.detail);
+        }
+    }
+
+    /// The name behind `tunnel` or `session`, empty where it is no good, and its place. `block` is the one that the
+    /// header's own tag stands in; a session's setting is logged under the tunnel's name.
+    fn header(&mut self, block: Block, lines: &Lines, tunnel: Option<&str>) -> (String, Place) {
+        let Some(header) = &lines.header else { return (String::new(), Place { line: 0, column: 0 }) };
+        let place = header.place(0);
+        let value =
+            tags::find(block, &header.tag.octets).and_then(|tag| Some((tag, self.value(tag, header)?)));
+        let Some((tag, Value::Text(name))) = value else { return (String::new(), place) };
+        let setting =
+            Setting { name: tunnel.unwrap_or(&name).to_owned(), tag: tag.name, param: name.clone() };
+        self.settings.push(setting);
+        (name, place)
+    }
+
+    /// Reads the lines of a block and hands each value to `set`.
+    fn settings(
+        &mut self,
+        block: Block,
+        name: &str,
+        statements: &[Statement],
+        mut set: impl FnMut(&'static str, Value) -> bool,
+    ) -> Vec<Given> {
+        let mut given: Vec<Given> = Vec::new();
+        for statement in statements {
+            let place = statement.place(0);
+            let Some(tag) = tags::find(block, &statement.tag.octets) else {
+                let hint = unknown(block, &statement.tag.octets);
+                let place = Place { column: statement.tag.column, ..place };
+                self.error(place, &statement.tag.octets, Fault::UnknownTag, hint);
+                continue;
+            };
+            if let Some(first) = given.iter().find(|g| g.tag == tag.name) {
+                let place = Place { column: statement.tag.column, ..place };
+                let detail = format!("{} stands in line {} already", tag.name, first.place.line);
+                self.error(place, tag.name.as_bytes(), Fault::OnlyOne, detail);
+                continue;
+            }
+            given.push(Given { tag: tag.name, place });
+            let Some(value) = self.value(tag, statement) else { continue };
+            let param = printable(tag, &statement.params);
+            self.settings.push(Setting { name: name.to_owned(), tag: tag.name, param });
+            let known = set(tag.name, value);
+            debug_assert!(known, "no field for {}", tag.name);
+        }
+        given
+    }
+
+    /// Reads the parameters of `tag`.
+    fn value(&mut self, tag: &Tag, statement: &Statement) -> Option<Value> {
+        let name = tag.name.as_bytes();
+        let (least, most) = tag.kind.count();
+        let allowed = format!("allowed: {}", tag.kind.allowed());
+        if statement.params.len() < least {
+            self.error(statement.place(usize::MAX), name, Fault::NoParam, allowed);
+            return None;
+        }
+        if statement.params.len() > most {
+            self.error(statement.place(most), name, Fault::OnlyOne, allowed);
+            return None;
+        }
+        if !tag.built {
+            self.error(
+                statement.place(usize::MAX),
+                name,
+                Fault::InvalidValue,
+                "this build has no such function".to_owned(),
+            );
+            return None;
+        }
+        match value::read(tag.kind, &statement.params) {
+            Ok(Value::Word(word)) if tag.not_built.contains(&word) => {
+                let detail = format!("{word} is not in this build\n{}", allowed_without(tag));
+                self.error(statement.place(0), name, Fault::InvalidValue, detail);
+                None
+            }
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                let detail = match refusal.reason {
+                    Some(reason) => format!("{reason}\n{allowed}"),
+                    None => allowed,
+                };
+                self.error(statement.place(refusal.at), name, refusal.fault, detail);
+                None
+            }
+        }
+    }
+}
+
+fn allowed_without(tag: &Tag) -> String {
+    let left: Vec<&str> = tag.kind.words().iter().copied().filter(|w| !tag.not_built.contains(w)).collect();
+    format!("allowed: {}", left.join(", "))
+}
+
+/// What the parameters look like in the log.
+fn printable(tag: &Tag, params: &[Word]) -> String {
+    if tag.secret {
+        return "****".into();
+    }
+    if params.is_empty() {
+        return "on".into();
+    }
+    params.iter().map(|p| escape(&p.octets)).collect::<Vec<_>>().join(" ")
+}
+
+/// Where a tag that stands at the wrong place belongs, or the tag that was meant perhaps.
+fn unknown(block: Block, name: &[u8]) -> String {
+    let elsewhere = [Block::Global, Block::Tunnel, Block::Session]
+        .into_iter()
+        .filter(|&b| b != block && tags::find(b, name).is_some())
+        // The nearest block: a session's tag in a tunnel rather than a global one.
+        .max_by_key(|&b| Reverse((b as usize).abs_diff(block as usize)));
+    match elsewhere {
+        None => format!("nearest known tag: {}", tags::nearest(block, name)),
+        Some(Block::Global) => "global tags stand before the first tunnel".into(),
+        Some(Block::Tunnel) if block == Block::Session => {
+            "a tunnel's tags stand before its first session".into()
+        }
+        Some(Block::Tunnel) => "this tag stands in a tunnel block, behind `tunnel NAME`".into(),
+        Some(Block::Session) => "this tag stands in a session block, behind `session IFNAME`".into(),
+    }
+}
+
+/// Where no router id is given, all tunnels use the first IPv4 address that the file names as ours, or else the
+/// system's first one: the same id towards all peers, and a stable one.
+fn derive_router_ids(config: &mut Config, system: Option<[u8; 4]>) {
+    let named = config.tunnels.iter().find_map(|t| match t.local_address {
+        Some(std::net::IpAddr::V4(address)) => Some(address.octets()),
+        _ => None,
+    });
+    for tunnel in &mut config.tunnels {
+        tunnel.local_router_id = tunnel.local_router_id.or(named).or(system);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Parsed {
+        parse(text.as_bytes(), &Defaults { hostname: b"here".to_vec(), router_id: Some([192, 0, 2, 9]) })
+    }
+
+    #[test]
+    fn a_tunnel_inherits_what_it_does_not_say() {
+        let text = "hostname center\nrestart-interval 20\ntunnel a\n cookie 8\nsession l2tp0\nsession l2tp1\ncookie off\n\
+                    tunnel b\nlocal-hostname b\nlocal-address 192.0.2.1\nrestart-interval 5\n";
+        let config = read(text).config.unwrap();
+        let [a, b] = config.tunnels.as_slice() else { panic!("{config:?}") };
+        assert_eq!((a.local_hostname.as_slice(), b.local_hostname.as_slice()), (&b"center"[..], &b"b"[..]));
+        assert_eq!((a.restart_interval.as_secs(), b.restart_interval.as_secs()), (20, 5));
+        assert_eq!(a.sessions.iter().map(|s| s.cookie_length).collect::<Vec<_>>(), [8, 0]);
+        assert_eq!(a.local_router_id, Some([192, 0, 2, 1]), "the first IPv4 address that is named as ours");
+        assert_eq!((a.line, b.line, a.sessions[1].line), (3, 8, 6));
+        assert_eq!(read("tunnel a").config.unwrap().tunnels[0].local_router_id, Some([192, 0, 2, 9]));
+    }
+
+    #[test]
+    fn a_misplaced_tag_is_told_where_it_belongs() {
+        let hint = |text| read(text).config.unwrap_err()[0].detail.clone().unwrap();
+        assert_eq!(hint("tunnel a\nlog-level info"), "global tags stand before the first tunnel");
+        assert_eq!(hint("retry 3"), "this tag stands in a tunnel block, behind `tunnel NAME`");
+        assert_eq!(hint("mtu 1500"), "this tag stands in a session block, behind `session IFNAME`");
+        assert_eq!(hint("tunnel a\nmtu 1500"), "this tag stands in a session block, behind `session IFNAME`");
+        assert_eq!(hint("tunnel a\nsession b\nretry 3"), "a tunnel's tags stand before its first session");
+        assert_eq!(hint("session b"), "this tag stands in a tunnel block, behind `tunnel NAME`");
+        assert_eq!(hint("tunnel a\nrety 3"), "nearest known tag: retry");
+    }
+}
