@@ -72,18 +72,60 @@ pub fn cdn_in_range(result: u16, error: u16) -> bool {
 
 /// A StopCCN's result in words.
 pub fn stopccn_text(result: u16) -> &'static str {
-    let _ = result;
-    todo!()
+    match result {
+        stopccn::GENERAL => "general request to clear the control connection",
+        stopccn::ERROR => "general error",
+        stopccn::EXISTS => "control connection already exists",
+        stopccn::NOT_AUTHORIZED => "requester is not authorized",
+        stopccn::VERSION => "protocol version not supported",
+        stopccn::SHUTDOWN => "requester is being shut down",
+        stopccn::FSM => "state machine error or timeout",
+        8 => "mismatching CCDS value",
+        _ => "unknown result",
+    }
 }
 
 /// A CDN's result in words.
 pub fn cdn_text(result: u16) -> &'static str {
-    let _ = result;
-    todo!()
+    match result {
+        cdn::CARRIER => "loss of carrier",
+        cdn::ERROR => "general error",
+        cdn::ADMIN => "administrative reasons",
+        cdn::TEMPORARY => "no facilities available (temporary)",
+        cdn::PERMANENT => "no facilities available (permanent)",
+        6 => "invalid destination",
+        7 => "no carrier detected",
+        8 => "busy signal detected",
+        9 => "no dial tone",
+        10 => "not established within the time allotted",
+        11 => "no appropriate framing detected",
+        12 => "disconnected with reason given by the PPP layer",
+        cdn::TIE => "lost tie",
+        cdn::PW_TYPE => "pseudowire type not supported",
+        cdn::SEQUENCING => "data sequencing without a sublayer",
+        cdn::FSM => "state machine error or timeout",
+        23 => "interface MTU mismatch",
+        cdn::NO_FORWARDER => "forwarder does not exist",
+        25 => "forwarder is not authorized",
+        17..=22 | 26..=31 => "reason for another kind of pseudowire",
+        _ => "unknown result",
+    }
 }
 
 /// A general error code in words.
 pub fn error_text(error: u16) -> &'static str {
-    let _ = error;
-    todo!()
+    match error {
+        0 => "no general error",
+        error::NO_CONNECTION => "no control connection exists yet for this pair",
+        error::LENGTH => "length is wrong",
+        error::RANGE => "a field was out of range",
+        error::RESOURCES => "insufficient resources",
+        error::SESSION_ID => "invalid Session ID",
+        error::VENDOR => "vendor-specific error",
+        7 => "try another",
+        error::UNKNOWN_AVP => "unknown AVP with the M bit set",
+        9 => "try another directed",
+        10..=12 => "error of an extension",
+        _ => "unknown error",
+    }
 }

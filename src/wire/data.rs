@@ -5,6 +5,26 @@ use super::{Cookie, Encapsulation, SessionId};
 /// The longest header before an Ethernet frame: UDP's four octets, Session ID, cookie, sublayer.
 pub const MAX_HEADER: usize = 20;
 
+/// Octets of the default L2-specific sublayer.
+pub const SUBLAYER_LENGTH: usize = 4;
+
+/// What a data message over UDP begins with: T bit clear, version 3, 16 reserved bits (RFC 3931 4.1.2.1).
+pub const UDP_FLAGS: [u8; 4] = [0, 3, 0, 0];
+
+/// How many old numbers in a row, each one more than the one before, make the receiver start over with them
+/// (RFC 3931 appendix C leaves the count open). Below it, the loss after a restart of the sender stays short; above
+/// 1, a few late or repeated frames do not throw the receiver back.
+pub const RESET_AFTER: u32 = 5;
+
+/// Sequence numbers have 24 bits.
+const SEQUENCE_MASK: u32 = 0x00ff_ffff;
+/// Half of all sequence numbers: those this far ahead or more are old.
+const HALF: u32 = 0x0080_0000;
+/// S bit of the sublayer's first octet.
+const S: u8 = 0x40;
+/// Bit 0 and bits 2, 3 of the sublayer's first octet.
+const FOREIGN: u8 = 0xb0;
+
 /// How the data messages of one direction of a session are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
@@ -21,13 +41,25 @@ pub struct Format {
 impl Format {
     /// Octets before the frame.
     pub fn header_length(&self) -> usize {
-        todo!()
+        self.header().1
     }
 
     /// The header, without a sequence number: ready to be copied before a frame. The sublayer, if any, is its
     /// last four octets and zero.
     pub fn header(&self) -> ([u8; MAX_HEADER], usize) {
-        todo!()
+        let flags: &[u8] = match self.encapsulation {
+            Encapsulation::Ip => &[],
+            Encapsulation::Udp => &UDP_FLAGS,
+        };
+        let sublayer: &[u8] = if self.sublayer { &[0; SUBLAYER_LENGTH] } else { &[] };
+        let mut octets = [0; MAX_HEADER];
+        let mut length = 0_usize;
+        let parts = [flags, &self.session.0.to_be_bytes(), self.cookie.as_slice(), sublayer];
+        for (to, from) in octets.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+            length = length.saturating_add(1);
+        }
+        (octets, length)
     }
 }
 
@@ -45,14 +77,18 @@ pub struct Sublayer {
 impl Sublayer {
     /// Reads the four octets.
     pub fn from_octets(octets: [u8; 4]) -> Sublayer {
-        let _ = octets;
-        todo!()
+        let [flags, s0, s1, s2] = octets;
+        Sublayer {
+            sequenced: flags & S != 0,
+            sequence: u32::from_be_bytes([0, s0, s1, s2]),
+            foreign: flags & FOREIGN != 0,
+        }
     }
 
     /// The four octets of a sequenced frame.
     pub fn sequenced(sequence: u32) -> [u8; 4] {
-        let _ = sequence;
-        todo!()
+        let [_, s0, s1, s2] = sequence.to_be_bytes();
+        [S, s0, s1, s2]
     }
 }
 
@@ -68,7 +104,22 @@ impl ReceiveSequence {
     /// Whether a frame with this number may be delivered; moves the expected number on. A run of old numbers that
     /// are in sequence among themselves resets it: the sender has started over.
     pub fn accept(&mut self, sequence: u32) -> bool {
-        let _ = (sequence, self.expected, self.last_old, self.old_run);
-        todo!()
+        let sequence = sequence & SEQUENCE_MASK;
+        let ahead = sequence.wrapping_sub(self.expected) & SEQUENCE_MASK;
+        if ahead >= HALF {
+            let in_run = self.last_old.is_some_and(|last| next_sequence(last) == sequence);
+            self.old_run = if in_run { self.old_run.saturating_add(1) } else { 1 };
+            self.last_old = Some(sequence);
+            if self.old_run < RESET_AFTER {
+                return false;
+            }
+        }
+        *self = ReceiveSequence { expected: next_sequence(sequence), last_old: None, old_run: 0 };
+        true
     }
+}
+
+/// The sequence number after this one; zero is not skipped.
+pub fn next_sequence(sequence: u32) -> u32 {
+    sequence.wrapping_add(1) & SEQUENCE_MASK
 }

@@ -2,6 +2,17 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+
+use super::attribute::{self, number};
+use super::avp::{self, Walker};
+
+/// Digest Type of HMAC-MD5 (RFC 3931 5.4.1).
+pub const HMAC_MD5: u8 = 0;
+/// Octets of an HMAC-MD5.
+pub const MD5_LENGTH: usize = 16;
+
 /// A password, as the two keys that RFC 3931 derives from it. The password itself is not kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
@@ -12,8 +23,7 @@ pub struct Secret {
 impl Secret {
     /// The keys of `password`; an empty one serves as integrity check.
     pub fn new(password: &[u8]) -> Secret {
-        let _ = password;
-        todo!()
+        Secret { digest_key: derive(password, 2), hiding_key: derive(password, 1) }
     }
 
     /// HMAC-MD5(password, 02): the key of digests.
@@ -47,12 +57,106 @@ pub struct Verdict {
 /// Checks the Message Digest AVPs of a message (cut to its Length) that was hashed with the sender's nonce, then
 /// the receiver's. Only a digest right after the Message Type AVP (or a second one right after the first) counts.
 pub fn verify(message: &[u8], secrets: &[&Secret], sender_nonce: &[u8], receiver_nonce: &[u8]) -> Verdict {
-    let _ = (message, secrets, sender_nonce, receiver_nonce);
-    todo!()
+    let slots = slots(message);
+    let valid = secrets.iter().position(|secret| {
+        slots.iter().flatten().any(|slot| {
+            slot.fits_md5()
+                && hash(message, &slots, secret, sender_nonce, receiver_nonce)
+                    // In constant time: how many octets were right must not show.
+                    .is_some_and(|mac| mac.verify_slice(slot.octets(message)).is_ok())
+        })
+    });
+    Verdict {
+        valid,
+        present: avp::iter(message).any(|avp| is_digest(&avp)),
+        unsupported: slots.iter().flatten().map(|slot| slot.kind).find(|kind| *kind != HMAC_MD5),
+    }
 }
 
 /// Fills in the HMAC-MD5 digest that [`super::message::encode`] left room for. Does nothing if there is none.
 pub fn sign(message: &mut [u8], secret: &Secret, sender_nonce: &[u8], receiver_nonce: &[u8]) {
-    let _ = (message, secret, sender_nonce, receiver_nonce);
-    todo!()
+    let slots = slots(message);
+    let Some(slot) = slots.iter().flatten().find(|slot| slot.fits_md5()) else { return };
+    let Some(mac) = hash(message, &slots, secret, sender_nonce, receiver_nonce) else { return };
+    if let Some(room) = message.get_mut(slot.start..slot.end) {
+        room.copy_from_slice(&mac.finalize().into_bytes());
+    }
+}
+
+/// Where the digest of a Message Digest AVP stands in a message.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    kind: u8,
+    start: usize,
+    end: usize,
+}
+
+impl Slot {
+    /// RFC 3931 5.4.1: the length must fit the type.
+    fn fits_md5(&self) -> bool {
+        self.kind == HMAC_MD5 && self.end.saturating_sub(self.start) == MD5_LENGTH
+    }
+
+    fn octets<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        message.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+fn is_digest(avp: &avp::RawAvp<'_>) -> bool {
+    attribute::is(avp.vendor, avp.attribute, number::MESSAGE_DIGEST)
+}
+
+/// The digests that count: right after the Message Type AVP, and one more right after that. A hidden one does not
+/// (RFC 3931 5.4.1: it must not be).
+fn slots(message: &[u8]) -> [Option<Slot>; 2] {
+    let mut found = [None; 2];
+    let mut walker = Walker::new(message);
+    if !matches!(walker.step(), Some(Ok(_))) {
+        return found;
+    }
+    for slot in &mut found {
+        let Some(Ok(avp)) = walker.step() else { break };
+        if !is_digest(&avp) || avp.hidden {
+            break;
+        }
+        let Some((kind, digest)) = avp.value.split_first() else { break };
+        let end = walker.offset();
+        *slot = Some(Slot { kind: *kind, start: end.saturating_sub(digest.len()), end });
+    }
+    found
+}
+
+/// The HMAC of nonces and message, the octets of all digests taken as zero (RFC 3931 5.4.1).
+fn hash(
+    message: &[u8],
+    slots: &[Option<Slot>; 2],
+    secret: &Secret,
+    sender_nonce: &[u8],
+    receiver_nonce: &[u8],
+) -> Option<Hmac<Md5>> {
+    let mut mac = keyed(&secret.digest_key);
+    mac.update(sender_nonce);
+    mac.update(receiver_nonce);
+    let mut done = 0;
+    for slot in slots.iter().flatten() {
+        mac.update(message.get(done..slot.start)?);
+        mac.update([0; avp::MAX_VALUE].get(..slot.end.checked_sub(slot.start)?)?);
+        done = slot.end;
+    }
+    mac.update(message.get(done..)?);
+    Some(mac)
+}
+
+/// One of the two keys that RFC 3931 makes of a password (4.3): HMAC-MD5 of a single octet.
+fn derive(password: &[u8], which: u8) -> [u8; MD5_LENGTH] {
+    let mut mac = keyed(password);
+    mac.update(&[which]);
+    mac.finalize().into_bytes().into()
+}
+
+/// An HMAC with this key.
+#[allow(clippy::expect_used)]
+fn keyed(key: &[u8]) -> Hmac<Md5> {
+    // HMAC hashes a key that is longer than its block, so no length is refused.
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }

@@ -1,5 +1,6 @@
 //! Control messages as values (RFC 3931 6): what each carries, how it is read from AVPs and written to them.
 
+use super::code::error;
 use super::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
 
 /// A complete, well-formed control message; a state machine never sees anything less.
@@ -358,36 +359,42 @@ pub struct EncodeError {
     pub length: usize,
 }
 
-/// Reads a control message whose header and AVP structure are sound ([`super::avp::check_structure`] said so).
-/// `message` begins at the T bit and is cut to its Length. A header without AVPs (ZLB) decodes as [`Message::Ack`].
-pub fn decode(message: &[u8], options: &DecodeOptions<'_>) -> Decoded {
-    let _ = (message, options);
-    todo!()
-}
-
-/// Writes a control message, from the T bit on. The header's CCID, Ns and Nr are 0 and the digest is zero:
-/// [`super::header::stamp`] and [`super::digest::sign`] fill them in at each transmission.
-pub fn encode(message: &Message, options: &EncodeOptions<'_>) -> Result<Vec<u8>, EncodeError> {
-    let _ = (message, options);
-    todo!()
-}
-
-/// A ZLB: a header without AVPs, the bare acknowledgement where there is no authentication (RFC 3931 6.15).
-pub fn encode_zlb() -> Vec<u8> {
-    todo!()
-}
+pub use super::decode::decode;
+pub use super::encode::{encode, encode_zlb};
 
 impl Why {
     /// The Error Code that goes with Result Code 2 (RFC 3931 5.4.2).
     pub fn error_code(&self) -> u16 {
-        todo!()
+        match self {
+            Why::UnknownMessageType { .. } | Why::UnknownMandatory { .. } => error::UNKNOWN_AVP,
+            Why::BadLength { .. } => error::LENGTH,
+            Why::BadValue { .. } | Why::BadHiding { .. } => error::RANGE,
+            // No code of the RFC fits; the Error Message tells which AVP it is.
+            Why::Missing { .. } => error::VENDOR,
+        }
     }
 }
 
 impl std::fmt::Display for Why {
     /// In words, for the detail of a log line and for the Error Message of our StopCCN or CDN.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        todo!()
+        match self {
+            Why::UnknownMessageType { vendor: 0, .. } => write!(f, "unknown message type"),
+            Why::UnknownMessageType { vendor, .. } => write!(f, "unknown message type of vendor {vendor}"),
+            Why::UnknownMandatory { vendor: 0, attribute } => {
+                write!(f, "unknown AVP {attribute} with the M bit set")
+            }
+            Why::UnknownMandatory { vendor, attribute } => {
+                write!(f, "unknown AVP {attribute} of vendor {vendor} with the M bit set")
+            }
+            Why::BadLength { name, attribute, length } => {
+                write!(f, "{name} AVP ({attribute}): its value cannot have {length} octets")
+            }
+            Why::BadValue { name, attribute } => write!(f, "{name} AVP ({attribute}): value out of range"),
+            Why::BadHiding { name, attribute } => {
+                write!(f, "{name} AVP ({attribute}): hidden, and must not be or cannot be unhidden")
+            }
+            Why::Missing { name, attribute } => write!(f, "{name} AVP ({attribute}) not found"),
+        }
     }
 }

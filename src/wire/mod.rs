@@ -13,10 +13,13 @@
     clippy::panic
 )]
 
+pub mod attribute;
 pub mod avp;
 pub mod code;
 pub mod data;
+mod decode;
 pub mod digest;
+mod encode;
 pub mod envelope;
 pub mod header;
 pub mod hidden;

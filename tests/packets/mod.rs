@@ -1,0 +1,39 @@
+//! Known packets: the labelled hex of `tests/data`.
+#![allow(dead_code)]
+
+use std::path::Path;
+
+/// One packet with its label.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    pub label: String,
+    pub octets: Vec<u8>,
+}
+
+/// All packets of a file: `#` begins a comment line, `label =` a packet, and hex digits follow.
+pub fn load(file: &str) -> Vec<Packet> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut packets: Vec<Packet> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        match line.strip_suffix(" =") {
+            Some(label) => packets.push(Packet { label: label.to_string(), octets: Vec::new() }),
+            None if line.is_empty() => {}
+            None => packets.last_mut().unwrap().octets.extend(hex(line.trim())),
+        }
+    }
+    assert!(!packets.is_empty(), "{file} holds packets");
+    packets
+}
+
+/// The packet of a file with this label.
+pub fn one(file: &str, label: &str) -> Vec<u8> {
+    let found = load(file).into_iter().find(|packet| packet.label == label);
+    found.unwrap_or_else(|| panic!("{file} has no {label:?}")).octets
+}
+
+/// Octets from hex digits.
+pub fn hex(digits: &str) -> Vec<u8> {
+    assert!(digits.len().is_multiple_of(2), "odd number of hex digits: {digits}");
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
