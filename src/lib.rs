@@ -24,5 +24,6 @@ pub mod config;
 pub mod counters;
 pub mod log;
 pub mod proto;
+pub mod sys;
 pub mod wheel;
 pub mod wire;

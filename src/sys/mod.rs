@@ -1,0 +1,68 @@
+//! The operating system. The only room with `unsafe` and `libc`: small wrappers that turn C calls into values with
+//! an owner and `io::Result`. What a call is for is decided elsewhere.
+
+#![allow(unsafe_code)]
+
+pub mod clock;
+pub mod daemonize;
+pub mod pidfile;
+pub mod privilege;
+pub mod process;
+pub mod random;
+pub mod signal;
+pub mod stderr;
+pub mod syslog;
+
+use std::ffi::CStr;
+use std::io;
+
+/// The result of a C call that returns -1 and sets `errno` when it fails.
+pub fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// The result of a C call that returns a count of octets, or -1 and sets `errno`.
+pub fn cvt_size(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// What the system says about an error, in the words of strerror(3): the log's `<error>`.
+pub fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_string(),
+        None => text,
+    }
+}
+
+/// The system's host name: the default of `hostname`.
+pub fn host_name() -> Vec<u8> {
+    let mut buffer = [0u8; 256];
+    // SAFETY: the last octet is kept for the NUL.
+    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+    match CStr::from_bytes_until_nul(&buffer) {
+        Ok(name) if result == 0 && !name.is_empty() => name.to_bytes().to_vec(),
+        _ => b"localhost".to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_in_the_system_s_words() {
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        assert_eq!(error_text(&error), "No such file or directory");
+        assert_eq!(error_text(&io::Error::other("own words")), "own words");
+    }
+
+    #[test]
+    fn the_host_has_a_name() {
+        let system = std::fs::read("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(host_name(), system.trim_ascii_end());
+    }
+}

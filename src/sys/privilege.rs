@@ -1,0 +1,134 @@
+//! Giving up what is not needed: with `user`, the daemon runs as that user and keeps only the capabilities that
+//! tunnels need. The order of the calls is what makes it work: the bounding set can only be cut by root, and the
+//! capabilities survive the change of the user only with `PR_SET_KEEPCAPS`.
+
+use std::ffi::CString;
+use std::io;
+
+use super::cvt;
+
+/// Bind to ports below 1024 (CAP_NET_BIND_SERVICE).
+pub const NET_BIND_SERVICE: u32 = 10;
+/// Make and configure interfaces (CAP_NET_ADMIN).
+pub const NET_ADMIN: u32 = 12;
+/// Open raw sockets (CAP_NET_RAW).
+pub const NET_RAW: u32 = 13;
+
+/// The version of capset(2)'s structures that has 64 capabilities (_LINUX_CAPABILITY_VERSION_3).
+const VERSION: u32 = 0x2008_0522;
+/// No kernel knows as many capabilities.
+const HIGHEST: u32 = 63;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: libc::c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// A user of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: libc::uid_t,
+    /// Id of the user's group.
+    pub gid: libc::gid_t,
+}
+
+/// Looks a user up by name.
+pub fn user(name: &str) -> io::Result<User> {
+    let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: all zeros is a valid passwd; it is only read after the call filled it.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut found = std::ptr::null_mut();
+    let mut buffer = vec![0 as libc::c_char; 16 * 1024];
+    // SAFETY: the name ends with NUL, `buffer` has the length given, and all outlive the call.
+    let result =
+        unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    if found.is_null() {
+        let code = if result == 0 { libc::ENOENT } else { result };
+        return Err(io::Error::from_raw_os_error(code));
+    }
+    Ok(User { uid: entry.pw_uid, gid: entry.pw_gid })
+}
+
+/// The id of a group.
+pub fn group(name: &str) -> io::Result<libc::gid_t> {
+    let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: all zeros is a valid group; it is only read after the call filled it.
+    let mut entry: libc::group = unsafe { std::mem::zeroed() };
+    let mut found = std::ptr::null_mut();
+    let mut buffer = vec![0 as libc::c_char; 64 * 1024];
+    // SAFETY: the name ends with NUL, `buffer` has the length given, and all outlive the call.
+    let result =
+        unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    if found.is_null() {
+        let code = if result == 0 { libc::ENOENT } else { result };
+        return Err(io::Error::from_raw_os_error(code));
+    }
+    Ok(entry.gr_gid)
+}
+
+/// Becomes `user` for good, keeping `capabilities` alone. Whatever the daemon executes afterwards has none of
+/// them, and cannot gain rights through set-user-id programs either (`PR_SET_NO_NEW_PRIVS`).
+pub fn drop_to(user: User, capabilities: &[u32]) -> io::Result<()> {
+    for capability in (0..=HIGHEST).filter(|c| !capabilities.contains(c)) {
+        match prctl(libc::PR_CAPBSET_DROP, capability.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break, // this kernel knows no more
+            other => other?,
+        }
+    }
+    prctl(libc::PR_SET_KEEPCAPS, 1)?;
+    // SAFETY: an empty list needs no pointer; the other calls take none.
+    unsafe {
+        cvt(libc::setgroups(0, std::ptr::null()))?;
+        cvt(libc::setresgid(user.gid, user.gid, user.gid))?;
+        cvt(libc::setresuid(user.uid, user.uid, user.uid))?;
+    }
+    keep(capabilities)?;
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Sets the permitted and effective capabilities.
+fn keep(capabilities: &[u32]) -> io::Result<()> {
+    let header = Header { version: VERSION, pid: 0 };
+    let bits = capabilities.iter().fold(0u32, |bits, &capability| bits | 1 << (capability % 32));
+    let data = [Data { effective: bits, permitted: bits, inheritable: 0 }, Data::default()];
+    // SAFETY: the structures have the layout that this version of the call expects.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Keeps the secrets out of core files and away from debuggers of the same user.
+pub fn no_dumps() -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0)
+}
+
+fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    let zero: libc::c_ulong = 0;
+    // SAFETY: these options take numbers alone.
+    cvt(unsafe { libc::prctl(option, value, zero, zero, zero) }).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_groups_are_found_by_name() {
+        assert_eq!(user("root").unwrap(), User { uid: 0, gid: 0 });
+        assert_eq!(group("root").unwrap(), 0);
+        assert!(user("no such user").is_err());
+        assert!(group("a\0b").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! Child processes that nobody waits for: started, looked after when SIGCHLD comes, killed when their time is up.
+//! Every descriptor of the daemon is closed on exec; a child gets the null device, and a pipe for its output where
+//! that is wanted.
+
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+/// A child process with a process group of its own.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+/// How a child ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// It ended with status 0.
+    pub success: bool,
+    /// How, in words: `exit status: 1`, `signal: 9 (SIGKILL)`.
+    pub how: String,
+    /// The first 4096 octets that it wrote, where output was wanted.
+    pub output: String,
+}
+
+/// The most of a child's output that is read.
+const OUTPUT_LIMIT: u64 = 4096;
+
+impl Process {
+    /// Starts `words[0]` with the rest as arguments (no shell) and `environment` alone. Output is kept in a pipe
+    /// with `capture` - a child that writes more than the pipe holds waits until its time is up - else it is lost.
+    /// `capture` is for programs that start no others: one that inherits the pipe would hold it open.
+    pub fn start(words: &[String], environment: &[(String, String)], capture: bool) -> io::Result<Process> {
+        let (program, arguments) =
+            words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(if capture { Stdio::piped() } else { Stdio::null() })
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Process { child })
+    }
+
+    /// How it ended, if it has; never waits.
+    pub fn ended(&mut self) -> Option<Ended> {
+        let status = self.child.try_wait().ok()??;
+        let mut output = Vec::new();
+        if let Some(pipe) = self.child.stdout.take() {
+            let _ = pipe.take(OUTPUT_LIMIT).read_to_end(&mut output);
+        }
+        Some(Ended {
+            success: status.success(),
+            how: status.to_string(),
+            output: String::from_utf8_lossy(&output).into_owned(),
+        })
+    }
+
+    /// Kills it and what it started in its group. It still has to be asked for its end.
+    pub fn kill(&mut self) {
+        if let Ok(group) = libc::pid_t::try_from(self.child.id()) {
+            // SAFETY: no pointers. The child is not reaped yet, so the number is still its own.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+    }
+}
+
+/// Closes, for every child, what whoever started us left open: only the standard descriptors are meant to be
+/// inherited. Kernels before 5.11 cannot do it at once; there it is left undone.
+pub fn hide_inherited() {
+    let (first, last): (libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX);
+    // SAFETY: no pointers, and nothing is closed now.
+    unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn wait(process: &mut Process) -> Ended {
+        for _ in 0..500 {
+            if let Some(ended) = process.ended() {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end");
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|w| w.to_string()).collect()
+    }
+
+    #[test]
+    fn the_environment_is_the_one_given() {
+        let environment = [("L2TPD_EVENT".to_string(), "session-up".to_string())];
+        let mut process = Process::start(&words(&["/usr/bin/env"]), &environment, true).unwrap();
+        let ended = wait(&mut process);
+        assert!(ended.success);
+        assert_eq!(ended.output, "L2TPD_EVENT=session-up\n");
+    }
+
+    #[test]
+    fn a_child_inherits_nothing_but_the_standard_descriptors() {
+        let ours = std::fs::File::open("/dev/zero").unwrap();
+        let mut process = Process::start(&words(&["/bin/ls", "-l", "/proc/self/fd"]), &[], true).unwrap();
+        let output = wait(&mut process).output;
+        assert!(output.contains("/dev/null") && !output.contains("/dev/zero"), "{output}");
+        drop(ours);
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_killed_with_what_it_started() {
+        let script = words(&["/bin/sh", "-c", "sleep 1000 & sleep 1000"]);
+        let mut process = Process::start(&script, &[], false).unwrap();
+        assert_eq!(process.ended(), None);
+        process.kill();
+        let ended = wait(&mut process);
+        assert!(!ended.success && ended.how.contains("signal: 9"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_missing_command_is_an_error() {
+        assert!(Process::start(&words(&["/nonexistent/hook"]), &[], false).is_err());
+        assert!(Process::start(&[], &[], false).is_err());
+    }
+}

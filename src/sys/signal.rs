@@ -1,0 +1,103 @@
+//! Signals as octets in a pipe: the handler does nothing but write the signal's number, the loop reads it when it
+//! has time. A full pipe loses nothing that matters: the same signals are waiting in it already.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::{cvt, cvt_size};
+
+/// Signals that the loop is told of.
+const HANDLED: [libc::c_int; 6] =
+    [libc::SIGHUP, libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCHLD];
+
+/// The end of the pipe that the handler writes to; -1 until there is one.
+static PIPE: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn handler(signal: libc::c_int) {
+    let fd = PIPE.load(Ordering::Relaxed);
+    // SAFETY: errno's location is valid in every thread; it is saved because the handler may interrupt any code.
+    let saved = unsafe { *libc::__errno_location() };
+    let octet = signal as u8; // the handled signals are below 32
+                              // SAFETY: write(2) is async-signal-safe, and the octet lives on this stack.
+    unsafe { libc::write(fd, (&raw const octet).cast(), 1) };
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = saved };
+}
+
+/// The reading end of the signals' pipe.
+#[derive(Debug)]
+pub struct Signals {
+    read: OwnedFd,
+    _write: OwnedFd,
+}
+
+/// A pipe, closed on exec, neither end of which blocks.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends: [RawFd; 2] = [-1; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    // SAFETY: both descriptors are new and ours.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Sets what becomes of a signal.
+fn set_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: all zeros is a valid sigaction (empty mask, no flags).
+    let mut request: libc::sigaction = unsafe { std::mem::zeroed() };
+    request.sa_sigaction = action;
+    request.sa_flags = libc::SA_RESTART;
+    // SAFETY: `request` is initialised and the handler is async-signal-safe.
+    cvt(unsafe { libc::sigaction(signal, &request, std::ptr::null_mut()) }).map(|_| ())
+}
+
+impl Signals {
+    /// Takes over the signals HUP, TERM, INT, USR1, USR2 and CHLD; PIPE is ignored.
+    pub fn install() -> io::Result<Signals> {
+        let (read, write) = pipe()?;
+        PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
+        for signal in HANDLED {
+            set_action(signal, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
+        }
+        set_action(libc::SIGPIPE, libc::SIG_IGN)?;
+        Ok(Signals { read, _write: write })
+    }
+
+    /// The next signal that came, if one did.
+    pub fn take(&mut self) -> Option<i32> {
+        let mut octet = 0u8;
+        // SAFETY: there is room for one octet.
+        let read = unsafe { libc::read(self.read.as_raw_fd(), (&raw mut octet).cast(), 1) };
+        matches!(cvt_size(read), Ok(1)).then_some(i32::from(octet))
+    }
+}
+
+impl AsRawFd for Signals {
+    fn as_raw_fd(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        PIPE.store(-1, Ordering::Relaxed);
+    }
+}
+
+pub use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_arrives_as_its_number() {
+        let mut signals = Signals::install().unwrap();
+        // SAFETY: the process handles this signal.
+        unsafe { libc::raise(libc::SIGUSR1) };
+        // Other tests start and reap children meanwhile: their SIGCHLD may come first.
+        let seen = std::iter::from_fn(|| signals.take()).find(|&s| s == SIGUSR1);
+        assert_eq!(seen, Some(SIGUSR1));
+        assert_eq!(signals.take().filter(|&s| s != SIGCHLD), None);
+    }
+}
