@@ -22,6 +22,7 @@
 
 pub mod config;
 pub mod counters;
+pub mod daemon;
 pub mod log;
 pub mod proto;
 pub mod sys;

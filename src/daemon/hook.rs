@@ -1,0 +1,247 @@
+//! `on-event`: runs a tunnel's command when something happens to it. Nobody waits for a command: the calls of one
+//! tunnel run one after the other, in the order of the events; those of different tunnels side by side. A
+//! command that takes longer than [`TIME_LIMIT`] is killed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::log::{escape, Level, Line};
+use crate::proto::Notification;
+use crate::sys::error_text;
+use crate::sys::process::Process;
+
+/// How long a command may run.
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Calls that wait for the one that runs, for each tunnel.
+const WAITING: usize = 64;
+/// Commands that run at once, for all tunnels.
+const RUNNING: usize = 16;
+/// Where commands are looked for that a command calls.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command that is to be run.
+struct Call {
+    words: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+/// A command that runs.
+struct Running {
+    process: Process,
+    program: String,
+    deadline: Instant,
+    killed: bool,
+}
+
+/// The calls of one tunnel.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Call>,
+    running: Option<Running>,
+}
+
+/// All calls.
+#[derive(Default)]
+pub struct Hooks {
+    tunnels: BTreeMap<String, Queue>,
+}
+
+/// The whole environment of a command.
+fn environment(event: &Notification) -> Vec<(String, String)> {
+    let peer = event.peer.map(|peer| peer.to_string());
+    let variables = [
+        ("PATH", PATH.to_string()),
+        ("L2TPD_EVENT", event.what.name().to_string()),
+        ("L2TPD_TUNNEL", event.tunnel.clone()),
+        ("L2TPD_INTERFACE", event.interface.clone().unwrap_or_default()),
+        ("L2TPD_PEER", peer.unwrap_or_default()),
+        ("L2TPD_LOCAL_ID", event.local_id.to_string()),
+        ("L2TPD_REMOTE_ID", event.remote_id.to_string()),
+        ("L2TPD_REASON", event.reason.clone()),
+    ];
+    // The peer may have had a hand in the texts: no control characters, and above all no NUL.
+    variables.map(|(name, value)| (name.to_string(), value.replace(char::is_control, " "))).to_vec()
+}
+
+impl Hooks {
+    /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
+    pub fn call(&mut self, words: &[String], event: &Notification) -> Option<Line> {
+        let queue = self.tunnels.entry(event.tunnel.clone()).or_default();
+        let full = queue.waiting.len() >= WAITING;
+        if full {
+            queue.waiting.pop_front();
+        }
+        queue.waiting.push_back(Call { words: words.to_vec(), environment: environment(event) });
+        full.then(|| {
+            let text = format!("on-event of {}: too many events wait, the oldest is dropped", event.tunnel);
+            Line::remark(Level::Warn, "hook", text)
+        })
+    }
+
+    /// Looks after the commands that run, and starts those whose turn it is.
+    pub fn turn(&mut self, now: Instant) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (tunnel, queue) in &mut self.tunnels {
+            if let Some(text) = queue.look_after(now) {
+                lines.push(remark(tunnel, &text));
+            }
+        }
+        let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
+        for (tunnel, queue) in self.tunnels.iter_mut().filter(|(_, q)| q.running.is_none()) {
+            while running < RUNNING && queue.running.is_none() {
+                let Some(call) = queue.waiting.pop_front() else { break };
+                match queue.start(now, &call) {
+                    Ok(()) => running += 1,
+                    Err(text) => lines.push(remark(tunnel, &text)),
+                }
+            }
+        }
+        self.tunnels.retain(|_, q| q.running.is_some() || !q.waiting.is_empty());
+        lines
+    }
+
+    /// When the next command has run long enough.
+    pub fn next(&self) -> Option<Instant> {
+        let running = self.tunnels.values().filter_map(|q| q.running.as_ref());
+        running.filter(|r| !r.killed).map(|r| r.deadline).min()
+    }
+
+    /// Whether nothing runs or waits.
+    pub fn is_idle(&self) -> bool {
+        self.tunnels.is_empty()
+    }
+}
+
+impl Queue {
+    fn start(&mut self, now: Instant, call: &Call) -> Result<(), String> {
+        let program = escape(call.words.first().map_or(b"", |w| w.as_bytes()));
+        match Process::start(&call.words, &call.environment, false) {
+            Ok(process) => {
+                let deadline = now + TIME_LIMIT;
+                self.running = Some(Running { process, program, deadline, killed: false });
+                Ok(())
+            }
+            Err(error) => Err(format!("{program}: {}", error_text(&error))),
+        }
+    }
+
+    /// Notes the end of the command that runs, or its time limit; returns what there is to tell.
+    fn look_after(&mut self, now: Instant) -> Option<String> {
+        let running = self.running.as_mut()?;
+        if let Some(ended) = running.process.ended() {
+            let text = format!("{}: {}", running.program, ended.how);
+            let tell = !ended.success && !running.killed;
+            self.running = None;
+            return tell.then_some(text);
+        }
+        if running.killed || now < running.deadline {
+            return None;
+        }
+        running.process.kill();
+        running.killed = true;
+        Some(format!("{}: killed, it ran longer than {} s", running.program, TIME_LIMIT.as_secs()))
+    }
+}
+
+fn remark(tunnel: &str, text: &str) -> Line {
+    Line::remark(Level::Warn, "hook", format!("on-event of {tunnel}: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Happening;
+    use crate::sys::clock;
+
+    fn event(what: Happening, reason: &str) -> Notification {
+        Notification {
+            what,
+            tunnel: "tokyo".into(),
+            interface: Some("l2tp0".into()),
+            peer: Some([192, 0, 2, 2].into()),
+            local_id: 7,
+            remote_id: 9,
+            reason: reason.into(),
+        }
+    }
+
+    fn words(line: &[&str]) -> Vec<String> {
+        line.iter().map(|w| w.to_string()).collect()
+    }
+
+    /// Runs turns until everything has ended; returns what was told.
+    fn finish(hooks: &mut Hooks) -> Vec<String> {
+        let mut told = Vec::new();
+        for _ in 0..1000 {
+            told.extend(hooks.turn(clock::now()).into_iter().map(|line| line.text));
+            if hooks.is_idle() {
+                return told;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("commands do not end");
+    }
+
+    #[test]
+    fn the_environment_tells_everything_and_nothing_else() {
+        let environment = environment(&event(Happening::SessionUp, "a\0b\nc"));
+        let expected = [
+            ("PATH", PATH),
+            ("L2TPD_EVENT", "session-up"),
+            ("L2TPD_TUNNEL", "tokyo"),
+            ("L2TPD_INTERFACE", "l2tp0"),
+            ("L2TPD_PEER", "192.0.2.2"),
+            ("L2TPD_LOCAL_ID", "7"),
+            ("L2TPD_REMOTE_ID", "9"),
+            ("L2TPD_REASON", "a b c"),
+        ];
+        assert_eq!(environment, expected.map(|(n, v)| (n.to_string(), v.to_string())));
+    }
+
+    #[test]
+    fn the_calls_of_a_tunnel_run_one_after_the_other() {
+        let path = std::env::temp_dir().join(format!("l2tpd-hook-{}", std::process::id()));
+        let script = format!("echo $L2TPD_EVENT begin >>{0}; sleep 0.05; echo end >>{0}", path.display());
+        let mut hooks = Hooks::default();
+        for what in [Happening::TunnelUp, Happening::SessionUp, Happening::TunnelDown] {
+            assert_eq!(hooks.call(&words(&["/bin/sh", "-c", &script]), &event(what, "")), None);
+        }
+        assert!(finish(&mut hooks).is_empty());
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text, "tunnel-up begin\nend\nsession-up begin\nend\ntunnel-down begin\nend\n");
+    }
+
+    #[test]
+    fn failures_are_told_and_do_not_stop_the_next_call() {
+        let mut hooks = Hooks::default();
+        hooks.call(&words(&["/nonexistent"]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&["/bin/sh", "-c", "exit 3"]), &event(Happening::TunnelUp, ""));
+        let told = finish(&mut hooks);
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0], "  on-event of tokyo: /nonexistent: No such file or directory");
+        assert!(told[1].ends_with("exit status: 3"), "{told:?}");
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_killed() {
+        let mut hooks = Hooks::default();
+        hooks.call(&words(&["/bin/sleep", "1000"]), &event(Happening::TunnelUp, ""));
+        let start = clock::now();
+        assert!(hooks.turn(start).is_empty());
+        assert_eq!(hooks.next(), Some(start + TIME_LIMIT));
+        let told = hooks.turn(start + TIME_LIMIT);
+        assert!(told[0].text.contains("killed, it ran longer than 30 s"));
+        assert_eq!(hooks.next(), None);
+        assert!(finish(&mut hooks).is_empty());
+    }
+
+    #[test]
+    fn the_line_is_bounded() {
+        let mut hooks = Hooks::default();
+        let dropped = (0..WAITING + 3)
+            .filter(|_| hooks.call(&words(&["/bin/true"]), &event(Happening::TunnelUp, "")).is_some())
+            .count();
+        assert_eq!(dropped, 3);
+    }
+}

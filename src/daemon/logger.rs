@@ -1,0 +1,153 @@
+//! The log: filter, limit, ring and sink behind one function. Nothing here waits; a line that the sink does not
+//! take is still in the ring.
+
+use std::collections::TryReserveError;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::log::limit::Limit;
+use crate::log::ring::{lines_of, Entry, Ring};
+use crate::log::{Level, Line};
+use crate::sys::syslog::Syslog;
+use crate::sys::{clock, stderr};
+
+/// Where syslog listens.
+const DEV_LOG: &str = "/dev/log";
+
+/// Where the lines go.
+#[derive(Debug)]
+enum Sink {
+    /// Standard error, in the foreground.
+    Stderr,
+    /// Syslog; until the start has succeeded, standard error as well, where whoever started us may still look.
+    Syslog { syslog: Syslog, starting: bool },
+}
+
+/// The log.
+pub struct Logger {
+    sink: Sink,
+    ring: Ring,
+    limit: Limit,
+    /// Lines above this level are dropped.
+    level: Level,
+    /// The level to return to when `USR2` comes again.
+    before_debug: Option<Level>,
+    /// Lines that standard error did not take.
+    lost: u64,
+}
+
+impl Logger {
+    /// A log to standard error (in the foreground) or to syslog, that keeps `capacity` messages.
+    pub fn new(foreground: bool, level: Level, capacity: usize) -> Result<Logger, TryReserveError> {
+        let sink = match foreground {
+            true => Sink::Stderr,
+            false => Sink::Syslog { syslog: Syslog::new(Path::new(DEV_LOG)), starting: true },
+        };
+        let ring = Ring::new(capacity)?;
+        Ok(Logger { sink, ring, limit: Limit::new(), level, before_debug: None, lost: 0 })
+    }
+
+    /// Writes a line, unless the level or the limit forbids it.
+    pub fn log(&mut self, now: Instant, line: &Line) {
+        if line.level <= self.level && self.limit.admit(now, line) {
+            self.write(now, line);
+        }
+    }
+
+    fn write(&mut self, now: Instant, line: &Line) {
+        let time = clock::wall();
+        self.ring.push(time, line);
+        let text = lines_of(line);
+        let show = match &mut self.sink {
+            Sink::Stderr => true,
+            Sink::Syslog { syslog, starting } => {
+                text.split('\n').for_each(|text| syslog.write(now, line.level, text));
+                *starting
+            }
+        };
+        if show {
+            let mut out = String::new();
+            if self.lost > 0 {
+                let text = format!("  {} lines of the log were lost", self.lost);
+                Entry { number: 0, time, level: Level::Warn, text }.write_to(&mut out);
+            }
+            Entry { number: 0, time, level: line.level, text }.write_to(&mut out);
+            match stderr::write(&out) {
+                Ok(()) => self.lost = 0,
+                Err(_) => self.lost += 1,
+            }
+        }
+    }
+
+    /// The start succeeded: from now on nobody reads our standard error, unless we are in the foreground.
+    pub fn started(&mut self) {
+        if let Sink::Syslog { starting, .. } = &mut self.sink {
+            *starting = false;
+        }
+    }
+
+    /// Tells what the limit has held back; with `all`, also what is not due yet.
+    pub fn report(&mut self, now: Instant, all: bool) {
+        for line in self.limit.report(now, all) {
+            self.write(now, &line);
+        }
+    }
+
+    /// When [`report`](Logger::report) has something to tell.
+    pub fn next(&self) -> Option<Instant> {
+        self.limit.next()
+    }
+
+    /// The messages kept in memory.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Another `log-buffer`.
+    pub fn resize(&mut self, capacity: usize) -> Result<(), TryReserveError> {
+        self.ring.resize(capacity)
+    }
+
+    /// The level in force.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Another level; `USR2` begins anew.
+    pub fn set_level(&mut self, level: Level) {
+        self.level = level;
+        self.before_debug = None;
+    }
+
+    /// `USR2`: debug on, or back to the level before. Returns the level in force.
+    pub fn toggle_debug(&mut self) -> Level {
+        match self.before_debug.take() {
+            Some(level) => self.level = level,
+            // Debug by configuration is switched off as well: to the default.
+            None if self.level == Level::Debug => self.level = Level::Info,
+            None => self.before_debug = Some(std::mem::replace(&mut self.level, Level::Debug)),
+        }
+        self.level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Event;
+
+    #[test]
+    fn the_level_filters_and_usr2_toggles() {
+        let now = clock::now();
+        let mut logger = Logger::new(true, Level::Warn, 10).unwrap();
+        logger.log(now, &Line::new(&Event::Start {}));
+        assert_eq!(logger.ring().next_number(), 0);
+        assert_eq!(logger.toggle_debug(), Level::Debug);
+        logger.log(now, &Line::new(&Event::Start {}));
+        assert_eq!(logger.ring().next_number(), 1);
+        assert_eq!(logger.toggle_debug(), Level::Warn);
+        logger.set_level(Level::Debug);
+        assert_eq!(logger.toggle_debug(), Level::Info);
+        assert_eq!(logger.toggle_debug(), Level::Debug);
+    }
+}

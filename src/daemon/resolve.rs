@@ -1,0 +1,168 @@
+//! Looking up host names. The system's resolver may wait for many seconds, and the tunnels must not: so a child
+//! process - this program again, called with a first argument that nobody types - looks the name up and prints
+//! the addresses.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use crate::sys::error_text;
+use crate::sys::process::{Ended, Process};
+
+/// The first argument of the child.
+pub const ARGUMENT: &str = "--look-up";
+/// How long a lookup may take.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Lookups at once.
+const RUNNING: usize = 16;
+
+/// The child: prints the addresses of `name`, one in a line. Returns the exit status.
+pub fn child(name: &str) -> i32 {
+    match (name, 0u16).to_socket_addrs() {
+        Ok(addresses) => {
+            addresses.for_each(|address| println!("{}", address.ip()));
+            0
+        }
+        Err(error) => {
+            println!("{error}");
+            1
+        }
+    }
+}
+
+/// A lookup that is wanted.
+struct Wanted {
+    tunnel: String,
+    name: String,
+}
+
+/// A lookup that runs.
+struct Lookup {
+    wanted: Wanted,
+    process: Process,
+    deadline: Instant,
+}
+
+/// What a lookup came to.
+pub struct Answer {
+    /// The tunnel that it was for.
+    pub tunnel: String,
+    /// The name.
+    pub name: String,
+    /// The addresses, in the resolver's order; or why there are none.
+    pub result: Result<Vec<IpAddr>, String>,
+}
+
+/// The lookups.
+#[derive(Default)]
+pub struct Resolver {
+    waiting: VecDeque<Wanted>,
+    running: Vec<Lookup>,
+    /// Killed, and to be asked for their end so that no zombies stay.
+    killed: Vec<Process>,
+}
+
+impl Resolver {
+    /// Asks for the addresses of `name`, for a tunnel. The answer comes out of [`turn`](Resolver::turn).
+    pub fn look_up(&mut self, tunnel: &str, name: &str) {
+        let running = self.running.iter().map(|lookup| &lookup.wanted);
+        if running.chain(&self.waiting).any(|w| w.tunnel == tunnel && w.name == name) {
+            return;
+        }
+        self.waiting.push_back(Wanted { tunnel: tunnel.to_string(), name: name.to_string() });
+    }
+
+    /// Looks after the lookups that run, and starts more.
+    pub fn turn(&mut self, now: Instant) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        self.killed.retain_mut(|process| process.ended().is_none());
+        for mut lookup in std::mem::take(&mut self.running) {
+            let result = match lookup.process.ended() {
+                Some(ended) => addresses(&ended),
+                None if now < lookup.deadline => {
+                    self.running.push(lookup);
+                    continue;
+                }
+                None => {
+                    lookup.process.kill();
+                    self.killed.push(lookup.process);
+                    Err(format!("no answer within {} s", TIME_LIMIT.as_secs()))
+                }
+            };
+            let Wanted { tunnel, name } = lookup.wanted;
+            answers.push(Answer { tunnel, name, result });
+        }
+        while self.running.len() < RUNNING {
+            let Some(wanted) = self.waiting.pop_front() else { break };
+            let words = ["/proc/self/exe", ARGUMENT, &wanted.name].map(str::to_string);
+            match Process::start(&words, &[], true) {
+                Ok(process) => self.running.push(Lookup { wanted, process, deadline: now + TIME_LIMIT }),
+                Err(error) => {
+                    let Wanted { tunnel, name } = wanted;
+                    answers.push(Answer { tunnel, name, result: Err(error_text(&error)) });
+                }
+            }
+        }
+        answers
+    }
+
+    /// When the next lookup has taken long enough.
+    pub fn next(&self) -> Option<Instant> {
+        self.running.iter().map(|lookup| lookup.deadline).min()
+    }
+}
+
+/// Reads what the child has printed.
+fn addresses(ended: &Ended) -> Result<Vec<IpAddr>, String> {
+    if !ended.success {
+        let told = ended.output.trim();
+        return Err(if told.is_empty() { ended.how.clone() } else { told.to_string() });
+    }
+    let addresses: Vec<IpAddr> = ended.output.lines().filter_map(|line| line.parse().ok()).collect();
+    if addresses.is_empty() {
+        return Err("the name has no address".to_string());
+    }
+    Ok(addresses)
+}
+
+/// The first of `addresses` that `local` can talk to: any, or one of its family.
+pub fn choose(addresses: &[IpAddr], local: Option<IpAddr>) -> Option<IpAddr> {
+    addresses.iter().find(|a| local.is_none_or(|local| local.is_ipv4() == a.is_ipv4())).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(success: bool, output: &str) -> Ended {
+        Ended { success, how: "exit status: 1".into(), output: output.into() }
+    }
+
+    #[test]
+    fn the_child_s_lines_become_addresses() {
+        let v4: IpAddr = [192, 0, 2, 2].into();
+        let v6: IpAddr = "2001:db8::2".parse().unwrap();
+        assert_eq!(addresses(&ended(true, "2001:db8::2\n192.0.2.2\n")), Ok(vec![v6, v4]));
+        assert!(addresses(&ended(true, "")).is_err());
+        assert_eq!(addresses(&ended(false, "failed to lookup\n")), Err("failed to lookup".into()));
+        assert_eq!(addresses(&ended(false, "")), Err("exit status: 1".into()));
+    }
+
+    #[test]
+    fn the_family_is_that_of_the_local_address() {
+        let v4: IpAddr = [192, 0, 2, 2].into();
+        let v6: IpAddr = "2001:db8::2".parse().unwrap();
+        assert_eq!(choose(&[v6, v4], None), Some(v6));
+        assert_eq!(choose(&[v6, v4], Some([192, 0, 2, 1].into())), Some(v4));
+        assert_eq!(choose(&[v6], Some([192, 0, 2, 1].into())), None);
+    }
+
+    #[test]
+    fn a_tunnel_asks_once() {
+        let mut resolver = Resolver::default();
+        resolver.look_up("tokyo", "peer.example");
+        resolver.look_up("tokyo", "peer.example");
+        resolver.look_up("osaka", "peer.example");
+        assert_eq!(resolver.waiting.len(), 2);
+    }
+}
