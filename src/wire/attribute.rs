@@ -278,8 +278,9 @@ static CISCO_ALIASES: [(u16, u16); 12] = [
     (14, number::INTERFACE_MTU),
 ];
 
-/// AVPs of vendor 9 whose contents nobody has published; Cisco's equipment does without an answer to them.
-const CISCO_PRIVATE: [u16; 2] = [114, 115];
+/// AVPs of vendor 9 that say nothing to an Ethernet pseudowire (11, 108 and 109 are about ATM) or whose contents
+/// are not published; Cisco's equipment does without an answer to them.
+const CISCO_PRIVATE: [u16; 5] = [11, 108, 109, 114, 115];
 
 /// Attributes of the IETF that only L2TPv2 has (RFC 2661); v3 peers go on sending some, with the M bit set.
 const VERSION_2_ONLY: [u16; 29] = [
@@ -303,7 +304,7 @@ pub enum Lookup {
 }
 
 /// Looks up an AVP of a message of type `message`. With `cisco` the AVPs of vendor 9 are known and what Cisco's
-/// equipment sends besides is passed over; `version_2` passes over what only L2TPv2 knows (RFC 3931 4.7.3).
+/// equipment sends besides is passed over, even if that goes against the M bit; `version_2` passes over what only L2TPv2 knows (RFC 3931 4.7.3).
 pub fn look_up(vendor: u16, number: u16, message: MessageType, cisco: bool, version_2: bool) -> Lookup {
     match vendor {
         IETF => match find(IETF, number, message) {

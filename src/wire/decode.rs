@@ -201,8 +201,15 @@ impl<'a> Collector<'a, '_> {
             .filter(|row| {
                 !ids_only || matches!(row.number, number::LOCAL_SESSION_ID | number::REMOTE_SESSION_ID)
             })
+            .filter(|row| row.number != number::ROUTER_ID || !self.draft_only())
             .find(|row| self.get(row.number).is_none())
-            .map(missing)
+            .map(|row| self.absent(row.number))
+    }
+
+    /// Whether the sender knows no AVPs but Cisco's. The draft they follow had no Router ID AVP.
+    fn draft_only(&self) -> bool {
+        let mut ccids = self.found.iter().filter(|found| found.attribute.number == number::ASSIGNED_CCID);
+        ccids.clone().next().is_some() && ccids.all(|found| found.copy)
     }
 
     /// The message, once nothing required is missing.
@@ -254,7 +261,10 @@ impl<'a> Collector<'a, '_> {
         let ietf = |number| self.found.iter().any(|found| !found.copy && found.attribute.number == number);
         Ok(SetUp {
             host_name: self.require(number::HOST_NAME, Self::octets)?,
-            router_id: self.require(number::ROUTER_ID, Self::array)?,
+            router_id: match self.array(number::ROUTER_ID) {
+                None if self.draft_only() => [0; 4],
+                found => found.ok_or_else(|| self.absent(number::ROUTER_ID))?,
+            },
             assigned_ccid: Ccid(self.require(number::ASSIGNED_CCID, Self::u32)?),
             pw_capabilities: capabilities
                 .chunks_exact(2)
@@ -308,8 +318,12 @@ impl<'a> Collector<'a, '_> {
     }
 
     fn require<T>(&self, number: u16, read: impl Fn(&Self, u16) -> Option<T>) -> Result<T, Why> {
-        let name = || attribute::find(attribute::IETF, number, self.kind).map_or("", |row| row.name);
-        read(self, number).ok_or_else(|| Why::Missing { name: name(), attribute: number })
+        read(self, number).ok_or_else(|| self.absent(number))
+    }
+
+    fn absent(&self, number: u16) -> Why {
+        let row = attribute::find(attribute::IETF, number, self.kind);
+        Why::Missing { name: row.map_or("", |row| row.name), attribute: number }
     }
 
     fn octets(&self, number: u16) -> Option<Vec<u8>> {
@@ -331,10 +345,6 @@ impl<'a> Collector<'a, '_> {
     fn circuit_status(&self, number: u16) -> Option<CircuitStatus> {
         self.u16(number).map(CircuitStatus)
     }
-}
-
-fn missing(row: &Attribute) -> Why {
-    Why::Missing { name: row.name, attribute: row.number }
 }
 
 /// Whether a value of the right length is one that the RFC allows.

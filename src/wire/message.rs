@@ -43,7 +43,8 @@ pub enum Message {
 pub struct SetUp {
     /// Host Name AVP: at least one octet.
     pub host_name: Vec<u8>,
-    /// Router ID AVP; not an address, though written like one.
+    /// Router ID AVP; not an address, though written like one. 0.0.0.0 if the peer speaks Cisco's draft, which has
+    /// no such AVP.
     pub router_id: [u8; 4],
     /// Assigned Control Connection ID AVP: the sender's id, never 0.
     pub assigned_ccid: Ccid,

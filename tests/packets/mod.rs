@@ -34,6 +34,15 @@ pub fn one(file: &str, label: &str) -> Vec<u8> {
 
 /// Octets from hex digits.
 pub fn hex(digits: &str) -> Vec<u8> {
-    assert!(digits.len().is_multiple_of(2), "odd number of hex digits: {digits}");
+    assert!(digits.len() % 2 == 0, "odd number of hex digits: {digits}");
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+}
+
+/// A message with these AVPs after the header, its Length right.
+pub fn message(avps: &[&[u8]]) -> Vec<u8> {
+    let mut octets = hex("c80300000000000000000000");
+    octets.extend(avps.concat());
+    let length = u16::try_from(octets.len()).unwrap();
+    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    octets
 }
