@@ -20,6 +20,7 @@
 //! actions out. One rule holds the parts together: *mutate the engine, then drain its actions to the end, then
 //! mutate it again*. Frames never pass through the engine; it only tells the data plane which sessions are open.
 
+pub mod admin;
 pub mod config;
 pub mod counters;
 pub mod daemon;

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod admin_socket;
 pub mod clock;
 pub mod daemonize;
 pub mod pidfile;

@@ -1,0 +1,535 @@
+//! The one table of commands. The parser (in the client and again in the daemon), the usage text, the manual page
+//! and the completions are made from it or checked against it.
+//!
+//! A word may be shortened as long as it stays unambiguous; a word that is spelled out wins over longer ones that
+//! begin with it (`log` and `log-level`).
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::frame;
+use crate::log::{escape, Level};
+
+/// One place in a form of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// This word.
+    Word(&'static str),
+    /// A value; the name stands for it in the usage text.
+    Value(&'static str),
+    /// One of the four levels of the log.
+    Level,
+    /// All words that are left, at least one.
+    Rest(&'static str),
+}
+
+/// One way to write a command, behind its first word.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// Its places.
+    pub tokens: &'static [Token],
+    /// Whether it appears in the usage text (another form that does may stand for it).
+    pub usage: Option<&'static str>,
+}
+
+/// A command.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// Its number on the admin socket.
+    pub number: u16,
+    /// Its first word.
+    pub word: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// The ways to write it.
+    pub forms: &'static [Form],
+}
+
+use Token::{Level as AnyLevel, Rest, Value, Word};
+
+const fn form(tokens: &'static [Token]) -> Form {
+    Form { tokens, usage: None }
+}
+
+const fn shown(tokens: &'static [Token], usage: &'static str) -> Form {
+    Form { tokens, usage: Some(usage) }
+}
+
+const CODE: Token = Value("N");
+
+/// Every command. Their numbers are part of the protocol and never change.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        number: 1,
+        word: "status",
+        about: "tunnels, sessions and their interfaces",
+        forms: &[
+            shown(&[], "[tunnel NAME | session IFNAME]"),
+            form(&[Word("tunnel"), Value("NAME")]),
+            form(&[Word("session"), Value("IFNAME")]),
+        ],
+    },
+    Command {
+        number: 2,
+        word: "clear",
+        about: "end tunnels or a session; they are set up again after the restart interval",
+        forms: &[
+            shown(
+                &[Word("tunnel"), Value("NAME")],
+                "tunnel NAME | peer ADDRESS | session IFNAME | all [result-code N]",
+            ),
+            form(&[Word("tunnel"), Value("NAME"), Word("result-code"), CODE]),
+            form(&[Word("peer"), Value("ADDRESS")]),
+            form(&[Word("peer"), Value("ADDRESS"), Word("result-code"), CODE]),
+            form(&[Word("session"), Value("IFNAME")]),
+            form(&[Word("session"), Value("IFNAME"), Word("result-code"), CODE]),
+            form(&[Word("all")]),
+            form(&[Word("all"), Word("result-code"), CODE]),
+        ],
+    },
+    Command {
+        number: 3,
+        word: "start",
+        about: "enable a configured tunnel until the next reload",
+        forms: &[shown(&[Value("NAME")], "NAME")],
+    },
+    Command {
+        number: 4,
+        word: "stop",
+        about: "disable a configured tunnel until the next reload",
+        forms: &[shown(&[Value("NAME")], "NAME")],
+    },
+    Command {
+        number: 5,
+        word: "reload",
+        about: "read the configuration again; --check only tells what would change",
+        forms: &[shown(&[], "[--check]"), form(&[Word("--check")])],
+    },
+    Command {
+        number: 6,
+        word: "log",
+        about: "the messages kept in memory, of this level and worse; -f follows",
+        forms: &[
+            shown(&[], "[-f] [LEVEL]"),
+            form(&[AnyLevel]),
+            form(&[Word("-f")]),
+            form(&[Word("-f"), AnyLevel]),
+        ],
+    },
+    Command {
+        number: 7,
+        word: "log-level",
+        about: "set the level of the log",
+        forms: &[shown(&[AnyLevel], "LEVEL")],
+    },
+    Command { number: 8, word: "watch", about: "one line per event as it happens", forms: &[shown(&[], "")] },
+    Command {
+        number: 9,
+        word: "counters",
+        about: "what was counted, every reason for a drop on its own",
+        forms: &[shown(&[], "[reset]"), form(&[Word("reset")])],
+    },
+    Command {
+        number: 10,
+        word: "metrics",
+        about: "the counters as OpenMetrics text",
+        forms: &[shown(&[], "")],
+    },
+    Command {
+        number: 11,
+        word: "trace",
+        about: "control messages of a tunnel into a pcapng file until interrupted",
+        forms: &[shown(&[Value("NAME"), Value("FILE")], "NAME FILE"), form(&[Value("NAME")])],
+    },
+    Command {
+        number: 12,
+        word: "explain",
+        about: "what a log message means and what to do; why a tunnel is not up",
+        forms: &[
+            shown(&[], "[MESSAGE TEXT | tunnel NAME]"),
+            form(&[Word("tunnel"), Value("NAME")]),
+            form(&[Rest("TEXT")]),
+        ],
+    },
+];
+
+/// What `status` and `explain` are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything.
+    All,
+    /// One tunnel, by its name.
+    Tunnel(String),
+    /// One session, by its interface.
+    Session(String),
+}
+
+/// What `clear` is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A tunnel, by its name.
+    Tunnel(String),
+    /// The tunnels of a peer's address.
+    Peer(IpAddr),
+    /// A session, by its interface.
+    Session(String),
+    /// Every tunnel.
+    All,
+}
+
+/// A command with its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `status`.
+    Status(Selection),
+    /// `clear`.
+    Clear {
+        /// What.
+        target: Target,
+        /// `result-code`.
+        result: Option<u16>,
+    },
+    /// `start`.
+    Start(String),
+    /// `stop`.
+    Stop(String),
+    /// `reload`.
+    Reload {
+        /// `--check`: only say what would change.
+        check: bool,
+    },
+    /// `log`.
+    Log {
+        /// `-f`: go on with new messages as they come.
+        follow: bool,
+        /// This level and worse.
+        level: Level,
+    },
+    /// `log-level`.
+    LogLevel(Level),
+    /// `watch`.
+    Watch,
+    /// `counters`.
+    Counters {
+        /// `reset`: begin again at 0.
+        reset: bool,
+    },
+    /// `metrics`.
+    Metrics,
+    /// `trace`.
+    Trace {
+        /// The tunnel.
+        tunnel: String,
+        /// Where the client writes to; does not travel.
+        file: Option<String>,
+    },
+    /// `explain` of a tunnel, or of all that are not up.
+    Explain(Selection),
+    /// `explain` of a message's text: answered by the client alone.
+    ExplainText(String),
+}
+
+/// A request, and how its reply is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// As JSON.
+    pub json: bool,
+    /// The request.
+    pub request: Request,
+}
+
+/// Why words are not a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageError {
+    /// A word that fits nothing here: itself, and what is possible instead.
+    Unknown(String, Vec<&'static str>),
+    /// A word that several others begin with.
+    Ambiguous(String, Vec<&'static str>),
+    /// The command ends too early: what may follow.
+    Incomplete(Vec<&'static str>),
+    /// A value that is not what it should be: itself, and what is expected.
+    Value(String, &'static str),
+    /// No command of this number.
+    Number(u16),
+    /// The body is not a list of words.
+    Body,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::Unknown(word, possible) if possible.is_empty() => {
+                write!(f, "`{}`: nothing may follow here", escape(word.as_bytes()))
+            }
+            UsageError::Unknown(word, possible) => {
+                write!(f, "`{}`: unknown; possible here: {}", escape(word.as_bytes()), possible.join(", "))
+            }
+            UsageError::Ambiguous(word, possible) => {
+                write!(f, "`{}`: ambiguous; it could be: {}", escape(word.as_bytes()), possible.join(", "))
+            }
+            UsageError::Incomplete(possible) => {
+                write!(f, "incomplete; possible next: {}", possible.join(", "))
+            }
+            UsageError::Value(word, expected) => {
+                write!(f, "`{}`: {expected} expected", escape(word.as_bytes()))
+            }
+            UsageError::Number(number) => write!(f, "there is no command {number}"),
+            UsageError::Body => {
+                f.write_str("the request is not a list of words that each end with a zero octet")
+            }
+        }
+    }
+}
+
+const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+
+/// The command of this number.
+pub fn by_number(number: u16) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.number == number)
+}
+
+/// The words and names that may stand at place `at` of these forms, in the order of the table.
+fn possible(forms: &[&Form], at: usize) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for form in forms {
+        match form.tokens.get(at) {
+            Some(Word(name) | Value(name) | Rest(name)) => names.push(*name),
+            Some(AnyLevel) => names.extend(LEVELS.map(Level::name)),
+            None => {}
+        }
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(*name);
+            true
+        }
+    });
+    names
+}
+
+/// The word among `possible` that `word` is or begins, if there is exactly one.
+fn complete(word: &str, possible: &[&'static str]) -> Result<Option<&'static str>, UsageError> {
+    if let Some(exact) = possible.iter().find(|name| **name == word) {
+        return Ok(Some(exact));
+    }
+    let begun: Vec<&'static str> =
+        possible.iter().copied().filter(|name| !word.is_empty() && name.starts_with(word)).collect();
+    match begun.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(UsageError::Ambiguous(word.to_owned(), begun)),
+    }
+}
+
+/// The fixed words possible at place `at`.
+fn fixed(forms: &[&Form], at: usize) -> Vec<&'static str> {
+    let words: Vec<&Form> = forms
+        .iter()
+        .copied()
+        .filter(|form| matches!(form.tokens.get(at), Some(Word(_) | AnyLevel)))
+        .collect();
+    possible(&words, at)
+}
+
+/// Spells out the words behind a command's first one and checks them against its forms.
+fn spell_out(command: &'static Command, words: &[String]) -> Result<Vec<String>, UsageError> {
+    let mut forms: Vec<&Form> = command.forms.iter().collect();
+    let mut spelled = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if let Some(name) = complete(word, &fixed(&forms, at))? {
+            forms.retain(|form| match form.tokens.get(at) {
+                Some(Word(want)) => *want == name,
+                Some(AnyLevel) => Level::from_name(name).is_some(),
+                Some(Value(_) | Rest(_)) | None => false,
+            });
+            spelled.push(name.to_owned());
+            continue;
+        }
+        let expected = possible(&forms, at);
+        forms.retain(|form| matches!(form.tokens.get(at), Some(Value(_) | Rest(_))));
+        if forms.is_empty() {
+            return Err(UsageError::Unknown(word.clone(), expected));
+        }
+        spelled.push(word.clone());
+    }
+    if forms.iter().any(|form| form.tokens.len() == words.len()) {
+        return Ok(spelled);
+    }
+    Err(UsageError::Incomplete(possible(&forms, words.len())))
+}
+
+/// Reads a command line: everything behind the options of `l2tpctl`. `--json` may also stand among the words.
+pub fn parse(words: &[String]) -> Result<Order, UsageError> {
+    let mut words = words.to_vec();
+    let first = words.iter().position(|word| word != "--json");
+    let names: Vec<&'static str> = COMMANDS.iter().map(|command| command.word).collect();
+    let Some(first) = first else {
+        return Err(UsageError::Incomplete(names));
+    };
+    let json = words.drain(..first).count() > 0;
+    let word = words.remove(0);
+    let Some(name) = complete(&word, &names)? else {
+        return Err(UsageError::Unknown(word, names));
+    };
+    match COMMANDS.iter().find(|command| command.word == name) {
+        Some(command) => {
+            let order = with_words(command, words)?;
+            Ok(Order { json: json || order.json, ..order })
+        }
+        None => Err(UsageError::Unknown(word, names)),
+    }
+}
+
+/// Reads a request as it came over the socket.
+pub fn decode(number: u16, body: &[u8]) -> Result<Order, UsageError> {
+    let command = by_number(number).ok_or(UsageError::Number(number))?;
+    with_words(command, frame::body_to_words(body).ok_or(UsageError::Body)?)
+}
+
+/// A command of the table with the words behind its first one.
+fn with_words(command: &'static Command, mut words: Vec<String>) -> Result<Order, UsageError> {
+    if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
+        return Ok(Order { json: false, request: Request::ExplainText(words.join(" ")) });
+    }
+    let before = words.len();
+    words.retain(|word| word != "--json");
+    let json = words.len() != before;
+    let spelled = spell_out(command, &words)?;
+    let words: Vec<&str> = spelled.iter().map(String::as_str).collect();
+    Ok(Order { json, request: request(command, &words)? })
+}
+
+/// `explain tunnel NAME`, and not a message that begins with the word `tunnel`.
+fn is_explain_tunnel(words: &[String]) -> bool {
+    let mut plain = words.iter().filter(|word| *word != "--json");
+    match (plain.next(), plain.next(), plain.next()) {
+        (None, _, _) => true,
+        (Some(first), Some(_), None) => !first.is_empty() && "tunnel".starts_with(first.as_str()),
+        (Some(first), None, _) => first == "tunnel",
+        (Some(_), Some(_), Some(_)) => false,
+    }
+}
+
+/// The request that spelled-out words make.
+fn request(command: &'static Command, words: &[&str]) -> Result<Request, UsageError> {
+    Ok(match (command.word, words) {
+        ("status", []) => Request::Status(Selection::All),
+        ("status", ["tunnel", name]) => Request::Status(Selection::Tunnel((*name).to_owned())),
+        ("status", ["session", name]) => Request::Status(Selection::Session((*name).to_owned())),
+        ("clear", words) => return clear(words),
+        ("start", [name]) => Request::Start((*name).to_owned()),
+        ("stop", [name]) => Request::Stop((*name).to_owned()),
+        ("reload", words) => Request::Reload { check: !words.is_empty() },
+        ("log", ["-f"]) => Request::Log { follow: true, level: Level::Debug },
+        ("log", ["-f", name]) => Request::Log { follow: true, level: level(name)? },
+        ("log", []) => Request::Log { follow: false, level: Level::Debug },
+        ("log", [name]) => Request::Log { follow: false, level: level(name)? },
+        ("log-level", [name]) => Request::LogLevel(level(name)?),
+        ("watch", _) => Request::Watch,
+        ("counters", words) => Request::Counters { reset: !words.is_empty() },
+        ("metrics", _) => Request::Metrics,
+        ("trace", [name]) => Request::Trace { tunnel: (*name).to_owned(), file: None },
+        ("trace", [name, file]) => {
+            Request::Trace { tunnel: (*name).to_owned(), file: Some((*file).to_owned()) }
+        }
+        ("explain", []) => Request::Explain(Selection::All),
+        ("explain", ["tunnel", name]) => Request::Explain(Selection::Tunnel((*name).to_owned())),
+        _ => return Err(UsageError::Number(command.number)), // spell_out lets no other words through
+    })
+}
+
+fn level(name: &str) -> Result<Level, UsageError> {
+    Level::from_name(name).ok_or_else(|| UsageError::Value(name.to_owned(), "error, warn, info or debug"))
+}
+
+fn clear(words: &[&str]) -> Result<Request, UsageError> {
+    let (target, rest) = match words {
+        ["tunnel", name, rest @ ..] => (Target::Tunnel((*name).to_owned()), rest),
+        ["session", name, rest @ ..] => (Target::Session((*name).to_owned()), rest),
+        ["peer", address, rest @ ..] => {
+            let parsed =
+                address.parse().map_err(|_| UsageError::Value((*address).to_owned(), "an IP address"))?;
+            (Target::Peer(parsed), rest)
+        }
+        rest => (Target::All, rest.get(1..).unwrap_or_default()),
+    };
+    let result = match rest {
+        ["result-code", code] => Some(
+            code.parse().map_err(|_| UsageError::Value((*code).to_owned(), "a number from 1 to 65535"))?,
+        ),
+        _ => None,
+    };
+    Ok(Request::Clear { target, result })
+}
+
+impl Order {
+    /// The number and the body of this order on the socket.
+    pub fn encode(&self) -> (u16, Vec<u8>) {
+        let (word, mut words) = self.request.words();
+        if self.json {
+            words.push("--json".to_owned());
+        }
+        let number = COMMANDS.iter().find(|command| command.word == word).map_or(0, |command| command.number);
+        (number, frame::words_to_body(&words))
+    }
+}
+
+impl Request {
+    /// The first word, and those behind it that travel.
+    pub fn words(&self) -> (&'static str, Vec<String>) {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        match self {
+            Request::Status(selection) => ("status", selection.words()),
+            Request::Clear { target, result } => {
+                let mut words: Vec<String> = match target {
+                    Target::Tunnel(name) => owned(&["tunnel", name]),
+                    Target::Peer(address) => owned(&["peer", &address.to_string()]),
+                    Target::Session(name) => owned(&["session", name]),
+                    Target::All => owned(&["all"]),
+                };
+                if let Some(code) = result {
+                    words.extend(["result-code".to_owned(), code.to_string()]);
+                }
+                ("clear", words)
+            }
+            Request::Start(name) => ("start", owned(&[name])),
+            Request::Stop(name) => ("stop", owned(&[name])),
+            Request::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
+            Request::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
+            Request::Log { follow: false, level } => ("log", owned(&[level.name()])),
+            Request::LogLevel(level) => ("log-level", owned(&[level.name()])),
+            Request::Watch => ("watch", Vec::new()),
+            Request::Counters { reset } => ("counters", owned(if *reset { &["reset"] } else { &[] })),
+            Request::Metrics => ("metrics", Vec::new()),
+            Request::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
+            Request::Explain(selection) => ("explain", selection.words()),
+            Request::ExplainText(text) => ("explain", owned(&[text])),
+        }
+    }
+}
+
+impl Selection {
+    fn words(&self) -> Vec<String> {
+        match self {
+            Selection::All => Vec::new(),
+            Selection::Tunnel(name) => vec!["tunnel".to_owned(), name.clone()],
+            Selection::Session(name) => vec!["session".to_owned(), name.clone()],
+        }
+    }
+}
+
+/// The usage text of `l2tpctl`.
+pub fn usage() -> String {
+    let mut text = String::from("usage: l2tpctl [-s SOCKET] [--json] COMMAND\n\n");
+    for command in COMMANDS {
+        for form in command.forms {
+            if let Some(usage) = form.usage {
+                let line = format!("{} {usage}", command.word);
+                text.push_str(&format!("  {}\n        {}\n", line.trim_end(), command.about));
+            }
+        }
+    }
+    text.push_str("\nWords may be shortened as long as they stay unambiguous.\n");
+    text
+}

@@ -1,0 +1,310 @@
+//! The displays as JSON: the schema is that of l2tpd-admin(5). Names are only ever added, so that a script that
+//! reads today's goes on working. Times are RFC 3339, durations seconds, unknown values `null`.
+
+use std::fmt::{Display, Write};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::command::Selection;
+use super::frame::MAX_REPLY;
+use super::report::{Interface, Report};
+use crate::log::ring::Entry;
+use crate::log::WallTime;
+use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
+use crate::proto::Notification;
+use crate::wire::{Cookie, Encapsulation};
+
+/// Appends `text` as a JSON string. Control characters and those that turn the direction of writing are written
+/// as `\u....`: the output is safe on a terminal too.
+fn put_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// An object that is being written.
+struct Object<'a> {
+    out: &'a mut String,
+    begun: bool,
+}
+
+/// Appends an object whose members `fill` writes.
+fn object(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
+    out.push('{');
+    fill(&mut Object { out, begun: false });
+    out.push('}');
+}
+
+/// Appends an array with one element for each item.
+fn array<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut element: impl FnMut(&mut String, T)) {
+    out.push('[');
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        element(out, item);
+    }
+    out.push(']');
+}
+
+impl Object<'_> {
+    /// Begins a member; its value is to be appended to what this returns.
+    fn member(&mut self, name: &str) -> &mut String {
+        if self.begun {
+            self.out.push(',');
+        }
+        self.begun = true;
+        put_string(self.out, name);
+        self.out.push(':');
+        self.out
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        put_string(self.member(name), value);
+    }
+
+    /// A member whose value's text is JSON already: a number or a truth value.
+    fn plain(&mut self, name: &str, value: impl Display) {
+        let _ = write!(self.member(name), "{value}");
+    }
+
+    fn seconds(&mut self, name: &str, value: Duration) {
+        self.plain(name, format_args!("{}.{:03}", value.as_secs(), value.subsec_millis()));
+    }
+
+    fn optional<T>(&mut self, name: &str, value: Option<T>, put: impl FnOnce(&mut Self, &str, T)) {
+        match value {
+            Some(value) => put(self, name, value),
+            None => self.plain(name, "null"),
+        }
+    }
+
+    fn optional_text(&mut self, name: &str, value: Option<impl Display>) {
+        self.optional(name, value, |object, name, value| object.text(name, &value.to_string()));
+    }
+
+    /// An id: 0 stands for "not known yet".
+    fn id(&mut self, name: &str, value: u32) {
+        self.optional(name, (value != 0).then_some(value), |object, name, value| object.plain(name, value));
+    }
+
+    fn counters(&mut self, name: &str, entries: impl Iterator<Item = (&'static str, &'static str, u64)>) {
+        object(self.member(name), |object| {
+            for (name, _, value) in entries {
+                object.plain(name, value);
+            }
+        });
+    }
+}
+
+/// Octets of the peer as text: what is not UTF-8 becomes U+FFFD.
+fn lossy(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+fn header(object: &mut Object<'_>, report: &Report) {
+    object.text("version", report.version);
+    object.plain("pid", report.pid);
+    object.text("time", &report.time.to_string());
+    object.seconds("uptime", report.uptime);
+    object.text("log_level", report.log_level.name());
+}
+
+/// The reply to `status` and to `explain`; `None` if the selection means nothing.
+pub fn status(report: &Report, selection: &Selection) -> Option<String> {
+    let selected = report.select(selection)?;
+    let mut out = String::new();
+    object(&mut out, |top| {
+        header(top, report);
+        array(top.member("tunnels"), selected, |out, (one, sessions)| {
+            if out.len() <= MAX_REPLY {
+                object(out, |object| tunnel(object, report, one, &sessions));
+            } else {
+                out.push_str("null"); // too long to be sent
+            }
+        });
+        top.counters("drops", report.snapshot.drops.entries());
+        top.counters("strays", report.strays.entries());
+    });
+    out.push('\n');
+    Some(out)
+}
+
+fn tunnel(object: &mut Object<'_>, report: &Report, tunnel: &TunnelSnapshot, sessions: &[&SessionSnapshot]) {
+    object.text("name", &tunnel.name);
+    object.plain("disabled", tunnel.disabled);
+    object.plain("manual", tunnel.manual);
+    object.text("state", tunnel.state);
+    object.seconds("since", tunnel.since);
+    object.optional_text("peer", tunnel.peer);
+    let path = tunnel.path.as_ref();
+    object.optional_text("local_address", path.map(|path| path.local.ip()));
+    object.optional_text("remote_address", path.map(|path| path.remote.ip()));
+    object.optional_text(
+        "encapsulation",
+        path.map(|path| match path.encapsulation {
+            Encapsulation::Ip => "ip",
+            Encapsulation::Udp => "udp",
+        }),
+    );
+    let udp = path.filter(|path| path.encapsulation == Encapsulation::Udp);
+    object.id("local_port", udp.map_or(0, |path| path.local.port().into()));
+    object.id("remote_port", udp.map_or(0, |path| path.remote.port().into()));
+    object.optional_text("remote_hostname", tunnel.remote_hostname.as_deref().map(lossy));
+    object.optional_text("remote_router_id", tunnel.remote_router_id.map(Ipv4Addr::from));
+    object.optional_text("remote_vendor", tunnel.remote_vendor.as_deref().map(lossy));
+    object.id("local_tunnel_id", tunnel.local_ccid.0);
+    object.id("remote_tunnel_id", tunnel.remote_ccid.0);
+    object.plain("ns", tunnel.ns);
+    object.plain("nr", tunnel.nr);
+    object.plain("queued", tunnel.queued);
+    object.plain("peer_window", tunnel.peer_window);
+    object.plain("authenticated", tunnel.authenticated);
+    object.plain("cisco", tunnel.cisco);
+    troubles(object, tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+    object.counters("counters", tunnel.counters.entries());
+    array(object.member("sessions"), sessions, |out, one| {
+        self::object(out, |object| session(object, report, one));
+    });
+}
+
+fn troubles(
+    object: &mut Object<'_>,
+    problem: Option<&str>,
+    failure: &Option<(Failure, Duration)>,
+    next_try: Option<Duration>,
+) {
+    object.optional_text("problem", problem);
+    object.optional("last_failure", failure.as_ref(), |object, name, (failure, ago)| {
+        self::object(object.member(name), |object| {
+            object.text("check", &failure.check);
+            object.text("expected", &failure.expected);
+            object.text("received", &failure.received);
+            object.optional_text("message", (!failure.message.is_empty()).then_some(failure.message));
+            object.seconds("ago", *ago);
+        });
+    });
+    object.optional("next_try", next_try, |object, name, next| object.seconds(name, next));
+}
+
+/// A cookie as hex digits; `null` where there is none.
+fn cookie(object: &mut Object<'_>, name: &str, cookie: &Cookie) {
+    let mut digits = String::new();
+    for octet in cookie.as_slice() {
+        let _ = write!(digits, "{octet:02x}");
+    }
+    object.optional_text(name, (!cookie.is_empty()).then_some(digits));
+}
+
+fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) {
+    object.text("interface", &session.interface);
+    object.plain("disabled", session.disabled);
+    object.plain("manual", session.manual);
+    object.text("state", session.state);
+    object.seconds("since", session.since);
+    object.text("remote_end_id", &lossy(&session.remote_end_id));
+    object.id("local_session_id", session.local.0);
+    object.id("remote_session_id", session.remote.0);
+    object.plain("serial", session.serial);
+    object.plain("local_cookie_size", session.local_cookie.len());
+    object.plain("remote_cookie_size", session.remote_cookie.len());
+    cookie(object, "local_cookie", &session.local_cookie);
+    cookie(object, "remote_cookie", &session.remote_cookie);
+    object.plain("sublayer_received", session.sublayer.0);
+    object.plain("sublayer_sent", session.sublayer.1);
+    object.plain("sequencing_received", session.sequencing.0);
+    object.plain("sequencing_sent", session.sequencing.1);
+    object.plain("pseudowire_type", session.pw_type);
+    object.optional("remote_circuit_status", session.remote_circuit, |object, name, status| {
+        object.plain(name, status);
+    });
+    object.optional("remote_mtu", session.remote_mtu, |object, name, mtu| object.plain(name, mtu));
+    troubles(object, session.problem, &session.last_failure, session.next_try);
+    let unknown = Interface::default();
+    let interface = report.interface(&session.interface).unwrap_or(&unknown);
+    object.plain("present", interface.present);
+    object.plain("link_up", interface.link_up);
+    object.plain("admin_up", interface.admin_up);
+    object.id("mtu", u32::try_from(interface.mtu).unwrap_or(0));
+    object.optional_text("data_plane", (!interface.data_plane.is_empty()).then_some(interface.data_plane));
+    object.counters("counters", interface.counters.entries());
+}
+
+/// The reply to `counters`.
+pub fn counters(report: &Report) -> String {
+    let mut out = String::new();
+    object(&mut out, |top| {
+        header(top, report);
+        array(top.member("tunnels"), &report.snapshot.tunnels, |out, tunnel| {
+            object(out, |object| {
+                object.text("name", &tunnel.name);
+                object.counters("counters", tunnel.counters.entries());
+                array(object.member("sessions"), &tunnel.sessions, |out, session| {
+                    let counted =
+                        report.interface(&session.interface).map(|i| i.counters).unwrap_or_default();
+                    self::object(out, |object| {
+                        object.text("interface", &session.interface);
+                        object.counters("counters", counted.entries());
+                    });
+                });
+            });
+        });
+        top.counters("drops", report.snapshot.drops.entries());
+        top.counters("strays", report.strays.entries());
+    });
+    out.push('\n');
+    out
+}
+
+/// A message of the log, as one line.
+pub fn entry(entry: &Entry) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| {
+        object.plain("number", entry.number);
+        object.text("time", &entry.time.to_string());
+        object.text("level", entry.level.name());
+        let mut lines = entry.text.split('\n');
+        object.text("message", lines.next().unwrap_or_default());
+        array(object.member("detail"), lines, |out, line| put_string(out, line.trim_start()));
+    });
+    out.push('\n');
+    out
+}
+
+/// A line that stands in the log without being a message of it: that older ones are gone.
+pub fn remark(text: &str) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| object.text("remark", text));
+    out.push('\n');
+    out
+}
+
+/// A line of `watch`.
+pub fn event(time: WallTime, event: &Notification) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| {
+        object.text("time", &time.to_string());
+        object.text("event", event.what.name());
+        object.text("tunnel", &event.tunnel);
+        object.optional_text("interface", event.interface.as_ref());
+        object.optional_text("peer", event.peer);
+        object.id("local_id", event.local_id);
+        object.id("remote_id", event.remote_id);
+        object.text("reason", &event.reason);
+    });
+    out.push('\n');
+    out
+}

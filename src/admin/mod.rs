@@ -1,0 +1,17 @@
+//! What travels over the admin socket, and what is shown to the administrator. Pure: the socket itself is served
+//! by `daemon::control` and used by `ctl`, which both take the format from here, so it exists once.
+//!
+//! [`frame`] is the envelope, [`command`] the one table of commands, [`report`] what the daemon tells of itself
+//! and [`show`], [`json`], [`metrics`] its three forms, [`trace`] the records of `l2tpctl trace`.
+
+pub mod command;
+pub mod frame;
+pub mod json;
+pub mod metrics;
+pub mod report;
+pub mod show;
+pub mod time;
+pub mod trace;
+
+pub use command::Request;
+pub use report::Report;

@@ -1,0 +1,395 @@
+//! The displays as text. `status` has the fields, words and order of the SEIL routers' display of an L2TP
+//! interface; what that lacks (uptime, encapsulation, cookie sizes, sublayer, MTU, the last failure, the next
+//! attempt) follows the fields of its block. Text that came from the peer is escaped.
+
+use std::fmt::{Display, Write};
+use std::net::Ipv4Addr;
+
+use super::command::Selection;
+use super::frame::MAX_REPLY;
+use super::report::{Interface, Report};
+use super::time::{before, date, span};
+use crate::log::{escape, WallTime};
+use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
+use crate::proto::Notification;
+use crate::wire::{Cookie, Encapsulation, PW_ETHERNET, PW_ETHERNET_VLAN};
+
+/// A line `Name             :value`; the names of the display are at most 17 columns wide.
+fn field(out: &mut String, name: &str, value: impl Display) {
+    let _ = writeln!(out, "{name:<17}:{value}");
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
+    out.push('\n');
+}
+
+/// A value, or `-` where there is none.
+fn or_dash<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// An id, or `-` for 0, which stands for "not known yet".
+fn id(value: u32) -> String {
+    or_dash((value != 0).then_some(value))
+}
+
+/// The display of `status`; `None` if the selection means nothing.
+pub fn status(report: &Report, selection: &Selection) -> Option<String> {
+    let mut out = String::new();
+    if *selection == Selection::All {
+        let up = span(report.uptime);
+        line(
+            &mut out,
+            format_args!(
+                "l2tpd {}: process {}, up {up}, log level {}\n",
+                report.version, report.pid, report.log_level
+            ),
+        );
+    }
+    for (tunnel, sessions) in report.select(selection)? {
+        if sessions.is_empty() {
+            line(&mut out, format_args!("tunnel {}:", escape(tunnel.name.as_bytes())));
+            tunnel_block(&mut out, report, tunnel);
+            out.push('\n');
+        }
+        for session in sessions {
+            interface_block(&mut out, report, tunnel, session);
+            tunnel_block(&mut out, report, tunnel);
+            session_block(&mut out, report, session);
+            out.push('\n');
+        }
+        if out.len() > MAX_REPLY {
+            break; // too long to be sent: no use in going on
+        }
+    }
+    Some(out)
+}
+
+fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, session: &SessionSnapshot) {
+    let unknown = Interface::default();
+    let interface = report.interface(&session.interface).unwrap_or(&unknown);
+    let counted = &interface.counters;
+    let word = |up: bool| if up { "up" } else { "down" };
+    let configured = !session.disabled && interface.admin_up;
+    line(out, format_args!("interface {}:", escape(session.interface.as_bytes())));
+    line(
+        out,
+        format_args!(
+            "Status: link {}, administratively {}",
+            word(interface.present && interface.link_up),
+            word(configured)
+        ),
+    );
+    let changed = if session.since < report.uptime {
+        date(before(report.time, session.since))
+    } else {
+        "(Not Changed)".to_owned()
+    };
+    line(out, format_args!("LastChange: {changed}"));
+    line(
+        out,
+        format_args!(
+            "Ipkts: {}, Ierrs: {}, Opkts: {}, Oerrs: {}, Colls: 0",
+            counted.rx_frames,
+            counted.rx_short + counted.rx_cookie + counted.rx_source,
+            counted.tx_frames,
+            counted.tx_error
+        ),
+    );
+    line(
+        out,
+        format_args!(
+            "InOctets: {}, OutOctets: {}, InDrops: {}, OutDiscards: {}",
+            counted.rx_octets,
+            counted.tx_octets,
+            counted.rx_closed + counted.rx_sequence + counted.rx_standby + counted.rx_interface,
+            counted.tx_closed + counted.tx_circuit + counted.tx_size + counted.tx_queue
+        ),
+    );
+    line(out, format_args!("InUnknownProtos: {}", counted.rx_sublayer));
+    line(out, format_args!("Tunnel: {}", escape(tunnel.name.as_bytes())));
+}
+
+fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
+    match &tunnel.path {
+        Some(path) => {
+            line(out, format_args!("Tunnel address: {} --> {}", path.local.ip(), path.remote.ip()));
+        }
+        None => {
+            let peer = tunnel.peer.map_or_else(|| "any".to_owned(), |peer| peer.to_string());
+            line(out, format_args!("Tunnel address: - --> {peer}"));
+        }
+    }
+    line(out, format_args!("L2TP Tunnel Status:"));
+    field(out, "State", state(tunnel));
+    field(out, "Remote Host Name", or_dash(tunnel.remote_hostname.as_deref().map(escape)));
+    field(out, "Remote Router-ID", or_dash(tunnel.remote_router_id.map(Ipv4Addr::from)));
+    field(out, "Local Tunnel ID", id(tunnel.local_ccid.0));
+    field(out, "Remote Tunnel ID", id(tunnel.remote_ccid.0));
+    field(out, "Ns, Nr", format_args!("{}, {}", tunnel.ns, tunnel.nr));
+    let since = tunnel.since.min(report.uptime);
+    field(out, if tunnel.state == "established" { "Uptime" } else { "Since" }, span(since));
+    field(out, "Encapsulation", encapsulation(tunnel));
+    field(out, "Authentication", if tunnel.authenticated { "on" } else { "off" });
+    if tunnel.cisco {
+        field(out, "Compatibility", "cisco");
+    }
+    if let Some(vendor) = &tunnel.remote_vendor {
+        field(out, "Remote Vendor", escape(vendor));
+    }
+    field(out, "Peer Window", format_args!("{}, {} waiting", tunnel.peer_window, tunnel.queued));
+    troubles(out, tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+}
+
+/// The state's word; what the configuration says about it comes first.
+fn state(tunnel: &TunnelSnapshot) -> &'static str {
+    if tunnel.disabled {
+        "disabled"
+    } else if tunnel.manual {
+        "manual"
+    } else {
+        tunnel.state
+    }
+}
+
+fn encapsulation(tunnel: &TunnelSnapshot) -> String {
+    match &tunnel.path {
+        Some(path) => match path.encapsulation {
+            Encapsulation::Ip => "ip".to_owned(),
+            Encapsulation::Udp => format!("udp, ports {} --> {}", path.local.port(), path.remote.port()),
+        },
+        None => "-".to_owned(),
+    }
+}
+
+fn troubles(
+    out: &mut String,
+    problem: Option<&str>,
+    failure: &Option<(Failure, std::time::Duration)>,
+    next_try: Option<std::time::Duration>,
+) {
+    if let Some(problem) = problem {
+        field(out, "Configuration", problem);
+    }
+    if let Some((failure, ago)) = failure {
+        field(out, "Last Failure", format_args!("{}, {} ago", in_words(failure), span(*ago)));
+    }
+    if let Some(next) = next_try {
+        field(out, "Next Try", format_args!("in {}", span(next)));
+    }
+}
+
+/// A failure in one line.
+fn in_words(failure: &Failure) -> String {
+    let mut text = failure.check.clone();
+    if !failure.expected.is_empty() {
+        let _ = write!(text, ", expected {}", failure.expected);
+    }
+    if !failure.received.is_empty() {
+        let _ = write!(text, ", received {}", failure.received);
+    }
+    if !failure.message.is_empty() {
+        let _ = write!(text, " ({})", failure.message);
+    }
+    text
+}
+
+/// A cookie as the display shows it: a decimal number.
+fn cookie(cookie: &Cookie) -> String {
+    let value = cookie.as_slice().iter().fold(0_u64, |value, octet| value << 8 | u64::from(*octet));
+    or_dash((!cookie.is_empty()).then_some(value))
+}
+
+/// The block of a session; absent while there is neither a session nor something to tell of it.
+fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot) {
+    let negotiated = session.local.0 != 0;
+    let troubled = session.problem.is_some() || session.last_failure.is_some() || session.next_try.is_some();
+    if !negotiated && !troubled {
+        return;
+    }
+    line(out, format_args!("L2TP Session Status:"));
+    field(out, "State", session_state(session));
+    if negotiated {
+        field(out, "Local Session ID", id(session.local.0));
+        field(out, "Remote Session ID", id(session.remote.0));
+        field(out, "Serial No", session.serial);
+        field(out, "Local Cookie", cookie(&session.local_cookie));
+        field(out, "Remote Cookie", cookie(&session.remote_cookie));
+        let (local, remote) = (session.local_cookie.len(), session.remote_cookie.len());
+        field(out, "Cookie Size", format_args!("local {local}, remote {remote}"));
+        field(out, "Sublayer", directions(session.sublayer));
+        field(out, "Sequencing", directions(session.sequencing));
+        field(out, "Pseudowire", pseudowire(session.pw_type));
+        field(out, "Remote End ID", escape(&session.remote_end_id));
+        field(out, "Remote Circuit", or_dash(session.remote_circuit.map(circuit)));
+        let mtu = report.interface(&session.interface).map(|interface| interface.mtu).filter(|mtu| *mtu != 0);
+        field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
+        let plane = report.interface(&session.interface).map_or("", |interface| interface.data_plane);
+        field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane)));
+    }
+    let up = session.state == "established";
+    field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(report.uptime)));
+    troubles(out, session.problem, &session.last_failure, session.next_try);
+}
+
+fn session_state(session: &SessionSnapshot) -> &'static str {
+    if session.disabled {
+        "disabled"
+    } else if session.manual {
+        "manual"
+    } else {
+        session.state
+    }
+}
+
+/// Which of received and sent frames have something.
+fn directions((received, sent): (bool, bool)) -> &'static str {
+    match (received, sent) {
+        (false, false) => "none",
+        (true, false) => "received frames",
+        (false, true) => "sent frames",
+        (true, true) => "both directions",
+    }
+}
+
+fn pseudowire(kind: u16) -> String {
+    match kind {
+        PW_ETHERNET => "ethernet".to_owned(),
+        PW_ETHERNET_VLAN => "vlan".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn circuit(status: u16) -> String {
+    let carries = crate::wire::CircuitStatus(status).carries_traffic();
+    format!("{} ({status:#06x})", if carries { "up" } else { "down" })
+}
+
+/// Whether a tunnel and all its sessions that should be up are so.
+fn is_up(tunnel: &TunnelSnapshot) -> bool {
+    let sessions = tunnel.sessions.iter().all(|session| session.manual || session.state == "established");
+    !tunnel.disabled && (tunnel.manual || tunnel.state == "established") && sessions
+}
+
+/// The display of `explain tunnel`: why it is not up. Without a name, all tunnels that are not up.
+pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
+    let mut out = String::new();
+    for (tunnel, sessions) in report.select(selection)? {
+        if *selection == Selection::All && is_up(tunnel) {
+            continue;
+        }
+        let since = span(tunnel.since.min(report.uptime));
+        let name = escape(tunnel.name.as_bytes());
+        line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
+        reasons(&mut out, "  ", tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+        if tunnel.disabled {
+            line(
+                &mut out,
+                format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"),
+            );
+        } else if !is_up(tunnel) && tunnel.state == "idle" && tunnel.peer.is_none() && !tunnel.manual {
+            line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
+        } else if tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0 {
+            line(
+                &mut out,
+                format_args!(
+                    "  the peer has not answered at all: is it there, and lets a filter on \
+                the way protocol 115 (or the UDP port) pass?"
+                ),
+            );
+        }
+        for session in sessions {
+            let since = span(session.since.min(report.uptime));
+            let name = escape(session.interface.as_bytes());
+            line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
+            reasons(&mut out, "    ", session.problem, &session.last_failure, session.next_try);
+        }
+    }
+    if out.is_empty() {
+        out.push_str("every tunnel and session is up\n");
+    }
+    Some(out)
+}
+
+fn reasons(
+    out: &mut String,
+    indent: &str,
+    problem: Option<&str>,
+    failure: &Option<(Failure, std::time::Duration)>,
+    next_try: Option<std::time::Duration>,
+) {
+    let mut reason = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(out, "{indent}{name:<13}: {value}");
+        }
+    };
+    reason("configuration", problem.unwrap_or_default());
+    if let Some((failure, ago)) = failure {
+        reason("failed check", &failure.check);
+        reason("expected", &failure.expected);
+        reason("received", &failure.received);
+        reason("when", &format!("{} ago", span(*ago)));
+        reason("message", failure.message);
+    }
+    if let Some(next) = next_try {
+        reason("next try", &format!("in {}", span(next)));
+    }
+}
+
+/// The display of `counters`: those that are not 0, and the totals always.
+pub fn counters(report: &Report) -> String {
+    let mut out = String::new();
+    for tunnel in &report.snapshot.tunnels {
+        line(&mut out, format_args!("tunnel {}:", escape(tunnel.name.as_bytes())));
+        list(&mut out, tunnel.counters.entries(), 6);
+        for session in &tunnel.sessions {
+            line(&mut out, format_args!("interface {}:", escape(session.interface.as_bytes())));
+            let counted = report.interface(&session.interface).map(|i| i.counters).unwrap_or_default();
+            list(&mut out, counted.entries(), 4);
+        }
+        if out.len() > MAX_REPLY {
+            break;
+        }
+    }
+    out.push_str("control messages of no tunnel, dropped:\n");
+    list(&mut out, report.snapshot.drops.entries(), 0);
+    out.push_str("data of no session, dropped:\n");
+    list(&mut out, report.strays.entries(), 0);
+    out
+}
+
+/// The first `always` entries, and of the others those that are not 0.
+fn list(out: &mut String, entries: impl Iterator<Item = (&'static str, &'static str, u64)>, always: usize) {
+    let shown = entries.enumerate().filter(|(at, (_, _, value))| *at < always || *value != 0);
+    for (_, (name, about, value)) in shown {
+        let _ = writeln!(out, "  {value:>14} {name:<20} {about}");
+    }
+}
+
+/// A line of `watch`.
+pub fn event(time: WallTime, event: &Notification) -> String {
+    let mut out = format!("{time} {} tunnel={}", event.what.name(), word(&event.tunnel));
+    if let Some(interface) = &event.interface {
+        let _ = write!(out, " session={}", word(interface));
+    }
+    if let Some(peer) = event.peer {
+        let _ = write!(out, " peer={peer}");
+    }
+    if event.local_id != 0 {
+        let _ = write!(out, " local-id={}", event.local_id);
+    }
+    if event.remote_id != 0 {
+        let _ = write!(out, " remote-id={}", event.remote_id);
+    }
+    if !event.reason.is_empty() {
+        let _ = write!(out, " reason=\"{}\"", event.reason.replace('"', "'"));
+    }
+    out.push('\n');
+    out
+}
+
+/// A name as one word.
+fn word(name: &str) -> String {
+    escape(name.as_bytes()).replace(' ', "\\x20")
+}

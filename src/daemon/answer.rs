@@ -1,0 +1,186 @@
+//! What becomes of a request: the daemon is asked or told, and the reply is made.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::client::{Client, Stream};
+use super::host::Host;
+use crate::admin::command::{self, Request, Selection, Target};
+use crate::admin::frame::{self, reply, Frame};
+use crate::admin::{json, metrics, show};
+use crate::log::ring::{Entry, Ring};
+use crate::log::{escape, Event, Level, Line};
+use crate::proto::CommandError;
+
+/// The name of this place in the messages that mention one.
+const FUNC: &str = "admin_clear";
+
+/// A reply's kind and text.
+type Reply = (u16, String);
+
+fn done(text: impl Into<String>) -> Reply {
+    (reply::DONE, text.into())
+}
+
+fn refused(text: impl Into<String>) -> Reply {
+    (reply::REFUSED, text.into())
+}
+
+/// Answers a request, or begins the stream that it asks for.
+pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mut dyn Host) {
+    let order = match command::decode(frame.command, &frame.body) {
+        Ok(order) => order,
+        Err(error) => return client.answer(now, reply::USAGE, format!("{error}\n").as_bytes()),
+    };
+    let json = order.json;
+    match order.request {
+        Request::Log { follow: true, level } => {
+            let (next, first) = (host.ring().next_number(), kept_lines(host.ring(), level, json));
+            client.follow(now, Stream::Log { next, level, json }, first.as_bytes());
+        }
+        Request::Watch => client.follow(now, Stream::Watch { json }, b""),
+        Request::Trace { tunnel, .. } if knows_tunnel(host, now, &tunnel) => {
+            client.follow(now, Stream::Trace { tunnel }, b"");
+        }
+        request => {
+            let (kind, text) = run(&request, json, now, host);
+            if text.len() > frame::MAX_REPLY {
+                let text = "the reply would be longer than 4 MiB; ask for one tunnel\n";
+                return client.answer(now, reply::REFUSED, text.as_bytes());
+            }
+            client.answer(now, kind, text.as_bytes());
+        }
+    }
+}
+
+fn knows_tunnel(host: &mut dyn Host, now: Instant, name: &str) -> bool {
+    host.report(now).snapshot.tunnels.iter().any(|tunnel| tunnel.name == name)
+}
+
+/// Runs a request that has one reply.
+fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Reply {
+    match request {
+        Request::Status(selection) => {
+            let report = host.report(now);
+            let text = if json { json::status(&report, selection) } else { show::status(&report, selection) };
+            text.map_or_else(|| refused(not_there(selection)), done)
+        }
+        Request::Explain(selection) => {
+            let report = host.report(now);
+            let text =
+                if json { json::status(&report, selection) } else { show::explain(&report, selection) };
+            text.map_or_else(|| refused(not_there(selection)), done)
+        }
+        Request::Counters { reset: true } => {
+            host.reset_counters();
+            done("")
+        }
+        Request::Counters { reset: false } if json => done(json::counters(&host.report(now))),
+        Request::Counters { reset: false } => done(show::counters(&host.report(now))),
+        Request::Metrics => done(metrics::render(&host.report(now))),
+        Request::Log { level, .. } => done(kept_lines(host.ring(), *level, json)),
+        Request::LogLevel(level) => {
+            host.set_log_level(*level);
+            done("")
+        }
+        Request::Reload { check } => match host.reload(now, *check) {
+            Ok(text) => done(text),
+            Err(text) => refused(text),
+        },
+        Request::Start(name) => outcome(host.start(now, name), name, "there is nothing to start"),
+        Request::Stop(name) => outcome(host.stop(now, name), name, "there is nothing to stop"),
+        Request::Clear { target, result } => clear(target, *result, now, host),
+        Request::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
+        Request::Watch | Request::ExplainText(_) => {
+            (reply::USAGE, "this is answered by the client\n".to_owned()) // a stream, or needs no daemon
+        }
+    }
+}
+
+/// `clear`, with the lines that tell of a target that is not there.
+fn clear(target: &Target, result: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
+    if result == Some(0) {
+        // Result code 0 is reserved: no Result Code AVP can be made of it (RFC 3931 5.4.2).
+        let event = Event::ResultCodeNotSpecified {};
+        host.log(Line::new(&event));
+        return refused(format!("{event}\n"));
+    }
+    match target {
+        Target::Tunnel(name) => outcome(host.clear_tunnel(now, name, result), name, "it is not up"),
+        Target::All => outcome(host.clear_all(now, result), "all", "no tunnel is up"),
+        Target::Peer(peer) => clear_peer(*peer, result, now, host),
+        Target::Session(name) => {
+            let cleared = host.clear_session(now, name, result);
+            if cleared != Err(CommandError::NotFound) {
+                return outcome(cleared, name, "it is not up");
+            }
+            let interface = escape(name.as_bytes());
+            host.log(Line::new(&Event::NoSuchInterface { func: FUNC, interface: interface.clone() }));
+            refused(format!("no such if_name: {interface}\n"))
+        }
+    }
+}
+
+fn clear_peer(peer: IpAddr, result: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
+    let cleared = host.clear_peer(now, peer, result);
+    if cleared != Err(CommandError::NotFound) {
+        return outcome(cleared, &peer.to_string(), "no tunnel to it is up");
+    }
+    host.log(Line::new(&Event::NoSuchPeer { func: FUNC, peer }));
+    refused(format!("no such address peer: {peer}\n"))
+}
+
+/// The reply to a command about `name`.
+fn outcome(result: Result<(), CommandError>, name: &str, not_up: &str) -> Reply {
+    match result {
+        Ok(()) => done(""),
+        Err(CommandError::NotFound) => refused(no_tunnel(name)),
+        Err(CommandError::NotUp) => refused(format!("{}: {not_up}\n", escape(name.as_bytes()))),
+        Err(CommandError::NoResultCode) => refused(format!("{}\n", Event::ResultCodeNotSpecified {})),
+    }
+}
+
+fn no_tunnel(name: &str) -> String {
+    format!("no such tunnel: {}\n", escape(name.as_bytes()))
+}
+
+fn not_there(selection: &Selection) -> String {
+    match selection {
+        Selection::All => String::new(), // everything is always there
+        Selection::Tunnel(name) => no_tunnel(name),
+        Selection::Session(name) => format!("no such if_name: {}\n", escape(name.as_bytes())),
+    }
+}
+
+/// The newest lines kept in memory that fit a reply. Where older ones are missing, the first line says so.
+fn kept_lines(ring: &Ring, level: Level, json: bool) -> String {
+    const ROOM: usize = frame::MAX_REPLY - 256;
+    let mut lines: Vec<String> = Vec::new();
+    for entry in ring.since(0).filter(|entry| entry.level <= level) {
+        let mut text = String::new();
+        put_entry(&mut text, entry, json);
+        lines.push(text);
+    }
+    let mut length = 0;
+    let fitting = lines.iter().rev().take_while(|line| {
+        length += line.len();
+        length <= ROOM
+    });
+    let first = lines.len() - fitting.count();
+    let mut text = String::new();
+    if ring.trimmed() || first > 0 {
+        let trimmed = Event::OlderMessagesTrimmed {};
+        text = if json { json::remark(&trimmed.to_string()) } else { format!("{trimmed}\n") };
+    }
+    text.extend(lines.drain(first..));
+    text
+}
+
+/// Appends a message of the log as it is shown.
+pub(super) fn put_entry(text: &mut String, entry: &Entry, json: bool) {
+    if json {
+        text.push_str(&json::entry(entry));
+    } else {
+        entry.write_to(text);
+    }
+}

@@ -1,0 +1,362 @@
+//! The server of the admin socket. It runs inside the daemon's loop and never delays it: every socket is
+//! non-blocking, every client has a deadline and a bound on its memory, and there are at most eight of them.
+//!
+//! The daemon passes events of the tokens [`TOKENS`] to [`Control::event`], calls [`Control::turn`] once in each
+//! turn of its loop, after everything else, and sleeps no longer than [`Control::next_deadline`].
+
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mio::net::{UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use super::answer;
+use super::client::{Client, End, Stream};
+pub use super::host::{Host, News, Wanted};
+use crate::admin::frame::{self, reply};
+use crate::admin::{json, show};
+use crate::log::{Event, Level, Line};
+use crate::sys::{admin_socket as sys, error_text, privilege};
+
+/// The mio tokens of this server.
+pub const TOKENS: RangeInclusive<usize> = 0x100..=0x1ff;
+/// The most clients at once.
+pub const CLIENTS: usize = 8;
+/// How long accepting pauses after it failed: for want of descriptors, say. No new event would come.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The most connections looked at in one turn.
+const ACCEPT_BUDGET: usize = 16;
+
+const LISTENER: Token = Token(0x100);
+
+/// Why the admin socket cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another daemon answers there.
+    Running(PathBuf),
+    /// Something that is no socket has that name.
+    NotASocket(PathBuf),
+    /// The group cannot be found.
+    NoGroup(String, io::Error),
+    /// The system refuses.
+    System(PathBuf, io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Running(path) => write!(f, "{}: another l2tpd answers here", path.display()),
+            OpenError::NotASocket(path) => {
+                write!(f, "{}: something else than a socket has this name", path.display())
+            }
+            OpenError::NoGroup(name, error) => write!(f, "admin-group {name}: {}", error_text(error)),
+            OpenError::System(path, error) => write!(f, "{}: {}", path.display(), error_text(error)),
+        }
+    }
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Control {
+    listener: UnixListener,
+    registry: Registry,
+    path: PathBuf,
+    /// Device and inode of the socket's name, to remove only our own at the end.
+    identity: Option<(u64, u64)>,
+    group: Option<u32>,
+    clients: [Option<Client>; CLIENTS],
+    accepting: bool,
+    pause: Option<Instant>,
+    wanted: Wanted,
+    /// Time of the last turn.
+    now: Option<Instant>,
+}
+
+impl Control {
+    /// Opens the socket at `path`, for the members of `group` too if there is one. A socket that nobody answers
+    /// on any more is replaced.
+    pub fn open(path: &str, group: Option<&str>, registry: &Registry) -> Result<Control, OpenError> {
+        let path = PathBuf::from(path);
+        let system = |error| OpenError::System(path.clone(), error);
+        let group = match group.map(privilege::group) {
+            Some(Ok(id)) => Some(id),
+            Some(Err(error)) => return Err(OpenError::NoGroup(group.unwrap_or_default().to_owned(), error)),
+            None => None,
+        };
+        make_room(&path)?;
+        let mut listener = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
+        let registry = registry.try_clone().map_err(system)?;
+        registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
+        Ok(Control {
+            listener,
+            registry,
+            identity: identity(&path),
+            path,
+            group,
+            clients: Default::default(),
+            accepting: true,
+            pause: None,
+            wanted: Wanted::default(),
+            now: None,
+        })
+    }
+
+    /// An event of one of our tokens. Remembers only that there may be something to do; [`turn`](Control::turn)
+    /// does it.
+    pub fn event(&mut self, token: Token) {
+        if token == LISTENER {
+            self.accepting = true;
+        } else if let Some(Some(client)) = self.clients.get_mut(token.0.wrapping_sub(LISTENER.0 + 1)) {
+            client.ready();
+        }
+    }
+
+    /// When [`turn`](Control::turn) wants to be called again, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let accept = if self.accepting { self.pause.or(self.now) } else { None };
+        let clients = self.clients.iter().flatten().filter_map(|client| client.deadline(self.now?));
+        clients.chain(accept).min()
+    }
+
+    /// Does what there is to do, within bounds: accepts, reads, answers, feeds those who follow, and closes.
+    pub fn turn(&mut self, now: Instant, host: &mut dyn Host) {
+        self.now = Some(now);
+        for news in host.take_news() {
+            self.broadcast(&news, host);
+        }
+        self.accept(now, host);
+        for slot in 0..CLIENTS {
+            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
+                continue;
+            };
+            let served = serve(&mut client, now, host);
+            self.keep(slot, client, served, host);
+        }
+        // What the commands of this turn have caused.
+        for news in host.take_news() {
+            self.broadcast(&news, host);
+        }
+        self.feed_log(host);
+        self.flush(host);
+        self.tell_wanted(host);
+    }
+
+    /// Passes news to those who follow it; it is written in the next turn.
+    pub fn broadcast(&mut self, news: &News, host: &mut dyn Host) {
+        for slot in 0..CLIENTS {
+            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
+                continue;
+            };
+            let body = match (client.follows(), news) {
+                (Some(Stream::Watch { json: false }), News::Event(time, event)) => {
+                    Some(show::event(*time, event).into_bytes())
+                }
+                (Some(Stream::Watch { json: true }), News::Event(time, event)) => {
+                    Some(json::event(*time, event).into_bytes())
+                }
+                (Some(Stream::Trace { tunnel: wanted }), News::Message { tunnel, record })
+                    if wanted == tunnel =>
+                {
+                    Some(record.encode())
+                }
+                (Some(Stream::Watch { .. } | Stream::Trace { .. } | Stream::Log { .. }) | None, _) => None,
+            };
+            let fed = body.map_or(Ok(()), |body| client.piece(&body));
+            self.keep(slot, client, fed, host);
+        }
+    }
+
+    /// The lines that were logged since, for those who follow the log.
+    fn feed_log(&mut self, host: &mut dyn Host) {
+        for slot in 0..CLIENTS {
+            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
+                continue;
+            };
+            let mut text = String::new();
+            if let Some(Stream::Log { next, level, json }) = client.follows() {
+                let ring = host.ring();
+                for entry in ring.since(*next).filter(|entry| entry.level <= *level) {
+                    answer::put_entry(&mut text, entry, *json);
+                }
+                *next = ring.next_number();
+            }
+            let fed = if text.is_empty() { Ok(()) } else { client.piece(text.as_bytes()) };
+            self.keep(slot, client, fed, host);
+        }
+    }
+
+    /// Writes what the last steps have added.
+    fn flush(&mut self, host: &mut dyn Host) {
+        for slot in 0..CLIENTS {
+            if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
+                let sent = if client.follows().is_some() { client.send() } else { Ok(()) };
+                self.keep(slot, client, sent, host);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant, host: &mut dyn Host) {
+        if self.pause.is_some_and(|until| now < until) {
+            return;
+        }
+        self.pause = None;
+        for _ in 0..ACCEPT_BUDGET {
+            if !self.accepting {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, _)) => self.admit(stream, now, host),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accepting = false,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(error) => {
+                    host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) }));
+                    self.pause = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives a new connection a place, or says why not.
+    fn admit(&mut self, mut stream: UnixStream, now: Instant, host: &mut dyn Host) {
+        if let Err(why) = self.may_enter(&stream) {
+            host.log(Line::remark(Level::Warn, "admin", &why));
+            return refuse(stream, reply::REFUSED, "permission denied\n");
+        }
+        let Some(slot) = self.clients.iter().position(Option::is_none) else {
+            return refuse(stream, reply::BUSY, "busy: as many clients are connected as are served\n");
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self.registry.register(&mut stream, Token(LISTENER.0 + 1 + slot), interest) {
+            Ok(()) => self.clients[slot] = Some(Client::new(stream, now)),
+            Err(error) => host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) })),
+        }
+    }
+
+    /// Root, the user that we run as, and the members of the group.
+    fn may_enter(&self, stream: &UnixStream) -> Result<(), String> {
+        let peer = sys::peer(stream.as_fd()).map_err(|error| {
+            format!("admin socket: a client whose user is not known: {}", error_text(&error))
+        })?;
+        let member = self.group.is_some_and(|group| peer.groups.contains(&group));
+        if peer.uid == 0 || peer.uid == sys::own_uid() || member {
+            return Ok(());
+        }
+        Err(format!("admin socket: user {} (process {}) may not use it", peer.uid, peer.pid))
+    }
+
+    /// Puts a client back, or closes its connection and says why where that is worth a line.
+    fn keep(&mut self, slot: usize, mut client: Client, outcome: Result<(), End>, host: &mut dyn Host) {
+        let Err(end) = outcome else {
+            if let Some(place) = self.clients.get_mut(slot) {
+                *place = Some(client);
+            }
+            return;
+        };
+        let followed = client.follows().is_some();
+        let _ = self.registry.deregister(&mut client.stream);
+        match end {
+            End::Done | End::Late => {}
+            End::Frame(error) => {
+                host.log(Line::with_detail(&Event::InvalidAdminHeader {}, error.to_string()));
+            }
+            End::Receive(error) => host.log(Line::new(&Event::RecvFailed { error: error_text(&error) })),
+            // Who follows leaves when it has seen enough; that is no failure.
+            End::Send(error) if followed && is_gone(&error) => {}
+            End::Send(error) => {
+                host.log(Line::new(&Event::SendInformationFailed { error: error_text(&error) }))
+            }
+            End::Backlog => {
+                let text = "admin socket: a client that follows does not read; it is dropped";
+                host.log(Line::remark(Level::Info, "admin", text));
+            }
+        }
+    }
+
+    /// Tells the host which news is wanted, when that has changed.
+    fn tell_wanted(&mut self, host: &mut dyn Host) {
+        let mut wanted = Wanted::default();
+        for client in self.clients.iter_mut().flatten() {
+            match client.follows() {
+                Some(Stream::Watch { .. }) => wanted.events = true,
+                Some(Stream::Trace { .. }) => wanted.messages = true,
+                Some(Stream::Log { .. }) | None => {}
+            }
+        }
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            host.want_news(wanted);
+        }
+    }
+}
+
+impl Drop for Control {
+    /// Removes the socket's name, if it still is ours.
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// One client's share of a turn.
+fn serve(client: &mut Client, now: Instant, host: &mut dyn Host) -> Result<(), End> {
+    client.check_time(now)?;
+    if client.is_answered() {
+        client.send()?;
+    }
+    if let Some(request) = client.receive()? {
+        answer::answer(client, now, &request, host);
+    }
+    client.send()
+}
+
+/// A single frame for a connection that gets no place. It fits the empty buffer of a new socket.
+fn refuse(mut stream: UnixStream, kind: u16, text: &str) {
+    let _ = io::Write::write(&mut stream, &frame::encode(kind, text.as_bytes()));
+}
+
+/// Whether the client has closed its end.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+/// Device and inode of a name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// Removes a socket that nobody listens on any more; anything else that has the name is left alone.
+fn make_room(path: &Path) -> Result<(), OpenError> {
+    let system = |error| OpenError::System(path.to_owned(), error);
+    if sys::too_long(path) {
+        return Err(system(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket")));
+    }
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(system(error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(OpenError::NotASocket(path.to_owned()));
+    }
+    match UnixStream::connect(path) {
+        // WouldBlock: somebody listens, and its queue is full.
+        Ok(_) => Err(OpenError::Running(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Running(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(system)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(system(error)),
+    }
+}

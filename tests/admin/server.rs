@@ -1,0 +1,212 @@
+//! A server of the admin socket in a thread of its own, with a host whose state the tests set up and look at.
+
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use l2tpd::admin::Report;
+use l2tpd::daemon::control::{Control, Host, News, Wanted};
+use l2tpd::log::ring::Ring;
+use l2tpd::log::{Level, Line, WallTime};
+use l2tpd::proto::CommandError;
+use l2tpd::sys::clock;
+
+/// The host's state.
+pub struct State {
+    pub report: Report,
+    pub ring: Ring,
+    pub news: Vec<News>,
+    pub wanted: Wanted,
+    pub level: Level,
+    /// What was asked of the host.
+    pub calls: Vec<String>,
+    /// Longest time that one turn took.
+    pub longest_turn: Duration,
+    /// How many turns there were.
+    pub turns: u64,
+}
+
+impl State {
+    pub fn lines(&self) -> String {
+        self.ring.text(Level::Debug)
+    }
+}
+
+struct Shared(Arc<Mutex<State>>, Ring);
+
+impl Shared {
+    fn call(&self, text: String) {
+        self.0.lock().unwrap().calls.push(text);
+    }
+}
+
+impl Host for Shared {
+    fn report(&mut self, _: Instant) -> Report {
+        self.0.lock().unwrap().report.clone()
+    }
+    fn ring(&self) -> &Ring {
+        &self.1
+    }
+    fn log(&mut self, line: Line) {
+        self.1.push(WallTime(1_000_000), &line);
+        self.0.lock().unwrap().ring.push(WallTime(1_000_000), &line);
+    }
+    fn set_log_level(&mut self, level: Level) {
+        self.0.lock().unwrap().level = level;
+    }
+    fn clear_tunnel(&mut self, _: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
+        self.call(format!("clear tunnel {name} {result:?}"));
+        self.0.lock().unwrap().known(name)
+    }
+    fn clear_peer(&mut self, _: Instant, peer: IpAddr, result: Option<u16>) -> Result<(), CommandError> {
+        self.call(format!("clear peer {peer} {result:?}"));
+        let state = self.0.lock().unwrap();
+        let found = state.report.snapshot.tunnels.iter().any(|tunnel| tunnel.peer == Some(peer));
+        found.then_some(()).ok_or(CommandError::NotFound)
+    }
+    fn clear_session(&mut self, _: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
+        self.call(format!("clear session {name} {result:?}"));
+        let state = self.0.lock().unwrap();
+        let mut sessions = state.report.snapshot.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
+        sessions.find(|s| s.interface == name).map(|_| ()).ok_or(CommandError::NotFound)
+    }
+    fn clear_all(&mut self, _: Instant, result: Option<u16>) -> Result<(), CommandError> {
+        self.call(format!("clear all {result:?}"));
+        Ok(())
+    }
+    fn start(&mut self, _: Instant, tunnel: &str) -> Result<(), CommandError> {
+        self.call(format!("start {tunnel}"));
+        self.0.lock().unwrap().known(tunnel)
+    }
+    fn stop(&mut self, _: Instant, tunnel: &str) -> Result<(), CommandError> {
+        self.call(format!("stop {tunnel}"));
+        self.0.lock().unwrap().known(tunnel)
+    }
+    fn reload(&mut self, _: Instant, check: bool) -> Result<String, String> {
+        self.call(format!("reload {check}"));
+        if check {
+            Err("l2tpd.conf:3:1: retry: Invalid value\n".into())
+        } else {
+            Ok("tunnel a: added\n".into())
+        }
+    }
+    fn reset_counters(&mut self) {
+        self.call("reset".into());
+    }
+    fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.0.lock().unwrap().news)
+    }
+    fn want_news(&mut self, wanted: Wanted) {
+        self.0.lock().unwrap().wanted = wanted;
+    }
+}
+
+impl State {
+    fn known(&self, name: &str) -> Result<(), CommandError> {
+        let found = self.report.snapshot.tunnels.iter().any(|tunnel| tunnel.name == name);
+        found.then_some(()).ok_or(CommandError::NotFound)
+    }
+}
+
+/// A running server; ends with the value.
+pub struct Server {
+    pub path: PathBuf,
+    pub state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+    waker: Arc<mio::Waker>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A path for a socket that no other test uses.
+pub fn fresh_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("l2tpd-admin-{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    std::env::temp_dir().join(name)
+}
+
+impl Server {
+    pub fn start(report: Report) -> Server {
+        Server::with_lines(report, &[])
+    }
+
+    /// A server whose log holds these lines already.
+    pub fn with_lines(report: Report, lines: &[Line]) -> Server {
+        let path = fresh_path();
+        let mut poll = mio::Poll::new().unwrap();
+        let mut control = Control::open(path.to_str().unwrap(), None, poll.registry()).unwrap();
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(1)).unwrap());
+        let mut ring = Ring::new(1000).unwrap();
+        for line in lines {
+            ring.push(WallTime(0), line);
+        }
+        let state = Arc::new(Mutex::new(State {
+            report,
+            ring: Ring::new(1000).unwrap(),
+            news: Vec::new(),
+            wanted: Wanted::default(),
+            level: Level::Info,
+            calls: Vec::new(),
+            longest_turn: Duration::ZERO,
+            turns: 0,
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (shared, ending) = (Shared(state.clone(), ring), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let mut host = shared;
+            let mut events = mio::Events::with_capacity(64);
+            while !ending.load(Ordering::Relaxed) {
+                let wait = control.next_deadline().map(|at| at.saturating_duration_since(clock::now()));
+                poll.poll(&mut events, wait).unwrap();
+                for event in &events {
+                    if event.token() != mio::Token(1) {
+                        control.event(event.token());
+                    }
+                }
+                let begin = clock::now();
+                control.turn(begin, &mut host);
+                let mut state = host.0.lock().unwrap();
+                state.longest_turn = state.longest_turn.max(clock::now() - begin);
+                state.turns += 1;
+            }
+        });
+        Server { path, state, stop, waker, thread: Some(thread) }
+    }
+
+    pub fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Adds news, and wakes the server.
+    pub fn tell(&self, news: News) {
+        self.state.lock().unwrap().news.push(news);
+        self.waker.wake().unwrap();
+    }
+
+    /// Waits until `what` holds of the host's state.
+    pub fn until(&self, what: impl Fn(&State) -> bool) {
+        let end = clock::now() + Duration::from_secs(20);
+        while !what(&self.state.lock().unwrap()) {
+            assert!(clock::now() < end, "did not happen; log: {}", self.state.lock().unwrap().lines());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.unwrap();
+            }
+        }
+    }
+}

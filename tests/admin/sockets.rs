@@ -1,0 +1,392 @@
+//! What a client can do to the server, and what it cannot.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use l2tpd::admin::frame::{self, reply};
+use l2tpd::admin::{command, show};
+use l2tpd::daemon::control::{Control, News, OpenError};
+use l2tpd::log::{Event, Level, Line, WallTime};
+use l2tpd::proto::{Happening, Notification};
+use l2tpd::sys::clock;
+
+use crate::sample;
+use crate::server::{fresh_path, Server};
+
+/// A command line as a frame.
+fn request(line: &str) -> Vec<u8> {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    let (number, body) = command::parse(&words).unwrap().encode();
+    frame::encode(number, &body)
+}
+
+/// The next frame: what it is, and its body.
+fn next_frame(stream: &mut UnixStream) -> (u16, String) {
+    let mut header = [0; frame::HEADER];
+    stream.read_exact(&mut header).unwrap();
+    let (kind, length) = frame::header(&header, frame::MAX_REPLY).unwrap().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (kind, String::from_utf8(body).unwrap())
+}
+
+/// Runs a command line; the reply must be the last thing on the connection.
+fn run(server: &Server, line: &str) -> (u16, String) {
+    let mut stream = server.connect();
+    stream.write_all(&request(line)).unwrap();
+    let answer = next_frame(&mut stream);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "more than one reply to {line}");
+    answer
+}
+
+/// Whether the server has closed the connection without an answer.
+fn is_closed(stream: &mut UnixStream) -> bool {
+    matches!(stream.read(&mut [0]), Ok(0) | Err(_))
+}
+
+#[test]
+fn commands_reach_the_host_and_come_back() {
+    let server = Server::start(sample::report());
+    let (kind, text) = run(&server, "status");
+    assert_eq!(kind, reply::DONE);
+    assert_eq!(Some(text), show::status(&sample::report(), &command::Selection::All));
+    assert_eq!(run(&server, "clear tunnel center result-code 6"), (reply::DONE, String::new()));
+    assert_eq!(run(&server, "clear tunnel nobody").0, reply::REFUSED);
+    assert_eq!(run(&server, "clear all").0, reply::DONE);
+    assert_eq!(run(&server, "start center").0, reply::DONE);
+    assert_eq!(run(&server, "stop nobody"), (reply::REFUSED, "no such tunnel: nobody\n".into()));
+    assert_eq!(run(&server, "reload"), (reply::DONE, "tunnel a: added\n".into()));
+    assert_eq!(run(&server, "reload --check").0, reply::REFUSED);
+    assert_eq!(run(&server, "counters reset").0, reply::DONE);
+    assert_eq!(run(&server, "log-level debug").0, reply::DONE);
+    assert_eq!(run(&server, "trace nobody").0, reply::REFUSED);
+    let state = server.state.lock().unwrap();
+    assert_eq!(state.level, Level::Debug);
+    let calls = [
+        "clear tunnel center Some(6)",
+        "clear tunnel nobody None",
+        "clear all None",
+        "start center",
+        "stop nobody",
+        "reload false",
+        "reload true",
+        "reset",
+    ];
+    assert_eq!(state.calls, calls);
+}
+
+#[test]
+fn what_is_not_found_is_logged_and_refused() {
+    let server = Server::start(sample::report());
+    let (kind, text) = run(&server, "clear peer 203.0.113.9");
+    assert_eq!((kind, text.as_str()), (reply::REFUSED, "no such address peer: 203.0.113.9\n"));
+    assert_eq!(run(&server, "clear session eth9").0, reply::REFUSED);
+    assert_eq!(run(&server, "clear peer 192.168.254.120").0, reply::DONE);
+    assert_eq!(run(&server, "clear session l2tp0").0, reply::DONE);
+    let (kind, text) = run(&server, "clear all result-code 0");
+    assert_eq!((kind, text.as_str()), (reply::REFUSED, "result code not specified\n"));
+    let state = server.state.lock().unwrap();
+    let lines = state.lines();
+    assert!(lines.contains("debug admin_clear: no such address peer: 203.0.113.9\n"), "{lines}");
+    assert!(lines.contains("debug admin_clear: no such if_name: eth9\n"), "{lines}");
+    assert!(lines.contains("error result code not specified\n"), "{lines}");
+    assert!(!state.calls.iter().any(|call| call.starts_with("clear all")), "{:?}", state.calls);
+}
+
+#[test]
+fn bad_headers_close_the_connection_and_are_logged() {
+    let server = Server::start(sample::report());
+    let good = request("status");
+    let mut giant = good.clone();
+    giant[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
+    let mut just_too_long = good.clone();
+    just_too_long[8..12].copy_from_slice(&(frame::MAX_REQUEST as u32 + 1).to_be_bytes());
+    let mut other_version = good.clone();
+    other_version[5] = 2;
+    let mut other_magic = good.clone();
+    other_magic[0] = b'X';
+    let mut trailing = good.clone();
+    trailing.push(0);
+    let twice = [good.clone(), good].concat();
+    let cases = [giant, just_too_long, other_version, other_magic, trailing, twice];
+    for (at, octets) in cases.iter().enumerate() {
+        let mut stream = server.connect();
+        stream.write_all(octets).unwrap();
+        assert!(is_closed(&mut stream), "case {at}");
+        server.until(|state| {
+            state.lines().matches("error invalid header length of admin command\n").count() == at + 1
+        });
+    }
+}
+
+#[test]
+fn a_request_of_the_largest_size_is_read() {
+    let server = Server::start(sample::report());
+    let mut body = vec![b'x'; frame::MAX_REQUEST - 1];
+    body.push(0);
+    let mut stream = server.connect();
+    stream.write_all(&frame::encode(3, &body)).unwrap();
+    assert_eq!(next_frame(&mut stream).0, reply::REFUSED);
+    assert!(server.state.lock().unwrap().lines().is_empty());
+}
+
+#[test]
+fn unknown_commands_and_bad_words_get_an_answer() {
+    let server = Server::start(sample::report());
+    let cases: [(u16, &[u8]); 6] = [
+        (0, b""),
+        (999, b""),
+        (1, b"tunnel"),
+        (1, b"\xff\0"),
+        (2, b"peer\0nonsense\0"),
+        (12, b"some text\0"),
+    ];
+    for (number, body) in cases {
+        let mut stream = server.connect();
+        stream.write_all(&frame::encode(number, body)).unwrap();
+        assert_eq!(next_frame(&mut stream).0, reply::USAGE, "{number} {body:?}");
+    }
+}
+
+#[test]
+fn a_client_may_leave_after_any_octet() {
+    let server = Server::start(sample::report());
+    let octets = request("clear tunnel center");
+    // All but the one without any octet are broken frames; none of them is a command.
+    for length in 0..octets.len() {
+        let mut stream = server.connect();
+        stream.write_all(&octets[..length]).unwrap();
+        drop(stream);
+        let text = "error invalid header length of admin command\n";
+        server.until(|state| state.lines().matches(text).count() == length);
+    }
+    assert!(server.state.lock().unwrap().calls.is_empty());
+    assert_eq!(run(&server, "start center").0, reply::DONE);
+}
+
+#[test]
+fn a_request_may_come_octet_by_octet() {
+    let server = Server::start(sample::report());
+    let mut stream = server.connect();
+    for octet in request("start center") {
+        stream.write_all(&[octet]).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(next_frame(&mut stream).0, reply::DONE);
+}
+
+#[test]
+fn a_client_that_sends_no_more_still_gets_its_answer() {
+    let server = Server::start(sample::report());
+    let mut stream = server.connect();
+    stream.write_all(&request("status")).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(next_frame(&mut stream).0, reply::DONE);
+}
+
+#[test]
+fn a_request_must_be_complete_within_five_seconds() {
+    let server = Server::start(sample::report());
+    let begin = clock::now();
+    let mut silent = server.connect();
+    let mut slow = server.connect();
+    slow.write_all(b"L2").unwrap();
+    assert!(is_closed(&mut silent) && is_closed(&mut slow));
+    let waited = clock::now() - begin;
+    assert!(waited >= Duration::from_millis(4900) && waited < Duration::from_secs(8), "{waited:?}");
+    let turns = server.state.lock().unwrap().turns;
+    assert!(turns < 50, "the server spins: {turns} turns");
+}
+
+#[test]
+fn the_ninth_client_is_told_that_all_are_busy() {
+    let server = Server::start(sample::report());
+    let mut first: Vec<UnixStream> = (0..8).map(|_| server.connect()).collect();
+    let mut ninth = server.connect();
+    let (kind, text) = next_frame(&mut ninth);
+    assert_eq!(kind, reply::BUSY);
+    assert!(text.starts_with("busy"));
+    assert!(is_closed(&mut ninth));
+    // The others are served, and their places are free again afterwards.
+    for stream in &mut first {
+        stream.write_all(&request("start center")).unwrap();
+        assert_eq!(next_frame(stream).0, reply::DONE);
+    }
+    for _ in 0..20 {
+        assert_eq!(run(&server, "start center").0, reply::DONE);
+    }
+}
+
+fn happened(number: u32) -> News {
+    let notification = Notification {
+        what: Happening::SessionUp,
+        tunnel: "center".into(),
+        interface: Some("l2tp0".into()),
+        peer: Some(sample::REMOTE),
+        local_id: number,
+        remote_id: 7,
+        reason: "x".repeat(200),
+    };
+    News::Event(WallTime(1_795_347_000_123_456), notification)
+}
+
+#[test]
+fn events_reach_who_watches() {
+    let server = Server::start(sample::report());
+    let mut stream = server.connect();
+    stream.write_all(&request("watch")).unwrap();
+    assert_eq!(next_frame(&mut stream), (reply::PIECE, String::new()));
+    server.until(|state| state.wanted.events);
+    server.tell(happened(5));
+    let (kind, text) = next_frame(&mut stream);
+    assert_eq!(kind, reply::PIECE);
+    let expected = "2026-11-22T11:30:00.123456Z session-up tunnel=center session=l2tp0 peer=192.168.254.120 \
+                    local-id=5 remote-id=7 reason=";
+    assert!(text.starts_with(expected), "{text}");
+    drop(stream);
+    server.until(|state| !state.wanted.events);
+    assert!(server.state.lock().unwrap().lines().is_empty(), "leaving is no failure");
+}
+
+#[test]
+fn the_log_is_followed_without_gap_or_repetition() {
+    let line = Line::new(&Event::Start {});
+    let server = Server::with_lines(sample::report(), &[line]);
+    let mut stream = server.connect();
+    stream.write_all(&request("log -f debug")).unwrap();
+    let (_, text) = next_frame(&mut stream);
+    assert_eq!(text, "1970-01-01T00:00:00.000000Z debug l2tpd start\n");
+    run(&server, "clear session eth8");
+    run(&server, "clear session eth9");
+    for name in ["eth8", "eth9"] {
+        let (kind, text) = next_frame(&mut stream);
+        assert_eq!(kind, reply::PIECE);
+        assert_eq!(text, format!("1970-01-01T00:00:01.000000Z debug admin_clear: no such if_name: {name}\n"));
+    }
+    let (_, text) = run(&server, "log error");
+    assert_eq!(text, "");
+}
+
+#[test]
+fn who_follows_and_does_not_read_is_dropped() {
+    let server = Server::start(sample::report());
+    let mut lazy = server.connect();
+    lazy.write_all(&request("watch")).unwrap();
+    let mut eager = server.connect();
+    eager.write_all(&request("watch")).unwrap();
+    next_frame(&mut eager);
+    server.until(|state| state.wanted.events);
+    // About 600 KiB: more than the socket's buffer and the allowed backlog together.
+    for number in 0..2000 {
+        server.tell(happened(number));
+        next_frame(&mut eager);
+    }
+    server.until(|state| state.lines().contains("does not read"));
+    let mut left = Vec::new();
+    lazy.read_to_end(&mut left).unwrap();
+    assert!(left.len() < 600_000, "{} octets were kept for it", left.len());
+    server.tell(happened(9999));
+    assert!(next_frame(&mut eager).1.contains("local-id=9999"), "the other one goes on");
+}
+
+#[test]
+fn a_client_that_dies_with_unread_data_is_a_failure_to_receive() {
+    let server = Server::start(sample::report());
+    let mut stream = server.connect();
+    stream.write_all(&request("watch")).unwrap();
+    server.until(|state| state.wanted.events);
+    drop(stream); // its first piece is unread: the kernel resets the connection
+    server.until(|state| state.lines().contains("error failed to recv: Connection reset by peer\n"));
+}
+
+/// A report whose display is longer than a socket's buffer.
+fn long_report() -> l2tpd::admin::Report {
+    let mut report = sample::report();
+    for number in 0..3000 {
+        report.snapshot.tunnels.push(sample::idle_tunnel(&format!("tunnel{number}")));
+    }
+    report
+}
+
+#[test]
+fn a_client_that_leaves_before_its_reply_is_a_failure_to_send() {
+    let server = Server::start(long_report());
+    let mut stream = server.connect();
+    stream.write_all(&request("status")).unwrap();
+    next_header(&mut stream);
+    drop(stream);
+    server.until(|state| state.lines().contains("error failed to send l2tpd information: Broken pipe\n"));
+}
+
+fn next_header(stream: &mut UnixStream) {
+    stream.read_exact(&mut [0; frame::HEADER]).unwrap();
+}
+
+#[test]
+fn clients_that_never_read_delay_nobody() {
+    let server = Server::start(long_report());
+    let mut lazy: Vec<UnixStream> = (0..7).map(|_| server.connect()).collect();
+    for stream in &mut lazy {
+        stream.write_all(&request("status")).unwrap();
+        next_header(stream);
+    }
+    let begin = clock::now();
+    let (kind, text) = run(&server, "status");
+    assert_eq!((kind, text.len() > 800_000), (reply::DONE, true), "{}", text.len());
+    assert!(clock::now() - begin < Duration::from_secs(2));
+    let before = server.state.lock().unwrap().turns;
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(server.state.lock().unwrap().turns - before < 5, "the server spins while nobody reads");
+}
+
+#[test]
+fn a_reply_beyond_the_limit_is_refused() {
+    let mut report = sample::report();
+    for number in 0..20_000 {
+        report.snapshot.tunnels.push(sample::idle_tunnel(&format!("tunnel{number}")));
+    }
+    let server = Server::start(report);
+    for line in ["status", "status --json", "metrics"] {
+        let (kind, text) = run(&server, line);
+        assert_eq!(kind, reply::REFUSED, "{line}");
+        assert!(text.contains("4 MiB"), "{text}");
+    }
+    assert_eq!(run(&server, "status tunnel tunnel19999").0, reply::DONE);
+}
+
+#[test]
+fn the_socket_is_private_and_its_name_goes_with_it() {
+    let poll = mio::Poll::new().unwrap();
+    let path = fresh_path();
+    let text = path.to_str().unwrap();
+    let control = Control::open(text, None, poll.registry()).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(Control::open(text, None, poll.registry()), Err(OpenError::Running(_))));
+    drop(control);
+    assert!(!path.exists());
+    assert!(matches!(
+        Control::open(text, Some("no-such-group"), poll.registry()),
+        Err(OpenError::NoGroup(..))
+    ));
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_nothing_else_is() {
+    let poll = mio::Poll::new().unwrap();
+    let path = fresh_path();
+    let text = path.to_str().unwrap();
+    drop(UnixListener::bind(&path).unwrap()); // leaves its name behind
+    assert!(path.exists());
+    let first = Control::open(text, None, poll.registry()).unwrap();
+    // Somebody replaces the name: it is not ours to remove any more.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "precious").unwrap();
+    drop(first);
+    assert!(matches!(Control::open(text, None, poll.registry()), Err(OpenError::NotASocket(_))));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    std::fs::remove_file(&path).unwrap();
+    let long = format!("/tmp/{}", "x".repeat(200));
+    assert!(matches!(Control::open(&long, None, poll.registry()), Err(OpenError::System(..))));
+}
