@@ -1,0 +1,128 @@
+# l2tpd: build, install, demonstrate, test. `make help` lists the targets.
+#
+# `make` and `make install` need nothing but cargo and the ordinary small tools (busybox's will do).
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share
+DOCDIR ?= $(DATADIR)/doc/l2tpd
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CARGO ?= cargo
+INSTALL ?= install
+DESTDIR ?=
+
+# STATIC=1: a program that needs no shared library, for distributions with another libc.
+STATIC ?=
+
+BIN = target/release/l2tpd
+CTL = target/release/l2tpctl
+SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+D = $(DESTDIR)
+
+all: $(BIN) $(CTL)
+
+# The last line of each rule makes the program newer than its sources even where cargo found nothing to do: so
+# `make install` as root, after `make` as a user, does not start cargo again.
+ifeq ($(STATIC),)
+$(BIN): $(SOURCES)
+	$(CARGO) build --release --locked --bins --target-dir target
+	@touch $(BIN)
+else
+$(BIN): target/static/release/l2tpd force
+	@mkdir -p target/release
+	@cmp -s target/static/release/l2tpd $(BIN) || { cp target/static/release/l2tpd $(BIN).new && mv $(BIN).new $(BIN); }
+
+target/static/release/l2tpd: $(SOURCES)
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --bins --target-dir target/static
+	@touch $@
+endif
+
+# One program under two names.
+$(CTL): $(BIN)
+	@ln -sf l2tpd $(CTL)
+
+install: all
+	$(INSTALL) -d '$(D)$(SBINDIR)' '$(D)$(SYSCONFDIR)' '$(D)$(DOCDIR)'
+	$(INSTALL) -m 0755 $(BIN) '$(D)$(SBINDIR)/l2tpd'
+	ln -sf l2tpd '$(D)$(SBINDIR)/l2tpctl'
+	$(INSTALL) -m 0644 README.md LICENSE '$(D)$(DOCDIR)/'
+	@# The configuration holds secrets: only root reads it, and an edited one is never overwritten.
+	test -e '$(D)$(SYSCONFDIR)/l2tpd.conf' || $(INSTALL) -m 0600 man/l2tpd.conf.example '$(D)$(SYSCONFDIR)/l2tpd.conf'
+	$(INSTALL) -m 0644 man/l2tpd.conf.example '$(D)$(DOCDIR)/'
+	@for page in man/*.[578] man/ja/*.[578]; do \
+		test -e "$$page" || continue; \
+		case "$$page" in man/ja/*) language=ja/ ;; *) language= ;; esac; \
+		directory="$(D)$(MANDIR)/$${language}man$${page##*.}"; \
+		$(INSTALL) -d "$$directory" && $(INSTALL) -m 0644 "$$page" "$$directory/" || exit 1; \
+	done
+	@set -e; put() { if test -e "$$1"; then $(INSTALL) -d "$$(dirname "$$2")"; $(INSTALL) -m 0644 "$$1" "$$2"; fi; }; \
+	put man/completions/bash/l2tpctl '$(D)$(DATADIR)/bash-completion/completions/l2tpctl'; \
+	put man/completions/zsh/_l2tpctl '$(D)$(DATADIR)/zsh/site-functions/_l2tpctl'; \
+	put man/completions/fish/l2tpctl.fish '$(D)$(DATADIR)/fish/vendor_completions.d/l2tpctl.fish'
+
+# One of these, for the system that starts the daemon. Paths in the files follow PREFIX and SYSCONFDIR.
+PLACE = sed -e 's|/usr/local/sbin|$(SBINDIR)|g' -e 's|/etc/l2tpd\.conf|$(SYSCONFDIR)/l2tpd.conf|g'
+
+install-systemd:
+	$(INSTALL) -d '$(D)$(UNITDIR)'
+	$(PLACE) man/service/l2tpd.service > '$(D)$(UNITDIR)/l2tpd.service'
+	chmod 0644 '$(D)$(UNITDIR)/l2tpd.service'
+
+install-openrc:
+	$(INSTALL) -d '$(D)$(SYSCONFDIR)/init.d'
+	$(PLACE) man/service/l2tpd.openrc > '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+	chmod 0755 '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+
+install-runit:
+	$(INSTALL) -d '$(D)$(SYSCONFDIR)/sv/l2tpd'
+	$(PLACE) man/service/l2tpd.runit > '$(D)$(SYSCONFDIR)/sv/l2tpd/run'
+	chmod 0755 '$(D)$(SYSCONFDIR)/sv/l2tpd/run'
+
+install-procd:
+	$(INSTALL) -d '$(D)$(SYSCONFDIR)/init.d'
+	$(PLACE) man/service/l2tpd.procd > '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+	chmod 0755 '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+
+# The configuration stays: it is the administrator's.
+uninstall:
+	rm -f '$(D)$(SBINDIR)/l2tpd' '$(D)$(SBINDIR)/l2tpctl'
+	rm -f '$(D)$(DOCDIR)/README.md' '$(D)$(DOCDIR)/LICENSE' '$(D)$(DOCDIR)/l2tpd.conf.example'
+	-@rmdir '$(D)$(DOCDIR)' 2>/dev/null
+	@for page in man/*.[578] man/ja/*.[578]; do \
+		case "$$page" in man/ja/*) language=ja/ ;; *) language= ;; esac; \
+		rm -f "$(D)$(MANDIR)/$${language}man$${page##*.}/$${page##*/}"; \
+	done
+	rm -f '$(D)$(DATADIR)/bash-completion/completions/l2tpctl' '$(D)$(DATADIR)/zsh/site-functions/_l2tpctl'
+	rm -f '$(D)$(DATADIR)/fish/vendor_completions.d/l2tpctl.fish' '$(D)$(UNITDIR)/l2tpd.service'
+	@if grep -qs l2tpd '$(D)$(SYSCONFDIR)/init.d/l2tpd'; then rm -f '$(D)$(SYSCONFDIR)/init.d/l2tpd'; fi
+	@if test -e '$(D)$(SYSCONFDIR)/sv/l2tpd/run'; then rm -f '$(D)$(SYSCONFDIR)/sv/l2tpd/run'; rmdir '$(D)$(SYSCONFDIR)/sv/l2tpd'; fi
+
+# Two hosts in two network namespaces, joined by a pseudowire.
+demo: all
+	sh tests/demo.sh
+
+# Everything that must pass.
+test:
+	CARGO='$(CARGO)' sh tests/run.sh
+
+bench: all
+	sh tests/bench/run.sh
+
+clean:
+	$(CARGO) clean
+
+help:
+	@echo 'make                build target/release/l2tpd and target/release/l2tpctl'
+	@echo 'make STATIC=1       the same without shared libraries'
+	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
+	@echo 'make test           all tests (those end to end need root)'
+	@echo 'make bench          measure the data path (root)'
+	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
+	@echo 'make install-systemd | install-openrc | install-runit | install-procd'
+	@echo 'make uninstall      takes everything away but the configuration'
+
+force:
+
+.PHONY: all install install-systemd install-openrc install-runit install-procd uninstall demo test bench clean help force

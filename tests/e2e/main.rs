@@ -1,0 +1,37 @@
+//! End-to-end tests: the real daemon in network namespaces, against itself, against a scripted peer that builds
+//! its own messages (`peer.rs` shares no code with the daemon), and with tshark as judge. They need root.
+//!
+//! This is its own small runner, because the last question - which messages of the catalogue did no test see? -
+//! can only be asked when all tests are through. `cargo test --test e2e -- WORD` runs those whose name holds WORD.
+//! The logs of all daemons stay in target/e2e-logs.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+mod capture;
+mod config;
+mod coverage;
+mod daemon;
+mod lifecycle;
+mod matrix;
+mod messages_state;
+mod messages_system;
+mod messages_wire;
+mod net;
+mod peer;
+mod runner;
+mod sys;
+
+use runner::Test;
+
+/// All tests, by topic.
+const TESTS: &[&[Test]] = &[
+    matrix::TESTS,
+    lifecycle::TESTS,
+    messages_state::TESTS,
+    messages_system::TESTS,
+    messages_wire::TESTS,
+    config::TESTS,
+];
+
+fn main() {
+    std::process::exit(runner::run(TESTS));
+}

@@ -1,0 +1,131 @@
+//! Two hosts joined by a cable: network namespaces `a` (192.0.2.1, 2001:db8::1) and `b` (192.0.2.2,
+//! 2001:db8::2) with a veth pair `wire` between them. Everything goes away with the value.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// `ip netns add` prepares /run/netns when it first runs; two at once get in each other's way.
+static MAKING: Mutex<()> = Mutex::new(());
+
+pub struct Net {
+    /// Name of the first namespace.
+    pub a: String,
+    /// Name of the second one.
+    pub b: String,
+    /// A directory for this test's files.
+    pub dir: PathBuf,
+}
+
+impl Net {
+    pub fn new() -> Net {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let base = format!("l2e{}-{number}", std::process::id());
+        let net =
+            Net { a: format!("{base}a"), b: format!("{base}b"), dir: work_dir().join(number.to_string()) };
+        std::fs::create_dir_all(&net.dir).expect("directory of the test");
+        {
+            let _one = MAKING.lock().unwrap_or_else(|broken| broken.into_inner());
+            run(&["ip", "netns", "add", &net.a]);
+            run(&["ip", "netns", "add", &net.b]);
+        }
+        let (a, b) = (&net.a, &net.b);
+        run(&["ip", "-n", a, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", b]);
+        for (name, host) in [(a, 1), (b, 2)] {
+            net.batch(
+                name,
+                &format!(
+                    "link set lo up\nlink set wire up\naddr add 192.0.2.{host}/24 dev wire\n\
+                     addr add 2001:db8::{host}/64 dev wire nodad\n"
+                ),
+            );
+        }
+        net
+    }
+
+    /// Runs a list of `ip` commands inside a namespace.
+    pub fn batch(&self, netns: &str, commands: &str) {
+        let file = self.dir.join(format!("batch-{netns}"));
+        std::fs::write(&file, commands).expect("batch file");
+        run(&["ip", "-n", netns, "-batch", file.to_str().expect("path")]);
+    }
+
+    /// Runs a command inside a namespace; it must succeed.
+    pub fn exec(&self, netns: &str, command: &[&str]) -> String {
+        let mut words = vec!["ip", "netns", "exec", netns];
+        words.extend(command);
+        run(&words)
+    }
+
+    /// Runs a command inside a namespace and tells how it went.
+    pub fn try_exec(&self, netns: &str, command: &[&str]) -> Output {
+        Command::new("ip").args(["netns", "exec", netns]).args(command).output().expect("ip netns exec")
+    }
+
+    /// Sends `count` pings of `size` data octets; all must be answered.
+    pub fn ping(&self, netns: &str, to: &str, size: usize) {
+        // The first one may be lost while ARP or the bridge's port is not ready.
+        self.try_exec(netns, &["ping", "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1", to]);
+        let size = size.to_string();
+        let output = self.try_exec(
+            netns,
+            &["ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "1", "-M", "do", "-s", &size, to],
+        );
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(" 3 received"), "ping {to} with {size} octets: {text}{}", stderr(&output));
+    }
+
+    /// Whether `to` answers a ping.
+    pub fn answers(&self, netns: &str, to: &str) -> bool {
+        self.try_exec(netns, &["ping", "-n", "-q", "-c", "1", "-W", "1", to]).status.success()
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for name in [&self.a, &self.b] {
+            let _ = Command::new("ip").args(["netns", "del", name]).output();
+        }
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Where the files of this run live: short, because the path of a Unix socket is.
+pub fn work_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("l2tpd-e2e-{}", std::process::id()))
+}
+
+/// Where the logs of the daemons are kept after the run.
+pub fn log_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e-logs")
+}
+
+/// Runs a command that must succeed, and returns what it wrote.
+pub fn run(words: &[&str]) -> String {
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
+    assert!(
+        output.status.success(),
+        "{words:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        stderr(&output)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a command wrote to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whether a program is installed.
+pub fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")])
+        .any(|directory| directory.join(program).is_file())
+}

@@ -1,0 +1,628 @@
+//! A scripted L2TPv3 peer. It writes and reads messages by itself, straight from RFC 3931, so that a fault of the
+//! daemon's codec cannot hide behind the same fault here.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+
+use crate::net::Net;
+use crate::sys;
+
+pub const SCCRQ: u16 = 1;
+pub const SCCRP: u16 = 2;
+pub const SCCCN: u16 = 3;
+pub const STOPCCN: u16 = 4;
+pub const HELLO: u16 = 6;
+pub const OCRQ: u16 = 7;
+pub const OCRP: u16 = 8;
+pub const OCCN: u16 = 9;
+pub const ICRQ: u16 = 10;
+pub const ICRP: u16 = 11;
+pub const ICCN: u16 = 12;
+pub const CDN: u16 = 14;
+pub const ACK: u16 = 20;
+
+/// How long an answer of the daemon may take.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+pub fn hmac_md5(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+    let mut mac = Hmac::<Md5>::new_from_slice(key).expect("any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// One AVP to send.
+#[derive(Clone, Debug)]
+pub struct Avp {
+    pub mandatory: bool,
+    pub hidden: bool,
+    pub reserved: u8,
+    pub vendor: u16,
+    pub attribute: u16,
+    pub value: Vec<u8>,
+    /// A false Length field.
+    pub length: Option<u16>,
+}
+
+pub fn avp(attribute: u16, value: &[u8]) -> Avp {
+    Avp {
+        mandatory: true,
+        hidden: false,
+        reserved: 0,
+        vendor: 0,
+        attribute,
+        value: value.to_vec(),
+        length: None,
+    }
+}
+
+impl Avp {
+    pub fn optional(mut self) -> Avp {
+        self.mandatory = false;
+        self
+    }
+
+    fn write(&self, to: &mut Vec<u8>) {
+        let length = self.length.unwrap_or(6 + self.value.len() as u16);
+        let flags = u16::from(self.mandatory) << 15 | u16::from(self.hidden) << 14;
+        let flags = flags | u16::from(self.reserved) << 10;
+        to.extend((flags | (length & 0x3ff)).to_be_bytes());
+        to.extend(self.vendor.to_be_bytes());
+        to.extend(self.attribute.to_be_bytes());
+        to.extend(&self.value);
+    }
+}
+
+/// How a message is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// As the peer is set.
+    Properly,
+    /// Not at all.
+    Not,
+    /// With a digest that is wrong.
+    Wrongly,
+    /// With a digest of type 1 (and 20 octets of nonsense).
+    Type1,
+}
+
+/// A message to send; what is not said is filled in from the peer's state.
+#[derive(Clone, Debug)]
+pub struct Out {
+    pub flags: u16,
+    pub kind: u16,
+    pub kind_mandatory: bool,
+    pub ccid: Option<u32>,
+    pub ns: Option<u16>,
+    pub nr: Option<u16>,
+    pub length: Option<u16>,
+    pub avps: Vec<Avp>,
+    pub sign: Sign,
+}
+
+impl Out {
+    pub fn new(kind: u16) -> Out {
+        Out {
+            flags: 0xc803,
+            kind,
+            kind_mandatory: true,
+            ccid: None,
+            ns: None,
+            nr: None,
+            length: None,
+            avps: Vec::new(),
+            sign: Sign::Properly,
+        }
+    }
+
+    pub fn with(mut self, avp: Avp) -> Out {
+        self.avps.push(avp);
+        self
+    }
+
+    pub fn without(mut self, attribute: u16) -> Out {
+        self.avps.retain(|avp| avp.attribute != attribute);
+        self
+    }
+
+    /// Puts another value into an AVP that is there.
+    pub fn replace(mut self, attribute: u16, value: &[u8]) -> Out {
+        let avp = self.avps.iter_mut().find(|avp| avp.attribute == attribute).expect("the AVP is there");
+        avp.value = value.to_vec();
+        self
+    }
+}
+
+/// A control message that came in.
+#[derive(Clone, Debug)]
+pub struct Msg {
+    pub ccid: u32,
+    pub ns: u16,
+    pub nr: u16,
+    /// From the T bit on.
+    pub raw: Vec<u8>,
+    /// M bit, vendor, attribute, value.
+    pub avps: Vec<(bool, u16, u16, Vec<u8>)>,
+}
+
+fn be16(octets: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([octets[at], octets[at + 1]])
+}
+
+fn be32(octets: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+}
+
+impl Msg {
+    /// Reads a message; panics where it is not as RFC 3931 wants it.
+    fn parse(raw: &[u8]) -> Msg {
+        assert_eq!(be16(raw, 0), 0xc803, "flags and version of {raw:02x?}");
+        let length = usize::from(be16(raw, 2));
+        assert_eq!(length, raw.len(), "Length field of {raw:02x?}");
+        let mut avps = Vec::new();
+        let mut at = 12;
+        while at < length {
+            let flags = be16(raw, at);
+            let size = usize::from(flags & 0x3ff);
+            assert!(size >= 6 && at + size <= length, "AVP Length {size} at {at} of {raw:02x?}");
+            assert_eq!(flags & 0x3c00, 0, "reserved bits at {at} of {raw:02x?}");
+            let value = raw[at + 6..at + size].to_vec();
+            avps.push((flags & 0x8000 != 0, be16(raw, at + 2), be16(raw, at + 4), value));
+            at += size;
+        }
+        Msg { ccid: be32(raw, 4), ns: be16(raw, 8), nr: be16(raw, 10), raw: raw.to_vec(), avps }
+    }
+
+    /// The message type; `None` for a ZLB.
+    pub fn kind(&self) -> Option<u16> {
+        let (_, vendor, attribute, value) = self.avps.first()?;
+        assert_eq!((*vendor, *attribute), (0, 0), "the first AVP is Message Type");
+        Some(be16(value, 0))
+    }
+
+    pub fn avp(&self, attribute: u16) -> Option<&[u8]> {
+        let found = self.avps.iter().find(|(_, vendor, which, _)| *vendor == 0 && *which == attribute);
+        found.map(|(_, _, _, value)| value.as_slice())
+    }
+
+    #[track_caller]
+    pub fn u32(&self, attribute: u16) -> u32 {
+        be32(self.avp(attribute).unwrap_or_else(|| panic!("no AVP {attribute} in {self:?}")), 0)
+    }
+
+    /// Result and error of the Result Code AVP; error 0 where there is none.
+    #[track_caller]
+    pub fn result(&self) -> (u16, u16) {
+        let value = self.avp(1).expect("Result Code AVP");
+        (be16(value, 0), if value.len() >= 4 { be16(value, 2) } else { 0 })
+    }
+}
+
+/// What came in.
+#[derive(Clone, Debug)]
+pub enum Packet {
+    Control(Msg),
+    /// From the Session ID on.
+    Data(Vec<u8>),
+}
+
+/// A session between the peer and the daemon.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The peer's id.
+    pub local: u32,
+    /// The daemon's id.
+    pub remote: u32,
+    /// What the daemon wants to see in frames.
+    pub cookie: Vec<u8>,
+}
+
+pub struct Peer {
+    socket: UdpSocket,
+    udp: bool,
+    ipv6: bool,
+    daemon: SocketAddr,
+    /// The peer's own id.
+    pub ccid: u32,
+    /// The daemon's id.
+    pub remote: u32,
+    pub ns: u16,
+    pub nr: u16,
+    pub host: Vec<u8>,
+    pub router_id: [u8; 4],
+    pub secret: Option<Vec<u8>>,
+    pub nonce: [u8; 16],
+    pub their_nonce: Vec<u8>,
+    pub tie: Option<[u8; 8]>,
+    /// Acknowledge what `expect` reads.
+    pub acknowledge: bool,
+    next_session: u32,
+}
+
+impl Peer {
+    /// A peer at 192.0.2.2 with protocol 115.
+    pub fn new(net: &Net) -> Peer {
+        Peer::open(net, false, false)
+    }
+
+    pub fn udp(net: &Net) -> Peer {
+        Peer::open(net, true, false)
+    }
+
+    pub fn open(net: &Net, udp: bool, ipv6: bool) -> Peer {
+        let address = |host: u8| -> IpAddr {
+            let text = if ipv6 { format!("2001:db8::{host}") } else { format!("192.0.2.{host}") };
+            text.parse().expect("address")
+        };
+        let socket = sys::in_netns(&net.b, || {
+            if udp {
+                UdpSocket::bind((address(2), 1701)).expect("UDP socket")
+            } else {
+                sys::raw_socket(ipv6)
+            }
+        });
+        Peer {
+            socket,
+            udp,
+            ipv6,
+            daemon: SocketAddr::new(address(1), if udp { 1701 } else { 0 }),
+            ccid: 0x5566_7788,
+            remote: 0,
+            ns: 0,
+            nr: 0,
+            host: b"peer".to_vec(),
+            router_id: [10, 0, 0, 2],
+            secret: None,
+            nonce: *b"0123456789abcdef",
+            their_nonce: Vec::new(),
+            tie: Some([0xff; 8]),
+            acknowledge: true,
+            next_session: 0x0a0b_0c01,
+        }
+    }
+
+    /// A new control connection of the same peer, as after a restart.
+    pub fn restart(&mut self, ccid: u32) {
+        self.ccid = ccid;
+        self.remote = 0;
+        self.ns = 0;
+        self.nr = 0;
+        self.their_nonce.clear();
+        self.nonce = *b"fedcba9876543210";
+    }
+
+    // --- sending
+
+    /// Sends octets from the T bit on.
+    pub fn send_control_raw(&self, message: &[u8]) {
+        let mut packet = if self.udp { Vec::new() } else { vec![0; 4] };
+        packet.extend(message);
+        self.send_packet(&packet);
+    }
+
+    /// Sends octets as they are.
+    pub fn send_packet(&self, packet: &[u8]) {
+        self.socket.send_to(packet, self.daemon).expect("the peer sends");
+    }
+
+    /// Builds a message without sending it.
+    pub fn build(&self, out: &Out) -> Vec<u8> {
+        let ccid = out.ccid.unwrap_or(self.remote);
+        let mut message = Vec::new();
+        message.extend(out.flags.to_be_bytes());
+        message.extend([0, 0]);
+        message.extend(ccid.to_be_bytes());
+        message.extend(out.ns.unwrap_or(self.ns).to_be_bytes());
+        message.extend(out.nr.unwrap_or(self.nr).to_be_bytes());
+        let kind = Avp { mandatory: out.kind_mandatory, ..avp(0, &out.kind.to_be_bytes()) };
+        kind.write(&mut message);
+        let digest_at = message.len() + 7;
+        let signed = self.secret.is_some() && out.sign != Sign::Not;
+        if signed && out.sign == Sign::Type1 {
+            avp(59, &[1; 21]).write(&mut message);
+        } else if signed {
+            avp(59, &[0; 17]).write(&mut message);
+        }
+        for avp in &out.avps {
+            avp.write(&mut message);
+        }
+        let length = out.length.unwrap_or(message.len() as u16);
+        message[2..4].copy_from_slice(&length.to_be_bytes());
+        if let (Some(secret), Sign::Properly | Sign::Wrongly) = (&self.secret, out.sign) {
+            let mut digest = if out.kind == SCCRQ {
+                sign(secret, &[&message])
+            } else {
+                sign(secret, &[&self.nonce, &self.their_nonce, &message])
+            };
+            if out.sign == Sign::Wrongly {
+                digest[0] ^= 0xff;
+            }
+            message[digest_at..digest_at + 16].copy_from_slice(&digest);
+        }
+        message
+    }
+
+    /// Sends a message; it uses up an Ns unless the message names its own. Returns its octets.
+    pub fn send(&mut self, out: &Out) -> Vec<u8> {
+        let message = self.build(out);
+        self.send_control_raw(&message);
+        if out.ns.is_none() && out.kind != ACK {
+            self.ns = self.ns.wrapping_add(1);
+        }
+        message
+    }
+
+    /// Acknowledges everything up to `nr`: a ZLB, or an ACK message where messages are signed.
+    pub fn send_ack(&mut self) {
+        if self.secret.is_some() {
+            self.send(&Out::new(ACK));
+            return;
+        }
+        let mut message = vec![0xc8, 0x03, 0, 12];
+        message.extend(self.remote.to_be_bytes());
+        message.extend(self.ns.to_be_bytes());
+        message.extend(self.nr.to_be_bytes());
+        self.send_control_raw(&message);
+    }
+
+    // --- receiving
+
+    /// The next packet of the daemon.
+    pub fn receive(&self, patience: Duration) -> Option<Packet> {
+        let deadline = Instant::now() + patience;
+        let mut buffer = vec![0; 70_000];
+        loop {
+            if !sys::wait_readable(self.socket.as_raw_fd(), deadline) {
+                return None;
+            }
+            let (length, from) = match self.socket.recv_from(&mut buffer) {
+                Ok(got) => got,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
+                Err(error) => panic!("the peer receives: {error}"),
+            };
+            if from.ip() != self.daemon.ip() {
+                continue;
+            }
+            let mut packet = &buffer[..length];
+            if !self.udp && !self.ipv6 {
+                packet = &packet[usize::from(packet[0] & 15) * 4..];
+            }
+            return Some(self.read(packet));
+        }
+    }
+
+    fn read(&self, packet: &[u8]) -> Packet {
+        if self.udp {
+            return match packet[0] & 0x80 {
+                0 => Packet::Data(packet[4..].to_vec()),
+                _ => Packet::Control(Msg::parse(packet)),
+            };
+        }
+        match be32(packet, 0) {
+            0 => Packet::Control(Msg::parse(&packet[4..])),
+            _ => Packet::Data(packet.to_vec()),
+        }
+    }
+
+    /// The next control message as it is, duplicates and acknowledgements included.
+    pub fn receive_control(&self, patience: Duration) -> Option<Msg> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Packet::Control(message) = self.receive(left)? {
+                return Some(message);
+            }
+        }
+    }
+
+    /// Waits for a message of type `kind`; others are read (and acknowledged) on the way. The digest is checked.
+    #[track_caller]
+    pub fn expect(&mut self, kind: u16) -> Msg {
+        match self.sees(kind, PATIENCE) {
+            Some(message) => message,
+            None => panic!("the peer waited in vain for message type {kind}"),
+        }
+    }
+
+    /// As `expect`, with a time; `None` when it passes.
+    pub fn sees(&mut self, kind: u16, patience: Duration) -> Option<Msg> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message = self.receive_control(left)?;
+            let got = message.kind();
+            self.learn(&message, got);
+            if let Some(ACK) | None = got {
+                if kind == ACK {
+                    return Some(message);
+                }
+                continue;
+            }
+            let fresh = message.ns == self.nr;
+            if fresh {
+                self.nr = self.nr.wrapping_add(1);
+            }
+            if self.acknowledge {
+                self.send_ack();
+            }
+            if fresh && got == Some(kind) {
+                return Some(message);
+            }
+        }
+    }
+
+    /// Waits until the daemon has acknowledged everything.
+    #[track_caller]
+    pub fn expect_ack(&mut self) -> Msg {
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(message) = self.receive_control(deadline.saturating_duration_since(Instant::now())) {
+            let got = message.kind();
+            self.learn(&message, got);
+            if !matches!(got, None | Some(ACK)) && message.ns == self.nr {
+                self.nr = self.nr.wrapping_add(1);
+                self.send_ack();
+            }
+            if message.nr == self.ns {
+                return message;
+            }
+        }
+        panic!("the daemon did not acknowledge Ns {}", self.ns.wrapping_sub(1));
+    }
+
+    /// Nothing but acknowledgements (and no acknowledgement of `kind`) comes for a while.
+    #[track_caller]
+    pub fn expect_silence(&mut self, time: Duration) {
+        if let Some(message) = self.receive_control(time) {
+            panic!("the daemon answered: {message:02x?}");
+        }
+    }
+
+    /// Takes nonce and ids from the daemon's messages, and checks their digest.
+    fn learn(&mut self, message: &Msg, kind: Option<u16>) {
+        if let Some(SCCRQ | SCCRP) = kind {
+            self.remote = message.u32(61);
+            self.their_nonce = message.avp(73).unwrap_or_default().to_vec();
+        }
+        if let (Some(STOPCCN), 0, Some(_)) = (kind, self.remote, message.avp(61)) {
+            self.remote = message.u32(61);
+        }
+        let Some(secret) = &self.secret else { return };
+        let (_, _, attribute, value) = message.avps.get(1).expect("a digest behind the message type");
+        assert_eq!((*attribute, value.len(), value[0]), (59, 17, 0), "the digest AVP of {message:02x?}");
+        let mut zeroed = message.raw.clone();
+        zeroed[27..43].fill(0);
+        let good = match kind {
+            Some(SCCRQ) => sign(secret, &[&zeroed]),
+            _ => sign(secret, &[&self.their_nonce, &self.nonce, &zeroed]),
+        };
+        assert_eq!(value[1..], good, "the digest of {message:02x?}");
+    }
+
+    // --- whole exchanges
+
+    /// SCCRQ or SCCRP with everything that has to be in it.
+    pub fn set_up(&self, kind: u16) -> Out {
+        let mut out = Out::new(kind);
+        out.avps.push(avp(7, &self.host));
+        out.avps.push(avp(60, &self.router_id));
+        out.avps.push(avp(61, &self.ccid.to_be_bytes()));
+        out.avps.push(avp(62, &[0, 5, 0, 4]));
+        if self.secret.is_some() {
+            out.avps.push(avp(73, &self.nonce));
+        }
+        if let (SCCRQ, Some(tie)) = (kind, self.tie) {
+            out.avps.push(avp(5, &tie));
+        }
+        out
+    }
+
+    /// The peer sets up the control connection.
+    #[track_caller]
+    pub fn connect(&mut self) {
+        self.send(&self.set_up(SCCRQ));
+        self.acknowledge = false; // the SCCCN acknowledges the SCCRP
+        self.expect(SCCRP);
+        self.acknowledge = true;
+        self.send(&Out::new(SCCCN));
+        self.expect_ack();
+    }
+
+    /// The daemon sets up the control connection.
+    #[track_caller]
+    pub fn accept(&mut self) {
+        self.acknowledge = false;
+        self.expect(SCCRQ);
+        self.acknowledge = true;
+        self.send(&self.set_up(SCCRP));
+        self.expect(SCCCN);
+    }
+
+    pub fn new_session_id(&mut self) -> u32 {
+        self.next_session += 1;
+        self.next_session
+    }
+
+    /// An ICRQ with everything that has to be in it.
+    pub fn icrq(&mut self, end_id: &str) -> Out {
+        let local = self.new_session_id();
+        Out::new(ICRQ)
+            .with(avp(63, &local.to_be_bytes()))
+            .with(avp(64, &[0; 4]))
+            .with(avp(15, &[0, 0, 0, 7]))
+            .with(avp(68, &[0, 5]))
+            .with(avp(66, end_id.as_bytes()))
+            .with(avp(71, &[0, 3]))
+            .with(avp(5, &[0xff; 8]))
+    }
+
+    /// The peer sets up a session without cookie.
+    #[track_caller]
+    pub fn call(&mut self, end_id: &str) -> Call {
+        let icrq = self.icrq(end_id);
+        self.call_with(&icrq)
+    }
+
+    /// The peer sets up a session with an ICRQ of its own making.
+    #[track_caller]
+    pub fn call_with(&mut self, icrq: &Out) -> Call {
+        let local = icrq.avps.iter().find(|avp| avp.attribute == 63).expect("Local Session ID");
+        let local = be32(&local.value, 0);
+        self.send(icrq);
+        let icrp = self.expect(ICRP);
+        let call = Call { local, remote: icrp.u32(63), cookie: icrp.avp(65).unwrap_or_default().to_vec() };
+        assert_eq!(icrp.u32(64), local, "the ICRP names our id");
+        self.send(&self.session_message(ICCN, &call));
+        self.expect_ack();
+        call
+    }
+
+    /// The daemon sets up a session.
+    #[track_caller]
+    pub fn answer(&mut self) -> Call {
+        let icrq = self.expect(ICRQ);
+        let call = Call {
+            local: self.new_session_id(),
+            remote: icrq.u32(63),
+            cookie: icrq.avp(65).unwrap_or_default().to_vec(),
+        };
+        self.send(&self.session_message(ICRP, &call).with(avp(71, &[0, 3])));
+        self.expect(ICCN);
+        call
+    }
+
+    /// A message of a session, with both ids.
+    pub fn session_message(&self, kind: u16, call: &Call) -> Out {
+        Out::new(kind).with(avp(63, &call.local.to_be_bytes())).with(avp(64, &call.remote.to_be_bytes()))
+    }
+
+    /// Sends a frame through a session.
+    pub fn send_frame(&self, call: &Call, frame: &[u8]) {
+        let mut packet = if self.udp { vec![0, 3, 0, 0] } else { Vec::new() };
+        packet.extend(call.remote.to_be_bytes());
+        packet.extend(&call.cookie);
+        packet.extend(frame);
+        self.send_packet(&packet);
+    }
+}
+
+fn sign(secret: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+    // RFC 3931 5.4.1: the shared key is HMAC-MD5 of the secret over one octet of 2.
+    hmac_md5(&hmac_md5(secret, &[&[2]]), parts)
+}
+
+/// The configuration of a daemon at 192.0.2.1 whose peer is the scripted one, with short times.
+pub fn config(tunnel: &str, sessions: &str) -> String {
+    format!(
+        "hostname dut\nrouter-id 10.0.0.1\nrestart-interval 1\n\
+         tunnel t1\n  local-address 192.0.2.1\n  remote-address 192.0.2.2\n  remote-hostname peer\n  \
+         remote-router-id 10.0.0.2\n  retry 3\n  retry-interval 0.1\n  hello-interval 60\n  linger 1\n{tunnel}\n{sessions}\n"
+    )
+}
+
+/// A session block for `config`.
+pub const SESSION: &str = "  session l0\n    remote-end-id end1\n";

@@ -1,0 +1,155 @@
+//! Runs the tests in a few threads (most of their time is waiting) and sums up.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::{coverage, daemon, net, sys};
+
+/// A test and its name.
+pub struct Test {
+    pub name: &'static str,
+    pub run: fn(),
+}
+
+/// The list of a file's tests; one that is forgotten here is a compiler warning (unused function).
+#[macro_export]
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub const TESTS: &[$crate::runner::Test] = &[
+            $($crate::runner::Test { name: concat!(module_path!(), "::", stringify!($name)), run: $name }),*
+        ];
+    };
+}
+
+/// Ends a test that cannot run here.
+pub struct Skip(String);
+
+pub fn skip(why: &str) -> ! {
+    std::panic::panic_any(Skip(why.to_owned()))
+}
+
+/// What the summary says beside the numbers: peers that took part, what was skipped.
+static NOTES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Adds a line to the summary.
+pub fn note(text: String) {
+    NOTES.lock().expect("notes").insert(text);
+}
+
+enum Outcome {
+    Ok,
+    Failed(String),
+    Skipped(String),
+}
+
+/// Where the last panic of this thread was.
+mod place {
+    use std::cell::RefCell;
+    thread_local!(pub static PLACE: RefCell<String> = const { RefCell::new(String::new()) });
+}
+
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let at = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+        place::PLACE.with(|place| *place.borrow_mut() = at);
+    }));
+}
+
+fn run_one(test: &Test) -> Outcome {
+    let run = AssertUnwindSafe(test.run);
+    // A thread of its own, so that its name is that of the test.
+    let thread = std::thread::Builder::new().name(test.name.trim_start_matches("e2e::").to_owned());
+    let result = thread.spawn(move || {
+        std::panic::catch_unwind(run).map_err(|panic| (panic, place::PLACE.with(|p| p.borrow().clone())))
+    });
+    let (panic, at) = match result.expect("thread").join().expect("caught") {
+        Ok(()) => return Outcome::Ok,
+        Err(failed) => failed,
+    };
+    if let Some(Skip(why)) = panic.downcast_ref() {
+        return Outcome::Skipped(why.clone());
+    }
+    let text = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default();
+    Outcome::Failed(format!("{at}: {text}"))
+}
+
+/// Runs all tests that the command line asks for; returns the exit status.
+pub fn run(groups: &[&[Test]]) -> i32 {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |test: &&Test| words.is_empty() || words.iter().any(|word| test.name.contains(word));
+    let tests: Vec<&Test> = groups.iter().flat_map(|group| group.iter()).filter(wanted).collect();
+    if std::env::args().any(|word| word == "--list") {
+        tests.iter().for_each(|test| println!("{}: test", test.name));
+        return 0;
+    }
+    if !sys::is_root() {
+        println!("SKIPPED: not root: none of the {} end-to-end tests ran\n", tests.len());
+        println!("test result: ok. 0 passed; 0 failed; {} ignored", tests.len());
+        return 0;
+    }
+    let _ = std::fs::remove_dir_all(net::log_dir());
+    std::fs::create_dir_all(net::log_dir()).expect("directory of the logs");
+    std::fs::create_dir_all(net::work_dir()).expect("directory of the tests");
+    daemon::make_client();
+    quiet_panics();
+    let mut failures = run_threads(&tests);
+    if words.is_empty() {
+        failures.extend(coverage::check(failures.is_empty()));
+    }
+    let _ = std::fs::remove_dir_all(net::work_dir());
+    sum_up(tests.len(), &failures)
+}
+
+/// What failed, each with its text. The numbers of skipped tests go into the notes.
+fn run_threads(tests: &[&Test]) -> Vec<String> {
+    let threads = std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
+                    let outcome = run_one(test);
+                    let seconds = start.elapsed().as_secs_f32();
+                    match outcome {
+                        Outcome::Ok => println!("test {} ... ok ({seconds:.1} s)", test.name),
+                        Outcome::Skipped(why) => {
+                            println!("test {} ... SKIPPED: {why}", test.name);
+                            note(format!("SKIPPED: {}: {why}", test.name));
+                        }
+                        Outcome::Failed(text) => {
+                            println!("test {} ... FAILED ({seconds:.1} s)", test.name);
+                            failures.lock().expect("failures").push(format!("{}\n{text}", test.name));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().expect("failures")
+}
+
+fn sum_up(count: usize, failures: &[String]) -> i32 {
+    for failure in failures {
+        println!("\n---- {failure}");
+    }
+    let notes = NOTES.lock().expect("notes");
+    println!();
+    notes.iter().for_each(|note| println!("{note}"));
+    let skipped = notes.iter().filter(|note| note.starts_with("SKIPPED")).count();
+    let word = if failures.is_empty() { "ok" } else { "FAILED" };
+    let passed = count.saturating_sub(failures.len() + skipped);
+    let line = format!("test result: {word}. {passed} passed; {} failed; {skipped} ignored", failures.len());
+    println!("\n{line}");
+    let summary: String = notes.iter().map(|note| format!("{note}\n")).collect();
+    let _ = std::fs::write(net::log_dir().join("summary.txt"), format!("{summary}{line}\n"));
+    i32::from(!failures.is_empty())
+}

@@ -1,0 +1,140 @@
+//! The few system calls that the tests need and the standard library does not have: entering a network
+//! namespace, raw sockets, packet sockets, signals.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+/// Runs `f` inside the network namespace `name`. A socket that `f` opens stays in that namespace, whoever uses
+/// it afterwards.
+pub fn in_netns<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(format!("/run/netns/{name}")).expect("network namespace");
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            // SAFETY: the descriptor is open; only the calling thread changes its namespace, and it ends here.
+            let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(result, 0, "setns: {}", io::Error::last_os_error());
+            f()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    // SAFETY: socket(2) takes no pointers.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A raw socket for IP protocol 115. `UdpSocket` is only the wrapper: its sending, receiving and timeouts are
+/// those of any datagram socket (ports are ignored).
+pub fn raw_socket(ipv6: bool) -> UdpSocket {
+    let family = if ipv6 { libc::AF_INET6 } else { libc::AF_INET };
+    UdpSocket::from(socket(family, libc::SOCK_RAW, 115).expect("raw socket"))
+}
+
+/// A socket that sends and receives whole Ethernet frames on one interface.
+pub struct FrameSocket(OwnedFd);
+
+impl FrameSocket {
+    /// Opens it on `interface`, which must be in the calling thread's namespace.
+    pub fn open(interface: &str) -> FrameSocket {
+        let protocol = (libc::ETH_P_ALL as u16).to_be();
+        let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)).expect("packet socket");
+        let name = std::ffi::CString::new(interface).expect("name");
+        // SAFETY: `name` is a terminated string that outlives the call.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        assert_ne!(index, 0, "no interface {interface}");
+        // SAFETY: all-zero is a valid sockaddr_ll.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = protocol;
+        address.sll_ifindex = index as i32;
+        // SAFETY: the pointer and the length describe `address`.
+        let result = unsafe {
+            libc::bind(
+                fd.as_raw_fd(),
+                (&raw const address).cast(),
+                std::mem::size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        assert_eq!(result, 0, "bind: {}", io::Error::last_os_error());
+        FrameSocket(fd)
+    }
+
+    /// Sends one frame.
+    pub fn send(&self, frame: &[u8]) {
+        // SAFETY: the pointer and the length describe `frame`.
+        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
+        assert_eq!(
+            sent,
+            frame.len() as isize,
+            "send of {} octets: {}",
+            frame.len(),
+            io::Error::last_os_error()
+        );
+    }
+
+    /// The next frame that came in (not one sent from here), or `None` at `deadline`. An 802.1Q tag that the
+    /// kernel took out is not put back.
+    pub fn receive(&self, deadline: Instant) -> Option<Vec<u8>> {
+        let mut buffer = vec![0_u8; 70_000];
+        loop {
+            if !wait_readable(self.0.as_raw_fd(), deadline) {
+                return None;
+            }
+            // SAFETY: all-zero is a valid sockaddr_ll.
+            let mut from: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+            let mut from_length = std::mem::size_of::<libc::sockaddr_ll>() as u32;
+            // SAFETY: both buffers are described by their own lengths.
+            let length = unsafe {
+                libc::recvfrom(
+                    self.0.as_raw_fd(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
+                    0,
+                    (&raw mut from).cast(),
+                    &raw mut from_length,
+                )
+            };
+            if length >= 0 && from.sll_pkttype != libc::PACKET_OUTGOING {
+                return Some(buffer[..length as usize].to_vec());
+            }
+        }
+    }
+}
+
+/// Waits until `fd` can be read; false at `deadline`.
+pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return false;
+        }
+        let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, which lives through the call.
+        let ready = unsafe { libc::poll(&raw mut entry, 1, left.as_millis() as i32 + 1) };
+        if ready > 0 {
+            return true;
+        }
+    }
+}
+
+/// Sends a signal to a process of ours.
+pub fn kill(pid: u32, signal: i32) {
+    // SAFETY: kill(2) takes no pointers.
+    unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Whether the tests run with all rights.
+pub fn is_root() -> bool {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}

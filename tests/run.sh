@@ -1,0 +1,32 @@
+#!/bin/sh
+# All tests, and at the end what took part in them. Called by `make test`.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+CARGO=${CARGO:-cargo}
+report=target/test-report.txt
+mkdir -p target
+rm -f target/e2e-logs/summary.txt
+
+# --no-fail-fast: one run shows everything that is wrong.
+{ "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
+status=$(cat target/test-status)
+
+{ sh tests/install_test.sh 2>&1; echo $? > target/install-status; } | tee -a "$report"
+[ "$(cat target/install-status)" = 0 ] || status=1
+
+echo
+echo "== what took part =="
+if [ -e target/e2e-logs/summary.txt ]; then
+    grep -v '^test result' target/e2e-logs/summary.txt
+else
+    echo "SKIPPED: the end-to-end tests (not root?)"
+fi
+awk '/^test result:/ {
+        for (i = 1; i < NF; i++) {
+            if ($(i + 1) ~ /^passed/) passed += $i
+            if ($(i + 1) ~ /^failed/) failed += $i
+            if ($(i + 1) ~ /^ignored/) ignored += $i
+        }
+    }
+    END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$report"
+exit "$status"
