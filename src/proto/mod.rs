@@ -1,18 +1,67 @@
 //! The protocol engine: RFC 3931's state machines for any number of tunnels, without clock, socket, file or
 //! random source of its own. The caller passes time and messages in, and after each call drains
 //! [`Engine::poll_action`] until it is empty.
+//!
+//! | file | what |
+//! |---|---|
+//! | `tunnel` | a tunnel block, its slots for sessions, its next attempt |
+//! | `connection`, `session` | the two state machines: states and the tables of RFC 3931 7.2, 7.3 |
+//! | `channel` | reliable delivery: Ns, Nr, windows, retransmission |
+//! | `auth` | which secret and nonces, is a message believed |
+//! | `receive` | the pipeline that each received message goes through |
+//! | `request` | SCCRQ: which tunnel, ties, restarts of the peer |
+//! | `control` | set-up and end of control connections |
+//! | `incoming`, `call` | sessions that the peer asks for, sessions in general |
+//! | `send` | encoding, signing, transmitting, acknowledging |
+//! | `apply`, `command` | a new configuration, the administrator's commands |
+
+#![warn(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 pub mod action;
+mod apply;
+pub mod auth;
+mod call;
+pub mod channel;
+mod command;
+pub mod connection;
+mod control;
+pub mod guard;
+mod incoming;
+mod receive;
+mod request;
+mod send;
+pub mod session;
+mod show;
 pub mod snapshot;
+pub mod tunnel;
 
 pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};
 pub use snapshot::Snapshot;
 
-use std::net::IpAddr;
-use std::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::wire::SessionId;
+use crate::log::{Event, Line};
+use crate::wheel::Wheel;
+use crate::wire::{Ccid, SessionId};
+use connection::Connection;
+use guard::Guard;
+use session::Session;
+use snapshot::{Drops, Failure};
+use tunnel::{SlotKey, Tunnel, TunnelKey};
+
+/// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
+const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
+
+/// How long the responder of a control connection waits before it asks for sessions of its own.
+const RESPONDER_DELAY: Duration = Duration::from_secs(1);
 
 /// Where random octets come from: the system, or a seeded generator in tests.
 pub trait Random {
@@ -31,136 +80,177 @@ pub enum CommandError {
     NoResultCode,
 }
 
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// The oldest message in flight is not acknowledged.
+    Retransmit(Ccid),
+    /// Nothing heard from the peer.
+    Hello(Ccid),
+    /// An acknowledgement found no message to carry it.
+    Acknowledge(Ccid),
+    /// The set-up takes too long, or the linger time is over.
+    Guard(Ccid),
+    /// The next attempt at a tunnel.
+    Tunnel(TunnelKey),
+    /// The next attempt at a session.
+    Slot(TunnelKey, SlotKey),
+    /// The peer does not answer an ICRQ or ICRP.
+    SessionGuard(SessionId),
+    /// A change of the circuit waits to be told.
+    CircuitStatus(SessionId),
+}
+
 /// The engine.
-pub struct Engine {}
+pub struct Engine {
+    random: Box<dyn Random>,
+    wheel: Wheel<Timer>,
+    actions: VecDeque<Action>,
+    config: Option<Config>,
+    tunnels: BTreeMap<TunnelKey, Tunnel>,
+    /// The order of the configuration.
+    order: Vec<TunnelKey>,
+    next_key: u32,
+    connections: BTreeMap<Ccid, Connection>,
+    sessions: BTreeMap<SessionId, Session>,
+    guard: Option<Guard>,
+    drops: Drops,
+    shutting_down: bool,
+}
 
 impl Engine {
     /// An engine without tunnels.
     pub fn new(now: Instant, random: Box<dyn Random>) -> Engine {
-        let _ = (now, random);
-        todo!()
-    }
-
-    /// Takes over a configuration, the first or another one. Tunnels and sessions that are the same in both are
-    /// not touched.
-    pub fn apply(&mut self, now: Instant, config: &Config) {
-        let _ = (now, config);
-        todo!()
-    }
-
-    /// Answers `Action::Prepare`: the path to the peer (with an unspecified remote address where any may
-    /// connect), or in words why there is none yet.
-    pub fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, String>) {
-        let _ = (now, tunnel, path);
-        todo!()
-    }
-
-    /// A control message came in, from the T bit on.
-    pub fn handle_datagram(&mut self, now: Instant, path: Path, message: &[u8]) {
-        let _ = (now, path, message);
-        todo!()
-    }
-
-    /// When [`handle_timeout`](Engine::handle_timeout) wants to be called next. Never earlier than needed by more
-    /// than the timer wheel's tick.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
-
-    /// Runs the timers that are due; harmless when none is. `heard` tells when valid data of a session came last.
-    pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(SessionId) -> Option<Instant>) {
-        let _ = (now, heard);
-        todo!()
+        Engine {
+            random,
+            wheel: Wheel::new(now),
+            actions: VecDeque::new(),
+            config: None,
+            tunnels: BTreeMap::new(),
+            order: Vec::new(),
+            next_key: 0,
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            guard: None,
+            drops: Drops::default(),
+            shutting_down: false,
+        }
     }
 
     /// The next thing to do, or `None` when there is nothing left.
     pub fn poll_action(&mut self) -> Option<Action> {
-        todo!()
+        self.actions.pop_front()
     }
 
-    /// Answers `Action::Attach`: the session's interface is ready, or in words why not.
-    pub fn attached(&mut self, now: Instant, session: SessionId, result: Result<(), String>) {
-        let _ = (now, session, result);
-        todo!()
+    /// When [`handle_timeout`](Engine::handle_timeout) wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
     }
 
-    /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
-    pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
-        let _ = (now, session, why);
-        todo!()
+    /// Runs the timers that are due; harmless when none is. `heard` tells when valid data of a session came last.
+    pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(SessionId) -> Option<Instant>) {
+        while let Some(timer) = self.wheel.pop(now) {
+            match timer {
+                Timer::Retransmit(ccid) => self.retransmit(now, ccid),
+                Timer::Hello(ccid) => self.hello_due(now, ccid, heard),
+                Timer::Acknowledge(ccid) => self.acknowledge_due(now, ccid),
+                Timer::Guard(ccid) => self.guard_due(now, ccid),
+                Timer::Tunnel(key) => self.tunnel_due(now, key),
+                Timer::Slot(key, slot) => self.slot_due(now, key, slot),
+                Timer::SessionGuard(id) => self.session_guard_due(now, id),
+                Timer::CircuitStatus(id) => self.circuit_status_due(now, id),
+            }
+        }
     }
 
-    /// The local circuit (the interface, as the administrator sees it) went up or down.
-    pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
-        let _ = (now, interface, up);
-        todo!()
+    // ----- helpers of all files -----
+
+    fn log(&mut self, event: Event) {
+        self.actions.push_back(Action::Log(Line::new(&event)));
     }
 
-    /// `clear tunnel`: StopCCN with `result` (default 1). The tunnel is set up again after its restart interval.
-    pub fn clear_tunnel(
-        &mut self,
-        now: Instant,
-        name: &str,
-        result: Option<u16>,
-    ) -> Result<(), CommandError> {
-        let _ = (now, name, result);
-        todo!()
+    fn log_detail(&mut self, event: Event, detail: impl Into<String>) {
+        self.actions.push_back(Action::Log(Line::with_detail(&event, detail)));
     }
 
-    /// `clear peer`: as `clear_tunnel`, for the tunnels of an address.
-    pub fn clear_peer(
-        &mut self,
-        now: Instant,
-        peer: IpAddr,
-        result: Option<u16>,
-    ) -> Result<(), CommandError> {
-        let _ = (now, peer, result);
-        todo!()
+    fn remark(&mut self, level: crate::log::Level, kind: &'static str, text: impl std::fmt::Display) {
+        self.actions.push_back(Action::Log(Line::remark(level, kind, text)));
     }
 
-    /// `clear session`: CDN with `result` (default 3).
-    pub fn clear_session(
-        &mut self,
-        now: Instant,
-        interface: &str,
-        result: Option<u16>,
-    ) -> Result<(), CommandError> {
-        let _ = (now, interface, result);
-        todo!()
+    /// Random octets; on failure the catalogue's message is logged and the caller gives up what it wanted to do.
+    fn random<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut octets = [0; N];
+        match self.random.fill(&mut octets) {
+            Ok(()) => Some(octets),
+            Err(error) => {
+                self.log(Event::RandomOpenError { error });
+                None
+            }
+        }
     }
 
-    /// `clear all`: every tunnel.
-    pub fn clear_all(&mut self, now: Instant, result: Option<u16>) -> Result<(), CommandError> {
-        let _ = (now, result);
-        todo!()
+    /// A random Control Connection ID that is free, never 0 (C-282).
+    fn free_ccid(&mut self) -> Option<Ccid> {
+        for _ in 0..64 {
+            let ccid = Ccid(u32::from_be_bytes(self.random()?));
+            if ccid.0 != 0 && !self.connections.contains_key(&ccid) {
+                return Some(ccid);
+            }
+        }
+        None
     }
 
-    /// `start`: enables a tunnel until the next reload.
-    pub fn start(&mut self, now: Instant, name: &str) -> Result<(), CommandError> {
-        let _ = (now, name);
-        todo!()
+    /// A random Session ID that no session of ours uses, never 0: over IP nothing else tells sessions apart (C-132).
+    fn free_session_id(&mut self) -> Option<SessionId> {
+        for _ in 0..64 {
+            let id = SessionId(u32::from_be_bytes(self.random()?));
+            if id.0 != 0 && !self.sessions.contains_key(&id) {
+                return Some(id);
+            }
+        }
+        None
     }
 
-    /// `stop`: disables a tunnel until the next reload.
-    pub fn stop(&mut self, now: Instant, name: &str) -> Result<(), CommandError> {
-        let _ = (now, name);
-        todo!()
+    /// `base` plus or minus up to a quarter of it: many tunnels must not act in step.
+    #[allow(clippy::arithmetic_side_effects)] // divisions by constants
+    fn jitter(&mut self, base: Duration) -> Duration {
+        let mut octet = [128];
+        // Without randomness the exact interval still serves.
+        let _ = self.random.fill(&mut octet);
+        let [octet] = octet;
+        base.saturating_mul(3).saturating_add(base.saturating_mul(u32::from(octet)) / 128) / 4
     }
 
-    /// Orderly end: StopCCN to every peer. [`is_idle`](Engine::is_idle) tells when all have acknowledged it.
-    pub fn shutdown(&mut self, now: Instant) {
-        let _ = now;
-        todo!()
+    /// Notes why a tunnel is not up, for `explain` and the status.
+    fn fail_tunnel(&mut self, now: Instant, key: TunnelKey, failure: Failure) {
+        if let Some(tunnel) = self.tunnels.get_mut(&key) {
+            let reason = failure.to_string();
+            tunnel.attempt.failure = Some((failure, now));
+            self.notify_tunnel(key, Happening::TunnelFailed, reason);
+        }
     }
 
-    /// Whether no message waits for an acknowledgement any more.
-    pub fn is_idle(&self) -> bool {
-        todo!()
+    fn notify_tunnel(&mut self, key: TunnelKey, what: Happening, reason: String) {
+        let Some(tunnel) = self.tunnels.get(&key) else { return };
+        let connection = tunnel.main.and_then(|ccid| self.connections.get(&ccid));
+        self.actions.push_back(Action::Notify(Notification {
+            what,
+            tunnel: tunnel.config.name.clone(),
+            interface: None,
+            peer: connection.map(|c| c.path.remote.ip()).or(tunnel.path.map(|p| p.remote.ip())),
+            local_id: connection.map_or(0, |c| c.ccid.0),
+            remote_id: connection.map_or(0, |c| c.remote_ccid.0),
+            reason,
+        }));
     }
+}
 
-    /// What there is, at this moment.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let _ = now;
-        todo!()
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Instant;
+
+    /// A moment to begin with. Tests count on from it; nothing depends on which moment it is.
+    pub(crate) fn start() -> Instant {
+        crate::sys::clock::now()
     }
 }

@@ -177,3 +177,34 @@ numbers! {
         reflected "our own SCCRQ, sent back to us";
     }
 }
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.check)?;
+        if !self.expected.is_empty() {
+            write!(f, ": expected {}", self.expected)?;
+        }
+        if !self.received.is_empty() {
+            let lead = if self.expected.is_empty() { ":" } else { "," };
+            write!(f, "{lead} received {}", self.received)?;
+        }
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// A failure without values.
+    pub fn new(check: impl Into<String>, message: &'static str) -> Failure {
+        Failure { check: check.into(), expected: String::new(), received: String::new(), message }
+    }
+
+    /// A check that compared two values.
+    pub fn compared(
+        check: impl Into<String>,
+        expected: impl Into<String>,
+        received: impl Into<String>,
+        message: &'static str,
+    ) -> Failure {
+        Failure { check: check.into(), expected: expected.into(), received: received.into(), message }
+    }
+}

@@ -1,0 +1,503 @@
+//! Reliable delivery of control messages over one control connection (RFC 3931 4.2 and appendix A): sequence
+//! numbers, the send queue with slow start and congestion avoidance, the bounded queue of messages that came too
+//! early. Knows no time: the connection arms its timers by what is in flight here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::wire::MessageType;
+
+/// The window assumed of a peer that sent no Receive Window Size AVP (RFC 3931 5.4.3).
+pub const DEFAULT_WINDOW: u16 = 4;
+
+/// The most messages that may wait for the window; a peer that lets more pile up does not answer any more.
+const MAX_QUEUE: usize = 4096;
+
+/// A message that waits to be sent or to be acknowledged.
+#[derive(Debug, Clone)]
+struct Pending {
+    message: Vec<u8>,
+    message_type: MessageType,
+    /// Set at the first transmission and kept for all others (RFC 3931 4.2).
+    ns: u16,
+    transmissions: u32,
+}
+
+/// A message that is to be transmitted now; the caller stamps Nr, signs and sends it.
+#[derive(Debug)]
+pub struct Transmission<'a> {
+    /// The message, unsigned.
+    pub message: &'a [u8],
+    /// Its type.
+    pub message_type: MessageType,
+    /// Its sequence number.
+    pub ns: u16,
+    /// Which transmission this is, from 1.
+    pub count: u32,
+}
+
+/// What an Nr means (RFC 3931 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// This many messages are acknowledged by it; 0 if none that was not before.
+    Acknowledges(usize),
+    /// It acknowledges what was never sent: the message is invalid.
+    Invalid,
+}
+
+/// Where an Ns stands (RFC 3931 4.2: the 32768 values up to the last received one are old).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The one expected.
+    Next,
+    /// Received before: acknowledge, do not process.
+    Old,
+    /// This many ahead of the expected one.
+    Ahead(u16),
+}
+
+/// When to send again, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// Retransmissions before the connection counts as lost.
+    pub limit: u32,
+    /// The first gap.
+    pub interval: Duration,
+    /// The longest gap.
+    pub interval_max: Duration,
+}
+
+/// One end of a control connection's message stream.
+#[derive(Debug)]
+pub struct Channel {
+    /// Retransmission settings; may change at any time.
+    pub retry: Retry,
+    next_ns: u16,
+    nr: u16,
+    queue: VecDeque<Pending>,
+    in_flight: usize,
+    peer_window: u16,
+    congestion_window: u16,
+    threshold: u16,
+    /// Acknowledgements counted towards the next step of congestion avoidance.
+    avoidance: u16,
+    early: VecDeque<(u16, Vec<u8>)>,
+    receive_window: u16,
+    gap: Duration,
+    acknowledge: bool,
+}
+
+impl Channel {
+    /// A channel that has sent and received nothing. `receive_window` bounds what is kept of early messages.
+    pub fn new(retry: Retry, receive_window: u16) -> Channel {
+        Channel {
+            retry,
+            next_ns: 0,
+            nr: 0,
+            queue: VecDeque::new(),
+            in_flight: 0,
+            peer_window: DEFAULT_WINDOW,
+            congestion_window: 1,
+            threshold: DEFAULT_WINDOW,
+            avoidance: 0,
+            early: VecDeque::new(),
+            receive_window,
+            gap: retry.interval,
+            acknowledge: false,
+        }
+    }
+
+    /// Ns of the next message that will be sent for the first time; acknowledgements carry it without using it up.
+    pub fn ns(&self) -> u16 {
+        self.next_ns
+    }
+
+    /// Nr: the Ns expected next.
+    pub fn nr(&self) -> u16 {
+        self.nr
+    }
+
+    /// The peer's receive window.
+    pub fn peer_window(&self) -> u16 {
+        self.peer_window
+    }
+
+    /// Takes the peer's Receive Window Size; the congestion window never exceeds it (appendix A).
+    pub fn set_peer_window(&mut self, window: u16) {
+        self.peer_window = window.max(1);
+        self.threshold = self.peer_window;
+        self.congestion_window = self.congestion_window.min(self.peer_window);
+    }
+
+    /// Messages that are sent and not acknowledged, or wait for the window.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether the peer has acknowledged everything.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether a message is in flight, so that the retransmission timer must run.
+    pub fn awaits_acknowledgement(&self) -> bool {
+        self.in_flight > 0
+    }
+
+    /// How long to wait for the acknowledgement of the oldest message in flight.
+    pub fn gap(&self) -> Duration {
+        self.gap
+    }
+
+    /// Queues an encoded message. `false`: the queue is full.
+    pub fn push(&mut self, message_type: MessageType, message: Vec<u8>) -> bool {
+        if self.queue.len() >= MAX_QUEUE {
+            return false;
+        }
+        self.queue.push_back(Pending { message, message_type, ns: 0, transmissions: 0 });
+        true
+    }
+
+    /// Forgets the messages that were never sent: a StopCCN makes them pointless.
+    pub fn drop_unsent(&mut self) {
+        self.queue.truncate(self.in_flight);
+    }
+
+    /// Forgets everything: the connection only acknowledges from here on.
+    pub fn drop_all(&mut self) {
+        self.queue.clear();
+        self.in_flight = 0;
+    }
+
+    /// Lets the next message pass whatever the congestion window says (not the peer's window): a StopCCN.
+    pub fn open_for_one(&mut self) {
+        let wanted = u16::try_from(self.in_flight.saturating_add(1)).unwrap_or(u16::MAX);
+        self.congestion_window = self.congestion_window.max(wanted).min(self.peer_window);
+    }
+
+    /// The next message that the windows let pass, for its first transmission.
+    pub fn next_transmission(&mut self) -> Option<Transmission<'_>> {
+        let window = usize::from(self.congestion_window.min(self.peer_window));
+        if self.in_flight >= window {
+            return None;
+        }
+        let pending = self.queue.get_mut(self.in_flight)?;
+        pending.ns = self.next_ns;
+        pending.transmissions = 1;
+        self.next_ns = self.next_ns.wrapping_add(1);
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.acknowledge = false;
+        Some(Transmission {
+            message: &pending.message,
+            message_type: pending.message_type,
+            ns: pending.ns,
+            count: 1,
+        })
+    }
+
+    /// The oldest message in flight, to be sent again because its gap is over; `None` when its retransmissions
+    /// are used up (or nothing is in flight). Only the oldest is repeated: the window is 1 from here on.
+    pub fn retransmission(&mut self) -> Option<Transmission<'_>> {
+        if self.in_flight == 0 {
+            return None;
+        }
+        let limit = self.retry.limit;
+        // RFC 3931 appendix A: half the window becomes the threshold, and slow start begins again.
+        self.threshold = (self.congestion_window / 2).max(1);
+        self.congestion_window = 1;
+        self.avoidance = 0;
+        self.gap = self.gap.saturating_mul(2).min(self.retry.interval_max.max(self.retry.interval));
+        let pending = self.queue.front_mut()?;
+        if pending.transmissions > limit {
+            return None;
+        }
+        pending.transmissions = pending.transmissions.saturating_add(1);
+        self.acknowledge = false;
+        Some(Transmission {
+            message: &pending.message,
+            message_type: pending.message_type,
+            ns: pending.ns,
+            count: pending.transmissions,
+        })
+    }
+
+    /// The oldest message in flight once more, because the peer shows that it has not got it (a repeated SCCRQ);
+    /// neither timer nor windows change.
+    pub fn repeat_oldest(&mut self) -> Option<Transmission<'_>> {
+        if self.in_flight == 0 {
+            return None;
+        }
+        let pending = self.queue.front_mut()?;
+        pending.transmissions = pending.transmissions.saturating_add(1);
+        self.acknowledge = false;
+        Some(Transmission {
+            message: &pending.message,
+            message_type: pending.message_type,
+            ns: pending.ns,
+            count: pending.transmissions,
+        })
+    }
+
+    /// Takes a received Nr: releases what it acknowledges and opens the congestion window.
+    pub fn acknowledged(&mut self, nr: u16) -> Acknowledgement {
+        let Some(oldest) = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns) else {
+            // Nothing in flight: anything up to our next Ns is an old acknowledgement, the rest was never sent.
+            return match self.next_ns.wrapping_sub(nr) {
+                0..=0x7fff => Acknowledgement::Acknowledges(0),
+                _ => Acknowledgement::Invalid,
+            };
+        };
+        let count = usize::from(nr.wrapping_sub(oldest));
+        if count > self.in_flight {
+            return if count >= 0x8000 { Acknowledgement::Acknowledges(0) } else { Acknowledgement::Invalid };
+        }
+        self.queue.drain(..count);
+        self.in_flight = self.in_flight.saturating_sub(count);
+        if count > 0 {
+            self.gap = self.retry.interval;
+        }
+        for _ in 0..count {
+            self.open_window();
+        }
+        Acknowledgement::Acknowledges(count)
+    }
+
+    /// RFC 3931 appendix A: slow start up to the threshold, then one more for each full window.
+    fn open_window(&mut self) {
+        if self.congestion_window >= self.peer_window {
+            return;
+        }
+        if self.congestion_window < self.threshold {
+            self.congestion_window = self.congestion_window.saturating_add(1);
+            return;
+        }
+        self.avoidance = self.avoidance.saturating_add(1);
+        if self.avoidance >= self.congestion_window {
+            self.avoidance = 0;
+            self.congestion_window = self.congestion_window.saturating_add(1);
+        }
+    }
+
+    /// Where `ns` stands. Changes nothing.
+    pub fn order(&self, ns: u16) -> Order {
+        match ns.wrapping_sub(self.nr) {
+            0 => Order::Next,
+            ahead @ 1..=0x7fff => Order::Ahead(ahead),
+            _ => Order::Old,
+        }
+    }
+
+    /// The expected message was received: the next one is expected, and an acknowledgement is due.
+    pub fn advance(&mut self) {
+        self.nr = self.nr.wrapping_add(1);
+        self.acknowledge = true;
+    }
+
+    /// An acknowledgement is due although nothing new was received (a duplicate, an early message).
+    pub fn acknowledge_again(&mut self) {
+        self.acknowledge = true;
+    }
+
+    /// Whether an acknowledgement is due that no message has carried yet.
+    pub fn acknowledgement_due(&self) -> bool {
+        self.acknowledge
+    }
+
+    /// The acknowledgement was sent on its own.
+    pub fn acknowledgement_sent(&mut self) {
+        self.acknowledge = false;
+    }
+
+    /// Keeps a message that came too early, if it is within our window; one of each Ns.
+    pub fn keep_early(&mut self, ns: u16, message: &[u8]) {
+        let ahead = ns.wrapping_sub(self.nr);
+        let full = self.early.len() >= usize::from(self.receive_window);
+        if ahead == 0 || ahead >= self.receive_window || full || self.early.iter().any(|(n, _)| *n == ns) {
+            return;
+        }
+        self.early.push_back((ns, message.to_vec()));
+    }
+
+    /// The message that is expected now, if it came earlier. Entries that are old by now are dropped.
+    pub fn take_early(&mut self) -> Option<Vec<u8>> {
+        let expected = self.nr;
+        self.early.retain(|(ns, _)| ns.wrapping_sub(expected) < 0x8000);
+        let at = self.early.iter().position(|(ns, _)| *ns == expected)?;
+        self.early.remove(at).map(|(_, message)| message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry() -> Retry {
+        Retry { limit: 3, interval: Duration::from_secs(1), interval_max: Duration::from_secs(8) }
+    }
+
+    fn channel() -> Channel {
+        Channel::new(retry(), 8)
+    }
+
+    /// A channel that has sent and got acknowledged everything before `ns`, and has received up to `ns` too.
+    fn channel_at(ns: u16) -> Channel {
+        Channel { next_ns: ns, nr: ns, ..channel() }
+    }
+
+    fn push(channel: &mut Channel, count: usize) {
+        for _ in 0..count {
+            assert!(channel.push(MessageType::HELLO, vec![0; 12]));
+        }
+    }
+
+    fn send_all(channel: &mut Channel) -> Vec<u16> {
+        std::iter::from_fn(|| channel.next_transmission().map(|t| t.ns)).collect()
+    }
+
+    #[test]
+    fn c_035_order_is_modulo_65536() {
+        for (expected, ns, order) in [
+            (16, 15, Order::Old),
+            (16, 0, Order::Old),
+            (16, 32784, Order::Old),
+            (16, 32783, Order::Ahead(32767)),
+            (16, 16, Order::Next),
+            (16, 17, Order::Ahead(1)),
+            (0, 65535, Order::Old),
+            (65535, 0, Order::Ahead(1)),
+            (65535, 65535, Order::Next),
+            (0, 32768, Order::Old),
+            (0, 32767, Order::Ahead(32767)),
+        ] {
+            assert_eq!(channel_at(expected).order(ns), order, "expected {expected}, received {ns}");
+        }
+        let mut last = channel_at(65535);
+        last.advance();
+        assert_eq!(last.nr(), 0);
+    }
+
+    /// C-043, C-044, C-046: oldest in flight 65534, three in flight.
+    #[test]
+    fn c_046_nr_across_the_wrap() {
+        for (nr, expected) in [
+            (65534, Acknowledgement::Acknowledges(0)),
+            (65535, Acknowledgement::Acknowledges(1)),
+            (0, Acknowledgement::Acknowledges(2)),
+            (1, Acknowledgement::Acknowledges(3)),
+            (2, Acknowledgement::Invalid),
+            (65533, Acknowledgement::Acknowledges(0)),
+        ] {
+            let mut channel = channel_at(65534);
+            channel.congestion_window = 3;
+            push(&mut channel, 3);
+            assert_eq!(send_all(&mut channel), [65534, 65535, 0]);
+            assert_eq!(channel.acknowledged(nr), expected, "Nr {nr}");
+        }
+    }
+
+    #[test]
+    fn c_043_nothing_in_flight() {
+        let mut channel = channel_at(5);
+        assert_eq!(channel.acknowledged(5), Acknowledgement::Acknowledges(0));
+        assert_eq!(channel.acknowledged(4), Acknowledgement::Acknowledges(0));
+        assert_eq!(channel.acknowledged(6), Acknowledgement::Invalid);
+    }
+
+    /// C-064, C-068, C-069: slow start doubles the flight up to the default window of 4.
+    #[test]
+    fn c_068_slow_start() {
+        let mut channel = channel();
+        push(&mut channel, 12);
+        assert_eq!(send_all(&mut channel).len(), 1);
+        assert_eq!(channel.acknowledged(1), Acknowledgement::Acknowledges(1));
+        assert_eq!(send_all(&mut channel).len(), 2);
+        assert_eq!(channel.acknowledged(3), Acknowledgement::Acknowledges(2));
+        assert_eq!(send_all(&mut channel).len(), 4);
+        assert_eq!(channel.acknowledged(7), Acknowledgement::Acknowledges(4));
+        assert_eq!(send_all(&mut channel).len(), 4, "C-072: never above the peer's window");
+    }
+
+    /// C-070, C-071: a retransmission halves the threshold; above it one full window opens it by one.
+    #[test]
+    fn c_070_congestion_avoidance() {
+        let mut channel = channel();
+        channel.set_peer_window(16);
+        channel.congestion_window = 8;
+        push(&mut channel, 100);
+        assert_eq!(send_all(&mut channel).len(), 8);
+        assert_eq!(channel.retransmission().map(|t| t.count), Some(2));
+        assert_eq!((channel.threshold, channel.congestion_window), (4, 1));
+        channel.acknowledged(3);
+        assert_eq!(channel.congestion_window, 4);
+        channel.acknowledged(7);
+        assert_eq!(channel.congestion_window, 5, "four acknowledgements open a window of four by one");
+        channel.acknowledged(8);
+        assert_eq!(channel.congestion_window, 5);
+    }
+
+    /// C-065: a window of 1 means lock-step.
+    #[test]
+    fn c_065_peer_window_of_one() {
+        let mut channel = channel();
+        channel.set_peer_window(1);
+        push(&mut channel, 3);
+        for n in 0..3 {
+            assert_eq!(send_all(&mut channel), [n]);
+            assert_eq!(channel.acknowledged(n.wrapping_add(1)), Acknowledgement::Acknowledges(1));
+        }
+        assert!(channel.is_empty());
+    }
+
+    /// C-052, C-053, C-054, C-057: gaps of 1, 2, 4, 8 s; four transmissions with a retry of 3.
+    #[test]
+    fn c_053_backoff_and_limit() {
+        let mut channel = channel();
+        push(&mut channel, 1);
+        assert_eq!(channel.next_transmission().map(|t| t.count), Some(1));
+        let mut gaps = vec![channel.gap().as_secs()];
+        while let Some(again) = channel.retransmission() {
+            assert_eq!(again.ns, 0, "C-055: a retransmission keeps its Ns");
+            gaps.push(channel.gap().as_secs());
+        }
+        assert_eq!(gaps, [1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn c_060_only_the_oldest_is_repeated() {
+        let mut channel = channel();
+        channel.congestion_window = 2;
+        push(&mut channel, 2);
+        assert_eq!(send_all(&mut channel), [0, 1]);
+        assert_eq!(channel.retransmission().map(|t| t.ns), Some(0));
+        assert!(channel.next_transmission().is_none());
+    }
+
+    /// C-041: early messages are kept within our window, once each, and taken in order.
+    #[test]
+    fn c_041_early_messages() {
+        let mut channel = channel();
+        channel.keep_early(2, b"two");
+        channel.keep_early(1, b"one");
+        channel.keep_early(1, b"again");
+        channel.keep_early(8, b"beyond the window");
+        assert_eq!(channel.take_early(), None);
+        channel.advance();
+        assert_eq!(channel.take_early().as_deref(), Some(&b"one"[..]));
+        channel.advance();
+        assert_eq!(channel.take_early().as_deref(), Some(&b"two"[..]));
+        channel.advance();
+        assert_eq!(channel.take_early(), None);
+        assert!(channel.early.is_empty());
+    }
+
+    #[test]
+    fn a_stopccn_passes_a_closed_congestion_window() {
+        let mut channel = channel();
+        push(&mut channel, 3);
+        assert_eq!(send_all(&mut channel), [0]);
+        channel.drop_unsent();
+        push(&mut channel, 1);
+        channel.open_for_one();
+        assert_eq!(send_all(&mut channel), [1]);
+    }
+}

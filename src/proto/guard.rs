@@ -1,0 +1,89 @@
+//! Bounds on what strangers cost: how many SCCRQs of one source are looked at, how many half-open connections are
+//! kept. Fixed memory; RFC 3931 4.3 allows the rate limit, C-109 and C-364 want the bounds.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Half-open connections that answer a peer, for one tunnel.
+pub const HALF_OPEN_PER_TUNNEL: usize = 5;
+/// Half-open connections that answer peers, in all.
+pub const HALF_OPEN_TOTAL: usize = 256;
+
+/// SCCRQs that a source may send at once.
+const BURST: u32 = 40;
+/// One more is allowed after each such time.
+const REFILL: Duration = Duration::from_millis(100);
+/// Sources that are told apart; the others share their buckets.
+const BUCKETS: usize = 256;
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: u32,
+    filled: Instant,
+}
+
+/// A token bucket for each of a fixed number of source addresses. Which addresses share a bucket depends on a
+/// random key, so that nobody can choose to share another's.
+#[derive(Debug)]
+pub struct Guard {
+    buckets: Vec<Bucket>,
+    key: u64,
+}
+
+impl Guard {
+    /// Full buckets.
+    pub fn new(now: Instant, key: u64) -> Guard {
+        Guard { buckets: vec![Bucket { tokens: BURST, filled: now }; BUCKETS], key }
+    }
+
+    /// Whether one more SCCRQ of `source` is looked at.
+    pub fn allows(&mut self, now: Instant, source: IpAddr) -> bool {
+        let index = self.index(source);
+        let Some(bucket) = self.buckets.get_mut(index) else { return false };
+        let elapsed = now.saturating_duration_since(bucket.filled);
+        let gained = elapsed.as_millis().checked_div(REFILL.as_millis()).unwrap_or(0);
+        if gained > 0 {
+            let gained = u32::try_from(gained).unwrap_or(BURST);
+            bucket.tokens = bucket.tokens.saturating_add(gained).min(BURST);
+            bucket.filled = now;
+        }
+        match bucket.tokens.checked_sub(1) {
+            Some(left) => {
+                bucket.tokens = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// FNV-1a over key and network: a /64 is one source.
+    fn index(&self, source: IpAddr) -> usize {
+        let network: [u8; 8] = match source {
+            IpAddr::V4(address) => u64::from(address.to_bits()).to_be_bytes(),
+            IpAddr::V6(address) => ((address.to_bits() >> 64) as u64).to_be_bytes(),
+        };
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ self.key;
+        for octet in network {
+            hash = (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+        usize::try_from(hash >> 32).unwrap_or(0) % BUCKETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c_109_a_flood_is_cut_and_calms_down() {
+        let start = crate::proto::tests::start();
+        let source = IpAddr::from([192, 0, 2, 1]);
+        let mut guard = Guard::new(start, 1);
+        let passed = (0..1000).filter(|_| guard.allows(start, source)).count();
+        assert_eq!(passed, BURST as usize);
+        assert!(!guard.allows(start + Duration::from_millis(99), source));
+        assert!(guard.allows(start + Duration::from_millis(200), source));
+        let later = start + Duration::from_secs(3600);
+        assert_eq!((0..1000).filter(|_| guard.allows(later, source)).count(), BURST as usize);
+    }
+}
