@@ -64,7 +64,7 @@ fn usage() {
 /// M-002 M-003 M-004 M-021: all of them, then the end.
 fn bad_file_at_start() {
     let net = Net::new();
-    let bad = peer::config("  router-id\n  retry 1 2\n", peer::SESSION)
+    let bad = peer::config("  ttl\n  retry 1 2\n", peer::SESSION)
         .replace("remote-router-id 10.0.0.2", "remote-router-id 10.0.0.256")
         .replace("hostname dut", "hostname");
     let mut daemon = Daemon::start(&net, &net.a, &bad);
@@ -72,6 +72,7 @@ fn bad_file_at_start() {
     assert_eq!(status.code(), Some(1), "{}", daemon.tail(20));
     daemon.expect_all(&[
         "error hostname: No param",
+        "error ttl: No param",
         "error remote-router-id: Invalid address",
         "error retry: This param is only one",
     ]);

@@ -35,11 +35,12 @@ tests!(
 /// The configuration of host 1 or 2; the session's interface is in bridge br0.
 fn host(number: u8, tunnel: &str, session: &str) -> String {
     let other = 3 - number;
+    let defaults = ["  retry 3", "  retry-interval 0.1", "  hello-interval 1", "  linger 1"];
     format!(
         "hostname h{number}\nrouter-id 10.0.0.{number}\nrestart-interval 1\ntunnel t\n  \
          local-address 192.0.2.{number}\n  remote-address 192.0.2.{other}\n  remote-hostname h{other}\n  \
-         remote-router-id 10.0.0.{other}\n  retry 3\n  retry-interval 0.1\n  hello-interval 1\n  linger 1\n{tunnel}  \
-         session l0\n    remote-end-id e\n{session}"
+         remote-router-id 10.0.0.{other}\n{}  session l0\n    remote-end-id e\n{session}",
+        peer::settings(&defaults, tunnel)
     )
 }
 
@@ -103,7 +104,7 @@ fn crash_and_return_of_a_peer() {
     a.skip_log();
     let start = Instant::now();
     let text = host(2, "  password x\n  hello-interval 60\n", "    cookie 8\n");
-    let mut b = Daemon::start(&net, &net.b, &text.replace("  hello-interval 1\n", ""));
+    let mut b = Daemon::start(&net, &net.b, &text);
     a.expect("debug [*] we have already tunnel, remote tunnel is invalid?");
     up(&mut b, 1);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
@@ -391,7 +392,7 @@ fn frames_for_no_session_are_counted() {
 fn sequence_numbers_on_the_wire() {
     let net = Net::new();
     let capture = Capture::start(&net, "sequence", "ip proto 115");
-    let (mut a, mut b) = pair_in(&net, "  role both\n", "    l2-sublayer default\n    sequencing both\n");
+    let (mut a, mut b) = pair_in(&net, "", "    l2-sublayer default\n    sequencing both\n");
     let capture = capture.finish();
     let seen = capture.fields("", "icmp", &["ip.src", "l2tp.l2_spec_s", "l2tp.l2_spec_sequence"]);
     let mine: Vec<u32> = seen

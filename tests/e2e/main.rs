@@ -17,6 +17,7 @@ mod messages_system;
 mod messages_wire;
 mod net;
 mod peer;
+mod real_peers;
 mod runner;
 mod sys;
 
@@ -30,6 +31,7 @@ const TESTS: &[&[Test]] = &[
     messages_system::TESTS,
     messages_wire::TESTS,
     config::TESTS,
+    real_peers::TESTS,
 ];
 
 fn main() {

@@ -617,11 +617,31 @@ fn sign(secret: &[u8], parts: &[&[u8]]) -> [u8; 16] {
 
 /// The configuration of a daemon at 192.0.2.1 whose peer is the scripted one, with short times.
 pub fn config(tunnel: &str, sessions: &str) -> String {
-    format!(
-        "hostname dut\nrouter-id 10.0.0.1\nrestart-interval 1\n\
-         tunnel t1\n  local-address 192.0.2.1\n  remote-address 192.0.2.2\n  remote-hostname peer\n  \
-         remote-router-id 10.0.0.2\n  retry 3\n  retry-interval 0.1\n  hello-interval 60\n  linger 1\n{tunnel}\n{sessions}\n"
-    )
+    let defaults = [
+        "  local-address 192.0.2.1",
+        "  remote-address 192.0.2.2",
+        "  remote-hostname peer",
+        "  remote-router-id 10.0.0.2",
+        "  retry 3",
+        "  retry-interval 0.1",
+        "  hello-interval 60",
+        "  linger 1",
+    ];
+    let head = "hostname dut\nrouter-id 10.0.0.1\nrestart-interval 1\ntunnel t1\n";
+    format!("{head}{}{sessions}\n", settings(&defaults, tunnel))
+}
+
+/// Lines of a block, with those of `defaults` whose tag `own` does not set.
+pub fn settings(defaults: &[&str], own: &str) -> String {
+    let tag = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let set: Vec<_> = own.lines().map(tag).collect();
+    let mut text: String =
+        defaults.iter().filter(|line| !set.contains(&tag(line))).map(|line| format!("{line}\n")).collect();
+    text += own;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
 }
 
 /// A session block for `config`.

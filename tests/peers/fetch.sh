@@ -1,0 +1,19 @@
+#!/bin/sh
+# Fetches the Debian packages of real peers and unpacks them below target/peers; nothing is installed. The tests
+# that use them skip themselves where they are missing.
+set -eu
+cd "$(dirname "$0")/../.."
+peers=$PWD/target/peers
+mkdir -p "$peers"
+
+unpack() { # name of the directory, packages
+    name=$1
+    shift
+    [ -e "$peers/$name/done" ] && return
+    rm -rf "${peers:?}/$name"
+    mkdir -p "$peers/$name/root"
+    (cd "$peers/$name" && apt-get -qq -o APT::Sandbox::User=root download "$@" \
+        && for package in *.deb; do dpkg -x "$package" root; done && rm -f ./*.deb && touch done)
+}
+
+unpack softether softether-vpnserver softether-vpncmd softether-common
