@@ -6,12 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::capture::Capture;
-use crate::daemon::Daemon;
+use crate::daemon::{program, Daemon};
 use crate::net::Net;
 use crate::runner::{note, skip};
 use crate::tests;
 
-tests!(softether_answers);
+tests!(softether_answers, linux_kernel);
 
 /// The unpacked files of a peer.
 fn root(name: &str) -> PathBuf {
@@ -68,4 +68,25 @@ fn softether_answers() {
     drop(server);
     note("real peer: SoftEther VPN Server 5.01 (control connection and session over UDP)".to_owned());
     assert!(status.contains("stablished"), "{status}");
+}
+
+/// The kernel's own L2TPv3 in a virtual machine (tests/peers/kernel_test.sh): its data plane against ours, and the
+/// daemon with the kernel's data plane.
+fn linux_kernel() {
+    let root = root("kernel");
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
+    let output = Command::new("timeout")
+        .args(["240", "sh", &format!("{peers}/kernel_vm.sh")])
+        .arg(&root)
+        .args([program(), &format!("{peers}/kernel_test.sh")])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the virtual machine");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let passed: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("ok ")).collect();
+    assert!(text.contains("status 0") && passed.len() >= 9 && !text.contains("FAIL"), "{text}");
+    let release = root.join("boot").read_dir().expect("boot").flatten();
+    let release = release.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let release = release.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).next();
+    note(format!("real peer: Linux {} l2tp ({})", release.unwrap_or_default(), passed.join(", ")));
 }

@@ -17,3 +17,11 @@ unpack() { # name of the directory, packages
 }
 
 unpack softether softether-vpnserver softether-vpncmd softether-common
+
+# The kernel's own L2TPv3, in a virtual machine: kernel, emulator and what the emulator needs beside what is here.
+image=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+if [ -n "$image" ]; then
+    needed=$(apt-get install -s --no-install-recommends qemu-system-x86 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+    # shellcheck disable=SC2086
+    unpack kernel "$image" busybox-static $needed
+fi
