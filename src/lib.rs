@@ -24,6 +24,7 @@ pub mod admin;
 pub mod config;
 pub mod counters;
 pub mod daemon;
+pub mod frame;
 pub mod log;
 pub mod proto;
 pub mod sys;

@@ -4,15 +4,20 @@
 #![allow(unsafe_code)]
 
 pub mod admin_socket;
+pub mod batch;
 pub mod clock;
 pub mod daemonize;
+pub mod link;
+pub mod netif;
 pub mod pidfile;
 pub mod privilege;
 pub mod process;
 pub mod random;
 pub mod signal;
+pub mod socket;
 pub mod stderr;
 pub mod syslog;
+pub mod tap;
 
 use std::ffi::CStr;
 use std::io;

@@ -1,0 +1,332 @@
+//! The interfaces: made, configured, followed and removed. An interface lives from `configure_interface` to
+//! `remove_interface`; sessions come and go.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
+
+use super::{DataPlane, DataPlaneEvent, Failure, Source};
+use crate::config::model::{self, Mtu, Pseudowire, TcpMss, Tos};
+use crate::counters::Counters;
+use crate::frame::ETHERNET_HEADER;
+use crate::log::Level;
+use crate::sys::socket::path_mtu;
+use crate::sys::tap::Tap;
+use crate::sys::{error_text, netif};
+use crate::wire::Encapsulation;
+
+/// The MTUs that a TAP interface can have.
+const MTUS: std::ops::RangeInclusive<usize> = 68..=65521;
+
+/// What the data plane needs to know of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The tunnel's name.
+    pub tunnel: String,
+    /// `mtu`.
+    pub mtu: Mtu,
+    /// `tcp-mss`.
+    pub tcp_mss: TcpMss,
+    /// `bridge`.
+    pub bridge: Option<String>,
+    /// `mac-address`, or the one that is derived from the names.
+    pub mac_address: [u8; 6],
+    /// `link-state follow`.
+    pub follow_link_state: bool,
+    /// Frames are expected to have a VLAN tag: room for it is kept.
+    pub tagged: bool,
+    /// `dont-fragment`.
+    pub dont_fragment: bool,
+    /// `ttl`.
+    pub ttl: u8,
+    /// `tos`.
+    pub tos: Tos,
+}
+
+impl Interface {
+    /// The interface of a session block.
+    pub fn new(tunnel: &model::Tunnel, session: &model::Session) -> Interface {
+        Interface {
+            name: session.interface.clone(),
+            tunnel: tunnel.name.clone(),
+            mtu: session.mtu,
+            tcp_mss: session.tcp_mss,
+            bridge: session.bridge.clone(),
+            mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
+            follow_link_state: session.follow_link_state,
+            tagged: session.pseudowire == Pseudowire::Vlan,
+            dont_fragment: tunnel.dont_fragment,
+            ttl: tunnel.ttl,
+            tos: tunnel.tos,
+        }
+    }
+}
+
+/// The same address after each start, another one for each interface. The two ends may use the same names for
+/// tunnel and interface; what tells them apart are the host's name, its router id and the addresses.
+fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8; 6] {
+    let manual = session.manual.as_ref().map(|m| (m.local, m.remote));
+    let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remote, manual);
+    let parts = [
+        &tunnel.local_hostname[..],
+        &tunnel.local_router_id.unwrap_or_default(),
+        ends.as_bytes(),
+        tunnel.name.as_bytes(),
+        session.interface.as_bytes(),
+    ];
+    // FNV-1a, 64 bits; a zero octet ends each part.
+    let octets = parts.iter().flat_map(|p| p.iter().chain(&[0]));
+    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let [_, _, a, b, c, d, e, f] = (hash ^ (hash >> 48)).to_be_bytes();
+    // Locally administered, not a group address.
+    [(a & 0xfc) | 0x02, b, c, d, e, f]
+}
+
+/// An interface and its state.
+pub(super) struct Circuit {
+    pub(super) interface: Interface,
+    pub(super) tap: Option<Tap>,
+    pub(super) session: Option<usize>,
+    pub(super) counters: Counters,
+    pub(super) mtu: Option<usize>,
+    pub(super) up: bool,
+    pub(super) ready: bool,
+    carrier: Option<bool>,
+    bridge: Option<String>,
+    /// The explicit MTU does not fit the path: told once.
+    warned: bool,
+}
+
+impl DataPlane {
+    pub(super) fn circuit(&self, interface: &str) -> Option<&Circuit> {
+        self.circuits.get(*self.circuit_names.get(interface)?)?.as_ref()
+    }
+
+    fn circuit_mut(&mut self, at: usize) -> Option<&mut Circuit> {
+        self.circuits.get_mut(at)?.as_mut()
+    }
+
+    /// Makes the interface, or changes what is different.
+    pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
+        let at = match self.circuit_names.get(&interface.name) {
+            Some(at) => *at,
+            None => {
+                let circuit = Circuit {
+                    interface: interface.clone(),
+                    tap: None,
+                    session: None,
+                    counters: Counters::default(),
+                    mtu: None,
+                    up: false,
+                    ready: false,
+                    carrier: None,
+                    bridge: None,
+                    warned: false,
+                };
+                let at = super::place(&mut self.circuits, circuit);
+                self.circuit_names.insert(interface.name.clone(), at);
+                at
+            }
+        };
+        if let Some(circuit) = self.circuit_mut(at) {
+            circuit.interface = interface.clone();
+            circuit.warned = false;
+        }
+        self.open_tap(at)?;
+        self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
+        self.fit_mtu(at);
+        self.show_carrier(at);
+        Ok(())
+    }
+
+    /// The place of a configured interface, which is made (again) where it is missing.
+    pub(super) fn open_circuit(&mut self, interface: &str) -> Result<usize, Failure> {
+        let Some(at) = self.circuit_names.get(interface).copied() else {
+            return Err(Failure::Other(format!("interface {interface} is not configured")));
+        };
+        if self.circuit_mut(at).is_some_and(|c| c.tap.is_none()) {
+            self.open_tap(at)?;
+            self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
+            self.show_carrier(at);
+        }
+        Ok(at)
+    }
+
+    fn open_tap(&mut self, at: usize) -> Result<(), Failure> {
+        let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
+        if circuit.tap.is_some() {
+            return Ok(());
+        }
+        let tap = Tap::open(&circuit.interface.name, false).map_err(|e| Failure::ioctl(&e))?;
+        let fd = tap.as_raw_fd();
+        circuit.tap = Some(tap);
+        circuit.carrier = None;
+        circuit.bridge = None;
+        circuit.mtu = None;
+        circuit.up = true;
+        circuit.ready = false;
+        if let Err(error) = self.register(fd, Source::Circuit(at)) {
+            if let Some(circuit) = self.circuit_mut(at) {
+                circuit.tap = None;
+            }
+            return Err(Failure::Other(error_text(&error)));
+        }
+        Ok(())
+    }
+
+    /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
+    fn set_up_tap(&mut self, at: usize) -> io::Result<()> {
+        let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
+        let Some(tap) = &circuit.tap else { return Ok(()) };
+        let name = tap.name()?;
+        netif::set_mac_address(&name, circuit.interface.mac_address)?;
+        if let Mtu::Value(mtu) = circuit.interface.mtu {
+            netif::set_mtu(&name, mtu)?;
+            circuit.mtu = Some(mtu);
+        }
+        if circuit.bridge != circuit.interface.bridge {
+            if let Some(old) = circuit.bridge.take() {
+                netif::leave_bridge(&old, &name)?;
+            }
+            if let Some(new) = &circuit.interface.bridge {
+                netif::join_bridge(new, &name)?;
+                circuit.bridge = Some(new.clone());
+            }
+        }
+        netif::set_up(&name)
+    }
+
+    /// Removes the interface; a session that is attached to it is detached.
+    pub fn remove_interface(&mut self, name: &str) {
+        let Some(at) = self.circuit_names.remove(name) else { return };
+        let session = self.circuit_mut(at).and_then(|c| c.session);
+        if let Some(id) = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id) {
+            self.detach(id);
+        }
+        self.close_tap(at);
+        if let Some(slot) = self.circuits.get_mut(at) {
+            *slot = None;
+        }
+    }
+
+    fn close_tap(&mut self, at: usize) {
+        if let Some(tap) = self.circuit_mut(at).and_then(|c| c.tap.take()) {
+            let fd = tap.as_raw_fd();
+            // Closing it would do, too; the epoll set forgets closed descriptors.
+            let _ = self.registry.deregister(&mut SourceFd(&fd));
+        }
+    }
+
+    /// Sets the carrier to what it should be.
+    pub(super) fn show_carrier(&mut self, at: usize) {
+        let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
+        let established = session.and_then(|s| self.sessions.get(s)?.as_ref()).is_some_and(|s| s.carrier);
+        let Some(circuit) = self.circuit_mut(at) else { return };
+        let wanted = established || !circuit.interface.follow_link_state;
+        let Some(tap) = circuit.tap.as_ref().filter(|_| circuit.carrier != Some(wanted)) else { return };
+        match tap.set_carrier(wanted) {
+            Ok(()) => circuit.carrier = Some(wanted),
+            Err(error) => {
+                let text = format!("{}: carrier: {}", circuit.interface.name, error_text(&error));
+                self.remark(Level::Warn, "carrier", text);
+            }
+        }
+    }
+
+    /// Sets the MTU that fits the path of the attached session, or warns of one that does not.
+    pub(super) fn fit_mtu(&mut self, at: usize) {
+        let Some(fitting) = self.fitting_mtu(at) else { return };
+        let Some(circuit) = self.circuit_mut(at) else { return };
+        let name = &circuit.interface.name;
+        match circuit.interface.mtu {
+            Mtu::Value(mtu) if mtu > fitting && !circuit.warned => {
+                circuit.warned = true;
+                let what =
+                    if circuit.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
+                let text = format!("{name}: mtu {mtu}: only {fitting} fit the path, longer frames {what}");
+                self.remark(Level::Warn, "mtu", text);
+            }
+            Mtu::Auto if circuit.mtu != Some(fitting) => {
+                let set = |tap: &Tap| netif::set_mtu(&tap.name()?, fitting);
+                match circuit.tap.as_ref().map(set) {
+                    Some(Ok(())) => circuit.mtu = Some(fitting),
+                    Some(Err(error)) => {
+                        let text = format!("{name}: mtu {fitting}: {}", error_text(&error));
+                        self.remark(Level::Warn, "mtu", text);
+                    }
+                    None => {}
+                }
+            }
+            Mtu::Value(_) | Mtu::Auto => {}
+        }
+    }
+
+    /// RFC 4719 3.3: what is left of the path's MTU behind all headers.
+    fn fitting_mtu(&self, at: usize) -> Option<usize> {
+        let circuit = self.circuits.get(at)?.as_ref()?;
+        let session = self.sessions.get(circuit.session?)?.as_ref()?;
+        let path = &session.path;
+        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
+        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+        let tag = if circuit.interface.tagged { 4 } else { 0 };
+        let overhead = outer + udp + session.header_length + ETHERNET_HEADER + tag;
+        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
+        Some(mtu.saturating_sub(overhead).clamp(*MTUS.start(), *MTUS.end()))
+    }
+
+    /// ICMP told another MTU of the path to `remote`.
+    pub(super) fn path_mtu_changed(&mut self, remote: IpAddr) {
+        let sessions = self.sessions.iter().flatten().filter(|s| s.path.remote.ip() == remote);
+        let circuits: Vec<usize> = sessions.map(|s| s.circuit).collect();
+        for at in circuits {
+            self.fit_mtu(at);
+        }
+    }
+
+    fn circuit_of_index(&self, index: i32) -> Option<usize> {
+        let is = |c: &Circuit| c.tap.as_ref().is_some_and(|t| t.index() == index);
+        self.circuits.iter().position(|c| c.as_ref().is_some_and(is))
+    }
+
+    pub(super) fn link_state(&mut self, index: i32, up: bool) {
+        let Some(at) = self.circuit_of_index(index) else { return };
+        let Some(circuit) = self.circuit_mut(at).filter(|c| c.up != up) else { return };
+        circuit.up = up;
+        let interface = circuit.interface.name.clone();
+        self.events.push(DataPlaneEvent::Circuit { interface, up });
+    }
+
+    pub(super) fn link_deleted(&mut self, index: i32) {
+        if let Some(at) = self.circuit_of_index(index) {
+            self.interface_gone(at);
+        }
+    }
+
+    /// The interface was deleted by somebody else. It is made again when a session is attached.
+    pub(super) fn interface_gone(&mut self, at: usize) {
+        self.close_tap(at);
+        let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
+        let session = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id);
+        let Some(circuit) = self.circuit_mut(at) else { return };
+        let interface = circuit.interface.name.clone();
+        self.events.push(DataPlaneEvent::InterfaceGone { interface, session });
+    }
+
+    /// The kernel lost news: asks for everything.
+    pub(super) fn look_at_links(&mut self) {
+        for at in 0..self.circuits.len() {
+            let Some(tap) = self.circuits.get(at).and_then(|c| c.as_ref()?.tap.as_ref()) else { continue };
+            let index = tap.index();
+            match tap.name().and_then(|name| netif::is_up(&name)) {
+                Ok(up) => self.link_state(index, up),
+                Err(_) => self.link_deleted(index),
+            }
+        }
+    }
+}

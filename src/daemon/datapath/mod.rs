@@ -1,0 +1,411 @@
+//! The data plane: sockets to the peers, TAP interfaces to the system, and the sessions that join them. Frames
+//! never leave this room; control messages are handed over as they come.
+//!
+//! mio is edge-triggered: a descriptor that was reported stays in the list of ready ones until it has been read
+//! to its end. A turn gives each of them one batch, so that none starves the others. Buffers belong to the data
+//! plane and are made when the first batch comes.
+
+mod circuit;
+mod ports;
+mod receive;
+mod transmit;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Instant;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use crate::counters::Counters;
+use crate::log::{Level, Line};
+use crate::proto::{Attachment, Path};
+use crate::sys::batch::{Receiver, Sender};
+use crate::sys::error_text;
+use crate::sys::link::{LinkMonitor, LinkNews};
+use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
+use crate::wire::SessionId;
+
+pub use circuit::Interface;
+pub use ports::SocketKey;
+
+use circuit::Circuit;
+use ports::Port;
+
+/// The data plane's tokens begin here.
+pub const FIRST_TOKEN: usize = 0x1000;
+
+/// Why the data plane could not do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// An ioctl failed; the text is the system's.
+    Ioctl(String),
+    /// Something else; the text is ours.
+    Other(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Ioctl(text) => write!(f, "ioctl: {text}"),
+            Failure::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Failure {
+    fn ioctl(error: &io::Error) -> Failure {
+        Failure::Ioctl(error_text(error))
+    }
+}
+
+/// What the data plane noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataPlaneEvent {
+    /// Somebody deleted the interface of an attached session.
+    InterfaceGone {
+        /// Its name in the configuration.
+        interface: String,
+        /// The session that was attached to it.
+        session: Option<SessionId>,
+    },
+    /// The administrator brought an interface up or down.
+    Circuit {
+        /// Its name in the configuration.
+        interface: String,
+        /// Up.
+        up: bool,
+    },
+    /// The network reported what became of a datagram of ours (ICMP).
+    ReceiveError {
+        /// Where that datagram was sent to.
+        remote: Option<SocketAddr>,
+        /// In the system's words.
+        error: String,
+    },
+    /// Something for the log.
+    Remark(Line),
+}
+
+/// Datagrams that were dropped before they belonged to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Strays {
+    /// Shorter than a header.
+    pub short: u64,
+    /// Over UDP: not version 3.
+    pub version: u64,
+    /// Data for a session that does not exist.
+    pub unknown_session: u64,
+    /// Longer than the receive buffer.
+    pub truncated: u64,
+}
+
+/// What a ready token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Links,
+    Port(usize),
+    Circuit(usize),
+}
+
+impl Source {
+    fn token(self) -> Token {
+        match self {
+            Source::Links => Token(FIRST_TOKEN),
+            Source::Port(at) => Token(FIRST_TOKEN + 2 + 2 * at),
+            Source::Circuit(at) => Token(FIRST_TOKEN + 3 + 2 * at),
+        }
+    }
+
+    fn from_token(token: Token) -> Option<Source> {
+        let number = token.0.checked_sub(FIRST_TOKEN)?;
+        match (number, number % 2) {
+            (0 | 1, _) => Some(Source::Links),
+            (_, 0) => Some(Source::Port((number - 2) / 2)),
+            (_, _) => Some(Source::Circuit((number - 3) / 2)),
+        }
+    }
+}
+
+/// A session, as far as its frames are concerned.
+struct Session {
+    id: SessionId,
+    circuit: usize,
+    path: Path,
+    port: Option<usize>,
+    attachment: Attachment,
+    header: [u8; MAX_HEADER],
+    header_length: usize,
+    next_sequence: u32,
+    receive_sequence: ReceiveSequence,
+    receive: bool,
+    send: bool,
+    carrier: bool,
+    heard: Option<Instant>,
+    /// The path takes runs of frames as one message.
+    runs: bool,
+    /// The error that the last batch ended with; told once, not with each frame.
+    send_error: Option<i32>,
+}
+
+/// The data plane.
+pub struct DataPlane {
+    registry: Registry,
+    links: Option<LinkMonitor>,
+    links_ready: bool,
+    ports: Vec<Option<Port>>,
+    circuits: Vec<Option<Circuit>>,
+    circuit_names: HashMap<String, usize>,
+    sessions: Vec<Option<Session>>,
+    session_ids: HashMap<SessionId, usize>,
+    ready: VecDeque<Source>,
+    receiver: Option<Box<Receiver>>,
+    sender: Option<Box<Sender>>,
+    strays: Strays,
+    events: Vec<DataPlaneEvent>,
+}
+
+impl DataPlane {
+    /// A data plane without sockets and interfaces, whose descriptors are registered at `registry` with tokens
+    /// from [`FIRST_TOKEN`] on.
+    pub fn new(registry: Registry) -> DataPlane {
+        let mut plane = DataPlane {
+            registry,
+            links: None,
+            links_ready: false,
+            ports: Vec::new(),
+            circuits: Vec::new(),
+            circuit_names: HashMap::new(),
+            sessions: Vec::new(),
+            session_ids: HashMap::new(),
+            ready: VecDeque::new(),
+            receiver: None,
+            sender: None,
+            strays: Strays::default(),
+            events: Vec::new(),
+        };
+        let links = LinkMonitor::open();
+        match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
+            Ok(links) => plane.links = Some(links),
+            Err(error) => plane.remark(
+                Level::Warn,
+                "links",
+                format!("interfaces that go up or down are not noticed: {}", error_text(&error)),
+            ),
+        }
+        plane
+    }
+
+    fn register(&self, fd: RawFd, source: Source) -> io::Result<()> {
+        self.registry.register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
+    }
+
+    fn remark(&mut self, level: Level, kind: &'static str, text: String) {
+        self.events.push(DataPlaneEvent::Remark(Line::remark(level, kind, text)));
+    }
+
+    /// A token of the data plane was reported ready.
+    pub fn ready(&mut self, token: Token) {
+        if let Some(source) = Source::from_token(token) {
+            self.enqueue(source);
+        }
+    }
+
+    fn enqueue(&mut self, source: Source) {
+        let queued = match source {
+            Source::Links => Some(&mut self.links_ready),
+            Source::Port(at) => self.ports.get_mut(at).and_then(|p| p.as_mut()).map(|p| &mut p.ready),
+            Source::Circuit(at) => self.circuits.get_mut(at).and_then(|c| c.as_mut()).map(|c| &mut c.ready),
+        };
+        if let Some(queued) = queued {
+            if !*queued {
+                *queued = true;
+                self.ready.push_back(source);
+            }
+        }
+    }
+
+    /// Gives each ready descriptor one batch; control messages go to `on_control`. `true`: there is more to do,
+    /// poll without waiting and come back.
+    pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
+        for _ in 0..self.ready.len() {
+            let Some(source) = self.ready.pop_front() else { break };
+            let more = match source {
+                Source::Links => {
+                    self.links_ready = false;
+                    self.read_links();
+                    false
+                }
+                Source::Port(at) => {
+                    if let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) {
+                        port.ready = false;
+                    }
+                    self.receive(now, at, on_control)
+                }
+                Source::Circuit(at) => {
+                    if let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) {
+                        circuit.ready = false;
+                    }
+                    self.transmit(at)
+                }
+            };
+            if more {
+                self.enqueue(source);
+            }
+        }
+        !self.ready.is_empty()
+    }
+
+    /// What was noticed since the last call.
+    pub fn take_events(&mut self) -> std::vec::Drain<'_, DataPlaneEvent> {
+        self.events.drain(..)
+    }
+
+    fn read_links(&mut self) {
+        let Some(links) = self.links.take() else { return };
+        links.drain(&mut |news| match news {
+            LinkNews::State { index, up } => self.link_state(index, up),
+            LinkNews::Deleted { index } => self.link_deleted(index),
+            LinkNews::Lost => self.look_at_links(),
+        });
+        self.links = Some(links);
+    }
+
+    /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
+    pub fn attach(&mut self, now: Instant, attachment: &Attachment) -> Result<(), Failure> {
+        let _ = now;
+        let circuit = self.open_circuit(&attachment.interface)?;
+        let Some(port) = self.port_for(&attachment.path) else {
+            return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
+        };
+        self.detach(attachment.local);
+        let format = Format {
+            encapsulation: attachment.path.encapsulation,
+            session: attachment.remote,
+            cookie: attachment.cookie_to_send,
+            sublayer: attachment.sublayer_to_send,
+        };
+        let (header, header_length) = format.header();
+        let session = Session {
+            id: attachment.local,
+            circuit,
+            path: attachment.path,
+            port: Some(port),
+            attachment: attachment.clone(),
+            header,
+            header_length,
+            next_sequence: 0,
+            receive_sequence: ReceiveSequence::default(),
+            receive: false,
+            send: false,
+            carrier: false,
+            heard: None,
+            runs: true,
+            send_error: None,
+        };
+        let at = place(&mut self.sessions, session);
+        self.session_ids.insert(attachment.local, at);
+        if let Some(circuit) = self.circuits.get_mut(circuit).and_then(|c| c.as_mut()) {
+            circuit.session = Some(at);
+        }
+        self.fit_mtu(circuit);
+        Ok(())
+    }
+
+    fn session_at(&self, session: SessionId) -> Option<usize> {
+        self.session_ids.get(&session).copied()
+    }
+
+    /// Opens and closes the directions of an attached session, and its interface's carrier.
+    pub fn gate(&mut self, session: SessionId, receive: bool, send: bool, carrier: bool) {
+        let Some(at) = self.session_at(session) else { return };
+        let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
+        (session.receive, session.send, session.carrier) = (receive, send, carrier);
+        let circuit = session.circuit;
+        self.show_carrier(circuit);
+    }
+
+    /// The ends of a session's tunnel are others from now on.
+    pub fn move_session(&mut self, session: SessionId, path: &Path) {
+        let port = self.port_for(path);
+        let Some(at) = self.session_at(session) else { return };
+        let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
+        (session.path, session.port, session.runs) = (*path, port, true);
+        let circuit = session.circuit;
+        self.fit_mtu(circuit);
+    }
+
+    /// Detaches a session. Its interface stays.
+    pub fn detach(&mut self, session: SessionId) {
+        let Some(at) = self.session_ids.remove(&session) else { return };
+        let Some(session) = self.sessions.get_mut(at).and_then(Option::take) else { return };
+        if let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) {
+            if circuit.session == Some(at) {
+                circuit.session = None;
+            }
+        }
+        self.show_carrier(session.circuit);
+    }
+
+    /// When a valid data message of this session was received last.
+    pub fn heard(&self, session: SessionId) -> Option<Instant> {
+        self.sessions.get(self.session_at(session)?)?.as_ref()?.heard
+    }
+
+    /// The counters of an interface; they outlive its sessions.
+    pub fn counters(&self, interface: &str) -> Option<Counters> {
+        self.circuit(interface).map(|c| c.counters)
+    }
+
+    /// The MTU of an interface, as it was set last.
+    pub fn mtu(&self, interface: &str) -> Option<usize> {
+        self.circuit(interface)?.mtu
+    }
+
+    /// What was dropped before it belonged to a session.
+    pub fn strays(&self) -> Strays {
+        let truncated = self.receiver.as_ref().map_or(0, |r| r.truncated());
+        Strays { truncated: self.strays.truncated + truncated, ..self.strays }
+    }
+
+    /// Sets all counters to zero.
+    pub fn reset_counters(&mut self) {
+        for circuit in self.circuits.iter_mut().flatten() {
+            circuit.counters = Counters::default();
+        }
+        let truncated = self.receiver.as_mut().map_or(0, |r| r.truncated());
+        self.strays = Strays { truncated: 0u64.wrapping_sub(truncated), ..Strays::default() };
+    }
+}
+
+/// Puts `value` into the first free place.
+fn place<T>(slots: &mut Vec<Option<T>>, value: T) -> usize {
+    match slots.iter().position(Option::is_none) {
+        Some(at) => {
+            if let Some(slot) = slots.get_mut(at) {
+                *slot = Some(value);
+            }
+            at
+        }
+        None => {
+            slots.push(Some(value));
+            slots.len() - 1
+        }
+    }
+}
+
+/// Whether an address means "any".
+fn same_peer(a: SocketAddr, b: SocketAddr) -> bool {
+    a.ip() == b.ip() && a.port() == b.port()
+}
+
+/// The unspecified address of the family of `of`.
+fn unspecified(of: IpAddr) -> IpAddr {
+    match of {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

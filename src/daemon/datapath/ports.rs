@@ -1,0 +1,203 @@
+//! The sockets: which there are, which one a path uses, control messages out, and the error queues.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+
+use mio::unix::SourceFd;
+
+use super::{place, unspecified, DataPlane, DataPlaneEvent, Source};
+use crate::proto::Path;
+use crate::sys::batch::{Destination, Sender};
+use crate::sys::error_text;
+use crate::sys::socket::Socket;
+use crate::wire::envelope::IP_CONTROL_PREFIX;
+use crate::wire::Encapsulation;
+
+/// TOS of control messages: network control.
+const CONTROL_TOS: u8 = 0xc0;
+/// Octets of the arena that sent datagrams are built in.
+pub(super) const ARENA: usize = 768 * 1024;
+
+/// What names a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketKey {
+    /// How messages are carried.
+    pub encapsulation: Encapsulation,
+    /// The address that it is bound to; may be unspecified.
+    pub local: IpAddr,
+    /// The local port; 0 with [`Encapsulation::Ip`].
+    pub port: u16,
+}
+
+impl SocketKey {
+    /// The socket for `local`, or for any address of the family of `family_of`.
+    pub fn new(
+        encapsulation: Encapsulation,
+        local: Option<IpAddr>,
+        family_of: IpAddr,
+        port: u16,
+    ) -> SocketKey {
+        let port = if encapsulation == Encapsulation::Ip { 0 } else { port };
+        SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port }
+    }
+
+    /// Of the same family, encapsulation and port, whatever the address.
+    fn is_sibling(&self, other: &SocketKey) -> bool {
+        self.encapsulation == other.encapsulation
+            && self.port == other.port
+            && self.local.is_ipv4() == other.local.is_ipv4()
+    }
+}
+
+/// An open socket.
+pub(super) struct Port {
+    pub(super) key: SocketKey,
+    pub(super) socket: Socket,
+    pub(super) ready: bool,
+    /// Addresses that raw sockets of ours are bound to: the kernel gives this one a copy of their packets.
+    pub(super) shadows: Vec<IpAddr>,
+    /// Errors in a row.
+    pub(super) errors: u32,
+    /// The kernel sends runs of datagrams as one message.
+    pub(super) runs: bool,
+}
+
+impl DataPlane {
+    /// Opens the socket for `local` (or for any address of the family of `family_of`) unless it is open already.
+    /// An address that the system does not have is an error of the kind `AddrNotAvailable`.
+    pub fn open_socket(
+        &mut self,
+        encapsulation: Encapsulation,
+        local: Option<IpAddr>,
+        family_of: IpAddr,
+        port: u16,
+    ) -> io::Result<()> {
+        let key = SocketKey::new(encapsulation, local, family_of, port);
+        if self.ports.iter().flatten().any(|p| p.key == key) {
+            return Ok(());
+        }
+        let mut socket = Socket::open(encapsulation, key.local, key.port)?;
+        self.bind(&mut socket, &key)?;
+        let runs = socket.sends_segmented();
+        socket.join_received();
+        let fd = socket.as_raw_fd();
+        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, runs };
+        let at = place(&mut self.ports, port);
+        if let Err(error) = self.register(fd, Source::Port(at)) {
+            self.ports[at] = None;
+            return Err(error);
+        }
+        self.ports_changed();
+        Ok(())
+    }
+
+    /// A port that is bound for any address cannot be bound for one address too, unless both sockets allow it.
+    /// They do so only at this moment, lest other programs take the port.
+    fn bind(&self, socket: &mut Socket, key: &SocketKey) -> io::Result<()> {
+        let result = socket.bind();
+        if !result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
+            return result;
+        }
+        let siblings = || self.ports.iter().flatten().filter(|p| p.key.is_sibling(key));
+        for sibling in siblings() {
+            sibling.socket.share_port(true)?;
+        }
+        socket.share_port(true)?;
+        let result = if siblings().next().is_some() { socket.bind() } else { result };
+        socket.share_port(false)?;
+        for sibling in siblings() {
+            sibling.socket.share_port(false)?;
+        }
+        result
+    }
+
+    /// Closes all sockets but those in `keep`.
+    pub fn close_unused(&mut self, keep: &[SocketKey]) {
+        for slot in &mut self.ports {
+            if let Some(port) = slot.take_if(|p| !keep.contains(&p.key)) {
+                let fd = port.socket.as_raw_fd();
+                // Closing it would do, too; the epoll set forgets closed descriptors.
+                let _ = self.registry.deregister(&mut SourceFd(&fd));
+            }
+        }
+        self.ports_changed();
+    }
+
+    fn ports_changed(&mut self) {
+        let keys: Vec<SocketKey> = self.ports.iter().flatten().map(|p| p.key).collect();
+        for port in self.ports.iter_mut().flatten() {
+            let raw_for_any = port.key.encapsulation == Encapsulation::Ip && port.key.local.is_unspecified();
+            let bound = keys.iter().filter(|k| raw_for_any && k.is_sibling(&port.key) && **k != port.key);
+            port.shadows = bound.map(|k| k.local).collect();
+        }
+        for at in 0..self.sessions.len() {
+            let path = self.sessions.get(at).and_then(|s| s.as_ref()).map(|s| s.path);
+            let port = path.and_then(|path| self.port_for(&path));
+            if let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) {
+                session.port = port;
+            }
+        }
+    }
+
+    /// The socket for a path: the one bound to its local address, else the one for any address.
+    pub(super) fn port_for(&self, path: &Path) -> Option<usize> {
+        let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
+        let exact = key(Some(path.local.ip()));
+        let any = key(None);
+        let find = |key: SocketKey| self.ports.iter().position(|p| p.as_ref().is_some_and(|p| p.key == key));
+        find(exact).or_else(|| find(any))
+    }
+
+    /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
+    /// why.
+    pub fn send_control(&mut self, path: &Path, message: &[u8], ttl: u8) -> io::Result<()> {
+        let Some(at) = self.port_for(path) else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected));
+        };
+        let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected));
+        };
+        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
+        let prefix = match path.encapsulation {
+            Encapsulation::Ip => &IP_CONTROL_PREFIX[..],
+            Encapsulation::Udp => &[],
+        };
+        let length = prefix.len() + message.len();
+        let Some(place) = sender.arena.get_mut(..length) else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        };
+        place[..prefix.len()].copy_from_slice(prefix);
+        place[prefix.len()..].copy_from_slice(message);
+        port.socket.set_dont_fragment(false)?;
+        sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
+        let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
+        let sent = sender.flush(&port.socket, &to);
+        if sent.look_at_errors {
+            self.enqueue(Source::Port(at));
+        }
+        match (sent.datagrams, sent.error) {
+            (1, _) => Ok(()),
+            (_, Some(error)) => Err(error),
+            _ if sent.too_long > 0 => Err(io::Error::other("the message is too long for the path")),
+            _ => Err(io::Error::from(io::ErrorKind::WouldBlock)),
+        }
+    }
+
+    /// Reads a socket's error queue to its end.
+    pub(super) fn read_errors(&mut self, at: usize) {
+        // Bounded: a peer must not keep us here with ICMP messages.
+        for _ in 0..64 {
+            let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
+            let Some(error) = port.socket.take_error() else { return };
+            match (error.mtu, error.remote) {
+                (Some(_), Some(remote)) => self.path_mtu_changed(remote.ip()),
+                (Some(_), None) => {}
+                (None, remote) => {
+                    let error = error_text(&io::Error::from_raw_os_error(error.errno));
+                    self.events.push(DataPlaneEvent::ReceiveError { remote, error });
+                }
+            }
+        }
+    }
+}

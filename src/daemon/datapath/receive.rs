@@ -1,0 +1,199 @@
+//! From the peers to the interfaces: which session a datagram belongs to, whether its frame may be delivered.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::circuit::Circuit;
+use super::{same_peer, DataPlane, Session};
+use crate::counters::Counters;
+use crate::frame::{ETHERNET_HEADER, VNET_HEADER};
+use crate::proto::Path;
+use crate::sys::batch::Datagram;
+use crate::wire::data::Sublayer;
+use crate::wire::envelope::{self, Packet};
+use crate::wire::{Encapsulation, SessionId};
+
+/// Errors in a row after which a socket is left alone until it is reported ready again.
+const MAX_ERRORS: u32 = 128;
+
+/// Why a received frame is not delivered: the counter for it.
+type Drop = fn(&mut Counters) -> &mut u64;
+
+impl DataPlane {
+    /// Receives one batch; `true` if there may be more.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        at: usize,
+        on_control: &mut dyn FnMut(Path, &[u8]),
+    ) -> bool {
+        let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) else { return false };
+        let mut receiver = self.receiver.take().unwrap_or_default();
+        let more = match receiver.receive(&port.socket) {
+            Ok(more) => {
+                port.errors = 0;
+                let (datagrams, buffer) = receiver.datagrams();
+                for datagram in datagrams {
+                    self.datagram(now, at, datagram, buffer, on_control);
+                }
+                more
+            }
+            Err(error) => {
+                let empty = error.kind() == io::ErrorKind::WouldBlock;
+                port.errors = if empty { 0 } else { port.errors.saturating_add(1) };
+                let again = !empty && port.errors < MAX_ERRORS;
+                self.read_errors(at);
+                again
+            }
+        };
+        self.receiver = Some(receiver);
+        more
+    }
+
+    /// Takes a datagram apart into messages: the kernel may have joined several.
+    fn datagram(
+        &mut self,
+        now: Instant,
+        at: usize,
+        datagram: &Datagram,
+        buffer: &mut [u8],
+        on_control: &mut dyn FnMut(Path, &[u8]),
+    ) {
+        let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
+        let key = port.key;
+        if datagram.local.is_some_and(|local| port.shadows.contains(&local)) {
+            return;
+        }
+        let mut range = datagram.range.clone();
+        if key.encapsulation == Encapsulation::Ip && key.local.is_ipv4() {
+            match buffer.get(range.clone()).and_then(ipv4_header_length) {
+                Some(header) => range.start += header,
+                None => {
+                    self.strays.short += 1;
+                    return;
+                }
+            }
+        }
+        let local = SocketAddr::new(datagram.local.unwrap_or(key.local), key.port);
+        let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote };
+        let step = datagram.segment.unwrap_or(range.len()).max(1);
+        if range.is_empty() {
+            self.strays.short += 1;
+        }
+        while range.start < range.end {
+            let end = (range.start + step).min(range.end);
+            self.message(now, &path, buffer, range.start..end, on_control);
+            range.start = end;
+        }
+    }
+
+    /// One L2TP message, control or data.
+    fn message(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        buffer: &mut [u8],
+        range: Range<usize>,
+        on_control: &mut dyn FnMut(Path, &[u8]),
+    ) {
+        let end = range.end;
+        let Some(message) = buffer.get(range) else { return };
+        let packet = match path.encapsulation {
+            Encapsulation::Ip => envelope::from_ip(message),
+            Encapsulation::Udp => envelope::from_udp(message),
+        };
+        match packet {
+            Packet::Control(message) => on_control(*path, message),
+            Packet::Data(data) => {
+                let start = end - data.len();
+                self.data(now, path, buffer, start..end);
+            }
+            Packet::Short => self.strays.short += 1,
+            Packet::OtherVersion(_) => self.strays.version += 1,
+        }
+    }
+
+    /// RFC 3931 4.1, 4.6: the session is found by its id alone, then address, cookie, sublayer and sequence are
+    /// checked.
+    fn data(&mut self, now: Instant, path: &Path, buffer: &mut [u8], range: Range<usize>) {
+        let data = buffer.get(range.clone()).unwrap_or_default();
+        let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
+        let at = id.and_then(|id| self.session_ids.get(&id));
+        let Some(session) = at.and_then(|at| self.sessions.get_mut(*at)?.as_mut()) else {
+            self.strays.unknown_session += 1;
+            return;
+        };
+        let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) else { return };
+        match session.check(now, path, data) {
+            Ok(offset) => deliver(circuit, buffer, range.start + offset..range.end),
+            Err(counter) => *counter(&mut circuit.counters) += 1,
+        }
+    }
+}
+
+/// Octets of the IPv4 header at the beginning of `packet`.
+fn ipv4_header_length(packet: &[u8]) -> Option<usize> {
+    let length = usize::from(packet.first()? & 0x0f) * 4;
+    (20..=packet.len()).contains(&length).then_some(length)
+}
+
+impl Session {
+    /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
+    /// begins.
+    fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
+        if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
+            return Err(|c| &mut c.rx_source);
+        }
+        let cookie = self.attachment.cookie_expected;
+        let mut frame = 4 + cookie.len();
+        match data.get(4..frame) {
+            Some(received) if same_octets(received, cookie.as_slice()) => {}
+            Some(_) => return Err(|c| &mut c.rx_cookie),
+            None => return Err(|c| &mut c.rx_short),
+        }
+        let mut sublayer = None;
+        if self.attachment.sublayer_expected {
+            let octets = data.get(frame..).and_then(|d| d.first_chunk::<4>());
+            let Some(octets) = octets else { return Err(|c| &mut c.rx_short) };
+            sublayer = Some(Sublayer::from_octets(*octets));
+            frame += 4;
+        }
+        if data.len() < frame + ETHERNET_HEADER {
+            return Err(|c| &mut c.rx_short);
+        }
+        self.heard = Some(now);
+        if !self.receive {
+            return Err(if self.carrier { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
+        }
+        if let Some(sublayer) = sublayer {
+            if sublayer.foreign {
+                return Err(|c| &mut c.rx_sublayer);
+            }
+            let checked = self.attachment.sequence_receive && sublayer.sequenced;
+            if checked && !self.receive_sequence.accept(sublayer.sequence) {
+                return Err(|c| &mut c.rx_sequence);
+            }
+        }
+        Ok(frame)
+    }
+}
+
+/// Compares in a time that does not depend on where the difference is. RFC 3931 8.2
+fn same_octets(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+/// Writes a frame to the interface.
+fn deliver(circuit: &mut Circuit, buffer: &mut [u8], range: Range<usize>) {
+    let Some(frame) = buffer.get(range) else { return };
+    let header = [0; VNET_HEADER];
+    let written = circuit.tap.as_ref().map(|tap| tap.write(&[IoSlice::new(&header), IoSlice::new(frame)]));
+    if matches!(written, Some(Ok(_))) {
+        circuit.counters.rx_frames += 1;
+        circuit.counters.rx_octets += frame.len() as u64;
+    } else {
+        circuit.counters.rx_interface += 1;
+    }
+}

@@ -1,0 +1,207 @@
+//! From the interfaces to the peers.
+
+use std::io;
+use std::ops::Range;
+
+use super::circuit::Circuit;
+use super::ports::{Port, ARENA};
+use super::{DataPlane, Session, Source};
+use crate::config::model::Tos;
+use crate::frame::{self, ETHERNET_HEADER, VNET_HEADER};
+use crate::log::{Level, Line};
+use crate::proto::SequenceLevel;
+use crate::sys::batch::{Destination, Sender, Sent, SLOTS};
+use crate::sys::error_text;
+use crate::wire::data::{Sublayer, MAX_HEADER};
+
+use super::DataPlaneEvent;
+
+/// Frames that are read from an interface in one turn.
+const BUDGET: usize = 64;
+/// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
+const HEADROOM: usize = 32;
+/// The longest frame that is read: a super-frame and its tags.
+const MAX_FRAME: usize = 65_535 + 32;
+
+impl DataPlane {
+    /// Reads and sends one batch of frames; `true` if there may be more.
+    pub(super) fn transmit(&mut self, at: usize) -> bool {
+        let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) else { return false };
+        let session = circuit.session.and_then(|s| self.sessions.get_mut(s)?.as_mut());
+        let (session, port) = match session {
+            Some(session) => {
+                let port = session.port.and_then(|p| self.ports.get_mut(p)?.as_mut());
+                (Some(session), port)
+            }
+            None => (None, None),
+        };
+        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
+        let mut turn = Turn { circuit, session, port, sender, used: 0, look_at_errors: false, remark: None };
+        let end = turn.run();
+        let (look_at_errors, remark) = (turn.look_at_errors, turn.remark.take());
+        let port = turn.session.and_then(|s| s.port);
+        if let Some(text) = remark {
+            self.events.push(DataPlaneEvent::Remark(Line::remark(Level::Warn, "send", text)));
+        }
+        if let Some(port) = port.filter(|_| look_at_errors) {
+            self.enqueue(Source::Port(port));
+        }
+        match end {
+            End::Budget => true,
+            End::Empty => false,
+            End::Gone => {
+                self.interface_gone(at);
+                false
+            }
+        }
+    }
+}
+
+/// Why a batch ended.
+enum End {
+    /// There may be more.
+    Budget,
+    /// Nothing is left.
+    Empty,
+    /// The interface does not exist any more.
+    Gone,
+}
+
+/// One interface's batch.
+struct Turn<'a> {
+    circuit: &'a mut Circuit,
+    session: Option<&'a mut Session>,
+    port: Option<&'a mut Port>,
+    sender: &'a mut Sender,
+    /// Octets of the arena that hold frames not sent yet.
+    used: usize,
+    look_at_errors: bool,
+    remark: Option<String>,
+}
+
+impl Turn<'_> {
+    fn run(&mut self) -> End {
+        let mut end = End::Budget;
+        for _ in 0..BUDGET {
+            if self.used + HEADROOM + MAX_FRAME > ARENA || self.sender.len() >= SLOTS {
+                self.flush();
+            }
+            match self.read() {
+                Ok(frame) => self.frame(frame),
+                Err(error) => {
+                    end = match error.kind() {
+                        io::ErrorKind::WouldBlock => End::Empty,
+                        io::ErrorKind::Interrupted => End::Budget,
+                        _ => End::Gone,
+                    };
+                    break;
+                }
+            }
+        }
+        self.flush();
+        end
+    }
+
+    /// Reads the next frame into the arena; where it lies.
+    fn read(&mut self) -> io::Result<Range<usize>> {
+        let tap = self.circuit.tap.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        let start = self.used + HEADROOM;
+        let room = self.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
+        let got = tap.read(room.unwrap_or_default())?;
+        Ok(start..start + got.saturating_sub(VNET_HEADER))
+    }
+
+    /// Puts the header before a frame and adds it to the batch, or drops it.
+    fn frame(&mut self, range: Range<usize>) {
+        let counters = &mut self.circuit.counters;
+        let Some(session) = self.session.as_deref_mut() else {
+            counters.tx_closed += 1;
+            return;
+        };
+        if !session.send {
+            *(if session.carrier { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
+            return;
+        }
+        let frame = self.sender.arena.get(range.clone()).unwrap_or_default();
+        if frame.len() < ETHERNET_HEADER || self.port.is_none() {
+            counters.tx_error += 1;
+            return;
+        }
+        let tos = match self.circuit.interface.tos {
+            Tos::Value(tos) => tos,
+            Tos::Copy => frame::tos(frame),
+        };
+        let runs = session.runs && self.port.as_ref().is_some_and(|p| p.runs);
+        let (header, length) = session.next_header(frame);
+        let start = range.start - length;
+        if let (Some(to), Some(from)) = (self.sender.arena.get_mut(start..range.start), header.get(..length))
+        {
+            to.copy_from_slice(from);
+        }
+        self.sender.push(std::slice::from_ref(&(start..range.end)), tos, runs);
+        self.used = range.end.next_multiple_of(8);
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self) {
+        self.used = 0;
+        let (Some(session), Some(port)) = (self.session.as_deref_mut(), self.port.as_deref_mut()) else {
+            return;
+        };
+        if self.sender.is_empty() {
+            return;
+        }
+        // A failure shows in the length of what is sent.
+        let _ = port.socket.set_dont_fragment(self.circuit.interface.dont_fragment);
+        let to = Destination {
+            remote: session.path.remote,
+            local: session.path.local.ip(),
+            ttl: self.circuit.interface.ttl,
+        };
+        let sent = self.sender.flush(&port.socket, &to);
+        self.count(&sent);
+    }
+
+    fn count(&mut self, sent: &Sent) {
+        let Some(session) = self.session.as_deref_mut() else { return };
+        let counters = &mut self.circuit.counters;
+        counters.tx_frames += sent.datagrams;
+        counters.tx_octets += sent.octets.saturating_sub(sent.datagrams * session.header_length as u64);
+        counters.tx_size += sent.too_long;
+        counters.tx_queue += sent.no_space;
+        counters.tx_error += sent.failed;
+        session.runs &= !sent.refused_run;
+        self.look_at_errors |= sent.look_at_errors;
+        let errno = sent.error.as_ref().map(|e| e.raw_os_error().unwrap_or(0));
+        if errno.is_some() && errno != session.send_error {
+            let text = sent.error.as_ref().map(error_text).unwrap_or_default();
+            self.remark = Some(format!("{}: frames are not sent: {text}", self.circuit.interface.name));
+        }
+        if errno.is_some() || sent.datagrams > 0 {
+            session.send_error = errno;
+        }
+    }
+}
+
+impl Session {
+    /// The header for `frame`, with the next sequence number if it is to have one.
+    fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
+        let mut header = self.header;
+        let numbered = self.attachment.sublayer_to_send
+            && match self.attachment.sequence_send {
+                SequenceLevel::None => false,
+                SequenceLevel::NonIp => !frame::is_ip(frame),
+                SequenceLevel::All => true,
+            };
+        if numbered {
+            let place =
+                self.header_length.checked_sub(4).and_then(|at| header.get_mut(at..self.header_length));
+            if let Some(place) = place {
+                place.copy_from_slice(&Sublayer::sequenced(self.next_sequence));
+            }
+            // RFC 3931 4.6: modulo 2^24, zero is not skipped.
+            self.next_sequence = (self.next_sequence + 1) & 0x00ff_ffff;
+        }
+        (header, self.header_length)
+    }
+}

@@ -1,0 +1,66 @@
+//! Ethernet frames as octets. Pure.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+/// Octets of an Ethernet header without tags.
+pub const ETHERNET_HEADER: usize = 14;
+
+/// Octets of the virtio network header before each frame that a TAP interface hands over or takes.
+pub const VNET_HEADER: usize = 10;
+
+/// EtherType of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// EtherType of IPv6.
+pub const IPV6: u16 = 0x86dd;
+
+/// The EtherType behind all VLAN tags (802.1Q, 802.1ad), and where the payload begins; `None` for a frame that
+/// ends before.
+pub fn ethertype(frame: &[u8]) -> Option<(u16, usize)> {
+    let mut at = 12;
+    loop {
+        let value = u16::from_be_bytes(*frame.get(at..)?.first_chunk::<2>()?);
+        if !matches!(value, 0x8100 | 0x88a8) {
+            return Some((value, at + 2));
+        }
+        at += 4;
+    }
+}
+
+/// Whether the frame carries IPv4 or IPv6.
+pub fn is_ip(frame: &[u8]) -> bool {
+    matches!(ethertype(frame), Some((IPV4 | IPV6, _)))
+}
+
+/// The TOS octet or traffic class of the IP packet in the frame; 0 for other frames.
+pub fn tos(frame: &[u8]) -> u8 {
+    match ethertype(frame) {
+        Some((IPV4, at)) => frame.get(at + 1).copied().unwrap_or(0),
+        Some((IPV6, at)) => match frame.get(at..at + 2) {
+            Some([first, second]) => (first << 4) | (second >> 4),
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_behind_tags() {
+        let mut frame = vec![0; 12];
+        frame.extend([0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, 0x6b, 0x8f]);
+        assert_eq!(ethertype(&frame), Some((IPV6, 22)));
+        assert_eq!(tos(&frame), 0xb8);
+        assert!(is_ip(&frame));
+        for cut in 0..22 {
+            assert_eq!(ethertype(&frame[..cut]), None);
+            assert!(!is_ip(&frame[..cut]));
+            assert_eq!(tos(&frame[..cut]), 0);
+        }
+    }
+}

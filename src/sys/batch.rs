@@ -1,0 +1,493 @@
+//! Many datagrams with one system call: recvmmsg and sendmmsg, and UDP_SEGMENT, which makes a run of equally long
+//! datagrams out of one message. The buffers belong to the daemon, not to a session; what is never used is never
+//! touched, so that it costs address space only.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+
+use libc::{c_int, c_void, socklen_t};
+
+use super::socket::{decode, encode, name_capacity, zeroed_name, Socket};
+
+/// Messages in one system call.
+pub const SLOTS: usize = 64;
+/// Octets of a slot: the longest datagram, or as many as the kernel joins.
+const SLOT_OCTETS: usize = 65_536;
+/// Room for the control messages of one datagram.
+const CONTROL_OCTETS: usize = 128;
+/// The most datagrams that one UDP_SEGMENT message may hold with all kernels.
+const MAX_SEGMENTS: usize = 64;
+/// The most octets that one UDP_SEGMENT message may hold.
+const MAX_SEGMENTED: usize = 65_000;
+
+/// Octets aligned as control messages must be.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(super) struct Aligned<const N: usize>([u8; N]);
+
+impl<const N: usize> Aligned<N> {
+    pub(super) const fn new() -> Aligned<N> {
+        Aligned([0; N])
+    }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
+        self.0.as_mut_ptr().cast()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        N
+    }
+}
+
+/// Calls `tell` with level, type and data of each control message of a received message.
+pub(super) fn control_messages(message: &libc::msghdr, mut tell: impl FnMut(c_int, c_int, &[u8])) {
+    // SAFETY: `message` was filled in by the kernel: msg_control points to msg_controllen octets of whole, aligned
+    // control messages, which CMSG_FIRSTHDR and CMSG_NXTHDR walk without leaving them.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while let Some(current) = header.as_ref() {
+            let length = current.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+            let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), length);
+            tell(current.cmsg_level, current.cmsg_type, data);
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+}
+
+/// A received datagram.
+#[derive(Debug, Clone)]
+pub struct Datagram {
+    /// Where it lies in the receiver's buffer. Over raw IPv4 the IP header comes first.
+    pub range: Range<usize>,
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// To which address of ours.
+    pub local: Option<IpAddr>,
+    /// The kernel joined datagrams of this length (the last may be shorter).
+    pub segment: Option<usize>,
+}
+
+/// Buffers for receiving.
+pub struct Receiver {
+    buffer: Vec<u8>,
+    names: Vec<libc::sockaddr_storage>,
+    controls: Vec<Aligned<CONTROL_OCTETS>>,
+    iovecs: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+    datagrams: Vec<Datagram>,
+    truncated: u64,
+}
+
+impl Default for Receiver {
+    fn default() -> Receiver {
+        Receiver {
+            buffer: vec![0; SLOTS * SLOT_OCTETS],
+            names: vec![zeroed_name(); SLOTS],
+            controls: vec![Aligned::new(); SLOTS],
+            iovecs: Vec::with_capacity(SLOTS),
+            headers: Vec::with_capacity(SLOTS),
+            datagrams: Vec::with_capacity(SLOTS),
+            truncated: 0,
+        }
+    }
+}
+
+impl Receiver {
+    /// Receives up to [`SLOTS`] datagrams without waiting. `Ok(true)`: there may be more.
+    pub fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
+        self.datagrams.clear();
+        self.prepare();
+        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
+        let none = std::ptr::null_mut();
+        // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers.
+        let got =
+            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT as _, none) };
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        for (slot, header) in self.headers.iter().take(got).enumerate() {
+            let Some(remote) = self.names.get(slot).and_then(decode) else { continue };
+            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+                self.truncated += 1;
+                continue;
+            }
+            let start = slot * SLOT_OCTETS;
+            let range = start..start + header.msg_len as usize;
+            let mut datagram = Datagram { range, remote, local: None, segment: None };
+            control_messages(&header.msg_hdr, |level, kind, data| note(&mut datagram, level, kind, data));
+            self.datagrams.push(datagram);
+        }
+        Ok(got == SLOTS)
+    }
+
+    /// The kernel changes lengths and flags: everything is set anew.
+    fn prepare(&mut self) {
+        self.iovecs.clear();
+        self.headers.clear();
+        let slots = self.buffer.chunks_exact_mut(SLOT_OCTETS);
+        self.iovecs.extend(slots.map(|s| libc::iovec { iov_base: s.as_mut_ptr().cast(), iov_len: s.len() }));
+        for ((iovec, name), control) in self.iovecs.iter_mut().zip(&mut self.names).zip(&mut self.controls) {
+            let mut header = zeroed_header();
+            header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
+            header.msg_hdr.msg_namelen = name_capacity();
+            header.msg_hdr.msg_iov = iovec;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.as_mut_ptr();
+            header.msg_hdr.msg_controllen = control.len() as _;
+            self.headers.push(header);
+        }
+    }
+
+    /// What the last [`receive`](Receiver::receive) got, and the buffer that it lies in.
+    pub fn datagrams(&mut self) -> (&[Datagram], &mut [u8]) {
+        (&self.datagrams, &mut self.buffer)
+    }
+
+    /// Datagrams dropped until now because they were longer than a slot.
+    pub fn truncated(&self) -> u64 {
+        self.truncated
+    }
+}
+
+fn zeroed_header() -> libc::mmsghdr {
+    // SAFETY: mmsghdr is plain data for which all zeros is a valid value.
+    unsafe { mem::zeroed() }
+}
+
+/// Notes what a control message tells about a datagram.
+fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
+    match (level, kind) {
+        // struct in_pktinfo: interface (4), local address for replies (4), destination of the header (4).
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            let address = data.get(8..12).and_then(|a| a.first_chunk::<4>());
+            datagram.local = address.map(|a| Ipv4Addr::from(*a).into());
+        }
+        // struct in6_pktinfo: address (16), interface (4).
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            datagram.local = data.first_chunk::<16>().map(|a| Ipv6Addr::from(*a).into());
+        }
+        (libc::SOL_UDP, libc::UDP_GRO) => {
+            let length = data.first_chunk::<4>().map(|l| i32::from_ne_bytes(*l));
+            datagram.segment = length.and_then(|l| usize::try_from(l).ok()).filter(|l| *l > 0);
+        }
+        _ => {}
+    }
+}
+
+/// Where the messages of a batch go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination {
+    /// The peer.
+    pub remote: SocketAddr,
+    /// Our address that they leave from; unspecified: the system chooses.
+    pub local: IpAddr,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Datagrams sent.
+    pub datagrams: u64,
+    /// Octets of them.
+    pub octets: u64,
+    /// Datagrams too long for the path.
+    pub too_long: u64,
+    /// Datagrams that the system had no space for.
+    pub no_space: u64,
+    /// Datagrams that failed for other reasons.
+    pub failed: u64,
+    /// The last error of those.
+    pub error: Option<io::Error>,
+    /// The kernel did not take a run of datagrams as one message; they were sent one by one.
+    pub refused_run: bool,
+    /// An error was reported that may belong to an earlier datagram: the error queue should be read.
+    pub look_at_errors: bool,
+}
+
+/// One datagram: pieces of the arena.
+#[derive(Debug, Clone)]
+struct Part {
+    pieces: Range<usize>,
+    length: usize,
+    tos: u8,
+}
+
+/// A batch of datagrams for one destination. They are built in place in `arena`, then added piece by piece.
+pub struct Sender {
+    /// Where the octets of the datagrams lie.
+    pub arena: Vec<u8>,
+    iovecs: Vec<libc::iovec>,
+    pieces: Vec<Range<usize>>,
+    parts: Vec<Part>,
+    /// Runs of parts, each of which is one message.
+    messages: Vec<Range<usize>>,
+    controls: Vec<(Aligned<CONTROL_OCTETS>, usize)>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+impl Sender {
+    /// A batch whose arena has `octets` octets.
+    pub fn new(octets: usize) -> Sender {
+        Sender {
+            arena: vec![0; octets],
+            iovecs: Vec::new(),
+            pieces: Vec::new(),
+            parts: Vec::new(),
+            messages: Vec::new(),
+            controls: Vec::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Adds a datagram that consists of these pieces of the arena. With `runs`, datagrams of equal length that
+    /// follow each other become one message.
+    pub fn push(&mut self, pieces: &[Range<usize>], tos: u8, runs: bool) {
+        let first = self.pieces.len();
+        self.pieces.extend_from_slice(pieces);
+        let length = pieces.iter().map(|p| p.len()).sum();
+        let part = Part { pieces: first..self.pieces.len(), length, tos };
+        let at = self.parts.len();
+        let joins = runs && self.messages.last().is_some_and(|run| self.fits(run, &part));
+        self.parts.push(part);
+        match self.messages.last_mut() {
+            Some(run) if joins => run.end = at + 1,
+            _ => self.messages.push(at..at + 1),
+        }
+    }
+
+    /// Whether a datagram can be the next of a run: all but the last are equally long.
+    fn fits(&self, run: &Range<usize>, next: &Part) -> bool {
+        let (Some(first), Some(last)) = (self.parts.get(run.start), self.parts.get(run.end - 1)) else {
+            return false;
+        };
+        run.len() < MAX_SEGMENTS
+            && last.length == first.length
+            && next.length <= first.length
+            && next.tos == first.tos
+            && (run.len() + 1) * first.length <= MAX_SEGMENTED
+    }
+
+    /// Messages waiting.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Sends everything, without waiting: what the system does not take now is dropped, and counted.
+    pub fn flush(&mut self, socket: &Socket, to: &Destination) -> Sent {
+        let mut sent = Sent::default();
+        let name = encode(to.remote);
+        let messages = mem::take(&mut self.messages);
+        let mut next = 0;
+        while let Some(rest) = messages.get(next..).filter(|rest| !rest.is_empty()) {
+            next += self.send_some(socket, to, &name, rest, &mut sent);
+        }
+        self.messages = messages;
+        self.messages.clear();
+        self.parts.clear();
+        self.pieces.clear();
+        sent
+    }
+
+    /// Sends messages until the first that fails; how many were dealt with (at least one).
+    fn send_some(
+        &mut self,
+        socket: &Socket,
+        to: &Destination,
+        name: &(libc::sockaddr_storage, socklen_t),
+        messages: &[Range<usize>],
+        sent: &mut Sent,
+    ) -> usize {
+        let Some(first) = messages.first() else { return 1 };
+        let mut result = self.call(socket, to, name, messages);
+        if result.as_ref().is_err_and(|e| !is_no_space(e)) {
+            // The error may be that of an earlier datagram (ICMP): asking took it away.
+            sent.look_at_errors = true;
+            result = self.call(socket, to, name, messages);
+        }
+        match result {
+            Ok(count) => {
+                for part in messages.iter().take(count).flat_map(|run| self.parts.get(run.clone())).flatten()
+                {
+                    sent.datagrams += 1;
+                    sent.octets += part.length as u64;
+                }
+                count.max(1)
+            }
+            Err(error) => {
+                let count = first.len() as u64;
+                match error.raw_os_error() {
+                    _ if is_no_space(&error) => sent.no_space += count,
+                    Some(libc::EMSGSIZE | libc::EINVAL | libc::EIO) if first.len() > 1 => {
+                        let before = sent.datagrams;
+                        for at in first.clone() {
+                            self.send_some(socket, to, name, std::slice::from_ref(&(at..at + 1)), sent);
+                        }
+                        sent.refused_run |= sent.datagrams > before;
+                    }
+                    Some(libc::EMSGSIZE) => sent.too_long += count,
+                    _ => {
+                        sent.failed += count;
+                        sent.error = Some(error);
+                    }
+                }
+                1
+            }
+        }
+    }
+
+    fn call(
+        &mut self,
+        socket: &Socket,
+        to: &Destination,
+        name: &(libc::sockaddr_storage, socklen_t),
+        messages: &[Range<usize>],
+    ) -> io::Result<usize> {
+        self.prepare(to, name, messages);
+        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers, which
+        // nothing has changed since.
+        let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers, count, flags as _) };
+        usize::try_from(done).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn prepare(
+        &mut self,
+        to: &Destination,
+        name: &(libc::sockaddr_storage, socklen_t),
+        messages: &[Range<usize>],
+    ) {
+        self.iovecs.clear();
+        self.controls.clear();
+        self.headers.clear();
+        let messages = messages.get(..messages.len().min(SLOTS)).unwrap_or_default();
+        for run in messages {
+            let parts = self.parts.get(run.clone()).unwrap_or_default();
+            for piece in parts.iter().filter_map(|p| self.pieces.get(p.pieces.clone())).flatten() {
+                let octets = self.arena.get(piece.clone()).unwrap_or_default();
+                let iov_base = octets.as_ptr().cast_mut().cast();
+                self.iovecs.push(libc::iovec { iov_base, iov_len: octets.len() });
+            }
+            let tos = parts.first().map_or(0, |p| p.tos);
+            let segment = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
+            self.controls.push(control(to, tos, segment));
+        }
+        // Only now do iovecs and controls stay where they are.
+        let mut iovec = 0;
+        for (run, (control, control_length)) in messages.iter().zip(&mut self.controls) {
+            let parts = self.parts.get(run.clone()).unwrap_or_default();
+            let count = parts.iter().map(|p| p.pieces.len()).sum::<usize>();
+            let Some(iovecs) = self.iovecs.get_mut(iovec..iovec + count) else { return };
+            iovec += count;
+            let mut header = zeroed_header();
+            header.msg_hdr.msg_name = std::ptr::from_ref(&name.0).cast_mut().cast();
+            header.msg_hdr.msg_namelen = name.1;
+            header.msg_hdr.msg_iov = iovecs.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = count as _;
+            header.msg_hdr.msg_control = control.as_mut_ptr();
+            header.msg_hdr.msg_controllen = *control_length as _;
+            self.headers.push(header);
+        }
+    }
+}
+
+fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// The control messages of one sent message, and their length.
+fn control(to: &Destination, tos: u8, segment: Option<u16>) -> (Aligned<CONTROL_OCTETS>, usize) {
+    let mut buffer = Aligned::new();
+    let mut at = 0;
+    let (tos, ttl) = (c_int::from(tos).to_ne_bytes(), c_int::from(to.ttl).to_ne_bytes());
+    match to.remote.ip() {
+        IpAddr::V4(_) => {
+            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_TOS, &tos);
+            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_TTL, &ttl);
+        }
+        IpAddr::V6(_) => {
+            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &tos);
+            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &ttl);
+        }
+    }
+    match to.local {
+        IpAddr::V4(local) if !local.is_unspecified() => {
+            let mut info = [0; 12];
+            info[4..8].copy_from_slice(&local.octets());
+            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        }
+        IpAddr::V6(local) if !local.is_unspecified() => {
+            let mut info = [0; 20];
+            info[..16].copy_from_slice(&local.octets());
+            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    if let Some(segment) = segment {
+        append(&mut buffer, &mut at, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+    }
+    (buffer, at)
+}
+
+/// Appends a control message: struct cmsghdr (length, level, type), then the data, filled up to its alignment.
+fn append(buffer: &mut Aligned<CONTROL_OCTETS>, at: &mut usize, level: c_int, kind: c_int, data: &[u8]) {
+    // SAFETY: these two only compute lengths.
+    let (length, space) =
+        unsafe { (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize) };
+    let header = mem::size_of::<libc::cmsghdr>();
+    let Some(room) = buffer.0.get_mut(*at..*at + space) else { return };
+    let word = mem::size_of_val(&length);
+    for (field, value) in
+        [(0..word, &length.to_ne_bytes()[..]), (header - 8..header - 4, &level.to_ne_bytes())]
+            .into_iter()
+            .chain([(header - 4..header, &kind.to_ne_bytes()[..]), (length - data.len()..length, data)])
+    {
+        if let Some(place) = room.get_mut(field) {
+            place.copy_from_slice(value);
+        }
+    }
+    *at += space;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_control_messages_are_walked_as_they_should() {
+        let local: IpAddr = "fd00::7".parse().unwrap();
+        let to = Destination { remote: "[fd00::1]:1701".parse().unwrap(), local, ttl: 33 };
+        let (mut buffer, length) = control(&to, 0x2e, Some(1446));
+        let mut message = zeroed_header().msg_hdr;
+        message.msg_control = buffer.as_mut_ptr();
+        message.msg_controllen = length as _;
+        let mut found = Vec::new();
+        control_messages(&message, |level, kind, data| found.push((level, kind, data.to_vec())));
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[0], (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 0x2ei32.to_ne_bytes().to_vec()));
+        assert_eq!(found[1], (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, 33i32.to_ne_bytes().to_vec()));
+        assert_eq!((found[2].1, &found[2].2[14..16]), (libc::IPV6_PKTINFO, &[0u8, 7][..]));
+        assert_eq!(found[3], (libc::SOL_UDP, libc::UDP_SEGMENT, 1446u16.to_ne_bytes().to_vec()));
+    }
+
+    #[test]
+    fn equal_neighbours_form_runs() {
+        let mut sender = Sender::new(100_000);
+        for (length, tos) in
+            [(100, 0), (100, 0), (80, 0), (80, 0), (90, 0), (90, 1), (50_000, 1), (20_000, 1)]
+        {
+            sender.push(&[0..10, 10..length], tos, true);
+        }
+        assert_eq!(sender.messages, [0..3, 3..4, 4..5, 5..6, 6..7, 7..8]);
+        sender.push(&[0..1, 1..20_000], 1, false);
+        assert_eq!(sender.messages.len(), 7);
+    }
+}

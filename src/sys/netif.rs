@@ -1,0 +1,137 @@
+//! Network interfaces by name: flags, MTU, hardware address, membership in a bridge. All by ioctl.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libc::{c_int, c_short};
+
+use super::cvt;
+
+const SIOCBRADDBR: libc::Ioctl = 0x89a0;
+const SIOCBRADDIF: libc::Ioctl = 0x89a2;
+const SIOCBRDELIF: libc::Ioctl = 0x89a3;
+
+/// An ifreq for the interface called `name` (1 to 15 octets).
+pub(super) fn request(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: ifreq is plain data for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    copy_name(&mut request.ifr_name, name)?;
+    Ok(request)
+}
+
+fn copy_name(to: &mut [libc::c_char; libc::IFNAMSIZ], name: &str) -> io::Result<()> {
+    if name.is_empty() || name.len() >= to.len() || name.contains('\0') {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    for (to, from) in to.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    Ok(())
+}
+
+fn ioctl(number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }).or_else(
+        |_| {
+            // SAFETY: as above; a system without IPv4 still has Unix sockets, which take these requests too.
+            cvt(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+        },
+    )?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: the requests used in this file take a pointer to an ifreq, which lives through the call.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), number, std::ptr::from_mut(request)) })?;
+    Ok(())
+}
+
+/// The interface's index.
+pub fn index(name: &str) -> io::Result<c_int> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: the kernel has filled in this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
+}
+
+/// Sets the MTU (octets of payload of an Ethernet frame).
+pub fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_mtu =
+        c_int::try_from(mtu).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    ioctl(libc::SIOCSIFMTU, &mut request)
+}
+
+/// The MTU.
+pub fn mtu(name: &str) -> io::Result<usize> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: the kernel has filled in this member of the union.
+    usize::try_from(unsafe { request.ifr_ifru.ifru_mtu }).map_err(io::Error::other)
+}
+
+/// Sets the hardware address.
+pub fn set_mac_address(name: &str, address: [u8; 6]) -> io::Result<()> {
+    let mut request = request(name)?;
+    // SAFETY: sockaddr is plain data for which all zeros is a valid value.
+    let mut value: libc::sockaddr = unsafe { mem::zeroed() };
+    value.sa_family = libc::ARPHRD_ETHER;
+    for (to, from) in value.sa_data.iter_mut().zip(address) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_hwaddr = value;
+    ioctl(libc::SIOCSIFHWADDR, &mut request)
+}
+
+/// Whether the administrator has the interface up.
+pub fn is_up(name: &str) -> io::Result<bool> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel has filled in this member of the union.
+    Ok(c_int::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0)
+}
+
+/// Brings the interface up.
+pub fn set_up(name: &str) -> io::Result<()> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel has filled in this member of the union.
+    let flags = c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+    if flags & libc::IFF_UP == 0 {
+        request.ifr_ifru.ifru_flags = (flags | libc::IFF_UP) as c_short;
+        ioctl(libc::SIOCSIFFLAGS, &mut request)?;
+    }
+    Ok(())
+}
+
+/// Makes the interface a port of `bridge`, which is created and brought up where it is missing.
+pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
+    if index(bridge).is_err() {
+        create_bridge(bridge)?;
+        set_up(bridge)?;
+    }
+    change_bridge(SIOCBRADDIF, bridge, name)
+}
+
+/// Takes the interface out of `bridge`.
+pub fn leave_bridge(bridge: &str, name: &str) -> io::Result<()> {
+    change_bridge(SIOCBRDELIF, bridge, name)
+}
+
+fn create_bridge(bridge: &str) -> io::Result<()> {
+    let mut name = [0; libc::IFNAMSIZ];
+    copy_name(&mut name, bridge)?;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: SIOCBRADDBR takes a pointer to a NUL-terminated name of at most 16 octets.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCBRADDBR, name.as_ptr()) })?;
+    Ok(())
+}
+
+fn change_bridge(number: libc::Ioctl, bridge: &str, name: &str) -> io::Result<()> {
+    let port = index(name)?;
+    let mut request = request(bridge)?;
+    request.ifr_ifru.ifru_ifindex = port;
+    ioctl(number, &mut request)
+}

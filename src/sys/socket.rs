@@ -1,0 +1,285 @@
+//! The sockets that L2TP messages travel on: raw IP (protocol 115) and UDP. None of them is connected: one socket
+//! serves all peers of a local address, for every further raw socket would get its copy of each packet. All are
+//! non-blocking, say to which local address a datagram came, and keep an error queue for ICMP news.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use libc::{c_int, c_void};
+
+use super::batch::{control_messages, Aligned};
+use super::cvt;
+use crate::wire::Encapsulation;
+
+/// IP protocol number of L2TPv3 (RFC 3931 10).
+const IPPROTO_L2TP: c_int = 115;
+/// Octets of the socket buffers: without them bursts of a few hundred frames are lost.
+const BUFFER_OCTETS: c_int = 4 << 20;
+
+/// A bound, unconnected socket.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    encapsulation: Encapsulation,
+    local: SocketAddr,
+    dont_fragment: Option<bool>,
+}
+
+/// An entry of the error queue: what became of a datagram sent earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketError {
+    /// The system's error number (`ECONNREFUSED`, `EMSGSIZE` ...).
+    pub errno: i32,
+    /// Where the datagram was sent to.
+    pub remote: Option<SocketAddr>,
+    /// The path's MTU, with `EMSGSIZE`.
+    pub mtu: Option<usize>,
+}
+
+impl Socket {
+    /// Opens and binds a socket. `local` may be an unspecified address; `port` is 0 for [`Encapsulation::Ip`].
+    /// An address that the system does not have is `AddrNotAvailable`.
+    pub fn open(encapsulation: Encapsulation, local: IpAddr, port: u16) -> io::Result<Socket> {
+        let (kind, protocol, port) = match encapsulation {
+            Encapsulation::Ip => (libc::SOCK_RAW, IPPROTO_L2TP, 0),
+            Encapsulation::Udp => (libc::SOCK_DGRAM, libc::IPPROTO_UDP, port),
+        };
+        let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers are passed.
+        let fd = cvt(unsafe { libc::socket(family, kind | flags, protocol) })?;
+        // SAFETY: `fd` was just opened and nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let local = SocketAddr::new(local, port);
+        let mut socket = Socket { fd, encapsulation, local, dont_fragment: None };
+        socket.set_up()?;
+        Ok(socket)
+    }
+
+    fn set_up(&mut self) -> io::Result<()> {
+        if self.local.is_ipv4() {
+            self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+            self.set(libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+        } else {
+            self.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+        }
+        for (forced, plain) in
+            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+        {
+            if self.set(libc::SOL_SOCKET, forced, BUFFER_OCTETS).is_err() {
+                self.set(libc::SOL_SOCKET, plain, BUFFER_OCTETS)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the socket to its local address.
+    pub fn bind(&mut self) -> io::Result<()> {
+        let (name, length) = encode(self.local);
+        let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
+        // SAFETY: `name` points to a sockaddr_storage of which `length` octets are the address.
+        cvt(unsafe { libc::bind(self.fd.as_raw_fd(), name, length) })?;
+        Ok(())
+    }
+
+    /// Lets another socket of ours that also allows it be bound to the same port of another local address.
+    pub fn share_port(&self, on: bool) -> io::Result<()> {
+        self.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, c_int::from(on))
+    }
+
+    /// Asks the kernel to join datagrams of one sender as they come in (UDP_GRO); whether it does.
+    pub fn join_received(&self) -> bool {
+        self.receives_joined =
+            self.encapsulation == Encapsulation::Udp && self.set(libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
+        self.receives_joined
+    }
+
+    /// Whether the kernel knows UDP_SEGMENT: one call sends a run of datagrams of equal length.
+    pub fn sends_segmented(&self) -> bool {
+        self.encapsulation == Encapsulation::Udp && self.get(libc::SOL_UDP, libc::UDP_SEGMENT).is_ok()
+    }
+
+    /// Sets the Don't Fragment rule for what is sent from now on: with it, what is longer than the path's MTU is
+    /// refused with `EMSGSIZE`; without it, fragments are made.
+    pub fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
+        if self.dont_fragment == Some(on) {
+            return Ok(());
+        }
+        let (level, option, value) = match (self.local.is_ipv4(), on) {
+            (true, true) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
+            (true, false) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
+            (false, true) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
+            (false, false) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
+        };
+        self.set(level, option, value)?;
+        self.dont_fragment = Some(on);
+        Ok(())
+    }
+
+    /// How messages are carried on this socket.
+    pub fn encapsulation(&self) -> Encapsulation {
+        self.encapsulation
+    }
+
+    /// The address and port that it is bound to.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Takes the oldest entry off the error queue.
+    pub fn take_error(&self) -> Option<SocketError> {
+        let mut name = zeroed_name();
+        let mut control = Aligned::<512>::new();
+        let mut payload = [0u8; 64];
+        let mut piece = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+        // SAFETY: msghdr is plain data for which all zeros is a valid value.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_name = std::ptr::from_mut(&mut name).cast();
+        message.msg_namelen = name_capacity();
+        message.msg_iov = &mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr();
+        message.msg_controllen = control.len() as _;
+        // SAFETY: all pointers of `message` point to live buffers of the lengths given.
+        let got = unsafe {
+            libc::recvmsg(self.fd.as_raw_fd(), &mut message, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+        };
+        if got < 0 {
+            return None;
+        }
+        let mut error = SocketError { errno: libc::EIO, remote: decode(&name), mtu: None };
+        control_messages(&message, |level, kind, data| {
+            let wanted = (level == libc::IPPROTO_IP && kind == libc::IP_RECVERR)
+                || (level == libc::IPPROTO_IPV6 && kind == libc::IPV6_RECVERR);
+            // struct sock_extended_err: ee_errno (4), ee_origin, ee_type, ee_code, ee_pad, ee_info (4), ...
+            if let (true, Some(errno), Some(info)) = (wanted, word(data, 0), word(data, 8)) {
+                error.errno = i32::from_ne_bytes(errno);
+                error.mtu = (error.errno == libc::EMSGSIZE).then(|| u32::from_ne_bytes(info) as usize);
+            }
+        });
+        Some(error)
+    }
+
+    fn set(&self, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+        let length = mem::size_of::<c_int>() as libc::socklen_t;
+        let pointer = std::ptr::from_ref(&value).cast::<c_void>();
+        // SAFETY: `pointer` points to an int that lives through the call.
+        cvt(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, pointer, length) })?;
+        Ok(())
+    }
+
+    fn get(&self, level: c_int, option: c_int) -> io::Result<c_int> {
+        get_option(self.fd.as_raw_fd(), level, option)
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+fn get_option(fd: RawFd, level: c_int, option: c_int) -> io::Result<c_int> {
+    let mut value: c_int = 0;
+    let mut length = mem::size_of::<c_int>() as libc::socklen_t;
+    let pointer = std::ptr::from_mut(&mut value).cast::<c_void>();
+    // SAFETY: `pointer` points to an int and `length` says so.
+    cvt(unsafe { libc::getsockopt(fd, level, option, pointer, &mut length) })?;
+    Ok(value)
+}
+
+fn word(data: &[u8], at: usize) -> Option<[u8; 4]> {
+    data.get(at..)?.first_chunk::<4>().copied()
+}
+
+/// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, IP header included: that
+/// of the route's interface, or what ICMP told about the path. Sends nothing.
+pub fn path_mtu(local: IpAddr, remote: IpAddr) -> io::Result<usize> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_DGRAM | flags, 0) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if !local.is_unspecified() && local.is_ipv4() == remote.is_ipv4() {
+        let (name, length) = encode(SocketAddr::new(local, 0));
+        let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
+        // SAFETY: `name` points to a sockaddr_storage of which `length` octets are the address.
+        cvt(unsafe { libc::bind(fd.as_raw_fd(), name, length) })?;
+    }
+    let (name, length) = encode(SocketAddr::new(remote, 9));
+    let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
+    // SAFETY: as above. Connecting a UDP socket only looks up the route.
+    cvt(unsafe { libc::connect(fd.as_raw_fd(), name, length) })?;
+    let (level, option) = match remote {
+        IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
+        IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
+    };
+    usize::try_from(get_option(fd.as_raw_fd(), level, option)?).map_err(io::Error::other)
+}
+
+/// A sockaddr_storage of zeros.
+pub(super) fn zeroed_name() -> libc::sockaddr_storage {
+    // SAFETY: sockaddr_storage is plain data for which all zeros is a valid value.
+    unsafe { mem::zeroed() }
+}
+
+/// Octets of a sockaddr_storage.
+pub(super) fn name_capacity() -> libc::socklen_t {
+    mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t
+}
+
+/// The kernel's form of an address, and its length.
+pub(super) fn encode(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    let mut name = zeroed_name();
+    let pointer = std::ptr::from_mut(&mut name);
+    match address {
+        SocketAddr::V4(v4) => {
+            let value = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: a sockaddr_storage is large enough and aligned for every address family.
+            unsafe { pointer.cast::<libc::sockaddr_in>().write(value) };
+            (name, mem::size_of::<libc::sockaddr_in>() as libc::socklen_t)
+        }
+        SocketAddr::V6(v6) => {
+            let value = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { pointer.cast::<libc::sockaddr_in6>().write(value) };
+            (name, mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+        }
+    }
+}
+
+/// The address in the kernel's form; `None` for other families than IPv4 and IPv6.
+pub(super) fn decode(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    let pointer = std::ptr::from_ref(name);
+    match c_int::from(name.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that this is a sockaddr_in; the storage is large enough and aligned.
+            let v4 = unsafe { pointer.cast::<libc::sockaddr_in>().read() };
+            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for sockaddr_in6.
+            let v6 = unsafe { pointer.cast::<libc::sockaddr_in6>().read() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}

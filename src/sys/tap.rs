@@ -1,0 +1,107 @@
+//! A TAP interface: frames that the system sends out of it are read here, frames written here are received by the
+//! system. It exists as long as it is open.
+
+use std::ffi::CStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use libc::{c_int, c_short, c_uint, c_ulong};
+
+use super::{cvt, netif};
+
+const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
+const TUNGETIFF: libc::Ioctl = 0x8004_54d2;
+const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
+const TUN_F_CSUM: c_uint = 0x01;
+const TUN_F_TSO4: c_uint = 0x02;
+const TUN_F_TSO6: c_uint = 0x04;
+const TUN_F_USO4: c_uint = 0x20;
+const TUN_F_USO6: c_uint = 0x40;
+
+/// An open TAP interface.
+#[derive(Debug)]
+pub struct Tap {
+    file: File,
+    index: c_int,
+    joins_udp: bool,
+}
+
+impl Tap {
+    /// Makes the interface `name`, or takes it over where it exists and is free (persistent). Every frame has a
+    /// virtio network header before it (`frame::vnet`). With `offload` it may be longer than the MTU, or lack its
+    /// checksum.
+    pub fn open(name: &str, offload: bool) -> io::Result<Tap> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open("/dev/net/tun")?;
+        let mut request = netif::request(name)?;
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
+        // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.
+        cvt(unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, std::ptr::from_mut(&mut request)) })?;
+        let mut tap = Tap { file, index: 0, joins_udp: false };
+        let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+        // Older kernels do not know the UDP flags.
+        tap.joins_udp = offload && tap.set_offload(tcp | TUN_F_USO4 | TUN_F_USO6).is_ok();
+        if !tap.joins_udp && (!offload || tap.set_offload(tcp).is_err()) {
+            tap.set_offload(0)?;
+        }
+        tap.index = netif::index(&tap.name()?)?;
+        Ok(tap)
+    }
+
+    fn set_offload(&self, flags: c_uint) -> io::Result<()> {
+        // SAFETY: TUNSETOFFLOAD takes a number, not a pointer.
+        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETOFFLOAD, c_ulong::from(flags)) })?;
+        Ok(())
+    }
+
+    /// The interface's index.
+    pub fn index(&self) -> c_int {
+        self.index
+    }
+
+    /// Whether UDP super-frames may be written (and are read).
+    pub fn joins_udp(&self) -> bool {
+        self.joins_udp
+    }
+
+    /// Its name at present; an error means that the interface was deleted.
+    pub fn name(&self) -> io::Result<String> {
+        let mut request = netif::request("x")?;
+        // SAFETY: TUNGETIFF takes a pointer to an ifreq, which lives through the call.
+        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNGETIFF, std::ptr::from_mut(&mut request)) })?;
+        // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
+        let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
+        Ok(name.to_string_lossy().into_owned())
+    }
+
+    /// Sets the carrier: without it the system sends nothing and shows NO-CARRIER.
+    pub fn set_carrier(&self, on: bool) -> io::Result<()> {
+        let value = c_int::from(on);
+        // SAFETY: TUNSETCARRIER takes a pointer to an int, which lives through the call.
+        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETCARRIER, std::ptr::from_ref(&value)) })?;
+        Ok(())
+    }
+
+    /// Reads a frame behind its virtio network header. What does not fit is cut off silently: `buffer` must
+    /// hold 65 563 octets.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.file).read(buffer)
+    }
+
+    /// Writes a frame in pieces; the first is the virtio network header.
+    pub fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&self.file).write_vectored(pieces)
+    }
+}
+
+impl AsRawFd for Tap {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
