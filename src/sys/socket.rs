@@ -93,9 +93,7 @@ impl Socket {
 
     /// Asks the kernel to join datagrams of one sender as they come in (UDP_GRO); whether it does.
     pub fn join_received(&self) -> bool {
-        self.receives_joined =
-            self.encapsulation == Encapsulation::Udp && self.set(libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
-        self.receives_joined
+        self.encapsulation == Encapsulation::Udp && self.set(libc::SOL_UDP, libc::UDP_GRO, 1).is_ok()
     }
 
     /// Whether the kernel knows UDP_SEGMENT: one call sends a run of datagrams of equal length.
