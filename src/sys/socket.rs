@@ -63,7 +63,10 @@ impl Socket {
             self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
             self.set(libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
         } else {
-            self.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            // Raw sockets of a family get no packets of the other one, and refuse the option.
+            if self.encapsulation == Encapsulation::Udp {
+                self.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            }
             self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
             self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
         }
