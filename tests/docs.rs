@@ -1,0 +1,206 @@
+//! The documents say what the table of tags says: every tag stands in both manual pages and in the example file
+//! with its default and its range, and none that the table lacks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use l2tpd::config::tags::{Block, Kind, Tag, TAGS};
+use l2tpd::config::{parse, Defaults};
+
+const PAGES: [&str; 2] = ["man/l2tpd.conf.5", "man/ja/l2tpd.conf.5"];
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+fn defaults() -> Defaults {
+    Defaults { hostname: b"system".to_vec(), router_id: None }
+}
+
+/// An entry of the page's lists of tags: the tag, and the lines up to the next entry or section.
+struct Entry {
+    section: String,
+    tag: String,
+    text: String,
+}
+
+/// The entries `.It Ic tag ...` (or `.It Ic tag Ns , Ic tag`) of a page, each with the `.Ss` it stands in.
+fn entries(page: &str) -> Vec<Entry> {
+    let mut found: Vec<Entry> = Vec::new();
+    let mut section = String::new();
+    let mut open = false;
+    for line in page.lines() {
+        if let Some(title) = line.strip_prefix(".Ss ").or(line.strip_prefix(".Sh ")) {
+            section = title.to_owned();
+            open = false;
+        } else if let Some(rest) = line.strip_prefix(".It Ic ") {
+            let tag = rest.split_whitespace().next().unwrap().to_owned();
+            found.push(Entry { section: section.clone(), tag, text: format!("{line}\n") });
+            open = true;
+        } else if line.starts_with(".El") {
+            open = false;
+        } else if let Some(entry) = found.last_mut().filter(|_| open) {
+            entry.text += line;
+            entry.text.push('\n');
+        }
+    }
+    found
+}
+
+/// The section of a page that a block's tags stand in, by its number among those that have entries.
+fn section_of(block: Block) -> usize {
+    match block {
+        Block::Global => 0,
+        Block::Tunnel => 1,
+        Block::Session => 2,
+    }
+}
+
+#[test]
+fn the_pages_have_the_tags_of_the_table_in_its_order() {
+    for page in PAGES {
+        let entries = entries(&text(page));
+        let mut sections: Vec<&str> = Vec::new();
+        for entry in &entries {
+            if sections.last() != Some(&entry.section.as_str()) {
+                sections.push(&entry.section);
+            }
+        }
+        assert_eq!(sections.len(), 3, "{page}: {sections:?}");
+        for block in [Block::Global, Block::Tunnel, Block::Session] {
+            let section = sections[section_of(block)];
+            let there: Vec<&str> =
+                entries.iter().filter(|e| e.section == section).map(|e| e.tag.as_str()).collect();
+            let wanted: Vec<&str> = TAGS.iter().filter(|t| t.block == block).map(|t| t.name).collect();
+            assert_eq!(there, wanted, "{page}: {section}");
+        }
+    }
+}
+
+/// The numbers and words that an entry must show.
+fn facts(tag: &Tag) -> Vec<String> {
+    let mut facts: Vec<String> = tag.kind.words().iter().map(|w| (*w).to_owned()).collect();
+    match tag.kind {
+        Kind::Number(_, _, max) if max == u64::MAX => {}
+        Kind::Number(_, min, max) => facts.push(format!("{min}-{max}")),
+        Kind::Seconds => facts.push("0.05-60".into()),
+        Kind::Octets | Kind::OctetsOrAny => facts.push("1-255".into()),
+        Kind::Hex => facts.extend(["8".into(), "16".into()]),
+        _ => {}
+    }
+    let is_value = !tag.default.is_empty() && !tag.default.contains(' ') && tag.default != "required";
+    if is_value || tag.kind == Kind::Ports {
+        facts.extend(tag.default.split(' ').map(str::to_owned));
+    }
+    facts
+}
+
+#[test]
+fn the_pages_give_range_and_default_of_each_tag() {
+    for page in PAGES {
+        let entries = entries(&text(page));
+        for (tag, entry) in TAGS.iter().zip(&entries) {
+            let text = entry.text.replace("\\(en", "-");
+            let words: BTreeSet<&str> = text
+                .split(|c: char| c.is_whitespace() || ",;:()、。".contains(c))
+                .map(|word| word.trim_end_matches('.'))
+                .collect();
+            // `none` as the table's word for "nothing by default" need not be a word of the file.
+            let free = |fact: &str| fact == "none" && !tag.kind.words().contains(&"none");
+            for fact in facts(tag).iter().filter(|f| !free(f)) {
+                assert!(words.contains(fact.as_str()), "{page}: {} lacks {fact}", tag.name);
+            }
+        }
+    }
+}
+
+/// A line of the example with what stands behind `#`, if it is a setting that is shown only.
+fn shown(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
+#[test]
+fn the_example_works_as_it_is_and_with_everything_it_shows() {
+    let example = text("l2tpd.conf.example");
+    let config = parse(example.as_bytes(), &defaults()).config.expect("the example as it is");
+    assert_eq!(config.tunnels.len(), 1);
+    assert_eq!(config.problems(), [], "the example can be started");
+
+    let all: String = example.lines().map(|l| shown(l).unwrap_or(l).to_owned() + "\n").collect();
+    let parsed = parse(all.as_bytes(), &defaults());
+    let given: BTreeSet<&str> = parsed.settings.iter().map(|s| s.tag).collect();
+    let table: BTreeSet<&str> = TAGS.iter().map(|t| t.name).collect();
+    assert_eq!(given, table, "the example shows every tag");
+    assert_eq!(parsed.config.expect("the example with everything it shows").problems(), []);
+    for tag in TAGS {
+        let shown = parsed.settings.iter().filter(|s| s.tag == tag.name).count();
+        let in_table = TAGS.iter().filter(|t| t.name == tag.name).count();
+        assert!(shown >= in_table, "{} is shown in {shown} of {in_table} blocks", tag.name);
+    }
+}
+
+/// The settings that the example shows are the defaults, where the default is a value.
+#[test]
+fn the_example_shows_defaults() {
+    for line in text("l2tpd.conf.example").lines().filter_map(shown) {
+        let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
+        let tag = TAGS.iter().find(|t| t.name == words[0]).unwrap_or_else(|| panic!("{line}"));
+        let is_value = matches!(
+            tag.kind,
+            Kind::Word(_) | Kind::Number(..) | Kind::Seconds | Kind::Ports | Kind::Path(_)
+        );
+        if is_value && !tag.default.contains("the ") {
+            assert_eq!(words[1..].join(" "), tag.default, "{}", tag.name);
+        }
+    }
+}
+
+/// The configurations in the pages (displays that begin with `tunnel` or a global tag) pass the parser.
+#[test]
+fn the_examples_of_the_pages_are_valid() {
+    for page in PAGES {
+        let page_text = text(page);
+        let mut tried = 0;
+        for display in page_text.split(".Bd -literal").skip(1) {
+            let body = display.split_once('\n').unwrap().1.split(".Ed").next().unwrap();
+            let body = body.replace("\\e", "\\").replace("\\-", "-").replace("\\(aq", "'");
+            if !body
+                .lines()
+                .any(|l| l.trim_start().starts_with("tunnel ") && l.split_whitespace().count() == 2)
+            {
+                continue; // the other end's configuration
+            }
+            let parsed = parse(body.as_bytes(), &Defaults { router_id: Some([192, 0, 2, 1]), ..defaults() });
+            let config = parsed.config.unwrap_or_else(|e| panic!("{page}:\n{body}\n{e:#?}"));
+            assert_eq!(config.problems(), [], "{page}:\n{body}");
+            tried += 1;
+        }
+        assert!(tried >= 6, "{page}: {tried}");
+    }
+}
+
+/// Nothing to complain of, warnings included. Where there is no mandoc, there is nothing to be checked.
+#[test]
+fn mandoc_has_nothing_to_say() {
+    let mut pages: Vec<PathBuf> = Vec::new();
+    for directory in ["man", "man/ja"] {
+        let entries = fs::read_dir(path(directory)).unwrap().map(|e| e.unwrap().path());
+        pages.extend(entries.filter(|p| p.is_file()));
+    }
+    assert!(pages.len() >= PAGES.len());
+    for page in pages {
+        let Ok(output) = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&page).output()
+        else {
+            eprintln!("no mandoc here");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{}", said);
+    }
+}
