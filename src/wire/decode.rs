@@ -309,9 +309,11 @@ impl<'a> Collector<'a, '_> {
         Some(ResultCode { result, error, message })
     }
 
-    /// The value of an AVP. The one of RFC 3931 goes before Cisco's.
+    /// The value of an AVP of RFC 3931, under its own number or Cisco's; its own goes first.
     fn get(&self, number: u16) -> Option<&[u8]> {
-        let mut values = self.found.iter().filter(|found| found.attribute.number == number);
+        // Vendor 9 has attributes of its own, whose numbers mean something else here.
+        let is_it = |row: &Attribute| row.vendor == attribute::IETF && row.number == number;
+        let mut values = self.found.iter().filter(|found| is_it(found.attribute));
         let first = values.next()?;
         let best = if first.copy { values.next().unwrap_or(first) } else { first };
         Some(&best.value)

@@ -1,0 +1,119 @@
+//! What the rooms of the program may name: the pure ones no clock, socket, file or random source; `unsafe` only in
+//! `src/sys`; no file too long to be read in one sitting. Comments and, for purity, test modules do not count.
+
+use std::path::{Path, PathBuf};
+
+/// The files and directories under `src` that must be pure.
+const PURE: [&str; 7] = ["wire", "proto", "frame", "config", "admin", "log/catalogue.rs", "wheel.rs"];
+
+/// What a pure file must not name.
+const IMPURE: [&str; 10] = [
+    "libc",
+    "mio::",
+    "std::fs",
+    "std::net::Udp",
+    "std::net::Tcp",
+    "UdpSocket",
+    "TcpStream",
+    "Instant::now",
+    "SystemTime",
+    "getrandom",
+];
+
+/// Lines of a file in `src`, tests included.
+const LONGEST: usize = 700;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The Rust files of a directory and all below it, or the file itself.
+fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return Vec::from([path.to_path_buf()]);
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"))
+        .flat_map(|path| rust_files(&path))
+        .collect()
+}
+
+/// The lines of a file that are no comments, with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// What stands before the test module that ends a file.
+fn without_tests(text: &str) -> &str {
+    text.split_once("\n#[cfg(test)]\nmod ").map_or(text, |(before, _)| before)
+}
+
+/// Every place of `word` as a word of its own (`libc`, not `glibc_name`).
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !inside(before) && (word.ends_with(':') || word.starts_with("std::net") || !inside(after))
+    })
+}
+
+#[test]
+fn pure_rooms_name_nothing_impure() {
+    let mut faults = Vec::new();
+    for room in PURE {
+        let files = rust_files(&source().join(room));
+        assert!(!files.is_empty(), "{room}");
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (number, line) in code(without_tests(&text)) {
+                let named = IMPURE.into_iter().filter(|word| names(line, word));
+                faults.extend(named.map(|word| format!("{}:{number}: {word}", file.display())));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn unsafe_code_only_in_sys() {
+    let mut faults = Vec::new();
+    let mut in_sys = 0;
+    for file in rust_files(&source()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let sys = file.starts_with(source().join("sys"));
+        for (number, _) in code(&text).filter(|(_, line)| names(line, "unsafe")) {
+            match sys {
+                true => in_sys += 1,
+                false => faults.push(format!("{}:{number}", file.display())),
+            }
+        }
+        let allows = code(&text).any(|(_, line)| line.contains("allow(unsafe_code)"));
+        assert!(!allows || file.ends_with("sys/mod.rs"), "{}: allows unsafe code", file.display());
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(in_sys > 0, "the search finds what is there");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let too_long: Vec<String> = rust_files(&source())
+        .iter()
+        .map(|file| (file, std::fs::read_to_string(file).unwrap().lines().count()))
+        .filter(|(_, lines)| *lines >= LONGEST)
+        .map(|(file, lines)| format!("{}: {lines} lines", file.display()))
+        .collect();
+    assert!(too_long.is_empty(), "{too_long:#?}");
+}
+
+// The search itself: words, and neither parts of words nor comments.
+#[test]
+fn the_search_finds_words() {
+    assert!(names("use libc::c_int;", "libc") && !names("let glibc = 1;", "libc"));
+    assert!(names("use std::net::UdpSocket;", "std::net::Udp") && names("mio::Poll", "mio::"));
+    assert!(names("    unsafe { f() }", "unsafe") && !names("#![deny(unsafe_code)]", "unsafe"));
+    assert_eq!(code("a\n  // libc\nb").collect::<Vec<_>>(), [(1, "a"), (3, "b")]);
+    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\nlibc"), "a");
+}
