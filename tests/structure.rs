@@ -47,7 +47,11 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// What stands before the test module that ends a file.
 fn without_tests(text: &str) -> &str {
-    text.split_once("\n#[cfg(test)]\nmod ").map_or(text, |(before, _)| before)
+    let begins_tests = |rest: &&str| {
+        rest.lines().find(|line| !line.starts_with("#[")).is_some_and(|line| line.starts_with("mod tests {"))
+    };
+    let mut places = text.match_indices("\n#[cfg(test)]\n").map(|(at, _)| (at, &text[at + 1..]));
+    places.find(|(_, rest)| begins_tests(rest)).map_or(text, |(at, _)| &text[..at])
 }
 
 /// Every place of `word` as a word of its own (`libc`, not `glibc_name`).
@@ -63,8 +67,13 @@ fn names(line: &str, word: &str) -> bool {
 #[test]
 fn pure_rooms_name_nothing_impure() {
     let mut faults = Vec::new();
+    let library = std::fs::read_to_string(source().join("lib.rs")).unwrap();
     for room in PURE {
-        let files = rust_files(&source().join(room));
+        let path = source().join(room);
+        if !path.exists() && !library.contains(&format!("pub mod {room};")) {
+            continue;
+        }
+        let files = rust_files(&path);
         assert!(!files.is_empty(), "{room}");
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
@@ -115,5 +124,6 @@ fn the_search_finds_words() {
     assert!(names("use std::net::UdpSocket;", "std::net::Udp") && names("mio::Poll", "mio::"));
     assert!(names("    unsafe { f() }", "unsafe") && !names("#![deny(unsafe_code)]", "unsafe"));
     assert_eq!(code("a\n  // libc\nb").collect::<Vec<_>>(), [(1, "a"), (3, "b")]);
-    assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\nlibc"), "a");
+    assert_eq!(without_tests("a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\nlibc"), "a");
+    assert_eq!(without_tests("a\n#[cfg(test)]\nfn f() {}\nlibc"), "a\n#[cfg(test)]\nfn f() {}\nlibc");
 }
