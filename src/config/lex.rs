@@ -143,8 +143,6 @@ mod tests {
         assert_eq!(column(r#"password "a\n""#), Some(12));
         assert_eq!(column(r#"password "a"b"#), Some(13));
         assert_eq!(column(r#"password a"b""#), Some(11));
-        assert_eq!(column(r#"password "a"#), Some(10));
-        assert_eq!(column(r#"password "a"#), Some(10));
         assert_eq!(column("password \"a\"#b"), None);
     }
 

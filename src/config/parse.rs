@@ -88,15 +88,11 @@ impl ConfigError {
             detail.push('\n');
             detail.push_str(more);
         }
-        let text = self.to_string();
-        let kind = match self.fault {
-            Fault::InvalidAddress => "M-002",
-            Fault::NoParam => "M-003",
-            Fault::OnlyOne => "M-004",
-            Fault::UnknownTag => "unknown-tag",
-            Fault::InvalidValue => "invalid-value",
+        let line = match self.event() {
+            Ok(event) => Line::new(&event),
+            Err(words) => Line { level: Level::Error, text: self.to_string(), detail: None, kind: words },
         };
-        Line { level: Level::Error, text, detail: Some(detail), kind }
+        Line { detail: Some(detail), ..line }
     }
 
     /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it behind two
@@ -111,16 +107,26 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// The message of the catalogue, or the words behind the tag of one that the catalogue lacks.
+    fn event(&self) -> Result<Event, &'static str> {
+        let tag = self.tag.clone();
+        match self.fault {
+            Fault::InvalidAddress => Ok(Event::InvalidAddress { tag }),
+            Fault::NoParam => Ok(Event::NoParam { tag }),
+            Fault::OnlyOne => Ok(Event::OnlyOneParam { tag }),
+            Fault::UnknownTag => Err("Unknown tag"),
+            Fault::InvalidValue => Err("Invalid value"),
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     /// The message, without place and detail.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tag = self.tag.clone();
-        match self.fault {
-            Fault::InvalidAddress => Event::InvalidAddress { tag }.fmt(f),
-            Fault::NoParam => Event::NoParam { tag }.fmt(f),
-            Fault::OnlyOne => Event::OnlyOneParam { tag }.fmt(f),
-            Fault::UnknownTag => write!(f, "{tag}: Unknown tag"),
-            Fault::InvalidValue => write!(f, "{tag}: Invalid value"),
+        match self.event() {
+            Ok(event) => event.fmt(f),
+            Err(words) => write!(f, "{}: {words}", self.tag),
         }
     }
 }
