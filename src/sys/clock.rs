@@ -15,3 +15,17 @@ pub fn wall() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallTime(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
+
+/// The wall clock in local time, as syslog(3) writes it: `Nov 22 11:30:00`, `Nov  2 11:30:00`.
+pub fn local_stamp() -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    // SAFETY: a null pointer asks for the result alone.
+    let now = unsafe { libc::time(std::ptr::null_mut()) };
+    // SAFETY: all zeros is a valid tm.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid; on failure `local` stays as it was.
+    unsafe { libc::localtime_r(&now, &mut local) };
+    let month = usize::try_from(local.tm_mon).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"Jan");
+    format!("{month} {:2} {:02}:{:02}:{:02}", local.tm_mday, local.tm_hour, local.tm_min, local.tm_sec)
+}

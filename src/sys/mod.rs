@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod address;
 pub mod admin_socket;
 pub mod batch;
 pub mod clock;

@@ -1,11 +1,12 @@
 //! Syslog over `/dev/log`, never waiting: a line that the socket does not take is counted, and the count told when
-//! it takes lines again. No time stands in the lines: we know no time zone, and the receiver adds its own.
+//! it takes lines again. Lines have the form of syslog(3): priority, local time, ident and pid.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::clock;
 use crate::log::Level;
 
 /// Facility `daemon`.
@@ -56,7 +57,12 @@ impl Syslog {
     }
 
     fn send(&mut self, now: Instant, level: Level, text: &str) -> io::Result<()> {
-        let line = format!("<{}>l2tpd[{}]: {text}", FACILITY | severity(level), std::process::id());
+        let line = format!(
+            "<{}>{} l2tpd[{}]: {text}",
+            FACILITY | severity(level),
+            clock::local_stamp(),
+            std::process::id()
+        );
         if let Some(socket) = &self.socket {
             match socket.send(line.as_bytes()) {
                 Ok(_) => return Ok(()),
@@ -97,12 +103,15 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::clock;
 
     fn receive(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 512];
         let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        // `<30>Nov 22 11:30:00 l2tpd[1]: hello`: the time is the test's only moving part.
+        let stamp = text.find('>').unwrap() + 1;
+        assert_eq!(text[stamp + 3..stamp + 4], *" ");
+        format!("{}{}", &text[..stamp], &text[stamp + 16..])
     }
 
     #[test]
