@@ -19,7 +19,7 @@ const DEV_LOG: &str = "/dev/log";
 enum Sink {
     /// Standard error, in the foreground.
     Stderr,
-    /// Syslog; until the start has succeeded, standard error as well, where whoever started us may still look.
+    /// Syslog; until the start has succeeded, errors go to standard error as well: whoever started us looks there.
     Syslog { syslog: Syslog, starting: bool },
 }
 
@@ -62,7 +62,7 @@ impl Logger {
             Sink::Stderr => true,
             Sink::Syslog { syslog, starting } => {
                 text.split('\n').for_each(|text| syslog.write(now, line.level, text));
-                *starting
+                *starting && line.level == Level::Error
             }
         };
         if show {

@@ -2,10 +2,16 @@
 
 mod answer;
 pub mod args;
+mod check;
 mod client;
 pub mod control;
+pub mod core;
 pub mod datapath;
+mod event_loop;
 pub mod hook;
 mod host;
 pub mod logger;
+mod reload;
 pub mod resolve;
+mod serve;
+pub mod start;

@@ -88,6 +88,19 @@ fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8;
     [(a & 0xfc) | 0x02, b, c, d, e, f]
 }
 
+/// What an interface is like at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceState {
+    /// It exists.
+    pub present: bool,
+    /// Its carrier is on.
+    pub carrier: bool,
+    /// The administrator has it up.
+    pub up: bool,
+    /// Its MTU; 0 while it does not exist.
+    pub mtu: usize,
+}
+
 /// An interface and its state.
 pub(super) struct Circuit {
     pub(super) interface: Interface,
@@ -106,6 +119,19 @@ pub(super) struct Circuit {
 impl DataPlane {
     pub(super) fn circuit(&self, interface: &str) -> Option<&Circuit> {
         self.circuits.get(*self.circuit_names.get(interface)?)?.as_ref()
+    }
+
+    /// What a configured interface is like at present.
+    pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
+        let circuit = self.circuit(interface)?;
+        let present = circuit.tap.is_some();
+        Some(InterfaceState {
+            present,
+            carrier: present && circuit.carrier == Some(true),
+            up: present && circuit.up,
+            // A new interface has the system's default until a path is known.
+            mtu: if present { circuit.mtu.unwrap_or(1500) } else { 0 },
+        })
     }
 
     fn circuit_mut(&mut self, at: usize) -> Option<&mut Circuit> {

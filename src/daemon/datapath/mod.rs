@@ -29,7 +29,7 @@ use crate::sys::link::{LinkMonitor, LinkNews};
 use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
 use crate::wire::SessionId;
 
-pub use circuit::Interface;
+pub use circuit::{Interface, InterfaceState};
 pub use ports::SocketKey;
 
 use circuit::Circuit;

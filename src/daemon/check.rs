@@ -1,0 +1,77 @@
+//! `l2tpd -n`: every error of the configuration, without starting anything.
+
+use super::reload::{self, Refused};
+use crate::log::Line;
+
+/// Checks a file; prints each error as `FILE:LINE:COLUMN: TEXT`, details indented. Returns the exit status.
+pub fn run(file: &str) -> i32 {
+    let report = report(file);
+    eprint!("{report}");
+    i32::from(!report.is_empty())
+}
+
+/// Every error, one or more lines each; empty for a file that can be used.
+fn report(file: &str) -> String {
+    let parsed = match reload::read(file) {
+        Ok(parsed) => parsed,
+        Err(error) => return Refused::Unreadable(error).text(file),
+    };
+    let config = match parsed.config {
+        Ok(config) => config,
+        Err(errors) => return Refused::Errors(errors).text(file),
+    };
+    let mut problems: Vec<(usize, Line)> =
+        config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
+    problems.sort_by_key(|(line, _)| *line);
+    problems.iter().map(|(at, line)| one(file, *at, line)).collect()
+}
+
+/// A problem of a block, at the line where the block begins.
+fn one(file: &str, at: usize, line: &Line) -> String {
+    let place = format!("{file}:{at}: ");
+    let detail = line.detail.as_deref().unwrap_or_default();
+    format!("{file}:{at}:1: {}\n  {}\n", line.text, detail.trim_start_matches(&place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, text: &str) -> String {
+        let path = std::env::temp_dir().join(format!("l2tpd-check-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        let report = report(&path.to_string_lossy());
+        std::fs::remove_file(&path).unwrap();
+        report.replace(&*path.to_string_lossy(), "FILE")
+    }
+
+    #[test]
+    fn missing_tags_are_errors_with_a_place() {
+        let text = "router-id 10.0.0.1\n\ntunnel tokyo\n  remote-hostname any\n  remote-router-id any\n  \
+                    remote-address 192.0.2.2\n  session l2tp0\n";
+        assert_eq!(
+            check("missing", text),
+            "FILE:7:1: get session configuration failed\n  tunnel tokyo, session l2tp0: remote-end-id is missing\n"
+        );
+        assert!(
+            check("tunnel", "tunnel tokyo\n").starts_with("FILE:1:1: get tunnel configuration failed\n  ")
+        );
+        assert_eq!(check("disabled", "tunnel tokyo\n disable\n"), "");
+        assert_eq!(check("empty", ""), "");
+    }
+
+    #[test]
+    fn errors_have_line_and_column() {
+        let report = check("errors", "log-level loud\ntunnel tokyo\n  remote-address\n");
+        assert!(report.contains("FILE:1:"), "{report}");
+        assert!(report.contains("FILE:3:3: remote-address: No param"), "{report}");
+    }
+
+    #[test]
+    fn a_missing_file_is_told() {
+        assert_eq!(
+            report("/nonexistent/l2tpd.conf"),
+            "Can't open config file\n  /nonexistent/l2tpd.conf: No such file or directory\n"
+        );
+    }
+}

@@ -1,0 +1,402 @@
+//! The daemon's state, and what becomes of the engine's actions. The rule that holds it together: each call into
+//! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+use super::args::Options;
+use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
+use super::hook::Hooks;
+use super::host::{News, Wanted};
+use super::logger::Logger;
+use super::resolve::{self, Answer, Resolver};
+use crate::admin::trace::Record;
+use crate::config::model::{Config, Remote, Tunnel};
+use crate::log::{Event, Level, Line};
+use crate::proto::{Action, Attachment, Engine, Notification, Path};
+use crate::sys::{clock, error_text};
+use crate::wire::{Encapsulation, SessionId};
+
+/// TTL of control messages where the configuration says nothing else.
+const TTL: u8 = 64;
+/// News that wait for the admin server; what is more is dropped, oldest first.
+const NEWS: usize = 1024;
+
+/// Everything but the loop's own things.
+pub struct Daemon {
+    /// The state machines.
+    pub engine: Engine,
+    /// The sockets and interfaces.
+    pub data: DataPlane,
+    /// The log.
+    pub logger: Logger,
+    /// The configuration in force.
+    pub config: Config,
+    /// The command line.
+    pub options: Options,
+    /// Event commands.
+    pub hooks: Hooks,
+    /// Name lookups.
+    pub resolver: Resolver,
+    /// When the daemon began.
+    pub started: Instant,
+    /// News for the admin server.
+    pub news: VecDeque<News>,
+    /// Which news it wants.
+    pub wanted: Wanted,
+    /// A reload may have left sockets that nobody needs.
+    pub sockets_stale: bool,
+    /// The TTL of control messages for peers whose tunnel sets one.
+    ttls: HashMap<IpAddr, u8>,
+    /// Peers that the last message could not be sent to: told once.
+    unreachable: BTreeSet<IpAddr>,
+    /// Used again: control messages of one turn.
+    received: Vec<(Path, Vec<u8>)>,
+}
+
+/// What the engine is to be told once its actions are drained.
+enum Reply {
+    Prepared(String, Result<Path, String>),
+    Attached(SessionId, Result<(), String>),
+}
+
+/// What is needed to make a [`Daemon`].
+pub struct Parts {
+    /// An engine without tunnels.
+    pub engine: Engine,
+    /// A data plane without sockets.
+    pub data: DataPlane,
+    /// The log.
+    pub logger: Logger,
+    /// The first configuration.
+    pub config: Config,
+    /// The command line.
+    pub options: Options,
+}
+
+impl Daemon {
+    /// A daemon whose engine knows nothing of the configuration yet.
+    pub fn new(now: Instant, parts: Parts) -> Daemon {
+        Daemon {
+            engine: parts.engine,
+            data: parts.data,
+            logger: parts.logger,
+            config: parts.config,
+            options: parts.options,
+            hooks: Hooks::default(),
+            resolver: Resolver::default(),
+            started: now,
+            news: VecDeque::new(),
+            wanted: Wanted::default(),
+            sockets_stale: false,
+            ttls: HashMap::new(),
+            unreachable: BTreeSet::new(),
+            received: Vec::new(),
+        }
+    }
+
+    /// Writes to the log.
+    pub fn log(&mut self, now: Instant, line: &Line) {
+        self.logger.log(now, line);
+    }
+
+    /// Hands the configuration in force to the engine.
+    pub fn apply(&mut self, now: Instant) {
+        self.ttls.clear();
+        for tunnel in self.config.tunnels.iter().filter(|t| t.ttl != TTL) {
+            if let Some(Remote::Address(peer)) = tunnel.remote {
+                self.ttls.insert(peer, tunnel.ttl);
+            }
+        }
+        self.engine.apply(now, &self.config);
+        self.drain(now);
+    }
+
+    /// Does what the engine asks for, its reactions to the results included.
+    pub fn drain(&mut self, now: Instant) {
+        let mut replies = VecDeque::new();
+        loop {
+            while let Some(action) = self.engine.poll_action() {
+                self.perform(now, action, &mut replies);
+            }
+            match replies.pop_front() {
+                Some(Reply::Prepared(tunnel, path)) => self.engine.prepared(now, &tunnel, path),
+                Some(Reply::Attached(session, result)) => self.engine.attached(now, session, result),
+                None => return,
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Instant, action: Action, replies: &mut VecDeque<Reply>) {
+        match action {
+            Action::Transmit { path, message } => self.transmit(now, &path, message),
+            Action::Log(line) => self.logger.log(now, &line),
+            Action::Prepare { tunnel } => {
+                if let Some(result) = self.prepare(now, &tunnel) {
+                    replies.push_back(Reply::Prepared(tunnel, result));
+                }
+            }
+            Action::Attach(attachment) => {
+                let result = self.attach(now, &attachment);
+                replies.push_back(Reply::Attached(attachment.local, result));
+            }
+            Action::Gate { session, receive, send, carrier } => {
+                self.data.gate(session, receive, send, carrier)
+            }
+            Action::Move { session, path } => self.data.move_session(session, &path),
+            Action::Detach { session } => self.data.detach(session),
+            Action::Notify(notification) => self.notify(now, notification),
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, path: &Path, message: Vec<u8>) {
+        let peer = path.remote.ip();
+        let ttl = self.ttls.get(&peer).copied().unwrap_or(TTL);
+        match self.data.send_control(path, &message, ttl) {
+            Ok(()) => {
+                self.unreachable.remove(&peer);
+            }
+            // As if it was lost on the way: the retransmission decides.
+            Err(error) => {
+                if self.unreachable.insert(peer) {
+                    let text = format!("cannot send to {peer}: {}", error_text(&error));
+                    self.logger.log(now, &Line::remark(Level::Warn, "send", text));
+                }
+            }
+        }
+        if self.wanted.messages {
+            self.record(path, true, message);
+        }
+    }
+
+    /// Keeps a control message for `l2tpctl trace`.
+    fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>) {
+        let now = clock::now();
+        let snapshot = self.engine.snapshot(now);
+        let ends =
+            |t: &crate::proto::snapshot::TunnelSnapshot| t.path.is_some_and(|p| p.remote == path.remote);
+        let peer = path.remote.ip();
+        let tunnels = &snapshot.tunnels;
+        let found =
+            tunnels.iter().find(|t| ends(t)).or_else(|| tunnels.iter().find(|t| t.peer == Some(peer)));
+        let Some(tunnel) = found.map(|t| t.name.clone()) else { return };
+        let record = Record { time: clock::wall(), sent, path: *path, message };
+        self.tell(News::Message { tunnel, record });
+    }
+
+    fn tell(&mut self, news: News) {
+        if self.news.len() >= NEWS {
+            self.news.pop_front();
+        }
+        self.news.push_back(news);
+    }
+
+    fn notify(&mut self, now: Instant, notification: Notification) {
+        let command = self.tunnel(&notification.tunnel).and_then(|t| t.on_event.clone());
+        if let Some(line) = command.and_then(|words| self.hooks.call(&words, &notification)) {
+            self.logger.log(now, &line);
+        }
+        if self.wanted.events {
+            self.tell(News::Event(clock::wall(), notification));
+        }
+    }
+
+    /// The tunnel block of a name.
+    pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
+        self.config.tunnels.iter().find(|t| t.name == name)
+    }
+
+    /// Makes ready to talk to a tunnel's peer; `None` when its name has to be looked up first.
+    fn prepare(&mut self, now: Instant, name: &str) -> Option<Result<Path, String>> {
+        let Some(tunnel) = self.tunnel(name) else { return Some(Err("the tunnel is gone".to_string())) };
+        let tunnel = tunnel.clone();
+        match &tunnel.remote {
+            Some(Remote::Address(peer)) => Some(self.open(now, &tunnel, *peer)),
+            Some(Remote::Any) => Some(self.open_for_any(now, &tunnel)),
+            Some(Remote::Name(host)) => {
+                self.resolver.look_up(name, host);
+                None
+            }
+            None => Some(Err("remote-address is missing".to_string())),
+        }
+    }
+
+    /// Opens the socket for a peer.
+    fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, String> {
+        let result =
+            self.data.open_socket(tunnel.encapsulation, tunnel.local_address, peer, tunnel.local_port);
+        match result {
+            Ok(()) => Ok(path(tunnel, peer)),
+            Err(error) => {
+                let error = error_text(&error);
+                let detail = socket_detail(tunnel, peer);
+                self.logger
+                    .log(now, &Line::with_detail(&Event::SocketFailed { error: error.clone() }, detail));
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the sockets for a peer that is not known yet: of the local address' family, or of both.
+    fn open_for_any(&mut self, now: Instant, tunnel: &Tunnel) -> Result<Path, String> {
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        match tunnel.local_address {
+            Some(IpAddr::V4(_)) => self.open(now, tunnel, v4),
+            Some(IpAddr::V6(_)) => self.open(now, tunnel, v6),
+            None => {
+                let path = self.open(now, tunnel, v4)?;
+                // A system without IPv6 has no peers there either.
+                let _ = self.data.open_socket(tunnel.encapsulation, None, v6, tunnel.local_port);
+                Ok(path)
+            }
+        }
+    }
+
+    /// A name was looked up.
+    pub fn resolved(&mut self, now: Instant, answer: Answer) {
+        let Some(tunnel) = self.tunnel(&answer.tunnel).cloned() else { return };
+        if tunnel.remote != Some(Remote::Name(answer.name.clone())) {
+            return; // the configuration has changed meanwhile; the engine asks anew
+        }
+        let path = match answer.result {
+            Err(why) => Err(format!("{}: {why}", answer.name)),
+            Ok(addresses) => match resolve::choose(&addresses, tunnel.local_address) {
+                Some(peer) => {
+                    if tunnel.ttl != TTL {
+                        self.ttls.insert(peer, tunnel.ttl);
+                    }
+                    self.open(now, &tunnel, peer)
+                }
+                None => Err(format!("{} has no address of the family of local-address", answer.name)),
+            },
+        };
+        self.engine.prepared(now, &answer.tunnel, path);
+        self.drain(now);
+    }
+
+    fn attach(&mut self, now: Instant, attachment: &Attachment) -> Result<(), String> {
+        self.data.attach(now, attachment).map_err(|failure| {
+            self.interface_failed(now, &attachment.interface, &failure);
+            failure.to_string()
+        })
+    }
+
+    /// Makes the interface of each session that may come up, or changes what is different.
+    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &Tunnel) {
+        for session in tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none()) {
+            if let Err(failure) = self.data.configure_interface(&Interface::new(tunnel, session)) {
+                self.interface_failed(now, &session.interface, &failure);
+            }
+        }
+    }
+
+    fn interface_failed(&mut self, now: Instant, interface: &str, failure: &Failure) {
+        let detail = format!("interface {interface}");
+        match failure {
+            Failure::Ioctl(error) => {
+                let event = Event::IoctlFailed { error: error.clone() };
+                self.logger.log(now, &Line::with_detail(&event, detail));
+                self.logger.log(now, &Line::new(&Event::SetPweParamFailed {}));
+            }
+            Failure::Other(why) => {
+                let detail = format!("{detail}: {why}");
+                self.logger.log(now, &Line::with_detail(&Event::SetPweParamFailed {}, detail));
+            }
+        }
+    }
+
+    /// Gives the data plane its turn, and the engine what came of it. `true`: there is more to do at once.
+    pub fn turn(&mut self, now: Instant) -> bool {
+        let mut received = std::mem::take(&mut self.received);
+        let more = self.data.turn(now, &mut |path, message| received.push((path, message.to_vec())));
+        for (path, message) in received.drain(..) {
+            self.engine.handle_datagram(now, path, &message);
+            self.drain(now);
+            if self.wanted.messages {
+                self.record(&path, false, message);
+            }
+        }
+        self.received = received;
+        let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
+        for event in events {
+            self.data_plane_event(now, event);
+        }
+        more
+    }
+
+    fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
+        match event {
+            DataPlaneEvent::InterfaceGone { interface, session } => {
+                let why = format!("interface {interface} was deleted");
+                self.logger.log(now, &Line::remark(Level::Warn, "interface", &why));
+                if let Some(session) = session {
+                    self.engine.data_plane_failed(now, session, &why);
+                }
+            }
+            DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
+            DataPlaneEvent::ReceiveError { remote, error } => {
+                let event = Event::RecvfromFailed { error };
+                let line = match remote {
+                    Some(remote) => {
+                        Line::with_detail(&event, format!("about what was sent to {}", remote.ip()))
+                    }
+                    None => Line::new(&event),
+                };
+                self.logger.log(now, &line);
+            }
+            DataPlaneEvent::Remark(line) => self.logger.log(now, &line),
+        }
+        self.drain(now);
+    }
+
+    /// Runs the engine's timers.
+    pub fn timers(&mut self, now: Instant) {
+        let data = &self.data;
+        self.engine.handle_timeout(now, &|session| data.heard(session));
+        self.drain(now);
+        self.close_stale_sockets();
+    }
+
+    /// Looks after child processes.
+    pub fn children(&mut self, now: Instant) {
+        for line in self.hooks.turn(now) {
+            self.logger.log(now, &line);
+        }
+        for answer in self.resolver.turn(now) {
+            self.resolved(now, answer);
+        }
+    }
+
+    /// When there is something to do, if nothing else happens.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let own = [self.hooks.next(), self.resolver.next(), self.logger.next()];
+        own.into_iter().flatten().chain(self.engine.next_timeout()).min()
+    }
+}
+
+/// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.
+fn path(tunnel: &Tunnel, peer: IpAddr) -> Path {
+    let any: IpAddr = match peer {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let (local_port, remote_port) = match tunnel.encapsulation {
+        Encapsulation::Ip => (0, 0),
+        Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+    };
+    Path {
+        encapsulation: tunnel.encapsulation,
+        local: SocketAddr::new(tunnel.local_address.unwrap_or(any), local_port),
+        remote: SocketAddr::new(peer, remote_port),
+    }
+}
+
+/// Which socket it was that could not be opened.
+pub fn socket_detail(tunnel: &Tunnel, peer: IpAddr) -> String {
+    let what = match tunnel.encapsulation {
+        Encapsulation::Ip => "IP protocol 115".to_string(),
+        Encapsulation::Udp => format!("UDP port {}", tunnel.local_port),
+    };
+    format!("tunnel {}: {what} on {}", tunnel.name, path(tunnel, peer).local.ip())
+}

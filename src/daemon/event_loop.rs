@@ -1,0 +1,133 @@
+//! The loop: one thread, one poll. Each turn does a bounded piece of everything that is ready and comes back at once
+//! while something is left.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::os::fd::AsRawFd;
+
+use super::control::{self, Control};
+use super::core::Daemon;
+use super::datapath::FIRST_TOKEN;
+use crate::log::{Event, Level, Line};
+use crate::sys::signal::{self, Signals};
+use crate::sys::{clock, error_text};
+
+const SIGNALS: Token = Token(1);
+/// Events taken from one poll.
+const EVENTS: usize = 256;
+/// How long the end may take: until then every peer should have acknowledged its StopCCN.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The loop's own things.
+pub struct EventLoop {
+    poll: Poll,
+    signals: Signals,
+    control: Control,
+    /// When to end at the latest, once the end has begun.
+    deadline: Option<Instant>,
+    /// End now.
+    at_once: bool,
+}
+
+impl EventLoop {
+    /// A loop over what was opened at the start.
+    pub fn new(poll: Poll, signals: Signals, control: Control) -> EventLoop {
+        EventLoop { poll, signals, control, deadline: None, at_once: false }
+    }
+
+    /// Runs until a signal ends it. Returns the exit status.
+    pub fn run(mut self, daemon: &mut Daemon) -> i32 {
+        let fd = self.signals.as_raw_fd();
+        let registered = self.poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE);
+        let result = registered.and_then(|()| self.turns(daemon));
+        let now = clock::now();
+        if let Err(error) = &result {
+            daemon.log(now, &Line::new(&Event::SelectError { error: error_text(error) }));
+            self.begin_end(daemon, now);
+        }
+        daemon.logger.report(now, true);
+        daemon.log(now, &Line::new(&Event::Exit {}));
+        // Answers to commands that came last, as far as they can be written at once.
+        self.control.turn(now, daemon);
+        i32::from(result.is_err())
+    }
+
+    fn turns(&mut self, daemon: &mut Daemon) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut more = true;
+        loop {
+            let timeout = match more {
+                true => Some(Duration::ZERO),
+                false => self.timeout(daemon),
+            };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            for event in &events {
+                match event.token() {
+                    SIGNALS => {} // looked at below, each time
+                    token if control::TOKENS.contains(&token.0) => self.control.event(token),
+                    token if token.0 >= FIRST_TOKEN => daemon.data.ready(token),
+                    _ => {}
+                }
+            }
+            let now = clock::now();
+            while let Some(signal) = self.signals.take() {
+                self.signal(daemon, now, signal);
+            }
+            more = daemon.turn(now);
+            daemon.timers(now);
+            daemon.children(now);
+            daemon.logger.report(now, false);
+            self.control.turn(now, daemon);
+            if self.is_over(daemon, now) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long there is nothing to do, unless something happens.
+    fn timeout(&self, daemon: &Daemon) -> Option<Duration> {
+        let next = [daemon.next_timeout(), self.control.next_deadline(), self.deadline];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(clock::now()))
+    }
+
+    fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {
+        if signal == signal::SIGCHLD {
+            return; // children are looked after in each turn
+        }
+        daemon.log(now, &Line::new(&Event::ReceivedSignal { signal }));
+        match signal {
+            signal::SIGTERM | signal::SIGINT if self.deadline.is_some() => self.at_once = true,
+            signal::SIGTERM | signal::SIGINT => self.begin_end(daemon, now),
+            signal::SIGHUP if self.deadline.is_none() => {
+                let _ = daemon.reload_config(now, false); // it has logged everything
+            }
+            signal::SIGUSR1 => daemon.log_status(now),
+            signal::SIGUSR2 => {
+                let level = daemon.logger.toggle_debug();
+                daemon.log(now, &Line::remark(Level::Info, "log-level", format!("log level {level}")));
+            }
+            _ => {}
+        }
+    }
+
+    /// StopCCN to every peer.
+    fn begin_end(&mut self, daemon: &mut Daemon, now: Instant) {
+        daemon.log(now, &Line::new(&Event::CleanupResources {}));
+        daemon.engine.shutdown(now);
+        daemon.drain(now);
+        self.deadline = now.checked_add(PATIENCE);
+    }
+
+    /// Whether every peer has acknowledged our StopCCN and every event command has run, or the time is up.
+    fn is_over(&self, daemon: &Daemon, now: Instant) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        self.at_once || now >= deadline || (daemon.engine.is_idle() && daemon.hooks.is_idle())
+    }
+}

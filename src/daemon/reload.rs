@@ -1,0 +1,250 @@
+//! Reading the configuration, at start-up and again: a bad file changes nothing, and what is the same in both files
+//! is not touched.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use super::core::Daemon;
+use super::datapath::SocketKey;
+use super::logger::Logger;
+use crate::config::diff::{diff, Change, AT_START_ONLY};
+use crate::config::model::{Config, Remote, Tunnel};
+use crate::config::{self, ConfigError, Defaults, Parsed};
+use crate::log::limit::CONFIG;
+use crate::log::{Event, Level, Line};
+use crate::sys::{self, address, error_text};
+
+/// No configuration is as long; a device that never ends is not read for ever.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// Reads and parses a file. An error is the system's, about the file.
+pub fn read(file: &str) -> io::Result<Parsed> {
+    let mut text = Vec::new();
+    File::open(file)?.take(LONGEST).read_to_end(&mut text)?;
+    let defaults = Defaults { hostname: sys::host_name(), router_id: address::first_ipv4() };
+    Ok(config::parse(&text, &defaults))
+}
+
+/// The line for a file that cannot be read.
+pub fn cannot_open(file: &str, error: &io::Error) -> Line {
+    Line::with_detail(&Event::CannotOpenConfigFile {}, format!("{file}: {}", error_text(error)))
+}
+
+/// Why a configuration was not taken.
+pub enum Refused {
+    /// It cannot be read.
+    Unreadable(io::Error),
+    /// It has errors.
+    Errors(Vec<ConfigError>),
+}
+
+impl Refused {
+    /// The lines for the log.
+    pub fn lines(&self, file: &str) -> Vec<Line> {
+        match self {
+            Refused::Unreadable(error) => vec![cannot_open(file, error)],
+            Refused::Errors(errors) => errors.iter().map(|e| e.to_line(file)).collect(),
+        }
+    }
+
+    /// The text for who asked, lines ended.
+    pub fn text(&self, file: &str) -> String {
+        match self {
+            Refused::Unreadable(error) => {
+                format!("{}\n  {file}: {}\n", Event::CannotOpenConfigFile {}, error_text(error))
+            }
+            Refused::Errors(errors) => errors.iter().map(|e| e.report(file) + "\n").collect(),
+        }
+    }
+}
+
+/// Reads a configuration and logs its settings (at debug), unless it has errors.
+pub fn load(now: Instant, file: &str, logger: &mut Logger) -> Result<Config, Refused> {
+    let parsed = read(file).map_err(Refused::Unreadable)?;
+    let config = parsed.config.map_err(Refused::Errors)?;
+    for setting in &parsed.settings {
+        logger.log(now, &setting.to_line());
+    }
+    Ok(config)
+}
+
+/// A file with passwords that others may read: a line of warning.
+pub fn secrecy(file: &str, config: &Config) -> Option<Line> {
+    let secret = config.tunnels.iter().any(|t| t.password.is_some());
+    let mode = std::fs::metadata(file).ok()?.mode();
+    (secret && mode & 0o007 != 0).then(|| {
+        let text =
+            format!("{file} holds passwords and everybody may read or write it (mode {:04o})", mode & 0o7777);
+        Line::remark(Level::Warn, CONFIG, text)
+    })
+}
+
+/// What keeps a tunnel of its sessions from being started: the lines for the log, with the place in the file.
+pub fn problems(file: &str, tunnel: &Tunnel) -> Vec<(usize, Line)> {
+    if tunnel.disabled {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    if let Some(problem) = tunnel.problem() {
+        let detail = format!("{file}:{}: tunnel {}: {problem}", tunnel.line, tunnel.name);
+        found.push((tunnel.line, Line::with_detail(&Event::TunnelConfigurationFailed {}, detail)));
+    }
+    for session in tunnel.sessions.iter().filter(|s| !s.disabled) {
+        if let Some(problem) = session.problem() {
+            let detail = format!(
+                "{file}:{}: tunnel {}, session {}: {problem}",
+                session.line, tunnel.name, session.interface
+            );
+            found.push((session.line, Line::with_detail(&Event::SessionConfigurationFailed {}, detail)));
+        }
+    }
+    found
+}
+
+/// Whether a tunnel can be started: itself, and one of its sessions if it has any.
+pub fn is_usable(tunnel: &Tunnel) -> bool {
+    let sessions = &tunnel.sessions;
+    tunnel.problem().is_none() && (sessions.is_empty() || sessions.iter().any(|s| s.problem().is_none()))
+}
+
+/// A change in one line.
+fn describe(change: &Change) -> String {
+    let what = |verb: &str, tags: &[&str]| format!("{verb} ({})", tags.join(", "));
+    match change {
+        Change::Global { tags } => what("global: changed", tags),
+        Change::TunnelRemoved { tunnel } => format!("tunnel {tunnel}: removed"),
+        Change::TunnelAdded { tunnel } => format!("tunnel {tunnel}: added"),
+        Change::TunnelRestart { tunnel, tags } => format!("tunnel {tunnel}: {}", what("restarted", tags)),
+        Change::TunnelLive { tunnel, tags } => format!("tunnel {tunnel}: {}", what("changed live", tags)),
+        Change::SessionRemoved { tunnel, interface } => {
+            format!("tunnel {tunnel} session {interface}: removed")
+        }
+        Change::SessionAdded { tunnel, interface } => format!("tunnel {tunnel} session {interface}: added"),
+        Change::SessionRestart { tunnel, interface, tags } => {
+            format!("tunnel {tunnel} session {interface}: {}", what("restarted", tags))
+        }
+        Change::SessionLive { tunnel, interface, tags } => {
+            format!("tunnel {tunnel} session {interface}: {}", what("changed live", tags))
+        }
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration again. The result is for who asked: what changed, or every error. With `check`
+    /// nothing is done.
+    pub fn reload_config(&mut self, now: Instant, check: bool) -> Result<String, String> {
+        let file = self.options.config.clone();
+        let loaded = match check {
+            true => match read(&file) {
+                Ok(parsed) => parsed.config.map_err(Refused::Errors),
+                Err(error) => Err(Refused::Unreadable(error)),
+            },
+            false => load(now, &file, &mut self.logger),
+        };
+        let new = match loaded {
+            Ok(new) => new,
+            Err(refused) => {
+                if !check {
+                    refused.lines(&file).iter().for_each(|line| self.log(now, line));
+                    let text = "the configuration in force is not changed";
+                    self.log(now, &Line::remark(Level::Warn, CONFIG, text));
+                }
+                return Err(refused.text(&file));
+            }
+        };
+        let changes = diff(&self.config, &new);
+        let mut text = String::new();
+        for change in &changes {
+            let _ = writeln!(text, "{}", describe(change));
+        }
+        for (_, line) in new.tunnels.iter().flat_map(|t| problems(&file, t)) {
+            let detail = line.detail.clone().unwrap_or_default();
+            let _ = writeln!(text, "{}\n  {detail}", line.text);
+            if !check {
+                self.log(now, &line);
+            }
+        }
+        if changes.is_empty() {
+            text.push_str("nothing changed\n");
+        }
+        if !check {
+            self.take_over(now, new, &changes);
+        }
+        Ok(text)
+    }
+
+    /// Takes over a configuration that is free of errors.
+    fn take_over(&mut self, now: Instant, new: Config, changes: &[Change]) {
+        for change in changes {
+            self.log(now, &Line::remark(Level::Info, CONFIG, describe(change)));
+            if let Change::Global { tags } = change {
+                let late: Vec<&str> = tags.iter().filter(|t| AT_START_ONLY.contains(t)).copied().collect();
+                if !late.is_empty() {
+                    let text = format!("{}: in force from the next start on", late.join(", "));
+                    self.log(now, &Line::remark(Level::Warn, CONFIG, text));
+                }
+            }
+        }
+        if let Some(line) = secrecy(&self.options.config, &new) {
+            self.log(now, &line);
+        }
+        if new.log_level != self.config.log_level && self.options.log_level.is_none() {
+            self.logger.set_level(new.log_level);
+        }
+        if let Err(error) = self.logger.resize(new.log_buffer) {
+            self.log(now, &Line::new(&Event::MallocError { error: error.to_string() }));
+        }
+        let old = std::mem::replace(&mut self.config, new);
+        for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
+            self.configure_interfaces(now, tunnel);
+        }
+        self.apply(now);
+        self.remove_interfaces(&old);
+        self.sockets_stale = true;
+    }
+
+    /// Removes the interfaces of the old configuration that the new one does not have or use.
+    fn remove_interfaces(&mut self, old: &Config) {
+        let wanted: BTreeSet<&str> = interfaces(&self.config).collect();
+        // Also those that were disabled: the administrator may have started them.
+        let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
+        for gone in all.filter(|name| !wanted.contains(name)) {
+            self.data.remove_interface(gone);
+        }
+    }
+
+    /// After a reload, once every connection that it ended has said good-bye: closes the sockets that no tunnel
+    /// needs any more.
+    pub fn close_stale_sockets(&mut self) {
+        if self.sockets_stale && self.engine.is_idle() {
+            self.sockets_stale = false;
+            let keep: Vec<SocketKey> = self.config.tunnels.iter().flat_map(sockets).collect();
+            self.data.close_unused(&keep);
+        }
+    }
+}
+
+/// The sockets that a tunnel may use; the family of a peer that is not known yet is open.
+fn sockets(tunnel: &Tunnel) -> Vec<SocketKey> {
+    let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let end = match (&tunnel.remote, tunnel.local_address) {
+        (Some(Remote::Address(peer)), _) => Some(*peer),
+        (_, local) => local,
+    };
+    let families = families.iter().filter(|f| end.is_none_or(|end| end.is_ipv4() == f.is_ipv4()));
+    families
+        .map(|f| SocketKey::new(tunnel.encapsulation, tunnel.local_address, *f, tunnel.local_port))
+        .collect()
+}
+
+/// The interfaces that a configuration uses.
+fn interfaces(config: &Config) -> impl Iterator<Item = &str> {
+    let tunnels = config.tunnels.iter().filter(|t| !t.disabled && is_usable(t));
+    let sessions = tunnels.flat_map(|t| &t.sessions).filter(|s| !s.disabled && s.problem().is_none());
+    sessions.map(|s| s.interface.as_str())
+}

@@ -1,0 +1,265 @@
+//! The start: arguments, configuration, background, pid file, random source, sockets, and what is left of the
+//! privileges. The first step that fails is logged, then `l2tpd initialization failed`, and the exit status is 1.
+
+use std::path::{absolute, Path};
+use std::time::Instant;
+
+use mio::Poll;
+
+use super::args::{self, Command, Options};
+use super::control::Control;
+use super::core::{socket_detail, Daemon, Parts};
+use super::datapath::DataPlane;
+use super::event_loop::EventLoop;
+use super::logger::Logger;
+use super::reload::{self, Refused};
+use crate::config::model::{self, Config, Remote, Tunnel};
+use crate::log::limit::CONFIG;
+use crate::log::{Event, Level, Line};
+use crate::proto::Engine;
+use crate::sys::daemonize::{self, Detached, Side};
+use crate::sys::pidfile::PidFile;
+use crate::sys::random::Urandom;
+use crate::sys::signal::Signals;
+use crate::sys::{clock, error_text, privilege, process};
+
+/// Log messages kept before the configuration tells how many.
+const EARLY_LINES: usize = 1000;
+
+/// The daemon's main function, for the arguments behind the program's name. Returns the exit status.
+pub fn main(arguments: impl IntoIterator<Item = String>) -> i32 {
+    match args::parse(arguments) {
+        Ok(Command::Help) => {
+            print!("{}", args::USAGE);
+            0
+        }
+        Ok(Command::Version) => {
+            println!("l2tpd {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+        Ok(Command::Run(options)) if options.check => super::check::run(&options.config),
+        Ok(Command::Run(options)) => run(options),
+        Err(error) => {
+            eprint!("l2tpd: {error}\n{}", args::USAGE);
+            2
+        }
+    }
+}
+
+/// A step of the start that failed: what to log before `l2tpd initialization failed`.
+type Failed = Vec<Line>;
+
+fn failed(event: &Event, detail: impl Into<String>) -> Failed {
+    vec![Line::with_detail(event, detail)]
+}
+
+/// A failure that no message of the catalogue tells.
+fn failed_remark(text: impl std::fmt::Display) -> Failed {
+    vec![Line::remark(Level::Error, "start", text)]
+}
+
+fn run(mut options: Options) -> i32 {
+    process::hide_inherited();
+    process::raise_descriptor_limit();
+    // It takes more than a failure of this to keep tunnels down.
+    let _ = privilege::no_dumps();
+    let level = options.log_level.unwrap_or(Level::Info);
+    let Ok(mut logger) = Logger::new(options.foreground, level, EARLY_LINES) else { return 1 };
+    // The working directory becomes `/`, the names stay what they mean now.
+    for name in [Some(&mut options.config), options.pid_file.as_mut(), options.socket.as_mut()] {
+        if let Some((name, full)) = name.and_then(|n| absolute(&n).ok().map(|full| (n, full))) {
+            *name = full.to_string_lossy().into_owned();
+        }
+    }
+    let detached = match prepare(&options, &mut logger) {
+        Ok((config, detached)) => (config, detached),
+        Err(Stop::Parent(status)) => return status,
+        Err(Stop::Failed(lines)) => return give_up(&mut logger, &lines),
+    };
+    let (config, detached) = detached;
+    serve(options, logger, config, detached)
+}
+
+fn give_up(logger: &mut Logger, lines: &[Line]) -> i32 {
+    let now = clock::now();
+    lines.iter().for_each(|line| logger.log(now, line));
+    logger.log(now, &Line::new(&Event::InitializationFailed {}));
+    1
+}
+
+/// Why the start goes no further in this process.
+enum Stop {
+    /// It is the parent of the daemon, which has started or failed.
+    Parent(i32),
+    Failed(Failed),
+}
+
+/// Configuration and background.
+fn prepare(options: &Options, logger: &mut Logger) -> Result<(Config, Option<Detached>), Stop> {
+    let now = clock::now();
+    let config = configuration(now, options, logger).map_err(Stop::Failed)?;
+    if options.foreground {
+        return Ok((config, None));
+    }
+    match daemonize::detach() {
+        Ok(Side::Parent(status)) => Err(Stop::Parent(status)),
+        Ok(Side::Child(detached)) => Ok((config, Some(detached))),
+        Err(error) => {
+            let line = Line::new(&Event::DaemonError { error: error_text(&error) });
+            Err(Stop::Failed(vec![line]))
+        }
+    }
+}
+
+fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result<Config, Failed> {
+    let file = &options.config;
+    let parsed = reload::read(file).map_err(|e| Refused::Unreadable(e).lines(file))?;
+    let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
+    logger.set_level(options.log_level.unwrap_or(config.log_level));
+    if let Err(error) = logger.resize(config.log_buffer) {
+        let event = Event::MallocError { error: error.to_string() };
+        return Err(failed(&event, format!("log-buffer {}", config.log_buffer)));
+    }
+    parsed.settings.iter().for_each(|setting| logger.log(now, &setting.to_line()));
+    if let Some(line) = reload::secrecy(file, &config) {
+        logger.log(now, &line);
+    }
+    let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t));
+    problems.for_each(|(_, line)| logger.log(now, &line));
+    let mut enabled = config.tunnels.iter().filter(|t| !t.disabled).peekable();
+    if enabled.peek().is_some() && !enabled.any(reload::is_usable) {
+        return Err(failed_remark("no tunnel of the configuration can be started"));
+    }
+    if config.data_plane == model::DataPlane::Kernel {
+        return Err(failed_remark("data-plane kernel: not in this version; use tap, or auto"));
+    }
+    Ok(config)
+}
+
+/// Everything that stays until the end, then the loop.
+fn serve(options: Options, mut logger: Logger, config: Config, detached: Option<Detached>) -> i32 {
+    let now = clock::now();
+    let (resources, parts) = match acquire(&options, &config, &mut logger) {
+        Ok(acquired) => acquired,
+        Err(lines) => return give_up(&mut logger, &lines),
+    };
+    let Resources { pid_file, signals, poll, control } = resources;
+    let Acquired { engine, data } = parts;
+    let mut daemon = Daemon::new(now, Parts { engine, data, logger, config, options });
+    for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
+        daemon.configure_interfaces(now, tunnel);
+    }
+    if let Err(lines) = drop_privileges(&daemon) {
+        return give_up(&mut daemon.logger, &lines);
+    }
+    if daemon.config.user.is_some() {
+        warn_unreadable(&mut daemon, now);
+    }
+    daemon.log(now, &Line::new(&Event::Start {}));
+    if let Some(detached) = detached {
+        if let Err(error) = detached.ready() {
+            let line = Line::new(&Event::DaemonError { error: error_text(&error) });
+            return give_up(&mut daemon.logger, &[line]);
+        }
+    }
+    daemon.logger.started();
+    daemon.apply(now);
+    let status = EventLoop::new(poll, signals, control).run(&mut daemon);
+    drop(pid_file);
+    status
+}
+
+/// What is released at the end of the process.
+struct Resources {
+    pid_file: PidFile,
+    signals: Signals,
+    poll: Poll,
+    control: Control,
+}
+
+struct Acquired {
+    engine: Engine,
+    data: DataPlane,
+}
+
+fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(Resources, Acquired), Failed> {
+    let pid_file = pid_file(options.pid_file.as_ref().unwrap_or(&config.pid_file))?;
+    let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
+    let system = |what: &'static str| {
+        move |error: std::io::Error| failed_remark(format!("{what}: {}", error_text(&error)))
+    };
+    let signals = Signals::install().map_err(system("signals"))?;
+    let poll = Poll::new().map_err(system("epoll"))?;
+    let registry = poll.registry().try_clone().map_err(system("epoll"))?;
+    let mut data = DataPlane::new(registry);
+    open_sockets(&mut data, config, logger)?;
+    let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
+    let control = Control::open(path, config.admin_group.as_deref(), poll.registry())
+        .map_err(|error| failed_remark(format!("admin socket: {error}")))?;
+    let engine = Engine::new(clock::now(), Box::new(random));
+    Ok((Resources { pid_file, signals, poll, control }, Acquired { engine, data }))
+}
+
+fn pid_file(path: &str) -> Result<PidFile, Failed> {
+    let path = Path::new(path);
+    PidFile::create(path).map_err(|error| {
+        let detail = match (error.kind(), PidFile::holder(path)) {
+            (std::io::ErrorKind::WouldBlock, Some(pid)) => {
+                format!("{}: l2tpd is running already, process {pid}", path.display())
+            }
+            (std::io::ErrorKind::WouldBlock, None) => format!("{}: l2tpd is running already", path.display()),
+            (_, _) => format!("{}: {}", path.display(), error_text(&error)),
+        };
+        failed(&Event::CannotCreatePidFile {}, detail)
+    })
+}
+
+/// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. An address
+/// or port that cannot be had now may be there later: that is the tunnel's trouble, not the daemon's.
+fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> Result<(), Failed> {
+    for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
+        let Some(end) = known_end(tunnel) else { continue };
+        let (encapsulation, local, port) = (tunnel.encapsulation, tunnel.local_address, tunnel.local_port);
+        let Err(error) = data.open_socket(encapsulation, local, end, port) else { continue };
+        let event = Event::SocketFailed { error: error_text(&error) };
+        let line = Line::with_detail(&event, socket_detail(tunnel, end));
+        match error.kind() {
+            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::AddrInUse => {
+                logger.log(clock::now(), &line);
+            }
+            _ => return Err(vec![line]),
+        }
+    }
+    Ok(())
+}
+
+/// An address of the family that a tunnel's socket will have, where that is known.
+fn known_end(tunnel: &Tunnel) -> Option<std::net::IpAddr> {
+    match &tunnel.remote {
+        Some(Remote::Address(peer)) => Some(*peer),
+        Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into())),
+        Some(Remote::Name(_)) | None => tunnel.local_address,
+    }
+}
+
+/// `user`: becomes that user.
+fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
+    let Some(name) = &daemon.config.user else { return Ok(()) };
+    let mut capabilities = vec![privilege::NET_ADMIN, privilege::NET_RAW];
+    if daemon.config.tunnels.iter().any(|t| t.local_port < 1024) {
+        capabilities.push(privilege::NET_BIND_SERVICE);
+    }
+    privilege::user(name)
+        .and_then(|user| privilege::drop_to(user, &capabilities))
+        .and_then(|()| privilege::no_dumps())
+        .map_err(|error| failed_remark(format!("user {name}: {}", error_text(&error))))
+}
+
+/// The configuration must stay readable for the user that we became: else `HUP` cannot work. Told, not fatal.
+fn warn_unreadable(daemon: &mut Daemon, now: Instant) {
+    let file = daemon.options.config.clone();
+    if let Err(error) = std::fs::File::open(&file) {
+        let text = format!("{file}: {}: it cannot be read again by this user", error_text(&error));
+        daemon.log(now, &Line::remark(Level::Warn, CONFIG, text));
+    }
+}
