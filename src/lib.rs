@@ -23,6 +23,7 @@
 pub mod admin;
 pub mod config;
 pub mod counters;
+pub mod ctl;
 pub mod daemon;
 pub mod frame;
 pub mod log;

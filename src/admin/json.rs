@@ -308,3 +308,25 @@ pub fn event(time: WallTime, event: &Notification) -> String {
     out.push('\n');
     out
 }
+
+/// What a message means, in both languages.
+pub fn explanation(found: &super::explain::Found) -> String {
+    let mut out = String::new();
+    object(&mut out, |top| {
+        top.text("id", found.template.id);
+        top.text("level", found.template.level.name());
+        top.text("text", found.template.text);
+        array(top.member("values"), &found.values, |out, (name, value)| {
+            object(out, |object| {
+                object.text("name", name);
+                object.text("value", value);
+            });
+        });
+        top.text("meaning", found.explanation.meaning);
+        top.text("advice", found.explanation.advice);
+        top.text("meaning_ja", found.explanation.meaning_ja);
+        top.text("advice_ja", found.explanation.advice_ja);
+    });
+    out.push('\n');
+    out
+}

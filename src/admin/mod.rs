@@ -2,9 +2,11 @@
 //! by `daemon::control` and used by `ctl`, which both take the format from here, so it exists once.
 //!
 //! [`frame`] is the envelope, [`command`] the one table of commands, [`report`] what the daemon tells of itself
-//! and [`show`], [`json`], [`metrics`] its three forms, [`trace`] the records of `l2tpctl trace`.
+//! and [`show`], [`json`], [`metrics`] its three forms, [`trace`] the records of `l2tpctl trace`,
+//! [`explain`] what the messages of the log mean.
 
 pub mod command;
+pub mod explain;
 pub mod frame;
 pub mod json;
 pub mod metrics;

@@ -1,5 +1,8 @@
-//! The admin socket from outside: its limits, its commands, its displays.
+//! The admin socket from outside: its limits, its commands, its displays, its documents.
 
+mod commands;
+mod displays;
+mod messages;
 mod sample;
 mod server;
 mod sockets;

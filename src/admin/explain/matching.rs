@@ -1,0 +1,188 @@
+//! Finds the message that a line is an instance of. The fixed parts of a message's text must stand in the line as
+//! they are; each variable part must look like what its name stands for. Where several messages fit, the one with
+//! the most fixed text wins: `<tun_name>: <tag>: <param>` fits many lines.
+
+use std::net::IpAddr;
+
+use crate::config::tags::TAGS;
+use crate::log::catalogue::{pieces, Piece, Template, CATALOGUE};
+use crate::log::Level;
+
+/// A message's variable parts: names and values.
+type Values = Vec<(&'static str, String)>;
+
+/// The best message for a line.
+pub(super) fn best(line: &str) -> Option<(&'static Template, Values)> {
+    let mut best: Option<(usize, &'static Template, Values)> = None;
+    for start in starts(line) {
+        for template in CATALOGUE {
+            let fixed = fixed_length(template);
+            if best.as_ref().is_some_and(|(length, _, _)| *length > fixed) {
+                continue;
+            }
+            if let Some(values) = fits(template, start) {
+                // A later start has more of a prefix taken away: it wins among equals.
+                best = Some((fixed, template, values));
+            }
+        }
+    }
+    best.map(|(_, template, values)| (template, values))
+}
+
+/// Octets of a message's fixed text.
+fn fixed_length(template: &Template) -> usize {
+    pieces(template.text)
+        .map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Placeholder(_) => 0,
+        })
+        .sum()
+}
+
+/// The line itself, and what is left of it without the prefixes that logs put before a message.
+fn starts(line: &str) -> Vec<&str> {
+    let mut starts = vec![line.trim()];
+    let mut rest = line.trim();
+    for ident in ["l2tpd", "l2tp"] {
+        if let Some(behind) = behind_ident(rest, ident) {
+            rest = behind;
+            starts.push(rest);
+            break;
+        }
+    }
+    if let Some((first, behind)) = rest.split_once(' ') {
+        if first.len() >= 19 && first.starts_with(|c: char| c.is_ascii_digit()) && first.contains('T') {
+            rest = behind.trim_start();
+            starts.push(rest);
+        }
+    }
+    if let Some((first, behind)) = rest.split_once(' ') {
+        let level = first.trim_matches(|c| matches!(c, '[' | ']' | '<' | '>' | ':')).to_ascii_lowercase();
+        if Level::from_name(&level).is_some() || matches!(level.as_str(), "err" | "warning") {
+            starts.push(behind.trim_start());
+        }
+    }
+    starts
+}
+
+/// What follows `l2tpd[123]: ` or `l2tpd: `, where a word begins with it.
+fn behind_ident<'a>(line: &'a str, ident: &str) -> Option<&'a str> {
+    line.match_indices(ident).find_map(|(at, _)| {
+        if at > 0 && !line.get(..at)?.ends_with(|c: char| c.is_whitespace() || c == '/') {
+            return None;
+        }
+        let behind = line.get(at + ident.len()..)?;
+        if let Some(behind) = behind.strip_prefix(": ") {
+            return Some(behind);
+        }
+        // RFC 5424: `l2tpd 123 - - MESSAGE`
+        let (pid, message) = match behind.strip_prefix('[') {
+            Some(behind) => behind.split_once("]: ")?,
+            None => behind.strip_prefix(' ')?.split_once(" - - ")?,
+        };
+        pid.bytes().all(|octet| octet.is_ascii_digit()).then_some(message)
+    })
+}
+
+/// The variable parts of `line`, if it is a line of this message.
+fn fits(template: &'static Template, line: &str) -> Option<Values> {
+    let parts: Vec<Piece<'static>> = pieces(template.text).collect();
+    let is_setting = template.id == SETTING;
+    let looks = |name: &str, value: &str| match name {
+        "tag" if is_setting => TAGS.iter().any(|tag| tag.name == value),
+        _ => looks_like(name, value),
+    };
+    let mut values = Vec::new();
+    fit(&parts, line, &looks, &mut values).then_some(values)
+}
+
+/// `<tun_name>: <tag>: <param>`: nearly any line with two colons looks like it, so the tag must be one of the
+/// configuration's.
+const SETTING: &str = "M-064";
+
+/// Matches the parts one after the other. A variable part may end wherever the next fixed part begins, so all of
+/// these places are tried, the nearest first.
+fn fit(
+    parts: &[Piece<'static>],
+    line: &str,
+    looks: &dyn Fn(&str, &str) -> bool,
+    values: &mut Values,
+) -> bool {
+    match parts {
+        [] => line.is_empty(),
+        [Piece::Text(text), rest @ ..] => {
+            line.strip_prefix(text).is_some_and(|line| fit(rest, line, looks, values))
+        }
+        [Piece::Placeholder(name)] => {
+            looks(name, line) && {
+                values.push((name, line.to_owned()));
+                true
+            }
+        }
+        [Piece::Placeholder(name), rest @ ..] => {
+            let Some(Piece::Text(next)) = rest.first() else {
+                return false; // no message has two variable parts side by side
+            };
+            line.match_indices(next).any(|(end, _)| {
+                let (Some(value), Some(tail)) = (line.get(..end), line.get(end..)) else {
+                    return false;
+                };
+                if !looks(name, value) {
+                    return false;
+                }
+                let before = values.len();
+                values.push((name, value.to_owned()));
+                let fitting = fit(rest, tail, looks, values);
+                if !fitting {
+                    values.truncate(before);
+                }
+                fitting
+            })
+        }
+    }
+}
+
+/// Whether a value can stand for the variable part of this name.
+fn looks_like(name: &str, value: &str) -> bool {
+    let digits = |value: &str| !value.is_empty() && value.bytes().all(|octet| octet.is_ascii_digit());
+    let word = |value: &str, also: &[char]| {
+        !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(&c))
+    };
+    match name {
+        "tunnel_id" | "session_id" | "n" | "len" | "type" | "vendor_code" | "result" | "error_code"
+        | "signo" | "ns" | "nr" => digits(value),
+        "0xid" => value.strip_prefix("0x").is_some_and(|hex| word(hex, &[])),
+        "tie" => value == "none" || (value.len() == 16 && word(value, &[])),
+        "msg_type" => word(value, &[]),
+        "state" => word(value, &['-', '_']),
+        "func" => word(value, &['_']),
+        "tag" => word(value, &['-']),
+        "AVP_name" => word(value, &['-', ' ', '/', '(', ')']),
+        "IPaddress" => value.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok()),
+        "if_name" => !value.is_empty() && !value.contains(char::is_whitespace),
+        "param" => true,
+        _ => !value.is_empty(), // error, name, tun_name, id: text
+    }
+}
+
+/// Messages that share words of at least four letters with the text, those that share most of them first; at
+/// most five.
+pub(super) fn similar(text: &str) -> Vec<&'static Template> {
+    let words = |text: &str| -> Vec<String> {
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| word.chars().count() >= 4)
+            .map(str::to_lowercase)
+            .collect()
+    };
+    let wanted = words(text);
+    let mut scored: Vec<(usize, &'static Template)> = CATALOGUE
+        .iter()
+        .map(|template| {
+            let own = words(template.text);
+            (wanted.iter().filter(|word| own.contains(word)).count(), template)
+        })
+        .filter(|(score, _)| *score > 0)
+        .collect();
+    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    scored.into_iter().take(5).map(|(_, template)| template).collect()
+}

@@ -1,0 +1,58 @@
+//! The client's end of the admin socket: blocking, with a time limit where no stream is wanted.
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::admin::frame::{self, Frame};
+use crate::sys;
+
+/// How long the daemon may keep us waiting: a little more than it takes to give a client up.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// A connection whose request has been sent.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+}
+
+impl Connection {
+    /// Connects and sends the request.
+    pub fn open(socket: &str, command: u16, body: &[u8], follows: bool) -> Result<Connection, String> {
+        let text = |error: io::Error| sys::error_text(&error);
+        // mio's connect does not wait: a daemon that hangs, with a full queue, must not hang us.
+        let stream = mio::net::UnixStream::connect(socket).map_err(text)?;
+        let mut stream = UnixStream::from(OwnedFd::from(stream));
+        stream.set_nonblocking(false).map_err(text)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(text)?;
+        stream.set_read_timeout((!follows).then_some(PATIENCE)).map_err(text)?;
+        // A daemon that refuses us has closed already, and its reason waits to be read.
+        match stream.write_all(&frame::encode(command, body)) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(text(error)),
+            Ok(()) | Err(_) => Ok(Connection { stream }),
+        }
+    }
+
+    /// The next frame of the answer.
+    pub fn next(&mut self) -> Result<Frame, String> {
+        let mut head = [0; frame::HEADER];
+        self.fill(&mut head)?;
+        let (command, length) = match frame::header(&head, frame::MAX_REPLY) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Err("a reply without a header".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut body = vec![0; length];
+        self.fill(&mut body)?;
+        Ok(Frame { command, body })
+    }
+
+    fn fill(&mut self, room: &mut [u8]) -> Result<(), String> {
+        self.stream.read_exact(room).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the daemon closed the connection".to_owned(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the daemon does not answer".to_owned(),
+            _ => sys::error_text(&error),
+        })
+    }
+}

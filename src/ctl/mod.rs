@@ -1,0 +1,252 @@
+//! `l2tpctl`: connects, sends one request, prints what comes back. `explain TEXT` needs no daemon at all.
+
+mod connection;
+pub mod pcapng;
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use crate::admin::command::{self, Order, Request, UsageError};
+use crate::admin::explain::{self, Language};
+use crate::admin::frame::reply;
+use crate::admin::trace::Record;
+use connection::Connection;
+
+/// The socket where none is named.
+pub const SOCKET: &str = "/run/l2tpd.sock";
+
+/// How a command went: the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done = 0,
+    /// Refused, or not found; also when the output cannot be written.
+    Refused = 1,
+    /// Bad usage.
+    Usage = 2,
+    /// The daemon cannot be reached, is busy, or went away.
+    Unreachable = 3,
+}
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Help,
+    Version,
+    Run { socket: String, order: Order },
+}
+
+/// Runs `l2tpctl` with the words behind its name.
+pub fn main(words: &[String]) -> Outcome {
+    let mut variables =
+        ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let language = Language::of_locale(&variables.find(|value| !value.is_empty()).unwrap_or_default());
+    match parse(words) {
+        Ok(Line::Help) => print(&command::usage()),
+        Ok(Line::Version) => print(&format!("l2tpctl {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(Line::Run { socket, order }) => run(&socket, &order, language),
+        Err(error) => {
+            if words.is_empty() {
+                complain(command::usage().trim_end());
+            } else {
+                complain(&format!("l2tpctl: {error}"));
+            }
+            Outcome::Usage
+        }
+    }
+}
+
+/// Reads the options, then the command.
+fn parse(words: &[String]) -> Result<Line, UsageError> {
+    let mut socket = SOCKET.to_owned();
+    let mut json = false;
+    let mut rest = words.iter();
+    while let Some(word) = rest.clone().next() {
+        match word.as_str() {
+            "-h" | "--help" => return Ok(Line::Help),
+            "-V" | "--version" => return Ok(Line::Version),
+            "--json" => json = true,
+            "-s" | "--socket" => {
+                rest.next();
+                let path = rest.clone().next();
+                socket = path.cloned().ok_or(UsageError::Incomplete(vec!["SOCKET"]))?;
+            }
+            "--" => {
+                rest.next();
+                break;
+            }
+            short if short.starts_with("-s") => socket = short.trim_start_matches("-s").to_owned(),
+            long if long.starts_with("--socket=") => {
+                socket = long.trim_start_matches("--socket=").to_owned();
+            }
+            option if option.starts_with('-') => {
+                return Err(UsageError::Unknown(word.clone(), vec!["-s SOCKET", "--json", "-h", "-V"]));
+            }
+            _ => break,
+        }
+        rest.next();
+    }
+    let order = command::parse(rest.as_slice())?;
+    if matches!(order.request, Request::Trace { file: None, .. }) {
+        return Err(UsageError::Incomplete(vec!["FILE"]));
+    }
+    Ok(Line::Run { socket, order: Order { json: json || order.json, ..order } })
+}
+
+fn run(socket: &str, order: &Order, language: Language) -> Outcome {
+    if let Request::ExplainText(text) = &order.request {
+        return explain_text(text, order.json, language);
+    }
+    // The file first: a trace that cannot be written need not begin.
+    let trace = match &order.request {
+        Request::Trace { file: Some(file), .. } => match begin_trace(file) {
+            Ok(out) => Some(out),
+            Err(error) => {
+                complain(&format!("l2tpctl: {file}: {error}"));
+                return Outcome::Refused;
+            }
+        },
+        _ => None,
+    };
+    let (number, body) = order.encode();
+    let follows =
+        matches!(order.request, Request::Log { follow: true, .. } | Request::Watch | Request::Trace { .. });
+    let mut connection = match Connection::open(socket, number, &body, follows) {
+        Ok(connection) => connection,
+        Err(error) => {
+            complain(&format!("l2tpctl: {socket}: {error} (is l2tpd running?)"));
+            return Outcome::Unreachable;
+        }
+    };
+    let mut output = match trace {
+        Some(file) => Output::Trace(file),
+        None if matches!(order.request, Request::Explain(_)) && !order.json => Output::Explained(language),
+        None => Output::Text,
+    };
+    receive(socket, &mut connection, &mut output)
+}
+
+/// Where the daemon's answer goes.
+enum Output {
+    Text,
+    /// As text, with what the messages mentioned in it mean.
+    Explained(Language),
+    Trace(Box<dyn Write>),
+}
+
+/// Reads frames until the answer is complete.
+fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Outcome {
+    loop {
+        let frame = match connection.next() {
+            Ok(frame) => frame,
+            Err(error) => {
+                complain(&format!("l2tpctl: {socket}: {error}"));
+                return Outcome::Unreachable;
+            }
+        };
+        let text = String::from_utf8_lossy(&frame.body);
+        let outcome = match frame.command {
+            reply::DONE => Outcome::Done,
+            reply::PIECE => match put(output, &frame.body) {
+                Ok(()) => continue,
+                Err(error) => return unwritten(&error),
+            },
+            reply::REFUSED => Outcome::Refused,
+            reply::USAGE => Outcome::Usage,
+            reply::BUSY => Outcome::Unreachable,
+            other => {
+                complain(&format!("l2tpctl: {socket}: unknown reply {other:#06x}"));
+                return Outcome::Unreachable;
+            }
+        };
+        if outcome == Outcome::Done {
+            return put(output, &frame.body).map_or_else(|error| unwritten(&error), |()| Outcome::Done);
+        }
+        complain(&format!("l2tpctl: {}", text.trim_end()));
+        return outcome;
+    }
+}
+
+/// Writes a piece of the answer.
+fn put(output: &mut Output, body: &[u8]) -> io::Result<()> {
+    match output {
+        Output::Trace(_) if body.is_empty() => Ok(()), // tells that the stream has begun
+        Output::Trace(file) => match Record::decode(body) {
+            Some(record) => file.write_all(&pcapng::packet(&record)).and_then(|()| file.flush()),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "a record that cannot be read")),
+        },
+        Output::Text => write_out(body),
+        Output::Explained(language) => {
+            write_out(body)?;
+            write_out(explain::mentioned(&String::from_utf8_lossy(body), *language).as_bytes())
+        }
+    }
+}
+
+fn write_out(octets: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(octets)?;
+    out.flush()
+}
+
+/// The output is closed: who read it (`head`, say) has seen enough. Anything else is a failure.
+fn unwritten(error: &io::Error) -> Outcome {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Outcome::Done;
+    }
+    complain(&format!("l2tpctl: {error}"));
+    Outcome::Refused
+}
+
+fn print(text: &str) -> Outcome {
+    write_out(text.as_bytes()).map_or_else(|error| unwritten(&error), |()| Outcome::Done)
+}
+
+/// To standard error; when even that is closed there is nobody left to tell.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// `-` is the standard output.
+fn begin_trace(file: &str) -> io::Result<Box<dyn Write>> {
+    let mut out: Box<dyn Write> =
+        if file == "-" { Box::new(io::stdout()) } else { Box::new(File::create(file)?) };
+    out.write_all(&pcapng::header())?;
+    out.flush()?;
+    Ok(out)
+}
+
+fn explain_text(text: &str, json: bool, language: Language) -> Outcome {
+    match explain::find(text) {
+        Some(found) if json => print(&found.json()),
+        Some(found) => print(&found.text(language)),
+        None => {
+            complain(explain::nothing_found(text, language).trim_end());
+            Outcome::Refused
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Result<Line, UsageError> {
+        parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_stand_before_the_command() {
+        let order = Order { json: true, request: Request::Watch };
+        let run = |socket: &str| Ok(Line::Run { socket: socket.to_owned(), order: order.clone() });
+        assert_eq!(line("-s /x --json watch"), run("/x"));
+        assert_eq!(line("-s/x watch --json"), run("/x"));
+        assert_eq!(line("--socket=/x --json wa"), run("/x"));
+        assert_eq!(line("--json -- watch"), run(SOCKET));
+        assert_eq!(line("-h"), Ok(Line::Help));
+        assert_eq!(line("--version"), Ok(Line::Version));
+        assert!(matches!(line("-x status"), Err(UsageError::Unknown(word, _)) if word == "-x"));
+        assert_eq!(line("-s"), Err(UsageError::Incomplete(vec!["SOCKET"])));
+        assert_eq!(line("trace center"), Err(UsageError::Incomplete(vec!["FILE"])));
+    }
+}

@@ -1,0 +1,182 @@
+//! The displays: the fields of the routers' display in their order, JSON that is JSON, metrics that a scraper takes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use l2tpd::admin::command::Selection;
+use l2tpd::admin::{json, metrics, show};
+use l2tpd::counters::Counters;
+
+use crate::sample;
+
+#[test]
+fn status_has_the_fields_of_the_routers_in_their_order() {
+    let text = show::status(&sample::report(), &Selection::Session("l2tp0".into())).unwrap();
+    let expected = [
+        "interface l2tp0:",
+        "Status: link up, administratively up",
+        "LastChange: 2026/11/22 11:29:20",
+        "Ipkts: 12, Ierrs: 3, Opkts: 0, Oerrs: 0, Colls: 0",
+        "InOctets: 0, OutOctets: 86, InDrops: 0, OutDiscards: 2",
+        "InUnknownProtos: 0",
+        "Tunnel address: 192.168.254.122 --> 192.168.254.120",
+        "L2TP Tunnel Status:",
+        "State            :established",
+        "Remote Host Name :center",
+        "Remote Router-ID :10.0.0.120",
+        "Local Tunnel ID  :8655",
+        "Remote Tunnel ID :23486",
+        "Ns, Nr           :4, 2",
+        "L2TP Session Status:",
+        "State            :established",
+        "Local Session ID :15358",
+        "Remote Session ID:56664",
+        "Serial No        :1",
+        "Local Cookie     :1680488994",
+        "Remote Cookie    :1286572484",
+    ];
+    let mut lines = text.lines();
+    for wanted in expected {
+        assert!(lines.any(|line| line == wanted), "{wanted:?} is missing or out of order in\n{text}");
+    }
+    for wanted in ["Encapsulation", "Sublayer", "Cookie Size", "MTU", "Uptime"] {
+        assert!(text.lines().any(|line| line.starts_with(wanted)), "{wanted} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn the_session_block_is_absent_until_there_is_something_to_tell() {
+    let mut report = sample::report();
+    let selection = Selection::Session("l2tp1".into());
+    let text = show::status(&report, &selection).unwrap();
+    assert!(!text.contains("L2TP Session Status"), "{text}");
+    assert!(text.contains("Status: link down, administratively down"), "{text}");
+    assert!(text.contains("Last Failure     :hostname, expected \"branch\", received"), "{text}");
+    assert!(text.contains("(M-039), 00:00:05 ago\nNext Try         :in 00:00:07\n"), "{text}");
+    report.snapshot.tunnels[1].sessions[0].since = report.uptime;
+    assert!(show::status(&report, &selection).unwrap().contains("LastChange: (Not Changed)"));
+}
+
+#[test]
+fn what_is_not_there_is_no_display() {
+    let report = sample::report();
+    for selection in [Selection::Tunnel("x".into()), Selection::Session("x".into())] {
+        assert_eq!(show::status(&report, &selection), None);
+        assert_eq!(show::explain(&report, &selection), None);
+        assert_eq!(json::status(&report, &selection), None);
+    }
+}
+
+#[test]
+fn explain_says_what_was_expected_and_received() {
+    let report = sample::report();
+    let text = show::explain(&report, &Selection::All).unwrap();
+    let wanted = "tunnel bran\"ch\\\\ 2\\n: idle for 00:01:40\n  failed check : hostname\n  \
+                  expected     : \"branch\"\n  received     : \"b\\x1branch\"\n  when         : 00:00:05 ago\n  \
+                  message      : M-039\n  next try     : in 00:00:07\n";
+    assert!(text.contains(wanted), "{text}");
+    assert!(!text.contains("tunnel center"), "a tunnel that is up needs no explanation: {text}");
+}
+
+#[test]
+fn no_text_of_the_peer_reaches_the_terminal_as_it_is() {
+    let report = sample::report();
+    let displays = [
+        show::status(&report, &Selection::All).unwrap(),
+        show::explain(&report, &Selection::All).unwrap(),
+        show::counters(&report),
+        json::status(&report, &Selection::All).unwrap(),
+        metrics::render(&report),
+    ];
+    for text in displays {
+        assert!(!text.contains('\u{1b}'), "{text}");
+        assert!(!text.contains("\nState :idle"), "{text}");
+    }
+}
+
+/// Runs a Python program on a text; `None` if Python, or a module it needs, is not there.
+fn python(program: &str, input: &str) -> Option<String> {
+    let child = Command::new("python3")
+        .args(["-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("SKIPPED: there is no python3");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if errors.contains("ModuleNotFoundError") {
+        eprintln!("SKIPPED: {}", errors.lines().last().unwrap_or_default());
+        return None;
+    }
+    assert!(output.status.success(), "{errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn json_is_read_by_others() {
+    let report = sample::report();
+    let program = "import json,sys\nfor line in sys.stdin: d=json.loads(line)\n\
+                   t=d['tunnels'][0]; f=d['tunnels'][1]; s=t['sessions'][0]\n\
+                   print(d['uptime'], d['time'], t['remote_vendor'].encode(), t['remote_address'], s['local_cookie'])\n\
+                   print(s['counters']['rx_drop_cookie'], s['mtu'], d['drops']['version'], f['name'].encode())\n\
+                   print(f['last_failure']['received'], f['path'] if 'path' in f else f['local_address'], f['next_try'])";
+    let Some(out) = python(program, &json::status(&report, &Selection::All).unwrap()) else { return };
+    assert_eq!(
+        out,
+        "93784.5 2026-11-22T11:30:00.123456Z b'evil\\x1b[2J\\nState :idle' 192.168.254.120 642a3a22\n\
+         3 1462 5 b'bran\"ch\\\\ 2\\n'\n\"b\\x1branch\" None 7.0\n"
+    );
+    let each = "import json,sys\nfor line in sys.stdin: print(sorted(json.loads(line)))";
+    let counters = python(each, &json::counters(&report)).unwrap();
+    assert!(counters.contains("'tunnels'") && counters.contains("'strays'"), "{counters}");
+    let found = l2tpd::admin::explain::find("[7] hostname mismatch in SCCRP").unwrap();
+    let keys = "['advice', 'advice_ja', 'id', 'level', 'meaning', 'meaning_ja', 'text', 'values']\n";
+    assert_eq!(python(each, &found.json()).unwrap(), keys);
+}
+
+#[test]
+fn metrics_follow_the_rules_of_openmetrics() {
+    let text = metrics::render(&sample::report());
+    assert!(text.ends_with("\n# EOF\n"));
+    let mut family = "";
+    let mut kind = "";
+    let mut seen = Vec::new();
+    for line in text.lines().take_while(|line| *line != "# EOF") {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            (family, kind) = rest.split_once(' ').unwrap();
+            assert!(!seen.contains(&family), "{family} is in two pieces");
+            seen.push(family);
+        } else if !line.starts_with("# HELP ") {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            assert_eq!(name, format!("{family}{suffix}"), "{line}");
+            line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
+        }
+    }
+    let labels = "tunnel=\"center\",interface=\"l2tp0\",reason=\"rx_drop_cookie\"";
+    assert!(text.contains(&format!("\nl2tpd_session_drops_total{{{labels}}} 3\n")), "{text}");
+    assert!(text.contains("{tunnel=\"bran\\\"ch\\\\ 2\\n\"}"), "{text}");
+    for (name, _, _) in Counters::default().entries() {
+        assert!(text.contains(name), "{name} is not told");
+    }
+}
+
+#[test]
+fn metrics_are_read_by_prometheus() {
+    let program =
+        "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as p\n\
+                   f={m.name: m for m in p(sys.stdin.read())}\n\
+                   print(f['l2tpd_session_drops'].type, len(f['l2tpd_tunnel_up'].samples))\n\
+                   print([s.labels['tunnel'].encode() for s in f['l2tpd_tunnel_up'].samples])";
+    let Some(out) = python(program, &metrics::render(&sample::report())) else { return };
+    assert_eq!(out, "counter 2\n[b'center', b'bran\"ch\\\\ 2\\n']\n");
+}
