@@ -5,6 +5,8 @@ mod packets;
 
 use l2tpd::wire::avp;
 use l2tpd::wire::code;
+use l2tpd::wire::digest::Secret;
+use l2tpd::wire::hidden::hide;
 use l2tpd::wire::message::{
     decode, encode, Cdn, Circuit, DecodeOptions, Dialect, EncodeError, EncodeOptions, Iccn, Icrp, Icrq,
     Message, Note, ResultCode, SessionIds, SetUp, Sli, StopCcn, Why,
@@ -299,6 +301,37 @@ fn all_m_bits_flipped() {
     }
 }
 
+// C-251 C-252: with the right secret and a Random Vector, what may be hidden is read, and what must not be is refused
+// (or ignored, with M=0).
+#[test]
+fn which_avps_may_be_hidden() {
+    let secret = Secret::new(b"secret");
+    let options = DecodeOptions { secrets: &[&secret], ..STRICT };
+    for (kind, required, optional) in MATRIX.into_iter().filter(|(kind, ..)| matches!(kind, 1 | 10 | 11)) {
+        for attribute in required.iter().chain(optional).copied().filter(|number| *number != 36) {
+            let rest: Vec<u16> = required.iter().copied().filter(|number| *number != attribute).collect();
+            let (_, lengths, _) = LENGTHS.iter().find(|(number, ..)| *number == attribute).unwrap();
+            let hidden = hide(attribute, &value(lengths[0]), &[0; 3], &[9; 16], &secret).unwrap();
+            let with = |mandatory: bool| {
+                let mut avp = raw(mandatory, 0, attribute, &hidden);
+                avp[0] |= 0x40;
+                decode(&build(kind, &rest, &[raw(true, 0, 36, &[9; 16]), avp]), &options)
+            };
+            let never = matches!(attribute, 1 | 5 | 7 | 10 | 36 | 59 | 60 | 73 | 76);
+            match with(true).message {
+                Ok(_) => assert!(!never, "{attribute} in {kind}"),
+                Err(refusal) => {
+                    let hiding =
+                        matches!(refusal.why, Why::BadHiding { attribute: told, .. } if told == attribute);
+                    assert!(never && hiding, "{attribute} in {kind}: {}", refusal.why);
+                }
+            }
+            let ignored = matches!(with(false).notes[..], [Note::Ignored { .. }]);
+            assert_eq!(ignored, never, "{attribute} in {kind}");
+        }
+    }
+}
+
 // C-197 C-198 C-199 C-200: unknown AVPs. C-349: Tunnel Recovery (77, M=1) is one of them, 76 is not.
 #[test]
 fn unknown_avps() {
@@ -322,6 +355,12 @@ fn unknown_avps() {
     let decoded = decode(&stop, &STRICT);
     assert!(matches!(decoded.message, Ok(Message::StopCcn(StopCcn { result: Some(_), .. }))));
     assert_eq!(decoded.notes.len(), 2);
+    let stop = decode(&build(4, &[1], &[raw(true, 0, 61, &[0; 3])]), &STRICT);
+    let name = "Assigned Control Connection ID";
+    assert_eq!(stop.notes, [Note::Ignored { name, length: 3 }]);
+    assert!(matches!(stop.message, Ok(Message::StopCcn(StopCcn { assigned_ccid: None, .. }))));
+    let cdn = why(&build(14, &[1, 64], &[raw(true, 0, 63, &[0; 4])]), &STRICT);
+    assert_eq!(cdn, Some(Why::Missing { name: "Local Session ID", attribute: 63 }), "of no session");
     // C-212: a message type of a vendor.
     let vendor = message(&[&raw(true, 193, 0, &[0, 10]), &good(true, 63)]);
     assert_eq!(why(&vendor, &STRICT), Some(Why::UnknownMessageType { vendor: 193, mandatory: true }));

@@ -231,10 +231,11 @@ fn where_digests_count() {
     // A third one is none.
     assert_eq!(check(&message(&[&hello, &room, &room, &first])), (None, true));
 
-    // Type 0 with 15 octets, and with 17; without a type; hidden.
+    // Type 0 with 15 octets, and with 17; another type with 16; without a type; hidden.
     for bad in [
         [hex("80160000003b00"), vec![0; 15]].concat(),
         [hex("80180000003b00"), vec![0; 17]].concat(),
+        [hex("80170000003b01"), vec![0; 16]].concat(),
         hex("80060000003b"),
         [hex("c0170000003b00"), vec![0; 16]].concat(),
     ] {
@@ -311,6 +312,10 @@ fn hidden_avps_of_a_message() {
     for avp in avp::iter(&ours) {
         assert_eq!(avp.hidden, !matches!(avp.attribute, 0 | 36 | 5), "attribute {}", avp.attribute);
     }
+    let mut attributes: Vec<_> = avp::iter(&ours).map(|avp| avp.attribute).collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    assert_eq!(attributes.len(), avp::iter(&ours).count(), "C-250: one value of each under one vector");
     let first_hidden = avp::iter(&ours).position(|avp| avp.hidden);
     assert!(avp::iter(&ours).position(|avp| avp.attribute == 36) < first_hidden);
     assert!(!avp::iter(&encode(&clear, &PLAIN).unwrap()).any(|avp| avp.hidden || avp.attribute == 36));

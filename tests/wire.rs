@@ -45,7 +45,7 @@ fn control_or_data() {
     assert_eq!(from_udp(&data), Packet::Data(&data[4..]));
 }
 
-// C-010 C-012 C-014 C-017: the order of the checks, and what is ignored.
+// C-010 C-012 C-014 C-017 C-215: the order of the checks, and what is ignored.
 #[test]
 fn header_checks_in_order() {
     let good = one("plain.txt", "A SCCRQ");
