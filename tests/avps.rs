@@ -507,7 +507,7 @@ fn what_cannot_be_encoded() {
     let end_id = Icrq { end_id: vec![0; 2000], ..icrq() };
     assert_eq!(encode(&Message::Icrq(end_id), &PLAIN), error("Remote End ID", 2000));
     let cdn = Message::Cdn(Cdn { ids: IDS, result: None });
-    assert_eq!(encode(&cdn, &PLAIN), error("Result Code", 0), "C-023");
+    assert_eq!(encode(&cdn, &PLAIN), error("Result Code", 0), "C-305");
     let stop = Message::StopCcn(StopCcn { result: None, assigned_ccid: None });
     assert_eq!(encode(&stop, &PLAIN), error("Result Code", 0));
     let text = ResultCode { result: 2, error: None, message: Some(vec![b'x'; 1014]) };
