@@ -1,7 +1,8 @@
-//! `l2tpd` and `l2tpctl`: one program, chosen by the name it is called by.
+//! `l2tpd` and `l2tpctl`: one program, chosen by the name it is called by (or by the first word `ctl`).
 
 use std::process::ExitCode;
 
+use l2tpd::ctl;
 use l2tpd::daemon::{resolve, start};
 
 fn main() -> ExitCode {
@@ -19,9 +20,8 @@ fn run(words: &[String]) -> i32 {
     let (name, arguments) = words.split_first().map_or(("l2tpd", &[][..]), |(n, a)| (n.as_str(), a));
     match arguments {
         [first, name] if first == resolve::ARGUMENT => resolve::child(name),
-        _ => {
-            let _ = name;
-            start::main(arguments.iter().cloned())
-        }
+        [first, rest @ ..] if first == "ctl" => ctl::main(rest) as i32,
+        _ if name.rsplit('/').next() == Some("l2tpctl") => ctl::main(arguments) as i32,
+        _ => start::main(arguments.iter().cloned()),
     }
 }

@@ -1,6 +1,5 @@
 //! What becomes of a request: the daemon is asked or told, and the reply is made.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::client::{Client, Stream};
@@ -9,11 +8,8 @@ use crate::admin::command::{self, Request, Selection, Target};
 use crate::admin::frame::{self, reply, Frame};
 use crate::admin::{json, metrics, show};
 use crate::log::ring::{Entry, Ring};
-use crate::log::{escape, Event, Level, Line};
+use crate::log::{escape, Event, Level};
 use crate::proto::CommandError;
-
-/// The name of this place in the messages that mention one.
-const FUNC: &str = "admin_clear";
 
 /// A reply's kind and text.
 type Reply = (u16, String);
@@ -97,37 +93,20 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
     }
 }
 
-/// `clear`, with the lines that tell of a target that is not there.
+/// `clear`. What is not there is logged by the engine.
 fn clear(target: &Target, result: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
-    if result == Some(0) {
-        // Result code 0 is reserved: no Result Code AVP can be made of it (RFC 3931 5.4.2).
-        let event = Event::ResultCodeNotSpecified {};
-        host.log(Line::new(&event));
-        return refused(format!("{event}\n"));
-    }
     match target {
         Target::Tunnel(name) => outcome(host.clear_tunnel(now, name, result), name, "it is not up"),
         Target::All => outcome(host.clear_all(now, result), "all", "no tunnel is up"),
-        Target::Peer(peer) => clear_peer(*peer, result, now, host),
-        Target::Session(name) => {
-            let cleared = host.clear_session(now, name, result);
-            if cleared != Err(CommandError::NotFound) {
-                return outcome(cleared, name, "it is not up");
-            }
-            let interface = escape(name.as_bytes());
-            host.log(Line::new(&Event::NoSuchInterface { func: FUNC, interface: interface.clone() }));
-            refused(format!("no such if_name: {interface}\n"))
-        }
+        Target::Peer(peer) => match host.clear_peer(now, *peer, result) {
+            Err(CommandError::NotFound) => refused(format!("no such address peer: {peer}\n")),
+            cleared => outcome(cleared, &peer.to_string(), "no tunnel to it is up"),
+        },
+        Target::Session(name) => match host.clear_session(now, name, result) {
+            Err(CommandError::NotFound) => refused(no_interface(name)),
+            cleared => outcome(cleared, name, "it is not up"),
+        },
     }
-}
-
-fn clear_peer(peer: IpAddr, result: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
-    let cleared = host.clear_peer(now, peer, result);
-    if cleared != Err(CommandError::NotFound) {
-        return outcome(cleared, &peer.to_string(), "no tunnel to it is up");
-    }
-    host.log(Line::new(&Event::NoSuchPeer { func: FUNC, peer }));
-    refused(format!("no such address peer: {peer}\n"))
 }
 
 /// The reply to a command about `name`.
@@ -144,11 +123,15 @@ fn no_tunnel(name: &str) -> String {
     format!("no such tunnel: {}\n", escape(name.as_bytes()))
 }
 
+fn no_interface(name: &str) -> String {
+    format!("no such if_name: {}\n", escape(name.as_bytes()))
+}
+
 fn not_there(selection: &Selection) -> String {
     match selection {
         Selection::All => String::new(), // everything is always there
         Selection::Tunnel(name) => no_tunnel(name),
-        Selection::Session(name) => format!("no such if_name: {}\n", escape(name.as_bytes())),
+        Selection::Session(name) => no_interface(name),
     }
 }
 

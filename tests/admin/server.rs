@@ -12,8 +12,9 @@ use l2tpd::admin::Report;
 use l2tpd::daemon::control::{Control, Host, News, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, Line, WallTime};
-use l2tpd::proto::CommandError;
+use l2tpd::proto::{Action, CommandError, Engine};
 use l2tpd::sys::clock;
+use l2tpd::sys::random::Urandom;
 
 /// The host's state.
 pub struct State {
@@ -36,11 +37,25 @@ impl State {
     }
 }
 
-struct Shared(Arc<Mutex<State>>, Ring);
+struct Shared(Arc<Mutex<State>>, Ring, Engine);
 
 impl Shared {
     fn call(&self, text: String) {
         self.0.lock().unwrap().calls.push(text);
+    }
+
+    /// Lets an engine that has no tunnel answer, and logs what it says.
+    fn engine(
+        &mut self,
+        command: impl FnOnce(&mut Engine, Instant) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let result = command(&mut self.2, clock::now());
+        while let Some(action) = self.2.poll_action() {
+            if let Action::Log(line) = action {
+                self.log(line);
+            }
+        }
+        result
     }
 }
 
@@ -64,19 +79,23 @@ impl Host for Shared {
     }
     fn clear_peer(&mut self, _: Instant, peer: IpAddr, result: Option<u16>) -> Result<(), CommandError> {
         self.call(format!("clear peer {peer} {result:?}"));
-        let state = self.0.lock().unwrap();
-        let found = state.report.snapshot.tunnels.iter().any(|tunnel| tunnel.peer == Some(peer));
-        found.then_some(()).ok_or(CommandError::NotFound)
+        let known = self.0.lock().unwrap().report.snapshot.tunnels.iter().any(|t| t.peer == Some(peer));
+        if known {
+            return Ok(());
+        }
+        self.engine(|engine, now| engine.clear_peer(now, peer, result))
     }
     fn clear_session(&mut self, _: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
         self.call(format!("clear session {name} {result:?}"));
-        let state = self.0.lock().unwrap();
-        let mut sessions = state.report.snapshot.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
-        sessions.find(|s| s.interface == name).map(|_| ()).ok_or(CommandError::NotFound)
+        let tunnels = self.0.lock().unwrap().report.snapshot.tunnels.clone();
+        if tunnels.iter().flat_map(|tunnel| &tunnel.sessions).any(|session| session.interface == name) {
+            return Ok(());
+        }
+        self.engine(|engine, now| engine.clear_session(now, name, result))
     }
     fn clear_all(&mut self, _: Instant, result: Option<u16>) -> Result<(), CommandError> {
         self.call(format!("clear all {result:?}"));
-        Ok(())
+        self.engine(|engine, now| engine.clear_all(now, result))
     }
     fn start(&mut self, _: Instant, tunnel: &str) -> Result<(), CommandError> {
         self.call(format!("start {tunnel}"));
@@ -154,9 +173,10 @@ impl Server {
             turns: 0,
         }));
         let stop = Arc::new(AtomicBool::new(false));
-        let (shared, ending) = (Shared(state.clone(), ring), stop.clone());
+        let (shared, ending) = (state.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
-            let mut host = shared;
+            let engine = Engine::new(clock::now(), Box::new(Urandom::new().unwrap()));
+            let mut host = Shared(shared, ring, engine);
             let mut events = mio::Events::with_capacity(64);
             while !ending.load(Ordering::Relaxed) {
                 let wait = control.next_deadline().map(|at| at.saturating_duration_since(clock::now()));
