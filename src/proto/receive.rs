@@ -156,23 +156,29 @@ impl Engine {
     ) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
         let acknowledgement = connection.channel.acknowledged(header.nr);
-        match acknowledgement {
-            Acknowledgement::Invalid => {
-                return self.count(ccid, |c| c.rx_bad_nr = c.rx_bad_nr.saturating_add(1));
-                // C-043
-            }
-            Acknowledgement::Acknowledges(_) => connection.heard = now,
+        if acknowledgement == Acknowledgement::Invalid {
+            return self.count(ccid, |c| c.rx_bad_nr = c.rx_bad_nr.saturating_add(1));
+            // C-043
+        }
+        connection.heard = now;
+        let bare = is_acknowledgement(message_type);
+        if bare {
+            self.log(Event::ReceiveExplicitAck { tunnel: ccid });
+            self.count(ccid, |c| c.rx_acks = c.rx_acks.saturating_add(1));
         }
         if acknowledgement != Acknowledgement::Acknowledges(0) {
             self.restart_retransmission(now, ccid);
             self.flush(now, ccid);
-            self.check_stopped(ccid);
         }
-        if is_acknowledgement(message_type) {
-            self.log(Event::ReceiveExplicitAck { tunnel: ccid });
-            return self.count(ccid, |c| c.rx_acks = c.rx_acks.saturating_add(1));
-            // C-039: never acknowledged
+        // C-039: an acknowledgement is never acknowledged.
+        if !bare {
+            self.sequenced_message(now, ccid, path, header, message);
         }
+        self.check_stopped(ccid);
+    }
+
+    /// A message that takes an Ns: process it in its turn, and acknowledge it in any case.
+    fn sequenced_message(&mut self, now: Instant, ccid: Ccid, path: Path, header: &Header, message: &[u8]) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
         let (order, nr) = (connection.channel.order(header.ns), connection.channel.nr());
         match order {

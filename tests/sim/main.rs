@@ -1,0 +1,12 @@
+//! The protocol engine in virtual time: two or three engines, or an engine and a scripted peer, joined by a network
+//! that loses, repeats, delays and reorders as a seed tells it. Nothing waits; a day takes milliseconds.
+//!
+//! A test that draws random values runs over many seeds and prints the one that fails; `SIM_SEED=n cargo test
+//! --test sim name` runs that one alone.
+
+mod net;
+mod world;
+
+mod good_run;
+mod loss;
+mod restart;

@@ -1,0 +1,449 @@
+//! The world of the tests: virtual time, engines with a fake data plane, and what is asked of them.
+//!
+//! After every call into an engine its actions are drained, and the data plane's contract is checked: a session is
+//! attached once, gated only while attached, detached once. No engine may act without end at one instant.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use l2tpd::config::model::Remote;
+use l2tpd::config::Config;
+use l2tpd::log::{Level, Line};
+use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
+use l2tpd::proto::{Action, Attachment, Engine, Happening, Notification, Path, Random};
+use l2tpd::wire::{Encapsulation, SessionId};
+
+use crate::net::{address, config, perfect, tunnel, Datagram, Fault, Rng};
+
+/// More actions than any event can call for: an engine that exceeds it does not come to rest.
+const MOST_ACTIONS: usize = 20_000;
+/// More events than can fall on one instant.
+const MOST_EVENTS: usize = 50_000;
+
+/// A session as the data plane has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Port {
+    pub attachment: Attachment,
+    pub receive: bool,
+    pub send: bool,
+    pub carrier: bool,
+    pub path: Path,
+}
+
+/// An engine and what surrounds it.
+pub struct Node {
+    pub address: IpAddr,
+    pub engine: Engine,
+    config: Config,
+    /// What was logged and when, in order.
+    pub log: Vec<(Duration, Line)>,
+    pub events: Vec<(Duration, Notification)>,
+    pub ports: BTreeMap<SessionId, Port>,
+    /// What the next attachments come to; then all succeed.
+    pub attach_outcomes: VecDeque<Result<(), String>>,
+    /// Attachments wait for `answer_attachments`.
+    pub hold_attachments: bool,
+    held: Vec<(SessionId, Result<(), String>)>,
+    /// What the next preparations come to; then all succeed.
+    pub prepare_outcomes: VecDeque<Result<(), String>>,
+    /// When data of a session was heard.
+    pub heard: BTreeMap<SessionId, Instant>,
+    /// Datagrams that it sent.
+    pub sent: usize,
+    /// The port that its datagrams seem to come from (a NAT between).
+    pub seen_port: Option<u16>,
+}
+
+/// Everything.
+pub struct World {
+    pub base: Instant,
+    /// Since the beginning.
+    pub time: Duration,
+    pub nodes: Vec<Node>,
+    pub rng: Rng,
+    pub fault: Fault,
+    /// Every datagram that was sent, if `capture` is set.
+    pub wire: Vec<Datagram>,
+    pub capture: bool,
+    /// Datagrams for addresses without engine.
+    pub inbox: Vec<Datagram>,
+    flight: BTreeMap<(Duration, u64), Datagram>,
+    serial: u64,
+    events_now: (Duration, usize),
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        World {
+            base: l2tpd::sys::clock::now(),
+            time: Duration::ZERO,
+            nodes: Vec::new(),
+            rng: Rng(seed ^ 0x5eed),
+            fault: perfect(),
+            wire: Vec::new(),
+            capture: false,
+            inbox: Vec::new(),
+            flight: BTreeMap::new(),
+            serial: 0,
+            events_now: (Duration::ZERO, 0),
+        }
+    }
+
+    /// Two nodes with one tunnel between them; both configurations have the same tags and sessions.
+    pub fn pair(seed: u64, tags: &str, interfaces: &[&str]) -> World {
+        let mut world = World::new(seed);
+        world.add(&tunnel(0, 1, tags, interfaces));
+        world.add(&tunnel(1, 0, tags, interfaces));
+        world
+    }
+
+    /// One more node; its configuration is applied by `start`.
+    pub fn add(&mut self, text: &str) -> usize {
+        let n = self.nodes.len();
+        let random = Box::new(Rng(self.rng.next()));
+        self.nodes.push(Node {
+            address: address(n),
+            engine: Engine::new(self.now(), random),
+            config: config(text),
+            log: Vec::new(),
+            events: Vec::new(),
+            ports: BTreeMap::new(),
+            attach_outcomes: VecDeque::new(),
+            hold_attachments: false,
+            held: Vec::new(),
+            prepare_outcomes: VecDeque::new(),
+            heard: BTreeMap::new(),
+            sent: 0,
+            seen_port: None,
+        });
+        n
+    }
+
+    pub fn now(&self) -> Instant {
+        self.base + self.time
+    }
+
+    /// Applies the configuration of node `n`.
+    pub fn start(&mut self, n: usize) {
+        let config = self.nodes[n].config.clone();
+        self.act(n, |engine, now| engine.apply(now, &config));
+    }
+
+    pub fn start_all(&mut self) {
+        for n in 0..self.nodes.len() {
+            self.start(n);
+        }
+    }
+
+    /// Another configuration for node `n`.
+    pub fn reload(&mut self, n: usize, text: &str) {
+        self.nodes[n].config = config(text);
+        self.start(n);
+    }
+
+    /// Node `n` is killed and starts again, without a word to anybody.
+    pub fn crash(&mut self, n: usize) {
+        let random = Box::new(Rng(self.rng.next()));
+        self.crash_with(n, random);
+    }
+
+    /// The same, with the source of its random values given.
+    pub fn crash_with(&mut self, n: usize, random: Box<dyn Random>) {
+        let now = self.now();
+        let node = &mut self.nodes[n];
+        node.engine = Engine::new(now, random);
+        node.ports.clear();
+        node.held.clear();
+        self.start(n);
+    }
+
+    /// Calls into an engine, then drains its actions.
+    pub fn act<T>(&mut self, n: usize, call: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+        let now = self.now();
+        let result = call(&mut self.nodes[n].engine, now);
+        self.drain(n);
+        result
+    }
+
+    fn drain(&mut self, n: usize) {
+        for _ in 0..MOST_ACTIONS {
+            let Some(action) = self.nodes[n].engine.poll_action() else { return };
+            self.perform(n, action);
+        }
+        panic!("node {n} acts without end at {:?}", self.time);
+    }
+
+    fn perform(&mut self, n: usize, action: Action) {
+        let (now, time) = (self.now(), self.time);
+        let node = &mut self.nodes[n];
+        match action {
+            Action::Transmit { path, message } => self.transmit(n, path, message),
+            Action::Log(line) => node.log.push((time, line)),
+            Action::Prepare { tunnel } => {
+                let outcome = match node.prepare_outcomes.pop_front() {
+                    Some(Err(why)) => Err(why),
+                    Some(Ok(())) | None => Ok(node.path(&tunnel)),
+                };
+                node.engine.prepared(now, &tunnel, outcome);
+            }
+            Action::Attach(attachment) => {
+                let session = attachment.local;
+                let outcome = node.attach_outcomes.pop_front().unwrap_or(Ok(()));
+                let path = attachment.path;
+                let port =
+                    Port { attachment: *attachment, receive: false, send: false, carrier: false, path };
+                assert!(node.ports.insert(session, port).is_none(), "session {session} attached twice");
+                node.held.push((session, outcome));
+                if !node.hold_attachments {
+                    self.answer_attachments(n);
+                }
+            }
+            Action::Gate { session, receive, send, carrier } => {
+                let port =
+                    node.ports.get_mut(&session).unwrap_or_else(|| panic!("gate of unattached {session}"));
+                (port.receive, port.send, port.carrier) = (receive, send, carrier);
+            }
+            Action::Move { session, path } => {
+                let port =
+                    node.ports.get_mut(&session).unwrap_or_else(|| panic!("move of unattached {session}"));
+                port.path = path;
+            }
+            Action::Detach { session } => {
+                assert!(node.ports.remove(&session).is_some(), "detach of unattached {session}");
+            }
+            Action::Notify(notification) => node.events.push((time, notification)),
+        }
+    }
+
+    /// Answers the attachments that are held back.
+    pub fn answer_attachments(&mut self, n: usize) {
+        let now = self.now();
+        let node = &mut self.nodes[n];
+        for (session, outcome) in std::mem::take(&mut node.held) {
+            node.engine.attached(now, session, outcome);
+        }
+        self.drain(n);
+    }
+
+    fn transmit(&mut self, n: usize, path: Path, octets: Vec<u8>) {
+        let node = &mut self.nodes[n];
+        node.sent += 1;
+        let port = node.seen_port.filter(|_| path.encapsulation == Encapsulation::Udp);
+        let from = SocketAddr::new(node.address, port.unwrap_or(path.local.port()));
+        self.send(path.encapsulation, from, path.remote, octets);
+    }
+
+    /// Puts a datagram on the wire.
+    pub fn send(&mut self, encapsulation: Encapsulation, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
+        let datagram = Datagram { at: self.time, encapsulation, from, to, octets };
+        if self.capture {
+            self.wire.push(datagram.clone());
+        }
+        for delay in (self.fault)(&mut self.rng, &datagram) {
+            self.serial += 1;
+            self.flight.insert((self.time + delay, self.serial), datagram.clone());
+        }
+    }
+
+    fn deliver(&mut self, datagram: Datagram) {
+        let Some(n) = self.nodes.iter().position(|node| node.address == datagram.to.ip()) else {
+            return self.inbox.push(datagram);
+        };
+        let mut local = datagram.to;
+        match self.nodes[n].seen_port {
+            Some(seen) if seen == local.port() => local.set_port(1701),
+            // The NAT has forgotten this port.
+            Some(_) if datagram.encapsulation == Encapsulation::Udp => return,
+            Some(_) | None => {}
+        }
+        let path = Path { encapsulation: datagram.encapsulation, local, remote: datagram.from };
+        self.act(n, |engine, now| engine.handle_datagram(now, path, &datagram.octets));
+    }
+
+    /// When something happens next.
+    pub fn next_event(&self) -> Option<Duration> {
+        let timers = self.nodes.iter().filter_map(|node| node.engine.next_timeout());
+        let timers = timers.map(|at| at.saturating_duration_since(self.base));
+        let flight = self.flight.first_key_value().map(|((at, _), _)| *at);
+        timers.chain(flight).min()
+    }
+
+    /// Lets time pass up to `until`.
+    pub fn run_until(&mut self, until: Duration) {
+        while let Some(at) = self.next_event().filter(|at| *at <= until) {
+            self.time = self.time.max(at);
+            self.step();
+        }
+        self.time = self.time.max(until);
+    }
+
+    /// Everything that is due now.
+    fn step(&mut self) {
+        if self.events_now.0 != self.time {
+            self.events_now = (self.time, 0);
+        }
+        while let Some(entry) = self.flight.first_entry().filter(|e| e.key().0 <= self.time) {
+            self.events_now.1 += 1;
+            assert!(self.events_now.1 < MOST_EVENTS, "no end of events at {:?}", self.time);
+            let datagram = entry.remove();
+            self.deliver(datagram);
+        }
+        for n in 0..self.nodes.len() {
+            self.events_now.1 += 1;
+            assert!(self.events_now.1 < MOST_EVENTS, "no end of events at {:?}", self.time);
+            let heard = self.nodes[n].heard.clone();
+            self.act(n, |engine, now| engine.handle_timeout(now, &|id| heard.get(&id).copied()));
+        }
+    }
+
+    pub fn run(&mut self, span: Duration) {
+        self.run_until(self.time + span);
+    }
+
+    pub fn run_seconds(&mut self, seconds: u64) {
+        self.run(Duration::from_secs(seconds));
+    }
+
+    /// Runs until `done`, at most `limit`; says whether it came to that.
+    pub fn run_while_not(&mut self, limit: Duration, done: impl Fn(&World) -> bool) -> bool {
+        let end = self.time + limit;
+        while !done(self) {
+            match self.next_event().filter(|at| *at <= end) {
+                Some(at) => self.run_until(at),
+                None => {
+                    self.time = end;
+                    return done(self);
+                }
+            }
+        }
+        true
+    }
+
+    // ----- what is looked at -----
+
+    pub fn tunnel(&self, n: usize) -> TunnelSnapshot {
+        let mut snapshot = self.nodes[n].engine.snapshot(self.now());
+        snapshot.tunnels.swap_remove(0)
+    }
+
+    /// Whether tunnel and sessions of node `n` are established.
+    pub fn is_up(&self, n: usize) -> bool {
+        let tunnel = self.tunnel(n);
+        tunnel.state == "established"
+            && tunnel.sessions.iter().all(|s| s.disabled || s.state == "established")
+    }
+
+    pub fn both_up(&self) -> bool {
+        self.is_up(0) && self.is_up(1) && self.agreement().is_ok()
+    }
+
+    /// Whether nodes 0 and 1 mean the same connection and the same sessions: ids and cookies are crosswise equal.
+    pub fn agreement(&self) -> Result<(), String> {
+        let (a, b) = (self.tunnel(0), self.tunnel(1));
+        let same = |what: &str, x: u64, y: u64| {
+            if x == y && x != 0 {
+                Ok(())
+            } else {
+                Err(format!("{what}: {x} here, {y} there"))
+            }
+        };
+        same("connection of a", u64::from(a.local_ccid.0), u64::from(b.remote_ccid.0))?;
+        same("connection of b", u64::from(b.local_ccid.0), u64::from(a.remote_ccid.0))?;
+        for s in &a.sessions {
+            let t =
+                b.sessions.iter().find(|t| t.remote_end_id == s.remote_end_id).ok_or("no such session")?;
+            same("session of a", u64::from(s.local.0), u64::from(t.remote.0))?;
+            same("session of b", u64::from(t.local.0), u64::from(s.remote.0))?;
+            if s.local_cookie != t.remote_cookie || s.remote_cookie != t.local_cookie {
+                return Err("cookies differ".into());
+            }
+            for (node, session) in [(0, s), (1, t)] {
+                self.nodes[node].check_port(session)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Both ends are up with the same ids; the data plane has exactly the sessions of the configuration.
+    pub fn assert_both_up(&self) {
+        for n in 0..2 {
+            let tunnel = self.tunnel(n);
+            assert!(self.is_up(n), "node {n} at {:?}: {tunnel:#?}\n{}", self.time, self.transcript(n));
+            assert_eq!(self.nodes[n].ports.len(), tunnel.sessions.iter().filter(|s| !s.disabled).count());
+        }
+        self.agreement()
+            .unwrap_or_else(|why| panic!("{why}\n{}\n{}", self.transcript(0), self.transcript(1)));
+    }
+
+    /// The log of a node, with times.
+    pub fn transcript(&self, n: usize) -> String {
+        let lines = self.nodes[n].log.iter().map(|(at, line)| {
+            let detail = line.detail.as_deref().map(|d| format!("  | {d}")).unwrap_or_default();
+            format!("{n} {:>9.3} {:5} {}{detail}\n", at.as_secs_f64(), line.level, line.text)
+        });
+        lines.collect()
+    }
+
+    /// How often a happening was notified by node `n`.
+    pub fn happened(&self, n: usize, what: Happening) -> usize {
+        self.nodes[n].events.iter().filter(|(_, e)| e.what == what).count()
+    }
+
+    /// How many lines of node `n`'s log contain `text`.
+    pub fn logged(&self, n: usize, text: &str) -> usize {
+        self.nodes[n].log.iter().filter(|(_, line)| line.text.contains(text)).count()
+    }
+
+    /// Forgets what was logged, notified and captured so far.
+    pub fn forget(&mut self) {
+        self.wire.clear();
+        self.inbox.clear();
+        for node in &mut self.nodes {
+            node.log.clear();
+            node.events.clear();
+        }
+    }
+}
+
+impl Node {
+    /// What the daemon would make of a tunnel's addresses.
+    fn path(&self, name: &str) -> Path {
+        let tunnel = self.config.tunnels.iter().find(|t| t.name == name).expect("prepared tunnels exist");
+        let unspecified = IpAddr::from([0; 4]);
+        let remote = match &tunnel.remote {
+            Some(Remote::Address(address)) => *address,
+            Some(Remote::Name(_)) => address(1),
+            Some(Remote::Any) | None => unspecified,
+        };
+        let (local_port, remote_port) = match tunnel.encapsulation {
+            Encapsulation::Ip => (0, 0),
+            Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+        };
+        Path {
+            encapsulation: tunnel.encapsulation,
+            local: SocketAddr::new(tunnel.local_address.unwrap_or(unspecified), local_port),
+            remote: SocketAddr::new(remote, remote_port),
+        }
+    }
+
+    /// The data plane's idea of a session that the engine shows as established.
+    fn check_port(&self, session: &SessionSnapshot) -> Result<(), String> {
+        let port = self.ports.get(&session.local).ok_or("established without data plane")?;
+        let a = &port.attachment;
+        let same = a.interface == session.interface
+            && a.remote == session.remote
+            && a.cookie_expected == session.local_cookie
+            && a.cookie_to_send == session.remote_cookie;
+        if !same {
+            return Err("the data plane has other values".into());
+        }
+        Ok(())
+    }
+
+    /// The texts of the log from `level` up, without times.
+    pub fn texts(&self, level: Level) -> Vec<String> {
+        let lines = self.log.iter().filter(|(_, line)| line.level <= level);
+        lines.map(|(_, line)| format!("{:5} {}", line.level, line.text)).collect()
+    }
+}
