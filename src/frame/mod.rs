@@ -1,15 +1,21 @@
-//! Ethernet frames as octets. Pure.
+//! Ethernet frames as octets. Pure. [`packet`] finds the headers, [`checksum`] sums, [`vnet`] is the header that TAP
+//! interfaces put before frames, [`segment`] cuts super-frames, [`coalesce`] joins received frames to such,
+//! [`mss`] lowers the MSS of TCP connections.
 
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod checksum;
+pub mod coalesce;
+pub mod mss;
+pub mod packet;
+pub mod segment;
+pub mod vnet;
+
 /// Octets of an Ethernet header without tags.
 pub const ETHERNET_HEADER: usize = 14;
-
-/// Octets of the virtio network header before each frame that a TAP interface hands over or takes.
-pub const VNET_HEADER: usize = 10;
 
 /// EtherType of IPv4.
 pub const IPV4: u16 = 0x0800;
@@ -27,6 +33,17 @@ pub fn ethertype(frame: &[u8]) -> Option<(u16, usize)> {
         }
         at += 4;
     }
+}
+
+/// The 16-bit number at `at`, in network order.
+fn read16(octets: &[u8], at: usize) -> Option<u16> {
+    octets.get(at..)?.first_chunk::<2>().map(|n| u16::from_be_bytes(*n))
+}
+
+/// Writes a 16-bit number in network order; `false` outside of `octets`.
+fn write16(octets: &mut [u8], at: usize, value: u16) -> bool {
+    let place = octets.get_mut(at..).and_then(|o| o.first_chunk_mut::<2>());
+    place.map(|place| *place = value.to_be_bytes()).is_some()
 }
 
 /// Whether the frame carries IPv4 or IPv6.

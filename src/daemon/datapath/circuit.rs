@@ -10,6 +10,7 @@ use mio::unix::SourceFd;
 use super::{DataPlane, DataPlaneEvent, Failure, Source};
 use crate::config::model::{self, Mtu, Pseudowire, TcpMss, Tos};
 use crate::counters::Counters;
+use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
 use crate::log::Level;
 use crate::sys::socket::path_mtu;
@@ -19,6 +20,9 @@ use crate::wire::Encapsulation;
 
 /// The MTUs that a TAP interface can have.
 const MTUS: std::ops::RangeInclusive<usize> = 68..=65521;
+
+/// The MTU of a new TAP interface.
+const DEFAULT_MTU: usize = 1500;
 
 /// What the data plane needs to know of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +120,17 @@ pub(super) struct Circuit {
     warned: bool,
 }
 
+impl Circuit {
+    /// `tcp-mss`, where it is on.
+    pub(super) fn mss_limit(&self) -> Option<Limit> {
+        match self.interface.tcp_mss {
+            TcpMss::Off => None,
+            TcpMss::Auto => Some(Limit::Mtu(self.mtu.unwrap_or(DEFAULT_MTU))),
+            TcpMss::Value(octets) => Some(Limit::Octets(octets)),
+        }
+    }
+}
+
 impl DataPlane {
     pub(super) fn circuit(&self, interface: &str) -> Option<&Circuit> {
         self.circuits.get(*self.circuit_names.get(interface)?)?.as_ref()
@@ -189,7 +204,7 @@ impl DataPlane {
         if circuit.tap.is_some() {
             return Ok(());
         }
-        let tap = Tap::open(&circuit.interface.name, false).map_err(|e| Failure::ioctl(&e))?;
+        let tap = Tap::open(&circuit.interface.name, true).map_err(|e| Failure::ioctl(&e))?;
         let fd = tap.as_raw_fd();
         circuit.tap = Some(tap);
         circuit.carrier = None;

@@ -23,7 +23,7 @@ use mio::{Interest, Registry, Token};
 use crate::counters::Counters;
 use crate::log::{Level, Line};
 use crate::proto::{Attachment, Path};
-use crate::sys::batch::{Receiver, Sender};
+use crate::sys::batch::Sender;
 use crate::sys::error_text;
 use crate::sys::link::{LinkMonitor, LinkNews};
 use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
@@ -34,6 +34,7 @@ pub use ports::SocketKey;
 
 use circuit::Circuit;
 use ports::Port;
+use receive::Inbound;
 
 /// The data plane's tokens begin here.
 pub const FIRST_TOKEN: usize = 0x1000;
@@ -162,7 +163,7 @@ pub struct DataPlane {
     sessions: Vec<Option<Session>>,
     session_ids: HashMap<SessionId, usize>,
     ready: VecDeque<Source>,
-    receiver: Option<Box<Receiver>>,
+    inbound: Option<Box<Inbound>>,
     sender: Option<Box<Sender>>,
     strays: Strays,
     events: Vec<DataPlaneEvent>,
@@ -182,7 +183,7 @@ impl DataPlane {
             sessions: Vec::new(),
             session_ids: HashMap::new(),
             ready: VecDeque::new(),
-            receiver: None,
+            inbound: None,
             sender: None,
             strays: Strays::default(),
             events: Vec::new(),
@@ -367,8 +368,8 @@ impl DataPlane {
 
     /// What was dropped before it belonged to a session.
     pub fn strays(&self) -> Strays {
-        let truncated = self.receiver.as_ref().map_or(0, |r| r.truncated());
-        Strays { truncated: self.strays.truncated + truncated, ..self.strays }
+        let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());
+        Strays { truncated: self.strays.truncated.wrapping_add(truncated), ..self.strays }
     }
 
     /// Sets all counters to zero.
@@ -376,7 +377,7 @@ impl DataPlane {
         for circuit in self.circuits.iter_mut().flatten() {
             circuit.counters = Counters::default();
         }
-        let truncated = self.receiver.as_mut().map_or(0, |r| r.truncated());
+        let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());
         self.strays = Strays { truncated: 0u64.wrapping_sub(truncated), ..Strays::default() };
     }
 }
@@ -397,7 +398,7 @@ fn place<T>(slots: &mut Vec<Option<T>>, value: T) -> usize {
     }
 }
 
-/// Whether an address means "any".
+/// Whether two addresses are the same peer; the scope of a link-local one does not matter.
 fn same_peer(a: SocketAddr, b: SocketAddr) -> bool {
     a.ip() == b.ip() && a.port() == b.port()
 }

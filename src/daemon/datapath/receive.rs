@@ -8,9 +8,10 @@ use std::time::Instant;
 use super::circuit::Circuit;
 use super::{same_peer, DataPlane, Session};
 use crate::counters::Counters;
-use crate::frame::{ETHERNET_HEADER, VNET_HEADER};
+use crate::frame::coalesce::{Coalescer, Joined, MAX_FRAMES};
+use crate::frame::{mss, ETHERNET_HEADER};
 use crate::proto::Path;
-use crate::sys::batch::Datagram;
+use crate::sys::batch::{Datagram, Receiver};
 use crate::wire::data::Sublayer;
 use crate::wire::envelope::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
@@ -18,8 +19,21 @@ use crate::wire::{Encapsulation, SessionId};
 /// Errors in a row after which a socket is left alone until it is reported ready again.
 const MAX_ERRORS: u32 = 128;
 
+/// Buffers for what is received.
+#[derive(Default)]
+pub(super) struct Inbound {
+    pub(super) receiver: Receiver,
+    coalescer: Coalescer,
+}
+
 /// Why a received frame is not delivered: the counter for it.
 type Drop = fn(&mut Counters) -> &mut u64;
+
+/// The batch at hand: where its datagrams lie, and what becomes of their frames.
+struct Batch<'a> {
+    buffer: &'a mut [u8],
+    coalescer: &'a mut Coalescer,
+}
 
 impl DataPlane {
     /// Receives one batch; `true` if there may be more.
@@ -30,14 +44,16 @@ impl DataPlane {
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) -> bool {
         let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) else { return false };
-        let mut receiver = self.receiver.take().unwrap_or_default();
-        let more = match receiver.receive(&port.socket) {
+        let mut inbound = self.inbound.take().unwrap_or_default();
+        let more = match inbound.receiver.receive(&port.socket) {
             Ok(more) => {
                 port.errors = 0;
-                let (datagrams, buffer) = receiver.datagrams();
+                let (datagrams, buffer) = inbound.receiver.datagrams();
+                let coalescer = &mut inbound.coalescer;
                 for datagram in datagrams {
-                    self.datagram(now, at, datagram, buffer, on_control);
+                    self.datagram(now, at, datagram, &mut Batch { buffer, coalescer }, on_control);
                 }
+                coalescer.flush(buffer, &mut |joined, buffer| deliver(&mut self.circuits, joined, buffer));
                 more
             }
             Err(error) => {
@@ -48,7 +64,7 @@ impl DataPlane {
                 again
             }
         };
-        self.receiver = Some(receiver);
+        self.inbound = Some(inbound);
         more
     }
 
@@ -58,7 +74,7 @@ impl DataPlane {
         now: Instant,
         at: usize,
         datagram: &Datagram,
-        buffer: &mut [u8],
+        batch: &mut Batch<'_>,
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) {
         let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
@@ -68,7 +84,7 @@ impl DataPlane {
         }
         let mut range = datagram.range.clone();
         if key.encapsulation == Encapsulation::Ip && key.local.is_ipv4() {
-            match buffer.get(range.clone()).and_then(ipv4_header_length) {
+            match batch.buffer.get(range.clone()).and_then(ipv4_header_length) {
                 Some(header) => range.start += header,
                 None => {
                     self.strays.short += 1;
@@ -84,7 +100,7 @@ impl DataPlane {
         }
         while range.start < range.end {
             let end = (range.start + step).min(range.end);
-            self.message(now, &path, buffer, range.start..end, on_control);
+            self.message(now, &path, batch, range.start..end, on_control);
             range.start = end;
         }
     }
@@ -94,12 +110,12 @@ impl DataPlane {
         &mut self,
         now: Instant,
         path: &Path,
-        buffer: &mut [u8],
+        batch: &mut Batch<'_>,
         range: Range<usize>,
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) {
         let end = range.end;
-        let Some(message) = buffer.get(range) else { return };
+        let Some(message) = batch.buffer.get(range) else { return };
         let packet = match path.encapsulation {
             Encapsulation::Ip => envelope::from_ip(message),
             Encapsulation::Udp => envelope::from_udp(message),
@@ -108,7 +124,7 @@ impl DataPlane {
             Packet::Control(message) => on_control(*path, message),
             Packet::Data(data) => {
                 let start = end - data.len();
-                self.data(now, path, buffer, start..end);
+                self.data(now, path, batch, start..end);
             }
             Packet::Short => self.strays.short += 1,
             Packet::OtherVersion(_) => self.strays.version += 1,
@@ -117,19 +133,30 @@ impl DataPlane {
 
     /// RFC 3931 4.1, 4.6: the session is found by its id alone, then address, cookie, sublayer and sequence are
     /// checked.
-    fn data(&mut self, now: Instant, path: &Path, buffer: &mut [u8], range: Range<usize>) {
-        let data = buffer.get(range.clone()).unwrap_or_default();
+    fn data(&mut self, now: Instant, path: &Path, batch: &mut Batch<'_>, range: Range<usize>) {
+        let data = batch.buffer.get(range.clone()).unwrap_or_default();
         let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
         let at = id.and_then(|id| self.session_ids.get(&id));
         let Some(session) = at.and_then(|at| self.sessions.get_mut(*at)?.as_mut()) else {
             self.strays.unknown_session += 1;
             return;
         };
-        let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) else { return };
-        match session.check(now, path, data) {
-            Ok(offset) => deliver(circuit, buffer, range.start + offset..range.end),
-            Err(counter) => *counter(&mut circuit.counters) += 1,
+        let owner = session.circuit;
+        let Some(circuit) = self.circuits.get_mut(owner).and_then(|c| c.as_mut()) else { return };
+        let range = match session.check(now, path, data) {
+            Ok(offset) => range.start + offset..range.end,
+            Err(counter) => {
+                *counter(&mut circuit.counters) += 1;
+                return;
+            }
+        };
+        if let (Some(limit), Some(frame)) = (circuit.mss_limit(), batch.buffer.get_mut(range.clone())) {
+            circuit.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
+        let udp = circuit.tap.as_ref().is_some_and(|t| t.joins_udp());
+        let circuits = &mut self.circuits;
+        let output = &mut |joined: &Joined<'_>, buffer: &[u8]| deliver(circuits, joined, buffer);
+        batch.coalescer.push(batch.buffer, owner, range, udp, output);
     }
 }
 
@@ -185,15 +212,22 @@ fn same_octets(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
 }
 
-/// Writes a frame to the interface.
-fn deliver(circuit: &mut Circuit, buffer: &mut [u8], range: Range<usize>) {
-    let Some(frame) = buffer.get(range) else { return };
-    let header = [0; VNET_HEADER];
-    let written = circuit.tap.as_ref().map(|tap| tap.write(&[IoSlice::new(&header), IoSlice::new(frame)]));
-    if matches!(written, Some(Ok(_))) {
-        circuit.counters.rx_frames += 1;
-        circuit.counters.rx_octets += frame.len() as u64;
+/// Writes a frame or super-frame to its interface.
+fn deliver(circuits: &mut [Option<Circuit>], joined: &Joined<'_>, buffer: &[u8]) {
+    let Some(circuit) = circuits.get_mut(joined.owner).and_then(|c| c.as_mut()) else { return };
+    let mut pieces = [IoSlice::new(&[]); MAX_FRAMES + 1];
+    for (to, from) in pieces.iter_mut().skip(1).zip(joined.pieces) {
+        *to = IoSlice::new(buffer.get(from.clone()).unwrap_or_default());
+    }
+    pieces[0] = IoSlice::new(&joined.vnet);
+    let pieces = pieces.get(..=joined.pieces.len()).unwrap_or_default();
+    let frames = joined.frames as u64;
+    let counters = &mut circuit.counters;
+    if circuit.tap.as_ref().is_some_and(|tap| tap.write(pieces).is_ok()) {
+        counters.rx_frames += frames;
+        counters.rx_octets += joined.octets as u64;
+        counters.rx_coalesced += if frames > 1 { frames } else { 0 };
     } else {
-        circuit.counters.rx_interface += 1;
+        counters.rx_interface += frames;
     }
 }

@@ -7,7 +7,9 @@ use super::circuit::Circuit;
 use super::ports::{Port, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
-use crate::frame::{self, ETHERNET_HEADER, VNET_HEADER};
+use crate::frame::segment::{finish_checksum, Cut, MAX_CUT_HEADER};
+use crate::frame::vnet::{VnetHeader, VNET_HEADER};
+use crate::frame::{self, mss, ETHERNET_HEADER};
 use crate::log::{Level, Line};
 use crate::proto::SequenceLevel;
 use crate::sys::batch::{Destination, Sender, Sent, SLOTS};
@@ -20,6 +22,8 @@ use super::DataPlaneEvent;
 const BUDGET: usize = 64;
 /// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
 const HEADROOM: usize = 32;
+/// Octets that one header of a cut frame takes at most.
+const CUT_ROOM: usize = MAX_HEADER + MAX_CUT_HEADER + 8;
 /// The longest frame that is read: a super-frame and its tags.
 const MAX_FRAME: usize = 65_535 + 32;
 
@@ -83,7 +87,7 @@ impl Turn<'_> {
     fn run(&mut self) -> End {
         let mut end = End::Budget;
         for _ in 0..BUDGET {
-            if self.used + HEADROOM + MAX_FRAME > ARENA || self.sender.len() >= SLOTS {
+            if self.used + HEADROOM + MAX_FRAME + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
                 self.flush();
             }
             match self.read() {
@@ -111,7 +115,7 @@ impl Turn<'_> {
         Ok(start..start + got.saturating_sub(VNET_HEADER))
     }
 
-    /// Puts the header before a frame and adds it to the batch, or drops it.
+    /// Adds a frame to the batch, cut where it is a super-frame, or drops it.
     fn frame(&mut self, range: Range<usize>) {
         let counters = &mut self.circuit.counters;
         let Some(session) = self.session.as_deref_mut() else {
@@ -122,16 +126,35 @@ impl Turn<'_> {
             *(if session.carrier { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
             return;
         }
-        let frame = self.sender.arena.get(range.clone()).unwrap_or_default();
-        if frame.len() < ETHERNET_HEADER || self.port.is_none() {
+        let vnet = self.sender.arena.get(range.start - VNET_HEADER..range.start);
+        let vnet = vnet.and_then(|v| v.first_chunk()).map(|v| VnetHeader::from_octets(*v));
+        let frame = self.sender.arena.get_mut(range.clone()).unwrap_or_default();
+        let (Some(vnet), Some(port), true) = (vnet, &self.port, frame.len() >= ETHERNET_HEADER) else {
             counters.tx_error += 1;
             return;
-        }
+        };
         let tos = match self.circuit.interface.tos {
             Tos::Value(tos) => tos,
             Tos::Copy => frame::tos(frame),
         };
-        let runs = session.runs && self.port.as_ref().is_some_and(|p| p.runs);
+        let runs = session.runs && port.runs;
+        self.used = range.end.next_multiple_of(8);
+        if vnet.cut.is_some() {
+            match Cut::new(frame, &vnet) {
+                Some(cut) => self.cut(range, &cut, tos, runs),
+                None => counters.tx_error += 1,
+            }
+            return;
+        }
+        let unfinished = vnet.checksum.is_some();
+        if let Some(limit) = self.circuit.mss_limit() {
+            let counters = &mut self.circuit.counters;
+            counters.mss_clamped += u64::from(mss::clamp(frame, limit, unfinished));
+        }
+        if vnet.checksum.is_some_and(|(start, offset)| !finish_checksum(frame, start, offset)) {
+            self.circuit.counters.tx_error += 1;
+            return;
+        }
         let (header, length) = session.next_header(frame);
         let start = range.start - length;
         if let (Some(to), Some(from)) = (self.sender.arena.get_mut(start..range.start), header.get(..length))
@@ -139,7 +162,30 @@ impl Turn<'_> {
             to.copy_from_slice(from);
         }
         self.sender.push(std::slice::from_ref(&(start..range.end)), tos, runs);
-        self.used = range.end.next_multiple_of(8);
+    }
+
+    /// Cuts the super-frame at `range`: new headers are built behind it, the payload stays where it is.
+    fn cut(&mut self, range: Range<usize>, cut: &Cut, tos: u8, runs: bool) {
+        let behind = self.used;
+        for at in 0..cut.count() {
+            if self.used + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
+                self.flush();
+                self.used = behind;
+            }
+            let Some((before, after)) = self.sender.arena.split_at_mut_checked(self.used) else { return };
+            let Some(frame) = before.get(range.clone()) else { return };
+            let Some(session) = self.session.as_deref_mut() else { return };
+            let length = session.header_length;
+            let Some((to, headers)) = after.split_at_mut_checked(length) else { return };
+            let Some(payload) = cut.write(frame, at, headers) else { return };
+            let (header, _) = session.next_header(headers.get(..cut.header_length()).unwrap_or_default());
+            to.copy_from_slice(header.get(..length).unwrap_or_default());
+            let end = self.used + length + cut.header_length();
+            let payload = range.start + payload.start..range.start + payload.end;
+            self.sender.push(&[self.used..end, payload], tos, runs);
+            self.used = end.next_multiple_of(8);
+            self.circuit.counters.tx_segmented += 1;
+        }
     }
 
     /// Sends what waits.
