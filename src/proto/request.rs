@@ -18,7 +18,8 @@ use super::Engine;
 use crate::config::model::{Check, Compatibility, Remote, Role};
 use crate::log::catalogue::Tie;
 use crate::log::{Event, Level};
-use crate::wire::avp::MessageTypeAvp;
+use crate::wire::attribute::number;
+use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::code::{error, stopccn};
 use crate::wire::header::Header;
 use crate::wire::message::{decode, DecodeOptions, Decoded, ResultCode, SetUp, StopCcn};
@@ -98,7 +99,7 @@ impl Engine {
             return;
         }
         let candidates = self.candidates(path);
-        let Some(key) = self.choose(&candidates, message, header) else {
+        let Some(key) = self.choose(&candidates, message) else {
             self.drops.unknown_peer = self.drops.unknown_peer.saturating_add(1);
             let text =
                 format!("SCCRQ from {} dropped: no tunnel is configured for this peer", path.remote.ip());
@@ -150,21 +151,22 @@ impl Engine {
 
     /// Among several tunnels the identity that the message claims decides (C-081); if none fits, the first one
     /// judges (and refuses) it.
-    fn choose(&self, candidates: &[TunnelKey], message: &[u8], header: &Header) -> Option<TunnelKey> {
+    fn choose(&self, candidates: &[TunnelKey], message: &[u8]) -> Option<TunnelKey> {
         let first = candidates.first().copied()?;
         if candidates.len() == 1 {
             return Some(first);
         }
-        let options = DecodeOptions { secrets: &[], cisco: true, version_2: header.version == 2 };
-        let Ok(Message::Sccrq(set_up)) = decode(message, &options).message else { return Some(first) };
+        // Neither may be hidden (C-251), so this needs no secret.
+        let value = |number: u16| avp::iter(message).find(|a| a.vendor == 0 && a.attribute == number).map(|a| a.value);
+        let (host_name, router_id) = (value(number::HOST_NAME), value(number::ROUTER_ID));
         let fits = |key: &TunnelKey| {
             let Some(config) = self.tunnels.get(key).map(|t| &t.config) else { return false };
             let name = match &config.remote_hostname {
-                Some(Check::Exactly(name)) => *name == set_up.host_name,
+                Some(Check::Exactly(name)) => Some(name.as_slice()) == host_name,
                 Some(Check::Any) | None => true,
             };
             let id = match &config.remote_router_id {
-                Some(Check::Exactly(id)) => *id == set_up.router_id,
+                Some(Check::Exactly(id)) => Some(id.as_slice()) == router_id,
                 Some(Check::Any) | None => true,
             };
             name && id
