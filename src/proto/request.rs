@@ -157,7 +157,9 @@ impl Engine {
             return Some(first);
         }
         // Neither may be hidden (C-251), so this needs no secret.
-        let value = |number: u16| avp::iter(message).find(|a| a.vendor == 0 && a.attribute == number).map(|a| a.value);
+        let value = |number: u16| {
+            avp::iter(message).find(|a| a.vendor == 0 && a.attribute == number).map(|a| a.value)
+        };
         let (host_name, router_id) = (value(number::HOST_NAME), value(number::ROUTER_ID));
         let fits = |key: &TunnelKey| {
             let Some(config) = self.tunnels.get(key).map(|t| &t.config) else { return false };

@@ -2,6 +2,7 @@
 
 mod commands;
 mod displays;
+mod documents;
 mod messages;
 mod sample;
 mod server;

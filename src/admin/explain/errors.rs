@@ -73,7 +73,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-009",
         ["A control connection could not be made: too many exist, no id is free, or its socket cannot be bound.",
          "Check max-tunnels, and that local-address is an address of this host; it is tried again by itself."],
-        ["制御コネクションを作れません。数の上限、IDの不足、またはソケットを割り当てられないことが原因です。",
+        ["コントロールコネクションを作れません。数の上限、IDの不足、またはソケットを割り当てられないことが原因です。",
          "max-tunnelsと、local-addressがこのホストのアドレスであることを確認してください。自動で再試行します。"],
     ),
     about(

@@ -45,7 +45,7 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-051",
         ["A control connection came into being, for an attempt of ours or an SCCRQ of the peer.", NOTHING],
-        ["こちらの接続開始または対向のSCCRQにより、制御コネクションを作りました。", NOTHING_JA],
+        ["こちらの接続開始または対向のSCCRQにより、コントロールコネクションを作りました。", NOTHING_JA],
     ),
     about(
         "M-052",
@@ -101,7 +101,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-060",
         ["A packet for the control connection is not marked as a control message; it was dropped.",
          "Damage or a foreign packet; a fault of the peer if it repeats."],
-        ["制御コネクション宛てのパケットに制御メッセージの印が無いため捨てました。",
+        ["コントロールコネクション宛てのパケットに制御メッセージの印が無いため捨てました。",
          "破損か無関係なパケットです。続くなら対向の不具合です。"],
     ),
     about(
@@ -191,7 +191,7 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-074",
         ["A control connection that ended was kept for repeated messages; its time is over now.", NOTHING],
-        ["終了後も再送に備えて残していた制御コネクションを消しました。", NOTHING_JA],
+        ["終了後も再送に備えて残していたコントロールコネクションを消しました。", NOTHING_JA],
     ),
     about(
         "M-075",
@@ -270,7 +270,7 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-087",
         ["A control connection got this id from us; the peer puts it into every message to us.", NOTHING],
-        ["こちらの制御コネクションIDが決まりました。対向は以後のメッセージにこの値を入れます。", NOTHING_JA],
+        ["こちらのコントロールコネクションIDが決まりました。対向は以後のメッセージにこの値を入れます。", NOTHING_JA],
     ),
     about(
         "M-088",

@@ -1,0 +1,41 @@
+# fish completion of l2tpctl(8)
+
+# Names of the configured tunnels or interfaces, as the running daemon tells them.
+function __l2tpctl_names
+    l2tpctl counters 2>/dev/null | string replace -f -r "^$argv[1] (.*):\$" '$1'
+end
+
+set -l commands status clear start stop reload log log-level watch counters metrics trace explain
+set -l levels error warn info debug
+
+complete -c l2tpctl -f
+complete -c l2tpctl -s s -l socket -r -F -d 'admin socket'
+complete -c l2tpctl -l json -d 'print JSON'
+complete -c l2tpctl -s h -l help -d 'print the commands'
+complete -c l2tpctl -s V -l version -d 'print the version'
+
+set -l none "not __fish_seen_subcommand_from $commands"
+complete -c l2tpctl -n $none -a status -d 'tunnels, sessions and their interfaces'
+complete -c l2tpctl -n $none -a clear -d 'end tunnels or a session'
+complete -c l2tpctl -n $none -a start -d 'enable a configured tunnel until the next reload'
+complete -c l2tpctl -n $none -a stop -d 'disable a configured tunnel until the next reload'
+complete -c l2tpctl -n $none -a reload -d 'read the configuration again'
+complete -c l2tpctl -n $none -a log -d 'the messages kept in memory'
+complete -c l2tpctl -n $none -a log-level -d 'set the level of the log'
+complete -c l2tpctl -n $none -a watch -d 'one line per event as it happens'
+complete -c l2tpctl -n $none -a counters -d 'what was counted'
+complete -c l2tpctl -n $none -a metrics -d 'the counters as OpenMetrics text'
+complete -c l2tpctl -n $none -a trace -d 'control messages of a tunnel into a pcapng file'
+complete -c l2tpctl -n $none -a explain -d 'what a log message means; why a tunnel is not up'
+
+complete -c l2tpctl -n '__fish_seen_subcommand_from status; and not __fish_seen_subcommand_from tunnel session' -a 'tunnel session'
+complete -c l2tpctl -n '__fish_seen_subcommand_from clear; and not __fish_seen_subcommand_from tunnel peer session all' -a 'tunnel peer session all'
+complete -c l2tpctl -n '__fish_seen_subcommand_from clear; and __fish_seen_subcommand_from tunnel peer session all' -a result-code
+complete -c l2tpctl -n '__fish_seen_subcommand_from explain; and not __fish_seen_subcommand_from tunnel' -a tunnel
+complete -c l2tpctl -n '__fish_seen_subcommand_from reload' -a '--check'
+complete -c l2tpctl -n '__fish_seen_subcommand_from log' -a "-f $levels"
+complete -c l2tpctl -n '__fish_seen_subcommand_from log-level' -a "$levels"
+complete -c l2tpctl -n '__fish_seen_subcommand_from counters' -a reset
+complete -c l2tpctl -n '__fish_seen_subcommand_from start stop trace tunnel' -a '(__l2tpctl_names tunnel)'
+complete -c l2tpctl -n '__fish_seen_subcommand_from session' -a '(__l2tpctl_names interface)'
+complete -c l2tpctl -n '__fish_seen_subcommand_from trace' -F
