@@ -1,5 +1,6 @@
-//! `l2tpd` and `l2tpctl`: one program, chosen by the name it is called by (or by the first word `ctl`).
+//! `l2tpd` and `l2tpctl`: one program, chosen by the name it is called by.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use l2tpd::ctl;
@@ -11,17 +12,17 @@ fn main() -> ExitCode {
         eprintln!("l2tpd: an argument is not UTF-8");
         return ExitCode::from(2);
     };
-    let status = run(&words);
-    ExitCode::from(u8::try_from(status).unwrap_or(1))
+    ExitCode::from(u8::try_from(run(&words)).unwrap_or(1))
 }
 
-/// Runs the program that the words ask for. Returns the exit status.
+/// Runs the program that the words ask for: `l2tpctl ...`, `l2tpd ctl ...`, or the daemon. Returns the exit status.
 fn run(words: &[String]) -> i32 {
-    let (name, arguments) = words.split_first().map_or(("l2tpd", &[][..]), |(n, a)| (n.as_str(), a));
+    let Some((name, arguments)) = words.split_first() else { return start::main([]) };
+    let is_ctl = Path::new(name).file_name().is_some_and(|name| name.to_string_lossy().ends_with("l2tpctl"));
     match arguments {
-        [first, name] if first == resolve::ARGUMENT => resolve::child(name),
+        _ if is_ctl => ctl::main(arguments) as i32,
         [first, rest @ ..] if first == "ctl" => ctl::main(rest) as i32,
-        _ if name.rsplit('/').next() == Some("l2tpctl") => ctl::main(arguments) as i32,
+        [first, host] if first == resolve::ARGUMENT => resolve::child(host),
         _ => start::main(arguments.iter().cloned()),
     }
 }

@@ -369,8 +369,8 @@ impl Daemon {
     }
 
     /// When there is something to do, if nothing else happens.
-    pub fn next_timeout(&self) -> Option<Instant> {
-        let own = [self.hooks.next(), self.resolver.next(), self.logger.next()];
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        let own = [self.hooks.next(), self.resolver.next(), self.logger.next(now)];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
 }

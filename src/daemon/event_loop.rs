@@ -52,6 +52,7 @@ impl EventLoop {
         daemon.log(now, &Line::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
         self.control.turn(now, daemon);
+        daemon.logger.finish();
         i32::from(result.is_err())
     }
 
@@ -92,9 +93,10 @@ impl EventLoop {
 
     /// How long there is nothing to do, unless something happens.
     fn timeout(&self, daemon: &Daemon) -> Option<Duration> {
-        let next = [daemon.next_timeout(), self.control.next_deadline(), self.deadline];
+        let now = clock::now();
+        let next = [daemon.next_timeout(now), self.control.next_deadline(), self.deadline];
         let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(clock::now()))
+        Some(next.saturating_duration_since(now))
     }
 
     fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {

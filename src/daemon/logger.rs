@@ -3,7 +3,7 @@
 
 use std::collections::TryReserveError;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::log::limit::Limit;
 use crate::log::ring::{lines_of, Entry, Ring};
@@ -86,16 +86,37 @@ impl Logger {
         }
     }
 
-    /// Tells what the limit has held back; with `all`, also what is not due yet.
+    /// Tells what the limit has held back (with `all`, also what is not due yet), and sends what syslog did not
+    /// take at once.
     pub fn report(&mut self, now: Instant, all: bool) {
+        if let Sink::Syslog { syslog, .. } = &mut self.sink {
+            syslog.flush(now);
+        }
         for line in self.limit.report(now, all) {
             self.write(now, &line);
         }
     }
 
-    /// When [`report`](Logger::report) has something to tell.
-    pub fn next(&self) -> Option<Instant> {
-        self.limit.next()
+    /// When [`report`](Logger::report) has something to do.
+    pub fn next(&self, now: Instant) -> Option<Instant> {
+        let waiting = match &self.sink {
+            Sink::Syslog { syslog, .. } => syslog.next(now),
+            Sink::Stderr => None,
+        };
+        self.limit.next().into_iter().chain(waiting).min()
+    }
+
+    /// The last words: waits a moment for a syslog that is slow.
+    pub fn finish(&mut self) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        for _ in 0..20 {
+            let now = clock::now();
+            self.report(now, true);
+            if self.next(now).is_none() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// The messages kept in memory.

@@ -14,6 +14,7 @@ use super::event_loop::EventLoop;
 use super::logger::Logger;
 use super::reload::{self, Refused};
 use crate::config::model::{self, Config, Remote, Tunnel};
+use crate::config::Setting;
 use crate::log::limit::CONFIG;
 use crate::log::{Event, Level, Line};
 use crate::proto::Engine;
@@ -71,19 +72,18 @@ fn run(mut options: Options) -> i32 {
             *name = full.to_string_lossy().into_owned();
         }
     }
-    let detached = match prepare(&options, &mut logger) {
-        Ok((config, detached)) => (config, detached),
-        Err(Stop::Parent(status)) => return status,
-        Err(Stop::Failed(lines)) => return give_up(&mut logger, &lines),
-    };
-    let (config, detached) = detached;
-    serve(options, logger, config, detached)
+    match prepare(&options, &mut logger) {
+        Ok(prepared) => serve(options, logger, prepared),
+        Err(Stop::Parent(status)) => status,
+        Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
+    }
 }
 
 fn give_up(logger: &mut Logger, lines: &[Line]) -> i32 {
     let now = clock::now();
     lines.iter().for_each(|line| logger.log(now, line));
     logger.log(now, &Line::new(&Event::InitializationFailed {}));
+    logger.finish();
     1
 }
 
@@ -94,16 +94,25 @@ enum Stop {
     Failed(Failed),
 }
 
+/// What is there before the daemon's own resources.
+struct Prepared {
+    config: Config,
+    /// The settings of the file; they are logged once the start has succeeded.
+    settings: Vec<Setting>,
+    /// In the background only.
+    detached: Option<Detached>,
+}
+
 /// Configuration and background.
-fn prepare(options: &Options, logger: &mut Logger) -> Result<(Config, Option<Detached>), Stop> {
+fn prepare(options: &Options, logger: &mut Logger) -> Result<Prepared, Stop> {
     let now = clock::now();
-    let config = configuration(now, options, logger).map_err(Stop::Failed)?;
+    let (config, settings) = configuration(now, options, logger).map_err(Stop::Failed)?;
     if options.foreground {
-        return Ok((config, None));
+        return Ok(Prepared { config, settings, detached: None });
     }
     match daemonize::detach() {
         Ok(Side::Parent(status)) => Err(Stop::Parent(status)),
-        Ok(Side::Child(detached)) => Ok((config, Some(detached))),
+        Ok(Side::Child(detached)) => Ok(Prepared { config, settings, detached: Some(detached) }),
         Err(error) => {
             let line = Line::new(&Event::DaemonError { error: error_text(&error) });
             Err(Stop::Failed(vec![line]))
@@ -111,7 +120,11 @@ fn prepare(options: &Options, logger: &mut Logger) -> Result<(Config, Option<Det
     }
 }
 
-fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result<Config, Failed> {
+fn configuration(
+    now: Instant,
+    options: &Options,
+    logger: &mut Logger,
+) -> Result<(Config, Vec<Setting>), Failed> {
     let file = &options.config;
     let parsed = reload::read(file).map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
@@ -120,7 +133,6 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
         let event = Event::MallocError { error: error.to_string() };
         return Err(failed(&event, format!("log-buffer {}", config.log_buffer)));
     }
-    parsed.settings.iter().for_each(|setting| logger.log(now, &setting.to_line()));
     if let Some(line) = reload::secrecy(file, &config) {
         logger.log(now, &line);
     }
@@ -133,12 +145,13 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
     if config.data_plane == model::DataPlane::Kernel {
         return Err(failed_remark("data-plane kernel: not in this version; use tap, or auto"));
     }
-    Ok(config)
+    Ok((config, parsed.settings))
 }
 
 /// Everything that stays until the end, then the loop.
-fn serve(options: Options, mut logger: Logger, config: Config, detached: Option<Detached>) -> i32 {
+fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     let now = clock::now();
+    let Prepared { config, settings, detached } = prepared;
     let (resources, parts) = match acquire(&options, &config, &mut logger) {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
@@ -155,6 +168,7 @@ fn serve(options: Options, mut logger: Logger, config: Config, detached: Option<
     if daemon.config.user.is_some() {
         warn_unreadable(&mut daemon, now);
     }
+    settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     daemon.log(now, &Line::new(&Event::Start {}));
     if let Some(detached) = detached {
         if let Err(error) = detached.ready() {

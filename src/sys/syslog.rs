@@ -1,6 +1,8 @@
-//! Syslog over `/dev/log`, never waiting: a line that the socket does not take is counted, and the count told when
-//! it takes lines again. Lines have the form of syslog(3): priority, local time, ident and pid.
+//! Syslog over `/dev/log`, never waiting. The socket's queue is short (ten lines on most systems): what it does not
+//! take at once waits here; what finds no room, or no syslog at all, is counted, and the count told when lines are
+//! taken again. Lines have the form of syslog(3): priority, local time, ident and pid.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,10 @@ use crate::log::Level;
 const FACILITY: u8 = 3 << 3;
 /// How long a syslog that is not there is left in peace.
 const RETRY: Duration = Duration::from_secs(5);
+/// How soon a full socket is tried again.
+const SOON: Duration = Duration::from_millis(20);
+/// Lines that wait.
+const WAITING: usize = 1000;
 
 /// The connection to syslog.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Syslog {
     path: PathBuf,
     socket: Option<UnixDatagram>,
     retry_at: Option<Instant>,
+    /// Lines as they are sent, oldest first.
+    waiting: VecDeque<String>,
     lost: u64,
 }
 
@@ -35,20 +43,64 @@ fn severity(level: Level) -> u8 {
 impl Syslog {
     /// Lines will go to the socket at `path` (`/dev/log`).
     pub fn new(path: &Path) -> Syslog {
-        Syslog { path: path.to_path_buf(), socket: None, retry_at: None, lost: 0 }
+        Syslog { path: path.to_path_buf(), socket: None, retry_at: None, waiting: VecDeque::new(), lost: 0 }
     }
 
-    /// Writes one line (without line end), or counts it as lost.
+    /// Writes one line (without line end).
     pub fn write(&mut self, now: Instant, level: Level, text: &str) {
-        if self.lost > 0 {
-            let told = format!("  {} lines of the log were lost", self.lost);
-            if self.send(now, Level::Warn, &told).is_ok() {
-                self.lost = 0;
-            }
+        let lost = self.lost;
+        if lost > 0 && self.put(now, Level::Warn, &format!("  {lost} lines of the log were lost")) {
+            self.lost = self.lost.saturating_sub(lost);
         }
-        if self.send(now, level, text).is_err() {
+        if !self.put(now, level, text) {
             self.lost += 1;
         }
+    }
+
+    /// Sends a line or lets it wait; `false` if it can do neither.
+    fn put(&mut self, now: Instant, level: Level, text: &str) -> bool {
+        let line = format!(
+            "<{}>{} l2tpd[{}]: {text}",
+            FACILITY | severity(level),
+            clock::local_stamp(),
+            std::process::id()
+        );
+        self.flush(now);
+        if self.waiting.is_empty() {
+            match self.send(now, &line) {
+                Ok(()) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+        }
+        let room = self.waiting.len() < WAITING;
+        if room {
+            self.waiting.push_back(line);
+        }
+        room
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    pub fn flush(&mut self, now: Instant) {
+        while let Some(line) = self.waiting.pop_front() {
+            match self.send(now, &line) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.waiting.push_front(line);
+                    return;
+                }
+                // Syslog is gone, and so is what waited for it.
+                Err(_) => self.lost += 1,
+            }
+        }
+    }
+
+    /// When [`flush`](Syslog::flush) should be called.
+    pub fn next(&self, now: Instant) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        now.checked_add(SOON)
     }
 
     /// Lines that were not taken and are not told of yet.
@@ -56,13 +108,7 @@ impl Syslog {
         self.lost
     }
 
-    fn send(&mut self, now: Instant, level: Level, text: &str) -> io::Result<()> {
-        let line = format!(
-            "<{}>{} l2tpd[{}]: {text}",
-            FACILITY | severity(level),
-            clock::local_stamp(),
-            std::process::id()
-        );
+    fn send(&mut self, now: Instant, line: &str) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             match socket.send(line.as_bytes()) {
                 Ok(_) => return Ok(()),
@@ -75,15 +121,12 @@ impl Syslog {
         if self.retry_at.is_some_and(|at| now < at) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        let sent = connect(&self.path).and_then(|socket| {
-            socket.send(line.as_bytes())?;
-            Ok(socket)
-        });
-        match sent {
+        match connect(&self.path) {
             Ok(socket) => {
-                self.socket = Some(socket);
                 self.retry_at = None;
-                Ok(())
+                let sent = socket.send(line.as_bytes());
+                self.socket = Some(socket);
+                sent.map(|_| ())
             }
             Err(error) => {
                 self.retry_at = now.checked_add(RETRY);
@@ -138,15 +181,29 @@ mod tests {
     }
 
     #[test]
-    fn a_full_socket_does_not_block() {
+    fn a_full_socket_does_not_block_and_loses_no_burst() {
         let path = std::env::temp_dir().join(format!("l2tpd-syslog-full-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let _receiver = UnixDatagram::bind(&path).unwrap();
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        receiver.set_nonblocking(true).unwrap();
         let mut syslog = Syslog::new(&path);
-        for _ in 0..10_000 {
-            syslog.write(clock::now(), Level::Info, "more than it holds");
+        let now = clock::now();
+        for number in 0..10_000 {
+            syslog.write(now, Level::Info, &format!("line {number}"));
         }
-        assert!(syslog.lost() > 0);
+        assert!(syslog.lost() > 0 && syslog.next(now).is_some());
+        // It is read: what waited comes, in order.
+        let mut expected = 0;
+        let mut buffer = [0; 512];
+        while syslog.next(now).is_some() {
+            while let Ok(length) = receiver.recv(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                assert!(text.ends_with(&format!(": line {expected}")), "{text}");
+                expected += 1;
+            }
+            syslog.flush(now);
+        }
+        assert!(expected >= WAITING, "{expected}");
         std::fs::remove_file(&path).unwrap();
     }
 }
