@@ -1,5 +1,6 @@
 //! The admin socket from outside: its limits, its commands, its displays, its documents.
 
+mod client;
 mod commands;
 mod displays;
 mod documents;
