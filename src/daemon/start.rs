@@ -1,6 +1,7 @@
 //! The start: arguments, configuration, background, pid file, random source, sockets, and what is left of the
 //! privileges. The first step that fails is logged, then `l2tpd initialization failed`, and the exit status is 1.
 
+use std::os::fd::OwnedFd;
 use std::path::{absolute, Path};
 use std::time::Instant;
 
@@ -60,7 +61,7 @@ fn failed_remark(text: impl std::fmt::Display) -> Failed {
 }
 
 fn run(mut options: Options) -> i32 {
-    process::hide_inherited();
+    let inherited = process::take_inherited();
     process::raise_descriptor_limit();
     // It takes more than a failure of this to keep tunnels down.
     let _ = privilege::no_dumps();
@@ -72,7 +73,7 @@ fn run(mut options: Options) -> i32 {
             *name = full.to_string_lossy().into_owned();
         }
     }
-    match prepare(&options, &mut logger) {
+    match prepare(&options, &mut logger, inherited) {
         Ok(prepared) => serve(options, logger, prepared),
         Err(Stop::Parent(status)) => status,
         Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
@@ -104,9 +105,10 @@ struct Prepared {
 }
 
 /// Configuration and background.
-fn prepare(options: &Options, logger: &mut Logger) -> Result<Prepared, Stop> {
+fn prepare(options: &Options, logger: &mut Logger, inherited: Vec<OwnedFd>) -> Result<Prepared, Stop> {
     let now = clock::now();
     let (config, settings) = configuration(now, options, logger).map_err(Stop::Failed)?;
+    drop(inherited);
     if options.foreground {
         return Ok(Prepared { config, settings, detached: None });
     }

@@ -3,8 +3,11 @@
 //! that is wanted.
 
 use std::io::{self, Read};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+
+use super::cvt;
 
 /// A child process with a process group of its own.
 #[derive(Debug)]
@@ -69,12 +72,23 @@ impl Process {
     }
 }
 
-/// Closes, for every child, what whoever started us left open: only the standard descriptors are meant to be
-/// inherited. Kernels before 5.11 cannot do it at once; there it is left undone.
-pub fn hide_inherited() {
-    let (first, last): (libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX);
-    // SAFETY: no pointers, and nothing is closed now.
-    unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+/// What whoever started us left open, beside the standard descriptors: from now on no child inherits it, and it is
+/// closed when the result is dropped (the configuration may come from such a descriptor). To be called before
+/// anything is opened.
+pub fn take_inherited() -> Vec<OwnedFd> {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
+    // All of them first: one belongs to the directory that is being read, and is gone afterwards.
+    let numbers: Vec<RawFd> = names.filter(|fd| *fd > 2).collect();
+    let mut inherited = Vec::new();
+    for fd in numbers {
+        // SAFETY: no pointers; a number that is not open is an error.
+        if cvt(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).is_ok() {
+            // SAFETY: it is open, and nothing in this program owns it.
+            inherited.push(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+    inherited
 }
 
 /// Lets the daemon have as many descriptors as it may: each session needs one.
