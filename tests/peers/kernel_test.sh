@@ -1,138 +1,161 @@
 # Runs inside the machine of kernel_vm.sh: the kernel's l2tp at one end (by hand, with `ip l2tp`), the daemon at
-# the other; then two daemons, of which one or both leave the frames to the kernel. Prints `ok NAME` or `FAIL NAME`.
+# the other, in every combination of encapsulation, address family, cookie, sublayer and sequence numbers. Prints
+# `ok NAME` or `FAIL NAME: WHAT`.
 failures=0
 
-host() { # name, number
-    ip netns add "$1"
-    ip -n "$1" link set lo up
+fail() { # name, what
+    echo "FAIL $1: $2"
+    failures=$((failures + 1))
 }
 
+# Host 1, the kernel's, is the machine itself; host 2, the daemon's, is a network namespace. (Entering a namespace
+# takes the emulated machine long.)
 begin() {
-    host a
-    host b
-    ip link add wa type veth peer name wb
-    ip link set wa netns a
-    ip link set wb netns b
-    ip -n a link set wa up
-    ip -n b link set wb up
-    ip -n a addr add 192.0.2.1/24 dev wa
-    ip -n b addr add 192.0.2.2/24 dev wb
-    ip -n a addr add 2001:db8::1/64 dev wa nodad
-    ip -n b addr add 2001:db8::2/64 dev wb nodad
+    ip netns add h2
+    ip link add w1 type veth peer name w2 netns h2
+    for host in 1 2; do
+        cat >/tmp/commands <<EOT
+link set lo up
+link set w$host up
+addr add 192.0.2.$host/24 dev w$host
+addr add 198.51.100.$host/24 dev w$host
+addr add 2001:db8::$host/64 dev w$host nodad
+addr add 2001:db8:1::$host/64 dev w$host nodad
+EOT
+        if [ "$host" = 1 ]; then ip -batch /tmp/commands; else ip -n h2 -batch /tmp/commands; fi
+    done
+    # Both give a file to whoever connects.
+    dd if=/dev/urandom of=/tmp/bulk bs=65536 count=3 2>/dev/null
+    nc -ll -p 5001 -e cat /tmp/bulk </dev/null &
+    ip netns exec h2 nc -ll -p 5001 -e cat /tmp/bulk </dev/null &
 }
 
-end() { # name, whether it passed
-    [ -z "$pids" ] || kill $pids
-    wait $pids 2>/dev/null
-    pids=
-    ip netns del a
-    ip netns del b
-    if [ "$2" = 0 ]; then echo "ok $1"; else
-        echo "FAIL $1"
-        tail -n 12 /tmp/a.log /tmp/b.log 2>/dev/null
-        failures=$((failures + 1))
+ping_size() { # address, octets of data
+    ping -q -c 1 -W 3 -s "$2" "$1" >/dev/null
+}
+
+# Brings up the daemon's end of a session and prints its MTU.
+daemon_end() { # interface, address
+    printf 'link set %s up\naddr add %s/24 dev %s\nlink show dev %s\n' "$1" "$2" "$1" "$1" >/tmp/commands
+    if ip -n h2 -batch /tmp/commands >/tmp/link 2>/dev/null; then
+        read -r number interface flags word mtu rest </tmp/link
+        echo "$mtu"
     fi
-    rm -f /tmp/*.log
 }
 
-# Waits for the interface l0 in both, gives it an address, and pings.
-through() {
-    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        if ip -n a link show l0 >/dev/null 2>&1 && ip -n b link show l0 >/dev/null 2>&1; then break; fi
-        sleep 0.25
+# Waits until something is found in the daemon's log.
+wait_for() { # what, for how many tenths of a second
+    left=$2
+    until grep -q "$1" /tmp/log; do
+        [ "$left" -gt 0 ] || return 1
+        left=$((left - 1))
+        sleep 0.1
     done
-    ip -n a link set l0 up
-    ip -n a addr add 10.9.9.1/24 dev l0 && ip -n b addr add 10.9.9.2/24 dev l0 || return 1
-    for try in 1 2 3 4 5 6 7 8; do
-        if ip netns exec a ping -c 1 -W 1 10.9.9.2 >/dev/null 2>&1; then
-            ip netns exec a ping -c 3 -W 1 -s 1350 10.9.9.2 | grep -q ' 3 packets received'
-            return
-        fi
+}
+
+# One session that is up at both ends: pings of all sizes, a file in each direction.
+through() { # name, interface, addresses without the host
+    ours=$(daemon_end "$2" "${3}2")
+    read -r kernels <"/sys/class/net/$2/mtu"
+    [ -n "$ours" ] || { fail "$1" 'no interface'; return; }
+    # The first one may be lost while addresses are resolved.
+    ping_size "${3}2" 1 || ping_size "${3}2" 1 || { fail "$1" 'no ping'; return; }
+    # Both must have worked out the same room in an outer packet of 1500 octets; a full frame fits.
+    [ "$ours" = "$kernels" ] || { fail "$1" "MTU: the kernel says $kernels, the daemon $ours"; return; }
+    for size in 1000 $((ours - 28)); do
+        ping_size "${3}2" "$size" || { fail "$1" "no ping of $size octets, MTU $ours"; return; }
     done
-    return 1
+    nc -w 5 "${3}2" 5001 </dev/null >/tmp/out
+    cmp -s /tmp/out /tmp/bulk || { fail "$1" 'file from the daemon to the kernel'; return; }
+    ip netns exec h2 nc -w 5 "${3}1" 5001 </dev/null >/tmp/out
+    cmp -s /tmp/out /tmp/bulk || { fail "$1" 'file from the kernel to the daemon'; return; }
+    echo "ok $1"
 }
 
-daemon() { # namespace, configuration on standard input
-    cat >"/tmp/$1.conf"
-    ip netns exec "$1" l2tpd -d -l debug -c "/tmp/$1.conf" -p "/run/$1.pid" -s "/run/$1.sock" 2>"/tmp/$1.log" &
-    pids="$pids $!"
-}
-pids=
-
-by_hand() { # name, kernel's tunnel words, kernel's session words, daemon's tunnel lines, session lines
-    begin
-    ip -n a l2tp add tunnel tunnel_id 1 peer_tunnel_id 1 $2
-    ip -n a l2tp add session tunnel_id 1 name l0 session_id 1001 peer_session_id 2002 $3
-    daemon b <<EOF
-hostname b
-router-id 10.0.0.2
-data-plane tap
-tunnel t
-$4
-  session l0
-    manual 2002 1001
-$5
-EOF
-    through
-    end "$1" $?
+# number, name, encapsulation, network of the outer addresses, more words for `ip l2tp`
+kernel_tunnel() {
+    cat <<EOT
+l2tp add tunnel tunnel_id $1 peer_tunnel_id $1 encap $3 local ${4}1 remote ${4}2 $5
+EOT
 }
 
-ip4='local 192.0.2.1 remote 192.0.2.2'
-ip6='local 2001:db8::1 remote 2001:db8::2'
-ours4='  local-address 192.0.2.2
-  remote-address 192.0.2.1'
-ours6='  local-address 2001:db8::2
-  remote-address 2001:db8::1'
-udp='  encapsulation udp
-  udp-port 1701 1701'
-by_hand kernel-ip4 "encap ip $ip4" 'l2spec_type none' "$ours4" ''
-by_hand kernel-ip4-cookie8-sublayer "encap ip $ip4" \
-    'cookie aaaaaaaabbbbbbbb peer_cookie 1122334455667788 l2spec_type default' "$ours4" \
-    '    cookie 8
-    local-cookie aaaaaaaabbbbbbbb
-    remote-cookie 1122334455667788
-    l2-sublayer default'
-by_hand kernel-udp4-cookie4 "encap udp $ip4 udp_sport 1701 udp_dport 1701" \
-    'cookie aaaaaaaa peer_cookie 11223344 l2spec_type none' "$ours4
-$udp" '    cookie 4
-    local-cookie aaaaaaaa
-    remote-cookie 11223344'
-by_hand kernel-ip6 "encap ip $ip6" 'l2spec_type default' "$ours6" '    l2-sublayer default'
-by_hand kernel-udp6-cookie8 "encap udp $ip6 udp_sport 1701 udp_dport 1701" \
-    'cookie aaaaaaaabbbbbbbb peer_cookie 1122334455667788 l2spec_type none' "$ours6
-$udp" '    cookie 8
-    local-cookie aaaaaaaabbbbbbbb
-    remote-cookie 1122334455667788'
-
-negotiated() { # name, data plane of a, of b, tunnel lines, session lines, address of a, of b
-    begin
-    for end in "a 1 2 $2 $6 $7" "b 2 1 $3 $7 $6"; do
-        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7" $end
-        daemon "$8" <<EOF
-hostname h$9
-router-id 10.0.0.$9
-restart-interval 1
-data-plane ${11}
-tunnel t
-  local-address ${12}
-  remote-address ${13}
-  remote-hostname h${10}
-  remote-router-id 10.0.0.${10}
-$4
-  session l0
-    remote-end-id e
-$5
-EOF
-        set -- "$1" "$2" "$3" "$4" "$5" "$6" "$7"
-    done
-    through
-    end "$1" $?
+daemon_tunnel() {
+    cat <<EOT
+tunnel $2
+  local-address ${4}2
+  remote-address ${4}1
+  encapsulation $3
+EOT
 }
 
-negotiated kernel-plane-ip4 kernel tap '  password x' '    cookie 8' 192.0.2.1 192.0.2.2
-negotiated kernel-plane-udp4 kernel kernel '  encapsulation udp' '    cookie 4
-    l2-sublayer default' 192.0.2.1 192.0.2.2
-negotiated kernel-plane-ip6 kernel tap '' '    cookie 8' 2001:db8::1 2001:db8::2
-negotiated automatic auto auto '' '' 192.0.2.1 192.0.2.2
+# tunnel, session, cookie octets, sublayer, sequencing
+kernel_session() {
+    case $3 in
+        0) words= ;;
+        4) words='cookie a1a2a3a4 peer_cookie b1b2b3b4' ;;
+        8) words='cookie a1a2a3a4a5a6a7a8 peer_cookie b1b2b3b4b5b6b7b8' ;;
+    esac
+    cat <<EOT
+l2tp add session tunnel_id $1 name l$1$2 session_id ${1}0${2}1 peer_session_id ${1}0${2}2 $words l2spec_type $4 seq $5
+link set l$1$2 up
+addr add 10.$1.$2.1/24 dev l$1$2
+EOT
+}
+
+daemon_session() {
+    cat <<EOT
+  session l$1$2
+    manual ${1}0${2}2 ${1}0${2}1
+    l2-sublayer $4
+EOT
+    case $3 in
+        4) printf '    local-cookie a1a2a3a4\n    remote-cookie b1b2b3b4\n' ;;
+        8) printf '    local-cookie a1a2a3a4a5a6a7a8\n    remote-cookie b1b2b3b4b5b6b7b8\n' ;;
+    esac
+    [ "$5" = none ] || echo "    sequencing $5"
+}
+
+# Calls $1 for each tunnel and $2 for each of its sessions, with their numbers and words.
+combinations() {
+    while read -r tunnel name encapsulation network words; do
+        "$1" "$tunnel" "$name" "$encapsulation" "$network" "$words"
+        session=0
+        for cookie in 0 4 8; do
+            for sublayer in 'none none' 'default none' 'default both'; do
+                session=$((session + 1))
+                # shellcheck disable=SC2086
+                "$2" "$tunnel" "$session" "$cookie" $sublayer "$name" </dev/null
+            done
+        done
+    done <<EOT
+1 ip4 ip 192.0.2.
+2 udp4 udp 198.51.100. udp_sport 1701 udp_dport 1701
+3 ip6 ip 2001:db8::
+4 udp6 udp 2001:db8:1:: udp_sport 1701 udp_dport 1701
+EOT
+}
+
+judge() { # tunnel, session, cookie, sublayer, sequencing, name of the tunnel
+    what="$6-cookie$3"
+    [ "$4" = none ] || what="$what-sublayer"
+    [ "$5" = none ] || what="$what-sequence"
+    [ "$failures" -ge 3 ] || through "$what" "l$1$2" "10.$1.$2."
+}
+
+begin
+combinations kernel_tunnel kernel_session >/tmp/commands
+ip -batch /tmp/commands || fail 'ip l2tp' 'refused'
+{ printf 'hostname b\nrouter-id 10.0.0.2\ndata-plane tap\n'; combinations daemon_tunnel daemon_session; } >/tmp/conf
+ip netns exec h2 l2tpd -d -l debug -c /tmp/conf -p /run/l2tpd.pid -s /run/l2tpd.sock 2>/tmp/log &
+wait_for 'l2tpd start' 50 || fail 'start' 'the daemon did not start'
+sleep 1 # its interfaces come up one after the other
+combinations true judge
+for statistics in 'cat /proc/net/snmp /proc/net/snmp6' 'ip netns exec h2 cat /proc/net/snmp /proc/net/snmp6'; do
+    made=$($statistics | awk '/^Ip:/ { value = $20 } /^Ip6FragCreates/ { value += $2 } END { print value }')
+    [ "$made" = 0 ] || fail 'outer packets' "$made fragments were made ($statistics)"
+done
+kill "$(cat /run/l2tpd.pid)"
+wait_for 'l2tpd exit' 50 || fail 'end' 'the daemon did not end'
+[ "$failures" = 0 ] || tail -n 30 /tmp/log
 
 [ "$failures" = 0 ]

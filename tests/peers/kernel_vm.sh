@@ -28,7 +28,7 @@ for program in "$fs/bin/l2tpd" "$fs/bin/sh" "$fs/bin/ip"; do
         cp -L "$library" "$fs$library"
     done
 done
-for applet in mount sleep ping cat grep insmod poweroff mkdir seq kill cut tail sed uname ls dmesg head; do
+for applet in mount sleep ping cat grep insmod poweroff mkdir seq kill cut tail sed uname ls dmesg head awk cmp nc dd; do
     ln -s busybox "$fs/bin/$applet"
 done
 echo 'root:x:0:0::/:/bin/sh' >"$fs/etc/passwd"
