@@ -51,6 +51,8 @@ pub struct Daemon {
     ttls: HashMap<IpAddr, u8>,
     /// Peers that the last message could not be sent to: told once.
     unreachable: BTreeSet<IpAddr>,
+    /// A child process may have ended, or one is to be started.
+    pub look_after_children: bool,
     /// Used again: control messages of one turn.
     received: Vec<(Path, Vec<u8>)>,
 }
@@ -92,6 +94,7 @@ impl Daemon {
             sockets_stale: false,
             ttls: HashMap::new(),
             unreachable: BTreeSet::new(),
+            look_after_children: false,
             received: Vec::new(),
         }
     }
@@ -194,8 +197,11 @@ impl Daemon {
 
     fn notify(&mut self, now: Instant, notification: Notification) {
         let command = self.tunnel(&notification.tunnel).and_then(|t| t.on_event.clone());
-        if let Some(line) = command.and_then(|words| self.hooks.call(&words, &notification)) {
-            self.logger.log(now, &line);
+        if let Some(words) = command {
+            self.look_after_children = true;
+            if let Some(line) = self.hooks.call(&words, &notification) {
+                self.logger.log(now, &line);
+            }
         }
         if self.wanted.events {
             self.tell(News::Event(clock::wall(), notification));
@@ -215,6 +221,7 @@ impl Daemon {
             Some(Remote::Address(peer)) => Some(self.open(now, &tunnel, *peer)),
             Some(Remote::Any) => Some(self.open_for_any(now, &tunnel)),
             Some(Remote::Name(host)) => {
+                self.look_after_children = true;
                 self.resolver.look_up(name, host);
                 None
             }
@@ -282,10 +289,16 @@ impl Daemon {
         })
     }
 
-    /// Makes the interface of each session that may come up, or changes what is different.
-    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &Tunnel) {
+    /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`.
+    /// What is the same is not touched: the administrator may have changed it.
+    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &Tunnel, old: &[Interface]) {
         for session in tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none()) {
-            if let Err(failure) = self.data.configure_interface(&Interface::new(tunnel, session)) {
+            let interface = Interface::new(tunnel, session);
+            let present = self.data.interface_state(&interface.name).is_some_and(|state| state.present);
+            if present && old.contains(&interface) {
+                continue;
+            }
+            if let Err(failure) = self.data.configure_interface(&interface) {
                 self.interface_failed(now, &session.interface, &failure);
             }
         }
@@ -358,8 +371,13 @@ impl Daemon {
         self.close_stale_sockets();
     }
 
-    /// Looks after child processes.
+    /// Looks after child processes, when there is something to see.
     pub fn children(&mut self, now: Instant) {
+        let deadline = self.hooks.next().into_iter().chain(self.resolver.next()).min();
+        if !self.look_after_children && deadline.is_none_or(|at| now < at) {
+            return;
+        }
+        self.look_after_children = false;
         for line in self.hooks.turn(now) {
             self.logger.log(now, &line);
         }

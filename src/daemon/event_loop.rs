@@ -101,7 +101,8 @@ impl EventLoop {
 
     fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {
         if signal == signal::SIGCHLD {
-            return; // children are looked after in each turn
+            daemon.look_after_children = true;
+            return;
         }
         daemon.log(now, &Line::new(&Event::ReceivedSignal { signal }));
         match signal {

@@ -12,7 +12,7 @@ use crate::sys::syslog::Syslog;
 use crate::sys::{clock, stderr};
 
 /// Where syslog listens.
-const DEV_LOG: &str = "/dev/log";
+pub const DEV_LOG: &str = "/dev/log";
 
 /// Where the lines go.
 #[derive(Debug)]

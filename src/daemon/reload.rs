@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use super::core::Daemon;
-use super::datapath::SocketKey;
+use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change, AT_START_ONLY};
 use crate::config::model::{Config, Remote, Tunnel};
@@ -180,6 +180,12 @@ impl Daemon {
 
     /// Takes over a configuration that is free of errors.
     fn take_over(&mut self, now: Instant, new: Config, changes: &[Change]) {
+        if changes.is_empty() {
+            self.log(
+                now,
+                &Line::remark(Level::Info, CONFIG, "the configuration was read again: nothing changed"),
+            );
+        }
         for change in changes {
             self.log(now, &Line::remark(Level::Info, CONFIG, describe(change)));
             if let Change::Global { tags } = change {
@@ -200,8 +206,10 @@ impl Daemon {
             self.log(now, &Line::new(&Event::MallocError { error: error.to_string() }));
         }
         let old = std::mem::replace(&mut self.config, new);
+        let before = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(|s| Interface::new(t, s)));
+        let before: Vec<Interface> = before.collect();
         for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
-            self.configure_interfaces(now, tunnel);
+            self.configure_interfaces(now, tunnel, &before);
         }
         self.apply(now);
         self.remove_interfaces(&old);

@@ -105,7 +105,7 @@ impl Host for Daemon {
     fn start(&mut self, now: Instant, tunnel: &str) -> Result<(), CommandError> {
         // A tunnel that is disabled in the file has no interfaces yet.
         if let Some(tunnel) = self.tunnel(tunnel).filter(|t| t.disabled && t.problem().is_none()).cloned() {
-            self.configure_interfaces(now, &tunnel);
+            self.configure_interfaces(now, &tunnel, &[]);
         }
         self.command(now, |engine| engine.start(now, tunnel))
     }

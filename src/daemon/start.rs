@@ -12,7 +12,7 @@ use super::control::Control;
 use super::core::{socket_detail, Daemon, Parts};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
-use super::logger::Logger;
+use super::logger::{Logger, DEV_LOG};
 use super::reload::{self, Refused};
 use crate::config::model::{self, Config, Remote, Tunnel};
 use crate::config::Setting;
@@ -23,7 +23,8 @@ use crate::sys::daemonize::{self, Detached, Side};
 use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
-use crate::sys::{clock, error_text, privilege, process};
+use crate::sys::syslog::Syslog;
+use crate::sys::{clock, error_text, privilege, process, stderr};
 
 /// Log messages kept before the configuration tells how many.
 const EARLY_LINES: usize = 1000;
@@ -62,6 +63,7 @@ fn failed_remark(text: impl std::fmt::Display) -> Failed {
 
 fn run(mut options: Options) -> i32 {
     let inherited = process::take_inherited();
+    tell_panics(options.foreground);
     process::raise_descriptor_limit();
     // It takes more than a failure of this to keep tunnels down.
     let _ = privilege::no_dumps();
@@ -78,6 +80,19 @@ fn run(mut options: Options) -> i32 {
         Err(Stop::Parent(status)) => status,
         Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
     }
+}
+
+/// A fault of the program ends it at once; where it happened must not get lost with standard error.
+fn tell_panics(foreground: bool) {
+    std::panic::set_hook(Box::new(move |info| {
+        let at = info.location().map(ToString::to_string).unwrap_or_default();
+        let text = format!("  l2tpd ends at {at}: a fault of the program");
+        if foreground {
+            let _ = stderr::write(&format!("{} error {text}\n", clock::wall()));
+        } else {
+            Syslog::new(Path::new(DEV_LOG)).write(clock::now(), Level::Error, &text);
+        }
+    }));
 }
 
 fn give_up(logger: &mut Logger, lines: &[Line]) -> i32 {
@@ -162,7 +177,7 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     let Acquired { engine, data } = parts;
     let mut daemon = Daemon::new(now, Parts { engine, data, logger, config, options });
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
-        daemon.configure_interfaces(now, tunnel);
+        daemon.configure_interfaces(now, tunnel, &[]);
     }
     if let Err(lines) = drop_privileges(&daemon) {
         return give_up(&mut daemon.logger, &lines);
