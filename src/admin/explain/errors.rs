@@ -1,14 +1,6 @@
 //! Messages of level error.
 
-use super::Explanation;
-
-const fn about(
-    id: &'static str,
-    [meaning, advice]: [&'static str; 2],
-    [meaning_ja, advice_ja]: [&'static str; 2],
-) -> Explanation {
-    Explanation { id, meaning, advice, meaning_ja, advice_ja }
-}
+use super::{about, Explanation};
 
 /// M-001 to M-025.
 pub(super) static TABLE: &[Explanation] = &[

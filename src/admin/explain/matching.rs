@@ -4,8 +4,9 @@
 
 use std::net::IpAddr;
 
+use super::templates;
 use crate::config::tags::TAGS;
-use crate::log::catalogue::{pieces, Piece, Template, CATALOGUE};
+use crate::log::catalogue::{pieces, Piece, Template};
 use crate::log::Level;
 
 /// A message's variable parts: names and values.
@@ -15,7 +16,7 @@ type Values = Vec<(&'static str, String)>;
 pub(super) fn best(line: &str) -> Option<(&'static Template, Values)> {
     let mut best: Option<(usize, &'static Template, Values)> = None;
     for start in starts(line) {
-        for template in CATALOGUE {
+        for template in templates() {
             let fixed = fixed_length(template);
             if best.as_ref().is_some_and(|(length, _, _)| *length > fixed) {
                 continue;
@@ -149,8 +150,8 @@ fn looks_like(name: &str, value: &str) -> bool {
         !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(&c))
     };
     match name {
-        "tunnel_id" | "session_id" | "n" | "len" | "type" | "vendor_code" | "result" | "error_code"
-        | "signo" | "ns" | "nr" => digits(value),
+        "tunnel_id" | "session_id" | "pid" | "uid" | "count" | "mtu" | "n" | "len" | "type"
+        | "vendor_code" | "result" | "error_code" | "signo" | "ns" | "nr" => digits(value),
         "0xid" => value.strip_prefix("0x").is_some_and(|hex| word(hex, &[])),
         "tie" => value == "none" || (value.len() == 16 && word(value, &[])),
         "msg_type" => word(value, &[]),
@@ -158,7 +159,9 @@ fn looks_like(name: &str, value: &str) -> bool {
         "func" => word(value, &['_']),
         "tag" => word(value, &['-']),
         "AVP_name" => word(value, &['-', ' ', '/', '(', ')']),
-        "IPaddress" => value.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok()),
+        "IPaddress" | "address" => {
+            value.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
+        }
         "if_name" => !value.is_empty() && !value.contains(char::is_whitespace),
         "param" => true,
         _ => !value.is_empty(), // error, name, tun_name, id: text
@@ -175,8 +178,7 @@ pub(super) fn similar(text: &str) -> Vec<&'static Template> {
             .collect()
     };
     let wanted = words(text);
-    let mut scored: Vec<(usize, &'static Template)> = CATALOGUE
-        .iter()
+    let mut scored: Vec<(usize, &'static Template)> = templates()
         .map(|template| {
             let own = words(template.text);
             (wanted.iter().filter(|word| own.contains(word)).count(), template)

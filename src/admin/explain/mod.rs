@@ -4,6 +4,7 @@
 mod errors;
 mod matching;
 mod notices;
+pub mod remarks;
 mod warnings;
 
 use std::fmt::Write;
@@ -13,7 +14,7 @@ use crate::log::catalogue::{Template, CATALOGUE};
 /// The texts about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
-    /// The message: `M-001` to `M-088`.
+    /// The message: `M-001` to `M-088`, or the name of a remark.
     pub id: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -23,6 +24,15 @@ pub struct Explanation {
     pub meaning_ja: &'static str,
     /// What to do, in Japanese.
     pub advice_ja: &'static str,
+}
+
+/// An entry of the tables: meaning and advice, in English and in Japanese.
+const fn about(
+    id: &'static str,
+    [meaning, advice]: [&'static str; 2],
+    [meaning_ja, advice_ja]: [&'static str; 2],
+) -> Explanation {
+    Explanation { id, meaning, advice, meaning_ja, advice_ja }
 }
 
 /// The language of explanations.
@@ -57,16 +67,21 @@ pub struct Found {
     pub explanation: &'static Explanation,
 }
 
-/// Every explanation, in the order of the catalogue.
+/// Every explanation of a message of the catalogue, in its order.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {
     errors::TABLE.iter().chain(warnings::TABLE).chain(notices::TABLE)
 }
 
+/// The messages of the catalogue, and the daemon's own remarks.
+fn templates() -> impl Iterator<Item = &'static Template> {
+    CATALOGUE.iter().chain(remarks::TABLE.iter().map(|remark| &remark.template))
+}
+
 /// A message and its explanation by its id.
 fn by_id(id: &str) -> Option<(&'static Template, &'static Explanation)> {
-    let template = CATALOGUE.iter().find(|template| template.id.eq_ignore_ascii_case(id))?;
-    let explanation = all().find(|explanation| explanation.id == template.id)?;
-    Some((template, explanation))
+    let template = templates().find(|template| template.id.eq_ignore_ascii_case(id))?;
+    let mut explanations = all().chain(remarks::TABLE.iter().map(|remark| &remark.explanation));
+    Some((template, explanations.find(|explanation| explanation.id == template.id)?))
 }
 
 /// The message that `text` is a line of: with or without time, level or the prefix of syslog, or only its id. Of

@@ -1,14 +1,6 @@
 //! Messages of level info and debug: what goes on, mostly without anything to be done.
 
-use super::Explanation;
-
-const fn about(
-    id: &'static str,
-    [meaning, advice]: [&'static str; 2],
-    [meaning_ja, advice_ja]: [&'static str; 2],
-) -> Explanation {
-    Explanation { id, meaning, advice, meaning_ja, advice_ja }
-}
+use super::{about, Explanation};
 
 const NOTHING: &str = "Nothing: this is how it should be.";
 const NOTHING_JA: &str = "対処は不要です。正常な動作です。";

@@ -1,14 +1,6 @@
 //! Messages of level warn: the peer or the network did something wrong.
 
-use super::Explanation;
-
-const fn about(
-    id: &'static str,
-    [meaning, advice]: [&'static str; 2],
-    [meaning_ja, advice_ja]: [&'static str; 2],
-) -> Explanation {
-    Explanation { id, meaning, advice, meaning_ja, advice_ja }
-}
+use super::{about, Explanation};
 
 /// M-026 to M-046.
 pub(super) static TABLE: &[Explanation] = &[
