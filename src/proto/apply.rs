@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::control::result;
+use super::ending::result;
 use super::tunnel::{Slot, SlotKey, Tunnel, TunnelKey};
 use super::Engine;
 use crate::config::diff::{diff, Change};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, Attachment, Happening, Notification, SequenceLevel};
 use super::connection::State as ControlState;
-use super::control::result;
+use super::ending::result;
 use super::incoming::Objection;
 use super::send::later;
 use super::session::{row, Row, Session, State};
@@ -14,11 +14,8 @@ use super::{Engine, Timer};
 use crate::config::model::Sublayer;
 use crate::log::{Event, Level};
 use crate::wire::code::{self, cdn, error};
-use crate::wire::message::{Cdn, Circuit, Iccn, Icrp, Icrq, ResultCode, SessionIds, Sli};
+use crate::wire::message::{Circuit, Iccn, Icrp, Icrq, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
-
-/// Changes of a circuit are told at most this often; the last state wins.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Begins the sessions of a tunnel whose connection is established, after `delay`.
@@ -293,7 +290,7 @@ impl Engine {
         self.push_attachment(id, path);
     }
 
-    fn push_attachment(&mut self, id: SessionId, path: super::Path) {
+    pub(super) fn push_attachment(&mut self, id: SessionId, path: super::Path) {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(tunnel) = self.tunnels.get(&session.tunnel) else { return };
         let Some(slot) = tunnel.slot(session.slot) else { return };
@@ -352,7 +349,7 @@ impl Engine {
     }
 
     /// The ids of a session as our messages carry them.
-    fn ids_of(&self, id: SessionId) -> SessionIds {
+    pub(super) fn ids_of(&self, id: SessionId) -> SessionIds {
         SessionIds { local: id, remote: self.sessions.get(&id).map_or(SessionId(0), |s| s.remote) }
     }
 
@@ -369,11 +366,6 @@ impl Engine {
             return self.drop_session(now, id, "the ICRP could not be built");
         }
         self.arm_session_guard(now, id);
-    }
-
-    fn circuit_is_up(&self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get(&id) else { return false };
-        self.tunnels.get(&session.tunnel).and_then(|t| t.slot(session.slot)).is_some_and(|s| s.circuit_up)
     }
 
     /// Wait-connect and ICCN (C-180).
@@ -402,74 +394,6 @@ impl Engine {
         }
         self.gate(id);
         self.notify_session(id, Happening::SessionUp, String::new());
-        self.tell_circuit(now, id);
-    }
-
-    /// Opens and closes the directions of an established session according to the peer's circuit (C-150, C-344).
-    fn gate(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        let established = session.state == State::Established;
-        self.actions.push_back(Action::Gate {
-            session: id,
-            receive: established && !session.peer_on_standby(),
-            send: established && session.peer_circuit_up(),
-            carrier: established && session.peer_circuit_up(),
-        });
-    }
-
-    /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327).
-    fn peer_status(&mut self, id: SessionId, sli: &Sli) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(status) = sli.circuit_status else { return };
-        let before = session.peer_circuit_up();
-        session.remote_circuit = Some(status);
-        let up = session.peer_circuit_up();
-        if session.state == State::Established {
-            self.gate(id);
-            if before != up {
-                let reason = if up { "the peer's circuit is up" } else { "the peer's circuit is down" };
-                self.notify_session(
-                    id,
-                    Happening::CircuitChanged,
-                    format!("{reason} (status {:#06x})", status.0),
-                );
-            }
-        }
-    }
-
-    /// The local circuit (the interface, as the administrator sees it) went up or down.
-    pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
-        let mut found = None;
-        for tunnel in self.tunnels.values_mut() {
-            if let Some(slot) = tunnel.slots.iter_mut().find(|s| s.config.interface == interface) {
-                slot.circuit_up = up;
-                found = slot.session;
-            }
-        }
-        if let Some(id) = found {
-            self.tell_circuit(now, id);
-        }
-    }
-
-    /// SLI if the circuit is not what the peer was told (C-151, C-326), at most one a second.
-    fn tell_circuit(&mut self, now: Instant, id: SessionId) {
-        let up = self.circuit_is_up(id);
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(ccid) = session.connection else { return };
-        if session.told_circuit == up || session.status_timer.is_some() || session.attaching {
-            return;
-        }
-        session.told_circuit = up;
-        session.status_timer = Some(self.wheel.arm(later(now, STATUS_INTERVAL), Timer::CircuitStatus(id)));
-        let circuit_status = Some(CircuitStatus(if up { CircuitStatus::ACTIVE } else { 0 }));
-        let ids = self.ids_of(id);
-        self.log(Event::Send { tunnel: ccid, message: MessageType::SLI });
-        self.enqueue(now, ccid, &Message::Sli(Sli { ids, circuit_status }));
-    }
-
-    pub(super) fn circuit_status_due(&mut self, now: Instant, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.status_timer = None;
         self.tell_circuit(now, id);
     }
 
@@ -503,152 +427,13 @@ impl Engine {
         self.reschedule_slot(now, key, slot);
     }
 
-    /// CDN (C-153): the session is gone, the connection stays.
-    fn peer_cleared(&mut self, now: Instant, ccid: Ccid, id: SessionId, message: &Cdn) {
-        let reason = self.peer_result(ccid, message.result.as_ref(), code::cdn_in_range, code::cdn_text);
-        let Some(session) = self.sessions.get(&id) else { return };
-        let lost_tie = message.result.as_ref().is_some_and(|r| r.result == cdn::TIE);
-        if lost_tie && session.state == State::WaitReply && session.won_tie {
-            return; // C-158: the loser of the tie says so itself (RFC 4667); ours is the winner
-        }
-        let (key, slot) = (session.tunnel, session.slot);
-        self.log(Event::ReceiveState { message: MessageType::CDN, state: "IDLE" });
-        self.drop_session(now, id, &reason);
-        self.reschedule_slot(now, key, slot);
-    }
-
-    /// Ends a session with a CDN (C-152).
-    pub(super) fn clear_session_with(&mut self, now: Instant, id: SessionId, code: ResultCode) {
-        let ids = self.ids_of(id);
-        let Some(ccid) = self.sessions.get(&id).and_then(|s| s.connection) else { return };
-        let reason = format!("we closed it: {}", code::cdn_text(code.result));
-        self.log(Event::SendState { message: MessageType::CDN, state: "IDLE" });
-        self.enqueue(now, ccid, &Message::Cdn(Cdn { ids, result: Some(code) }));
-        self.drop_session(now, id, &reason);
-    }
-
-    /// A CDN for a session that does not exist here: one that is refused, or one that lost a tie. Its Local
-    /// Session ID is what the peer called us, or a fresh one, never that of another session of ours (C-162).
-    pub(super) fn refuse_call(&mut self, now: Instant, ccid: Ccid, peer: SessionIds, code: ResultCode) {
-        let local = match peer.remote {
-            SessionId(0) => self.free_session_id(),
-            known => Some(known),
-        };
-        let Some(local) = local else { return };
-        self.count(ccid, |c| c.rx_refused = c.rx_refused.saturating_add(1));
-        self.log(Event::Send { tunnel: ccid, message: MessageType::CDN });
-        let ids = SessionIds { local, remote: peer.local };
-        self.enqueue(now, ccid, &Message::Cdn(Cdn { ids, result: Some(code) }));
-    }
-
-    /// Takes a session out of service, without a message.
-    pub(super) fn drop_session(&mut self, now: Instant, id: SessionId, reason: &str) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        let established = session.state == State::Established;
-        let (key, slot) = (session.tunnel, session.slot);
-        if let Some(entry) = self.tunnels.get_mut(&key).and_then(|t| t.slot_mut(slot)) {
-            entry.attempt.since = now;
-            if !reason.is_empty()
-                && (established || entry.attempt.failure.as_ref().is_none_or(|(_, at)| *at != now))
-            {
-                entry.attempt.failure = Some((Failure::new(reason, ""), now));
-            }
-        }
-        let what = if established { Happening::SessionDown } else { Happening::SessionFailed };
-        self.notify_session(id, what, reason.to_owned());
-        self.forget_session(id);
-    }
-
-    /// Frees a session: log, data plane, timers.
-    pub(super) fn forget_session(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        let tunnel = session.connection.unwrap_or(Ccid(0));
-        self.log(Event::CleanupSession { tunnel, session: id, name: session.interface.clone() });
-        if session.attached || session.attaching {
-            self.actions.push_back(Action::Detach { session: id });
-        }
-        for timer in [session.guard, session.status_timer].into_iter().flatten() {
-            self.wheel.cancel(timer);
-        }
-        if let Some(connection) = session.connection.and_then(|ccid| self.connections.get_mut(&ccid)) {
-            connection.sessions.remove(&id);
-        }
-        if let Some(slot) = self.tunnels.get_mut(&session.tunnel).and_then(|t| t.slot_mut(session.slot)) {
-            if slot.session == Some(id) {
-                slot.session = None;
-            }
-        }
-        self.log(Event::DeleteSession { tunnel, session: id });
-    }
-
-    /// Clears all sessions of a connection, silently (C-103, C-107), and stops waiting attempts of its slots.
-    pub(super) fn clear_sessions(&mut self, now: Instant, ccid: Ccid, reason: &str) {
-        let Some(connection) = self.connections.get(&ccid) else { return };
-        let ids: Vec<SessionId> = connection.sessions.iter().copied().collect();
-        for id in ids {
-            self.drop_session(now, id, reason);
-        }
-    }
-
-    /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
-    pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
-        let Some(entry) = self.sessions.get(&session) else { return };
-        let (key, slot) = (entry.tunnel, entry.slot);
-        self.fail_session(now, key, slot, Failure::new(why, "M-025"));
-        match entry_connection(self, session) {
-            Some(_) => {
-                self.clear_session_with(now, session, result(cdn::TEMPORARY, None, "the interface failed"))
-            }
-            None => self.drop_session(now, session, why),
-        }
-        self.reschedule_slot(now, key, slot);
-    }
-
-    /// Attaches the manual sessions of a tunnel whose path is known.
-    pub(super) fn start_manual_sessions(&mut self, now: Instant, key: TunnelKey) {
-        let Some(tunnel) = self.tunnels.get(&key) else { return };
-        let Some(path) = tunnel.path.filter(|p| !p.remote.ip().is_unspecified()) else { return };
-        let (slots, name) = (tunnel.slots.iter(), tunnel.config.name.clone());
-        let wanted: Vec<SlotKey> = slots
-            .filter(|s| !s.is_dynamic() && s.is_usable() && s.session.is_none())
-            .map(|s| s.key)
-            .collect();
-        for slot in wanted {
-            let Some(mut session) = self.new_session(now, key, slot, Ccid(0)) else {
-                self.reschedule_slot(now, key, slot);
-                continue;
-            };
-            let Some(entry) = self.tunnels.get(&key).and_then(|t| t.slot(slot)) else { continue };
-            let Some(manual) = entry.config.manual else { continue };
-            if self.sessions.contains_key(&manual.local) {
-                let why = format!("session id {} is in use by another session", manual.local);
-                self.log_detail(Event::NewSessionFailed {}, format!("tunnel {name}: {why}"));
-                self.fail_session(now, key, slot, Failure::new(why, "M-012"));
-                self.reschedule_slot(now, key, slot);
-                continue;
-            }
-            session.connection = None;
-            session.local = manual.local;
-            session.remote = manual.remote;
-            session.cookie_expected = manual.local_cookie;
-            session.cookie_to_send = manual.remote_cookie;
-            session.sublayer_to_send = session.sublayer_expected;
-            session.attaching = true;
-            if entry.config.sequencing.send {
-                session.sequence_send = SequenceLevel::All;
-            }
-            self.file_session(session);
-            self.push_attachment(manual.local, path);
-        }
-    }
-
     pub(super) fn fail_session(&mut self, now: Instant, key: TunnelKey, slot: SlotKey, failure: Failure) {
         if let Some(entry) = self.tunnels.get_mut(&key).and_then(|t| t.slot_mut(slot)) {
             entry.attempt.failure = Some((failure, now));
         }
     }
 
-    fn notify_session(&mut self, id: SessionId, what: Happening, reason: String) {
+    pub(super) fn notify_session(&mut self, id: SessionId, what: Happening, reason: String) {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(tunnel) = self.tunnels.get(&session.tunnel) else { return };
         let connection = session.connection.and_then(|ccid| self.connections.get(&ccid));
@@ -662,10 +447,6 @@ impl Engine {
             reason,
         }));
     }
-}
-
-fn entry_connection(engine: &Engine, id: SessionId) -> Option<Ccid> {
-    engine.sessions.get(&id)?.connection
 }
 
 /// The ids of a session message; `None` for the others.

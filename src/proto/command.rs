@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::connection::State;
-use super::control::result;
+use super::ending::result;
 use super::tunnel::TunnelKey;
 use super::{CommandError, Engine};
 use crate::log::Event;

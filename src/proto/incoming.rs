@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::control::result;
+use super::ending::result;
 use super::session::State;
 use super::snapshot::Failure;
 use super::tunnel::{SlotKey, TunnelKey};

@@ -10,8 +10,9 @@
 //! | `auth` | which secret and nonces, is a message believed |
 //! | `receive` | the pipeline that each received message goes through |
 //! | `request` | SCCRQ: which tunnel, ties, restarts of the peer |
-//! | `control` | set-up and end of control connections |
-//! | `incoming`, `call` | sessions that the peer asks for, sessions in general |
+//! | `control`, `hello`, `ending` | set-up, keepalive and end of control connections |
+//! | `call`, `incoming` | set-up of sessions, by us and by the peer |
+//! | `circuit`, `clear`, `manual` | circuit status, end of sessions, sessions without negotiation |
 //! | `send` | encoding, signing, transmitting, acknowledging |
 //! | `apply`, `command` | a new configuration, the administrator's commands |
 
@@ -28,11 +29,16 @@ mod apply;
 pub mod auth;
 mod call;
 pub mod channel;
+mod circuit;
+mod clear;
 mod command;
 pub mod connection;
 mod control;
+mod ending;
 pub mod guard;
+mod hello;
 mod incoming;
+mod manual;
 mod receive;
 mod request;
 mod send;

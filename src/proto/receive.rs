@@ -7,7 +7,7 @@ use super::action::Path;
 use super::auth::{Judgement, Mode};
 use super::channel::{Acknowledgement, Order};
 use super::connection::{row, Row, State};
-use super::control::result;
+use super::ending::result;
 use super::snapshot::Failure;
 use super::Engine;
 use crate::log::{Event, Level};

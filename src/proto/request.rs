@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::action::Path;
 use super::auth::Auth;
 use super::connection::{Connection, State};
-use super::control::result;
+use super::ending::result;
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::incoming::{break_tie, TieBreak};
 use super::snapshot::Failure;
