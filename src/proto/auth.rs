@@ -106,13 +106,14 @@ impl Auth {
         digest::verify(message, &secrets, sender_nonce, receiver_nonce)
     }
 
-    /// Judges an SCCRQ. A nonce with a digest that fits turns `Off` into `Integrity`: the peer authenticates with
+    /// Judges an SCCRQ. With a password it must have a nonce: without one an old recording of the peer's messages
+    /// could be played back to us in full (C-235). Without a password, a nonce with a digest that fits turns `Off` into `Integrity`: the peer authenticates with
     /// an empty password, and its nonce obliges us to answer in kind (C-239).
     pub fn judge_request(&mut self, message: &[u8]) -> Judgement {
         let verdict = self.verify(message, &[], &[]);
         let nonce = avp::nonce(message);
         let believed = match self.mode {
-            Mode::On => verdict.valid.is_some(),
+            Mode::On => verdict.valid.is_some() && nonce.is_some_and(|n| !n.is_empty()),
             Mode::Off | Mode::Integrity if verdict.present => {
                 verdict.valid.is_some() || self.passes_over(&verdict)
             }

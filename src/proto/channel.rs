@@ -21,6 +21,8 @@ struct Pending {
     /// Set at the first transmission and kept for all others (RFC 3931 4.2).
     ns: u16,
     transmissions: u32,
+    /// Sent again out of turn; these do not count towards the limit.
+    repeats: u32,
 }
 
 /// A message that is to be transmitted now; the caller stamps Nr, signs and sends it.
@@ -154,7 +156,7 @@ impl Channel {
         if self.queue.len() >= MAX_QUEUE {
             return false;
         }
-        self.queue.push_back(Pending { message, message_type, ns: 0, transmissions: 0 });
+        self.queue.push_back(Pending { message, message_type, ns: 0, transmissions: 0, repeats: 0 });
         true
     }
 
@@ -217,24 +219,24 @@ impl Channel {
             message: &pending.message,
             message_type: pending.message_type,
             ns: pending.ns,
-            count: pending.transmissions,
+            count: pending.transmissions.saturating_add(pending.repeats),
         })
     }
 
     /// The oldest message in flight once more, because the peer shows that it has not got it (a repeated SCCRQ);
-    /// neither timer nor windows change.
+    /// neither timer, windows nor the retransmissions that are left change.
     pub fn repeat_oldest(&mut self) -> Option<Transmission<'_>> {
         if self.in_flight == 0 {
             return None;
         }
         let pending = self.queue.front_mut()?;
-        pending.transmissions = pending.transmissions.saturating_add(1);
+        pending.repeats = pending.repeats.saturating_add(1);
         self.acknowledge = false;
         Some(Transmission {
             message: &pending.message,
             message_type: pending.message_type,
             ns: pending.ns,
-            count: pending.transmissions,
+            count: pending.transmissions.saturating_add(pending.repeats),
         })
     }
 

@@ -68,6 +68,8 @@ pub enum Row {
     Stop,
     /// Outgoing calls are not supported: say so.
     Unsupported,
+    /// An SCCRP for an SCCRQ that was given up (a tie lost, a StopCCN received): say so with a StopCCN.
+    Decline,
     /// Acknowledge and log that it does not fit the state.
     Ignore,
 }
@@ -79,7 +81,8 @@ pub fn row(state: State, message: MessageType) -> Row {
     use State::{Established, Idle, Linger, Stopping, WaitCtlConn, WaitCtlReply};
     match (message, state) {
         (MessageType::SCCRP, WaitCtlReply) => Row::AcceptReply,
-        (MessageType::SCCRP, Idle | WaitCtlConn | Established | Stopping | Linger) => Row::Ignore,
+        (MessageType::SCCRP, Linger) => Row::Decline,
+        (MessageType::SCCRP, Idle | WaitCtlConn | Established | Stopping) => Row::Ignore,
         (MessageType::SCCCN, WaitCtlConn) => Row::AcceptConnected,
         (MessageType::SCCCN, Idle | WaitCtlReply | Established | Stopping | Linger) => Row::Ignore,
         (MessageType::STOPCCN, Idle | WaitCtlReply | WaitCtlConn | Established | Stopping | Linger) => {
@@ -277,7 +280,7 @@ mod tests {
     fn c_110_to_c_127_control_connection_table() {
         for (message, expected) in [
             (MessageType::SCCRQ, "iiiiii"),
-            (MessageType::SCCRP, "iriiii"),
+            (MessageType::SCCRP, "iriiid"), // C-100
             (MessageType::SCCCN, "iiciii"),
             (MessageType::STOPCCN, "ssssss"),
             (MessageType::HELLO, "iiihii"),
@@ -300,6 +303,7 @@ mod tests {
                     Row::Session => '+',
                     Row::Stop => 's',
                     Row::Unsupported => 'u',
+                    Row::Decline => 'd',
                     Row::Ignore => 'i',
                 })
                 .collect();

@@ -19,6 +19,9 @@ use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
 const VENDOR_NAME: &[u8] = b"l2tpd";
 
+/// How often our own attempt waits for one of the peer's. A flood of forged SCCRQs must not keep us silent.
+const MOST_DEFERRALS: u32 = 3;
+
 impl Engine {
     /// Arms the timer of a tunnel's next attempt.
     pub(super) fn schedule_tunnel(&mut self, now: Instant, key: TunnelKey, delay: Duration) {
@@ -54,9 +57,11 @@ impl Engine {
         }
         let connections = &self.connections;
         let answering = |ccid: &Ccid| connections.get(ccid).is_some_and(|c| c.state == State::WaitCtlConn);
-        if tunnel.members.iter().any(answering) {
+        if tunnel.members.iter().any(answering) && tunnel.deferred < MOST_DEFERRALS {
+            tunnel.deferred = tunnel.deferred.saturating_add(1);
             return self.schedule_restart(now, key);
         }
+        tunnel.deferred = 0;
         tunnel.preparing = true;
         let name = tunnel.config.name.clone();
         self.actions.push_back(Action::Prepare { tunnel: name });
@@ -213,7 +218,7 @@ impl Engine {
                     State::WaitCtlReply => "the peer acknowledged our SCCRQ but sent no SCCRP",
                     _ => "the peer acknowledged our SCCRP but sent no SCCCN",
                 };
-                self.fail_tunnel(now, key, Failure::new(waited, ""));
+                self.fail_connection(now, ccid, Failure::new(waited, ""));
                 self.close(now, ccid, result(stopccn::FSM, None, "set-up timeout"));
                 self.schedule_unless_served(now, key);
             }

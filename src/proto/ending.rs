@@ -9,7 +9,7 @@ use super::send::later;
 use super::snapshot::Failure;
 use super::{Engine, Timer};
 use crate::log::{escape, Event};
-use crate::wire::code;
+use crate::wire::code::{self, stopccn};
 use crate::wire::message::{ResultCode, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 
@@ -28,6 +28,24 @@ impl Engine {
             State::WaitCtlReply => self.linger(now, ccid),
             State::Idle | State::WaitCtlConn => self.delete(ccid),
             State::Stopping | State::Linger => {}
+        }
+    }
+
+    /// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
+    pub(super) fn decline_reply(&mut self, now: Instant, ccid: Ccid, assigned: Ccid) {
+        let Some(connection) = self.connections.get_mut(&ccid) else { return };
+        connection.remote_ccid = assigned;
+        let message = Message::StopCcn(StopCcn {
+            result: Some(result(stopccn::EXISTS, None, "given up for another control connection")),
+            assigned_ccid: Some(ccid),
+        });
+        if let Some(timer) = connection.timers.guard.take() {
+            self.wheel.cancel(timer);
+        }
+        self.enter(now, ccid, State::Stopping);
+        self.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
+        if !self.enqueue(now, ccid, &message) {
+            self.delete(ccid);
         }
     }
 
@@ -136,7 +154,7 @@ impl Engine {
             }
             State::Idle | State::WaitCtlReply | State::WaitCtlConn => {
                 self.log(Event::CleanupTunnel { tunnel: ccid, name });
-                self.fail_tunnel(now, key, Failure::new(reason.clone(), ""));
+                self.fail_connection(now, ccid, Failure::new(reason.clone(), ""));
             }
         }
         if state == State::Established {
@@ -195,7 +213,7 @@ impl Engine {
                 tunnel.attempt.failure = Some((failure, now));
             }
         } else {
-            self.fail_tunnel(now, key, failure);
+            self.fail_connection(now, ccid, failure);
         }
         self.log(Event::CleanupTunnel { tunnel: ccid, name });
         self.delete(ccid);

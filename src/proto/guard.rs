@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Half-open connections that answer a peer, for one tunnel.
-pub const HALF_OPEN_PER_TUNNEL: usize = 5;
+pub const HALF_OPEN_PER_TUNNEL: usize = 16;
 /// Half-open connections that answer peers, in all.
 pub const HALF_OPEN_TOTAL: usize = 256;
 
 /// SCCRQs that a source may send at once.
 const BURST: u32 = 40;
 /// One more is allowed after each such time.
-const REFILL: Duration = Duration::from_millis(100);
+const REFILL: Duration = Duration::from_millis(20);
 /// Sources that are told apart; the others share their buckets.
 const BUCKETS: usize = 256;
 
@@ -81,8 +81,8 @@ mod tests {
         let mut guard = Guard::new(start, 1);
         let passed = (0..1000).filter(|_| guard.allows(start, source)).count();
         assert_eq!(passed, BURST as usize);
-        assert!(!guard.allows(start + Duration::from_millis(99), source));
-        assert!(guard.allows(start + Duration::from_millis(200), source));
+        assert!(!guard.allows(start + Duration::from_millis(19), source));
+        assert!(guard.allows(start + Duration::from_millis(40), source));
         let later = start + Duration::from_secs(3600);
         assert_eq!((0..1000).filter(|_| guard.allows(later, source)).count(), BURST as usize);
     }

@@ -212,12 +212,9 @@ impl Engine {
         self.log(Event::CreateNewSession { tunnel: ccid });
         self.log(Event::BeginNewSession { tunnel: ccid });
         let Some(mut session) = self.new_session(now, key, slot, ccid) else {
-            return self.refuse_call(
-                now,
-                ccid,
-                request.ids,
-                result(cdn::TEMPORARY, None, "no facilities at the moment"),
-            );
+            let code = result(cdn::TEMPORARY, None, "no facilities at the moment");
+            self.refuse_call(now, ccid, request.ids, code);
+            return self.reschedule_slot(now, key, slot);
         };
         session.state = State::WaitConnect;
         session.remote = request.ids.local;

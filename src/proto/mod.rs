@@ -236,6 +236,15 @@ impl Engine {
         }
     }
 
+    /// The same for a connection; one that fails beside another in service is nobody's concern.
+    fn fail_connection(&mut self, now: Instant, ccid: Ccid, failure: Failure) {
+        let Some(key) = self.connections.get(&ccid).map(|c| c.tunnel) else { return };
+        let served_by_other = self.tunnels.get(&key).and_then(|t| t.main).is_some_and(|main| main != ccid);
+        if !served_by_other {
+            self.fail_tunnel(now, key, failure);
+        }
+    }
+
     fn notify_tunnel(&mut self, key: TunnelKey, what: Happening, reason: String) {
         let Some(tunnel) = self.tunnels.get(&key) else { return };
         let connection = tunnel.main.and_then(|ccid| self.connections.get(&ccid));

@@ -112,7 +112,9 @@ impl Engine {
     /// Whether a message on a connection may be believed; if not, nothing of it is used (C-224).
     fn authenticate(&mut self, ccid: Ccid, message: &[u8], message_type: &MessageTypeAvp) -> bool {
         let Some(connection) = self.connections.get_mut(&ccid) else { return false };
-        let waits_for_reply = connection.state == State::WaitCtlReply;
+        // An SCCRP for an SCCRQ that was given up is signed like any other (C-100).
+        let given_up = connection.state == State::Linger && connection.remote_ccid == Ccid(0);
+        let waits_for_reply = connection.state == State::WaitCtlReply || given_up;
         let (judgement, kind) = match *message_type {
             // C-049: a ZLB has no digest; it serves only where there are none.
             MessageTypeAvp::Zlb => {
@@ -346,7 +348,7 @@ impl Engine {
             Some(_) | None => {
                 let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &text);
                 self.count(ccid, |c| c.rx_refused = c.rx_refused.saturating_add(1));
-                self.fail_tunnel(now, key, failure);
+                self.fail_connection(now, ccid, failure);
                 self.close(now, ccid, code);
                 self.schedule_unless_served(now, key);
             }
@@ -366,7 +368,10 @@ impl Engine {
             (Row::Session, _) => self.session_message(now, ccid, message),
             (Row::Stop, Message::StopCcn(stop)) => self.peer_stopped(now, ccid, stop),
             (Row::Unsupported, _) => self.outgoing_call(now, ccid, message),
-            (Row::Ignore | Row::AcceptReply | Row::Stop, _) => {
+            (Row::Decline, Message::Sccrp(reply)) if connection.remote_ccid == Ccid(0) => {
+                self.decline_reply(now, ccid, reply.assigned_ccid);
+            }
+            (Row::Ignore | Row::AcceptReply | Row::Stop | Row::Decline, _) => {
                 let state = state.log_name();
                 self.log(Event::ReceiveIgnored { tunnel: ccid, message: message_type, state });
                 self.count(ccid, |c| c.rx_ignored = c.rx_ignored.saturating_add(1));

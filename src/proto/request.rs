@@ -1,8 +1,8 @@
 //! Messages whose header names no connection: SCCRQ, and a StopCCN from a peer that does not know our id yet.
 //! Whose are they, do they cross an SCCRQ of ours, has the peer started over (RFC 3931 5.4.3, 7.2)?
 //!
-//! Nothing here costs memory before the sender has passed the rate limit, named a configured tunnel, shown a valid
-//! digest (where there is a password) and the right identity. What is refused is answered without keeping state.
+//! Nothing here costs memory before the sender has named a configured tunnel, shown a valid digest (where there is a
+//! password), passed the rate limit and shown the right identity. What is refused is answered without keeping state.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ use crate::wire::message::{decode, DecodeOptions, Decoded, ResultCode, SetUp, St
 use crate::wire::{Ccid, Message, MessageType};
 
 /// Connections of one tunnel that may linger; the oldest goes first.
-const MAX_MEMBERS: usize = 16;
+const MAX_MEMBERS: usize = 32;
 
 /// An SCCRQ that may be believed, and whose it is.
 struct Request<'a> {
@@ -94,8 +94,7 @@ impl Engine {
 
     /// An SCCRQ: the checks that need no state, then what it means for the tunnel.
     fn requested(&mut self, now: Instant, path: Path, header: &Header, message: &[u8]) {
-        if !self.guard_allows(now, path) || self.shutting_down {
-            self.drops.rate = self.drops.rate.saturating_add(1);
+        if self.shutting_down {
             return;
         }
         let candidates = self.candidates(path);
@@ -115,6 +114,11 @@ impl Engine {
             let failure =
                 Failure::new("an SCCRQ of the peer had no valid digest: do the passwords agree?", "M-040");
             return self.note_failure(now, key, failure);
+        }
+        // Behind the digest: forgeries must not use up what is allowed to the peer itself.
+        if !self.guard_allows(now, path) {
+            self.drops.rate = self.drops.rate.saturating_add(1);
+            return;
         }
         let secrets = auth.hiding_secrets();
         let options = DecodeOptions { secrets: &secrets, cisco, version_2: header.version == 2 };
@@ -301,11 +305,12 @@ impl Engine {
         }
         if !self.make_room(key) {
             self.drops.limit = self.drops.limit.saturating_add(1);
-            return;
+            return self.schedule_if_idle(now, key);
         }
         let Some((ccid, _, nonce)) = self.connection_values(now, key) else {
             let code = result(stopccn::ERROR, Some(error::RESOURCES), "no resources for one more connection");
-            return self.refuse_request(path, header, assigned, auth, code);
+            self.refuse_request(path, header, assigned, auth, code);
+            return self.schedule_if_idle(now, key);
         };
         let Some(tunnel) = self.tunnels.get_mut(&key) else { return };
         tunnel.counters.setups = tunnel.counters.setups.saturating_add(1);
@@ -326,7 +331,7 @@ impl Engine {
         self.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
         if !self.enqueue(now, ccid, &Message::Sccrp(reply)) {
             self.delete(ccid);
-            return;
+            return self.schedule_if_idle(now, key);
         }
         self.arm_guard(now, ccid);
     }

@@ -52,6 +52,8 @@ pub struct Tunnel {
     pub preparing: bool,
     /// The connection that serves the tunnel: established, or our own attempt.
     pub main: Option<Ccid>,
+    /// How often our own attempt has waited for one of the peer's.
+    pub deferred: u32,
     /// All its connections: `main`, those that answer an SCCRQ, those that linger.
     pub members: Vec<Ccid>,
     /// The next attempt.
@@ -106,6 +108,7 @@ impl Tunnel {
             path: None,
             preparing: false,
             main: None,
+            deferred: 0,
             members: Vec::new(),
             attempt: Attempt::new(now),
             serial: 0,

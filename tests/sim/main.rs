@@ -7,6 +7,7 @@
 mod net;
 mod world;
 
+mod crossing;
 mod good_run;
 mod loss;
 mod restart;

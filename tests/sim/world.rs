@@ -100,8 +100,13 @@ impl World {
 
     /// One more node; its configuration is applied by `start`.
     pub fn add(&mut self, text: &str) -> usize {
-        let n = self.nodes.len();
         let random = Box::new(Rng(self.rng.next()));
+        self.add_with(text, random)
+    }
+
+    /// The same, with the source of its random values given.
+    pub fn add_with(&mut self, text: &str, random: Box<dyn Random>) -> usize {
+        let n = self.nodes.len();
         self.nodes.push(Node {
             address: address(n),
             engine: Engine::new(self.now(), random),
