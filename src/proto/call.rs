@@ -211,7 +211,11 @@ impl Engine {
             }
             (Row::Clear, Some(id), Message::Cdn(cdn)) => self.peer_cleared(now, ccid, id, cdn),
             (Row::Clear, Some(id), _) => {
+                let at = self.sessions.get(&id).map(|s| (s.tunnel, s.slot));
                 self.drop_session(now, id, "an ICCN came in place of the ICRP");
+                if let Some((key, slot)) = at {
+                    self.reschedule_slot(now, key, slot);
+                }
             }
             (Row::Status, Some(id), Message::Sli(sli)) => self.peer_status(id, sli),
             (Row::Refuse, _, _) => self.refuse_call(
@@ -363,7 +367,12 @@ impl Engine {
         }
         self.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });
         if !self.enqueue(now, ccid, &Message::Icrp(Icrp { ids, circuit_status, circuit })) {
-            return self.drop_session(now, id, "the ICRP could not be built");
+            let at = self.sessions.get(&id).map(|s| (s.tunnel, s.slot));
+            self.drop_session(now, id, "the ICRP could not be built");
+            if let Some((key, slot)) = at {
+                self.reschedule_slot(now, key, slot);
+            }
+            return;
         }
         self.arm_session_guard(now, id);
     }

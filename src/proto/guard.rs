@@ -56,23 +56,35 @@ impl Guard {
         }
     }
 
-    /// FNV-1a over key and network: a /64 is one source.
+    /// Mixes key and network (the finaliser of splitmix64); a /64 is one source.
     fn index(&self, source: IpAddr) -> usize {
-        let network: [u8; 8] = match source {
-            IpAddr::V4(address) => u64::from(address.to_bits()).to_be_bytes(),
-            IpAddr::V6(address) => ((address.to_bits() >> 64) as u64).to_be_bytes(),
+        let network = match source {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
         };
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ self.key;
-        for octet in network {
-            hash = (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
-        }
-        usize::try_from(hash >> 32).unwrap_or(0) % BUCKETS
+        let mut mixed = network.wrapping_add(self.key);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from(mixed >> 33).unwrap_or(0) % BUCKETS
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Neighbours in one network do not share a bucket more often than chance has it.
+    #[test]
+    fn c_109_neighbours_have_buckets_of_their_own() {
+        let guard = Guard::new(crate::proto::tests::start(), 7);
+        for network in [[192, 0, 2], [10, 0, 0]] {
+            let [a, b, c] = network;
+            let mut used: Vec<usize> = (0..=255).map(|d| guard.index(IpAddr::from([a, b, c, d]))).collect();
+            used.sort_unstable();
+            used.dedup();
+            assert!(used.len() > 128, "{} buckets for 256 addresses", used.len());
+        }
+    }
 
     #[test]
     fn c_109_a_flood_is_cut_and_calms_down() {

@@ -67,7 +67,8 @@ use tunnel::{SlotKey, Tunnel, TunnelKey};
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
 
 /// How long the responder of a control connection waits before it asks for sessions of its own.
-const RESPONDER_DELAY: Duration = Duration::from_secs(1);
+/// Longer than the first retransmission of an ICRQ that was lost.
+const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
 
 /// Where random octets come from: the system, or a seeded generator in tests.
 pub trait Random {

@@ -42,7 +42,7 @@ fn chaos(seed: u64) -> Fault {
     let percent = (seed % 4) * 10;
     Box::new(move |rng, datagram| {
         let faults = datagram.at < Duration::from_secs(20);
-        let mut delay = |rng: &mut Rng| DELAY * (1 + rng.below(if faults { 300 } else { 20 }) as u32);
+        let delay = |rng: &mut Rng| DELAY * (1 + rng.below(if faults { 300 } else { 20 }) as u32);
         match (faults && rng.chance(percent), faults && rng.chance(percent)) {
             (true, _) => vec![],
             (false, true) => vec![delay(rng), delay(rng)],

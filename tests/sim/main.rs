@@ -5,9 +5,13 @@
 //! --test sim name` runs that one alone.
 
 mod net;
+mod peer;
 mod world;
 
+mod auth;
 mod crossing;
 mod good_run;
+mod hostile;
 mod loss;
 mod restart;
+mod sessions;

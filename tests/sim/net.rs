@@ -127,7 +127,7 @@ pub fn tunnel(me: usize, peer: usize, tags: &str, interfaces: &[&str]) -> String
         tags.replace(';', "\n ")
     );
     for interface in interfaces {
-        let end_id = interface.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let end_id = interface.trim_start_matches("l2tp");
         text.push_str(&format!(" session {interface}\n  remote-end-id {end_id}\n"));
     }
     text

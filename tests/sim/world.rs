@@ -66,6 +66,8 @@ pub struct World {
     /// Every datagram that was sent, if `capture` is set.
     pub wire: Vec<Datagram>,
     pub capture: bool,
+    /// Which datagram is damaged on the way (counted from 0), and which of its bits.
+    pub damage: Option<(usize, usize)>,
     /// Datagrams for addresses without engine.
     pub inbox: Vec<Datagram>,
     flight: BTreeMap<(Duration, u64), Datagram>,
@@ -83,6 +85,7 @@ impl World {
             fault: perfect(),
             wire: Vec::new(),
             capture: false,
+            damage: None,
             inbox: Vec::new(),
             flight: BTreeMap::new(),
             serial: 0,
@@ -226,6 +229,9 @@ impl World {
         let now = self.now();
         let node = &mut self.nodes[n];
         for (session, outcome) in std::mem::take(&mut node.held) {
+            if outcome.is_err() {
+                node.ports.remove(&session);
+            }
             node.engine.attached(now, session, outcome);
         }
         self.drain(n);
@@ -241,7 +247,11 @@ impl World {
 
     /// Puts a datagram on the wire.
     pub fn send(&mut self, encapsulation: Encapsulation, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
-        let datagram = Datagram { at: self.time, encapsulation, from, to, octets };
+        let mut datagram = Datagram { at: self.time, encapsulation, from, to, octets };
+        if let Some((0, bit)) = self.damage {
+            datagram.octets[bit / 8] ^= 0x80 >> (bit % 8);
+        }
+        self.damage = self.damage.and_then(|(left, bit)| Some((left.checked_sub(1)?, bit)));
         if self.capture {
             self.wire.push(datagram.clone());
         }
@@ -330,6 +340,11 @@ impl World {
     pub fn tunnel(&self, n: usize) -> TunnelSnapshot {
         let mut snapshot = self.nodes[n].engine.snapshot(self.now());
         snapshot.tunnels.swap_remove(0)
+    }
+
+    pub fn session(&self, n: usize, interface: &str) -> SessionSnapshot {
+        let sessions = self.tunnel(n).sessions;
+        sessions.into_iter().find(|s| s.interface == interface).unwrap_or_else(|| panic!("no {interface}"))
     }
 
     /// Whether tunnel and sessions of node `n` are established.

@@ -1,0 +1,561 @@
+//! Sessions against a scripted peer: the rows of RFC 3931 7.3 that two of our own ends never reach, the circuit's
+//! status, the data plane's part.
+
+use std::time::Duration;
+
+use l2tpd::proto::{Happening, SequenceLevel};
+use l2tpd::wire::message::{Circuit, Icrp, Icrq};
+use l2tpd::wire::{CircuitStatus, Cookie, Message, SessionId};
+
+use crate::peer::{cdn, iccn, icrp, icrq, ids, sli, Peer, SESSION};
+use crate::world::World;
+
+/// An established connection on which the daemon has not asked for its sessions yet.
+fn established(interfaces: &[&str]) -> (Peer, World) {
+    Peer::new().and_established("", interfaces)
+}
+
+/// The id of the daemon's only session.
+fn local(world: &World) -> SessionId {
+    world.tunnel(0).sessions[0].local
+}
+
+fn state(world: &World) -> &'static str {
+    world.tunnel(0).sessions[0].state
+}
+
+/// The peer asks for session 1 and gets it.
+fn session_of_the_peer(peer: &mut Peer, world: &mut World) -> SessionId {
+    peer.send(world, &Message::Icrq(icrq("1")));
+    assert_eq!(peer.kinds(world), "ICRP", "{}", world.transcript(0));
+    let theirs = local(world);
+    peer.send(world, &iccn(theirs));
+    assert_eq!(peer.kinds(world), "ACK");
+    assert_eq!(state(world), "established");
+    theirs
+}
+
+/// The daemon asks for session 1; the peer has seen the ICRQ.
+fn request_of_the_daemon(peer: &mut Peer, world: &mut World) -> SessionId {
+    world.run_seconds(2);
+    assert!(peer.kinds(world).contains("ICRQ"), "{}", world.transcript(0));
+    assert_eq!(state(world), "wait-reply");
+    local(world)
+}
+
+/// Its carrier, receive and send gates.
+fn gates(world: &World, id: SessionId) -> (bool, bool, bool) {
+    let port = &world.nodes[0].ports[&id];
+    (port.carrier, port.receive, port.send)
+}
+
+// C-131 C-133 C-153 C-173 C-183: a CDN: acknowledged, nothing sent back, the connection stays.
+#[test]
+fn c_153_cdn_ends_the_session_only() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = session_of_the_peer(&mut peer, &mut world);
+    peer.send(&mut world, &cdn(theirs, 3));
+    assert_eq!(peer.kinds(&mut world), "ACK");
+    assert_eq!((state(&world), world.tunnel(0).state), ("wait-control-conn", "established"));
+    assert!(world.nodes[0].ports.is_empty());
+    assert_eq!(world.happened(0, Happening::SessionDown), 1);
+    // R9: the daemon asks for it again after the restart interval.
+    world.run_seconds(13);
+    assert!(peer.kinds(&mut world).contains("ICRQ"));
+}
+
+// C-134: a CDN with Remote Session ID 0 is matched by the peer's own id.
+#[test]
+fn c_134_cdn_by_the_peers_id() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    session_of_the_peer(&mut peer, &mut world);
+    peer.send(&mut world, &cdn(SessionId(0), 3));
+    assert_eq!(peer.kinds(&mut world), "ACK");
+    assert!(world.nodes[0].ports.is_empty());
+}
+
+// C-135 C-164 C-178 C-179: messages for sessions that do not exist.
+#[test]
+fn c_135_unknown_sessions() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let unknown = SessionId(77);
+    for (message, answer) in [
+        (icrp(unknown), "CDN 2/5"),
+        (iccn(unknown), "ACK"),
+        (cdn(unknown, 3), "ACK"),
+        (sli(unknown, 1), "ACK"),
+        (Message::Wen(ids(unknown)), "ACK"),
+    ] {
+        let kind = message.message_type();
+        peer.send(&mut world, &message);
+        assert_eq!(peer.answers(&mut world), answer, "{kind}");
+        peer.acknowledge(&mut world);
+    }
+    assert_eq!(world.tunnel(0).state, "established");
+    session_of_the_peer(&mut peer, &mut world);
+}
+
+// C-167 C-141 C-306: the daemon's own ICRQ; each direction has the cookie that its receiver assigned.
+#[test]
+fn c_141_c_167_reply_to_our_request() {
+    let (mut peer, mut world) = Peer::new().and_established("cookie 8", &["l2tp1"]);
+    let theirs = request_of_the_daemon(&mut peer, &mut world);
+    let circuit = Circuit { cookie: Cookie::new(&[1, 2, 3, 4]), ..Circuit::default() };
+    let status = CircuitStatus(CircuitStatus::ACTIVE);
+    peer.send(&mut world, &Message::Icrp(Icrp { ids: ids(theirs), circuit_status: status, circuit }));
+    assert_eq!(peer.kinds(&mut world), "ICCN");
+    let port = &world.nodes[0].ports[&theirs];
+    assert_eq!(port.attachment.remote, SESSION);
+    assert_eq!(port.attachment.cookie_to_send.as_slice(), [1, 2, 3, 4]);
+    assert_eq!(port.attachment.cookie_expected.len(), 8);
+    assert_eq!(gates(&world, theirs), (true, true, true));
+}
+
+// C-168: an ICRP without the cookie that our configuration wants.
+#[test]
+fn c_168_reply_is_not_acceptable() {
+    let (mut peer, mut world) = Peer::new().and_established("cookie 8", &["l2tp1"]);
+    let theirs = request_of_the_daemon(&mut peer, &mut world);
+    peer.send(&mut world, &icrp(theirs));
+    assert_eq!(peer.answers(&mut world), "CDN 2/6");
+    assert_eq!(world.logged(0, "Assigned Cookie AVP not found in ICRP"), 1);
+    assert_eq!(world.happened(0, Happening::SessionFailed), 1);
+    let failure = world.tunnel(0).sessions[0].last_failure.clone().unwrap().0;
+    assert_eq!(failure.message, "M-033", "{failure}");
+    // It is tried again and again at the restart interval, not faster.
+    world.run_seconds(60);
+    let requests = world.logged(0, "begin new session");
+    assert!((2..=9).contains(&requests), "{requests}");
+}
+
+// C-171: CDN or ICCN in place of the ICRP.
+#[test]
+fn c_171_no_reply_but_an_end() {
+    for message in [cdn as fn(SessionId, u16) -> Message, |id, _| iccn(id)] {
+        let (mut peer, mut world) = established(&["l2tp1"]);
+        let theirs = request_of_the_daemon(&mut peer, &mut world);
+        peer.send(&mut world, &message(theirs, 4));
+        assert_eq!(peer.kinds(&mut world), "ACK");
+        assert_eq!(state(&world), "wait-control-conn");
+        world.run_seconds(13);
+        assert!(peer.kinds(&mut world).contains("ICRQ"), "{}", world.transcript(0));
+    }
+}
+
+// C-169: our ICRQ loses against the peer's: we are the recipient. C-157: the lower value wins.
+#[test]
+fn c_169_session_tie_lost() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    request_of_the_daemon(&mut peer, &mut world);
+    let mut request = icrq("1");
+    request.tie_breaker = Some([0; 8]);
+    peer.send(&mut world, &Message::Icrq(request));
+    assert_eq!(peer.kinds(&mut world), "ICRP");
+    assert_eq!(state(&world), "wait-connect");
+    // The winner's CDN for our lost ICRQ comes later and hits nothing (C-158).
+    peer.send(&mut world, &cdn(SessionId(1), 13));
+    let theirs = local(&world);
+    peer.send(&mut world, &iccn(theirs));
+    assert_eq!(state(&world), "established");
+}
+
+// C-170 C-160 C-162: ours wins, also against an ICRQ without tie breaker; the CDN has a Local Session ID of its own.
+#[test]
+fn c_170_session_tie_won() {
+    for tie in [Some([0xff; 8]), None] {
+        let (mut peer, mut world) = established(&["l2tp1"]);
+        let theirs = request_of_the_daemon(&mut peer, &mut world);
+        let mut request = icrq("1");
+        request.ids.local = SessionId(0x99);
+        request.tie_breaker = tie;
+        peer.send(&mut world, &Message::Icrq(request));
+        let received = peer.receive(&mut world);
+        let refusal = received.iter().find_map(|r| match &r.message {
+            Message::Cdn(cdn) => Some(cdn.clone()),
+            _ => None,
+        });
+        let refusal = refusal.expect("a CDN");
+        assert_eq!(refusal.result.map(|r| r.result), Some(13));
+        assert_eq!(refusal.ids.remote, SessionId(0x99));
+        assert!(refusal.ids.local != theirs && refusal.ids.local != SessionId(0), "C-162");
+        // C-158: a loser that says so itself (RFC 4667 5.3) does not end the winner's session.
+        peer.send(&mut world, &cdn(theirs, 13));
+        assert_eq!(state(&world), "wait-reply");
+        peer.send(&mut world, &icrp(theirs));
+        assert_eq!(state(&world), "established", "{}", world.transcript(0));
+    }
+}
+
+// C-174 C-182 C-185: ICRP and ICCN out of place are ignored (a deviation, as the product has it); another ICRQ for
+// the same end replaces the session.
+#[test]
+fn c_174_c_185_messages_out_of_place() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = session_of_the_peer(&mut peer, &mut world);
+    for message in [icrp(theirs), iccn(theirs)] {
+        peer.send(&mut world, &message);
+        assert_eq!(peer.kinds(&mut world), "ACK");
+        assert_eq!((state(&world), local(&world)), ("established", theirs));
+    }
+    assert_eq!(world.logged(0, "but ignored(tunnel state=ESTABLISHED)"), 2);
+    let mut again = icrq("1");
+    again.ids.local = SessionId(0x77);
+    peer.send(&mut world, &Message::Icrq(again));
+    assert_eq!(peer.answers(&mut world), "CDN 16, ICRP");
+    assert_eq!((world.nodes[0].ports.len(), state(&world)), (1, "wait-connect"));
+}
+
+// C-172 C-175 C-184 C-152: the administrator ends a session, in each state.
+#[test]
+fn c_152_local_close_in_each_state() {
+    let clear = |world: &mut World| world.act(0, |e, now| e.clear_session(now, "l2tp1", None)).unwrap();
+    let ids_of = |peer: &mut Peer, world: &mut World| -> (SessionId, SessionId, Option<u16>) {
+        world.run(Duration::from_millis(5));
+        peer.receive(world)
+            .iter()
+            .find_map(|r| match &r.message {
+                Message::Cdn(cdn) => {
+                    Some((cdn.ids.local, cdn.ids.remote, cdn.result.as_ref().map(|r| r.result)))
+                }
+                _ => None,
+            })
+            .expect("a CDN")
+    };
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = request_of_the_daemon(&mut peer, &mut world);
+    peer.acknowledge(&mut world);
+    clear(&mut world);
+    assert_eq!(ids_of(&mut peer, &mut world), (theirs, SessionId(0), Some(3)), "C-172: wait-reply");
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    peer.receive(&mut world);
+    peer.acknowledge(&mut world);
+    let theirs = local(&world);
+    clear(&mut world);
+    assert_eq!(ids_of(&mut peer, &mut world), (theirs, SESSION, Some(3)), "C-184: wait-connect");
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = session_of_the_peer(&mut peer, &mut world);
+    clear(&mut world);
+    assert_eq!(ids_of(&mut peer, &mut world), (theirs, SESSION, Some(3)), "C-175: established");
+    assert_eq!(world.logged(0, "admin_clear: cleanup call: l2tp1"), 1);
+}
+
+// C-187: the ICRQ is acknowledged, no ICRP ever comes: CDN 16 after the set-up time, then another try. The same for
+// an ICRP without ICCN.
+#[test]
+fn c_187_session_guard() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    request_of_the_daemon(&mut peer, &mut world);
+    peer.acknowledge(&mut world);
+    world.run_seconds(31);
+    assert_eq!(peer.answers(&mut world), "CDN 16");
+    peer.acknowledge(&mut world);
+    world.run_seconds(13);
+    assert!(peer.kinds(&mut world).contains("ICRQ"), "{}", world.transcript(0));
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    assert_eq!(peer.kinds(&mut world), "ICRP");
+    peer.acknowledge(&mut world);
+    world.run_seconds(31);
+    assert_eq!(peer.answers(&mut world), "CDN 16");
+    assert!(world.nodes[0].ports.is_empty());
+}
+
+// C-136: a type that the peer did not list is never asked for.
+#[test]
+fn c_136_no_request_for_an_unlisted_type() {
+    let (mut peer, mut world) = Peer { pw_types: vec![4], ..Peer::new() }.and_established("", &["l2tp1"]);
+    world.run_seconds(60);
+    assert!(!peer.kinds(&mut world).contains("ICRQ"));
+    let failure = world.tunnel(0).sessions[0].last_failure.clone().unwrap().0.to_string();
+    assert!(failure.contains('5') && failure.contains('4'), "{failure}");
+}
+
+// C-150 C-339 C-342 C-343 C-344 C-345: the peer's circuit status opens and closes the directions.
+#[test]
+fn c_150_c_344_circuit_status_gates_traffic() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = session_of_the_peer(&mut peer, &mut world);
+    assert_eq!(gates(&world, theirs), (true, true, true));
+    for (status, carrier, receive, send) in [
+        (0x0000, false, true, false),
+        (0x0001, true, true, true),
+        (0x0005, false, true, false),  // a fault wins over A
+        (0xff81, true, true, true),    // undefined bits
+        (0x0041, false, false, false), // standby
+        (0x0003, true, true, true),
+    ] {
+        peer.send(&mut world, &sli(theirs, status));
+        assert_eq!(peer.kinds(&mut world), "ACK");
+        assert_eq!(gates(&world, theirs), (carrier, receive, send), "{status:#06x}");
+    }
+    assert_eq!(world.happened(0, Happening::CircuitChanged), 6);
+}
+
+// C-134 C-327: an SLI before the ICRP, with Remote Session ID 0: remembered, and it holds from the start.
+#[test]
+fn c_327_early_sli() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    world.nodes[0].hold_attachments = true;
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    peer.send(&mut world, &sli(SessionId(0), 0));
+    world.answer_attachments(0);
+    world.run(Duration::from_millis(5));
+    assert!(peer.kinds(&mut world).contains("ICRP"));
+    let theirs = local(&world);
+    peer.send(&mut world, &iccn(theirs));
+    assert_eq!(gates(&world, theirs), (false, true, false));
+}
+
+// C-326: our circuit changes while our ICRQ is unanswered: SLI with Remote Session ID 0.
+#[test]
+fn c_326_sli_before_the_reply() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let theirs = request_of_the_daemon(&mut peer, &mut world);
+    peer.acknowledge(&mut world);
+    world.act(0, |e, now| e.circuit(now, "l2tp1", false));
+    world.run(Duration::from_millis(5));
+    let received = peer.receive(&mut world);
+    let [only] = &received[..] else { panic!("{} messages", received.len()) };
+    let Message::Sli(sli) = &only.message else { panic!("{:?}", only.message) };
+    assert_eq!((sli.ids.local, sli.ids.remote), (theirs, SessionId(0)));
+    assert_eq!(sli.circuit_status, Some(CircuitStatus(0)));
+}
+
+// C-149 C-324 C-325 C-340: ICRQ and ICRP tell the circuit's real state.
+#[test]
+fn c_324_requests_tell_the_circuit() {
+    for up in [true, false] {
+        let (mut peer, mut world) = established(&["l2tp1", "l2tp2"]);
+        for interface in ["l2tp1", "l2tp2"] {
+            world.act(0, |e, now| e.circuit(now, interface, up));
+        }
+        peer.send(&mut world, &Message::Icrq(icrq("1")));
+        world.run_seconds(2);
+        let expected = CircuitStatus(if up { 3 } else { 2 });
+        let told: Vec<CircuitStatus> = peer
+            .receive(&mut world)
+            .iter()
+            .filter_map(|r| match &r.message {
+                Message::Icrq(m) => Some(m.circuit_status),
+                Message::Icrp(m) => Some(m.circuit_status),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [expected, expected]);
+    }
+}
+
+// C-151 C-326: a circuit that flaps 1000 times in five seconds: at most one SLI a second, the last state wins.
+#[test]
+fn c_326_flapping_circuit() {
+    let mut world = World::pair(1, "", &["l2tp1"]);
+    world.start_all();
+    world.run_seconds(20);
+    world.assert_both_up();
+    world.forget();
+    world.capture = true;
+    for k in 1..=1001 {
+        world.act(0, |e, now| e.circuit(now, "l2tp1", k % 2 == 0));
+        world.run(Duration::from_millis(5));
+    }
+    world.run_seconds(3);
+    let times: Vec<Duration> = world.wire.iter().filter(|d| d.kind() == 16).map(|d| d.at).collect();
+    assert!((3..=7).contains(&times.len()), "{times:?}");
+    assert!(times.windows(2).all(|w| w[1] - w[0] >= Duration::from_secs(1)), "{times:?}");
+    assert!(!world.nodes[1].ports.values().next().unwrap().send, "the last state is down");
+    world.act(0, |e, now| e.circuit(now, "l2tp1", true));
+    world.run_seconds(2);
+    assert!(world.nodes[1].ports.values().next().unwrap().send);
+}
+
+// C-299 C-328: the interface cannot be attached: CDN 4, and another try after the interval.
+#[test]
+fn c_299_data_plane_refuses() {
+    for outcomes in [1, 2] {
+        let mut world = World::pair(1, "", &["l2tp1"]);
+        world.capture = true;
+        world.nodes[0].attach_outcomes = (0..outcomes).map(|_| Err("no such device".to_owned())).collect();
+        world.start_all();
+        world.run_seconds(2);
+        let refusal = world.wire.iter().find(|d| d.kind() == 14).expect("a CDN");
+        let code = [0x80, 0, 0, 0, 0, 1, 0, 4]; // Result Code 4; M and length of the first two octets vary
+        assert!(refusal.octets.windows(6).any(|w| w == &code[2..]), "{:x?}", refusal.octets);
+        assert_eq!(world.session(0, "l2tp1").last_failure.unwrap().0.message, "M-025");
+        assert!(world.run_while_not(Duration::from_secs(30), World::both_up), "{}", world.transcript(0));
+        world.run_seconds(60);
+        world.assert_both_up();
+    }
+}
+
+// C-328: the interface of an established session fails.
+#[test]
+fn c_328_data_plane_fails_later() {
+    let mut world = World::pair(1, "cookie 4", &["l2tp1", "l2tp2"]);
+    world.start_all();
+    world.run_seconds(20);
+    let id = world.session(0, "l2tp1").local;
+    let other = world.session(0, "l2tp2").local;
+    world.act(0, |e, now| e.data_plane_failed(now, id, "the interface is gone"));
+    world.run_seconds(1);
+    assert_eq!(world.nodes[1].ports.len(), 1, "the other end's session goes with it");
+    assert!(world.run_while_not(Duration::from_secs(14), World::both_up), "{}", world.transcript(0));
+    assert_eq!(world.session(0, "l2tp2").local, other);
+    assert_ne!(world.session(0, "l2tp1").local, id);
+}
+
+// C-047: an acknowledgement waits for the reply a moment, not for a data plane that takes its time.
+#[test]
+fn c_047_slow_data_plane() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    world.nodes[0].hold_attachments = true;
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    assert_eq!(peer.kinds(&mut world), "");
+    world.run(Duration::from_millis(50));
+    assert_eq!(peer.kinds(&mut world), "ACK");
+    world.answer_attachments(0);
+    world.run(Duration::from_millis(5));
+    assert_eq!(peer.kinds(&mut world), "ICRP");
+}
+
+// A session that is cleared while its interface is being attached: the late answer hits nothing.
+#[test]
+fn attached_too_late() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    world.nodes[0].hold_attachments = true;
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    peer.send(&mut world, &cdn(SessionId(0), 3));
+    assert!(world.nodes[0].ports.is_empty());
+    world.answer_attachments(0);
+    world.nodes[0].hold_attachments = false;
+    session_of_the_peer(&mut peer, &mut world);
+}
+
+// C-146 C-273 C-274 C-312 C-335: sublayer and sequencing are the receiver's wish, for each direction.
+#[test]
+fn c_146_sublayer_and_sequencing_by_direction() {
+    for (sublayer, sequencing, level) in [
+        (Some(1), Some(2), SequenceLevel::All),
+        (Some(1), Some(1), SequenceLevel::NonIp),
+        (Some(1), None, SequenceLevel::None),
+        (None, None, SequenceLevel::None),
+        (Some(0), Some(0), SequenceLevel::None),
+    ] {
+        let (mut peer, mut world) = established(&["l2tp1"]);
+        let mut request = icrq("1");
+        request.circuit.sublayer = sublayer;
+        request.circuit.sequencing = sequencing;
+        peer.send(&mut world, &Message::Icrq(request));
+        let attachment = &world.nodes[0].ports[&local(&world)].attachment;
+        assert_eq!(attachment.sublayer_to_send, sublayer == Some(1));
+        assert!(!attachment.sublayer_expected);
+        assert_eq!(attachment.sequence_send, level);
+    }
+}
+
+// C-147: a sublayer that cannot be produced. C-320: the other Ethernet type. C-137: no Ethernet at all.
+#[test]
+fn c_147_c_320_requests_that_cannot_be_met() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    type Change = Box<dyn Fn(&mut Icrq)>;
+    let changes: [(Change, &str); 5] = [
+        (Box::new(|r: &mut Icrq| r.circuit.sublayer = Some(2)), "2/3"),
+        (Box::new(|r| r.pw_type = 4), "14"),
+        (Box::new(|r| r.pw_type = 7), "14"),
+        (Box::new(|r| r.circuit.sequencing = Some(1)), "15"),
+        (Box::new(|r| r.end_id = b"9".to_vec()), "24"),
+    ];
+    for (change, code) in changes {
+        let mut request = icrq("1");
+        change(&mut request);
+        peer.send(&mut world, &Message::Icrq(request));
+        assert_eq!(peer.answers(&mut world), format!("CDN {code}"));
+        peer.acknowledge(&mut world);
+    }
+    assert!(world.nodes[0].ports.is_empty());
+    session_of_the_peer(&mut peer, &mut world);
+}
+
+// C-138 C-271 C-323: the Remote End ID as text, or as a number in four octets.
+#[test]
+fn c_323_remote_end_id_in_four_octets() {
+    let (mut peer, mut world) = established(&["l2tp100"]);
+    let mut request = icrq("");
+    request.end_id = vec![0, 0, 0, 100];
+    peer.send(&mut world, &Message::Icrq(request));
+    assert_eq!(peer.kinds(&mut world), "ICRP");
+}
+
+// C-189 C-190: outgoing calls do not exist; the connection stays.
+#[test]
+fn c_189_outgoing_calls() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    for (message, answer, text) in [
+        (Message::Ocrq(ids(SessionId(0))), "CDN 5", "recv_ocrq: not support OCRQ"),
+        (Message::Ocrp(ids(SessionId(9))), "ACK", "recv_ocrp: not support OCRP"),
+        (Message::Occn(ids(SessionId(9))), "ACK", "recv_occn: not support OCCN"),
+    ] {
+        peer.send(&mut world, &message);
+        assert_eq!(peer.answers(&mut world), answer, "{}", world.transcript(0));
+        assert_eq!(world.logged(0, text), 1);
+        peer.acknowledge(&mut world);
+    }
+    assert_eq!(world.tunnel(0).state, "established");
+}
+
+// C-303 C-304: a CDN with a code that means nothing, or with none, ends the session all the same.
+#[test]
+fn c_303_codes_out_of_range() {
+    for (result, text) in [(Some(200), "result code out of range (200,0)"), (None, "AVP handler")] {
+        let (mut peer, mut world) = established(&["l2tp1"]);
+        let theirs = session_of_the_peer(&mut peer, &mut world);
+        match result {
+            Some(_) => peer.send(&mut world, &cdn(theirs, 200)),
+            None => {
+                // The encoder refuses such a message: a SLI, cut before its last AVP, under the other type.
+                let mut octets = peer.octets(&sli(theirs, 1));
+                octets[19] = 14;
+                octets.truncate(40);
+                octets[3] = 40;
+                peer.patched(&mut world, octets);
+            }
+        }
+        assert_eq!(peer.kinds(&mut world), "ACK");
+        assert!(world.nodes[0].ports.is_empty());
+        assert_eq!(world.logged(0, text), 1, "{}", world.transcript(0));
+    }
+}
+
+// C-140 C-132 C-143 C-282: serial numbers rise; ids and cookies are never the same again.
+#[test]
+fn c_140_c_282_values_of_new_sessions() {
+    let (mut peer, mut world) = Peer::new().and_established("cookie 8", &["l2tp1", "l2tp2", "l2tp3"]);
+    let mut requests = Vec::new();
+    for _ in 0..40 {
+        world.run_seconds(2);
+        for received in peer.receive(&mut world) {
+            let repeated = requests.iter().any(|(ns, _)| *ns == received.header.ns);
+            if let (Message::Icrq(request), false) = (received.message, repeated) {
+                peer.send(&mut world, &cdn(request.ids.local, 4));
+                requests.push((received.header.ns, request));
+            }
+        }
+        peer.acknowledge(&mut world);
+    }
+    assert!(requests.len() >= 12, "{}", requests.len());
+    let requests: Vec<Icrq> = requests.into_iter().map(|(_, request)| request).collect();
+    let serials: Vec<u32> = requests.iter().map(|r| r.serial).collect();
+    assert_eq!(serials, (1..=serials.len() as u32).collect::<Vec<_>>());
+    let distinct = |mut values: Vec<Vec<u8>>| {
+        values.sort();
+        values.dedup();
+        values.len()
+    };
+    let cookies = requests.iter().map(|r| r.circuit.cookie.unwrap().as_slice().to_vec()).collect();
+    let ids = requests.iter().map(|r| r.ids.local.0.to_be_bytes().to_vec()).collect();
+    let ties = requests.iter().map(|r| r.tie_breaker.unwrap().to_vec()).collect();
+    assert_eq!(
+        (distinct(cookies), distinct(ids), distinct(ties)),
+        (requests.len(), requests.len(), requests.len())
+    );
+}
