@@ -14,7 +14,7 @@ use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{Logger, DEV_LOG};
 use super::reload::{self, Refused};
-use crate::config::model::{self, Config, Remote, Tunnel};
+use crate::config::model::{Config, Remote, Tunnel};
 use crate::config::Setting;
 use crate::log::limit::CONFIG;
 use crate::log::{Event, Level, Line};
@@ -25,6 +25,7 @@ use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::Syslog;
 use crate::sys::{clock, error_text, privilege, process, stderr};
+use crate::wire::Encapsulation;
 
 /// Log messages kept before the configuration tells how many.
 const EARLY_LINES: usize = 1000;
@@ -159,9 +160,6 @@ fn configuration(
     if enabled.peek().is_some() && !enabled.any(reload::is_usable) {
         return Err(failed_remark("no tunnel of the configuration can be started"));
     }
-    if config.data_plane == model::DataPlane::Kernel {
-        return Err(failed_remark("data-plane kernel: not in this version; use tap, or auto"));
-    }
     Ok((config, parsed.settings))
 }
 
@@ -194,6 +192,7 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
         }
     }
     daemon.logger.started();
+    warn_of_kernel(&mut daemon, now);
     daemon.apply(now);
     let status = EventLoop::new(poll, signals, control).run(&mut daemon);
     drop(pid_file);
@@ -291,6 +290,16 @@ fn warn_unreadable(daemon: &mut Daemon, now: Instant) {
     let file = daemon.options.config.clone();
     if let Err(error) = std::fs::File::open(&file) {
         let text = format!("{file}: {}: it cannot be read again by this user", error_text(&error));
+        daemon.log(now, &Line::remark(Level::Warn, CONFIG, text));
+    }
+}
+
+/// A kernel that does L2TP over IP itself takes part in our conversations.
+fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
+    let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip);
+    if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
+        let text =
+            "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP";
         daemon.log(now, &Line::remark(Level::Warn, CONFIG, text));
     }
 }
