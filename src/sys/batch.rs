@@ -16,6 +16,9 @@ use super::socket::{decode, encode, name_capacity, zeroed_name, Socket};
 pub const SLOTS: usize = 64;
 /// Octets of a slot: the longest datagram, or as many as the kernel joins.
 const SLOT_OCTETS: usize = 65_536;
+/// Octets from slot to slot. Were it a power of two, the begins of all slots would compete for the same few places
+/// of the processor's caches.
+const SLOT_STRIDE: usize = SLOT_OCTETS + 1600;
 /// Room for the control messages of one datagram.
 const CONTROL_OCTETS: usize = 128;
 /// The most datagrams that one UDP_SEGMENT message may hold with all kernels.
@@ -84,7 +87,7 @@ pub struct Receiver {
 impl Default for Receiver {
     fn default() -> Receiver {
         Receiver {
-            buffer: vec![0; SLOTS * SLOT_OCTETS],
+            buffer: vec![0; SLOTS * SLOT_STRIDE],
             names: vec![zeroed_name(); SLOTS],
             controls: vec![Aligned::new(); SLOTS],
             iovecs: Vec::with_capacity(SLOTS),
@@ -112,7 +115,7 @@ impl Receiver {
                 self.truncated += 1;
                 continue;
             }
-            let start = slot * SLOT_OCTETS;
+            let start = slot * SLOT_STRIDE;
             let range = start..start + header.msg_len as usize;
             let mut datagram = Datagram { range, remote, local: None, segment: None };
             control_messages(&header.msg_hdr, |level, kind, data| note(&mut datagram, level, kind, data));
@@ -125,8 +128,10 @@ impl Receiver {
     fn prepare(&mut self) {
         self.iovecs.clear();
         self.headers.clear();
-        let slots = self.buffer.chunks_exact_mut(SLOT_OCTETS);
-        self.iovecs.extend(slots.map(|s| libc::iovec { iov_base: s.as_mut_ptr().cast(), iov_len: s.len() }));
+        let slots = self.buffer.chunks_exact_mut(SLOT_STRIDE);
+        self.iovecs.extend(
+            slots.map(|s| libc::iovec { iov_base: s.as_mut_ptr().cast(), iov_len: SLOT_OCTETS.min(s.len()) }),
+        );
         for ((iovec, name), control) in self.iovecs.iter_mut().zip(&mut self.names).zip(&mut self.controls) {
             let mut header = zeroed_header();
             header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
@@ -226,6 +231,7 @@ pub struct Sender {
     messages: Vec<Range<usize>>,
     controls: Vec<(Aligned<CONTROL_OCTETS>, usize)>,
     headers: Vec<libc::mmsghdr>,
+    usual_tos: u8,
 }
 
 impl Sender {
@@ -239,6 +245,7 @@ impl Sender {
             messages: Vec::new(),
             controls: Vec::new(),
             headers: Vec::new(),
+            usual_tos: 0,
         }
     }
 
@@ -281,8 +288,12 @@ impl Sender {
     }
 
     /// Sends everything, without waiting: what the system does not take now is dropped, and counted.
-    pub fn flush(&mut self, socket: &Socket, to: &Destination) -> Sent {
+    pub fn flush(&mut self, socket: &mut Socket, to: &Destination) -> Sent {
         let mut sent = Sent::default();
+        // Most batches have one TOS. What differs from it carries its own, which costs the kernel an allocation.
+        self.usual_tos = self.parts.first().map_or(0, |p| p.tos);
+        // Without these options the messages go out all the same.
+        let _ = socket.set_ttl_and_tos(to.ttl, self.usual_tos);
         let name = encode(to.remote);
         let messages = mem::take(&mut self.messages);
         let mut next = 0;
@@ -376,7 +387,7 @@ impl Sender {
                 let iov_base = octets.as_ptr().cast_mut().cast();
                 self.iovecs.push(libc::iovec { iov_base, iov_len: octets.len() });
             }
-            let tos = parts.first().map_or(0, |p| p.tos);
+            let tos = parts.first().map(|p| p.tos).filter(|tos| *tos != self.usual_tos);
             let segment = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
             self.controls.push(control(to, tos, segment));
         }
@@ -404,19 +415,15 @@ fn is_no_space(error: &io::Error) -> bool {
 }
 
 /// The control messages of one sent message, and their length.
-fn control(to: &Destination, tos: u8, segment: Option<u16>) -> (Aligned<CONTROL_OCTETS>, usize) {
+fn control(to: &Destination, tos: Option<u8>, segment: Option<u16>) -> (Aligned<CONTROL_OCTETS>, usize) {
     let mut buffer = Aligned::new();
     let mut at = 0;
-    let (tos, ttl) = (c_int::from(tos).to_ne_bytes(), c_int::from(to.ttl).to_ne_bytes());
-    match to.remote.ip() {
-        IpAddr::V4(_) => {
-            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_TOS, &tos);
-            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_TTL, &ttl);
-        }
-        IpAddr::V6(_) => {
-            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &tos);
-            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, &ttl);
-        }
+    if let Some(tos) = tos.map(|tos| c_int::from(tos).to_ne_bytes()) {
+        let (level, kind) = match to.remote.ip() {
+            IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+            IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        };
+        append(&mut buffer, &mut at, level, kind, &tos);
     }
     match to.local {
         IpAddr::V4(local) if !local.is_unspecified() => {
@@ -465,17 +472,16 @@ mod tests {
     fn appended_control_messages_are_walked_as_they_should() {
         let local: IpAddr = "fd00::7".parse().unwrap();
         let to = Destination { remote: "[fd00::1]:1701".parse().unwrap(), local, ttl: 33 };
-        let (mut buffer, length) = control(&to, 0x2e, Some(1446));
+        let (mut buffer, length) = control(&to, Some(0x2e), Some(1446));
         let mut message = zeroed_header().msg_hdr;
         message.msg_control = buffer.as_mut_ptr();
         message.msg_controllen = length as _;
         let mut found = Vec::new();
         control_messages(&message, |level, kind, data| found.push((level, kind, data.to_vec())));
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 3);
         assert_eq!(found[0], (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 0x2ei32.to_ne_bytes().to_vec()));
-        assert_eq!(found[1], (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, 33i32.to_ne_bytes().to_vec()));
-        assert_eq!((found[2].1, &found[2].2[14..16]), (libc::IPV6_PKTINFO, &[0u8, 7][..]));
-        assert_eq!(found[3], (libc::SOL_UDP, libc::UDP_SEGMENT, 1446u16.to_ne_bytes().to_vec()));
+        assert_eq!((found[1].1, &found[1].2[14..16]), (libc::IPV6_PKTINFO, &[0u8, 7][..]));
+        assert_eq!(found[2], (libc::SOL_UDP, libc::UDP_SEGMENT, 1446u16.to_ne_bytes().to_vec()));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Socket {
     encapsulation: Encapsulation,
     local: SocketAddr,
     dont_fragment: Option<bool>,
+    ttl: Option<u8>,
+    tos: Option<u8>,
 }
 
 /// An entry of the error queue: what became of a datagram sent earlier.
@@ -53,7 +55,7 @@ impl Socket {
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let local = SocketAddr::new(local, port);
-        let mut socket = Socket { fd, encapsulation, local, dont_fragment: None };
+        let mut socket = Socket { fd, encapsulation, local, dont_fragment: None, ttl: None, tos: None };
         socket.set_up()?;
         Ok(socket)
     }
@@ -118,6 +120,23 @@ impl Socket {
         };
         self.set(level, option, value)?;
         self.dont_fragment = Some(on);
+        Ok(())
+    }
+
+    /// Sets time to live (hop limit) and TOS (traffic class) of what is sent from now on.
+    pub fn set_ttl_and_tos(&mut self, ttl: u8, tos: u8) -> io::Result<()> {
+        let (level, ttl_option, tos_option) = match self.local {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_TOS),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_TCLASS),
+        };
+        if self.ttl != Some(ttl) {
+            self.set(level, ttl_option, c_int::from(ttl))?;
+            self.ttl = Some(ttl);
+        }
+        if self.tos != Some(tos) {
+            self.set(level, tos_option, c_int::from(tos))?;
+            self.tos = Some(tos);
+        }
         Ok(())
     }
 

@@ -172,7 +172,7 @@ impl DataPlane {
         port.socket.set_dont_fragment(false)?;
         sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let sent = sender.flush(&port.socket, &to);
+        let sent = sender.flush(&mut port.socket, &to);
         if sent.look_at_errors {
             self.enqueue(Source::Port(at));
         }

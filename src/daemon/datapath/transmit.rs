@@ -204,7 +204,7 @@ impl Turn<'_> {
             local: session.path.local.ip(),
             ttl: self.circuit.interface.ttl,
         };
-        let sent = self.sender.flush(&port.socket, &to);
+        let sent = self.sender.flush(&mut port.socket, &to);
         self.count(&sent);
     }
 
