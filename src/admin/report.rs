@@ -1,5 +1,6 @@
 //! What the daemon tells of itself, at one moment: the input of every display.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::command::Selection;
@@ -22,9 +23,9 @@ pub struct Report {
     pub log_level: Level,
     /// What the engine knows.
     pub snapshot: Snapshot,
-    /// One entry for each interface that the data plane has or had; those of sessions that never were attached
-    /// may be missing.
-    pub interfaces: Vec<Interface>,
+    /// The interfaces that the data plane has or had, by name; those of sessions that never were attached may be
+    /// missing.
+    pub interfaces: BTreeMap<String, Interface>,
     /// Counters of data that belongs to no session.
     pub strays: Counters,
 }
@@ -32,8 +33,6 @@ pub struct Report {
 /// A session's interface as the data plane sees it.
 #[derive(Debug, Clone, Default)]
 pub struct Interface {
-    /// Its name.
-    pub name: String,
     /// It exists in the system.
     pub present: bool,
     /// Its carrier is on.
@@ -51,7 +50,7 @@ pub struct Interface {
 impl Report {
     /// The interface of this name, if the data plane knows it.
     pub fn interface(&self, name: &str) -> Option<&Interface> {
-        self.interfaces.iter().find(|interface| interface.name == name)
+        self.interfaces.get(name)
     }
 
     /// The tunnels and sessions that a selection means, in the order of the configuration; `None` if it means

@@ -4,6 +4,7 @@
 
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::command::Selection;
 use super::frame::MAX_REPLY;
@@ -34,8 +35,24 @@ fn id(value: u32) -> String {
     or_dash((value != 0).then_some(value))
 }
 
+/// Whether a display holds the cookies themselves: who may use the admin socket may see them, the log may not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cookies {
+    Shown,
+    Masked,
+}
+
 /// The display of `status`; `None` if the selection means nothing.
 pub fn status(report: &Report, selection: &Selection) -> Option<String> {
+    display(report, selection, Cookies::Shown)
+}
+
+/// The display of everything, fit for the log: cookies are masked.
+pub fn status_for_log(report: &Report) -> String {
+    display(report, &Selection::All, Cookies::Masked).unwrap_or_default()
+}
+
+fn display(report: &Report, selection: &Selection, cookies: Cookies) -> Option<String> {
     let mut out = String::new();
     if *selection == Selection::All {
         let up = span(report.uptime);
@@ -56,7 +73,7 @@ pub fn status(report: &Report, selection: &Selection) -> Option<String> {
         for session in sessions {
             interface_block(&mut out, report, tunnel, session);
             tunnel_block(&mut out, report, tunnel);
-            session_block(&mut out, report, session);
+            session_block(&mut out, report, session, cookies);
             out.push('\n');
         }
         if out.len() > MAX_REPLY {
@@ -81,10 +98,12 @@ fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, s
             word(configured)
         ),
     );
-    let changed = if session.since < report.uptime {
-        date(before(report.time, session.since))
-    } else {
+    // The engine is a little younger than the daemon, so its first state may seem to have been entered.
+    let first = matches!(session.state, "idle" | "wait-control-conn");
+    let changed = if first && session.since + Duration::from_secs(1) >= report.uptime {
         "(Not Changed)".to_owned()
+    } else {
+        date(before(report.time, session.since.min(report.uptime)))
     };
     line(out, format_args!("LastChange: {changed}"));
     line(
@@ -166,8 +185,8 @@ fn encapsulation(tunnel: &TunnelSnapshot) -> String {
 fn troubles(
     out: &mut String,
     problem: Option<&str>,
-    failure: &Option<(Failure, std::time::Duration)>,
-    next_try: Option<std::time::Duration>,
+    failure: &Option<(Failure, Duration)>,
+    next_try: Option<Duration>,
 ) {
     if let Some(problem) = problem {
         field(out, "Configuration", problem);
@@ -196,13 +215,16 @@ fn in_words(failure: &Failure) -> String {
 }
 
 /// A cookie as the display shows it: a decimal number.
-fn cookie(cookie: &Cookie) -> String {
+fn cookie(cookie: &Cookie, cookies: Cookies) -> String {
+    if cookies == Cookies::Masked && !cookie.is_empty() {
+        return "****".to_owned();
+    }
     let value = cookie.as_slice().iter().fold(0_u64, |value, octet| value << 8 | u64::from(*octet));
     or_dash((!cookie.is_empty()).then_some(value))
 }
 
 /// The block of a session; absent while there is neither a session nor something to tell of it.
-fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot) {
+fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, cookies: Cookies) {
     let negotiated = session.local.0 != 0;
     let troubled = session.problem.is_some() || session.last_failure.is_some() || session.next_try.is_some();
     if !negotiated && !troubled {
@@ -214,8 +236,8 @@ fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot) {
         field(out, "Local Session ID", id(session.local.0));
         field(out, "Remote Session ID", id(session.remote.0));
         field(out, "Serial No", session.serial);
-        field(out, "Local Cookie", cookie(&session.local_cookie));
-        field(out, "Remote Cookie", cookie(&session.remote_cookie));
+        field(out, "Local Cookie", cookie(&session.local_cookie, cookies));
+        field(out, "Remote Cookie", cookie(&session.remote_cookie, cookies));
         let (local, remote) = (session.local_cookie.len(), session.remote_cookie.len());
         field(out, "Cookie Size", format_args!("local {local}, remote {remote}"));
         field(out, "Sublayer", directions(session.sublayer));
@@ -316,8 +338,8 @@ fn reasons(
     out: &mut String,
     indent: &str,
     problem: Option<&str>,
-    failure: &Option<(Failure, std::time::Duration)>,
-    next_try: Option<std::time::Duration>,
+    failure: &Option<(Failure, Duration)>,
+    next_try: Option<Duration>,
 ) {
     let mut reason = |name: &str, value: &str| {
         if !value.is_empty() {

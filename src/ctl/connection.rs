@@ -20,7 +20,12 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects and sends the request.
     pub fn open(socket: &str, command: u16, body: &[u8], follows: bool) -> Result<Connection, String> {
-        let text = |error: io::Error| sys::error_text(&error);
+        let text = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                format!("{} (is l2tpd running?)", sys::error_text(&error))
+            }
+            _ => sys::error_text(&error),
+        };
         // mio's connect does not wait: a daemon that hangs, with a full queue, must not hang us.
         let stream = mio::net::UnixStream::connect(socket).map_err(text)?;
         let mut stream = UnixStream::from(OwnedFd::from(stream));

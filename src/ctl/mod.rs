@@ -114,7 +114,7 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
     let mut connection = match Connection::open(socket, number, &body, follows) {
         Ok(connection) => connection,
         Err(error) => {
-            complain(&format!("l2tpctl: {socket}: {error} (is l2tpd running?)"));
+            complain(&format!("l2tpctl: {socket}: {error}"));
             return Outcome::Unreachable;
         }
     };

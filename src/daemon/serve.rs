@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::core::Daemon;
 use super::host::{Host, News, Wanted};
-use crate::admin::command::Selection;
 use crate::admin::report::Interface;
 use crate::admin::{show, Report};
 use crate::counters::Counters;
@@ -27,7 +26,7 @@ impl Daemon {
             time: clock::wall(),
             log_level: self.logger.level(),
             snapshot: self.engine.snapshot(now),
-            interfaces: names.filter_map(|name| self.interface(name)).collect(),
+            interfaces: names.filter_map(|name| Some((name.to_string(), self.interface(name)?))).collect(),
             strays: Counters {
                 rx_short: strays.short.saturating_add(strays.truncated),
                 rx_closed: strays.unknown_session,
@@ -39,7 +38,6 @@ impl Daemon {
     fn interface(&self, name: &str) -> Option<Interface> {
         let state = self.data.interface_state(name)?;
         Some(Interface {
-            name: name.to_string(),
             present: state.present,
             link_up: state.carrier,
             admin_up: state.up,
@@ -51,7 +49,7 @@ impl Daemon {
 
     /// `USR1`.
     pub fn log_status(&mut self, now: Instant) {
-        let status = show::status(&self.build_report(now), &Selection::All).unwrap_or_default();
+        let status = show::status_for_log(&self.build_report(now));
         for line in status.lines().filter(|line| !line.trim().is_empty()) {
             self.log(now, &Line::remark(Level::Info, STATUS, line));
         }

@@ -1,7 +1,9 @@
 //! `l2tpctl` itself, run as a program: what it prints, where to, and its exit status.
 
+use std::fs::Permissions;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -62,6 +64,57 @@ fn a_busy_daemon_is_one_that_cannot_be_reached() {
     let (code, _, err) = run(&["-s", server.path.to_str().unwrap(), "status"]);
     assert_eq!((code, err.contains("busy")), (3, true), "{err}");
     drop(others);
+}
+
+/// Runs `l2tpctl status` as a user without rights; `None` if we cannot become one.
+fn as_nobody(server: &Server) -> Option<(i32, String, String)> {
+    // The program itself must be where that user can read it.
+    let program = fresh_path().with_extension("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_l2tpd"), &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    let output = command.args(["ctl", "-s"]).arg(&server.path).arg("status").output();
+    std::fs::remove_file(&program).unwrap();
+    match output.map(taken) {
+        Ok((code, _, err)) if code != 0 && err.starts_with("setpriv:") => {
+            eprintln!("SKIPPED: {err}");
+            None
+        }
+        Ok(result) => Some(result),
+        Err(error) => {
+            eprintln!("SKIPPED: setpriv: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn strangers_are_kept_out_by_the_mode_and_by_their_user() {
+    let server = Server::start(sample::report());
+    let Some((code, _, err)) = as_nobody(&server) else { return };
+    assert_eq!((code, err.ends_with("Permission denied\n")), (3, true), "{err}");
+    // Whoever opens the mode has not opened the daemon.
+    std::fs::set_permissions(&server.path, Permissions::from_mode(0o666)).unwrap();
+    let Some((code, out, err)) = as_nobody(&server) else { return };
+    assert_eq!((code, out.as_str(), err.as_str()), (1, "", "l2tpctl: permission denied\n"));
+    server.until(|state| state.lines().contains("admin socket: user 65534 (process "));
+}
+
+#[test]
+fn members_of_the_group_are_let_in() {
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let named = groups.lines().find(|line| line.split(':').nth(2) == Some("65534"));
+    let Some(name) = named.and_then(|line| line.split(':').next()) else {
+        return eprintln!("SKIPPED: group 65534 has no name");
+    };
+    if l2tpd::sys::admin_socket::own_uid() != 0 {
+        return eprintln!("SKIPPED: only root may give a socket to another group");
+    }
+    let server = Server::open(sample::report(), &[], Some(name));
+    let mode = std::fs::metadata(&server.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let Some((code, out, err)) = as_nobody(&server) else { return };
+    assert_eq!((code, out.is_empty()), (0, false), "{err}");
 }
 
 #[test]

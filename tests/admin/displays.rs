@@ -58,6 +58,13 @@ fn the_session_block_is_absent_until_there_is_something_to_tell() {
 }
 
 #[test]
+fn the_log_gets_no_cookies() {
+    let text = show::status_for_log(&sample::report());
+    assert!(text.contains("Local Cookie     :****\nRemote Cookie    :****\n"), "{text}");
+    assert!(!text.contains("1680488994") && !text.contains("1286572484"), "{text}");
+}
+
+#[test]
 fn what_is_not_there_is_no_display() {
     let report = sample::report();
     for selection in [Selection::Tunnel("x".into()), Selection::Session("x".into())] {

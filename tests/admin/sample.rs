@@ -123,15 +123,8 @@ fn failing() -> TunnelSnapshot {
 
 pub fn report() -> Report {
     let counters = Counters { rx_frames: 12, tx_octets: 86, rx_cookie: 3, tx_size: 2, ..Counters::default() };
-    let interface = Interface {
-        name: "l2tp0".into(),
-        present: true,
-        link_up: true,
-        admin_up: true,
-        mtu: 1462,
-        data_plane: "tap",
-        counters,
-    };
+    let interface =
+        Interface { present: true, link_up: true, admin_up: true, mtu: 1462, data_plane: "tap", counters };
     Report {
         version: "0.1.0",
         pid: 4711,
@@ -142,7 +135,7 @@ pub fn report() -> Report {
             tunnels: vec![established(), failing()],
             drops: Drops { version: 5, ..Drops::default() },
         },
-        interfaces: vec![interface],
+        interfaces: [("l2tp0".to_owned(), interface)].into(),
         strays: Counters::default(),
     }
 }

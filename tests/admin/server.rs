@@ -154,9 +154,14 @@ impl Server {
 
     /// A server whose log holds these lines already.
     pub fn with_lines(report: Report, lines: &[Line]) -> Server {
+        Server::open(report, lines, None)
+    }
+
+    /// A server for the members of a group too.
+    pub fn open(report: Report, lines: &[Line], group: Option<&str>) -> Server {
         let path = fresh_path();
         let mut poll = mio::Poll::new().unwrap();
-        let mut control = Control::open(path.to_str().unwrap(), None, poll.registry()).unwrap();
+        let mut control = Control::open(path.to_str().unwrap(), group, poll.registry()).unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(1)).unwrap());
         let mut ring = Ring::new(1000).unwrap();
         for line in lines {

@@ -85,6 +85,7 @@ fn what_is_not_found_is_logged_and_refused() {
     assert_eq!(run(&server, "clear session eth9").0, reply::REFUSED);
     assert_eq!(run(&server, "clear peer 192.168.254.120").0, reply::DONE);
     assert_eq!(run(&server, "clear session l2tp0").0, reply::DONE);
+    // C-305: result code 0 is reserved.
     let (kind, text) = run(&server, "clear all result-code 0");
     assert_eq!((kind, text.as_str()), (reply::REFUSED, "result code not specified\n"));
     let state = server.state.lock().unwrap();
