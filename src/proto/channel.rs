@@ -240,6 +240,11 @@ impl Channel {
         })
     }
 
+    /// Whether the oldest message in flight had to be sent again: the next time may be far off.
+    pub fn is_backing_off(&self) -> bool {
+        self.in_flight > 0 && self.queue.front().is_some_and(|pending| pending.transmissions > 1)
+    }
+
     /// Takes a received Nr: releases what it acknowledges and opens the congestion window.
     pub fn acknowledged(&mut self, nr: u16) -> Acknowledgement {
         let Some(oldest) = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns) else {

@@ -273,6 +273,10 @@ impl Engine {
                 let code = result(stopccn::EXISTS, None, "tie breaker lost");
                 let auth = request.auth.clone();
                 self.refuse_request(request.path, request.header, request.set_up.assigned_ccid, auth, code);
+                // The peer has just come to life and waits for our SCCRQ now; the next repetition may be far off.
+                if self.connections.get(&ours).is_some_and(|c| c.channel.is_backing_off()) {
+                    self.repeat_oldest(ours);
+                }
                 false
             }
             TieBreak::Lose => {

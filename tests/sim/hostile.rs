@@ -57,16 +57,16 @@ fn replay(tags: &str) {
         world.forget();
         world.send(old.encapsulation, old.from, old.to, old.octets.clone());
         world.run(DELAY * 50);
-        for n in 0..2 {
-            assert_eq!(state(&world, n), before[n], "message {k} of type {}", old.kind());
+        for (n, before) in before.iter().enumerate() {
+            assert_eq!(state(&world, n), *before, "message {k} of type {}", old.kind());
         }
         assert_eq!(world.nodes[0].events.len() + world.nodes[1].events.len(), 0, "message {k}");
     }
     // Half-open connections made by old SCCRQs go without a trace.
     world.forget();
     world.run_seconds(200);
-    for n in 0..2 {
-        assert_eq!(state(&world, n), before[n]);
+    for (n, before) in before.iter().enumerate() {
+        assert_eq!(state(&world, n), *before);
         assert!(world.nodes[n].events.is_empty(), "{:#?}", world.nodes[n].events);
     }
 }

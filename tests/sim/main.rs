@@ -13,5 +13,7 @@ mod crossing;
 mod good_run;
 mod hostile;
 mod loss;
+mod reload;
 mod restart;
 mod sessions;
+mod timing;
