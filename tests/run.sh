@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 CARGO=${CARGO:-cargo}
 report=target/test-report.txt
 mkdir -p target
-rm -f target/e2e-logs/summary.txt
+rm -f target/e2e-logs/summary.txt target/dataplane-logs/summary.txt
 
 # --no-fail-fast: one run shows everything that is wrong.
 { "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
@@ -21,6 +21,7 @@ if [ -e target/e2e-logs/summary.txt ]; then
 else
     echo "SKIPPED: the end-to-end tests (not root?)"
 fi
+[ ! -e target/dataplane-logs/summary.txt ] || grep -v '^test result' target/dataplane-logs/summary.txt
 awk '/^test result:/ {
         for (i = 1; i < NF; i++) {
             if ($(i + 1) ~ /^passed/) passed += $i

@@ -23,6 +23,9 @@ mod sys;
 
 use runner::Test;
 
+/// Tests that run at once.
+pub const THREADS: usize = 6;
+
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
     matrix::TESTS,

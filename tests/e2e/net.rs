@@ -97,9 +97,9 @@ pub fn work_dir() -> PathBuf {
     std::env::temp_dir().join(format!("l2tpd-e2e-{}", std::process::id()))
 }
 
-/// Where the logs of the daemons are kept after the run.
+/// Where the logs of the daemons are kept after the run: target/e2e-logs, or that of the other test program.
 pub fn log_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e-logs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(concat!("target/", env!("CARGO_CRATE_NAME"), "-logs"))
 }
 
 /// Runs a command that must succeed, and returns what it wrote.

@@ -109,7 +109,8 @@ pub fn run(groups: &[&[Test]]) -> i32 {
 
 /// What failed, each with its text. The numbers of skipped tests go into the notes.
 fn run_threads(tests: &[&Test]) -> Vec<String> {
-    let threads = std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let threads =
+        std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(crate::THREADS);
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

@@ -1,0 +1,42 @@
+//! What goes into a pseudowire comes out, octet by octet: transfers whose content is compared, frames of every kind
+//! compared at the other end, and sessions that do not disturb each other. The other end is the daemon again or the
+//! plain path of `naive.rs`, which joins, cuts and batches nothing. Needs root.
+//!
+//! A runner of its own, shared with the end-to-end tests; one test at a time, because each uses all processors.
+//! `LONG=1` moves 1 GB in each transfer.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+#[path = "../e2e/daemon.rs"]
+#[allow(dead_code)]
+mod daemon;
+#[path = "../e2e/net.rs"]
+#[allow(dead_code)]
+mod net;
+#[path = "../e2e/runner.rs"]
+#[allow(dead_code)]
+mod runner;
+#[path = "../e2e/sys.rs"]
+#[allow(dead_code)]
+mod sys;
+
+mod naive;
+mod transfer;
+mod world;
+
+use runner::Test;
+
+/// Tests that run at once.
+pub const THREADS: usize = 1;
+
+const TESTS: &[&[Test]] = &[transfer::TESTS];
+
+/// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
+mod coverage {
+    pub fn check(_complete: bool) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn main() {
+    std::process::exit(runner::run(TESTS));
+}
