@@ -403,6 +403,20 @@ fn control_messages_and_errors() {
     }
 }
 
+/// `mtu auto` follows the interface towards the peer.
+#[test]
+fn the_mtu_follows_the_path() {
+    if skip() {
+        return;
+    }
+    let hosts = Hosts::new("m");
+    let (mut a, _b) = pair(&hosts, "udp", false, false, "0 0 auto");
+    assert_eq!(a.ask("mtu"), "Some(1450)");
+    hosts.shell('a', "ip link set v0 mtu 1400");
+    a.wait("mtu", "Some(1350)");
+    assert!(hosts.shell('a', "ip link show pw0").contains("mtu 1350"));
+}
+
 /// Frames that are longer than the path allows travel as fragments, or are counted with `dont-fragment`.
 #[test]
 fn long_frames_are_fragmented_or_counted() {

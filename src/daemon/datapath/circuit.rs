@@ -116,6 +116,8 @@ pub(super) struct Circuit {
     pub(super) ready: bool,
     carrier: Option<bool>,
     bridge: Option<String>,
+    /// Everything was set as configured; otherwise it is tried again when a session is attached.
+    complete: bool,
     /// The explicit MTU does not fit the path: told once.
     warned: bool,
 }
@@ -168,6 +170,7 @@ impl DataPlane {
                     ready: false,
                     carrier: None,
                     bridge: None,
+                    complete: false,
                     warned: false,
                 };
                 let at = super::place(&mut self.circuits, circuit);
@@ -178,6 +181,7 @@ impl DataPlane {
         if let Some(circuit) = self.circuit_mut(at) {
             circuit.interface = interface.clone();
             circuit.warned = false;
+            circuit.complete = false;
         }
         self.open_tap(at)?;
         self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
@@ -191,7 +195,7 @@ impl DataPlane {
         let Some(at) = self.circuit_names.get(interface).copied() else {
             return Err(Failure::Other(format!("interface {interface} is not configured")));
         };
-        if self.circuit_mut(at).is_some_and(|c| c.tap.is_none()) {
+        if self.circuit_mut(at).is_some_and(|c| c.tap.is_none() || !c.complete) {
             self.open_tap(at)?;
             self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
             self.show_carrier(at);
@@ -212,6 +216,7 @@ impl DataPlane {
         circuit.mtu = None;
         circuit.up = true;
         circuit.ready = false;
+        circuit.complete = false;
         if let Err(error) = self.register(fd, Source::Circuit(at)) {
             if let Some(circuit) = self.circuit_mut(at) {
                 circuit.tap = None;
@@ -240,7 +245,9 @@ impl DataPlane {
                 circuit.bridge = Some(new.clone());
             }
         }
-        netif::set_up(&name)
+        netif::set_up(&name)?;
+        circuit.complete = true;
+        Ok(())
     }
 
     /// Removes the interface; a session that is attached to it is detached.
@@ -330,13 +337,24 @@ impl DataPlane {
         }
     }
 
+    /// Looks at the paths of all attached sessions again.
+    pub(super) fn fit_all(&mut self) {
+        for at in 0..self.circuits.len() {
+            self.fit_mtu(at);
+        }
+    }
+
     fn circuit_of_index(&self, index: i32) -> Option<usize> {
         let is = |c: &Circuit| c.tap.as_ref().is_some_and(|t| t.index() == index);
         self.circuits.iter().position(|c| c.as_ref().is_some_and(is))
     }
 
     pub(super) fn link_state(&mut self, index: i32, up: bool) {
-        let Some(at) = self.circuit_of_index(index) else { return };
+        let Some(at) = self.circuit_of_index(index) else {
+            // An interface towards the peers may have got another MTU.
+            self.links_changed = true;
+            return;
+        };
         let Some(circuit) = self.circuit_mut(at).filter(|c| c.up != up) else { return };
         circuit.up = up;
         let interface = circuit.interface.name.clone();

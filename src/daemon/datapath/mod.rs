@@ -157,6 +157,7 @@ pub struct DataPlane {
     registry: Registry,
     links: Option<LinkMonitor>,
     links_ready: bool,
+    links_changed: bool,
     ports: Vec<Option<Port>>,
     circuits: Vec<Option<Circuit>>,
     circuit_names: HashMap<String, usize>,
@@ -177,6 +178,7 @@ impl DataPlane {
             registry,
             links: None,
             links_ready: false,
+            links_changed: false,
             ports: Vec::new(),
             circuits: Vec::new(),
             circuit_names: HashMap::new(),
@@ -273,6 +275,9 @@ impl DataPlane {
             LinkNews::Lost => self.look_at_links(),
         });
         self.links = Some(links);
+        if std::mem::take(&mut self.links_changed) {
+            self.fit_all();
+        }
     }
 
     /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
