@@ -18,6 +18,7 @@ mod messages_wire;
 mod net;
 mod peer;
 mod real_peers;
+mod robustness;
 mod runner;
 mod sys;
 
@@ -34,6 +35,7 @@ const TESTS: &[&[Test]] = &[
     messages_system::TESTS,
     messages_wire::TESTS,
     config::TESTS,
+    robustness::TESTS,
     real_peers::TESTS,
 ];
 

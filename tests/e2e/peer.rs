@@ -409,6 +409,15 @@ impl Peer {
         }
     }
 
+    /// Takes the next packet from the socket without a look at it; false when none comes.
+    pub fn receive_anything(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience.max(Duration::from_micros(200));
+        sys::wait_readable(self.socket.as_raw_fd(), deadline) && {
+            let _ = self.socket.recv_from(&mut [0; 2048]);
+            true
+        }
+    }
+
     /// The next control message as it is, duplicates and acknowledgements included.
     pub fn receive_control(&self, patience: Duration) -> Option<Msg> {
         let deadline = Instant::now() + patience;
