@@ -49,8 +49,8 @@ install: all
 	ln -sf l2tpd '$(D)$(SBINDIR)/l2tpctl'
 	$(INSTALL) -m 0644 README.md LICENSE '$(D)$(DOCDIR)/'
 	@# The configuration holds secrets: only root reads it, and an edited one is never overwritten.
-	test -e '$(D)$(SYSCONFDIR)/l2tpd.conf' || $(INSTALL) -m 0600 man/l2tpd.conf.example '$(D)$(SYSCONFDIR)/l2tpd.conf'
-	$(INSTALL) -m 0644 man/l2tpd.conf.example '$(D)$(DOCDIR)/'
+	test -e '$(D)$(SYSCONFDIR)/l2tpd.conf' || $(INSTALL) -m 0600 l2tpd.conf.example '$(D)$(SYSCONFDIR)/l2tpd.conf'
+	$(INSTALL) -m 0644 l2tpd.conf.example '$(D)$(DOCDIR)/'
 	@for page in man/*.[578] man/ja/*.[578]; do \
 		test -e "$$page" || continue; \
 		case "$$page" in man/ja/*) language=ja/ ;; *) language= ;; esac; \

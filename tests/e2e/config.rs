@@ -42,7 +42,7 @@ fn check_reports_every_error() {
 fn good_file_passes() {
     let output = check(&peer::config("  password \"a b\" # comment\n", peer::SESSION));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/man/l2tpd.conf.example");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/l2tpd.conf.example");
     let output = Command::new(program()).args(["-n", "-c", example]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "the example: {}", text(&output));
 }
