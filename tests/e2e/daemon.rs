@@ -46,7 +46,7 @@ impl Daemon {
     /// As `start`, with a command (`unshare -m ...`) before the daemon's and more arguments behind it.
     pub fn start_under(net: &Net, netns: &str, config: &str, before: &[&str], arguments: &[&str]) -> Daemon {
         let file = net.dir.join(format!("{netns}.conf"));
-        std::fs::write(&file, config).expect("configuration");
+        write_config(&file, config);
         let mut command = Command::new("ip");
         command.args(["netns", "exec", netns]).args(before).arg(program());
         command.args(["-d", "-l", "debug"]).arg("-c").arg(&file);
@@ -272,6 +272,14 @@ fn log_file(netns: &str) -> std::fs::File {
         assert!(number < 100, "cannot create {}", path.display());
     }
     unreachable!()
+}
+
+/// Writes a configuration that only its owner may read.
+pub fn write_config(file: &std::path::Path, text: &str) {
+    let _ = std::fs::remove_file(file);
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    options.open(file).and_then(|mut file| file.write_all(text.as_bytes())).expect("configuration");
 }
 
 /// The daemon's program.

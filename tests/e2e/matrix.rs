@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::capture::Capture;
-use crate::daemon::Daemon;
+use crate::daemon::{write_config, Daemon};
 use crate::net::Net;
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
@@ -39,8 +39,8 @@ fn addresses(ipv6: bool, secret: bool) -> [&'static str; 2] {
     }
 }
 
-/// The configuration of one end: host 0 begins, host 1 answers.
-fn config(host: usize, udp: bool, ipv6: bool) -> String {
+/// The configuration of one end, with the first `sessions` sessions of each tunnel: host 0 begins, host 1 answers.
+fn config(host: usize, udp: bool, ipv6: bool, sessions: usize) -> String {
     let mut text = format!("hostname host{host}\nrouter-id 10.0.0.{}\nrestart-interval 1\n", host + 1);
     for secret in [false, true] {
         let ends = addresses(ipv6, secret);
@@ -53,7 +53,7 @@ fn config(host: usize, udp: bool, ipv6: bool) -> String {
         if secret {
             text += &format!("  password \"{SECRET}\"\n");
         }
-        for (number, (cookie, sublayer)) in SESSIONS.iter().enumerate() {
+        for (number, (cookie, sublayer)) in SESSIONS.iter().take(sessions).enumerate() {
             text +=
                 &format!("  session {letter}{number}\n    remote-end-id end{number}\n    cookie {cookie}\n");
             text += &format!("    l2-sublayer {sublayer}\n");
@@ -90,11 +90,21 @@ fn all_sessions(udp: bool, ipv6: bool) {
         let name = format!("matrix-{variant}-{}", if secret { "signed" } else { "plain" });
         Capture::start(&net, &name, &format!("host {}", addresses(ipv6, secret)[0]))
     });
-    let mut b = Daemon::start(&net, &net.b, &config(1, udp, ipv6));
+    let mut b = Daemon::start(&net, &net.b, &config(1, udp, ipv6, 1));
     b.expect("debug l2tpd start");
-    let mut a = Daemon::start(&net, &net.a, &config(0, udp, ipv6));
-    for daemon in [&mut a, &mut b] {
-        up(daemon, 12);
+    let mut a = Daemon::start(&net, &net.a, &config(0, udp, ipv6, 1));
+    up(&mut a, 2);
+    up(&mut b, 2);
+    // One session after the other: tshark mixes up sessions whose set-ups overlap.
+    for count in 2..=SESSIONS.len() {
+        write_config(&b.config, &config(1, udp, ipv6, count));
+        b.ctl_ok(&["reload"]);
+        b.expect("info receive CDN, state --> IDLE"); // the other end does not have it yet
+        b.expect("info receive CDN, state --> IDLE");
+        write_config(&a.config, &config(0, udp, ipv6, count));
+        a.ctl_ok(&["reload"]);
+        up(&mut a, 2 * count);
+        up(&mut b, 2 * count);
     }
     for (letter, third) in [('p', 0), ('s', 100)] {
         for (number, (cookie, sublayer)) in SESSIONS.iter().enumerate() {

@@ -217,7 +217,7 @@ fn tie_break_drawn() {
     peer.restart(0x1111_2222);
     peer.tie = Some(tie);
     peer.send(&peer.set_up(SCCRQ));
-    daemon.expect("info [*] draw tie break check, state --> IDLE");
+    daemon.expect("debug [*] draw tie break check, state --> IDLE");
     assert_eq!(daemon.count("*send SCCRP*"), 0, "nobody wins");
     // It begins again, with another value.
     peer.restart(0x3333_4444);

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::coverage;
@@ -162,17 +163,16 @@ fn no_memory_for_the_log() {
 }
 
 /// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
-fn in_background(net: &Net, script: &str, config: &str) -> (UnixDatagram, Option<i32>, String) {
+fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
     let log = net.dir.join("log");
-    let socket = UnixDatagram::bind(&log).expect("log socket");
-    socket.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+    let socket = Syslog::open(UnixDatagram::bind(&log).expect("log socket"));
     let file = net.dir.join("background.conf");
     std::fs::write(&file, config).expect("configuration");
     let output = Command::new("ip")
         .args(["netns", "exec", &net.a, "unshare", "-m", "sh", "-c", script, "sh"])
         .arg(&log)
         .arg(program())
-        .args(["-l", "debug", "-c"])
+        .args(["-l", level, "-c"])
         .arg(&file)
         .arg("-p")
         .arg(net.dir.join("background.pid"))
@@ -185,25 +185,37 @@ fn in_background(net: &Net, script: &str, config: &str) -> (UnixDatagram, Option
     (socket, output.status.code(), text)
 }
 
-/// The next message at /dev/log.
-fn syslog(socket: &UnixDatagram) -> Option<String> {
-    let mut buffer = [0; 4096];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
-}
+/// What comes to a /dev/log: read at once, because the socket holds few messages and the daemon does not wait.
+struct Syslog(mpsc::Receiver<String>);
 
-/// Reads /dev/log until a message of the given priority ends with `text`.
-#[track_caller]
-fn expect_syslog(socket: &UnixDatagram, priority: u8, text: &str) {
-    let mut all = Vec::new();
-    while let Some(message) = syslog(socket) {
-        let fits = message.starts_with(&format!("<{priority}>")) && message.trim_end().contains(text);
-        all.push(message);
-        if fits {
-            return;
-        }
+impl Syslog {
+    fn open(socket: UnixDatagram) -> Syslog {
+        let (sender, receiver) = mpsc::channel();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        Syslog(receiver)
     }
-    panic!("no `<{priority}>...{text}` at /dev/log, but {all:#?}");
+
+    /// Waits for a message of the given priority that holds `text`, and returns it.
+    #[track_caller]
+    fn expect(&self, priority: u8, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut all = Vec::new();
+        while let Ok(message) = self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if message.starts_with(&format!("<{priority}>")) && message.contains(text) {
+                return message;
+            }
+            all.push(message);
+        }
+        panic!("no `<{priority}>...{text}` at /dev/log, but {all:#?}");
+    }
 }
 
 /// M-007 M-021: /dev/null is not what it should be.
@@ -213,21 +225,12 @@ fn background_fails() {
         for f in urandom; do : > $d/$f; mount --bind /dev/$f $d/$f; done; mkdir $d/net; : > $d/net/tun; \
         mount --bind /dev/net/tun $d/net/tun; : > $d/null; ln -s $log $d/log; \
         mount --rbind $d /dev; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, &config("", SESSION));
+    let (socket, status, stderr) = in_background(&net, script, "info", &config("", SESSION));
     assert_eq!(status, Some(1), "{stderr}");
-    let mut all = Vec::new();
-    while let Some(message) = syslog(&socket) {
-        let last = message.contains("initialization failed");
-        all.push(message);
-        if last {
-            break;
-        }
-    }
-    let position = |text: &str| all.iter().position(|m| m.starts_with("<27>") && m.contains(text));
-    let error = position("daemon error: ").unwrap_or_else(|| panic!("at /dev/log: {all:#?}; {stderr}"));
-    assert!(position("l2tpd initialization failed") > Some(error), "{all:#?}");
-    let message = all[error].trim_end();
-    coverage::saw("error", &message[message.find("daemon error").expect("text")..]);
+    assert!(stderr.contains("daemon error: "), "who started it sees it as well: {stderr}");
+    let message = socket.expect(27, "daemon error: ");
+    coverage::saw("error", message[message.find("daemon error").expect("text")..].trim_end());
+    socket.expect(27, "l2tpd initialization failed");
 }
 
 /// Facility daemon, severities err, info and debug, ident l2tpd; the parent ends when the daemon has started.
@@ -236,15 +239,14 @@ fn background_and_syslog() {
     let script = "log=$1; shift; d=/tmp/l2tpd-dev.$$; mkdir -p $d; mount -t tmpfs none $d; mkdir $d/net; \
         for f in null urandom net/tun; do : > $d/$f; mount --bind /dev/$f $d/$f; done; ln -s $log $d/log; \
         mount --rbind $d /dev; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, &config("", SESSION));
+    let (socket, status, stderr) = in_background(&net, script, "debug", &config("", SESSION));
     let pid_file = net.dir.join("background.pid");
     let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
     assert_eq!((status, stderr.as_str()), (Some(0), ""), "the parent says that the daemon started");
     let pid: u32 = pid.trim().parse().expect("the pid file is there when the parent ends");
-    let first = syslog(&socket).expect("a message");
-    assert!(first.contains(" l2tpd[") || first.contains(" l2tpd: "), "ident in {first}");
-    expect_syslog(&socket, 31, "l2tpd start");
-    expect_syslog(&socket, 30, "begin new tunnel [t1] peer:192.0.2.2");
+    let start = socket.expect(31, "l2tpd start");
+    assert!(start.contains(&format!(" l2tpd[{pid}]: ")), "ident in {start}");
+    socket.expect(30, "begin new tunnel [t1] peer:192.0.2.2");
     let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).expect("working directory");
     assert_eq!(cwd, Path::new("/"), "it keeps no file system busy");
     for fd in 0..3 {
@@ -252,8 +254,8 @@ fn background_and_syslog() {
         assert!(file.ends_with("null"), "descriptor {fd} is {}", file.display());
     }
     crate::sys::kill(pid, libc::SIGTERM);
-    expect_syslog(&socket, 30, "Received 15 signal");
-    expect_syslog(&socket, 30, "l2tpd exit.");
+    socket.expect(30, "Received 15 signal");
+    socket.expect(30, "l2tpd exit.");
     let deadline = Instant::now() + Duration::from_secs(3);
     while pid_file.exists() {
         assert!(Instant::now() < deadline, "the pid file stays");
@@ -286,17 +288,11 @@ fn event_loop_fails() {
 fn no_descriptors_for_clients() {
     let (_net, mut daemon, mut peer) = established("", SESSION);
     let pid = daemon.pid().to_string();
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").count();
-    let highest = std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("descriptors")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<usize>().ok())
-        .max()
-        .expect("descriptors");
-    assert!(open > 3);
-    run(&["prlimit", "--pid", &pid, &format!("--nofile={}:", highest + 1)]);
-    // Descriptors below the highest may be free: take them all.
+    let used = |fd: &usize| Path::new(&format!("/proc/{pid}/fd/{fd}")).exists();
+    let free = (0..).find(|fd| !used(fd)).expect("a free descriptor");
+    run(&["prlimit", "--pid", &pid, &format!("--nofile={free}:")]);
     let clients: Vec<UnixStream> =
-        (0..=highest + 2 - open).map(|_| UnixStream::connect(&daemon.socket).expect("connect")).collect();
+        (0..3).map(|_| UnixStream::connect(&daemon.socket).expect("connect")).collect();
     daemon.expect("error failed to accept: *Too many open files*");
     let before = daemon.cpu_seconds();
     std::thread::sleep(Duration::from_millis(800));
@@ -309,14 +305,15 @@ fn no_descriptors_for_clients() {
     daemon.ctl_ok(&["status"]);
 }
 
-/// The octets of a status request, as l2tpctl sends them.
-fn status_request(net: &Net) -> Vec<u8> {
+/// The octets of a request, as l2tpctl sends them.
+fn request(net: &Net, words: &[&str]) -> Vec<u8> {
     let path = net.dir.join("ear.sock");
+    let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).expect("socket");
     let mut ctl = Command::new(client())
         .arg("-s")
         .arg(&path)
-        .arg("status")
+        .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -332,16 +329,14 @@ fn status_request(net: &Net) -> Vec<u8> {
     request
 }
 
-/// M-013
+/// M-013: it follows the log, and goes away with lines unread.
 fn client_that_resets() {
     let (net, mut daemon, mut peer) = established("", SESSION);
     let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
-    let mut request = status_request(&net);
-    request.push(request[0]); // the beginning of a next request
-    stream.write_all(&request).expect("request");
+    stream.write_all(&request(&net, &["log", "-f"])).expect("request");
     let deadline = Instant::now() + Duration::from_secs(3);
     while !crate::sys::wait_readable(std::os::fd::AsRawFd::as_raw_fd(&stream), deadline) {}
-    drop(stream); // with the reply unread
+    drop(stream);
     daemon.expect("error failed to recv: *Connection reset by peer*");
     daemon.ctl_ok(&["status"]);
     peer.send(&Out::new(HELLO));
@@ -351,7 +346,7 @@ fn client_that_resets() {
 /// M-016
 fn client_that_does_not_wait() {
     let (net, mut daemon, mut peer) = established("", SESSION);
-    let request = status_request(&net);
+    let request = request(&net, &["status"]);
     daemon.signal(libc::SIGSTOP);
     let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
     stream.write_all(&request).expect("request");
@@ -366,7 +361,7 @@ fn client_that_does_not_wait() {
 /// M-020
 fn client_that_sends_nonsense() {
     let (net, mut daemon, _peer) = established("", SESSION);
-    let mut broken = status_request(&net);
+    let mut broken = request(&net, &["status"]);
     broken.fill(0xff);
     for nonsense in [&[1][..], &broken, &[0; 64], b"GET / HTTP/1.0\r\n\r\n"] {
         let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
@@ -458,7 +453,7 @@ fn local_address_is_missing() {
 /// the name is free the session comes up.
 fn interface_name_is_taken() {
     let net = Net::new();
-    net.batch(&net.a, "link add l0 type dummy\n");
+    net.batch(&net.a, "link add l0 type bridge\n");
     let mut peer = Peer::new(&net);
     let mut daemon = Daemon::start(&net, &net.a, &config("  role passive\n", SESSION));
     daemon.expect("debug l2tpd start");

@@ -67,7 +67,11 @@ impl Net {
     /// Sends `count` pings of `size` data octets; all must be answered.
     pub fn ping(&self, netns: &str, to: &str, size: usize) {
         // The first one may be lost while ARP or the bridge's port is not ready.
-        self.try_exec(netns, &["ping", "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1", to]);
+        for _ in 0..3 {
+            if self.answers(netns, to) {
+                break;
+            }
+        }
         let size = size.to_string();
         let output = self.try_exec(
             netns,
@@ -86,10 +90,30 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         for name in [&self.a, &self.b] {
+            // A daemon in the background belongs to nobody; in its namespace it is surely ours.
+            let pids = Command::new("ip").args(["netns", "pids", name]).output().map(|output| output.stdout);
+            for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
+                crate::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
+            }
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Removes what tests that were cut short left behind.
+pub fn remove_all() {
+    let list =
+        Command::new("ip").args(["netns", "list"]).output().map(|output| output.stdout).unwrap_or_default();
+    let own = format!("l2e{}-", std::process::id());
+    for name in String::from_utf8_lossy(&list).split_whitespace().filter(|name| name.starts_with(&own)) {
+        let pids = Command::new("ip").args(["netns", "pids", name]).output().map(|output| output.stdout);
+        for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
+            crate::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
+        }
+        let _ = Command::new("ip").args(["netns", "del", name]).output();
+    }
+    let _ = std::fs::remove_dir_all(work_dir());
 }
 
 /// Where the files of this run live: short, because the path of a Unix socket is.

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
-use md5::Md5;
+use md5::{Digest, Md5};
 
 use crate::net::Net;
 use crate::sys;
@@ -31,9 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(6);
 pub fn hmac_md5(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
     let mut mac = Hmac::<Md5>::new_from_slice(key).expect("any length");
     for part in parts {
-        mac.update(part);
+        Mac::update(&mut mac, part);
     }
-    mac.finalize().into_bytes().into()
+    Mac::finalize(mac).into_bytes().into()
+}
+
+fn md5(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Md5::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
 }
 
 /// One AVP to send.
@@ -146,7 +152,7 @@ pub struct Msg {
     pub nr: u16,
     /// From the T bit on.
     pub raw: Vec<u8>,
-    /// M bit, vendor, attribute, value.
+    /// H bit (until it is unhidden), vendor, attribute, value.
     pub avps: Vec<(bool, u16, u16, Vec<u8>)>,
 }
 
@@ -172,7 +178,7 @@ impl Msg {
             assert!(size >= 6 && at + size <= length, "AVP Length {size} at {at} of {raw:02x?}");
             assert_eq!(flags & 0x3c00, 0, "reserved bits at {at} of {raw:02x?}");
             let value = raw[at + 6..at + size].to_vec();
-            avps.push((flags & 0x8000 != 0, be16(raw, at + 2), be16(raw, at + 4), value));
+            avps.push((flags & 0x4000 != 0, be16(raw, at + 2), be16(raw, at + 4), value));
             at += size;
         }
         Msg { ccid: be32(raw, 4), ns: be16(raw, 8), nr: be16(raw, 10), raw: raw.to_vec(), avps }
@@ -188,6 +194,30 @@ impl Msg {
     pub fn avp(&self, attribute: u16) -> Option<&[u8]> {
         let found = self.avps.iter().find(|(_, vendor, which, _)| *vendor == 0 && *which == attribute);
         found.map(|(_, _, _, value)| value.as_slice())
+    }
+
+    /// RFC 3931 5.3: a hidden value is XORed with MD5 blocks made of the attribute, the key and the Random Vector,
+    /// and begins with its length.
+    fn unhide(&mut self, secret: &[u8]) {
+        let key = hmac_md5(secret, &[&[1]]);
+        let mut vector = Vec::new();
+        for (hidden, vendor, attribute, value) in &mut self.avps {
+            if (*vendor, *attribute) == (0, 36) {
+                vector = value.clone();
+            }
+            if !std::mem::take(hidden) {
+                continue;
+            }
+            assert!(!vector.is_empty(), "a hidden AVP {attribute} without a Random Vector before it");
+            let mut pad = md5(&[&attribute.to_be_bytes(), &key, &vector]);
+            let mut clear = Vec::new();
+            for block in value.chunks(16) {
+                clear.extend(block.iter().zip(pad).map(|(octet, mask)| octet ^ mask));
+                pad = md5(&[&key, block]);
+            }
+            let length = usize::from(be16(&clear, 0));
+            *value = clear[2..2 + length].to_vec();
+        }
     }
 
     #[track_caller]
@@ -443,9 +473,9 @@ impl Peer {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let message = self.receive_control(left)?;
+            let mut message = self.receive_control(left)?;
             let got = message.kind();
-            self.learn(&message, got);
+            self.learn(&mut message, got);
             if let Some(ACK) | None = got {
                 if kind == ACK {
                     return Some(message);
@@ -469,9 +499,10 @@ impl Peer {
     #[track_caller]
     pub fn expect_ack(&mut self) -> Msg {
         let deadline = Instant::now() + PATIENCE;
-        while let Some(message) = self.receive_control(deadline.saturating_duration_since(Instant::now())) {
+        while let Some(mut message) = self.receive_control(deadline.saturating_duration_since(Instant::now()))
+        {
             let got = message.kind();
-            self.learn(&message, got);
+            self.learn(&mut message, got);
             if !matches!(got, None | Some(ACK)) && message.ns == self.nr {
                 self.nr = self.nr.wrapping_add(1);
                 self.send_ack();
@@ -492,7 +523,10 @@ impl Peer {
     }
 
     /// Takes nonce and ids from the daemon's messages, and checks their digest.
-    fn learn(&mut self, message: &Msg, kind: Option<u16>) {
+    fn learn(&mut self, message: &mut Msg, kind: Option<u16>) {
+        if let Some(secret) = &self.secret {
+            message.unhide(secret);
+        }
         if let Some(SCCRQ | SCCRP) = kind {
             self.remote = message.u32(61);
             self.their_nonce = message.avp(73).unwrap_or_default().to_vec();

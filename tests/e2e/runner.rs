@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{coverage, daemon, net, sys};
+
+/// The most time that one test may take (the virtual machine is the slowest).
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A test and its name.
 pub struct Test {
@@ -113,12 +116,17 @@ fn run_threads(tests: &[&Test]) -> Vec<String> {
         std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(crate::THREADS);
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
+    let done = AtomicUsize::new(0);
+    let running = Mutex::new(Vec::<(&str, Instant)>::new());
     std::thread::scope(|scope| {
+        scope.spawn(|| watch(&running, || done.load(Ordering::Relaxed) >= threads));
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
+                    running.lock().expect("list").push((test.name, start));
                     let outcome = run_one(test);
+                    running.lock().expect("list").retain(|(name, _)| *name != test.name);
                     let seconds = start.elapsed().as_secs_f32();
                     match outcome {
                         Outcome::Ok => println!("test {} ... ok ({seconds:.1} s)", test.name),
@@ -132,10 +140,26 @@ fn run_threads(tests: &[&Test]) -> Vec<String> {
                         }
                     }
                 }
+                done.fetch_add(1, Ordering::Relaxed);
             });
         }
     });
     failures.into_inner().expect("failures")
+}
+
+/// Ends everything when a test hangs: better a loud end than none.
+fn watch(running: &Mutex<Vec<(&str, Instant)>>, finished: impl Fn() -> bool) {
+    while !finished() {
+        std::thread::sleep(Duration::from_millis(50));
+        let list = running.lock().expect("list");
+        if let Some((name, _)) = list.iter().find(|(_, start)| start.elapsed() > LIMIT) {
+            println!(
+                "test {name} ... FAILED: it hangs\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored"
+            );
+            net::remove_all();
+            std::process::exit(1);
+        }
+    }
 }
 
 fn sum_up(count: usize, failures: &[String]) -> i32 {
