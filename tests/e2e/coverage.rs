@@ -11,6 +11,9 @@ use l2tpd::log::catalogue::{pieces, Piece, Template, CATALOGUE};
 use crate::daemon::glob;
 use crate::net::log_dir;
 
+/// Two further errors of a configuration, which the catalogue does not have.
+const OF_OUR_OWN: [&str; 2] = ["error *: Invalid value", "error *: Unknown tag"];
+
 /// Messages that were seen elsewhere than in a log on standard error.
 static ELSEWHERE: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
@@ -87,6 +90,7 @@ fn judge<'a>(patterns: &[(&'a Template, String)], line: &str) -> Result<Option<&
     let fits = patterns.iter().filter(|(t, pattern)| t.level.name() == level && glob(pattern, message));
     match fits.max_by_key(|(_, pattern)| pattern.chars().filter(|c| *c != '*').count()) {
         Some((template, _)) => Ok(Some(template.id)),
+        None if OF_OUR_OWN.iter().any(|own| glob(own, rest)) => Ok(None),
         None => Err("not a message of the catalogue"),
     }
 }

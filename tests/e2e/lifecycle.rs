@@ -224,7 +224,7 @@ fn reload_of_a_bad_file_changes_nothing() {
     let output = a.ctl(&["reload", "--check"]);
     assert_ne!(output.status.code(), Some(0), "reload --check of a bad file");
     net.ping(&net.a, "10.9.9.2", 56);
-    assert_eq!(a.count("*cleanup*"), 0);
+    assert_eq!(a.count("*cleanup session*"), 0);
     write_config(&a.config, &(host(1, "", "")));
     a.ctl_ok(&["reload", "--check"]);
     a.stop();

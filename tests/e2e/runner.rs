@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::{coverage, daemon, net, sys};
 
 /// The most time that one test may take (the virtual machine is the slowest).
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(450);
 
 /// A test and its name.
 pub struct Test {
