@@ -13,7 +13,7 @@ use super::logger::Logger;
 use super::resolve::{self, Answer, Resolver};
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Level, Line, WallTime};
 use crate::proto::{Action, Attachment, Engine, Notification, Path};
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
@@ -169,12 +169,12 @@ impl Daemon {
             }
         }
         if self.wanted.messages {
-            self.record(path, true, message);
+            self.record(path, true, message, (clock::wall(), self.news.len()));
         }
     }
 
-    /// Keeps a control message for `l2tpctl trace`.
-    fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>) {
+    /// Keeps a control message for `l2tpctl trace`, with its time and its place among the news.
+    fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>, (time, place): (WallTime, usize)) {
         let now = clock::now();
         let snapshot = self.engine.snapshot(now);
         let ends =
@@ -184,15 +184,19 @@ impl Daemon {
         let found =
             tunnels.iter().find(|t| ends(t)).or_else(|| tunnels.iter().find(|t| t.peer == Some(peer)));
         let Some(tunnel) = found.map(|t| t.name.clone()) else { return };
-        let record = Record { time: clock::wall(), sent, path: *path, message };
-        self.tell(News::Message { tunnel, record });
+        let record = Record { time, sent, path: *path, message };
+        self.tell_at(place, News::Message { tunnel, record });
     }
 
     fn tell(&mut self, news: News) {
+        self.tell_at(self.news.len(), news);
+    }
+
+    fn tell_at(&mut self, place: usize, news: News) {
         if self.news.len() >= NEWS {
             self.news.pop_front();
         }
-        self.news.push_back(news);
+        self.news.insert(place.min(self.news.len()), news);
     }
 
     fn notify(&mut self, now: Instant, notification: Notification) {
@@ -324,10 +328,12 @@ impl Daemon {
         let mut received = std::mem::take(&mut self.received);
         let more = self.data.turn(now, &mut |path, message| received.push((path, message.to_vec())));
         for (path, message) in received.drain(..) {
+            // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
+            let before = self.wanted.messages.then(|| (clock::wall(), self.news.len()));
             self.engine.handle_datagram(now, path, &message);
             self.drain(now);
-            if self.wanted.messages {
-                self.record(&path, false, message);
+            if let Some(place) = before {
+                self.record(&path, false, message, place);
             }
         }
         self.received = received;
