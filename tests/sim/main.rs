@@ -5,6 +5,8 @@
 //! --test sim name` runs that one alone.
 
 mod net;
+#[path = "../packets/mod.rs"]
+mod packets;
 mod peer;
 mod world;
 
@@ -13,6 +15,7 @@ mod crossing;
 mod good_run;
 mod hostile;
 mod loss;
+mod negative;
 mod reload;
 mod restart;
 mod sessions;

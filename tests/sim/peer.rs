@@ -37,6 +37,8 @@ pub struct Peer {
     pub tie: Option<[u8; 8]>,
     pub window: Option<u16>,
     pub pw_types: Vec<u16>,
+    pub host_name: Vec<u8>,
+    pub router_id: [u8; 4],
 }
 
 /// What came from the daemon.
@@ -62,6 +64,8 @@ impl Peer {
             tie: None,
             window: Some(8),
             pw_types: vec![5, 4],
+            host_name: b"b".to_vec(),
+            router_id: [10, 0, 0, 2],
         }
     }
 
@@ -97,8 +101,8 @@ impl Peer {
 
     pub fn set_up(&self) -> SetUp {
         SetUp {
-            host_name: b"b".to_vec(),
-            router_id: [10, 0, 0, 2],
+            host_name: self.host_name.clone(),
+            router_id: self.router_id,
             assigned_ccid: self.own,
             pw_capabilities: self.pw_types.clone(),
             receive_window: self.window,

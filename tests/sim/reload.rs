@@ -164,7 +164,8 @@ fn stop_and_start() {
 #[test]
 fn c_125_c_305_clear() {
     let mut world = up("restart-interval 2", TWO);
-    let clear: [&dyn Fn(&mut World) -> Result<(), CommandError>; 4] = [
+    type Clear<'a> = &'a dyn Fn(&mut World) -> Result<(), CommandError>;
+    let clear: [Clear; 4] = [
         &|w| w.act(0, |e, now| e.clear_tunnel(now, "t", Some(4))),
         &|w| w.act(0, |e, now| e.clear_peer(now, address(1), None)),
         &|w| w.act(0, |e, now| e.clear_session(now, "l2tp2", Some(4))),
@@ -198,10 +199,10 @@ fn c_081_two_tunnels_to_one_address() {
         for me in 0..2 {
             let names = [["a1", "a2"], ["b1", "b2"]];
             let mut text = "router-id 10.0.0.9\n".to_owned();
-            for k in 0..2 {
+            for (k, (own, peers)) in names[me].iter().zip(names[1 - me]).enumerate() {
                 text.push_str(&format!(
                     "tunnel t{k}\nremote-address {}\nlocal-hostname {}\nremote-hostname {}\nremote-router-id any\npassword p{k}\nencapsulation {encapsulation}\n{tags}\nsession l2tp{k}\nremote-end-id lan\n",
-                    address(1 - me), names[me][k], names[1 - me][k]
+                    address(1 - me), own, peers
                 ));
             }
             world.add(&text);
