@@ -18,5 +18,6 @@ mod loss;
 mod negative;
 mod reload;
 mod restart;
+mod rows;
 mod sessions;
 mod timing;
