@@ -53,7 +53,7 @@ for host in "$A 1" "$B 2"; do
     ip -n "$1" addr add "192.0.2.$2/24" dev wan
 done
 
-configuration() { # own number, other number, file
+configuration() { # own number, other number, file, further lines of the tunnel
     cat >"$3" <<EOF
 hostname   host$1
 router-id  10.0.0.$1
@@ -64,22 +64,29 @@ tunnel demo
     remote-hostname   host$2
     remote-router-id  10.0.0.$2
     password          "open sesame"
-    cookie            8
+    cookie            8${4:+
+    $4}
     session l2tp0
         remote-end-id  demo-lan
         bridge         br0
 EOF
+    chmod 600 "$3" # it holds a password
 }
 configuration 1 2 "$dir/a.conf"
-configuration 2 1 "$dir/b.conf"
-say "The configuration of host 1 (that of host 2 has the numbers the other way round)"
+configuration 2 1 "$dir/b.conf" 'role              passive'
+say "The configuration of host 1 (host 2 has the numbers the other way round, and \`role passive\`: it waits)"
 sed 's/^/    /' "$dir/a.conf"
 
 say "Starting l2tpd on both"
-ip netns exec "$A" "$L2TPD" -d -c "$dir/a.conf" -p "$dir/a.pid" -s "$dir/a.sock" 2>"$dir/a.log" &
-pid_a=$!
 ip netns exec "$B" "$L2TPD" -d -c "$dir/b.conf" -p "$dir/b.pid" -s "$dir/b.sock" 2>"$dir/b.log" &
 pid_b=$!
+tries=0
+until [ -S "$dir/b.sock" ] || [ "$tries" -ge 30 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+ip netns exec "$A" "$L2TPD" -d -c "$dir/a.conf" -p "$dir/a.pid" -s "$dir/a.sock" 2>"$dir/a.log" &
+pid_a=$!
 tries=0
 until grep -q 'ICCN, state --> ESTABLISHED' "$dir/a.log" && grep -q 'ICCN, state --> ESTABLISHED' "$dir/b.log"; do
     kill -0 "$pid_a" 2>/dev/null && kill -0 "$pid_b" 2>/dev/null || fail "a daemon ended; its log:"

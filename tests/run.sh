@@ -14,6 +14,9 @@ status=$(cat target/test-status)
 { sh tests/install_test.sh 2>&1; echo $? > target/install-status; } | tee -a "$report"
 [ "$(cat target/install-status)" = 0 ] || status=1
 
+{ sh tests/demo_test.sh 2>&1; echo $? > target/demo-status; } | tee -a "$report"
+[ "$(cat target/demo-status)" = 0 ] || status=1
+
 echo
 echo "== what took part =="
 if [ -e target/e2e-logs/summary.txt ]; then

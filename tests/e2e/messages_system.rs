@@ -122,9 +122,8 @@ const OWN_DEV: [&str; 6] = [
     "-m",
     "sh",
     "-c",
-    "mkdir -p /tmp/l2tpd-dev.$$; d=/tmp/l2tpd-dev.$$; mount -t tmpfs none $d; mkdir $d/net; \
-     for f in null urandom net/tun; do : > $d/$f; mount --bind /dev/$f $d/$f; done; \
-     mount --move $d /dev 2>/dev/null || mount --rbind $d /dev; rmdir $d 2>/dev/null; exec \"$@\"",
+    "mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
+     for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; exec \"$@\"",
     "sh",
 ];
 
@@ -221,10 +220,9 @@ impl Syslog {
 /// M-007 M-021: /dev/null is not what it should be.
 fn background_fails() {
     let net = Net::new();
-    let script = "log=$1; shift; mkdir -p /tmp/l2tpd-dev.$$; d=/tmp/l2tpd-dev.$$; mount -t tmpfs none $d; \
-        for f in urandom; do : > $d/$f; mount --bind /dev/$f $d/$f; done; mkdir $d/net; : > $d/net/tun; \
-        mount --bind /dev/net/tun $d/net/tun; : > $d/null; ln -s $log $d/log; \
-        mount --rbind $d /dev; exec \"$@\"";
+    let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
+        for f in urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
+        : > /dev/null; ln -s $log /dev/log; exec \"$@\"";
     let (socket, status, stderr) = in_background(&net, script, "info", &config("", SESSION));
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("daemon error: "), "who started it sees it as well: {stderr}");
@@ -236,9 +234,9 @@ fn background_fails() {
 /// Facility daemon, severities err, info and debug, ident l2tpd; the parent ends when the daemon has started.
 fn background_and_syslog() {
     let net = Net::new();
-    let script = "log=$1; shift; d=/tmp/l2tpd-dev.$$; mkdir -p $d; mount -t tmpfs none $d; mkdir $d/net; \
-        for f in null urandom net/tun; do : > $d/$f; mount --bind /dev/$f $d/$f; done; ln -s $log $d/log; \
-        mount --rbind $d /dev; exec \"$@\"";
+    let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
+        for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
+        ln -s $log /dev/log; exec \"$@\"";
     let (socket, status, stderr) = in_background(&net, script, "debug", &config("", SESSION));
     let pid_file = net.dir.join("background.pid");
     let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
