@@ -19,7 +19,7 @@ check() {
 leftovers() {
     ip netns list | grep "l2tpd-demo-$1-"
     for process in /proc/[0-9]*; do
-        tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep "l2tpd -d -c $directory/"
+        { tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null | grep "l2tpd -d -c $directory/"
     done
 }
 
