@@ -19,7 +19,11 @@ mod runner;
 #[allow(dead_code)]
 mod sys;
 
+mod build;
+mod expand;
+mod frames;
 mod naive;
+mod packet;
 mod transfer;
 mod world;
 
@@ -28,7 +32,7 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] = &[transfer::TESTS];
+const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {

@@ -11,7 +11,6 @@ mod peer;
 mod world;
 
 mod auth;
-mod circuit;
 mod crossing;
 mod good_run;
 mod hostile;
