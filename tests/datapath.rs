@@ -403,6 +403,105 @@ fn control_messages_and_errors() {
     }
 }
 
+/// What is wrong with received data is counted by its reason, and nothing of it is delivered. C-307 C-308 C-309 C-310
+/// C-024 C-315 C-316 C-318
+#[test]
+fn wrong_data_is_counted_by_its_reason() {
+    if skip() {
+        return;
+    }
+    let hosts = Hosts::new("w");
+    let mut b = hosts.node('b', "udp 10.99.0.2 10.99.0.1 22 11 8 1 auto");
+    let frame = "ffffffffffff020000000001".to_string() + "88b5" + "00";
+    let cookie = "c0".repeat(8);
+    let message = |sublayer: u32, frame: &str| format!("0003000000000016{cookie}{sublayer:08x}{frame}");
+    let numbered = |n: u32| message(0x4000_0000 | n, &frame);
+    let (good, whole) = (numbered(0), numbered(0).len());
+    let send = |source: &str, datagrams: &[String]| {
+        let list = datagrams.join(" ");
+        hosts.shell(
+            'a',
+            &format!(
+                "python3 -c \"import socket as s
+u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.bind(({source})); [u.sendto(bytes.fromhex(d),(\\\"10.99.0.2\\\",1701)) for d in \\\"{list}\\\".split()]\""
+            ),
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let peer = "\\\"10.99.0.1\\\",1701";
+    // Every truncation; the flags' other bits and the reserved octets do not matter.
+    let cuts: Vec<String> = (2..whole - 2).step_by(2).map(|end| good[..end].to_string()).collect();
+    send(peer, &cuts);
+    assert_eq!(b.counter("rx_frames"), 0);
+    // Shorter than the session's header: no session can be told. From there on: short, down to 13 octets of frame.
+    assert_eq!(b.counter("rx_drop_short"), (20 + 14 - 8) as u64);
+    assert_eq!(b.ask("heard"), "never");
+    send(peer, &[good.replace("c0c0c0c0c0c0c0c0", "c0c0c0c0c0c0c0c1")]);
+    send(peer, &[good.replace("00000016", "00000017")]);
+    send(peer, &[message(0x8000_0000, &frame), message(0x1000_0000, &frame)]);
+    send("\\\"10.99.0.1\\\",1702", &[good.clone()]);
+    hosts.shell('a', "ip addr add 10.99.0.7/24 dev v0");
+    send("\\\"10.99.0.7\\\",1701", &[good.clone()]);
+    assert_eq!(b.counter("rx_drop_cookie"), 1);
+    assert_eq!(b.counter("stray"), 1);
+    assert_eq!(b.counter("rx_drop_sublayer"), 2);
+    assert_eq!(b.counter("rx_drop_source"), 2);
+    assert_eq!(b.counter("rx_frames"), 0);
+    send(peer, &[good.replacen("00030000", "4b03ffff", 1)]);
+    assert_eq!(b.counter("rx_frames"), 1);
+    assert!(b.ask("heard").parse::<u32>().unwrap() < 2000);
+    // 3 comes before 2; without the S bit there is no number.
+    send(peer, &[1, 3, 2, 4].map(numbered));
+    send(peer, &[message(0x0000_0001, &frame)]);
+    assert_eq!((b.counter("rx_frames"), b.counter("rx_drop_sequence")), (5, 1));
+    // The sender has started over: after a run of old numbers in order traffic resumes.
+    send(peer, &(0..40).map(numbered).collect::<Vec<_>>());
+    assert!(b.counter("rx_frames") > 10, "{}", b.ask("counters"));
+}
+
+/// Octet by octet what leaves: header, the peer's id and cookie, numbers from 0 without gaps. C-022 C-023 C-306 C-312
+/// C-313 C-329 C-333
+#[test]
+fn what_leaves_looks_as_it_should() {
+    if skip() {
+        return;
+    }
+    let hosts = Hosts::new("o");
+    let _b = hosts.node('b', "udp 10.99.0.2 10.99.0.1 22 11 8 1 1400");
+    let receive = Command::new("ip")
+        .args(["netns", "exec", &format!("{}a", hosts.prefix), "python3", "-c"])
+        .arg("import socket as s\nu=s.socket(s.AF_INET,s.SOCK_DGRAM); u.bind((\"10.99.0.1\",1701)); u.settimeout(9)\nprint(*[u.recv(2000).hex() for _ in range(30)])")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    // Frames of their own type, the shortest without any payload.
+    hosts.shell(
+        'b',
+        "python3 -c \"import socket as s
+r=s.socket(s.AF_PACKET,s.SOCK_RAW); r.bind((\\\"pw0\\\",0))
+[r.send(bytes.fromhex(\\\"ffffffffffff02000000000188b5\\\")+bytes([n])*n) for n in range(30)]\"",
+    );
+    let output = receive.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut seen = 0;
+    let mut numbers = Vec::new();
+    for datagram in text.split_whitespace() {
+        assert_eq!(&datagram[..32], "000300000000000bc0c0c0c0c0c0c0c0");
+        let sublayer = u32::from_str_radix(&datagram[32..40], 16).unwrap();
+        assert_eq!(sublayer >> 24, 0x40);
+        numbers.push(sublayer & 0xff_ffff);
+        if let Some(payload) = datagram[40..].strip_prefix("ffffffffffff02000000000188b5") {
+            assert_eq!(payload, format!("{seen:02x}").repeat(seen), "no padding");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{text}");
+    // The system's own frames may have been the first.
+    let first = numbers[0];
+    assert!(first < 16 && numbers.iter().zip(first..).all(|(n, expected)| *n == expected), "{numbers:?}");
+}
+
 /// `mtu auto` follows the interface towards the peer.
 #[test]
 fn the_mtu_follows_the_path() {

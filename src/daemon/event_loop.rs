@@ -68,16 +68,17 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 Ok(()) | Err(_) => {}
             }
+            let mut signalled = false;
             for event in &events {
                 match event.token() {
-                    SIGNALS => {} // looked at below, each time
+                    SIGNALS => signalled = true, // the pipe is read to its end below
                     token if control::TOKENS.contains(&token.0) => self.control.event(token),
                     token if token.0 >= FIRST_TOKEN => daemon.data.ready(token),
                     _ => {}
                 }
             }
             let now = clock::now();
-            while let Some(signal) = self.signals.take() {
+            while let Some(signal) = signalled.then(|| self.signals.take()).flatten() {
                 self.signal(daemon, now, signal);
             }
             more = daemon.turn(now);

@@ -14,6 +14,8 @@ use super::socket::{decode, encode, name_capacity, zeroed_name, Socket};
 
 /// Messages in one system call.
 pub const SLOTS: usize = 64;
+/// The fewest slots that are offered to a receiving call.
+const MIN_WIDTH: usize = 4;
 /// Octets of a slot: the longest datagram, or as many as the kernel joins.
 const SLOT_OCTETS: usize = 65_536;
 /// Octets from slot to slot. Were it a power of two, the begins of all slots would compete for the same few places
@@ -82,6 +84,8 @@ pub struct Receiver {
     headers: Vec<libc::mmsghdr>,
     datagrams: Vec<Datagram>,
     truncated: u64,
+    /// Slots offered to the next call: about as many as are used, for each costs time even if it stays empty.
+    width: usize,
 }
 
 impl Default for Receiver {
@@ -94,6 +98,7 @@ impl Default for Receiver {
             headers: Vec::with_capacity(SLOTS),
             datagrams: Vec::with_capacity(SLOTS),
             truncated: 0,
+            width: MIN_WIDTH,
         }
     }
 }
@@ -121,14 +126,20 @@ impl Receiver {
             control_messages(&header.msg_hdr, |level, kind, data| note(&mut datagram, level, kind, data));
             self.datagrams.push(datagram);
         }
-        Ok(got == SLOTS)
+        let full = got == self.width;
+        if full {
+            self.width = (self.width * 4).min(SLOTS);
+        } else if got < self.width / 4 {
+            self.width = (self.width / 2).max(MIN_WIDTH);
+        }
+        Ok(full)
     }
 
     /// The kernel changes lengths and flags: everything is set anew.
     fn prepare(&mut self) {
         self.iovecs.clear();
         self.headers.clear();
-        let slots = self.buffer.chunks_exact_mut(SLOT_STRIDE);
+        let slots = self.buffer.chunks_exact_mut(SLOT_STRIDE).take(self.width);
         self.iovecs.extend(
             slots.map(|s| libc::iovec { iov_base: s.as_mut_ptr().cast(), iov_len: SLOT_OCTETS.min(s.len()) }),
         );
@@ -361,7 +372,7 @@ impl Sender {
         name: &(libc::sockaddr_storage, socklen_t),
         messages: &[Range<usize>],
     ) -> io::Result<usize> {
-        self.prepare(to, name, messages);
+        self.prepare(socket.local().ip(), to, name, messages);
         let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers, which
@@ -372,6 +383,7 @@ impl Sender {
 
     fn prepare(
         &mut self,
+        bound: IpAddr,
         to: &Destination,
         name: &(libc::sockaddr_storage, socklen_t),
         messages: &[Range<usize>],
@@ -380,6 +392,8 @@ impl Sender {
         self.controls.clear();
         self.headers.clear();
         let messages = messages.get(..messages.len().min(SLOTS)).unwrap_or_default();
+        // What a bound socket sends leaves from its address anyway.
+        let local = Some(to.local).filter(|local| !local.is_unspecified() && *local != bound);
         for run in messages {
             let parts = self.parts.get(run.clone()).unwrap_or_default();
             for piece in parts.iter().filter_map(|p| self.pieces.get(p.pieces.clone())).flatten() {
@@ -389,7 +403,7 @@ impl Sender {
             }
             let tos = parts.first().map(|p| p.tos).filter(|tos| *tos != self.usual_tos);
             let segment = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
-            self.controls.push(control(to, tos, segment));
+            self.controls.push(control(to, local, tos, segment));
         }
         // Only now do iovecs and controls stay where they are.
         let mut iovec = 0;
@@ -415,7 +429,12 @@ fn is_no_space(error: &io::Error) -> bool {
 }
 
 /// The control messages of one sent message, and their length.
-fn control(to: &Destination, tos: Option<u8>, segment: Option<u16>) -> (Aligned<CONTROL_OCTETS>, usize) {
+fn control(
+    to: &Destination,
+    local: Option<IpAddr>,
+    tos: Option<u8>,
+    segment: Option<u16>,
+) -> (Aligned<CONTROL_OCTETS>, usize) {
     let mut buffer = Aligned::new();
     let mut at = 0;
     if let Some(tos) = tos.map(|tos| c_int::from(tos).to_ne_bytes()) {
@@ -425,18 +444,18 @@ fn control(to: &Destination, tos: Option<u8>, segment: Option<u16>) -> (Aligned<
         };
         append(&mut buffer, &mut at, level, kind, &tos);
     }
-    match to.local {
-        IpAddr::V4(local) if !local.is_unspecified() => {
+    match local {
+        Some(IpAddr::V4(local)) => {
             let mut info = [0; 12];
             info[4..8].copy_from_slice(&local.octets());
             append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
         }
-        IpAddr::V6(local) if !local.is_unspecified() => {
+        Some(IpAddr::V6(local)) => {
             let mut info = [0; 20];
             info[..16].copy_from_slice(&local.octets());
             append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
         }
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
+        None => {}
     }
     if let Some(segment) = segment {
         append(&mut buffer, &mut at, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
@@ -472,7 +491,7 @@ mod tests {
     fn appended_control_messages_are_walked_as_they_should() {
         let local: IpAddr = "fd00::7".parse().unwrap();
         let to = Destination { remote: "[fd00::1]:1701".parse().unwrap(), local, ttl: 33 };
-        let (mut buffer, length) = control(&to, Some(0x2e), Some(1446));
+        let (mut buffer, length) = control(&to, Some(local), Some(0x2e), Some(1446));
         let mut message = zeroed_header().msg_hdr;
         message.msg_control = buffer.as_mut_ptr();
         message.msg_controllen = length as _;

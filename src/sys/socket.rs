@@ -62,15 +62,21 @@ impl Socket {
 
     fn set_up(&mut self) -> io::Result<()> {
         if self.local.is_ipv4() {
-            self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
             self.set(libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
         } else {
             // Raw sockets of a family get no packets of the other one, and refuse the option.
             if self.encapsulation == Encapsulation::Udp {
                 self.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
             }
-            self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
             self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+        }
+        // Of a bound socket it is known to which address datagrams come.
+        match self.local.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => self.set(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?,
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+            }
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
         for (forced, plain) in
             [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]

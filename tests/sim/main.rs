@@ -11,6 +11,7 @@ mod peer;
 mod world;
 
 mod auth;
+mod circuit;
 mod crossing;
 mod good_run;
 mod hostile;

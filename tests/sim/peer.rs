@@ -212,7 +212,7 @@ impl Peer {
         for datagram in std::mem::take(&mut world.inbox) {
             let (header, octets) = header::parse(&datagram.octets, false).expect("a sound header");
             let octets = octets.to_vec();
-            let options = DecodeOptions { secrets: &[], cisco: false, version_2: false };
+            let options = DecodeOptions { secrets: &[], cisco: true, version_2: false };
             let message = match avp::check_structure(&octets, true).expect("a sound structure") {
                 avp::MessageTypeAvp::Zlb => Message::Ack,
                 avp::MessageTypeAvp::Type { .. } => {
