@@ -439,9 +439,9 @@ u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.bind(({source})); [u.sendto(bytes.fromhex(
     send(peer, &[good.replace("c0c0c0c0c0c0c0c0", "c0c0c0c0c0c0c0c1")]);
     send(peer, &[good.replace("00000016", "00000017")]);
     send(peer, &[message(0x8000_0000, &frame), message(0x1000_0000, &frame)]);
-    send("\\\"10.99.0.1\\\",1702", &[good.clone()]);
+    send("\\\"10.99.0.1\\\",1702", std::slice::from_ref(&good));
     hosts.shell('a', "ip addr add 10.99.0.7/24 dev v0");
-    send("\\\"10.99.0.7\\\",1701", &[good.clone()]);
+    send("\\\"10.99.0.7\\\",1701", std::slice::from_ref(&good));
     assert_eq!(b.counter("rx_drop_cookie"), 1);
     assert_eq!(b.counter("stray"), 1);
     assert_eq!(b.counter("rx_drop_sublayer"), 2);

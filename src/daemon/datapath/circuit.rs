@@ -209,7 +209,7 @@ impl DataPlane {
             return Ok(());
         }
         let tap = Tap::open(&circuit.interface.name, true).map_err(|e| Failure::ioctl(&e))?;
-        let fd = tap.as_raw_fd();
+        let (fd, index) = (tap.as_raw_fd(), tap.index());
         circuit.tap = Some(tap);
         circuit.carrier = None;
         circuit.bridge = None;
@@ -217,10 +217,9 @@ impl DataPlane {
         circuit.up = true;
         circuit.ready = false;
         circuit.complete = false;
+        self.circuit_indexes.insert(index, at);
         if let Err(error) = self.register(fd, Source::Circuit(at)) {
-            if let Some(circuit) = self.circuit_mut(at) {
-                circuit.tap = None;
-            }
+            self.close_tap(at);
             return Err(Failure::Other(error_text(&error)));
         }
         Ok(())
@@ -238,7 +237,8 @@ impl DataPlane {
         }
         if circuit.bridge != circuit.interface.bridge {
             if let Some(old) = circuit.bridge.take() {
-                netif::leave_bridge(&old, &name)?;
+                // It may have left already.
+                let _ = netif::leave_bridge(&old, &name);
             }
             if let Some(new) = &circuit.interface.bridge {
                 netif::join_bridge(new, &name)?;
@@ -266,6 +266,7 @@ impl DataPlane {
     fn close_tap(&mut self, at: usize) {
         if let Some(tap) = self.circuit_mut(at).and_then(|c| c.tap.take()) {
             let fd = tap.as_raw_fd();
+            self.circuit_indexes.remove(&tap.index());
             // Closing it would do, too; the epoll set forgets closed descriptors.
             let _ = self.registry.deregister(&mut SourceFd(&fd));
         }
@@ -344,13 +345,8 @@ impl DataPlane {
         }
     }
 
-    fn circuit_of_index(&self, index: i32) -> Option<usize> {
-        let is = |c: &Circuit| c.tap.as_ref().is_some_and(|t| t.index() == index);
-        self.circuits.iter().position(|c| c.as_ref().is_some_and(is))
-    }
-
     pub(super) fn link_state(&mut self, index: i32, up: bool) {
-        let Some(at) = self.circuit_of_index(index) else {
+        let Some(at) = self.circuit_indexes.get(&index).copied() else {
             // An interface towards the peers may have got another MTU.
             self.links_changed = true;
             return;
@@ -362,7 +358,7 @@ impl DataPlane {
     }
 
     pub(super) fn link_deleted(&mut self, index: i32) {
-        if let Some(at) = self.circuit_of_index(index) {
+        if let Some(at) = self.circuit_indexes.get(&index).copied() {
             self.interface_gone(at);
         }
     }

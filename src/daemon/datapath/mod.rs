@@ -8,6 +8,8 @@
 mod circuit;
 mod ports;
 mod receive;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 use std::collections::{HashMap, VecDeque};
@@ -152,6 +154,35 @@ struct Session {
     send_error: Option<i32>,
 }
 
+impl Session {
+    fn new(attachment: &Attachment, circuit: usize, port: usize) -> Session {
+        let format = Format {
+            encapsulation: attachment.path.encapsulation,
+            session: attachment.remote,
+            cookie: attachment.cookie_to_send,
+            sublayer: attachment.sublayer_to_send,
+        };
+        let (header, header_length) = format.header();
+        Session {
+            id: attachment.local,
+            circuit,
+            path: attachment.path,
+            port: Some(port),
+            attachment: attachment.clone(),
+            header,
+            header_length,
+            next_sequence: 0,
+            receive_sequence: ReceiveSequence::default(),
+            receive: false,
+            send: false,
+            carrier: false,
+            heard: None,
+            runs: true,
+            send_error: None,
+        }
+    }
+}
+
 /// The data plane.
 pub struct DataPlane {
     registry: Registry,
@@ -161,6 +192,7 @@ pub struct DataPlane {
     ports: Vec<Option<Port>>,
     circuits: Vec<Option<Circuit>>,
     circuit_names: HashMap<String, usize>,
+    circuit_indexes: HashMap<i32, usize>,
     sessions: Vec<Option<Session>>,
     session_ids: HashMap<SessionId, usize>,
     ready: VecDeque<Source>,
@@ -182,6 +214,7 @@ impl DataPlane {
             ports: Vec::new(),
             circuits: Vec::new(),
             circuit_names: HashMap::new(),
+            circuit_indexes: HashMap::new(),
             sessions: Vec::new(),
             session_ids: HashMap::new(),
             ready: VecDeque::new(),
@@ -288,30 +321,7 @@ impl DataPlane {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         };
         self.detach(attachment.local);
-        let format = Format {
-            encapsulation: attachment.path.encapsulation,
-            session: attachment.remote,
-            cookie: attachment.cookie_to_send,
-            sublayer: attachment.sublayer_to_send,
-        };
-        let (header, header_length) = format.header();
-        let session = Session {
-            id: attachment.local,
-            circuit,
-            path: attachment.path,
-            port: Some(port),
-            attachment: attachment.clone(),
-            header,
-            header_length,
-            next_sequence: 0,
-            receive_sequence: ReceiveSequence::default(),
-            receive: false,
-            send: false,
-            carrier: false,
-            heard: None,
-            runs: true,
-            send_error: None,
-        };
+        let session = Session::new(attachment, circuit, port);
         let at = place(&mut self.sessions, session);
         self.session_ids.insert(attachment.local, at);
         if let Some(circuit) = self.circuits.get_mut(circuit).and_then(|c| c.as_mut()) {

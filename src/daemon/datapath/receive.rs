@@ -27,7 +27,7 @@ pub(super) struct Inbound {
 }
 
 /// Why a received frame is not delivered: the counter for it.
-type Drop = fn(&mut Counters) -> &mut u64;
+pub(super) type Drop = fn(&mut Counters) -> &mut u64;
 
 /// The batch at hand: where its datagrams lie, and what becomes of their frames.
 struct Batch<'a> {
@@ -169,7 +169,7 @@ fn ipv4_header_length(packet: &[u8]) -> Option<usize> {
 impl Session {
     /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
     /// begins.
-    fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
+    pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
         if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
             return Err(|c| &mut c.rx_source);
         }

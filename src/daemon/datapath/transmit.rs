@@ -231,7 +231,7 @@ impl Turn<'_> {
 
 impl Session {
     /// The header for `frame`, with the next sequence number if it is to have one.
-    fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
+    pub(super) fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
         let mut header = self.header;
         let numbered = self.attachment.sublayer_to_send
             && match self.attachment.sequence_send {
