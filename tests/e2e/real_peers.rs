@@ -11,7 +11,7 @@ use crate::net::Net;
 use crate::runner::{note, skip};
 use crate::tests;
 
-tests!(softether_answers, linux_kernel);
+tests!(softether_answers, softether_is_cleared, linux_kernel);
 
 /// The unpacked files of a peer.
 fn root(name: &str) -> PathBuf {
@@ -32,11 +32,9 @@ impl Drop for Running {
     }
 }
 
-/// SoftEther VPN Server answers: control connection, session, keep-alive, orderly end. It has no password and
-/// no cookies, and its data plane works only below IPsec, so no frames pass.
-fn softether_answers() {
+/// Starts SoftEther VPN Server in the namespace `b`, which has no way out.
+fn softether(net: &Net) -> Running {
     let root = root("softether");
-    let net = Net::new();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/softether.sh");
     let child = Command::new("ip")
         .args(["netns", "exec", &net.b, "unshare", "-m", "-p", "--fork", "--kill-child", "--mount-proc"])
@@ -51,11 +49,25 @@ fn softether_answers() {
     let mut stdout = BufReader::new(server.0.stdout.take().expect("output"));
     stdout.read_line(&mut line).expect("output of the server");
     assert_eq!(line.trim(), "READY", "SoftEther does not start");
+    server
+}
+
+/// A daemon whose peer it is. It has no password and no cookies.
+fn softether_config(tunnel: &str) -> String {
+    format!(
+        "hostname us\nrouter-id 10.0.0.1\nrestart-interval 1\ntunnel softether\n  remote-address 192.0.2.2\n  \
+         remote-hostname any\n  remote-router-id any\n  encapsulation udp\n  linger 1\n{tunnel}  \
+         session l0\n    remote-end-id lan\n"
+    )
+}
+
+/// SoftEther VPN Server answers: control connection, session, our keep-alives, orderly end. Its data plane works
+/// only below IPsec, so no frames pass.
+fn softether_answers() {
+    let net = Net::new();
+    let server = softether(&net);
     let capture = Capture::start(&net, "softether", "udp port 1701");
-    let config = "hostname us\nrouter-id 10.0.0.1\nrestart-interval 3\ntunnel softether\n  remote-address 192.0.2.2\n  \
-                  remote-hostname any\n  remote-router-id any\n  encapsulation udp\n  hello-interval 2\n  linger 1\n  \
-                  session l0\n    remote-end-id lan\n";
-    let mut daemon = Daemon::start(&net, &net.a, config);
+    let mut daemon = Daemon::start(&net, &net.a, &softether_config("  hello-interval 2\n"));
     daemon.expect("info receive SCCRP, state --> ESTABLISHED");
     daemon.expect("info send ICCN, state --> ESTABLISHED");
     daemon.expect("debug [*] send HELLO");
@@ -68,6 +80,33 @@ fn softether_answers() {
     drop(server);
     note("real peer: SoftEther VPN Server 5.01 (control connection and session over UDP)".to_owned());
     assert!(status.contains("stablished"), "{status}");
+}
+
+/// The same in Cisco's dialect, which it answers in kind. Its own HELLOs are acknowledged; cleared by the
+/// administrator, session and tunnel come back. Its CDNs carry cut-off ids and result codes of other lengths.
+fn softether_is_cleared() {
+    let net = Net::new();
+    let server = softether(&net);
+    let capture = Capture::start(&net, "softether-cisco", "udp port 1701");
+    let mut daemon = Daemon::start(&net, &net.a, &softether_config("  compatibility cisco\n"));
+    daemon.expect("info send ICCN, state --> ESTABLISHED");
+    daemon.expect("debug [*] receive HELLO*");
+    assert_eq!(daemon.count("info send ICCN, state --> ESTABLISHED"), 1, "the session stays");
+    daemon.ctl_ok(&["clear", "session", "l0"]);
+    daemon.expect("info send CDN, state --> IDLE");
+    daemon.expect("info send ICCN, state --> ESTABLISHED");
+    let capture = capture.finish();
+    capture.is_proper(None);
+    let kind = |words: &str| capture.count("", &format!("ip.src == 192.0.2.2 && {words}"));
+    assert!(kind("l2tp.avp.vendor_id == 9 && l2tp.avp.message_type == 2") >= 1, "a SCCRP with vendor-9 AVPs");
+    daemon.ctl_ok(&["clear", "tunnel", "softether"]);
+    daemon.expect("info send StopCCN, state --> *");
+    daemon.expect("info receive SCCRP, state --> ESTABLISHED");
+    daemon.expect("info send ICCN, state --> ESTABLISHED");
+    assert_eq!(daemon.count("*failed to send control message*"), 0);
+    daemon.stop();
+    drop(server);
+    note("real peer: SoftEther VPN Server 5.01 in Cisco's dialect, cleared and set up again".to_owned());
 }
 
 /// The kernel's own L2TPv3 in a virtual machine (tests/peers/kernel_test.sh): 36 manual sessions, in every
