@@ -50,6 +50,8 @@ pub mod number {
     pub const MRU: u16 = 94;
     pub const MRRU: u16 = 95;
     pub const VCCV_CAPABILITY: u16 = 96;
+    /// The highest one that L2TPv2 had (RFC 2661).
+    pub const LAST_OF_VERSION_2: u16 = 39;
     /// Vendor 9 only.
     pub const CISCO_DRAFT_VERSION: u16 = 10;
 }

@@ -17,6 +17,7 @@ mod messages_system;
 mod messages_wire;
 mod net;
 mod peer;
+mod profiles;
 mod real_peers;
 mod robustness;
 mod runner;
@@ -36,6 +37,14 @@ const TESTS: &[&[Test]] = &[
     messages_wire::TESTS,
     config::TESTS,
     robustness::TESTS,
+    profiles::cisco::TESTS,
+    profiles::ericsson::TESTS,
+    profiles::freertr::TESTS,
+    profiles::mikrotik::TESTS,
+    profiles::seil::TESTS,
+    profiles::statics::TESTS,
+    profiles::xcesp::TESTS,
+    profiles::yamaha::TESTS,
     real_peers::TESTS,
 ];
 
