@@ -11,11 +11,15 @@ use super::session::{row, Row, Session, State};
 use super::snapshot::Failure;
 use super::tunnel::{SlotKey, TunnelKey};
 use super::{Engine, Timer};
-use crate::config::model::Sublayer;
+use crate::config::model::{Role, Sublayer};
 use crate::log::{Event, Level};
 use crate::wire::code::{self, cdn, error};
 use crate::wire::message::{Circuit, Iccn, Icrp, Icrq, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
+
+/// The Session Tie Breaker of an end that leaves the beginning to its peer: it loses against every random value, and
+/// against the constant of peers that never look at ours and give up the connection when they lose.
+const PASSIVE_TIE_BREAKER: [u8; 8] = 0xffff_ffff_ffff_fffe_u64.to_be_bytes();
 
 impl Engine {
     /// Begins the sessions of a tunnel whose connection is established, after `delay`.
@@ -112,8 +116,11 @@ impl Engine {
             false => format!("max-sessions is {limit}"),
             true => match self.session_values() {
                 Some((local, cookie, tie_breaker)) => {
-                    let entry = self.tunnels.get(&key)?.slot(slot)?;
+                    let tunnel = self.tunnels.get(&key)?;
+                    let entry = tunnel.slot(slot)?;
                     let length = entry.config.cookie_length;
+                    let passive = tunnel.config.role == Role::Passive;
+                    let tie_breaker = if passive { PASSIVE_TIE_BREAKER } else { tie_breaker };
                     return Some(Session {
                         tunnel: key,
                         slot,

@@ -314,7 +314,6 @@ impl Engine {
         }
         let Some(tunnel) = self.tunnels.get_mut(&key) else { return };
         tunnel.main = Some(ccid);
-        let passive = tunnel.config.role == Role::Passive;
         tunnel.counters.established = tunnel.counters.established.saturating_add(1);
         tunnel.attempt.at = None;
         if let Some(timer) = tunnel.attempt.timer.take() {
@@ -324,11 +323,7 @@ impl Engine {
         self.arm_hello(now, ccid);
         // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
         // every connect and a tie must be broken.
-        let delay = match (initiator, passive) {
-            (true, _) => Duration::ZERO,
-            (false, false) => super::RESPONDER_DELAY,
-            (false, true) => super::PASSIVE_DELAY,
-        };
+        let delay = if initiator { Duration::ZERO } else { super::RESPONDER_DELAY };
         self.start_sessions(now, key, delay);
     }
 

@@ -70,10 +70,6 @@ const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
 /// Longer than the first retransmission of an ICRQ that was lost.
 const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
 
-/// The same where `role passive` leaves the beginning to the peer: some take five seconds, and clear the whole
-/// connection when their ICRQ loses a tie.
-const PASSIVE_DELAY: Duration = Duration::from_secs(6);
-
 /// Where random octets come from: the system, or a seeded generator in tests.
 pub trait Random {
     /// Fills `octets`, or says in the system's words why it cannot.

@@ -199,7 +199,8 @@ fn freertr_server_that_is_slow_to_forget() {
     frames_pass(&net, &mut router.peer, &call, &[]);
 }
 
-/// As a client it waits before it asks for the session, and begins all anew when it gets a CDN.
+/// As a client it waits up to five seconds before it asks for the session. It acknowledges our request meanwhile by
+/// its next message only, never answers it, and begins all anew when its own loses the tie.
 fn freertr_client() {
     let net = Net::new();
     let mut router = Router::new(&net);
@@ -209,8 +210,8 @@ fn freertr_client() {
     router.take(SCCRP);
     router.peer.send(&Out::new(SCCCN));
     router.acknowledged();
-    let early = router.peer.receive_control(Duration::from_secs(4));
-    assert!(early.is_none(), "the daemon leaves the beginning to it: {early:?}");
+    router.take(ICRQ);
+    std::thread::sleep(Duration::from_secs(1));
     let icrq = Out::new(ICRQ)
         .with(avp(5, &TIE).optional())
         .with(avp(15, &[0, 0, 0, 1]))
@@ -232,5 +233,5 @@ fn freertr_client() {
     router.acknowledged();
     router.link_information(&call);
     frames_pass(&net, &mut router.peer, &call, &[]);
-    assert_eq!(router.duplicates, 0);
+    assert_eq!(daemon.count("info send CDN*"), 0);
 }
