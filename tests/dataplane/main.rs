@@ -21,6 +21,7 @@ mod sys;
 
 mod build;
 mod expand;
+mod fairness;
 mod frames;
 mod naive;
 mod packet;
@@ -32,7 +33,7 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS];
+const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {

@@ -1,0 +1,258 @@
+//! One session is flooded with all that its host can send. The other sessions, and the HELLOs of all tunnels, go on
+//! as if nothing were.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::Daemon;
+use crate::net::{have, Net};
+use crate::runner::note;
+use crate::sys::{self, in_netns};
+use crate::tests;
+
+tests!(large_frames_over_udp, small_frames_over_udp, large_frames_over_ip, small_frames_over_ip);
+
+fn large_frames_over_udp() {
+    flooded("udp", 1372);
+}
+
+fn small_frames_over_udp() {
+    flooded("udp", 18);
+}
+
+fn large_frames_over_ip() {
+    flooded("ip", 1372);
+}
+
+fn small_frames_over_ip() {
+    flooded("ip", 18);
+}
+
+/// Three tunnels: s0 and s1 are in the first one, s2 in the second one. Nothing passes through s3 in the third one:
+/// only such a tunnel sends HELLOs.
+fn config(host: usize, encapsulation: &str) -> String {
+    let mut text = format!("hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\n");
+    let tunnels = [(1, "192.0.2", &["s0", "s1"][..]), (2, "198.51.100", &["s2"]), (3, "203.0.113", &["s3"])];
+    for (tunnel, subnet, sessions) in tunnels {
+        text += &format!("tunnel t{tunnel}\n  encapsulation {encapsulation}\n  hello-interval 1\n");
+        text += &format!("  local-address {subnet}.{host}\n  remote-address {subnet}.{}\n", 3 - host);
+        text += &format!("  remote-hostname h{}\n  remote-router-id 10.0.0.{}\n", 3 - host, 3 - host);
+        text += &format!("  retry 4\n  retry-interval 0.5\n  password x{tunnel}\n");
+        for session in sessions {
+            text +=
+                &format!("  session {session}\n    remote-end-id {session}\n    cookie 8\n    mtu 1400\n");
+        }
+    }
+    text
+}
+
+fn flooded(encapsulation: &str, size: usize) {
+    let net = Net::new();
+    for (name, host) in [(&net.a, 1), (&net.b, 2)] {
+        net.batch(
+            name,
+            &format!("addr add 198.51.100.{host}/24 dev wire\naddr add 203.0.113.{host}/24 dev wire\n"),
+        );
+    }
+    let mut b = Daemon::start(&net, &net.b, &config(2, encapsulation));
+    let mut a = Daemon::start(&net, &net.a, &config(1, encapsulation));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for daemon in [&a, &b] {
+        while daemon.count("info * ICCN, state --> ESTABLISHED") < 4 {
+            assert!(Instant::now() < deadline, "not all sessions come up:\n{}", daemon.tail(40));
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+    for (name, host) in [(&net.a, 1), (&net.b, 2)] {
+        let address = |n: u32| format!("addr add 10.8.{n}.{host}/24 dev s{n}\n");
+        net.batch(name, &(0..3).map(address).collect::<String>());
+    }
+    (0..3).for_each(|n| net.ping(&net.a, &format!("10.8.{n}.2"), 56));
+    let quiet = [ping(&net, "10.8.1.2", 50), ping(&net, "10.8.2.2", 50)];
+    let flood = Flood::start(&net, size);
+    std::thread::sleep(Duration::from_millis(500));
+    let hellos = Hellos::start(&net, encapsulation);
+    let loaded = std::thread::scope(|scope| {
+        let same = scope.spawn(|| ping(&net, "10.8.1.2", 300));
+        let other = scope.spawn(|| ping(&net, "10.8.2.2", 300));
+        [same, other].map(|thread| thread.join().expect("ping"))
+    });
+    let (answered, unanswered) = hellos.finish();
+    let rate = flood.finish();
+    let name = format!("flood of {size} octets over {encapsulation}, {rate} a second");
+    note(format!(
+        "{name}: ping of the same tunnel {} (before: {}), of another {}",
+        loaded[0], quiet[0], loaded[1]
+    ));
+    if !answered.is_empty() {
+        let (count, median) = (answered.len(), answered[answered.len() / 2]);
+        let worst = answered.last().expect("one");
+        note(format!(
+            "{name}: {count} HELLOs answered, median {:.2} ms, at most {:.2} ms; {unanswered} not",
+            median * 1000.0,
+            worst * 1000.0
+        ));
+        // HELLOs that are lost in the crowd are sent again; most are not lost.
+        assert!(median < 0.1, "HELLOs take {median} s");
+        assert!(count >= 4 * unanswered, "{unanswered} HELLOs without an answer");
+    }
+    for daemon in [&a, &b] {
+        let lost = daemon.count("*failed to send control message*") + daemon.count("*delete tunnel*");
+        assert_eq!(lost, 0, "a tunnel went down:\n{}", daemon.tail(40));
+    }
+    for result in &loaded {
+        // A few milliseconds where the machine does nothing else; a session that starves would show seconds.
+        assert!(result.median < 80.0, "{name}: ping {result}");
+        assert!(result.received * 10 >= result.sent * 8, "{name}: ping {result}");
+    }
+    assert!(rate > 1000, "{name}: that is no flood");
+    a.stop();
+    b.stop();
+}
+
+/// What came of a series of pings.
+struct Ping {
+    sent: usize,
+    received: usize,
+    /// Milliseconds.
+    median: f64,
+    worst: f64,
+}
+
+impl std::fmt::Display for Ping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Ping { sent, received, median, worst } = self;
+        write!(f, "median {median:.2} ms, at most {worst:.1} ms, {received} of {sent}")
+    }
+}
+
+fn ping(net: &Net, to: &str, count: usize) -> Ping {
+    let words = ["ping", "-n", "-i", "0.02", "-W", "2", "-c", &count.to_string(), to];
+    let output = net.try_exec(&net.a, &words);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let time = |line: &str| line.split("time=").nth(1)?.split(' ').next()?.parse().ok();
+    let mut times: Vec<f64> = text.lines().filter_map(time).collect();
+    times.sort_by(f64::total_cmp);
+    assert!(!times.is_empty(), "no ping is answered: {text}");
+    Ping {
+        sent: count,
+        received: times.len(),
+        median: times[times.len() / 2],
+        worst: *times.last().expect("one"),
+    }
+}
+
+/// A thread that sends as fast as it can into s0.
+struct Flood {
+    stop: std::sync::Arc<AtomicBool>,
+    sent: std::sync::Arc<AtomicU64>,
+    start: Instant,
+    thread: std::thread::JoinHandle<()>,
+    _receiver: UdpSocket,
+}
+
+impl Flood {
+    fn start(net: &Net, size: usize) -> Flood {
+        let receiver = in_netns(&net.b, || UdpSocket::bind("10.8.0.2:9").expect("receiver"));
+        let (stop, sent) = <(std::sync::Arc<AtomicBool>, std::sync::Arc<AtomicU64>)>::default();
+        let thread = {
+            let socket = in_netns(&net.a, || UdpSocket::bind("10.8.0.1:0").expect("sender"));
+            socket.connect("10.8.0.2:9").expect("connect");
+            let (stop, sent) = (stop.clone(), sent.clone());
+            std::thread::spawn(move || {
+                let content = vec![7; size];
+                while !stop.load(Ordering::Relaxed) {
+                    if socket.send(&content).is_ok() {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        };
+        Flood { stop, sent, start: Instant::now(), thread, _receiver: receiver }
+    }
+
+    /// Frames a second.
+    fn finish(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.thread.join().expect("flood");
+        (self.sent.load(Ordering::Relaxed) as f64 / seconds) as u64
+    }
+}
+
+/// tcpdump, which sees only the control messages.
+struct Hellos(Option<(std::process::Child, std::path::PathBuf)>);
+
+impl Hellos {
+    fn start(net: &Net, encapsulation: &str) -> Hellos {
+        if !have("tcpdump") {
+            note("SKIPPED: how long HELLOs take: tcpdump is not installed".to_owned());
+            return Hellos(None);
+        }
+        let file = net.dir.join("hellos.pcap");
+        // The T bit; over IP behind a Session ID of zero.
+        let filter = match encapsulation {
+            "udp" => "udp port 1701 and udp[8] & 0x80 != 0",
+            _ => "ip proto 115 and ip[20:4] = 0",
+        };
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &net.a, "tcpdump", "-Z", "root", "-n", "-U", "-i", "wire", "-s", "128"])
+            .arg("-w")
+            .arg(&file)
+            .arg(filter)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tcpdump");
+        let mut words = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
+        while !words.contains("listening on") {
+            assert_ne!(stderr.read_line(&mut words).expect("tcpdump"), 0, "tcpdump: {words}");
+        }
+        Hellos(Some((child, file)))
+    }
+
+    /// The seconds from each HELLO to its answer, sorted, and how many had none.
+    fn finish(self) -> (Vec<f64>, usize) {
+        let Some((mut child, file)) = self.0 else { return (Vec::new(), 0) };
+        std::thread::sleep(Duration::from_millis(300));
+        sys::kill(child.id(), libc::SIGINT);
+        let _ = child.wait();
+        answers(&std::fs::read(file).expect("capture"))
+    }
+}
+
+/// Reads a pcap file of control messages (host byte order, Ethernet, IPv4 without options).
+fn answers(capture: &[u8]) -> (Vec<f64>, usize) {
+    let number = |at: usize| u32::from_ne_bytes(capture[at..at + 4].try_into().expect("four octets"));
+    // When each HELLO was first sent: by its sender, receiver and Ns.
+    let mut waiting: BTreeMap<(&[u8], &[u8], u16), f64> = BTreeMap::new();
+    let mut times = Vec::new();
+    let mut at = 24;
+    while at + 16 <= capture.len() {
+        let time = f64::from(number(at)) + f64::from(number(at + 4)) / 1e6;
+        let length = number(at + 8) as usize;
+        let packet = &capture[at + 16..at + 16 + length];
+        at += 16 + length;
+        let (from, to) = (&packet[26..30], &packet[30..34]);
+        let message = &packet[if packet[23] == 17 { 42 } else { 38 }..];
+        let field = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+        let (ns, nr) = (field(8), field(10));
+        waiting.retain(|(sender, receiver, hello), sent| {
+            let answered = *sender == to && *receiver == from && nr == hello.wrapping_add(1);
+            if answered {
+                times.push(time - *sent);
+            }
+            !answered
+        });
+        // Message Type comes first.
+        if message.len() >= 20 && field(16) == 0 && field(18) == 6 {
+            waiting.entry((from, to, ns)).or_insert(time);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    (times, waiting.len())
+}
