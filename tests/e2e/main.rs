@@ -16,6 +16,7 @@ mod messages_state;
 mod messages_system;
 mod messages_wire;
 mod net;
+mod outer;
 mod peer;
 mod profiles;
 mod real_peers;
@@ -36,6 +37,7 @@ const TESTS: &[&[Test]] = &[
     messages_system::TESTS,
     messages_wire::TESTS,
     config::TESTS,
+    outer::TESTS,
     robustness::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,

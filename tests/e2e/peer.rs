@@ -316,6 +316,11 @@ impl Peer {
         }
     }
 
+    /// From now on the peer's datagrams come from another UDP port, as behind a NAT that forgot the first one.
+    pub fn move_to_port(&mut self, net: &Net, port: u16) {
+        self.socket = sys::in_netns(&net.b, || UdpSocket::bind(("192.0.2.2", port)).expect("UDP socket"));
+    }
+
     /// A new control connection of the same peer, as after a restart.
     pub fn restart(&mut self, ccid: u32) {
         self.ccid = ccid;
