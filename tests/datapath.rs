@@ -282,7 +282,8 @@ fn pair(hosts: &Hosts, kind: &str, any: bool, v6: bool, rest: &str) -> (Node, No
     (node_a, node_b)
 }
 
-/// Both encapsulations, both families, cookies, sublayer; the MTU that fits (C-031, C-334); octets compared.
+/// Both encapsulations, both families (C-033), cookies, sublayer; the MTU that fits (C-031, C-334); octets compared
+/// (C-330).
 #[test]
 fn frames_pass_unchanged() {
     if skip() {
@@ -403,7 +404,7 @@ fn control_messages_and_errors() {
     }
 }
 
-/// What is wrong with received data is counted by its reason, and nothing of it is delivered. C-307 C-308 C-309 C-310
+/// What is wrong with received data is counted by its reason, and nothing of it is delivered. C-142 C-307 C-308 C-309 C-310
 /// C-024 C-315 C-316 C-318
 #[test]
 fn wrong_data_is_counted_by_its_reason() {
@@ -516,7 +517,7 @@ fn the_mtu_follows_the_path() {
     assert!(hosts.shell('a', "ip link show pw0").contains("mtu 1350"));
 }
 
-/// Frames that are longer than the path allows travel as fragments, or are counted with `dont-fragment`.
+/// C-032: frames that are longer than the path allows, whatever is in them, travel as fragments, or are counted with `dont-fragment`.
 #[test]
 fn long_frames_are_fragmented_or_counted() {
     if skip() {

@@ -22,7 +22,7 @@ fn secret() -> Secret {
 }
 
 // C-003 C-004 C-022: over IP the Session ID decides, not the top bit of the first octet.
-// C-006 C-023 C-024: over UDP the T bit decides; reserved bits and the reserved 16 bits are ignored.
+// C-006 C-023 C-024 C-356: over UDP the T bit decides; reserved bits and the reserved 16 bits are ignored.
 // C-007: what is too short is neither.
 #[test]
 fn control_or_data() {

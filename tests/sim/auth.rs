@@ -32,7 +32,7 @@ fn none_signed(world: &World) -> bool {
     world.wire.iter().all(|d| avp::iter(&d.octets).all(|a| a.attribute != 59 && a.attribute != 73))
 }
 
-// C-048 C-223 C-235 C-237 C-359: with a password everything is signed, acknowledgements too; nonces in SCCRQ and
+// C-048 C-051 C-223 C-235 C-237 C-359: with a password everything is signed, acknowledgements too; nonces in SCCRQ and
 // SCCRP alone; a new nonce for each attempt; the password is nowhere to be seen.
 #[test]
 fn c_223_everything_is_signed() {

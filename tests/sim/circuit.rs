@@ -60,7 +60,7 @@ fn c_326_sli_before_the_reply() {
     assert_eq!(sli.circuit_status, Some(CircuitStatus(0)));
 }
 
-// C-149 C-324 C-325 C-340: ICRQ and ICRP tell the circuit's real state.
+// C-149 C-324 C-325 C-340 C-341: ICRQ and ICRP tell the circuit's real state; no fault bit is ever set.
 #[test]
 fn c_324_requests_tell_the_circuit() {
     for up in [true, false] {

@@ -41,7 +41,7 @@ fn initiator_and_responder() -> World {
     world
 }
 
-// C-080 C-110 C-111 C-115 C-121 C-131 C-166 C-167 C-176 C-180: one exchange of each kind, and nothing else.
+// C-080 C-087 C-110 C-111 C-115 C-121 C-131 C-166 C-167 C-176 C-180 C-321: one exchange of each kind, and nothing else.
 #[test]
 fn c_080_c_131_log_of_a_good_run() {
     let mut world = initiator_and_responder();

@@ -1,5 +1,5 @@
 //! The messages of `tests/data/malformed.txt`, each against the engine in the state that it is meant for: what is
-//! logged, what is answered, what becomes of the tunnel.
+//! logged, what is answered, what becomes of the tunnel. C-301: a code other than 2 stands alone, 2 has its error code.
 
 use std::time::Duration;
 

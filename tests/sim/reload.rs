@@ -127,6 +127,8 @@ fn c_165_session_removed_while_connecting() {
     let mut world = World::pair(1, "", TWO);
     world.start(0);
     world.run_seconds(1);
+    assert_eq!(world.session(0, "l2tp1").state, "wait-control-conn");
+    assert_eq!(world.logged(0, "begin new session"), 0, "C-163: no ICRQ before there is a connection");
     for n in 0..2 {
         world.reload(n, &tunnel(n, 1 - n, "", &["l2tp2"]));
     }

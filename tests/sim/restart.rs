@@ -23,7 +23,7 @@ fn restart(world: &mut World, n: usize) {
     world.assert_both_up();
 }
 
-// C-129 C-130: whoever restarts, and after whichever message, both are up again within 5 s.
+// C-002 C-129 C-130: over IP and UDP, whoever restarts, and after whichever message, both are up again within 5 s.
 #[test]
 fn c_130_restart_at_every_step() {
     for tags in ["", "password secret", "encapsulation udp;password secret"] {

@@ -46,11 +46,12 @@ fn without(peer: &Peer, attribute: u16) -> Vec<u8> {
     octets
 }
 
-// C-018 C-020 C-021 C-080 C-115: the answer, and the numbers of what follows.
+// C-018 C-020 C-021 C-080 C-115 C-319 C-322: the answer, and the numbers of what follows.
 #[test]
 fn c_018_c_115_acceptable_reply() {
     let (mut peer, mut world, request) = requested("");
     assert_eq!(request.host_name, b"a");
+    assert_eq!(request.pw_capabilities, [5, 4], "C-319");
     let reply = Message::Sccrp(peer.set_up());
     peer.send(&mut world, &reply);
     let received = peer.receive(&mut world);
@@ -60,6 +61,8 @@ fn c_018_c_115_acceptable_reply() {
         (&received[0].message, received[1].message.message_type()),
         (&Message::Scccn, MessageType::ICRQ)
     );
+    let Message::Icrq(call) = &received[1].message else { unreachable!() };
+    assert_eq!(call.pw_type, 5, "C-322");
 }
 
 // C-116: an SCCRP of somebody else: StopCCN 4, and another try after the interval.
@@ -264,6 +267,19 @@ fn c_198_unknown_avps() {
     assert_eq!(peer.answers(&mut world), "StopCCN 2/8");
 }
 
+// C-181: an ICCN with an unknown AVP and the M bit ends its session, not the connection.
+#[test]
+fn c_181_connected_session_is_not_acceptable() {
+    let (mut peer, mut world) = Peer::new().and_established("", &["l2tp1"]);
+    peer.send(&mut world, &Message::Icrq(icrq("1")));
+    assert_eq!(peer.kinds(&mut world), "ICRP");
+    let theirs = world.session(0, "l2tp1").local;
+    let octets = with_avps(&peer, &crate::peer::iccn(theirs), "8008000000c80102");
+    peer.raw(&mut world, octets);
+    assert_eq!(peer.answers(&mut world), "CDN 2/8");
+    assert_eq!((world.tunnel(0).state, world.nodes[0].ports.len()), ("established", 0));
+}
+
 // C-207 C-283: an SCCRQ without one of the AVPs that it needs.
 #[test]
 fn c_283_missing_avps() {
@@ -396,6 +412,10 @@ fn c_009_c_253_every_message_by_the_book() {
             }
             assert!(avps.iter().all(|a| a.reserved == 0), "C-192");
             assert!(avps.iter().all(|a| !a.hidden) || tags.contains("hidden"), "C-243");
+            // C-097: every SCCRQ asks for one connection a pair; C-284: an SCCRP has no tie breaker.
+            if matches!(datagram.kind(), 1 | 2) {
+                assert_eq!(avps.iter().any(|a| a.attribute == 5), datagram.kind() == 1);
+            }
             // C-073 C-078: session AVPs only in session messages.
             let session = avps.iter().any(|a| matches!(a.attribute, 63 | 64));
             assert_eq!(

@@ -29,6 +29,7 @@ pub fn session_of_the_peer(peer: &mut Peer, world: &mut World) -> SessionId {
     peer.send(world, &Message::Icrq(icrq("1")));
     assert_eq!(peer.kinds(world), "ICRP", "{}", world.transcript(0));
     let theirs = local(world);
+    assert_eq!(gates(world, theirs), (false, false, false), "C-186: no frames before the ICCN");
     peer.send(world, &iccn(theirs));
     assert_eq!(peer.kinds(world), "ACK");
     assert_eq!(state(world), "established");
@@ -49,7 +50,7 @@ pub fn gates(world: &World, id: SessionId) -> (bool, bool, bool) {
     (port.carrier, port.receive, port.send)
 }
 
-// C-131 C-133 C-153 C-173 C-183: a CDN: acknowledged, nothing sent back, the connection stays.
+// C-131 C-133 C-153 C-154 C-173 C-183: a CDN: acknowledged, nothing sent back, the connection stays.
 #[test]
 fn c_153_cdn_ends_the_session_only() {
     let (mut peer, mut world) = established(&["l2tp1"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use l2tpd::wire::Message;
+use l2tpd::wire::{Encapsulation, Message};
 
 use crate::net::{seeds, tunnel, DELAY};
 use crate::peer::Peer;
@@ -17,7 +17,7 @@ fn times(world: &World, kind: u16) -> Vec<u64> {
     std::iter::once(0).chain(times.map(|t| t - first)).collect()
 }
 
-// C-052 C-053 C-054 C-057 C-059 C-096 C-110: nobody answers: transmissions at 0, 1, 3, 7 s, given up at 15 s, then
+// C-052 C-053 C-054 C-057 C-058 C-059 C-096 C-110 C-358: nobody answers: transmissions at 0, 1, 3, 7 s, given up at 15 s, then
 // nothing until the next attempt, which has another id and another tie breaker.
 #[test]
 fn c_053_silent_peer() {
@@ -44,6 +44,10 @@ fn c_053_silent_peer() {
         world.run_seconds(6);
         let next = world.wire.get(before).expect("another attempt");
         assert_ne!(next.octets, octets[0]);
+        assert!(
+            world.wire.iter().all(|d| d.encapsulation == Encapsulation::Ip),
+            "C-358: no other way is tried"
+        );
     }
 }
 
@@ -155,7 +159,7 @@ fn c_055_c_056_repetitions() {
     assert!(verdict.valid.is_some());
 }
 
-// C-036 C-037 C-038 C-039 C-042 C-044 C-046 C-050: acknowledgements, old ones and repeated messages.
+// C-036 C-037 C-038 C-039 C-042 C-044 C-046 C-050 C-077: acknowledgements, old ones and repeated messages.
 #[test]
 fn c_036_c_050_acknowledgements() {
     let (mut peer, mut world) = Peer::new().and_established("", &["l2tp1"]);

@@ -198,6 +198,7 @@ impl Session {
             if sublayer.foreign {
                 return Err(|c| &mut c.rx_sublayer);
             }
+            // C-317: numbers that we did not ask for mean nothing.
             let checked = self.attachment.sequence_receive && sublayer.sequenced;
             if checked && !self.receive_sequence.accept(sublayer.sequence) {
                 return Err(|c| &mut c.rx_sequence);

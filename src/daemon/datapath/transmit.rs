@@ -236,6 +236,7 @@ impl Session {
         let numbered = self.attachment.sublayer_to_send
             && match self.attachment.sequence_send {
                 SequenceLevel::None => false,
+                // C-314: what is IP has no number at this level, though it has the sublayer.
                 SequenceLevel::NonIp => !frame::is_ip(frame),
                 SequenceLevel::All => true,
             };
