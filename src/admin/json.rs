@@ -269,6 +269,17 @@ pub fn counters(report: &Report) -> String {
     out
 }
 
+/// The reply to an action: what there is to say of it, line by line.
+pub fn done(text: &str) -> String {
+    let mut out = String::new();
+    object(&mut out, |top| {
+        top.plain("done", true);
+        array(top.member("lines"), text.lines(), |out, line| put_string(out, line));
+    });
+    out.push('\n');
+    out
+}
+
 /// A message of the log, as one line.
 pub fn entry(entry: &Entry) -> String {
     let mut out = String::new();

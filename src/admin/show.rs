@@ -312,14 +312,8 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
             );
         } else if !is_up(tunnel) && tunnel.state == "idle" && tunnel.peer.is_none() && !tunnel.manual {
             line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
-        } else if tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0 {
-            line(
-                &mut out,
-                format_args!(
-                    "  the peer has not answered at all: is it there, and lets a filter on \
-                the way protocol 115 (or the UDP port) pass?"
-                ),
-            );
+        } else if is_unanswered(tunnel) {
+            line(&mut out, format_args!("  {UNANSWERED}"));
         }
         for session in sessions {
             let since = span(session.since.min(report.uptime));
@@ -332,6 +326,19 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         out.push_str("every tunnel and session is up\n");
     }
     Some(out)
+}
+
+/// What keeps a peer silent. One that cannot believe our messages must not answer them, so that we cannot tell this
+/// from a peer that is not there.
+const UNANSWERED: &str =
+    "the peer has not answered: is it there, does every filter on the way let protocol 115 (or \
+     the UDP port) pass, has it a tunnel for our address, and has it another password, or none?";
+
+/// Whether our attempts find no answer.
+fn is_unanswered(tunnel: &TunnelSnapshot) -> bool {
+    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.message == "M-015");
+    let waits = tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0;
+    waits || (failed && !matches!(tunnel.state, "established" | "wait-ctl-conn"))
 }
 
 fn reasons(

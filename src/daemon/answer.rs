@@ -39,13 +39,28 @@ pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mu
             client.follow(now, Stream::Trace { tunnel }, b"");
         }
         request => {
-            let (kind, text) = run(&request, json, now, host);
+            let (kind, mut text) = run(&request, json, now, host);
+            if json && kind == reply::DONE && !is_display(&request) {
+                text = json::done(&text);
+            }
             if text.len() > frame::MAX_REPLY {
                 let text = "the reply would be longer than 4 MiB; ask for one tunnel\n";
                 return client.answer(now, reply::REFUSED, text.as_bytes());
             }
             client.answer(now, kind, text.as_bytes());
         }
+    }
+}
+
+/// Whether the reply is a display, with a form of its own as JSON, and not the outcome of an action. Metrics have
+/// one form only.
+fn is_display(request: &Request) -> bool {
+    match request {
+        Request::Status(_) | Request::Explain(_) | Request::ExplainText(_) | Request::Metrics => true,
+        Request::Counters { reset } => !reset,
+        Request::Log { .. } | Request::Watch | Request::Trace { .. } => true,
+        Request::Clear { .. } | Request::Start(_) | Request::Stop(_) | Request::Reload { .. } => false,
+        Request::LogLevel(_) => false,
     }
 }
 
@@ -152,11 +167,16 @@ fn kept_lines(ring: &Ring, level: Level, json: bool) -> String {
     let first = lines.len() - fitting.count();
     let mut text = String::new();
     if ring.trimmed() || first > 0 {
-        let trimmed = Event::OlderMessagesTrimmed {};
-        text = if json { json::remark(&trimmed.to_string()) } else { format!("{trimmed}\n") };
+        put_trimmed(&mut text, json);
     }
     text.extend(lines.drain(first..));
     text
+}
+
+/// Appends the line that says that older messages are gone.
+pub(super) fn put_trimmed(text: &mut String, json: bool) {
+    let trimmed = Event::OlderMessagesTrimmed {}.to_string();
+    text.push_str(&if json { json::remark(&trimmed) } else { trimmed + "\n" });
 }
 
 /// Appends a message of the log as it is shown.

@@ -180,6 +180,10 @@ impl Control {
             let mut text = String::new();
             if let Some(Stream::Log { next, level, json }) = client.follows() {
                 let ring = host.ring();
+                // More lines since the last turn than the ring holds.
+                if ring.since(*next).next().is_some_and(|first| first.number > *next) {
+                    answer::put_trimmed(&mut text, *json);
+                }
                 for entry in ring.since(*next).filter(|entry| entry.level <= *level) {
                     answer::put_entry(&mut text, entry, *json);
                 }

@@ -241,10 +241,10 @@ impl Daemon {
             Ok(()) => Ok(path(tunnel, peer)),
             Err(error) => {
                 let error = error_text(&error);
-                let detail = socket_detail(tunnel, peer);
-                self.logger
-                    .log(now, &Line::with_detail(&Event::SocketFailed { error: error.clone() }, detail));
-                Err(error)
+                let (which, detail) = (socket_name(tunnel, peer), socket_detail(tunnel, peer));
+                let failed = Event::SocketFailed { error: error.clone() };
+                self.logger.log(now, &Line::with_detail(&failed, detail));
+                Err(format!("{which}: {error}"))
             }
         }
     }
@@ -418,9 +418,13 @@ fn path(tunnel: &Tunnel, peer: IpAddr) -> Path {
 
 /// Which socket it was that could not be opened.
 pub fn socket_detail(tunnel: &Tunnel, peer: IpAddr) -> String {
+    format!("tunnel {}: {}", tunnel.name, socket_name(tunnel, peer))
+}
+
+fn socket_name(tunnel: &Tunnel, peer: IpAddr) -> String {
     let what = match tunnel.encapsulation {
         Encapsulation::Ip => "IP protocol 115".to_string(),
         Encapsulation::Udp => format!("UDP port {}", tunnel.local_port),
     };
-    format!("tunnel {}: {what} on {}", tunnel.name, path(tunnel, peer).local.ip())
+    format!("{what} on {}", path(tunnel, peer).local.ip())
 }

@@ -11,6 +11,12 @@ mod config;
 mod coverage;
 mod daemon;
 mod lifecycle;
+mod manage;
+mod manage_admin;
+mod manage_ctl;
+mod manage_explain;
+mod manage_hooks;
+mod manage_reload;
 mod matrix;
 mod messages_state;
 mod messages_system;
@@ -31,6 +37,7 @@ pub const THREADS: usize = 6;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
+    manage_hooks::TESTS, // the longest test
     matrix::TESTS,
     lifecycle::TESTS,
     messages_state::TESTS,
@@ -47,6 +54,10 @@ const TESTS: &[&[Test]] = &[
     profiles::statics::TESTS,
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
+    manage_admin::TESTS,
+    manage_ctl::TESTS,
+    manage_explain::TESTS,
+    manage_reload::TESTS,
     real_peers::TESTS,
 ];
 

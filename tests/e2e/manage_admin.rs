@@ -1,0 +1,168 @@
+//! The admin socket of the real daemon: who may use it, and that no client, however hostile or stuck, delays a
+//! tunnel.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::daemon::{client, Daemon};
+use crate::manage::{host, need_python, pair_of, python, wait_for, Flood};
+use crate::net::{stderr, Net};
+use crate::runner::skip;
+use crate::tests;
+
+tests!(stuck_clients_delay_no_tunnel, mode_and_group_of_the_socket, who_the_peer_is_is_checked);
+
+/// A request with the header of l2tpd-admin(5).
+fn request(command: u16, words: &[&str]) -> Vec<u8> {
+    let body: Vec<u8> = words.iter().flat_map(|word| word.bytes().chain([0])).collect();
+    let mut out = b"L2AD\0\x01".to_vec();
+    out.extend(command.to_be_bytes());
+    out.extend((body.len() as u32).to_be_bytes());
+    out.extend(body);
+    out
+}
+
+const STATUS: u16 = 1;
+const LOG: u16 = 6;
+
+/// Eight clients hold all places: four never read a reply that is longer than any buffer, three never read a log
+/// that grows, one writes an octet a second. With a HELLO each second and half a second of patience the tunnel
+/// would not survive a loop that waits for any of them.
+fn stuck_clients_delay_no_tunnel() {
+    need_python();
+    let net = Net::new();
+    let many: String =
+        (0..1500).map(|n| format!("tunnel off{n}\n  remote-address 192.0.2.9\n  disable\n")).collect();
+    let one = host(1, "", "", "") + &many;
+    let (mut a, mut b) = pair_of(&net, &one, &host(2, "", "", ""));
+    let before = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
+    a.skip_log();
+    let mut stuck: Vec<UnixStream> = Vec::new();
+    let connect = |octets: &[u8]| {
+        let mut stream = UnixStream::connect(&a.socket).expect("a place");
+        stream.write_all(octets).expect("request");
+        stream
+    };
+    for _ in 0..4 {
+        stuck.push(connect(&request(STATUS, &[])));
+    }
+    for _ in 0..3 {
+        stuck.push(connect(&request(LOG, &["-f", "debug"])));
+    }
+    let mut slow = UnixStream::connect(&a.socket).expect("the eighth place");
+    slow.set_write_timeout(Some(Duration::from_secs(1))).expect("timeout");
+    let start = Instant::now();
+    let letters = request(STATUS, &[]);
+    let mut flood = None;
+    for second in 0..8 {
+        // After five seconds the daemon has had enough of it.
+        let _ = slow.write_all(&letters[second..second + 1]);
+        if second == 2 {
+            let busy = a.ctl(&["status"]);
+            assert_eq!(busy.status.code(), Some(3), "the ninth client: {}", stderr(&busy));
+            assert!(stderr(&busy).contains("busy"), "{}", stderr(&busy));
+        }
+        if second == 5 {
+            let hellos = a.count("*send HELLO*") + b.count("*send HELLO*");
+            assert!(hellos >= 4, "{hellos} HELLOs in five quiet seconds");
+            flood = Some(Flood::start(&net, 3));
+        }
+        // Settings are logged at debug: octets for those who follow the log and do not read.
+        a.signal(libc::SIGHUP);
+        let next = start + Duration::from_secs(second as u64 + 1);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    flood.expect("it ran").lost_nothing();
+    a.expect("info   admin socket: a client that follows does not read; it is dropped");
+    let mut end = Vec::new();
+    slow.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+    let _ = slow.read_to_end(&mut end);
+    assert!(end.is_empty(), "no answer to half a request");
+    // Three places are free again; the four that wait for their reply to be read stay for 30 seconds.
+    let after = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
+    drop(stuck);
+    for text in [&before, &after] {
+        assert_eq!(python(text, "v['tunnels'][0]['state']"), "established");
+    }
+    let id = "v['tunnels'][0]['local_tunnel_id'], v['tunnels'][0]['counters']['tx_retransmissions']";
+    assert_eq!(python(&before, id), python(&after, id), "the tunnel did not notice");
+    assert_eq!(a.count("*failed to send control*") + b.count("*failed to send control*"), 0);
+    a.stop();
+    b.stop();
+}
+
+/// `l2tpctl status` as another user, with a copy of the program where that user can read it.
+fn status_as(net: &Net, daemon: &Daemon, user: &[&str]) -> Output {
+    let program = net.dir.join("ctl/l2tpctl");
+    if !program.exists() {
+        std::fs::create_dir_all(net.dir.join("ctl")).expect("directory");
+        // By another process: a descriptor of ours that a fork inherits would make the file busy.
+        let (from, to) = (client(), program.to_str().expect("path").to_owned());
+        crate::net::run(&["cp", "-L", from.to_str().expect("path"), &to]);
+    }
+    Command::new("setpriv")
+        .args(user)
+        .arg(program)
+        .arg("-s")
+        .arg(&daemon.socket)
+        .arg("status")
+        .output()
+        .expect("setpriv")
+}
+
+const STRANGER: &[&str] = &["--reuid", "65533", "--regid", "65533", "--clear-groups"];
+const MEMBER: &[&str] = &["--reuid", "65533", "--regid", "65533", "--groups", "65534"];
+
+fn mode(daemon: &Daemon) -> (u32, u32, u32) {
+    let found = std::fs::metadata(&daemon.socket).expect("the socket");
+    (found.mode() & 0o7777, found.uid(), found.gid())
+}
+
+fn mode_and_group_of_the_socket() {
+    if !crate::net::have("setpriv") {
+        skip("no setpriv");
+    }
+    let net = Net::new();
+    let mut alone = Daemon::start(&net, &net.a, &host(1, "", "", ""));
+    alone.expect("debug l2tpd start");
+    let mut shared = Daemon::start(&net, &net.b, &host(2, "admin-group nogroup\n", "", ""));
+    shared.expect("debug l2tpd start");
+    assert_eq!(mode(&alone), (0o600, 0, 0));
+    assert_eq!(mode(&shared), (0o660, 0, 65534));
+    for (daemon, user, allowed) in [
+        (&alone, STRANGER, false),
+        (&alone, MEMBER, false),
+        (&shared, STRANGER, false),
+        (&shared, MEMBER, true),
+    ] {
+        let output = status_as(&net, daemon, user);
+        assert_eq!(output.status.success(), allowed, "{user:?}: {}", stderr(&output));
+    }
+    let mut missing = Daemon::start(&net, &net.a, &host(1, "admin-group no-such-group\n", "", ""));
+    assert_eq!(missing.wait_exit().code(), Some(1));
+    missing.expect("error l2tpd initialization failed");
+    alone.stop();
+    shared.stop();
+    assert!(!alone.socket.exists() && !shared.socket.exists(), "the sockets go with their daemons");
+}
+
+/// The mode of the file is not all: where somebody has opened it up, the daemon still asks who is there.
+fn who_the_peer_is_is_checked() {
+    if !crate::net::have("setpriv") {
+        skip("no setpriv");
+    }
+    let net = Net::new();
+    let mut daemon = Daemon::start(&net, &net.a, &host(1, "admin-group nogroup\n", "", ""));
+    daemon.expect("debug l2tpd start");
+    let mode = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(&daemon.socket, mode).expect("mode");
+    let output = status_as(&net, &daemon, STRANGER);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("permission denied"), "{}", stderr(&output));
+    daemon.expect("warn   admin socket: user 65533 (process *) may not use it");
+    wait_for("the member's status", || status_as(&net, &daemon, MEMBER).status.success().then_some(()));
+    daemon.stop();
+}

@@ -1,0 +1,248 @@
+//! `explain tunnel` for every cause that keeps a tunnel or session down, at both ends: the check that failed, the
+//! values expected and received, since when, and when the next attempt is made.
+
+use std::time::{Duration, Instant};
+
+use crate::daemon::Daemon;
+use crate::manage::host;
+use crate::net::Net;
+use crate::tests;
+
+tests!(
+    hostname_wrong_at_the_initiator,
+    hostname_wrong_at_the_responder,
+    router_id_wrong_at_the_initiator,
+    router_id_wrong_at_the_responder,
+    different_passwords,
+    password_at_the_initiator_only,
+    password_at_the_responder_only,
+    cookie_at_the_initiator_only,
+    cookie_at_the_responder_only,
+    unknown_remote_end_id,
+    other_pseudowire_type,
+    nobody_answers,
+    local_address_missing,
+    name_that_cannot_be_found,
+    interface_name_taken,
+    disabled_and_stopped,
+    everything_is_up,
+);
+
+/// Tunnel and session lines of one end.
+type End<'a> = (&'a str, &'a str);
+
+/// Starts both ends, the first as initiator.
+fn start(net: &Net, one: End, two: End) -> (Daemon, Daemon) {
+    let mut b = Daemon::start(net, &net.b, &host(2, "", &format!("  role passive\n{}", two.0), two.1));
+    b.expect("debug l2tpd start");
+    let mut a = Daemon::start(net, &net.a, &host(1, "", &format!("  role active\n{}", one.0), one.1));
+    a.expect("debug l2tpd start");
+    (a, b)
+}
+
+/// Waits until `explain tunnel t` says all of this, once more than once: the attempts go on.
+#[track_caller]
+fn says(daemon: &Daemon, words: &[&str]) -> String {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = daemon.ctl_ok(&["explain", "tunnel", "t"]);
+        let missing = words.iter().find(|word| !text.contains(**word));
+        let Some(missing) = missing else { return text };
+        assert!(Instant::now() < deadline, "no `{missing}` in:\n{text}\n{}", daemon.tail(20));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// What both ends say of two configurations that do not fit.
+#[track_caller]
+fn check(one: End, two: End, says_one: &[&str], says_two: &[&str]) {
+    let net = Net::new();
+    let (mut a, mut b) = start(&net, one, two);
+    says(&a, says_one);
+    says(&b, says_two);
+    // The initiator goes on trying, and tells when.
+    says(&a, &["next try", ": in 00:00:0"]);
+    a.stop();
+    b.stop();
+}
+
+const WHEN: &str = "when         : 00:00:0";
+
+fn hostname_wrong_at_the_initiator() {
+    check(
+        ("  remote-hostname tokyo\n", ""),
+        ("", ""),
+        &[
+            "failed check : remote-hostname\n",
+            "expected     : \"tokyo\"",
+            "received     : \"h2\"",
+            WHEN,
+            "M-039",
+        ],
+        &["the peer closed it: result 4", "remote-hostname does not match"],
+    );
+}
+
+fn hostname_wrong_at_the_responder() {
+    check(
+        ("", ""),
+        ("  remote-hostname tokyo\n", ""),
+        &["the peer closed it: result 4", "remote-hostname does not match"],
+        &["failed check : remote-hostname\n", "expected     : \"tokyo\"", "received     : \"h1\"", WHEN],
+    );
+}
+
+fn router_id_wrong_at_the_initiator() {
+    check(
+        ("  remote-router-id 10.0.0.9\n", ""),
+        ("", ""),
+        &[
+            "failed check : remote-router-id",
+            "expected     : 10.0.0.9",
+            "received     : 10.0.0.2",
+            WHEN,
+            "M-046",
+        ],
+        &["the peer closed it: result 4", "remote-router-id does not match"],
+    );
+}
+
+fn router_id_wrong_at_the_responder() {
+    check(
+        ("", ""),
+        ("  remote-router-id 10.0.0.9\n", ""),
+        &["the peer closed it: result 4", "remote-router-id does not match"],
+        &["failed check : remote-router-id", "expected     : 10.0.0.9", "received     : 10.0.0.1", WHEN],
+    );
+}
+
+/// Neither end may answer what it cannot believe, so the initiator can only guess - and says so.
+fn different_passwords() {
+    check(
+        ("  password one\n", ""),
+        ("  password two\n", ""),
+        &["the peer does not answer", "another password"],
+        &["no valid digest", "passwords", WHEN, "M-040"],
+    );
+}
+
+fn password_at_the_initiator_only() {
+    check(("  password one\n", ""), ("", ""), &["password", WHEN], &["password"]);
+}
+
+fn password_at_the_responder_only() {
+    check(
+        ("", ""),
+        ("  password two\n", ""),
+        &["the peer does not answer", "another password"],
+        &["no valid digest", "passwords", WHEN, "M-040"],
+    );
+}
+
+fn cookie_at_the_initiator_only() {
+    check(
+        ("", "    cookie 4\n"),
+        ("", ""),
+        &["session l0", "the peer closed it: result 2", "cookie: expected none, received a cookie"],
+        &["session l0", "failed check : cookie", "expected     : none", "received     : a cookie", "M-035"],
+    );
+}
+
+fn cookie_at_the_responder_only() {
+    check(
+        ("", ""),
+        ("", "    cookie 4\n"),
+        &["session l0", "the peer closed it: result 2", "cookie: expected a cookie, received none"],
+        &["session l0", "failed check : cookie", "expected     : a cookie", "received     : none", "M-033"],
+    );
+}
+
+fn unknown_remote_end_id() {
+    check(
+        ("", "    remote-end-id east\n"),
+        ("", "    remote-end-id west\n"),
+        &["session l0", "the peer closed it: result", "no session with this Remote End ID"],
+        &["failed check : remote-end-id", "expected     : \"west\"", "received     : east", "M-043"],
+    );
+}
+
+fn other_pseudowire_type() {
+    check(
+        ("", "    pseudowire vlan\n"),
+        ("", ""),
+        &["session l0", "the peer closed it: result", "pseudowire type: expected 5, received 4"],
+        &["failed check : pseudowire type", "expected     : 5", "received     : 4", WHEN],
+    );
+}
+
+fn nobody_answers() {
+    let net = Net::new();
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", "", ""));
+    a.expect("debug l2tpd start");
+    says(&a, &["failed check : the peer does not answer", WHEN, "M-015", "next try"]);
+    says(&a, &["wait-ctl-reply", "protocol 115"]);
+    a.stop();
+}
+
+fn local_address_missing() {
+    let net = Net::new();
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", "  local-address 192.0.2.88\n", ""));
+    a.expect("debug l2tpd start");
+    says(&a, &["IP protocol 115 on 192.0.2.88", "Cannot assign requested address", WHEN, "next try"]);
+    // As soon as it is there, the tunnel is tried.
+    net.batch(&net.a, "addr add 192.0.2.88/24 dev wire\n");
+    a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
+    a.stop();
+}
+
+fn name_that_cannot_be_found() {
+    let net = Net::new();
+    let tunnel = "  local-address auto\n  remote-address nowhere.invalid\n";
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", tunnel, ""));
+    a.expect("debug l2tpd start");
+    says(&a, &["nowhere.invalid", WHEN, "next try"]);
+    a.stop();
+}
+
+/// The interface exists already and is no TAP interface of ours.
+fn interface_name_taken() {
+    let net = Net::new();
+    net.batch(&net.a, "link add l0 type bridge\n");
+    let (mut a, mut b) = start(&net, ("", ""), ("", ""));
+    says(&a, &["session l0", "failed check : ", "l0", WHEN, "next try"]);
+    says(&b, &["session l0", "the peer closed it"]);
+    net.batch(&net.a, "link del l0\n");
+    crate::matrix::up(&mut b, 1);
+    a.stop();
+    b.stop();
+}
+
+fn disabled_and_stopped() {
+    let net = Net::new();
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", "  disable\n", ""));
+    a.expect("debug l2tpd start");
+    says(&a, &["tunnel t: disabled", "`disable` in the configuration"]);
+    std::fs::write(&a.config, host(1, "", "", "")).expect("write");
+    a.ctl_ok(&["reload"]);
+    a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
+    a.ctl_ok(&["stop", "t"]);
+    says(&a, &["tunnel t: disabled", "l2tpctl stop"]);
+    // One session alone.
+    std::fs::write(&a.config, host(1, "", "", "    disable\n")).expect("write");
+    a.ctl_ok(&["reload"]);
+    says(&a, &["session l0: disabled"]);
+    a.stop();
+}
+
+fn everything_is_up() {
+    let net = Net::new();
+    let (mut a, mut b) = crate::manage::pair(&net, "", "");
+    assert_eq!(a.ctl_ok(&["explain"]), "every tunnel and session is up\n");
+    says(&a, &["tunnel t: established", "session l0: established"]);
+    b.stop();
+    a.expect("debug [*] delete tunnel");
+    says(&a, &["the peer closed it: result 6", "shutting down"]);
+    let json = a.ctl_ok(&["--json", "explain", "tunnel", "t"]);
+    assert!(json.contains("\"last_failure\":{\"check\":\""), "{json}");
+    a.stop();
+}

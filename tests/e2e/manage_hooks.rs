@@ -1,0 +1,183 @@
+//! `on-event` and `user` with the real daemon: commands that hang, their environment, what they inherit, and what
+//! becomes of them; a daemon that is not root.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::manage::{host, pair_of, source, wait_for, Flood};
+use crate::matrix::up;
+use crate::net::{stderr, Net};
+use crate::tests;
+
+tests!(hanging_command_delays_nothing_and_is_killed, command_inherits_nothing, own_user_end_to_end);
+
+/// Writes a script that can be run.
+fn script(net: &Net, name: &str, text: &str) -> PathBuf {
+    let file = net.dir.join(name);
+    // By another process: a descriptor of ours that a fork inherits would make the file busy.
+    let put = format!("cat > {0} && chmod 755 {0}", file.display());
+    let output = crate::manage::pipe(std::process::Command::new("sh").args(["-c", &put]), text);
+    assert!(output.status.success(), "{}", stderr(&output));
+    file
+}
+
+/// State and parent of a process.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut words = text.rsplit_once(") ")?.1.split(' ');
+    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
+}
+
+/// The children of a process that have ended and were not waited for.
+fn zombies(parent: u32) -> usize {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter_map(stat).filter(|found| *found == ('Z', parent)).count()
+}
+
+fn number(file: &Path) -> Option<u32> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// The limit of 30 seconds, waited for in real time.
+fn hanging_command_delays_nothing_and_is_killed() {
+    let net = Net::new();
+    let dir = net.dir.display();
+    let text = format!(
+        "#!/bin/sh\necho $L2TPD_EVENT >> {dir}/events\ncase $L2TPD_EVENT in\nsession-up)\n  sleep 1000 &\n  \
+         echo $! > {dir}/child\n  echo $$ > {dir}/hook\n  sleep 1000;;\nesac\n"
+    );
+    let hook = script(&net, "hang.sh", &text);
+    let tunnel = format!("  on-event {}\n", hook.display());
+    let (mut a, mut b) = pair_of(&net, &host(1, "", &tunnel, ""), &host(2, "", "", ""));
+    let start = Instant::now();
+    let pid = wait_for("the command", || number(&net.dir.join("hook")));
+    let child = number(&net.dir.join("child")).expect("its child");
+    // While it hangs everything goes on.
+    let flood = Flood::start(&net, 2);
+    for _ in 0..5 {
+        let asked = Instant::now();
+        a.ctl_ok(&["status"]);
+        assert!(asked.elapsed() < Duration::from_secs(1), "status took {:?}", asked.elapsed());
+    }
+    flood.lost_nothing();
+    a.ctl_ok(&["clear", "session", "l0"]);
+    up(&mut a, 1);
+    let events = || std::fs::read_to_string(net.dir.join("events")).unwrap_or_default();
+    assert!(!events().contains("session-down"), "one command at a time: {}", events());
+    std::thread::sleep(Duration::from_secs(27).saturating_sub(start.elapsed()));
+    assert!(stat(pid).is_some(), "it was killed too early");
+    let killed = format!("warn   on-event of t: {}: killed, it ran longer than 30 s", hook.display());
+    a.expect(&killed);
+    assert!(start.elapsed() < Duration::from_secs(34), "{:?}", start.elapsed());
+    let gone = |pid| stat(pid).is_none_or(|(state, _)| state == 'Z');
+    wait_for("its end", || (gone(pid) && gone(child)).then_some(()));
+    // The events that waited have their turn, and nothing is left of what ended.
+    wait_for("the next event", || events().contains("session-down").then_some(()));
+    assert_eq!(zombies(a.pid()), 0);
+    assert_eq!(a.count("*failed to send control*"), 0, "the tunnel stayed up");
+    a.stop();
+    b.stop();
+}
+
+fn command_inherits_nothing() {
+    let net = Net::new();
+    let dir = net.dir.display();
+    let text = format!(
+        "#!/bin/sh\nenv | sort > {dir}/env.$L2TPD_EVENT\necho $$ > {dir}/pid.$L2TPD_EVENT\nexec sleep 2\n"
+    );
+    let hook = script(&net, "look.sh", &text);
+    let tunnel = format!("  on-event {}\n", hook.display());
+    let (mut a, mut b) = pair_of(&net, &host(1, "", &tunnel, ""), &host(2, "", "", ""));
+    let pid = wait_for("the command", || number(&net.dir.join("pid.tunnel-up")));
+    let is_sleep =
+        || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
+    wait_for("exec", || is_sleep().then_some(()));
+    let descriptors: Vec<(String, String)> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("descriptors")
+        .flatten()
+        .map(|entry| {
+            let target = std::fs::read_link(entry.path()).unwrap_or_default();
+            (entry.file_name().to_string_lossy().into_owned(), target.display().to_string())
+        })
+        .collect();
+    assert_eq!(descriptors.len(), 3, "{descriptors:?}");
+    assert!(descriptors.iter().all(|(_, target)| target == "/dev/null"), "{descriptors:?}");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(u64::from_str_radix(&field("SigBlk:"), 16), Ok(0), "no signal is blocked");
+    let ignored = u64::from_str_radix(&field("SigIgn:"), 16).expect("hex");
+    assert_eq!(ignored & 0x7fff_ffff, 0, "none is ignored (those of real time are the C library's affair)");
+    // The environment is what the manual says, and nothing else.
+    let environment = std::fs::read_to_string(net.dir.join("env.tunnel-up")).expect("environment");
+    let page = std::fs::read_to_string(source("man/l2tpd.8")).expect("l2tpd.8");
+    let names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    for name in names.iter().filter(|name| !["PWD", "OLDPWD", "SHLVL", "_"].contains(name)) {
+        assert!(page.contains(&format!(" Ev {name}\n")), "{name} is not in l2tpd(8):\n{environment}");
+    }
+    for name in page.split(".It Ev ").skip(1).map(|rest| rest.split_whitespace().next().unwrap_or_default()) {
+        assert!(!name.starts_with("L2TPD_") || names.contains(&name), "{name} is in l2tpd(8) only");
+    }
+    for line in ["L2TPD_EVENT=tunnel-up", "L2TPD_TUNNEL=t", "L2TPD_PEER=192.0.2.2"] {
+        assert!(environment.lines().any(|found| found == line), "no {line} in\n{environment}");
+    }
+    wait_for("the session's event", || number(&net.dir.join("pid.session-up")));
+    let environment = std::fs::read_to_string(net.dir.join("env.session-up")).expect("environment");
+    assert!(environment.contains("L2TPD_INTERFACE=l0\n"), "{environment}");
+    a.stop();
+    b.stop();
+}
+
+/// `user`: not root, with two capabilities; tunnels come up, TAP interfaces can be made on reload, and a file that
+/// this user may not read changes nothing.
+fn own_user_end_to_end() {
+    let net = Net::new();
+    let text = |session: &str| host(1, "user nobody\n", "", session);
+    let second = "    remote-end-id e\n  session l1\n    remote-end-id f\n";
+    let (mut a, mut b) = pair_of(&net, &text(""), &host(2, "", "", second));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", a.pid())).expect("status");
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(field("Uid:"), ["65534"; 4], "{status}");
+    assert_eq!(field("Gid:"), ["65534"; 4]);
+    assert!(field("Groups:").is_empty(), "{status}");
+    for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
+        assert_eq!(field(set), ["0000000000003000"], "NET_ADMIN and NET_RAW in {set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+    // A new session on reload: another TAP interface, made without root.
+    let flood = Flood::start(&net, 3);
+    std::fs::write(&a.config, text(second)).expect("write");
+    a.ctl_ok(&["reload"]);
+    up(&mut a, 2);
+    net.batch(&net.a, "addr add 10.9.8.1/24 dev l1\n");
+    net.batch(&net.b, "addr add 10.9.8.2/24 dev l1\n");
+    net.ping(&net.a, "10.9.8.2", 1000);
+    // Nobody else may read it now, the daemon neither.
+    std::fs::set_permissions(&a.config, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    let output = a.ctl(&["reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Permission denied"), "{}", stderr(&output));
+    a.expect("error Can't open config file");
+    flood.lost_nothing();
+    a.ctl_ok(&["clear", "tunnel", "t"]);
+    up(&mut a, 4);
+    a.stop();
+    b.stop();
+    // Told at the start, where there is still time to change it.
+    let mut a = crate::daemon::Daemon::start_under(
+        &net,
+        &net.a,
+        &text(""),
+        &["sh", "-c", "chmod 600 \"$4\"; exec \"$@\"", "sh"],
+        &[],
+    );
+    a.expect("warn   *.conf: Permission denied: it cannot be read again by this user");
+    a.stop();
+}

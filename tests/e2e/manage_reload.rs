@@ -1,0 +1,274 @@
+//! Reload by signal and by command while frames flow: what did not change is not touched, what can change live does,
+//! and only what must be negotiated anew is. Signals.
+
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::manage::{host, need_python, pair, pair_of, python, wait_for, Flood};
+use crate::matrix::up;
+use crate::net::{stderr, Net};
+use crate::tests;
+
+tests!(
+    nothing_that_did_not_change_is_touched,
+    timers_and_limits_change_live,
+    only_what_must_be_is_negotiated_anew,
+    bad_file_is_reported_whole,
+    check_tells_and_does_nothing,
+    signals,
+);
+
+/// Replaces the configuration and reloads.
+fn reload(daemon: &Daemon, text: &str) -> String {
+    std::fs::write(&daemon.config, text).expect("write");
+    daemon.ctl_ok(&["reload"])
+}
+
+/// Ids, sequence numbers and counters of tunnel `t`: equal as long as no control message came or went.
+fn marks(daemon: &Daemon) -> String {
+    let text = daemon.ctl_ok(&["--json", "status", "tunnel", "t"]);
+    python(
+        &text,
+        "[[t[k] for k in ('state','local_tunnel_id','remote_tunnel_id','ns','nr')] + [t['counters']] + \
+         [(s['state'],s['local_session_id'],s['remote_session_id'],s['local_cookie']) for s in t['sessions']] for t in v['tunnels']]",
+    )
+}
+
+/// The same and HELLOs: only what names the connection and its sessions.
+fn ids(daemon: &Daemon) -> String {
+    let text = daemon.ctl_ok(&["--json", "status", "tunnel", "t"]);
+    python(
+        &text,
+        "[(t['local_tunnel_id'], [(s['interface'], s['local_session_id']) for s in t['sessions']]) for t in v['tunnels']]",
+    )
+}
+
+const OTHER: &str =
+    "tunnel u\n  remote-address 192.0.2.77\n  remote-hostname any\n  remote-router-id any\n  \
+                     retry 1\n  retry-interval 0.1\n  session l5\n    remote-end-id x\n";
+
+/// No HELLO, so that not one control message may come or go.
+const QUIET: &str = "  hello-interval none\n";
+
+fn nothing_that_did_not_change_is_touched() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, QUIET, "    cookie 8\n");
+    std::thread::sleep(Duration::from_millis(300)); // the last acknowledgements
+    let before = (marks(&a), marks(&b));
+    let flood = Flood::start(&net, 4);
+    let same = host(1, "", QUIET, "    cookie 8\n");
+    assert_eq!(reload(&a, &same), "nothing changed\n");
+    a.signal(libc::SIGHUP);
+    a.expect("info Received 1 signal");
+    assert_eq!(reload(&a, &format!("# a comment\n{same}\n\n# another\n{OTHER}")), "tunnel u: added\n");
+    a.expect("info [*] begin new tunnel [u] peer:192.0.2.77");
+    wait_for("the new tunnel's interface", || {
+        net.try_exec(&net.a, &["ip", "link", "show", "l5"]).status.success().then_some(())
+    });
+    for _ in 0..20 {
+        a.signal(libc::SIGHUP);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(reload(&a, &same), "tunnel u: removed\n");
+    assert!(
+        !net.try_exec(&net.a, &["ip", "link", "show", "l5"]).status.success(),
+        "its interface goes with it"
+    );
+    flood.lost_nothing();
+    assert_eq!((marks(&a), marks(&b)), before, "no control message, no new id");
+    a.stop();
+    b.stop();
+}
+
+fn timers_and_limits_change_live() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, QUIET, "");
+    let before = (ids(&a), ids(&b));
+    let flood = Flood::start(&net, 2);
+    let live = "  hello-interval 1\n  retry 4\n  retry-interval 0.2\n  ttl 9\n  restart-interval 2\n";
+    let text = reload(
+        &a,
+        &host(
+            1,
+            "log-level info\nmax-sessions 100\nlog-buffer 50\n",
+            live,
+            "    mtu 1300\n    tcp-mss auto\n",
+        ),
+    );
+    assert!(
+        text.contains("tunnel t: changed live") && text.contains("tunnel t session l0: changed live"),
+        "{text}"
+    );
+    assert!(text.contains("global: changed") && !text.contains("restarted"), "{text}");
+    flood.lost_nothing();
+    // The flood is over: a HELLO after a second, in packets with the new TTL, and the new MTU at the interface.
+    let seen = a.count("*send HELLO*");
+    let packet = net.exec(
+        &net.b,
+        &["timeout", "8", "tcpdump", "-n", "-v", "-c", "1", "-i", "wire", "ip proto 115 and src 192.0.2.1"],
+    );
+    assert!(packet.contains("ttl 9,"), "{packet}");
+    wait_for("a HELLO", || (a.count("*send HELLO*") > seen).then_some(()));
+    let link = net.exec(&net.a, &["ip", "link", "show", "l0"]);
+    assert!(link.contains("mtu 1300"), "{link}");
+    assert_eq!((ids(&a), ids(&b)), before);
+    // The size of the log's buffer as well.
+    assert_eq!(
+        python(&a.ctl_ok(&["log", "--json"]), "len(v) <= 51, v[0].get('remark', '')[:8]"),
+        "True == OLDER"
+    );
+    a.stop();
+    b.stop();
+}
+
+fn only_what_must_be_is_negotiated_anew() {
+    need_python();
+    let net = Net::new();
+    let more = |cookie: &str| {
+        format!("    remote-end-id e\n    cookie {cookie}\n  session l1\n    remote-end-id f\n")
+    };
+    let text = |n: u8, tunnel: &str, cookie: &str| host(n, "", tunnel, &more(cookie));
+    let (mut a, mut b) = pair_of(&net, &text(1, QUIET, "off"), &text(2, QUIET, "off"));
+    up(&mut a, 1);
+    let one = "v['tunnels'][0]['local_tunnel_id'], v['tunnels'][0]['sessions'][1]['local_session_id']";
+    let look = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status", "tunnel", "t"]), one);
+    let before = look(&a);
+    // The cookie of one session: this session alone.
+    std::fs::write(&b.config, text(2, QUIET, "8")).expect("write");
+    let told = reload(&a, &text(1, QUIET, "8"));
+    assert_eq!(told, "tunnel t session l0: restarted (cookie)\n");
+    assert_eq!(b.ctl_ok(&["reload"]), told);
+    let sizes =
+        "v['tunnels'][0]['sessions'][0]['state'], v['tunnels'][0]['sessions'][0]['local_cookie_size']";
+    wait_for("the session with its new cookie", || {
+        let text = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
+        (python(&text, sizes) == "established 8").then_some(())
+    });
+    assert_eq!(look(&a), before, "connection and other session are the same");
+    assert_eq!(a.count("*cleanup session: l1") + b.count("*cleanup session: l1"), 0);
+    // A tag that the peer was told at set-up: the tunnel.
+    let told = reload(&a, &text(1, "  hello-interval none\n  receive-window 16\n", "8"));
+    assert!(told.contains("tunnel t: restarted (receive-window)"), "{told}");
+    wait_for("the new connection", || {
+        let text = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
+        let found =
+            python(&text, "v['tunnels'][0]['state'], [s['state'] for s in v['tunnels'][0]['sessions']]");
+        (found == "established ['established', 'established']" && look(&a) != before).then_some(())
+    });
+    a.stop();
+    b.stop();
+}
+
+fn bad_file_is_reported_whole() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, QUIET, "");
+    std::thread::sleep(Duration::from_millis(300));
+    let before = (marks(&a), marks(&b));
+    let flood = Flood::start(&net, 2);
+    let bad = host(1, "router-id 10.0.0.300\n", "  retry\n  hello-interval 0\n", "    mtu 1 2\n")
+        + "speling 1\n"
+        + OTHER;
+    std::fs::write(&a.config, &bad).expect("write");
+    let wrong = [
+        "router-id: Invalid address",
+        "retry: No param",
+        "hello-interval: Invalid value",
+        "mtu: This param is only one",
+        "speling: Unknown tag",
+    ];
+    a.skip_log();
+    a.signal(libc::SIGHUP);
+    let lines: Vec<String> = wrong.iter().map(|text| format!("error {text}")).collect();
+    a.expect_all(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+    for words in [&["reload"][..], &["reload", "--check"]] {
+        let output = a.ctl(words);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        for wrong in wrong {
+            let line = text
+                .lines()
+                .find(|line| line.contains(wrong))
+                .unwrap_or_else(|| panic!("no {wrong}: {text}"));
+            let place = line
+                .trim_start_matches("l2tpctl: ")
+                .split(": ")
+                .next()
+                .unwrap_or_default()
+                .rsplit(':')
+                .take(2)
+                .collect::<Vec<_>>();
+            assert!(place.iter().all(|number| number.parse::<u32>().is_ok()), "FILE:LINE:COLUMN in {line}");
+        }
+    }
+    std::fs::remove_file(&a.config).expect("remove");
+    let output = a.ctl(&["reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Can't open config file"), "{}", stderr(&output));
+    flood.lost_nothing();
+    assert_eq!((marks(&a), marks(&b)), before, "nothing has changed");
+    a.stop();
+    b.stop();
+}
+
+fn check_tells_and_does_nothing() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, QUIET, "");
+    std::thread::sleep(Duration::from_millis(300));
+    let before = marks(&a);
+    let new = host(1, "log-level warn\nuser daemon\n", "  hello-interval none\n  password x\n", "") + OTHER;
+    std::fs::write(&a.config, &new).expect("write");
+    let lines = a.lines().len();
+    let check = a.ctl_ok(&["reload", "--check"]);
+    for line in ["global: changed (log-level, user)", "tunnel t: restarted (password)", "tunnel u: added"] {
+        assert!(check.lines().any(|found| found == line), "no `{line}` in\n{check}");
+    }
+    assert_eq!(marks(&a), before);
+    assert_eq!(a.lines().len(), lines, "a check writes nothing to the log");
+    assert!(!net.try_exec(&net.a, &["ip", "link", "show", "l5"]).status.success());
+    // And it was the truth.
+    assert_eq!(a.ctl_ok(&["reload"]), check);
+    a.expect("warn   user: in force from the next start on");
+    assert_eq!(a.ctl_ok(&["reload", "--check"]), "nothing changed\n");
+    a.stop();
+    b.stop();
+}
+
+fn signals() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let level = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "v['log_level']");
+    a.ctl_ok(&["log-level", "info"]);
+    a.signal(libc::SIGUSR2);
+    a.expect("info Received 12 signal");
+    wait_for("debug", || (level(&a) == "debug").then_some(()));
+    a.signal(libc::SIGUSR2);
+    wait_for("info again", || (level(&a) == "info").then_some(()));
+    a.signal(libc::SIGUSR1);
+    a.expect("info Received 10 signal");
+    let log = wait_for("the status in the log", || {
+        let log = a.ctl_ok(&["log", "info"]);
+        log.contains("Local Session ID").then_some(log)
+    });
+    let shown = a.ctl_ok(&["status"]);
+    for line in shown
+        .lines()
+        .filter(|line| line.contains("Tunnel ID") || line.contains("Cookie") || line.contains("Host Name"))
+    {
+        assert!(log.contains(&format!(" info   {line}\n")), "`{line}` is not in the log:\n{log}");
+    }
+    a.signal(libc::SIGPIPE);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(a.count("*Received 13 signal"), 0);
+    a.ctl_ok(&["status"]);
+    // INT ends it as TERM does: the peer is told.
+    a.signal(libc::SIGINT);
+    assert_eq!(a.wait_exit().code(), Some(0));
+    a.expect("* Received 2 signal");
+    b.expect("info receive StopCCN, state --> IDLE");
+    b.stop();
+}
