@@ -274,7 +274,7 @@ pub fn done(text: &str) -> String {
     let mut out = String::new();
     object(&mut out, |top| {
         top.plain("done", true);
-        array(top.member("lines"), text.lines(), |out, line| put_string(out, line));
+        array(top.member("lines"), text.lines(), put_string);
     });
     out.push('\n');
     out

@@ -24,9 +24,12 @@ use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::Syslog;
+use crate::sys::tap;
 use crate::sys::{clock, error_text, privilege, process, stderr};
 use crate::wire::Encapsulation;
 
+/// Interfaces that can be made after the daemon has become another user, where only root may open the device.
+const SPARE_INTERFACES: usize = 64;
 /// Log messages kept before the configuration tells how many.
 const EARLY_LINES: usize = 1000;
 
@@ -275,6 +278,8 @@ fn known_end(tunnel: &Tunnel) -> Option<std::net::IpAddr> {
 /// `user`: becomes that user.
 fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
     let Some(name) = &daemon.config.user else { return Ok(()) };
+    // Without the device there are no interfaces to be made anyway.
+    let _ = tap::reserve(SPARE_INTERFACES);
     let mut capabilities = vec![privilege::NET_ADMIN, privilege::NET_RAW];
     if daemon.config.tunnels.iter().any(|t| t.local_port < 1024) {
         capabilities.push(privilege::NET_BIND_SERVICE);

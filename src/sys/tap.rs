@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, PoisonError};
 
 use libc::{c_int, c_short, c_uint, c_ulong};
 
@@ -29,16 +30,40 @@ pub struct Tap {
     joins_udp: bool,
 }
 
+/// Descriptors of the device that were opened while we were root: where only root may open it, interfaces can
+/// still be made after the daemon has become another user.
+static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// Opens the device `count` times for later.
+pub fn reserve(count: usize) -> io::Result<()> {
+    let files = (0..count).map(|_| open_new()).collect::<io::Result<Vec<File>>>()?;
+    RESERVE.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
+    Ok(())
+}
+
+fn open_new() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open("/dev/net/tun")
+}
+
+fn open_device() -> io::Result<File> {
+    match open_new() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            RESERVE.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(error)
+        }
+        opened => opened,
+    }
+}
+
 impl Tap {
     /// Makes the interface `name`, or takes it over where it exists and is free (persistent). Every frame has a
     /// virtio network header before it (`frame::vnet`). With `offload` it may be longer than the MTU, or lack its
     /// checksum.
     pub fn open(name: &str, offload: bool) -> io::Result<Tap> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open("/dev/net/tun")?;
+        let file = open_device()?;
         let mut request = netif::request(name)?;
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.

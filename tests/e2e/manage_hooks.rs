@@ -10,7 +10,12 @@ use crate::matrix::up;
 use crate::net::{stderr, Net};
 use crate::tests;
 
-tests!(hanging_command_delays_nothing_and_is_killed, command_inherits_nothing, own_user_end_to_end);
+tests!(
+    hanging_command_delays_nothing_and_is_killed,
+    command_inherits_nothing,
+    own_user_end_to_end,
+    capabilities_of_the_unit_suffice
+);
 
 /// Writes a script that can be run.
 fn script(net: &Net, name: &str, text: &str) -> PathBuf {
@@ -154,6 +159,7 @@ fn own_user_end_to_end() {
     // A new session on reload: another TAP interface, made without root.
     let flood = Flood::start(&net, 3);
     std::fs::write(&a.config, text(second)).expect("write");
+    std::fs::set_permissions(&a.config, std::fs::Permissions::from_mode(0o644)).expect("mode");
     a.ctl_ok(&["reload"]);
     up(&mut a, 2);
     net.batch(&net.a, "addr add 10.9.8.1/24 dev l1\n");
@@ -170,14 +176,39 @@ fn own_user_end_to_end() {
     up(&mut a, 4);
     a.stop();
     b.stop();
-    // Told at the start, where there is still time to change it.
-    let mut a = crate::daemon::Daemon::start_under(
-        &net,
-        &net.a,
-        &text(""),
-        &["sh", "-c", "chmod 600 \"$4\"; exec \"$@\"", "sh"],
-        &[],
-    );
+    // Told at the start, where there is still time to change it: the harness makes the file readable for us alone.
+    let mut a = crate::daemon::Daemon::start(&net, &net.a, &text(""));
     a.expect("warn   *.conf: Permission denied: it cannot be read again by this user");
     a.stop();
+}
+
+/// What the systemd unit leaves to the daemon is enough: with `user` and `admin-group`, and as root.
+fn capabilities_of_the_unit_suffice() {
+    if !crate::net::have("setpriv") {
+        crate::runner::skip("no setpriv");
+    }
+    let unit = std::fs::read_to_string(source("man/service/l2tpd.service")).expect("unit");
+    let line =
+        unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("its capabilities");
+    let set: String =
+        line.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
+    assert!(unit.contains("DeviceAllow=/dev/net/tun rw"));
+    let families =
+        unit.lines().find_map(|line| line.strip_prefix("RestrictAddressFamilies=")).expect("families");
+    for family in ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"] {
+        assert!(families.split(' ').any(|word| word == family), "{families}");
+    }
+    let bounding = format!("-all{set}");
+    let before = ["setpriv", "--no-new-privs", "--bounding-set", &bounding];
+    let net = Net::new();
+    let top = "user nobody\nadmin-group nogroup\n";
+    let mut b = crate::daemon::Daemon::start_under(&net, &net.b, &host(2, top, "", ""), &before, &[]);
+    let mut a = crate::daemon::Daemon::start_under(&net, &net.a, &host(1, "", "", ""), &before, &[]);
+    up(&mut a, 1);
+    up(&mut b, 1);
+    net.batch(&net.a, "addr add 10.9.9.1/24 dev l0\n");
+    net.batch(&net.b, "addr add 10.9.9.2/24 dev l0\n");
+    net.ping(&net.a, "10.9.9.2", 56);
+    a.stop();
+    b.stop();
 }
