@@ -20,6 +20,8 @@ use super::DataPlaneEvent;
 
 /// Frames that are read from an interface in one turn.
 const BUDGET: usize = 64;
+/// Errors of an interface in one turn after which it is left alone until it is reported ready again.
+const MAX_ERRORS: u32 = 8;
 /// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
 const HEADROOM: usize = 32;
 /// Octets that one header of a cut frame takes at most.
@@ -86,6 +88,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn run(&mut self) -> End {
         let mut end = End::Budget;
+        let mut errors = 0;
         for _ in 0..BUDGET {
             if self.used + HEADROOM + MAX_FRAME + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
                 self.flush();
@@ -96,7 +99,16 @@ impl Turn<'_> {
                     end = match error.kind() {
                         io::ErrorKind::WouldBlock => End::Empty,
                         io::ErrorKind::Interrupted => End::Budget,
-                        _ => End::Gone,
+                        _ if self.circuit.tap.as_ref().is_some_and(|tap| tap.name().is_err()) => End::Gone,
+                        _ => {
+                            // The system dropped a frame that it could not hand over. This does not last.
+                            self.circuit.counters.tx_error += 1;
+                            errors += 1;
+                            if errors < MAX_ERRORS {
+                                continue;
+                            }
+                            End::Empty
+                        }
                     };
                     break;
                 }
