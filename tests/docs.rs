@@ -204,3 +204,61 @@ fn mandoc_has_nothing_to_say() {
         assert!(output.status.success() && said.is_empty(), "{}", said);
     }
 }
+
+/// The options that the program itself lists stand in its pages, and no others.
+#[test]
+fn the_pages_have_the_options_of_the_program() {
+    let output = Command::new(env!("CARGO_BIN_EXE_l2tpd")).arg("-h").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut options: BTreeSet<String> = BTreeSet::new();
+    for line in help.lines().filter(|line| line.starts_with("  -")) {
+        let words = line.split_whitespace().take_while(|word| word.starts_with('-'));
+        options.extend(words.map(|word| word.trim_end_matches(',').to_owned()));
+    }
+    assert!(options.len() >= 12 && options.contains("--config") && options.contains("-n"), "{options:?}");
+    for page in ["man/l2tpd.8", "man/ja/l2tpd.8"] {
+        let mut there: BTreeSet<String> = BTreeSet::new();
+        for line in text(page).lines().filter(|line| line.starts_with(".It Fl ")) {
+            let names = line.split("Fl ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+            there.extend(names.map(|name| format!("-{name}")));
+        }
+        // Asking for help and version goes without saying in the program's own list.
+        there.retain(|option| {
+            options.contains(option) || !["-h", "--help", "-V", "--version"].contains(&&**option)
+        });
+        assert_eq!(there, options, "{page}");
+    }
+}
+
+/// The options of the client stand in its pages and in the completions of each shell.
+#[test]
+fn the_options_of_the_client_are_told_and_completed() {
+    for page in ["man/l2tpctl.8", "man/ja/l2tpctl.8"] {
+        for option in ["Fl s ", "Fl -socket ", "Fl -json\n", "Fl h ", "Fl V "] {
+            assert!(text(page).contains(option), "{page}: {option}");
+        }
+    }
+    for file in ["bash/l2tpctl", "zsh/_l2tpctl", "fish/l2tpctl.fish"] {
+        let text = text(&format!("man/completions/{file}"));
+        for option in ["json", "socket", "help", "version"] {
+            assert!(text.contains(option), "{file} does not complete --{option}");
+        }
+    }
+}
+
+/// What the language of one page has, that of the other has too.
+#[test]
+fn every_page_is_there_in_both_languages() {
+    let pages = |directory: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(path(directory)).unwrap().map(|e| e.unwrap());
+        entries.filter(|e| e.path().is_file()).map(|e| e.file_name().into_string().unwrap()).collect()
+    };
+    let english: BTreeSet<String> =
+        pages("man").into_iter().filter(|name| !name.ends_with(".example")).collect();
+    assert_eq!(english, pages("man/ja"));
+    assert_eq!(english.len(), 5, "{english:?}");
+    for page in &english {
+        let heads = |name: String| text(&name).lines().filter(|line| line.starts_with(".Sh ")).count();
+        assert_eq!(heads(format!("man/{page}")), heads(format!("man/ja/{page}")), "sections of {page}");
+    }
+}

@@ -48,6 +48,18 @@ done
 make -s install-procd DESTDIR="$stage/procd" PREFIX=/usr >/dev/null 2>&1
 check service_procd 'grep -q /usr/sbin/l2tpd "$stage/procd/etc/init.d/l2tpd"'
 
+for script in openrc/etc/init.d/l2tpd runit/etc/sv/l2tpd/run procd/etc/init.d/l2tpd; do
+    check "script_${script%%/*}" "sh -n $stage/$script && [ \"\$(stat -c %a $stage/$script)\" = 755 ]"
+done
+if command -v systemd-analyze >/dev/null; then
+    # It wants to find the program that the unit starts.
+    make -s install-systemd DESTDIR="$stage/verify" PREFIX=/usr SBINDIR="$d/usr/sbin" >/dev/null 2>&1
+    unit=$stage/verify/usr/lib/systemd/system/l2tpd.service
+    check systemd_has_nothing_to_say '[ -z "$(systemd-analyze verify --man=no "$unit" 2>&1 | tee /dev/stderr)" ]'
+else
+    echo "SKIPPED: no systemd-analyze"
+fi
+
 make -s install-systemd DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
 make -s uninstall DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
 check uninstalling_leaves_only_the_configuration '[ "$(cd "$d" && find . -type f -o -type l)" = ./etc/l2tpd.conf ]'
