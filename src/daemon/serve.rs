@@ -118,6 +118,7 @@ impl Host for Daemon {
 
     fn reset_counters(&mut self) {
         self.data.reset_counters();
+        self.engine.reset_counters();
     }
 
     fn take_news(&mut self) -> Vec<News> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::connection::State;
-use super::snapshot::{SessionSnapshot, Snapshot, TunnelSnapshot};
+use super::snapshot::{ControlCounters, Drops, SessionSnapshot, Snapshot, TunnelSnapshot};
 use super::tunnel::{Slot, Tunnel};
 use super::Engine;
 use crate::config::model::Remote;
@@ -14,6 +14,12 @@ impl Engine {
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let tunnels = self.order.iter().filter_map(|key| self.tunnels.get(key));
         Snapshot { tunnels: tunnels.map(|t| self.tunnel_snapshot(now, t)).collect(), drops: self.drops }
+    }
+
+    /// `counters reset`: what was counted of control messages begins again at 0.
+    pub fn reset_counters(&mut self) {
+        self.tunnels.values_mut().for_each(|tunnel| tunnel.counters = ControlCounters::default());
+        self.drops = Drops::default();
     }
 
     /// The connection that the status shows: the one in service, or one that answers the peer.

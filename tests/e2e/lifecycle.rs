@@ -488,7 +488,10 @@ fn trace_can_be_read() {
         .arg(&file)
         .spawn()
         .expect("l2tpctl");
-    std::thread::sleep(Duration::from_millis(2500)); // HELLOs
+    std::thread::sleep(Duration::from_millis(500));
+    a.ctl_ok(&["clear", "session", "l0"]); // a CDN, and an acknowledgement of it
+    b.expect("info receive CDN, state --> IDLE");
+    std::thread::sleep(Duration::from_millis(500));
     crate::sys::kill(ctl.id(), libc::SIGINT);
     let _ = ctl.wait();
     let size = std::fs::metadata(&file).map(|data| data.len()).unwrap_or_default();

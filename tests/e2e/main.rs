@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod capture;
+mod client;
 mod config;
 mod coverage;
 mod daemon;
@@ -18,6 +19,7 @@ mod manage_explain;
 mod manage_hooks;
 mod manage_reload;
 mod matrix;
+mod message;
 mod messages_state;
 mod messages_system;
 mod messages_wire;
@@ -44,6 +46,7 @@ const TESTS: &[&[Test]] = &[
     messages_system::TESTS,
     messages_wire::TESTS,
     config::TESTS,
+    client::TESTS,
     outer::TESTS,
     robustness::TESTS,
     profiles::cisco::TESTS,
