@@ -48,6 +48,7 @@ impl EventLoop {
             daemon.log(now, &Line::new(&Event::SelectError { error: error_text(error) }));
             self.begin_end(daemon, now);
         }
+        daemon.hooks.kill_all();
         daemon.logger.report(now, true);
         daemon.log(now, &Line::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.

@@ -106,6 +106,14 @@ impl Hooks {
         running.filter(|r| !r.killed).map(|r| r.deadline).min()
     }
 
+    /// The daemon ends: nothing that it started stays behind.
+    pub fn kill_all(&mut self) {
+        for running in self.tunnels.values_mut().filter_map(|queue| queue.running.as_mut()) {
+            running.process.kill();
+        }
+        self.tunnels.clear();
+    }
+
     /// Whether nothing runs or waits.
     pub fn is_idle(&self) -> bool {
         self.tunnels.is_empty()

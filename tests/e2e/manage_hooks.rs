@@ -82,7 +82,12 @@ fn hanging_command_delays_nothing_and_is_killed() {
     wait_for("the next event", || events().contains("session-down").then_some(()));
     assert_eq!(zombies(a.pid()), 0);
     assert_eq!(a.count("*failed to send control*"), 0, "the tunnel stayed up");
+    // The command of the second session-up hangs as well: it does not outlive the daemon, nor keep it.
+    let second = wait_for("the next command", || number(&net.dir.join("hook")).filter(|next| *next != pid));
+    let asked = Instant::now();
     a.stop();
+    assert!(asked.elapsed() < Duration::from_secs(8), "the end took {:?}", asked.elapsed());
+    wait_for("its end", || gone(second).then_some(()));
     b.stop();
 }
 
