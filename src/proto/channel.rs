@@ -25,6 +25,14 @@ struct Pending {
     repeats: u32,
 }
 
+impl Pending {
+    fn transmission(&self) -> Transmission<'_> {
+        let Pending { message, message_type, ns, transmissions, repeats } = self;
+        let count = transmissions.saturating_add(*repeats);
+        Transmission { message, message_type: *message_type, ns: *ns, count }
+    }
+}
+
 /// A message that is to be transmitted now; the caller stamps Nr, signs and sends it.
 #[derive(Debug)]
 pub struct Transmission<'a> {
@@ -189,12 +197,7 @@ impl Channel {
         self.next_ns = self.next_ns.wrapping_add(1);
         self.in_flight = self.in_flight.saturating_add(1);
         self.acknowledge = false;
-        Some(Transmission {
-            message: &pending.message,
-            message_type: pending.message_type,
-            ns: pending.ns,
-            count: 1,
-        })
+        Some(pending.transmission())
     }
 
     /// The oldest message in flight, to be sent again because its gap is over; `None` when its retransmissions
@@ -215,12 +218,7 @@ impl Channel {
         }
         pending.transmissions = pending.transmissions.saturating_add(1);
         self.acknowledge = false;
-        Some(Transmission {
-            message: &pending.message,
-            message_type: pending.message_type,
-            ns: pending.ns,
-            count: pending.transmissions.saturating_add(pending.repeats),
-        })
+        Some(pending.transmission())
     }
 
     /// The oldest message in flight once more, because the peer shows that it has not got it (a repeated SCCRQ);
@@ -232,12 +230,7 @@ impl Channel {
         let pending = self.queue.front_mut()?;
         pending.repeats = pending.repeats.saturating_add(1);
         self.acknowledge = false;
-        Some(Transmission {
-            message: &pending.message,
-            message_type: pending.message_type,
-            ns: pending.ns,
-            count: pending.transmissions.saturating_add(pending.repeats),
-        })
+        Some(pending.transmission())
     }
 
     /// Whether the oldest message in flight had to be sent again: the next time may be far off.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::action::Path;
 use super::auth::Auth;
-use super::channel::{Channel, Retry};
+use super::channel::{Channel, Retry, Transmission};
 use super::tunnel::TunnelKey;
 use crate::config::model::{Compatibility, Tunnel};
 use crate::wheel::TimerId;
 use crate::wire::message::{Dialect, SetUp};
-use crate::wire::{Ccid, MessageType, SessionId};
+use crate::wire::{header, Ccid, MessageType, SessionId};
 
 /// The states of RFC 3931 7.2, and two for the time after a StopCCN. `Idle` lasts only while a connection is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +145,19 @@ pub struct Timers {
     pub guard: Option<TimerId>,
 }
 
+/// A message that is ready to leave.
+#[derive(Debug)]
+pub struct Sealed {
+    /// Where to.
+    pub path: Path,
+    /// The octets, signed.
+    pub message: Vec<u8>,
+    /// Their type.
+    pub message_type: MessageType,
+    /// Which transmission this is, from 1.
+    pub count: u32,
+}
+
 /// A control connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -246,6 +259,16 @@ impl Connection {
             Compatibility::Cisco if !set_up.dialect.ietf => self.dialect = Dialect::CISCO,
             Compatibility::Cisco | Compatibility::Rfc => {}
         }
+    }
+
+    /// Takes a message from the channel and makes it ready to leave: ids and numbers as they are now, signed.
+    pub fn seal(&mut self, take: impl FnOnce(&mut Channel) -> Option<Transmission<'_>>) -> Option<Sealed> {
+        let nr = self.channel.nr();
+        let Transmission { message, message_type, ns, count } = take(&mut self.channel)?;
+        let mut message = message.to_vec();
+        header::stamp(&mut message, self.remote_ccid, ns, nr);
+        self.auth.sign(message_type, &mut message);
+        Some(Sealed { path: self.path, message, message_type, count })
     }
 
     /// Whether it still serves or may come to serve its tunnel.

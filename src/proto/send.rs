@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::action::{Action, Path};
 use super::auth::Auth;
+use super::channel::Channel;
+use super::connection::Sealed;
 use super::{Engine, Timer};
 use crate::log::Event;
 use crate::wire::message::{encode, encode_zlb, Dialect, EncodeOptions, Hide};
@@ -63,19 +65,14 @@ impl Engine {
     /// Transmits what the windows let pass, and keeps the retransmission timer running while anything is in flight.
     pub(super) fn flush(&mut self, now: Instant, ccid: Ccid) {
         while let Some(connection) = self.connections.get_mut(&ccid) {
-            let nr = connection.channel.nr();
-            let Some(next) = connection.channel.next_transmission() else { break };
-            let mut octets = next.message.to_vec();
-            let (message_type, count) = (next.message_type, next.count);
-            header::stamp(&mut octets, connection.remote_ccid, next.ns, nr);
-            connection.auth.sign(message_type, &mut octets);
-            let path = connection.path;
-            self.transmit(ccid, path, octets, message_type, count);
+            let Some(next) = connection.seal(Channel::next_transmission) else { break };
+            self.transmit(ccid, next);
         }
         self.watch_acknowledgement(now, ccid);
     }
 
-    fn transmit(&mut self, ccid: Ccid, path: Path, message: Vec<u8>, message_type: MessageType, count: u32) {
+    fn transmit(&mut self, ccid: Ccid, sealed: Sealed) {
+        let Sealed { path, message, message_type, count } = sealed;
         self.log(Event::SendControlPacket { tunnel: ccid, count, message: message_type });
         self.actions.push_back(Action::Transmit { path, message });
         self.count(ccid, |c| {
@@ -120,34 +117,23 @@ impl Engine {
     pub(super) fn retransmit(&mut self, now: Instant, ccid: Ccid) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
         connection.timers.retransmit = None;
-        let nr = connection.channel.nr();
-        let Some(again) = connection.channel.retransmission() else {
+        // C-055, C-056: the same Ns, the current Nr, and so another digest.
+        let Some(again) = connection.seal(Channel::retransmission) else {
             if connection.channel.awaits_acknowledgement() {
                 self.retries_used_up(now, ccid);
             }
             return;
         };
-        let mut octets = again.message.to_vec();
-        let (message_type, count) = (again.message_type, again.count);
-        // C-055, C-056: the same Ns, the current Nr, and so another digest.
-        header::stamp(&mut octets, connection.remote_ccid, again.ns, nr);
-        connection.auth.sign(message_type, &mut octets);
-        let path = connection.path;
-        self.transmit(ccid, path, octets, message_type, count);
+        self.transmit(ccid, again);
         self.watch_acknowledgement(now, ccid);
     }
 
     /// Sends the oldest message in flight once more, out of turn.
     pub(super) fn repeat_oldest(&mut self, ccid: Ccid) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
-        let nr = connection.channel.nr();
-        let Some(again) = connection.channel.repeat_oldest() else { return };
-        let mut octets = again.message.to_vec();
-        let (message_type, count) = (again.message_type, again.count);
-        header::stamp(&mut octets, connection.remote_ccid, again.ns, nr);
-        connection.auth.sign(message_type, &mut octets);
-        let path = connection.path;
-        self.transmit(ccid, path, octets, message_type, count);
+        if let Some(again) = connection.seal(Channel::repeat_oldest) {
+            self.transmit(ccid, again);
+        }
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that
