@@ -1,11 +1,13 @@
 //! Taking over a configuration: what did not change is not touched.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::ending::result;
 use super::tunnel::{Slot, SlotKey, Tunnel, TunnelKey};
 use super::Engine;
 use crate::config::diff::{diff, Change};
+use crate::config::model::Remote;
 use crate::config::{model, Config};
 use crate::wire::code::{cdn, stopccn};
 
@@ -19,25 +21,40 @@ impl Engine {
             None => config.tunnels.iter().map(|t| Change::TunnelAdded { tunnel: t.name.clone() }).collect(),
         };
         self.config = Some(config.clone());
+        let blocks = config.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
         for change in &changes {
-            self.apply_change(now, config, change);
+            self.apply_change(now, &blocks, change);
         }
-        self.order = config.tunnels.iter().filter_map(|t| self.find_key(&t.name)).collect();
+        self.index(config);
         self.undo_commands(now);
     }
 
     fn find_key(&self, name: &str) -> Option<TunnelKey> {
-        self.tunnels.iter().find(|(_, t)| t.config.name == name).map(|(key, _)| *key)
+        self.names.get(name).copied()
     }
 
-    fn apply_change(&mut self, now: Instant, config: &Config, change: &Change) {
-        let tunnel_of = |name: &str| config.tunnels.iter().find(|t| t.name == name);
+    /// What finds tunnels without looking at all of them.
+    fn index(&mut self, config: &Config) {
+        self.order = config.tunnels.iter().filter_map(|t| self.find_key(&t.name)).collect();
+        self.addressed.clear();
+        self.unaddressed.clear();
+        for key in &self.order {
+            match self.tunnels.get(key).and_then(|t| t.config.remote.as_ref()) {
+                Some(Remote::Address(address)) => self.addressed.entry(*address).or_default().push(*key),
+                Some(Remote::Any | Remote::Name(_)) | None => self.unaddressed.push(*key),
+            }
+        }
+    }
+
+    fn apply_change(&mut self, now: Instant, blocks: &BTreeMap<&str, &model::Tunnel>, change: &Change) {
+        let tunnel_of = |name: &str| blocks.get(name).copied();
         match change {
             Change::Global { .. } => {}
             Change::TunnelRemoved { tunnel } => {
                 if let Some(key) = self.find_key(tunnel) {
                     self.close_tunnel(now, key, stopccn::SHUTDOWN, "removed from the configuration");
                     self.tunnels.remove(&key);
+                    self.names.remove(tunnel);
                 }
             }
             Change::TunnelAdded { tunnel } => {
@@ -87,7 +104,7 @@ impl Engine {
             tunnel.slots.push(Slot::new(now, SlotKey(self.fresh_key()), session.clone()));
         }
         self.tunnels.insert(key, tunnel);
-        self.order.push(key);
+        self.names.insert(block.name.clone(), key);
         self.schedule_tunnel(now, key, Duration::ZERO);
     }
 

@@ -135,8 +135,9 @@ impl Engine {
         key: TunnelKey,
     ) -> Option<(Ccid, [u8; 8], [u8; 16])> {
         let limit = self.config.as_ref().map_or(0, |c| c.max_tunnels);
-        let alive = self.connections.values().filter(|c| c.is_alive()).count();
-        if alive >= limit {
+        // Counted only near the limit: there may be very many.
+        let crowded = self.connections.len() >= limit;
+        if crowded && self.connections.values().filter(|c| c.is_alive()).count() >= limit {
             let why = format!("max-tunnels is {limit}");
             self.log_detail(Event::CreateTunnelFailed {}, why.clone());
             self.fail_tunnel(now, key, Failure::new(why, "M-009"));
@@ -185,6 +186,9 @@ impl Engine {
 
     pub(super) fn enter(&mut self, now: Instant, ccid: Ccid, state: State) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
+        let half_open = |state: State| usize::from(state == State::WaitCtlConn);
+        let others = self.half_open.saturating_sub(half_open(connection.state));
+        self.half_open = others.saturating_add(half_open(state));
         connection.state = state;
         connection.since = now;
         let key = connection.tunnel;
@@ -329,7 +333,7 @@ impl Engine {
 
     /// The key of the tunnel with this name.
     pub(super) fn key_of(&self, name: &str) -> Option<TunnelKey> {
-        self.order.iter().copied().find(|k| self.tunnels.get(k).is_some_and(|t| t.config.name == name))
+        self.names.get(name).copied()
     }
 
     /// What the peer of a connection told about itself is forgotten with it; for the status.

@@ -83,6 +83,9 @@ impl Engine {
         self.stop_timers(ccid);
         self.leave_service(ccid);
         let Some(connection) = self.connections.remove(&ccid) else { return };
+        if connection.state == State::WaitCtlConn {
+            self.half_open = self.half_open.saturating_sub(1);
+        }
         if let Some(tunnel) = self.tunnels.get_mut(&connection.tunnel) {
             tunnel.members.retain(|m| *m != ccid);
         }

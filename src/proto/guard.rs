@@ -16,8 +16,12 @@ const REFILL: Duration = Duration::from_millis(20);
 /// Sources that are told apart; the others share their buckets.
 const BUCKETS: usize = 256;
 
+/// Shares that one SCCRQ of a source with a single tunnel costs; with more tunnels each costs less.
+const COST: u32 = 1000;
+
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
+    /// In shares.
     tokens: u32,
     filled: Instant,
 }
@@ -33,21 +37,22 @@ pub struct Guard {
 impl Guard {
     /// Full buckets.
     pub fn new(now: Instant, key: u64) -> Guard {
-        Guard { buckets: vec![Bucket { tokens: BURST, filled: now }; BUCKETS], key }
+        Guard { buckets: vec![Bucket { tokens: BURST * COST, filled: now }; BUCKETS], key }
     }
 
-    /// Whether one more SCCRQ of `source` is looked at.
-    pub fn allows(&mut self, now: Instant, source: IpAddr) -> bool {
+    /// Whether one more SCCRQ of `source` is looked at. A source that serves many tunnels may send as many times more.
+    pub fn allows(&mut self, now: Instant, source: IpAddr, tunnels: usize) -> bool {
+        let cost = COST.checked_div(u32::try_from(tunnels).unwrap_or(u32::MAX)).unwrap_or(COST).max(1);
         let index = self.index(source);
         let Some(bucket) = self.buckets.get_mut(index) else { return false };
         let elapsed = now.saturating_duration_since(bucket.filled);
         let gained = elapsed.as_millis().checked_div(REFILL.as_millis()).unwrap_or(0);
         if gained > 0 {
             let gained = u32::try_from(gained).unwrap_or(BURST);
-            bucket.tokens = bucket.tokens.saturating_add(gained).min(BURST);
+            bucket.tokens = bucket.tokens.saturating_add(gained.saturating_mul(COST)).min(BURST * COST);
             bucket.filled = now;
         }
-        match bucket.tokens.checked_sub(1) {
+        match bucket.tokens.checked_sub(cost) {
             Some(left) => {
                 bucket.tokens = left;
                 true
@@ -91,11 +96,11 @@ mod tests {
         let start = crate::proto::tests::start();
         let source = IpAddr::from([192, 0, 2, 1]);
         let mut guard = Guard::new(start, 1);
-        let passed = (0..1000).filter(|_| guard.allows(start, source)).count();
+        let passed = (0..1000).filter(|_| guard.allows(start, source, 1)).count();
         assert_eq!(passed, BURST as usize);
-        assert!(!guard.allows(start + Duration::from_millis(19), source));
-        assert!(guard.allows(start + Duration::from_millis(40), source));
+        assert!(!guard.allows(start + Duration::from_millis(19), source, 1));
+        assert!(guard.allows(start + Duration::from_millis(40), source, 1));
         let later = start + Duration::from_secs(3600);
-        assert_eq!((0..1000).filter(|_| guard.allows(later, source)).count(), BURST as usize);
+        assert_eq!((0..1000).filter(|_| guard.allows(later, source, 1)).count(), BURST as usize);
     }
 }

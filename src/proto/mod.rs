@@ -51,6 +51,7 @@ pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLeve
 pub use snapshot::Snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -117,8 +118,15 @@ pub struct Engine {
     tunnels: BTreeMap<TunnelKey, Tunnel>,
     /// The order of the configuration.
     order: Vec<TunnelKey>,
+    /// By name.
+    names: BTreeMap<String, TunnelKey>,
+    /// In that order: the tunnels that name an address, by it, and those that do not.
+    addressed: BTreeMap<IpAddr, Vec<TunnelKey>>,
+    unaddressed: Vec<TunnelKey>,
     next_key: u32,
     connections: BTreeMap<Ccid, Connection>,
+    /// How many of them answer a peer and wait for its SCCCN.
+    half_open: usize,
     sessions: BTreeMap<SessionId, Session>,
     guard: Option<Guard>,
     drops: Drops,
@@ -135,8 +143,12 @@ impl Engine {
             config: None,
             tunnels: BTreeMap::new(),
             order: Vec::new(),
+            names: BTreeMap::new(),
+            addressed: BTreeMap::new(),
+            unaddressed: Vec::new(),
             next_key: 0,
             connections: BTreeMap::new(),
+            half_open: 0,
             sessions: BTreeMap::new(),
             guard: None,
             drops: Drops::default(),

@@ -86,8 +86,10 @@ impl Engine {
                 && (path.local.port() == 0 || config.local_port == path.local.port())
                 && if any { config.remote == Some(Remote::Any) } else { named }
         };
+        let named = self.addressed.get(&path.remote.ip());
         let of = |any: bool| {
-            self.order.iter().copied().filter(move |key| self.tunnels.get(key).is_some_and(|t| fits(t, any)))
+            let keys = named.into_iter().flatten().chain(&self.unaddressed).copied();
+            keys.filter(move |key| self.tunnels.get(key).is_some_and(|t| fits(t, any)))
         };
         of(false).chain(of(true)).collect()
     }
@@ -116,7 +118,7 @@ impl Engine {
             return self.note_failure(now, key, failure);
         }
         // Behind the digest: forgeries must not use up what is allowed to the peer itself.
-        if !self.guard_allows(now, path) {
+        if !self.guard_allows(now, path, candidates.len()) {
             self.drops.rate = self.drops.rate.saturating_add(1);
             return;
         }
@@ -143,14 +145,14 @@ impl Engine {
         self.set_up_requested(now, Request { path, header, key, auth, set_up });
     }
 
-    fn guard_allows(&mut self, now: Instant, path: Path) -> bool {
+    fn guard_allows(&mut self, now: Instant, path: Path, tunnels: usize) -> bool {
         if self.guard.is_none() {
             // Without randomness the buckets still work, only predictably.
             let mut octets = [0; 8];
             let _ = self.random.fill(&mut octets);
             self.guard = Some(Guard::new(now, u64::from_be_bytes(octets)));
         }
-        self.guard.as_mut().is_some_and(|g| g.allows(now, path.remote.ip()))
+        self.guard.as_mut().is_some_and(|g| g.allows(now, path.remote.ip(), tunnels))
     }
 
     /// Among several tunnels the identity that the message claims decides (C-081); if none fits, the first one
@@ -366,7 +368,7 @@ impl Engine {
         if let (true, Some(oldest)) = (crowded, lingering.first()) {
             self.delete(*oldest);
         }
-        self.connections.values().filter(|c| c.state == State::WaitCtlConn).count() < HALF_OPEN_TOTAL
+        self.half_open < HALF_OPEN_TOTAL
     }
 
     /// A StopCCN for an SCCRQ that is refused, from an id of its own that is forgotten at once (C-090, C-091).

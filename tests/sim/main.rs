@@ -16,6 +16,7 @@ mod crossing;
 mod good_run;
 mod hostile;
 mod loss;
+mod many;
 mod negative;
 mod reload;
 mod restart;

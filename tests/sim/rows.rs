@@ -228,6 +228,25 @@ fn c_129_repeated_request() {
     assert_eq!(peer.kinds(&mut world), "ACK");
 }
 
+// C-102 C-103 C-127: after the peer's StopCCN the daemon itself tries again, after the restart interval.
+#[test]
+fn c_127_stopped_by_the_peer() {
+    for established in [true, false] {
+        let (mut peer, mut world, _) = requested("");
+        if established {
+            let reply = Message::Sccrp(peer.set_up());
+            peer.send(&mut world, &reply);
+            peer.receive(&mut world);
+        }
+        peer.send(&mut world, &stop(CCID, 1));
+        assert_eq!((peer.answers(&mut world).as_str(), world.tunnel(0).state), ("ACK", "idle"));
+        world.run_seconds(7);
+        assert_eq!(peer.kinds(&mut world), "", "not at once");
+        world.run_seconds(6);
+        assert!(peer.kinds(&mut world).contains("SCCRQ"), "{}", world.transcript(0));
+    }
+}
+
 // C-104 C-105: StopCCN before the SCCRP: CCID 0, our id in it.
 #[test]
 fn c_105_stop_before_the_reply() {

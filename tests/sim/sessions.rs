@@ -158,6 +158,12 @@ fn c_169_session_tie_lost() {
     let theirs = local(&world);
     peer.send(&mut world, &iccn(theirs));
     assert_eq!(state(&world), "established");
+    // Nothing is left of our own request.
+    assert_eq!(world.logged(0, "delete session"), 1);
+    peer.receive(&mut world);
+    peer.acknowledge(&mut world);
+    world.run_seconds(50);
+    assert_eq!((state(&world), peer.answers(&mut world).contains("CDN")), ("established", false));
 }
 
 // C-170 C-160 C-162: ours wins, also against an ICRQ without tie breaker; the CDN has a Local Session ID of its own.

@@ -16,8 +16,6 @@ use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Fault, Rng};
 
-/// More actions than any event can call for: an engine that exceeds it does not come to rest.
-const MOST_ACTIONS: usize = 20_000;
 /// More events than can fall on one instant.
 const MOST_EVENTS: usize = 50_000;
 
@@ -68,6 +66,8 @@ pub struct World {
     pub capture: bool,
     /// Which datagram is damaged on the way (counted from 0), and which of its bits.
     pub damage: Option<(usize, usize)>,
+    /// More actions than any event can call for: an engine that exceeds it does not come to rest.
+    pub most_actions: usize,
     /// Datagrams for addresses without engine.
     pub inbox: Vec<Datagram>,
     flight: BTreeMap<(Duration, u64), Datagram>,
@@ -86,6 +86,7 @@ impl World {
             wire: Vec::new(),
             capture: false,
             damage: None,
+            most_actions: 20_000,
             inbox: Vec::new(),
             flight: BTreeMap::new(),
             serial: 0,
@@ -175,7 +176,7 @@ impl World {
     }
 
     fn drain(&mut self, n: usize) {
-        for _ in 0..MOST_ACTIONS {
+        for _ in 0..self.most_actions {
             let Some(action) = self.nodes[n].engine.poll_action() else { return };
             self.perform(n, action);
         }

@@ -1,0 +1,45 @@
+//! Many tunnels in one daemon.
+
+use std::time::Duration;
+
+use crate::net::address;
+use crate::world::World;
+
+/// A hub with `count` tunnels and its mirror image, in two engines; every tunnel has peers of its own names.
+fn texts(count: usize) -> [String; 2] {
+    [0, 1].map(|me: usize| {
+        let mut text = format!("router-id 10.0.0.{me}\n");
+        for k in 0..count {
+            text.push_str(&format!(
+                "tunnel t{k}\nremote-address {}\nlocal-hostname {me}-{k}\nremote-hostname {}-{k}\nremote-router-id any\n\
+                 hello-interval none\nsession s{k}\nremote-end-id x\n",
+                address(1 - me),
+                1 - me
+            ));
+        }
+        text
+    })
+}
+
+// 600 tunnels whose ends start at once: all up within the time that one needs, and each with its own peer.
+#[test]
+fn many_tunnels_at_once() {
+    let count = std::env::var("SIM_TUNNELS").ok().and_then(|n| n.parse().ok()).unwrap_or(600);
+    let mut world = World::new(1);
+    world.most_actions = 100 * count;
+    for text in texts(count) {
+        world.add(&text);
+    }
+    world.start_all();
+    world.run(Duration::from_secs(20));
+    let snapshots = [0, 1].map(|n: usize| world.nodes[n].engine.snapshot(world.now()).tunnels);
+    for (here, there) in snapshots[0].iter().zip(&snapshots[1]) {
+        assert_eq!((here.state, there.state), ("established", "established"), "{}", here.name);
+        assert_eq!((here.local_ccid, here.remote_ccid), (there.remote_ccid, there.local_ccid));
+        assert_eq!((here.sessions[0].state, there.sessions[0].state), ("established", "established"));
+    }
+    // Quiet, once all of them are up.
+    let before: usize = world.nodes.iter().map(|n| n.sent).sum();
+    world.run(Duration::from_secs(100));
+    assert_eq!(world.nodes.iter().map(|n| n.sent).sum::<usize>(), before);
+}
