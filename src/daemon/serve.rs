@@ -18,6 +18,8 @@ impl Daemon {
     /// Everything that is shown.
     fn build_report(&self, now: Instant) -> Report {
         let strays = self.data.strays();
+        let mut snapshot = self.engine.snapshot(now);
+        snapshot.drops.version = snapshot.drops.version.saturating_add(strays.version);
         let names = self.config.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
         Report {
             version: env!("CARGO_PKG_VERSION"),
@@ -25,7 +27,7 @@ impl Daemon {
             uptime: now.saturating_duration_since(self.started),
             time: clock::wall(),
             log_level: self.logger.level(),
-            snapshot: self.engine.snapshot(now),
+            snapshot,
             interfaces: names.filter_map(|name| Some((name.to_string(), self.interface(name)?))).collect(),
             strays: Counters {
                 rx_short: strays.short.saturating_add(strays.truncated),

@@ -37,7 +37,7 @@ pub enum Action {
     },
     /// Attach a session to its interface, closed still; answer with `Engine::attached`.
     Attach(Box<Attachment>),
-    /// Let frames pass in the directions given; the session is attached.
+    /// Let frames pass in the directions given; the session is attached, and established.
     Gate {
         /// Our id of the session.
         session: SessionId,
@@ -45,7 +45,7 @@ pub enum Action {
         receive: bool,
         /// Frames from the interface are sent (the session is established and the peer's circuit is up).
         send: bool,
-        /// The session is established: the interface's carrier is up.
+        /// The interface's carrier is up: the session is established and the peer's circuit up.
         carrier: bool,
     },
     /// The peer's address or port of a session's tunnel is another one from now on.

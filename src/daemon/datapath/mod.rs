@@ -144,6 +144,8 @@ struct Session {
     header_length: usize,
     next_sequence: u32,
     receive_sequence: ReceiveSequence,
+    /// It was gated: only an established session is.
+    established: bool,
     receive: bool,
     send: bool,
     carrier: bool,
@@ -173,6 +175,7 @@ impl Session {
             header_length,
             next_sequence: 0,
             receive_sequence: ReceiveSequence::default(),
+            established: false,
             receive: false,
             send: false,
             carrier: false,
@@ -335,10 +338,11 @@ impl DataPlane {
         self.session_ids.get(&session).copied()
     }
 
-    /// Opens and closes the directions of an attached session, and its interface's carrier.
+    /// Opens and closes the directions of an attached session that is established, and its interface's carrier.
     pub fn gate(&mut self, session: SessionId, receive: bool, send: bool, carrier: bool) {
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
+        session.established = true;
         (session.receive, session.send, session.carrier) = (receive, send, carrier);
         let circuit = session.circuit;
         self.show_carrier(circuit);

@@ -192,7 +192,7 @@ impl Session {
         }
         self.heard = Some(now);
         if !self.receive {
-            return Err(if self.carrier { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
+            return Err(if self.established { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
         }
         if let Some(sublayer) = sublayer {
             if sublayer.foreign {

@@ -71,7 +71,7 @@ fn received_frames_pass_the_checks_in_their_order() {
     let mut session = Session::new(&attachment(SequenceLevel::None, false), 0, 0);
     let path = session.path;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_closed"));
-    session.carrier = true;
+    session.established = true;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_standby"));
     assert_eq!(session.heard, Some(now));
     session.receive = true;

@@ -135,7 +135,7 @@ impl Turn<'_> {
             return;
         };
         if !session.send {
-            *(if session.carrier { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
+            *(if session.established { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
             return;
         }
         let vnet = self.sender.arena.get(range.start - VNET_HEADER..range.start);
