@@ -94,6 +94,28 @@ pub fn leave_checksum(frame: &mut [u8], at: Layout) -> (usize, usize) {
     (at.transport, offset)
 }
 
+/// Whether every length and checksum of a TCP or UDP frame without padding is right.
+pub fn is_right(frame: &[u8]) -> Result<(), &'static str> {
+    let at = layout(frame);
+    let length = frame.len() - at.transport;
+    if at.v6 && read(frame, at.ip + 4) != frame.len() - at.ip - 40 {
+        return Err("wrong IPv6 length");
+    }
+    if !at.v6 && read(frame, at.ip + 2) != frame.len() - at.ip {
+        return Err("wrong IPv4 length");
+    }
+    if !at.v6 && sum(&frame[at.ip..at.transport], 0) != 0xffff {
+        return Err("wrong IPv4 header checksum");
+    }
+    if at.protocol == 17 && (read(frame, at.transport + 4) != length || read(frame, at.transport + 6) == 0) {
+        return Err("wrong UDP length or no checksum");
+    }
+    match sum(&frame[at.transport..], pseudo(frame, at, length)) {
+        0xffff => Ok(()),
+        _ => Err("wrong TCP or UDP checksum"),
+    }
+}
+
 /// The frames that this one stands for.
 pub fn expand(vnet: Vnet, frame: &[u8]) -> Vec<Vec<u8>> {
     if vnet.kind == 0 {

@@ -25,6 +25,8 @@ mod fairness;
 mod frames;
 mod naive;
 mod packet;
+mod shape;
+mod tagged;
 mod transfer;
 mod world;
 
@@ -33,7 +35,7 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS];
+const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {

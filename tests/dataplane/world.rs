@@ -4,9 +4,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::build::SOURCE;
 use crate::daemon::Daemon;
 use crate::naive::Naive;
 use crate::net::Net;
+use crate::packet::PacketSocket;
+use crate::sys::in_netns;
 
 /// What is around the frames.
 #[derive(Clone, Copy, Debug)]
@@ -130,13 +133,20 @@ pub struct World {
 impl World {
     /// `cable` is the MTU of the cable; that of the sessions' interfaces is the daemon's choice, or in the settings.
     pub fn new(wire: Wire, variants: Vec<Variant>, naive: bool, cable: usize) -> World {
+        World::with(wire, "", variants, naive, cable)
+    }
+
+    /// As `new`, with more lines of the tunnel's block.
+    pub fn with(wire: Wire, settings: &str, variants: Vec<Variant>, naive: bool, cable: usize) -> World {
         let net = Net::new();
         for name in [&net.a, &net.b] {
             net.batch(name, &format!("link set wire mtu {cable}\n"));
         }
         let config = |host: u32| {
             let ends = wire.ends();
-            let mut text = format!("hostname h{host}\nrouter-id 10.0.0.{host}\ntunnel t\n");
+            let mut text = format!(
+                "hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\ntunnel t\n{settings}"
+            );
             text += &format!("  encapsulation {}\n", if wire.udp { "udp" } else { "ip" });
             text += &format!("  local-address {}\n", ends[host as usize - 1]);
             text += &format!("  remote-address {}\n", ends[2 - host as usize]);
@@ -192,6 +202,30 @@ impl World {
         let text = self.first.ctl_ok(&["counters"]);
         let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
         line.map_or(0, |line| line.split_whitespace().next().expect("number").parse().expect("number"))
+    }
+
+    /// Stops the daemon of host 1, calls `send`, which sends `count` of our frames at host 2, waits for them, calls
+    /// `then` and lets the daemon go on: it finds all of them at once.
+    #[track_caller]
+    pub fn hold(&self, count: usize, send: impl FnOnce(), then: impl FnOnce()) {
+        let wire = in_netns(&self.net.a, || PacketSocket::open("wire"));
+        self.first.signal(libc::SIGSTOP);
+        let status = format!("/proc/{}/status", self.first.pid());
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while !std::fs::read_to_string(&status).expect("status").contains("State:\tT") {
+            assert!(Instant::now() < deadline, "the daemon does not stop");
+        }
+        send();
+        let mut came = 0;
+        while came < count {
+            let Some((_, packet)) = wire.receive(deadline) else { break };
+            came += usize::from(packet.windows(SOURCE.len()).any(|octets| octets == SOURCE));
+        }
+        // From the cable to the socket.
+        std::thread::sleep(Duration::from_millis(2));
+        then();
+        self.first.signal(libc::SIGCONT);
+        assert_eq!(came, count, "frames of host 2 that came in");
     }
 
     /// Both kernels' counts of packets whose checksum was wrong.
