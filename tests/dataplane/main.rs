@@ -23,6 +23,7 @@ mod build;
 mod expand;
 mod fairness;
 mod frames;
+mod mss;
 mod naive;
 mod packet;
 mod shape;
@@ -35,7 +36,7 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS];
+const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS, mss::TESTS];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {
