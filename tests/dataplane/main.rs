@@ -28,6 +28,7 @@ mod naive;
 mod packet;
 mod shape;
 mod tagged;
+mod tos;
 mod transfer;
 mod world;
 
@@ -36,7 +37,8 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] = &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS, mss::TESTS];
+const TESTS: &[&[Test]] =
+    &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS, mss::TESTS, tos::TESTS];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {
