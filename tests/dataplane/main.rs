@@ -21,6 +21,7 @@ mod sys;
 
 mod build;
 mod expand;
+mod failures;
 mod fairness;
 mod frames;
 mod mss;
@@ -37,8 +38,15 @@ use runner::Test;
 /// Tests that run at once.
 pub const THREADS: usize = 1;
 
-const TESTS: &[&[Test]] =
-    &[transfer::TESTS, frames::TESTS, fairness::TESTS, tagged::TESTS, mss::TESTS, tos::TESTS];
+const TESTS: &[&[Test]] = &[
+    transfer::TESTS,
+    frames::TESTS,
+    fairness::TESTS,
+    tagged::TESTS,
+    mss::TESTS,
+    tos::TESTS,
+    failures::TESTS,
+];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
 mod coverage {
