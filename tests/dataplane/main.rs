@@ -9,9 +9,15 @@
 #[path = "../e2e/daemon.rs"]
 #[allow(dead_code)]
 mod daemon;
+#[path = "../e2e/message.rs"]
+#[allow(dead_code)]
+mod message;
 #[path = "../e2e/net.rs"]
 #[allow(dead_code)]
 mod net;
+#[path = "../e2e/peer.rs"]
+#[allow(dead_code)]
+mod peer;
 #[path = "../e2e/runner.rs"]
 #[allow(dead_code)]
 mod runner;
@@ -20,6 +26,7 @@ mod runner;
 mod sys;
 
 mod build;
+mod counters;
 mod expand;
 mod failures;
 mod fairness;
@@ -46,6 +53,7 @@ const TESTS: &[&[Test]] = &[
     mss::TESTS,
     tos::TESTS,
     failures::TESTS,
+    counters::TESTS,
 ];
 
 /// The runner's last question, which here nobody asks: it is that of the end-to-end tests.

@@ -209,22 +209,18 @@ impl World {
     #[track_caller]
     pub fn hold(&self, count: usize, send: impl FnOnce(), then: impl FnOnce()) {
         let wire = in_netns(&self.net.a, || PacketSocket::open("wire"));
-        self.first.signal(libc::SIGSTOP);
-        let status = format!("/proc/{}/status", self.first.pid());
         let deadline = Instant::now() + Duration::from_secs(3);
-        while !std::fs::read_to_string(&status).expect("status").contains("State:\tT") {
-            assert!(Instant::now() < deadline, "the daemon does not stop");
-        }
-        send();
         let mut came = 0;
-        while came < count {
-            let Some((_, packet)) = wire.receive(deadline) else { break };
-            came += usize::from(packet.windows(SOURCE.len()).any(|octets| octets == SOURCE));
-        }
-        // From the cable to the socket.
-        std::thread::sleep(Duration::from_millis(2));
-        then();
-        self.first.signal(libc::SIGCONT);
+        hold(&self.first, || {
+            send();
+            while came < count {
+                let Some((_, packet)) = wire.receive(deadline) else { break };
+                came += usize::from(packet.windows(SOURCE.len()).any(|octets| octets == SOURCE));
+            }
+            // From the cable to the socket.
+            std::thread::sleep(Duration::from_millis(2));
+            then();
+        });
         assert_eq!(came, count, "frames of host 2 that came in");
     }
 
@@ -254,6 +250,19 @@ impl World {
         }
         self.first.stop();
     }
+}
+
+/// Stops a daemon while `act` acts.
+#[track_caller]
+pub fn hold(daemon: &Daemon, act: impl FnOnce()) {
+    daemon.signal(libc::SIGSTOP);
+    let status = format!("/proc/{}/status", daemon.pid());
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while !std::fs::read_to_string(&status).expect("status").contains("State:\tT") {
+        assert!(Instant::now() < deadline, "the daemon does not stop");
+    }
+    act();
+    daemon.signal(libc::SIGCONT);
 }
 
 /// Counters of the drops that would be a fault of the daemon here; a full queue or an interface that is not up yet
