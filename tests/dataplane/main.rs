@@ -63,6 +63,27 @@ mod coverage {
     }
 }
 
+/// Nor are control messages recorded and judged here.
+mod record {
+    pub struct Recorder;
+
+    impl Recorder {
+        pub fn start(_netns: &str) -> Recorder {
+            Recorder
+        }
+
+        pub fn finish(self, _dir: &std::path::Path, _both: bool) {}
+    }
+
+    pub fn configured(_file: &std::path::Path, _text: &str) {}
+}
+
+mod judge {
+    pub fn check(_complete: bool) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 fn main() {
     std::process::exit(runner::run(TESTS));
 }

@@ -274,12 +274,15 @@ fn log_file(netns: &str) -> std::fs::File {
     unreachable!()
 }
 
-/// Writes a configuration that only its owner may read.
+/// Writes a configuration that only its owner may read, and puts it in place whole: a daemon may read meanwhile.
 pub fn write_config(file: &std::path::Path, text: &str) {
-    let _ = std::fs::remove_file(file);
+    crate::record::configured(file, text);
+    let new = file.with_extension("new");
+    let _ = std::fs::remove_file(&new);
     let mut options = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
-    options.open(file).and_then(|mut file| file.write_all(text.as_bytes())).expect("configuration");
+    options.open(&new).and_then(|mut file| file.write_all(text.as_bytes())).expect("configuration");
+    std::fs::rename(new, file).expect("configuration");
 }
 
 /// The daemon's program.

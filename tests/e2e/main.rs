@@ -1,5 +1,6 @@
 //! End-to-end tests: the real daemon in network namespaces, against itself, against a scripted peer that builds
-//! its own messages (`peer.rs` shares no code with the daemon), and with tshark as judge. They need root.
+//! its own messages (`peer.rs` shares no code with the daemon), and with tshark as judge of every control message
+//! that the daemon sends (`judge.rs`). They need root.
 //!
 //! This is its own small runner, because the last question - which messages of the catalogue did no test see? -
 //! can only be asked when all tests are through. `cargo test --test e2e -- WORD` runs those whose name holds WORD.
@@ -11,6 +12,8 @@ mod client;
 mod config;
 mod coverage;
 mod daemon;
+mod judge;
+mod judge_test;
 mod lifecycle;
 mod manage;
 mod manage_admin;
@@ -24,10 +27,12 @@ mod messages_state;
 mod messages_system;
 mod messages_wire;
 mod net;
+mod order;
 mod outer;
 mod peer;
 mod profiles;
 mod real_peers;
+mod record;
 mod robustness;
 mod runner;
 mod sys;
@@ -62,6 +67,7 @@ const TESTS: &[&[Test]] = &[
     manage_explain::TESTS,
     manage_reload::TESTS,
     real_peers::TESTS,
+    judge_test::TESTS,
 ];
 
 fn main() {

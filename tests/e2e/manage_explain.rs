@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::daemon::Daemon;
+use crate::daemon::{write_config, Daemon};
 use crate::manage::host;
 use crate::net::Net;
 use crate::tests;
@@ -222,13 +222,13 @@ fn disabled_and_stopped() {
     let mut a = Daemon::start(&net, &net.a, &host(1, "", "  disable\n", ""));
     a.expect("debug l2tpd start");
     says(&a, &["tunnel t: disabled", "`disable` in the configuration"]);
-    std::fs::write(&a.config, host(1, "", "", "")).expect("write");
+    write_config(&a.config, &host(1, "", "", ""));
     a.ctl_ok(&["reload"]);
     a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
     a.ctl_ok(&["stop", "t"]);
     says(&a, &["tunnel t: disabled", "l2tpctl stop"]);
     // One session alone.
-    std::fs::write(&a.config, host(1, "", "", "    disable\n")).expect("write");
+    write_config(&a.config, &host(1, "", "", "    disable\n"));
     a.ctl_ok(&["reload"]);
     says(&a, &["session l0: disabled"]);
     a.stop();

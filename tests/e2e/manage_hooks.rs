@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::daemon::write_config;
 use crate::manage::{host, pair_of, source, wait_for, Flood};
 use crate::matrix::up;
 use crate::net::{stderr, Net};
@@ -163,7 +164,7 @@ fn own_user_end_to_end() {
     assert_eq!(field("NoNewPrivs:"), ["1"]);
     // A new session on reload: another TAP interface, made without root.
     let flood = Flood::start(&net, 3);
-    std::fs::write(&a.config, text(second)).expect("write");
+    write_config(&a.config, &text(second));
     std::fs::set_permissions(&a.config, std::fs::Permissions::from_mode(0o644)).expect("mode");
     a.ctl_ok(&["reload"]);
     up(&mut a, 2);

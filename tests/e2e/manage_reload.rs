@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::daemon::Daemon;
+use crate::daemon::{write_config, Daemon};
 use crate::manage::{host, need_python, pair, pair_of, python, wait_for, Flood};
 use crate::matrix::up;
 use crate::net::{stderr, Net};
@@ -20,7 +20,7 @@ tests!(
 
 /// Replaces the configuration and reloads.
 fn reload(daemon: &Daemon, text: &str) -> String {
-    std::fs::write(&daemon.config, text).expect("write");
+    write_config(&daemon.config, text);
     daemon.ctl_ok(&["reload"])
 }
 
@@ -136,7 +136,7 @@ fn only_what_must_be_is_negotiated_anew() {
     let look = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status", "tunnel", "t"]), one);
     let before = look(&a);
     // The cookie of one session: this session alone.
-    std::fs::write(&b.config, text(2, QUIET, "8")).expect("write");
+    write_config(&b.config, &text(2, QUIET, "8"));
     let told = reload(&a, &text(1, QUIET, "8"));
     assert_eq!(told, "tunnel t session l0: restarted (cookie)\n");
     assert_eq!(b.ctl_ok(&["reload"]), told);
@@ -171,7 +171,7 @@ fn bad_file_is_reported_whole() {
     let bad = host(1, "router-id 10.0.0.300\n", "  retry\n  hello-interval 0\n", "    mtu 1 2\n")
         + "speling 1\n"
         + OTHER;
-    std::fs::write(&a.config, &bad).expect("write");
+    write_config(&a.config, &bad);
     let wrong = [
         "router-id: Invalid address",
         "retry: No param",
@@ -220,7 +220,7 @@ fn check_tells_and_does_nothing() {
     std::thread::sleep(Duration::from_millis(300));
     let before = marks(&a);
     let new = host(1, "log-level warn\nuser daemon\n", "  hello-interval none\n  password x\n", "") + OTHER;
-    std::fs::write(&a.config, &new).expect("write");
+    write_config(&a.config, &new);
     let lines = a.lines().len();
     let check = a.ctl_ok(&["reload", "--check"]);
     for line in ["global: changed (log-level, user)", "tunnel t: restarted (password)", "tunnel u: added"] {

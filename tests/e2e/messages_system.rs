@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::coverage;
-use crate::daemon::{client, program, Daemon};
+use crate::daemon::{client, program, write_config, Daemon};
 use crate::messages_wire::established;
 use crate::net::{have, run, Net};
 use crate::peer::*;
@@ -166,7 +166,7 @@ fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog,
     let log = net.dir.join("log");
     let socket = Syslog::open(UnixDatagram::bind(&log).expect("log socket"));
     let file = net.dir.join("background.conf");
-    std::fs::write(&file, config).expect("configuration");
+    write_config(&file, config);
     let output = Command::new("ip")
         .args(["netns", "exec", &net.a, "unshare", "-m", "sh", "-c", script, "sh"])
         .arg(&log)

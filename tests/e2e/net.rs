@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Mutex;
+
+use crate::record::Recorder;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// `ip netns add` prepares /run/netns when it first runs; two at once get in each other's way.
@@ -17,14 +19,22 @@ pub struct Net {
     pub b: String,
     /// A directory for this test's files.
     pub dir: PathBuf,
+    /// Whether something else than the daemon speaks in `b`.
+    pub stranger: AtomicBool,
+    recorder: Option<Recorder>,
 }
 
 impl Net {
     pub fn new() -> Net {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let base = format!("l2e{}-{number}", std::process::id());
-        let net =
-            Net { a: format!("{base}a"), b: format!("{base}b"), dir: work_dir().join(number.to_string()) };
+        let mut net = Net {
+            a: format!("{base}a"),
+            b: format!("{base}b"),
+            dir: work_dir().join(number.to_string()),
+            stranger: AtomicBool::new(false),
+            recorder: None,
+        };
         std::fs::create_dir_all(&net.dir).expect("directory of the test");
         {
             let _one = MAKING.lock().unwrap_or_else(|broken| broken.into_inner());
@@ -42,6 +52,7 @@ impl Net {
                 ),
             );
         }
+        net.recorder = Some(Recorder::start(&net.a));
         net
     }
 
@@ -100,6 +111,11 @@ impl Drop for Net {
             for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
                 crate::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
             }
+        }
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(&self.dir, !self.stranger.load(Ordering::Relaxed));
+        }
+        for name in [&self.a, &self.b] {
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
         let _ = std::fs::remove_dir_all(&self.dir);

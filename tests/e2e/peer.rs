@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 pub use crate::message::*;
@@ -63,6 +64,7 @@ impl Peer {
     }
 
     pub fn open(net: &Net, udp: bool, ipv6: bool) -> Peer {
+        net.stranger.store(true, Ordering::Relaxed);
         let address = |host: u8| -> IpAddr {
             let text = if ipv6 { format!("2001:db8::{host}") } else { format!("192.0.2.{host}") };
             text.parse().expect("address")

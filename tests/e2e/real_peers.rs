@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::capture::Capture;
@@ -34,6 +35,7 @@ impl Drop for Running {
 
 /// Starts SoftEther VPN Server in the namespace `b`, which has no way out.
 fn softether(net: &Net) -> Running {
+    net.stranger.store(true, Ordering::Relaxed);
     let root = root("softether");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/softether.sh");
     let child = Command::new("ip")

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::{coverage, daemon, net, sys};
+use crate::{coverage, daemon, judge, net, sys};
 
 /// The most time that one test may take (the virtual machine is the slowest).
 const LIMIT: Duration = Duration::from_secs(450);
@@ -103,6 +103,7 @@ pub fn run(groups: &[&[Test]]) -> i32 {
     daemon::make_client();
     quiet_panics();
     let mut failures = run_threads(&tests);
+    failures.extend(judge::check(words.is_empty()));
     if words.is_empty() {
         failures.extend(coverage::check(failures.is_empty()));
     }

@@ -40,6 +40,110 @@ pub fn raw_socket(ipv6: bool) -> UdpSocket {
     UdpSocket::from(socket(family, libc::SOCK_RAW, 115).expect("raw socket"))
 }
 
+/// Binds a packet socket to an interface of the calling thread's namespace.
+fn bind(fd: &OwnedFd, interface: &str, protocol: u16) {
+    let name = std::ffi::CString::new(interface).expect("name");
+    // SAFETY: `name` is a terminated string that outlives the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    assert_ne!(index, 0, "no interface {interface}");
+    // SAFETY: all-zero is a valid sockaddr_ll.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = protocol;
+    address.sll_ifindex = index as i32;
+    let length = std::mem::size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the pointer and the length describe `address`.
+    let result = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) };
+    assert_eq!(result, 0, "bind: {}", io::Error::last_os_error());
+}
+
+/// Protocol 115 with Session ID 0 and UDP with the T bit, over IPv4 and IPv6; offsets count from the IP header.
+/// Each row is code, jump if true, jump if false, operand; control messages jump to the last row.
+const CONTROL_MESSAGES: [(u16, u8, u8, u32); 19] = [
+    (0x30, 0, 0, 0), // version of IP
+    (0x54, 0, 0, 0xf0),
+    (0x15, 0, 7, 0x40), // not 4: row 10
+    (0x30, 0, 0, 9),    // IPv4: protocol
+    (0x15, 0, 2, 115),
+    (0x20, 0, 0, 20), // Session ID
+    (0x15, 11, 10, 0),
+    (0x15, 0, 9, 17),
+    (0x30, 0, 0, 28), // T bit behind the UDP header
+    (0x45, 8, 7, 0x80),
+    (0x30, 0, 0, 6), // IPv6: next header
+    (0x15, 0, 2, 115),
+    (0x20, 0, 0, 40),
+    (0x15, 4, 3, 0),
+    (0x15, 0, 2, 17),
+    (0x30, 0, 0, 48),
+    (0x45, 1, 0, 0x80),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0x4_0000),
+];
+
+/// Keeps all control messages that pass an interface until somebody takes them.
+pub struct ControlSocket(OwnedFd);
+
+impl ControlSocket {
+    /// Opens it on `interface`, which must be in the calling thread's namespace.
+    pub fn open(interface: &str) -> ControlSocket {
+        let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM, 0).expect("packet socket");
+        let mut rows = CONTROL_MESSAGES.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+        let program = libc::sock_fprog { len: rows.len() as u16, filter: rows.as_mut_ptr() };
+        set_option(&fd, libc::SO_ATTACH_FILTER, &program);
+        set_option(&fd, libc::SO_RCVBUFFORCE, &(256 << 20_i32));
+        bind(&fd, interface, (libc::ETH_P_ALL as u16).to_be());
+        ControlSocket(fd)
+    }
+
+    /// All packets so far, from the IP header on; true with those that were sent from here.
+    pub fn take(&self) -> Vec<(bool, Vec<u8>)> {
+        let mut packets = Vec::new();
+        while let Some((kind, packet)) = next_packet(&self.0, libc::MSG_DONTWAIT) {
+            packets.push((kind == libc::PACKET_OUTGOING, packet));
+        }
+        packets
+    }
+}
+
+/// `T` must be what the option wants.
+fn set_option<T>(fd: &OwnedFd, option: i32, value: &T) {
+    let length = std::mem::size_of::<T>() as u32;
+    // SAFETY: the pointer and the length describe `value`.
+    let result = unsafe {
+        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, option, std::ptr::from_ref(value).cast(), length)
+    };
+    assert_eq!(result, 0, "socket option {option}: {}", io::Error::last_os_error());
+}
+
+/// The next packet and its sll_pkttype; `None` where there is none (an error of the interface is passed over).
+fn next_packet(fd: &OwnedFd, flags: i32) -> Option<(u8, Vec<u8>)> {
+    let mut buffer = vec![0_u8; 70_000];
+    // SAFETY: all-zero is a valid sockaddr_ll.
+    let mut from: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    loop {
+        let mut from_length = std::mem::size_of::<libc::sockaddr_ll>() as u32;
+        // SAFETY: both buffers are described by their own lengths.
+        let length = unsafe {
+            libc::recvfrom(
+                fd.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                flags,
+                (&raw mut from).cast(),
+                &raw mut from_length,
+            )
+        };
+        if length >= 0 {
+            return Some((from.sll_pkttype, buffer[..length as usize].to_vec()));
+        }
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::ENETDOWN | libc::EINTR) => {}
+            _ => return None,
+        }
+    }
+}
+
 /// A socket that sends and receives whole Ethernet frames on one interface.
 pub struct FrameSocket(OwnedFd);
 
@@ -48,24 +152,7 @@ impl FrameSocket {
     pub fn open(interface: &str) -> FrameSocket {
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)).expect("packet socket");
-        let name = std::ffi::CString::new(interface).expect("name");
-        // SAFETY: `name` is a terminated string that outlives the call.
-        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-        assert_ne!(index, 0, "no interface {interface}");
-        // SAFETY: all-zero is a valid sockaddr_ll.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol;
-        address.sll_ifindex = index as i32;
-        // SAFETY: the pointer and the length describe `address`.
-        let result = unsafe {
-            libc::bind(
-                fd.as_raw_fd(),
-                (&raw const address).cast(),
-                std::mem::size_of::<libc::sockaddr_ll>() as u32,
-            )
-        };
-        assert_eq!(result, 0, "bind: {}", io::Error::last_os_error());
+        bind(&fd, interface, protocol);
         FrameSocket(fd)
     }
 
@@ -85,27 +172,13 @@ impl FrameSocket {
     /// The next frame that came in (not one sent from here), or `None` at `deadline`. An 802.1Q tag that the
     /// kernel took out is not put back.
     pub fn receive(&self, deadline: Instant) -> Option<Vec<u8>> {
-        let mut buffer = vec![0_u8; 70_000];
         loop {
             if !wait_readable(self.0.as_raw_fd(), deadline) {
                 return None;
             }
-            // SAFETY: all-zero is a valid sockaddr_ll.
-            let mut from: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-            let mut from_length = std::mem::size_of::<libc::sockaddr_ll>() as u32;
-            // SAFETY: both buffers are described by their own lengths.
-            let length = unsafe {
-                libc::recvfrom(
-                    self.0.as_raw_fd(),
-                    buffer.as_mut_ptr().cast(),
-                    buffer.len(),
-                    0,
-                    (&raw mut from).cast(),
-                    &raw mut from_length,
-                )
-            };
-            if length >= 0 && from.sll_pkttype != libc::PACKET_OUTGOING {
-                return Some(buffer[..length as usize].to_vec());
+            match next_packet(&self.0, libc::MSG_DONTWAIT) {
+                Some((kind, frame)) if kind != libc::PACKET_OUTGOING => return Some(frame),
+                _ => {}
             }
         }
     }
