@@ -52,7 +52,7 @@ impl Bench {
     fn new() -> Bench {
         let net = Net::new();
         // Nothing is sent that the test did not send.
-        net.exec(&net.a, &["sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1"]);
+        net.exec(&net.a, &["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"]);
         let tunnel = "  role passive\n  encapsulation udp\n  dont-fragment on\n";
         let mut daemon = Daemon::start(&net, &net.a, &config(tunnel, SESSION));
         daemon.expect("debug l2tpd start");
@@ -140,7 +140,7 @@ fn every_counter_by_its_reason() {
     assert_eq!(bench.seen, all, "counters without a reason, or reasons without a counter");
 }
 
-/// What passes, and what the checks of the header find.
+/// What passes, and what the checks of the header find. C-307 C-308 C-310 C-315
 fn frames_and_checks(bench: &mut Bench, call: &Call) {
     let message = |number: u32, frame: &[u8]| data(call, &call.cookie, 0x4000_0000 | number, frame);
     bench.counts(&[("rx_frames", 2), ("rx_octets", 160)], |b| {
@@ -177,7 +177,7 @@ fn frames_and_checks(bench: &mut Bench, call: &Call) {
     bench.counts(&[("rx_frames", 1), ("rx_octets", 60)], |b| b.peer.send_packet(&good));
 }
 
-/// The peer's circuit: down it gets nothing, on standby nothing of it is delivered either.
+/// The peer's circuit: down it gets nothing (C-150), on standby nothing of it is delivered either (C-344).
 fn circuits(bench: &mut Bench, call: &Call) {
     let message = |number: u32| data(call, &call.cookie, 0x4000_0000 | number, &frame(60));
     bench.status(call, 0);

@@ -27,7 +27,7 @@ const COUNT: usize = 20;
 fn world(wire: Wire, naive: bool) -> World {
     let world = World::new(wire, vec![Variant::new(0, 4, Sublayer::Default)], naive, 1500);
     // Host 2 sends nothing on its own: frames are counted here.
-    world.net.exec(&world.net.b, &["sysctl", "-q", "-w", "net.ipv6.conf.pw0.disable_ipv6=1"]);
+    world.net.exec(&world.net.b, &["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/pw0/disable_ipv6"]);
     world
 }
 
