@@ -293,6 +293,13 @@ impl Channel {
         self.acknowledge = true;
     }
 
+    /// The peer's first message was received. Its Ns should be 0 (RFC 3931 4.2); a peer that begins elsewhere is
+    /// followed, or it would never see its message acknowledged.
+    pub fn begin(&mut self, ns: u16) {
+        self.nr = ns;
+        self.advance();
+    }
+
     /// An acknowledgement is due although nothing new was received (a duplicate, an early message).
     pub fn acknowledge_again(&mut self) {
         self.acknowledge = true;

@@ -329,7 +329,7 @@ impl Engine {
         }
         connection.take_peer(&set_up, compatibility);
         connection.tie_breaker = set_up.tie_breaker;
-        connection.channel.advance(); // the SCCRQ's Ns
+        connection.channel.begin(header.ns);
         self.add_connection(connection);
         self.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
         let Some(reply) = self.set_up(ccid) else { return };

@@ -69,7 +69,7 @@ fn faults_are_found() {
         (false, made(true, HELLO, 5, 2, &[], false), "the next Ns is 4"),
         (false, made(true, HELLO, 3, 2, &[], false), "an Ns is used twice"),
         (false, made(true, HELLO, 4, 1, &[], false), "Nr goes back from 2"),
-        (false, made(true, HELLO, 4, 3, &[], false), "Nr acknowledges more than"),
+        (false, made(true, HELLO, 4, 3, &[], false), "Nr acknowledges more than came"),
         (false, made(true, ICCN, 4, 2, &unknown, false), "may not come now"),
         (false, made(false, SCCRP, 2, 4, &[], false), "may not come now"),
     ];

@@ -81,7 +81,7 @@ fn hanging_command_delays_nothing_and_is_killed() {
     wait_for("its end", || (gone(pid) && gone(child)).then_some(()));
     // The events that waited have their turn, and nothing is left of what ended.
     wait_for("the next event", || events().contains("session-down").then_some(()));
-    assert_eq!(zombies(a.pid()), 0);
+    wait_for("the end of all that ended", || (zombies(a.pid()) == 0).then_some(()));
     assert_eq!(a.count("*failed to send control*"), 0, "the tunnel stayed up");
     // The command of the second session-up hangs as well: it does not outlive the daemon, nor keep it.
     let second = wait_for("the next command", || number(&net.dir.join("hook")).filter(|next| *next != pid));

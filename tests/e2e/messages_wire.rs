@@ -11,6 +11,7 @@ use crate::tests;
 tests!(
     headers_that_are_dropped,
     headers_that_pass,
+    first_ns_is_not_0,
     avps_that_make_a_message_unreadable,
     sccrq_with_strange_avps,
     sccrq_of_a_stranger,
@@ -97,6 +98,15 @@ fn headers_that_pass() {
     peer.send_control_raw(&message);
     peer.ns = 1;
     peer.expect(SCCRP);
+}
+
+/// A peer that does not begin with Ns 0 is acknowledged nevertheless. C-020
+fn first_ns_is_not_0() {
+    let (_net, mut daemon, mut peer) = passive("", SESSION);
+    peer.ns = 8;
+    peer.connect();
+    peer.call("end1");
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
 }
 
 /// M-030 M-037 M-038 M-044: C-191 C-193 C-194 C-196

@@ -14,8 +14,8 @@ struct Said {
     kinds: BTreeSet<u16>,
     /// By Ns, the octets without what a retransmission changes.
     messages: Vec<Vec<u8>>,
-    /// Behind the highest Ns.
-    next: u16,
+    /// Every Ns, also of what the other end does not take.
+    seen: BTreeSet<u16>,
     nr: u16,
     /// Local Session ID: type of the newest message, Remote Session ID.
     sessions: BTreeMap<u32, (u16, Option<u32>)>,
@@ -48,8 +48,8 @@ impl Said {
         if (msg.nr.wrapping_sub(self.nr) as i16) < 0 {
             return Err(format!("Nr goes back from {}", self.nr));
         }
-        if (you.next.wrapping_sub(msg.nr) as i16) < 0 {
-            return Err(format!("Nr acknowledges more than the {} messages that came", you.next));
+        if msg.nr != 0 && !you.seen.contains(&msg.nr.wrapping_sub(1)) {
+            return Err("Nr acknowledges more than came".to_owned());
         }
         let next = self.messages.len() as u16;
         let Some(kind) = msg.kind().filter(|kind| *kind != ACK) else {
@@ -100,9 +100,7 @@ impl Said {
         if usize::from(msg.ns) == self.messages.len() {
             self.messages.push(lasting(msg));
         }
-        if (msg.ns.wrapping_sub(self.next) as i16) >= 0 {
-            self.next = msg.ns.wrapping_add(1);
-        }
+        self.seen.insert(msg.ns);
         let Some(kind) = msg.kind() else { return };
         self.kinds.insert(kind);
         if kind == STOPCCN && is_new {

@@ -190,10 +190,15 @@ pub fn connections<'r>(recording: &'r Recording, lost: &mut usize) -> Vec<Connec
             all.push(Connection { of: recording, addresses, opener, ids, messages: vec![message] });
             continue;
         }
-        // The newest that fits; rather one whose other end is known than one that nobody answered.
+        // A peer may give all its connections the same id: the best of those that fit, of equal ones the newest, is
+        // one whose sender's id is known and from which what it acknowledges came.
         let mut fitting: Vec<_> = all.iter_mut().filter(|c| c.fits(&message, &addresses)).collect();
-        let known = fitting.iter().rposition(|connection| connection.ids[message.from].is_some());
-        let Some(at) = known.or(fitting.len().checked_sub(1)) else {
+        let rank = |connection: &Connection| {
+            let answered = message.msg.nr.wrapping_sub(1);
+            let came = |other: &Message| other.from != message.from && other.msg.ns == answered;
+            (connection.messages.iter().any(came), connection.ids[message.from].is_some())
+        };
+        let Some(at) = (0..fitting.len()).max_by_key(|at| rank(fitting[*at])) else {
             *lost += usize::from(!stranger);
             continue;
         };
