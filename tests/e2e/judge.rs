@@ -250,7 +250,7 @@ fn conclude(connection: &Connection, findings: &[Finding], verdict: &mut Verdict
 pub fn check(complete: bool) -> Vec<String> {
     let recordings = recordings();
     if !have("tshark") {
-        note("SKIPPED: judge: no tshark: nobody judged the control messages".to_owned());
+        note("judge: SKIPPED: no tshark: nobody judged the control messages".to_owned());
         return Vec::new();
     }
     let dir = log_dir().join("judged");
