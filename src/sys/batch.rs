@@ -377,7 +377,7 @@ impl Sender {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers, which
         // nothing has changed since.
-        let done = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers, count, flags as _) };
+        let done = unsafe { libc::sendmmsg(socket.output(), headers, count, flags as _) };
         usize::try_from(done).map_err(|_| io::Error::last_os_error())
     }
 

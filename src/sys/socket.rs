@@ -22,6 +22,8 @@ const BUFFER_OCTETS: c_int = 4 << 20;
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    /// What is sent leaves through this one, where there is one: see [`Socket::bind`].
+    output: Option<OwnedFd>,
     encapsulation: Encapsulation,
     local: SocketAddr,
     dont_fragment: Option<bool>,
@@ -48,14 +50,11 @@ impl Socket {
             Encapsulation::Ip => (libc::SOCK_RAW, IPPROTO_L2TP, 0),
             Encapsulation::Udp => (libc::SOCK_DGRAM, libc::IPPROTO_UDP, port),
         };
-        let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: no pointers are passed.
-        let fd = cvt(unsafe { libc::socket(family, kind | flags, protocol) })?;
-        // SAFETY: `fd` was just opened and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = open(local, kind, protocol)?;
         let local = SocketAddr::new(local, port);
-        let mut socket = Socket { fd, encapsulation, local, dont_fragment: None, ttl: None, tos: None };
+        let output = None;
+        let mut socket =
+            Socket { fd, output, encapsulation, local, dont_fragment: None, ttl: None, tos: None };
         socket.set_up()?;
         Ok(socket)
     }
@@ -78,23 +77,27 @@ impl Socket {
             }
             IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
-        for (forced, plain) in
-            [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
-        {
-            if self.set(libc::SOL_SOCKET, forced, BUFFER_OCTETS).is_err() {
-                self.set(libc::SOL_SOCKET, plain, BUFFER_OCTETS)?;
-            }
+        enlarge(&self.fd, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF)?;
+        enlarge(&self.fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)
+    }
+
+    /// Binds the socket to its local address.
+    ///
+    /// The kernel tells epoll of each datagram that has left its queue, unless the socket is not watched. This is
+    /// worth a second raw socket for sending. It gets no copies of received packets: it is connected to our own
+    /// address, from where none come, and each message names its destination.
+    pub fn bind(&mut self) -> io::Result<()> {
+        name_call(&self.fd, self.local, libc::bind)?;
+        if self.encapsulation == Encapsulation::Ip && !self.local.ip().is_unspecified() {
+            // Without it the first one sends.
+            self.output = open_output(self.local).ok();
         }
         Ok(())
     }
 
-    /// Binds the socket to its local address.
-    pub fn bind(&mut self) -> io::Result<()> {
-        let (name, length) = encode(self.local);
-        let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
-        // SAFETY: `name` points to a sockaddr_storage of which `length` octets are the address.
-        cvt(unsafe { libc::bind(self.fd.as_raw_fd(), name, length) })?;
-        Ok(())
+    /// The descriptor to send with.
+    pub(super) fn output(&self) -> RawFd {
+        self.output.as_ref().unwrap_or(&self.fd).as_raw_fd()
     }
 
     /// Lets another socket of ours that also allows it be bound to the same port of another local address.
@@ -124,7 +127,7 @@ impl Socket {
             (false, true) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
             (false, false) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
         };
-        self.set(level, option, value)?;
+        set_option(self.output(), level, option, value)?;
         self.dont_fragment = Some(on);
         Ok(())
     }
@@ -136,11 +139,11 @@ impl Socket {
             SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_TCLASS),
         };
         if self.ttl != Some(ttl) {
-            self.set(level, ttl_option, c_int::from(ttl))?;
+            set_option(self.output(), level, ttl_option, c_int::from(ttl))?;
             self.ttl = Some(ttl);
         }
         if self.tos != Some(tos) {
-            self.set(level, tos_option, c_int::from(tos))?;
+            set_option(self.output(), level, tos_option, c_int::from(tos))?;
             self.tos = Some(tos);
         }
         Ok(())
@@ -191,11 +194,7 @@ impl Socket {
     }
 
     fn set(&self, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
-        let length = mem::size_of::<c_int>() as libc::socklen_t;
-        let pointer = std::ptr::from_ref(&value).cast::<c_void>();
-        // SAFETY: `pointer` points to an int that lives through the call.
-        cvt(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, option, pointer, length) })?;
-        Ok(())
+        set_option(self.fd.as_raw_fd(), level, option, value)
     }
 
     fn get(&self, level: c_int, option: c_int) -> io::Result<c_int> {
@@ -207,6 +206,51 @@ impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+/// A new socket of the family of `local`.
+fn open(local: IpAddr, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+    let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(family, kind | flags, protocol) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A raw socket that only sends, from `local`.
+fn open_output(local: SocketAddr) -> io::Result<OwnedFd> {
+    let fd = open(local.ip(), libc::SOCK_RAW, IPPROTO_L2TP)?;
+    name_call(&fd, local, libc::bind)?;
+    name_call(&fd, local, libc::connect)?;
+    enlarge(&fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
+    Ok(fd)
+}
+
+/// Calls bind(2) or connect(2) with an address.
+fn name_call(
+    fd: &OwnedFd,
+    address: SocketAddr,
+    call: unsafe extern "C" fn(c_int, *const libc::sockaddr, libc::socklen_t) -> c_int,
+) -> io::Result<()> {
+    let (name, length) = encode(address);
+    let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
+    // SAFETY: `name` points to a sockaddr_storage of which `length` octets are the address.
+    cvt(unsafe { call(fd.as_raw_fd(), name, length) }).map(|_| ())
+}
+
+/// Gives a socket a large buffer: beyond the system's limit where that is allowed.
+fn enlarge(fd: &OwnedFd, forced: c_int, plain: c_int) -> io::Result<()> {
+    set_option(fd.as_raw_fd(), libc::SOL_SOCKET, forced, BUFFER_OCTETS)
+        .or_else(|_| set_option(fd.as_raw_fd(), libc::SOL_SOCKET, plain, BUFFER_OCTETS))
+}
+
+fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+    let length = mem::size_of::<c_int>() as libc::socklen_t;
+    let pointer = std::ptr::from_ref(&value).cast::<c_void>();
+    // SAFETY: `pointer` points to an int that lives through the call.
+    cvt(unsafe { libc::setsockopt(fd, level, option, pointer, length) })?;
+    Ok(())
 }
 
 fn get_option(fd: RawFd, level: c_int, option: c_int) -> io::Result<c_int> {
@@ -225,22 +269,12 @@ fn word(data: &[u8], at: usize) -> Option<[u8; 4]> {
 /// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, IP header included: that
 /// of the route's interface, or what ICMP told about the path. Sends nothing.
 pub fn path_mtu(local: IpAddr, remote: IpAddr) -> io::Result<usize> {
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_DGRAM | flags, 0) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = open(remote, libc::SOCK_DGRAM, 0)?;
     if !local.is_unspecified() && local.is_ipv4() == remote.is_ipv4() {
-        let (name, length) = encode(SocketAddr::new(local, 0));
-        let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
-        // SAFETY: `name` points to a sockaddr_storage of which `length` octets are the address.
-        cvt(unsafe { libc::bind(fd.as_raw_fd(), name, length) })?;
+        name_call(&fd, SocketAddr::new(local, 0), libc::bind)?;
     }
-    let (name, length) = encode(SocketAddr::new(remote, 9));
-    let name = std::ptr::from_ref(&name).cast::<libc::sockaddr>();
-    // SAFETY: as above. Connecting a UDP socket only looks up the route.
-    cvt(unsafe { libc::connect(fd.as_raw_fd(), name, length) })?;
+    // Connecting a UDP socket only looks up the route.
+    name_call(&fd, SocketAddr::new(remote, 9), libc::connect)?;
     let (level, option) = match remote {
         IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
         IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
