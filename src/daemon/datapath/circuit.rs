@@ -114,6 +114,8 @@ pub(super) struct Circuit {
     pub(super) mtu: Option<usize>,
     pub(super) up: bool,
     pub(super) ready: bool,
+    /// The last turn had one frame at most.
+    pub(super) quiet: bool,
     carrier: Option<bool>,
     bridge: Option<String>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
@@ -168,6 +170,7 @@ impl DataPlane {
                     mtu: None,
                     up: false,
                     ready: false,
+                    quiet: true,
                     carrier: None,
                     bridge: None,
                     complete: false,

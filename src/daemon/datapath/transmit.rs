@@ -89,12 +89,20 @@ impl Turn<'_> {
     fn run(&mut self) -> End {
         let mut end = End::Budget;
         let mut errors = 0;
+        let mut frames = 0;
         for _ in 0..BUDGET {
             if self.used + HEADROOM + MAX_FRAME + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
                 self.flush();
             }
             match self.read() {
-                Ok(frame) => self.frame(frame),
+                Ok(frame) => {
+                    self.frame(frame);
+                    frames += 1;
+                    // A frame that probably comes alone does not wait until it is known that no other one follows.
+                    if frames == 1 && self.circuit.quiet {
+                        self.flush();
+                    }
+                }
                 Err(error) => {
                     end = match error.kind() {
                         io::ErrorKind::WouldBlock => End::Empty,
@@ -115,6 +123,7 @@ impl Turn<'_> {
             }
         }
         self.flush();
+        self.circuit.quiet = frames <= 1;
         end
     }
 
