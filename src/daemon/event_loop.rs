@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use super::control::{self, Control};
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
+use super::pace::Pace;
 use crate::log::{Event, Level, Line};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, error_text};
@@ -60,10 +61,12 @@ impl EventLoop {
     fn turns(&mut self, daemon: &mut Daemon) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut more = true;
+        let mut pace = Pace::new(clock::now());
         loop {
+            let before = clock::now();
             let timeout = match more {
                 true => Some(Duration::ZERO),
-                false => self.timeout(daemon),
+                false => self.timeout(daemon, before),
             };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -79,6 +82,7 @@ impl EventLoop {
                 }
             }
             let now = clock::now();
+            pace.waited(before, now);
             while let Some(signal) = signalled.then(|| self.signals.take()).flatten() {
                 self.signal(daemon, now, signal);
             }
@@ -90,12 +94,14 @@ impl EventLoop {
             if self.is_over(daemon, now) {
                 return Ok(());
             }
+            if !more && pace.rests(daemon.data.received_in_turn()) {
+                clock::rest();
+            }
         }
     }
 
     /// How long there is nothing to do, unless something happens.
-    fn timeout(&self, daemon: &Daemon) -> Option<Duration> {
-        let now = clock::now();
+    fn timeout(&self, daemon: &Daemon, now: Instant) -> Option<Duration> {
         let next = [daemon.next_timeout(now), self.control.next_deadline(), self.deadline];
         let next = next.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))

@@ -11,6 +11,7 @@ mod event_loop;
 pub mod hook;
 mod host;
 pub mod logger;
+mod pace;
 mod reload;
 pub mod resolve;
 mod serve;

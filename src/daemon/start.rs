@@ -69,6 +69,7 @@ fn run(mut options: Options) -> i32 {
     let inherited = process::take_inherited();
     tell_panics(options.foreground);
     process::raise_descriptor_limit();
+    process::prefer_batches();
     // It takes more than a failure of this to keep tunnels down.
     let _ = privilege::no_dumps();
     let level = options.log_level.unwrap_or(Level::Info);

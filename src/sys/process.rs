@@ -103,6 +103,19 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// Tells the scheduler that this program need not interrupt another one the moment it has something to do: frames
+/// gather meanwhile. On an idle processor nothing changes. Leaves alone whatever else the administrator has chosen.
+pub fn prefer_batches() {
+    // SAFETY: all zeros is a valid sched_param: static priority 0, the only one of this policy.
+    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: `parameter` lives through the calls; 0 is the calling process.
+    unsafe {
+        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
+            libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -203,6 +203,8 @@ pub struct DataPlane {
     sender: Option<Box<Sender>>,
     strays: Strays,
     events: Vec<DataPlaneEvent>,
+    /// Datagrams received in the last turn.
+    received: usize,
 }
 
 impl DataPlane {
@@ -225,6 +227,7 @@ impl DataPlane {
             sender: None,
             strays: Strays::default(),
             events: Vec::new(),
+            received: 0,
         };
         let links = LinkMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
@@ -270,6 +273,7 @@ impl DataPlane {
     /// Gives each ready descriptor one batch; control messages go to `on_control`. `true`: there is more to do,
     /// poll without waiting and come back.
     pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
+        self.received = 0;
         for _ in 0..self.ready.len() {
             let Some(source) = self.ready.pop_front() else { break };
             let more = match source {
@@ -296,6 +300,11 @@ impl DataPlane {
             }
         }
         !self.ready.is_empty()
+    }
+
+    /// How many datagrams the last turn received.
+    pub fn received_in_turn(&self) -> usize {
+        self.received
     }
 
     /// What was noticed since the last call.

@@ -49,6 +49,7 @@ impl DataPlane {
             Ok(more) => {
                 port.errors = 0;
                 let (datagrams, buffer) = inbound.receiver.datagrams();
+                self.received += datagrams.len();
                 let coalescer = &mut inbound.coalescer;
                 for datagram in datagrams {
                     self.datagram(now, at, datagram, &mut Batch { buffer, coalescer }, on_control);
