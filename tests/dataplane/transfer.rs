@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::net::{have, Net};
-use crate::runner::skip;
+use crate::runner::{is_long, skip};
 use crate::sys::in_netns;
 use crate::tests;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
@@ -28,7 +28,7 @@ tests!(
 
 /// Octets of one transfer.
 fn size() -> usize {
-    if std::env::var("LONG").is_ok_and(|value| value != "0") {
+    if is_long() {
         1 << 30
     } else {
         16 << 20

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::capture::Capture;
 use crate::daemon::{program, Daemon};
 use crate::net::Net;
-use crate::runner::{note, skip};
+use crate::runner::{is_long, note, skip};
 use crate::tests;
 
 tests!(softether_answers, softether_is_cleared, linux_kernel);
@@ -113,15 +113,19 @@ fn softether_is_cleared() {
 
 /// The kernel's own L2TPv3 in a virtual machine (tests/peers/kernel_test.sh): 36 manual sessions, in every
 /// combination of protocol, address family, cookie, sublayer and sequence numbers. Pings up to the full MTU and a
-/// file in each direction pass through each.
+/// file in each direction pass through each. `LONG=1` adds 1 GB in each direction, a quarter over each pair of protocol
+/// and family.
 fn linux_kernel() {
     const COMBINATIONS: usize = 36;
     let root = root("kernel");
     let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
+    // The emulated machine moves about 30 Mbit/s.
+    let long = is_long();
+    let (limit, octets) = if long { ("1500", "268435456") } else { ("400", "") };
     let output = Command::new("timeout")
-        .args(["400", "sh", &format!("{peers}/kernel_vm.sh")])
+        .args([limit, "sh", &format!("{peers}/kernel_vm.sh")])
         .arg(&root)
-        .args([program(), &format!("{peers}/kernel_test.sh")])
+        .args([program(), &format!("{peers}/kernel_test.sh"), octets])
         .stdin(Stdio::null())
         .output()
         .expect("the virtual machine");
@@ -131,6 +135,7 @@ fn linux_kernel() {
         text.contains("status 0") && passed == COMBINATIONS && !text.contains("FAIL"),
         "{passed}: {text}"
     );
+    assert!(!long || text.matches("streamed ").count() == 4, "{text}");
     let release = root.join("boot").read_dir().expect("boot").flatten();
     let release = release.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let release = release.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).next();

@@ -1,6 +1,9 @@
 # Runs inside the machine of kernel_vm.sh: the kernel's l2tp at one end (by hand, with `ip l2tp`), the daemon at
 # the other, in every combination of encapsulation, address family, cookie, sublayer and sequence numbers. Prints
 # `ok NAME` or `FAIL NAME: WHAT`.
+#
+# With an argument, the last session of each tunnel also carries so many octets in each direction.
+octets=$1
 failures=0
 
 fail() { # name, what
@@ -28,6 +31,14 @@ EOT
     dd if=/dev/urandom of=/tmp/bulk bs=65536 count=3 2>/dev/null
     nc -ll -p 5001 -e cat /tmp/bulk </dev/null &
     ip netns exec h2 nc -ll -p 5001 -e cat /tmp/bulk </dev/null &
+    [ -n "$octets" ] || return 0
+    # And 16 MB of random data, again and again, until it is as much as was asked for.
+    dd if=/dev/urandom of=/tmp/part bs=1048576 count=16 2>/dev/null
+    echo "for part in $(seq -s ' ' $((octets >> 24))); do cat /tmp/part; done" >/tmp/stream
+    [ "$(sh /tmp/stream | wc -c)" = "$octets" ] || fail 'stream' "no $octets octets"
+    sum=$(sh /tmp/stream | md5sum)
+    nc -ll -p 5002 -e sh /tmp/stream </dev/null &
+    ip netns exec h2 nc -ll -p 5002 -e sh /tmp/stream </dev/null &
 }
 
 ping_size() { # address, octets of data
@@ -135,11 +146,20 @@ combinations() {
 EOT
 }
 
+# Much data in each direction.
+stream() { # name, addresses without the host
+    [ "$(nc "${2}2" 5002 </dev/null | md5sum)" = "$sum" ] || { fail "$1" 'stream from the daemon to the kernel'; return; }
+    [ "$(ip netns exec h2 nc "${2}1" 5002 </dev/null | md5sum)" = "$sum" ] ||
+        { fail "$1" 'stream from the kernel to the daemon'; return; }
+    echo "streamed $1: $octets octets each way"
+}
+
 judge() { # tunnel, session, cookie, sublayer, sequencing, name of the tunnel
     what="$6-cookie$3"
     [ "$4" = none ] || what="$what-sublayer"
     [ "$5" = none ] || what="$what-sequence"
     [ "$failures" -ge 3 ] || through "$what" "l$1$2" "10.$1.$2."
+    [ -z "$octets" ] || [ "$2" != 9 ] || [ "$failures" != 0 ] || stream "$what" "10.$1.$2."
 }
 
 begin
@@ -153,6 +173,10 @@ combinations true judge
 for statistics in 'cat /proc/net/snmp /proc/net/snmp6' 'ip netns exec h2 cat /proc/net/snmp /proc/net/snmp6'; do
     made=$($statistics | awk '/^Ip:/ { value = $20 } /^Ip6FragCreates/ { value += $2 } END { print value }')
     [ "$made" = 0 ] || fail 'outer packets' "$made fragments were made ($statistics)"
+done
+for statistics in 'cat /proc/net/snmp' 'ip netns exec h2 cat /proc/net/snmp'; do
+    wrong=$($statistics | awk '/^Tcp:/ { value = $16 } END { print value }')
+    [ "$wrong" = 0 ] || fail 'checksums' "$wrong TCP segments with a wrong one ($statistics)"
 done
 kill "$(cat /run/l2tpd.pid)"
 wait_for 'l2tpd exit' 50 || fail 'end' 'the daemon did not end'

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Boots a small Linux in an emulated machine, with the kernel's l2tp modules, and runs a script in it.
-#     kernel_vm.sh ROOT L2TPD SCRIPT
+#     kernel_vm.sh ROOT L2TPD SCRIPT [ARGUMENT]
 # ROOT: unpacked packages of tests/peers/fetch.sh. What the script prints comes out here; the last line is
 # `status N` with its exit status.
 set -eu
 root=$1
 l2tpd=$2
 script=$3
+argument=${4-}
 dir=$(mktemp -d)
 qemu=
 trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -19,6 +20,7 @@ cp "$busybox" "$fs/bin/busybox"
 cp "$l2tpd" "$fs/bin/l2tpd"
 ln -s l2tpd "$fs/bin/l2tpctl"
 cp "$script" "$fs/script"
+echo "$argument" >"$fs/argument"
 # dash, because busybox's shell prefers its own `ip`, which knows neither netns nor l2tp.
 for program in /bin/dash "$(command -v ip)"; do cp "$program" "$fs/bin/"; done
 mv "$fs/bin/dash" "$fs/bin/sh"
@@ -28,7 +30,7 @@ for program in "$fs/bin/l2tpd" "$fs/bin/sh" "$fs/bin/ip"; do
         cp -L "$library" "$fs$library"
     done
 done
-for applet in mount sleep ping cat grep insmod poweroff mkdir seq kill cut tail sed uname ls dmesg head awk cmp nc dd; do
+for applet in mount sleep ping cat grep insmod poweroff mkdir seq kill cut tail sed uname ls dmesg head awk cmp nc dd md5sum wc; do
     ln -s busybox "$fs/bin/$applet"
 done
 echo 'root:x:0:0::/:/bin/sh' >"$fs/etc/passwd"
@@ -48,7 +50,7 @@ export PATH=/bin
 mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev; mount -t tmpfs none /run
 mkdir -p /dev/net /run/netns
 for pass in 1 2 3; do for module in /modules/*.ko; do insmod "$module" 2>/dev/null; done; done
-sh /script
+sh /script $(cat /argument)
 echo "status $?"
 poweroff -f
 EOF
