@@ -7,7 +7,7 @@ use super::connection::{Connection, Peer, State};
 use super::ending::result;
 use super::send::later;
 use super::snapshot::Failure;
-use super::tunnel::TunnelKey;
+use super::tunnel::{Tunnel, TunnelKey};
 use super::{Engine, Timer};
 use crate::config::model::{Check, Remote, Role};
 use crate::log::catalogue::Hex;
@@ -231,9 +231,11 @@ impl Engine {
         }
     }
 
-    /// Schedules the next attempt if no connection serves the tunnel.
+    /// Schedules the next attempt if no connection serves the tunnel. One that is scheduled already stays where it
+    /// is: else forged SCCRQs whose connections come to nothing would put it off for ever (C-364).
     pub(super) fn schedule_unless_served(&mut self, now: Instant, key: TunnelKey) {
-        if self.tunnels.get(&key).is_some_and(|t| t.main.is_none()) {
+        let waits = |t: &Tunnel| t.main.is_none() && t.attempt.timer.is_none() && !t.preparing;
+        if self.tunnels.get(&key).is_some_and(waits) {
             self.schedule_restart(now, key);
         }
     }

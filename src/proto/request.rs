@@ -307,16 +307,16 @@ impl Engine {
             let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
             self.note_failure(now, key, failure);
             self.refuse_request(path, header, assigned, auth, code);
-            return self.schedule_if_idle(now, key);
+            return self.schedule_unless_served(now, key);
         }
         if !self.make_room(key) {
             self.drops.limit = self.drops.limit.saturating_add(1);
-            return self.schedule_if_idle(now, key);
+            return self.schedule_unless_served(now, key);
         }
         let Some((ccid, _, nonce)) = self.connection_values(now, key) else {
             let code = result(stopccn::ERROR, Some(error::RESOURCES), "no resources for one more connection");
             self.refuse_request(path, header, assigned, auth, code);
-            return self.schedule_if_idle(now, key);
+            return self.schedule_unless_served(now, key);
         };
         let Some(tunnel) = self.tunnels.get_mut(&key) else { return };
         tunnel.counters.setups = tunnel.counters.setups.saturating_add(1);
@@ -337,19 +337,9 @@ impl Engine {
         self.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
         if !self.enqueue(now, ccid, &Message::Sccrp(reply)) {
             self.delete(ccid);
-            return self.schedule_if_idle(now, key);
+            return self.schedule_unless_served(now, key);
         }
         self.arm_guard(now, ccid);
-    }
-
-    fn schedule_if_idle(&mut self, now: Instant, key: TunnelKey) {
-        if self
-            .tunnels
-            .get(&key)
-            .is_some_and(|t| t.main.is_none() && t.attempt.timer.is_none() && !t.preparing)
-        {
-            self.schedule_restart(now, key);
-        }
     }
 
     /// Keeps the number of connections that strangers can cause within bounds (C-364): for one tunnel the oldest

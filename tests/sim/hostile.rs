@@ -179,6 +179,24 @@ fn c_364_flood_in_the_name_of_the_peer() {
     under_flood("retry-interval 0.5;restart-interval 2", |_| address(1), 120);
 }
 
+// C-364: forged SCCRQs that are taken back again and again do not put off our own attempts, where there is no password.
+#[test]
+fn c_364_requests_that_are_taken_back_do_not_keep_us_silent() {
+    let (mut peer, mut world) = Peer { tie: Some([0; 8]), ..Peer::new() }.and_world("role both", &[]);
+    world.run_seconds(40); // our first SCCRQ, which nobody answers
+    peer.receive(&mut world);
+    let mut ours = 0;
+    for id in 1..=150 {
+        (peer.own, peer.ns, peer.nr) = (Ccid(id), 0, 0);
+        peer.request(&mut world);
+        peer.send(&mut world, &crate::peer::stop(Ccid(id), 1));
+        world.run_seconds(2);
+        let received = peer.receive(&mut world);
+        ours += received.iter().filter(|r| matches!(r.message, Message::Sccrq(_))).count();
+    }
+    assert!(ours >= 5, "{ours} SCCRQs in 300 s\n{}", world.transcript(0));
+}
+
 // C-364: a tunnel for any address: what a flood leaves behind is bounded and gone after the set-up time.
 #[test]
 fn c_364_half_open_connections_are_bounded() {
