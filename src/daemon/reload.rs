@@ -229,7 +229,7 @@ impl Daemon {
     /// After a reload, once every connection that it ended has said good-bye: closes the sockets that no tunnel
     /// needs any more.
     pub fn close_stale_sockets(&mut self) {
-        if self.sockets_stale && self.engine.is_idle() {
+        if self.sockets_stale && !self.engine.is_stopping() {
             self.sockets_stale = false;
             let keep: Vec<SocketKey> = self.config.tunnels.iter().flat_map(sockets).collect();
             self.data.close_unused(&keep);

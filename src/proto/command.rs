@@ -170,6 +170,11 @@ impl Engine {
         }
     }
 
+    /// Whether a StopCCN of ours waits for its acknowledgement.
+    pub fn is_stopping(&self) -> bool {
+        self.connections.values().any(|c| c.state == State::Stopping)
+    }
+
     /// Whether no message waits for an acknowledgement any more. Lingering connections only answer.
     pub fn is_idle(&self) -> bool {
         self.connections.values().all(|c| c.state == State::Linger)

@@ -15,6 +15,8 @@ tests!(
     only_what_must_be_is_negotiated_anew,
     bad_file_is_reported_whole,
     check_tells_and_does_nothing,
+    sockets_that_nobody_needs_are_closed,
+    circuit_that_is_down_stays_down,
     signals,
 );
 
@@ -233,6 +235,51 @@ fn check_tells_and_does_nothing() {
     assert_eq!(a.ctl_ok(&["reload"]), check);
     a.expect("warn   user: in force from the next start on");
     assert_eq!(a.ctl_ok(&["reload", "--check"]), "nothing changed\n");
+    a.stop();
+    b.stop();
+}
+
+/// While another tunnel stays up.
+fn sockets_that_nobody_needs_are_closed() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, QUIET, "");
+    let text = host(1, "", QUIET, "");
+    let second = |port: u16| {
+        format!("{OTHER}    mtu 1400\n")
+            .replace("  retry 1\n", &format!("  retry 1\n  encapsulation udp\n  udp-port {port}\n"))
+    };
+    let ports = || net.exec(&net.a, &["ss", "-Hnula"]).lines().count();
+    for port in 5001..5006 {
+        reload(&a, &format!("{text}{}", second(port)));
+        wait_for("one socket, the newest", || {
+            let open = net.exec(&net.a, &["ss", "-Hnula"]);
+            (open.lines().count() == 1 && open.contains(&format!(":{port} "))).then_some(())
+        });
+    }
+    reload(&a, &text);
+    wait_for("no socket", || (ports() == 0).then_some(()));
+    net.ping(&net.a, "10.9.9.2", 56);
+    assert_eq!(a.count("*cleanup session: l0"), 0);
+    a.stop();
+    b.stop();
+}
+
+/// A session and a tunnel that are set up anew tell the peer that our interface is down.
+fn circuit_that_is_down_stays_down() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let carrier = || net.try_exec(&net.b, &["cat", "/sys/class/net/l0/carrier"]).stdout;
+    net.batch(&net.a, "link set l0 down\n");
+    wait_for("no carrier at the peer", || (carrier() == b"0\n").then_some(()));
+    for (tunnel, session) in [("", "    l2-sublayer default\n"), ("  receive-window 16\n", "")] {
+        b.skip_log();
+        reload(&a, &host(1, "", tunnel, session));
+        b.expect("info receive IC*N, state --> ESTABLISHED");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(carrier(), b"0\n", "{tunnel}{session}");
+    }
+    net.batch(&net.a, "link set l0 up\n");
+    wait_for("the carrier", || (carrier() == b"1\n").then_some(()));
     a.stop();
     b.stop();
 }
