@@ -113,6 +113,13 @@ impl Daemon {
             }
         }
         self.engine.apply(now, &self.config);
+        // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
+        for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
+            let state = self.data.interface_state(&session.interface);
+            if let Some(state) = state.filter(|state| state.present) {
+                self.engine.circuit(now, &session.interface, state.up);
+            }
+        }
         self.drain(now);
     }
 
@@ -394,7 +401,9 @@ impl Daemon {
 
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let own = [self.hooks.next(), self.resolver.next(), self.logger.next(now)];
+        // The admin's commands, and answers of the resolver, come after the children had their turn.
+        let at_once = (self.look_after_children || self.data.has_news()).then_some(now);
+        let own = [at_once, self.hooks.next(), self.resolver.next(), self.logger.next(now)];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
 }

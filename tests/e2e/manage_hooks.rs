@@ -14,6 +14,7 @@ use crate::tests;
 tests!(
     hanging_command_delays_nothing_and_is_killed,
     command_inherits_nothing,
+    command_runs_at_once,
     own_user_end_to_end,
     capabilities_of_the_unit_suffice
 );
@@ -90,6 +91,44 @@ fn hanging_command_delays_nothing_and_is_killed() {
     assert!(asked.elapsed() < Duration::from_secs(8), "the end took {:?}", asked.elapsed());
     wait_for("its end", || gone(second).then_some(()));
     b.stop();
+}
+
+/// Also where nothing else happens: no peer, no timers.
+fn command_runs_at_once() {
+    let net = Net::new();
+    let hook =
+        script(&net, "note.sh", &format!("#!/bin/sh\necho $L2TPD_EVENT >> {}/events\n", net.dir.display()));
+    let text = format!(
+        "hostname h\nrouter-id 10.0.0.1\ntunnel t\n  local-address 192.0.2.1\n  remote-address 192.0.2.2\n  \
+         on-event {}\n  session l0\n    manual 1 2\n    \
+         link-state up\n",
+        hook.display()
+    );
+    // Lest frames of the system itself wake the daemon.
+    net.exec(&net.a, &["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
+    let mut a = crate::daemon::Daemon::start(&net, &net.a, &text);
+    let events = || std::fs::read_to_string(net.dir.join("events")).unwrap_or_default();
+    wait_for("the first event", || events().contains("session-up").then_some(()));
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = Instant::now();
+    a.ctl_ok(&["stop", "t"]);
+    wait_for("the next event", || events().contains("session-down").then_some(()));
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    a.stop();
+    // A name that is not found.
+    let text = text.replace("192.0.2.2", "nowhere.invalid").replace("    manual 1 2", "    remote-end-id e");
+    let text = text.replace("router-id 10", "restart-interval 60\nrouter-id 10");
+    let text = text.replace("  session", "  remote-hostname any\n  remote-router-id any\n  session");
+    let mut a = crate::daemon::Daemon::start(&net, &net.a, &text);
+    a.expect("error *nowhere.invalid: *");
+    a.ctl_ok(&["stop", "t"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = events().matches("tunnel-failed").count();
+    let asked = Instant::now();
+    a.ctl_ok(&["start", "t"]);
+    wait_for("the failure", || (events().matches("tunnel-failed").count() > before).then_some(()));
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    a.stop();
 }
 
 fn command_inherits_nothing() {

@@ -312,6 +312,11 @@ impl DataPlane {
         self.events.drain(..)
     }
 
+    /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
+    pub fn has_news(&self) -> bool {
+        !self.events.is_empty() || !self.ready.is_empty()
+    }
+
     fn read_links(&mut self) {
         let Some(links) = self.links.take() else { return };
         links.drain(&mut |news| match news {
