@@ -9,7 +9,7 @@ use super::apply::{self, Inherited, ManualParts};
 use super::check;
 use super::lex::{self, Word};
 use super::model::{Config, Session, Tunnel};
-use super::tags::{self, Block, Tag};
+use super::tags::{self, Block, Kind, Tag};
 use super::value::{self, Value};
 use crate::log::{escape, Event, Level, Line};
 
@@ -357,7 +357,11 @@ impl Parser {
             return None;
         }
         if statement.params.len() > most {
-            self.error(statement.place(most), name, Fault::OnlyOne, allowed);
+            let quote = match tag.kind {
+                Kind::Octets | Kind::OctetsOrAny | Kind::Path(_) => " (in quotes if there is a blank in it)",
+                _ => "",
+            };
+            self.error(statement.place(most), name, Fault::OnlyOne, allowed + quote);
             return None;
         }
         if !tag.built {
@@ -412,7 +416,10 @@ fn unknown(block: Block, name: &[u8]) -> String {
         // The nearest block: a session's tag in a tunnel rather than a global one.
         .max_by_key(|&b| Reverse((b as usize).abs_diff(block as usize)));
     match elsewhere {
-        None => format!("nearest known tag: {}", tags::nearest(block, name)),
+        None => match tags::nearest(block, name) {
+            Some(tag) => format!("nearest known tag: {tag}"),
+            None => "no tag is like it; l2tpd.conf(5) lists all of them".into(),
+        },
         Some(Block::Global) => "global tags stand before the first tunnel".into(),
         Some(Block::Tunnel) if block == Block::Session => {
             "a tunnel's tags stand before its first session".into()

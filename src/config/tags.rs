@@ -178,11 +178,12 @@ pub fn find(block: Block, name: &[u8]) -> Option<&'static Tag> {
 }
 
 /// The known tag nearest to `name`: those of `block` first, then the others. Fewest letters changed, upper and
-/// lower case being the same.
-pub fn nearest(block: Block, name: &[u8]) -> &'static str {
+/// lower case being the same. `None`: no tag is like it, more than half of the letters differ.
+pub fn nearest(block: Block, name: &[u8]) -> Option<&'static str> {
     let name = name.get(..name.len().min(64)).unwrap_or_default().to_ascii_lowercase();
     let key = |tag: &&Tag| (distance(&name, tag.name.as_bytes()), tag.block != block);
-    TAGS.iter().min_by_key(key).map_or("", |tag| tag.name)
+    let tag = TAGS.iter().min_by_key(key)?;
+    (distance(&name, tag.name.as_bytes()) <= (name.len() / 2).max(1)).then_some(tag.name)
 }
 
 /// Levenshtein distance: letters to insert, delete or replace.
@@ -265,11 +266,13 @@ mod tests {
 
     #[test]
     fn the_nearest_tag_is_the_one_that_was_meant() {
-        assert_eq!(nearest(Block::Tunnel, b"hello-intervall"), "hello-interval");
-        assert_eq!(nearest(Block::Tunnel, b"HOSTNAME"), "hostname");
-        assert_eq!(nearest(Block::Global, b"tunel"), "tunnel");
-        assert_eq!(nearest(Block::Session, b"remote-endid"), "remote-end-id");
-        assert!(!nearest(Block::Session, &[b'x'; 1 << 20]).is_empty());
+        assert_eq!(nearest(Block::Tunnel, b"hello-intervall"), Some("hello-interval"));
+        assert_eq!(nearest(Block::Tunnel, b"HOSTNAME"), Some("hostname"));
+        assert_eq!(nearest(Block::Global, b"tunel"), Some("tunnel"));
+        assert_eq!(nearest(Block::Session, b"remote-endid"), Some("remote-end-id"));
+        for unlike in [&b"}"[..], b"secret", &[b'x'; 1 << 20]] {
+            assert_eq!(nearest(Block::Session, unlike), None);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub static TABLE: &[Remark] = &[
         about(
             "unknown-tag",
             ["The configuration has a tag that does not exist, or that may not stand in this block.",
-             "The next line has the nearest tag that exists; l2tpd.conf(5) lists all of them, block by block."],
+             "The next line has the nearest tag, if one is like it; l2tpd.conf(5) lists all of them, block by block."],
             ["設定に、存在しない項目、またはこのブロックには書けない項目があります。",
              "次の行が最も近い項目を示します。全ての項目はl2tpd.conf(5)にあります。"],
         ),
