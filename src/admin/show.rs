@@ -304,7 +304,11 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         let since = span(tunnel.since.min(report.uptime));
         let name = escape(tunnel.name.as_bytes());
         line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
-        reasons(&mut out, "  ", tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+        // What kept it from coming up earlier is of no interest any more.
+        let past = tunnel.state == "established"
+            && tunnel.last_failure.as_ref().is_some_and(|(_, ago)| *ago > tunnel.since);
+        let failure = if past { &None } else { &tunnel.last_failure };
+        reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
         if tunnel.disabled {
             line(
                 &mut out,
@@ -312,6 +316,8 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
             );
         } else if !is_up(tunnel) && tunnel.state == "idle" && tunnel.peer.is_none() && !tunnel.manual {
             line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
+        } else if tunnel.passive && tunnel.state == "idle" && !tunnel.manual {
+            line(&mut out, format_args!("  {PASSIVE}"));
         } else if is_unanswered(tunnel) {
             line(&mut out, format_args!("  {UNANSWERED}"));
         }
@@ -331,12 +337,16 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
 /// What keeps a peer silent. One that cannot believe our messages must not answer them, so that we cannot tell this
 /// from a peer that is not there.
 const UNANSWERED: &str =
-    "the peer has not answered: is it there, does every filter on the way let protocol 115 (or \
-     the UDP port) pass, has it a tunnel for our address, and has it another password, or none?";
+    "the peer has not answered: is it there, has it the same encapsulation and ports, does every filter on the way \
+     let protocol 115 (or the UDP port) pass, has it a tunnel for our address, and has it another password, or none?";
+
+const PASSIVE: &str =
+    "it is passive and waits for the peer to begin: does the peer reach us, and is it not passive too?";
 
 /// Whether our attempts find no answer.
 fn is_unanswered(tunnel: &TunnelSnapshot) -> bool {
-    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.message == "M-015");
+    let failed =
+        tunnel.last_failure.as_ref().is_some_and(|(failure, _)| matches!(failure.message, "M-014" | "M-015"));
     let waits = tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0;
     waits || (failed && !matches!(tunnel.state, "established" | "wait-ctl-conn"))
 }

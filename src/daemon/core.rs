@@ -318,8 +318,9 @@ impl Daemon {
     fn interface_failed(&mut self, now: Instant, interface: &str, failure: &Failure) {
         let detail = format!("interface {interface}");
         match failure {
-            Failure::Ioctl(error) => {
+            Failure::Ioctl(error, about) => {
                 let event = Event::IoctlFailed { error: error.clone() };
+                let detail = if about.is_empty() { detail } else { format!("{detail}: {about}") };
                 self.logger.log(now, &Line::with_detail(&event, detail));
                 self.logger.log(now, &Line::new(&Event::SetPweParamFailed {}));
             }
@@ -370,6 +371,9 @@ impl Daemon {
                     None => Line::new(&event),
                 };
                 self.logger.log(now, &line);
+                if let (Some(remote), Event::RecvfromFailed { error }) = (remote, &event) {
+                    self.engine.unreachable(now, remote.ip(), error);
+                }
             }
             DataPlaneEvent::Remark(line) => self.logger.log(now, &line),
         }

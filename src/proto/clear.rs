@@ -1,8 +1,10 @@
 //! Sessions end: by a CDN of either side, with their connection, or because their interface failed (RFC 3931 3.4.3).
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::action::{Action, Happening};
+use super::connection::State as ConnectionState;
 use super::ending::result;
 use super::session::State;
 use super::snapshot::Failure;
@@ -100,17 +102,33 @@ impl Engine {
         }
     }
 
+    /// The network reports (ICMP) that what we sent to `remote` did not arrive: it is shown as the reason of the
+    /// tunnels that wait for an answer from there. It has no other effect, since anybody can forge it, and it does
+    /// not hide a reason that was found here.
+    pub fn unreachable(&mut self, now: Instant, remote: IpAddr, error: &str) {
+        for tunnel in self.tunnels.values_mut() {
+            let connection = tunnel.main.and_then(|ccid| self.connections.get(&ccid));
+            let waits = connection
+                .is_some_and(|c| c.state == ConnectionState::WaitCtlReply && c.path.remote.ip() == remote);
+            let failure = tunnel.attempt.failure.as_ref();
+            if waits && failure.is_none_or(|(f, _)| matches!(f.message, "M-014" | "M-015")) {
+                let check = format!("what we send does not arrive, the network reports: {error}");
+                tunnel.attempt.failure = Some((Failure::new(check, "M-014"), now));
+            }
+        }
+    }
+
     /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
     pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
         let Some(entry) = self.sessions.get(&session) else { return };
         let (key, slot) = (entry.tunnel, entry.slot);
-        self.fail_session(now, key, slot, Failure::new(why, "M-025"));
         match entry_connection(self, session) {
             Some(_) => {
                 self.clear_session_with(now, session, result(cdn::TEMPORARY, None, "the interface failed"))
             }
             None => self.drop_session(now, session, why),
         }
+        self.fail_session(now, key, slot, Failure::new(why, "M-025"));
         self.reschedule_slot(now, key, slot);
     }
 }

@@ -200,7 +200,11 @@ impl Engine {
         }
         let Some(tunnel) = self.tunnels.get(&request.key) else { return };
         if tunnel.config.role == Role::Active {
-            let code = result(stopccn::NOT_AUTHORIZED, None, "this end does not answer, it only begins");
+            let code = result(
+                stopccn::NOT_AUTHORIZED,
+                None,
+                "role active: this end does not answer, it only begins",
+            );
             return self.refuse_request(
                 request.path,
                 request.header,

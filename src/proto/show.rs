@@ -6,7 +6,7 @@ use super::connection::State;
 use super::snapshot::{ControlCounters, Drops, SessionSnapshot, Snapshot, TunnelSnapshot};
 use super::tunnel::{Slot, Tunnel};
 use super::Engine;
-use crate::config::model::Remote;
+use crate::config::model::{Remote, Role};
 use crate::wire::{Ccid, Cookie, SessionId};
 
 impl Engine {
@@ -44,6 +44,7 @@ impl Engine {
             name: tunnel.config.name.clone(),
             disabled: tunnel.is_disabled(),
             manual: tunnel.is_manual(),
+            passive: tunnel.config.role == Role::Passive,
             problem: tunnel.config.problem(),
             peer: connection.map(|c| c.path.remote.ip()).or(named),
             path: connection.map(|c| c.path).or(tunnel.path.filter(|_| tunnel.is_manual())),

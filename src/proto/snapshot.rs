@@ -24,6 +24,8 @@ pub struct TunnelSnapshot {
     pub disabled: bool,
     /// Nothing is negotiated: all sessions are manual.
     pub manual: bool,
+    /// `role passive`: the peer is to begin.
+    pub passive: bool,
     /// What is missing in the configuration.
     pub problem: Option<&'static str>,
     /// The peer's address, or `None` where any may connect and none has.

@@ -109,7 +109,30 @@ pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
         create_bridge(bridge)?;
         set_up(bridge)?;
     }
-    change_bridge(SIOCBRADDIF, bridge, name)
+    match change_bridge(SIOCBRADDIF, bridge, name) {
+        // It is a port already: of this bridge, as somebody else has made it so?
+        Err(error)
+            if error.raw_os_error() == Some(libc::EBUSY) && master(name).as_deref() == Some(bridge) =>
+        {
+            Ok(())
+        }
+        joined => joined,
+    }
+}
+
+/// The bridge (or the like) that the interface is a port of.
+fn master(name: &str) -> Option<String> {
+    let link = std::fs::read_link(format!("/sys/class/net/{name}/master")).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// What an error of [`join_bridge`] means.
+pub fn why_not_joined(bridge: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP) => format!("{bridge} is not a bridge"),
+        Some(libc::EBUSY) => format!("cannot join {bridge}, being a port of something else"),
+        _ => format!("cannot join the bridge {bridge}"),
+    }
 }
 
 /// Takes the interface out of `bridge`.

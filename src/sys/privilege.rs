@@ -53,8 +53,10 @@ pub fn user(name: &str) -> io::Result<User> {
     let result =
         unsafe { libc::getpwnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
     if found.is_null() {
-        let code = if result == 0 { libc::ENOENT } else { result };
-        return Err(io::Error::from_raw_os_error(code));
+        return Err(match result {
+            0 => io::Error::new(io::ErrorKind::NotFound, "there is no such user"),
+            code => io::Error::from_raw_os_error(code),
+        });
     }
     Ok(User { uid: entry.pw_uid, gid: entry.pw_gid })
 }
@@ -70,8 +72,10 @@ pub fn group(name: &str) -> io::Result<libc::gid_t> {
     let result =
         unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
     if found.is_null() {
-        let code = if result == 0 { libc::ENOENT } else { result };
-        return Err(io::Error::from_raw_os_error(code));
+        return Err(match result {
+            0 => io::Error::new(io::ErrorKind::NotFound, "there is no such group"),
+            code => io::Error::from_raw_os_error(code),
+        });
     }
     Ok(entry.gr_gid)
 }

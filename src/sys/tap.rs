@@ -41,6 +41,15 @@ pub fn reserve(count: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// What an error of [`Tap::open`] means; empty where the system's own text says it.
+pub fn why_not_open(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => "another interface has this name, and is no TAP",
+        Some(libc::EBUSY) => "another process holds the interface of this name",
+        _ => "",
+    }
+}
+
 fn open_new() -> io::Result<File> {
     OpenOptions::new()
         .read(true)

@@ -2,10 +2,13 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
+use l2tpd::admin::report::Report;
 use l2tpd::admin::{json, metrics, show};
 use l2tpd::counters::Counters;
+use l2tpd::proto::snapshot::Snapshot;
 
 use crate::sample;
 
@@ -83,6 +86,31 @@ fn explain_says_what_was_expected_and_received() {
                   message      : M-039\n  next try     : in 00:00:07\n";
     assert!(text.contains(wanted), "{text}");
     assert!(!text.contains("tunnel center"), "a tunnel that is up needs no explanation: {text}");
+}
+
+#[test]
+fn explain_says_what_a_passive_tunnel_waits_for() {
+    let mut report = sample::report();
+    let tunnel = &mut report.snapshot.tunnels[1];
+    (tunnel.passive, tunnel.last_failure) = (true, None);
+    let text = show::explain(&report, &Selection::All).unwrap();
+    assert!(text.contains("is it not passive too?"), "{text}");
+}
+
+// The session is down, so that the tunnel is shown; why the tunnel was down earlier is over.
+#[test]
+fn explain_leaves_out_why_an_established_tunnel_was_down() {
+    let mut report = sample::report();
+    let failure = report.snapshot.tunnels[1].last_failure.clone().unwrap().0;
+    let tunnel = &mut report.snapshot.tunnels[0];
+    tunnel.sessions[0].state = "idle";
+    for (seconds, told) in [(1, false), (0, true)] {
+        tunnel.last_failure =
+            Some((failure.clone(), tunnel.since.saturating_add(Duration::from_secs(seconds))));
+        let snapshot = Snapshot { tunnels: vec![tunnel.clone()], ..Snapshot::default() };
+        let text = show::explain(&Report { snapshot, ..sample::report() }, &Selection::All).unwrap();
+        assert_eq!(text.contains("failed check"), told, "{text}");
+    }
 }
 
 #[test]

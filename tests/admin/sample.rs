@@ -19,6 +19,7 @@ pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
         name: name.to_owned(),
         disabled: false,
         manual: false,
+        passive: false,
         problem: None,
         peer: None,
         path: None,

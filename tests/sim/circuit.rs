@@ -137,9 +137,31 @@ fn c_328_data_plane_fails_later() {
     world.act(0, |e, now| e.data_plane_failed(now, id, "the interface is gone"));
     world.run_seconds(1);
     assert_eq!(world.nodes[1].ports.len(), 1, "the other end's session goes with it");
+    let why = world.session(0, "l2tp1").last_failure.map(|(failure, _)| failure.check);
+    assert_eq!(why.as_deref(), Some("the interface is gone"), "and not what we told the peer");
     assert!(world.run_while_not(Duration::from_secs(14), World::both_up), "{}", world.transcript(0));
     assert_eq!(world.session(0, "l2tp2").local, other);
     assert_ne!(world.session(0, "l2tp1").local, id);
+}
+
+// What the network reports of our messages is shown while we wait for an answer. It ends nothing, being easily forged.
+#[test]
+fn the_network_reports_that_nothing_arrives() {
+    let mut world = World::pair(1, "", &["l2tp1"]);
+    world.start(0);
+    world.run(Duration::from_millis(5));
+    let peer = world.tunnel(0).peer.expect("configured");
+    world.act(0, |e, now| e.unreachable(now, "198.51.100.1".parse().unwrap(), "Connection refused"));
+    assert_eq!(world.tunnel(0).last_failure, None, "another peer's");
+    world.act(0, |e, now| e.unreachable(now, peer, "Connection refused"));
+    let tunnel = world.tunnel(0);
+    let (failure, _) = tunnel.last_failure.expect("shown");
+    assert!(failure.check.ends_with("Connection refused") && failure.message == "M-014", "{failure:?}");
+    assert_eq!(tunnel.state, "wait-ctl-reply");
+    world.start(1);
+    assert!(world.run_while_not(Duration::from_secs(60), World::both_up), "{}", world.transcript(0));
+    world.act(0, |e, now| e.unreachable(now, peer, "No route to host"));
+    assert!(world.both_up(), "{}", world.transcript(0));
 }
 
 // C-047: an acknowledgement waits for the reply a moment, not for a data plane that takes its time.

@@ -14,7 +14,7 @@ use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
 use crate::log::Level;
 use crate::sys::socket::path_mtu;
-use crate::sys::tap::Tap;
+use crate::sys::tap::{self, Tap};
 use crate::sys::{error_text, netif};
 use crate::wire::Encapsulation;
 
@@ -187,7 +187,7 @@ impl DataPlane {
             circuit.complete = false;
         }
         self.open_tap(at)?;
-        self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
+        self.set_up_tap(at)?;
         self.fit_mtu(at);
         self.show_carrier(at);
         Ok(())
@@ -200,7 +200,7 @@ impl DataPlane {
         };
         if self.circuit_mut(at).is_some_and(|c| c.tap.is_none() || !c.complete) {
             self.open_tap(at)?;
-            self.set_up_tap(at).map_err(|e| Failure::ioctl(&e))?;
+            self.set_up_tap(at)?;
             self.show_carrier(at);
         }
         Ok(at)
@@ -211,7 +211,8 @@ impl DataPlane {
         if circuit.tap.is_some() {
             return Ok(());
         }
-        let tap = Tap::open(&circuit.interface.name, true).map_err(|e| Failure::ioctl(&e))?;
+        let tap = Tap::open(&circuit.interface.name, true)
+            .map_err(|e| Failure::ioctl(&e, tap::why_not_open(&e)))?;
         let (fd, index) = (tap.as_raw_fd(), tap.index());
         circuit.tap = Some(tap);
         circuit.carrier = None;
@@ -229,13 +230,14 @@ impl DataPlane {
     }
 
     /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
-    fn set_up_tap(&mut self, at: usize) -> io::Result<()> {
+    fn set_up_tap(&mut self, at: usize) -> Result<(), Failure> {
         let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
         let Some(tap) = &circuit.tap else { return Ok(()) };
-        let name = tap.name()?;
-        netif::set_mac_address(&name, circuit.interface.mac_address)?;
+        let plain = |e: io::Error| Failure::ioctl(&e, "");
+        let name = tap.name().map_err(plain)?;
+        netif::set_mac_address(&name, circuit.interface.mac_address).map_err(plain)?;
         if let Mtu::Value(mtu) = circuit.interface.mtu {
-            netif::set_mtu(&name, mtu)?;
+            netif::set_mtu(&name, mtu).map_err(plain)?;
             circuit.mtu = Some(mtu);
         }
         if circuit.bridge != circuit.interface.bridge {
@@ -244,11 +246,12 @@ impl DataPlane {
                 let _ = netif::leave_bridge(&old, &name);
             }
             if let Some(new) = &circuit.interface.bridge {
-                netif::join_bridge(new, &name)?;
+                netif::join_bridge(new, &name)
+                    .map_err(|e| Failure::ioctl(&e, netif::why_not_joined(new, &e)))?;
                 circuit.bridge = Some(new.clone());
             }
         }
-        netif::set_up(&name)?;
+        netif::set_up(&name).map_err(plain)?;
         circuit.complete = true;
         Ok(())
     }

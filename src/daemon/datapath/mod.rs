@@ -44,8 +44,8 @@ pub const FIRST_TOKEN: usize = 0x1000;
 /// Why the data plane could not do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// An ioctl failed; the text is the system's.
-    Ioctl(String),
+    /// An ioctl failed: the system's text, and ours of what was wrong (empty where that is not known).
+    Ioctl(String, String),
     /// Something else; the text is ours.
     Other(String),
 }
@@ -53,15 +53,16 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Ioctl(text) => write!(f, "ioctl: {text}"),
+            Failure::Ioctl(text, about) if about.is_empty() => write!(f, "ioctl: {text}"),
+            Failure::Ioctl(text, about) => write!(f, "{about}: {text}"),
             Failure::Other(text) => f.write_str(text),
         }
     }
 }
 
 impl Failure {
-    fn ioctl(error: &io::Error) -> Failure {
-        Failure::Ioctl(error_text(error))
+    fn ioctl(error: &io::Error, about: impl Into<String>) -> Failure {
+        Failure::Ioctl(error_text(error), about.into())
     }
 }
 
