@@ -1,7 +1,7 @@
 //! The daemon's state, and what becomes of the engine's actions. The rule that holds it together: each call into
 //! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
@@ -18,10 +18,13 @@ use crate::proto::{Action, Attachment, Engine, Notification, Path};
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
-/// TTL of control messages where the configuration says nothing else.
+/// TTL of control messages to whom no tunnel is configured (any more).
 const TTL: u8 = 64;
 /// News that wait for the admin server; what is more is dropped, oldest first.
 const NEWS: usize = 1024;
+
+/// Peers remembered as not reachable; with forged sources there is no end of them.
+const UNREACHABLE: usize = 4096;
 
 /// Everything but the loop's own things.
 pub struct Daemon {
@@ -47,8 +50,6 @@ pub struct Daemon {
     pub wanted: Wanted,
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
-    /// The TTL of control messages for peers whose tunnel sets one.
-    ttls: HashMap<IpAddr, u8>,
     /// Peers that the last message could not be sent to: told once.
     unreachable: BTreeSet<IpAddr>,
     /// A child process may have ended, or one is to be started.
@@ -92,7 +93,6 @@ impl Daemon {
             news: VecDeque::new(),
             wanted: Wanted::default(),
             sockets_stale: false,
-            ttls: HashMap::new(),
             unreachable: BTreeSet::new(),
             look_after_children: false,
             received: Vec::new(),
@@ -106,12 +106,6 @@ impl Daemon {
 
     /// Hands the configuration in force to the engine.
     pub fn apply(&mut self, now: Instant) {
-        self.ttls.clear();
-        for tunnel in self.config.tunnels.iter().filter(|t| t.ttl != TTL) {
-            if let Some(Remote::Address(peer)) = tunnel.remote {
-                self.ttls.insert(peer, tunnel.ttl);
-            }
-        }
         self.engine.apply(now, &self.config);
         // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
         for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
@@ -162,13 +156,16 @@ impl Daemon {
 
     fn transmit(&mut self, now: Instant, path: &Path, message: Vec<u8>) {
         let peer = path.remote.ip();
-        let ttl = self.ttls.get(&peer).copied().unwrap_or(TTL);
+        let ttl = self.engine.ttl(path).unwrap_or(TTL);
         match self.data.send_control(path, &message, ttl) {
             Ok(()) => {
                 self.unreachable.remove(&peer);
             }
             // As if it was lost on the way: the retransmission decides.
             Err(error) => {
+                if self.unreachable.len() >= UNREACHABLE {
+                    self.unreachable.clear();
+                }
                 if self.unreachable.insert(peer) {
                     let text = format!("cannot send to {peer}: {}", error_text(&error));
                     self.logger.log(now, &Line::remark(Level::Warn, "send", text));
@@ -280,12 +277,7 @@ impl Daemon {
         let path = match answer.result {
             Err(why) => Err(format!("{}: {why}", answer.name)),
             Ok(addresses) => match resolve::choose(&addresses, tunnel.local_address) {
-                Some(peer) => {
-                    if tunnel.ttl != TTL {
-                        self.ttls.insert(peer, tunnel.ttl);
-                    }
-                    self.open(now, &tunnel, peer)
-                }
+                Some(peer) => self.open(now, &tunnel, peer),
                 None => Err(format!("{} has no address of the family of local-address", answer.name)),
             },
         };

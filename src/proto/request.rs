@@ -94,6 +94,21 @@ impl Engine {
         of(false).chain(of(true)).collect()
     }
 
+    /// `ttl` of the tunnel whose control messages travel on this path; `None` where no tunnel has such a peer.
+    pub fn ttl(&self, path: &Path) -> Option<u8> {
+        let fits = |tunnel: &&super::tunnel::Tunnel| {
+            let named = match &tunnel.config.remote {
+                Some(Remote::Address(_) | Remote::Any) => true,
+                Some(Remote::Name(_)) => tunnel.path.is_some_and(|p| p.remote.ip() == path.remote.ip()),
+                None => false,
+            };
+            named && tunnel.config.encapsulation == path.encapsulation
+        };
+        let named = self.addressed.get(&path.remote.ip()).into_iter().flatten();
+        let tunnels = named.chain(&self.unaddressed).filter_map(|key| self.tunnels.get(key)).filter(fits);
+        tunnels.min_by_key(|t| t.config.remote == Some(Remote::Any)).map(|t| t.config.ttl)
+    }
+
     /// An SCCRQ: the checks that need no state, then what it means for the tunnel.
     fn requested(&mut self, now: Instant, path: Path, header: &Header, message: &[u8]) {
         if self.shutting_down {

@@ -12,6 +12,7 @@ use crate::tests;
 tests!(
     nothing_that_did_not_change_is_touched,
     timers_and_limits_change_live,
+    ttl_of_control_messages_to_any_peer,
     only_what_must_be_is_negotiated_anew,
     bad_file_is_reported_whole,
     check_tells_and_does_nothing,
@@ -121,6 +122,17 @@ fn timers_and_limits_change_live() {
         python(&a.ctl_ok(&["log", "--json"]), "len(v) <= 51, v[0].get('remark', '')[:8]"),
         "True == OLDER"
     );
+    a.stop();
+    b.stop();
+}
+
+fn ttl_of_control_messages_to_any_peer() {
+    let net = Net::new();
+    let text = host(2, "", "  remote-address any\n  ttl 9\n", "");
+    let (mut a, mut b) = pair_of(&net, &host(1, "", "", ""), &text);
+    let control = "ip proto 115 and src 192.0.2.2 and ip[20:4] = 0";
+    let packet = net.exec(&net.a, &["timeout", "8", "tcpdump", "-n", "-v", "-c", "1", "-i", "wire", control]);
+    assert!(packet.contains("ttl 9,"), "{packet}");
     a.stop();
     b.stop();
 }
