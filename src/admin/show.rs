@@ -304,10 +304,10 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         let since = span(tunnel.since.min(report.uptime));
         let name = escape(tunnel.name.as_bytes());
         line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
-        // What kept it from coming up earlier is of no interest any more.
+        // What kept it from coming up earlier is of no interest any more, nor what happened to one that is disabled.
         let past = tunnel.state == "established"
             && tunnel.last_failure.as_ref().is_some_and(|(_, ago)| *ago > tunnel.since);
-        let failure = if past { &None } else { &tunnel.last_failure };
+        let failure = if past || tunnel.disabled { &None } else { &tunnel.last_failure };
         reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
         if tunnel.disabled {
             line(
@@ -325,7 +325,8 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
             let since = span(session.since.min(report.uptime));
             let name = escape(session.interface.as_bytes());
             line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
-            reasons(&mut out, "    ", session.problem, &session.last_failure, session.next_try);
+            let failure = if session.disabled { &None } else { &session.last_failure };
+            reasons(&mut out, "    ", session.problem, failure, session.next_try);
         }
     }
     if out.is_empty() {

@@ -97,6 +97,14 @@ fn explain_says_what_a_passive_tunnel_waits_for() {
     assert!(text.contains("is it not passive too?"), "{text}");
 }
 
+#[test]
+fn explain_says_of_a_disabled_tunnel_that_alone() {
+    let mut report = sample::report();
+    report.snapshot.tunnels[1].disabled = true;
+    let text = show::explain(&report, &Selection::All).unwrap();
+    assert!(text.contains("it is disabled") && !text.contains("failed check"), "{text}");
+}
+
 // The session is down, so that the tunnel is shown; why the tunnel was down earlier is over.
 #[test]
 fn explain_leaves_out_why_an_established_tunnel_was_down() {
