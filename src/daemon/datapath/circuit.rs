@@ -114,7 +114,7 @@ pub(super) struct Circuit {
     pub(super) mtu: Option<usize>,
     pub(super) up: bool,
     pub(super) ready: bool,
-    /// The last turn had one frame at most.
+    /// The last turn that had frames had one.
     pub(super) quiet: bool,
     carrier: Option<bool>,
     bridge: Option<String>,

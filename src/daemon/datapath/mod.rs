@@ -206,6 +206,8 @@ pub struct DataPlane {
     events: Vec<DataPlaneEvent>,
     /// Datagrams received in the last turn.
     received: usize,
+    /// The interface that the newest received frame is for.
+    delivered: Option<usize>,
 }
 
 impl DataPlane {
@@ -229,6 +231,7 @@ impl DataPlane {
             strays: Strays::default(),
             events: Vec::new(),
             received: 0,
+            delivered: None,
         };
         let links = LinkMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
@@ -257,26 +260,26 @@ impl DataPlane {
         }
     }
 
-    fn enqueue(&mut self, source: Source) {
+    /// Adds to the ready ones; `false` if it is one of them already.
+    fn enqueue(&mut self, source: Source) -> bool {
         let queued = match source {
             Source::Links => Some(&mut self.links_ready),
             Source::Port(at) => self.ports.get_mut(at).and_then(|p| p.as_mut()).map(|p| &mut p.ready),
             Source::Circuit(at) => self.circuits.get_mut(at).and_then(|c| c.as_mut()).map(|c| &mut c.ready),
         };
-        if let Some(queued) = queued {
-            if !*queued {
-                *queued = true;
-                self.ready.push_back(source);
-            }
+        let new = queued.is_some_and(|queued| !std::mem::replace(queued, true));
+        if new {
+            self.ready.push_back(source);
         }
+        new
     }
 
     /// Gives each ready descriptor one batch; control messages go to `on_control`. `true`: there is more to do,
     /// poll without waiting and come back.
     pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
         self.received = 0;
-        for _ in 0..self.ready.len() {
-            let Some(source) = self.ready.pop_front() else { break };
+        let mut left = self.ready.len();
+        while let Some(source) = self.ready.pop_front() {
             let more = match source {
                 Source::Links => {
                     self.links_ready = false;
@@ -287,7 +290,12 @@ impl DataPlane {
                     if let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) {
                         port.ready = false;
                     }
-                    self.receive(now, at, on_control)
+                    let more = self.receive(now, at, on_control);
+                    // Much is answered at once, with an acknowledgement or an echo.
+                    if let Some(circuit) = self.delivered.take() {
+                        left += usize::from(self.enqueue(Source::Circuit(circuit)));
+                    }
+                    more
                 }
                 Source::Circuit(at) => {
                     if let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) {
@@ -298,6 +306,10 @@ impl DataPlane {
             };
             if more {
                 self.enqueue(source);
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
         }
         !self.ready.is_empty()

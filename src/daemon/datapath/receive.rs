@@ -155,6 +155,7 @@ impl DataPlane {
             circuit.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
         let udp = circuit.tap.as_ref().is_some_and(|t| t.joins_udp());
+        self.delivered = Some(owner);
         let circuits = &mut self.circuits;
         let output = &mut |joined: &Joined<'_>, buffer: &[u8]| deliver(circuits, joined, buffer);
         batch.coalescer.push(batch.buffer, owner, range, udp, output);

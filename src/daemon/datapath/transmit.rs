@@ -123,7 +123,9 @@ impl Turn<'_> {
             }
         }
         self.flush();
-        self.circuit.quiet = frames <= 1;
+        if frames > 0 {
+            self.circuit.quiet = frames == 1;
+        }
         end
     }
 
