@@ -323,10 +323,11 @@ impl Daemon {
         }
     }
 
-    /// Gives the data plane its turn, and the engine what came of it. `true`: there is more to do at once.
-    pub fn turn(&mut self, now: Instant) -> bool {
+    /// Gives the data plane its turn, and the engine what came of it.
+    pub fn turn(&mut self, now: Instant) -> Turn {
         let mut received = std::mem::take(&mut self.received);
         let more = self.data.turn(now, &mut |path, message| received.push((path, message.to_vec())));
+        let mut news = !received.is_empty();
         for (path, message) in received.drain(..) {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
             let before = self.wanted.messages.then(|| (clock::wall(), self.news.len()));
@@ -338,10 +339,11 @@ impl Daemon {
         }
         self.received = received;
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
+        news |= !events.is_empty();
         for event in events {
             self.data_plane_event(now, event);
         }
-        more
+        Turn { more, news }
     }
 
     fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
@@ -398,10 +400,19 @@ impl Daemon {
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
-        let at_once = (self.look_after_children || self.data.has_news()).then_some(now);
+        let at_once = self.look_after_children.then_some(now);
         let own = [at_once, self.hooks.next(), self.resolver.next(), self.logger.next(now)];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
+}
+
+/// What came of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// There is more to do at once.
+    pub more: bool,
+    /// Something else than frames came.
+    pub news: bool,
 }
 
 /// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.

@@ -61,22 +61,28 @@ impl EventLoop {
     fn turns(&mut self, daemon: &mut Daemon) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         let mut more = true;
+        // When there is something else to do than to carry frames.
+        let mut next = Some(clock::now());
         let mut pace = Pace::new(clock::now());
         loop {
             let before = clock::now();
             let timeout = match more {
                 true => Some(Duration::ZERO),
-                false => self.timeout(daemon, before),
+                false => next.map(|next| next.saturating_duration_since(before)),
             };
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 Ok(()) | Err(_) => {}
             }
             let mut signalled = false;
+            let mut asked = false;
             for event in &events {
                 match event.token() {
                     SIGNALS => signalled = true, // the pipe is read to its end below
-                    token if control::TOKENS.contains(&token.0) => self.control.event(token),
+                    token if control::TOKENS.contains(&token.0) => {
+                        asked = true;
+                        self.control.event(token);
+                    }
                     token if token.0 >= FIRST_TOKEN => daemon.data.ready(token),
                     _ => {}
                 }
@@ -86,13 +92,20 @@ impl EventLoop {
             while let Some(signal) = signalled.then(|| self.signals.take()).flatten() {
                 self.signal(daemon, now, signal);
             }
-            more = daemon.turn(now);
-            daemon.timers(now);
-            daemon.children(now);
-            daemon.logger.report(now, false);
-            self.control.turn(now, daemon);
-            if self.is_over(daemon, now) {
-                return Ok(());
+            let turn = daemon.turn(now);
+            more = turn.more;
+            // Frames alone change nothing of the rest.
+            if signalled || asked || turn.news || next.is_some_and(|next| next <= now) {
+                daemon.timers(now);
+                daemon.children(now);
+                daemon.logger.report(now, false);
+                self.control.turn(now, daemon);
+                if self.is_over(daemon, now) {
+                    return Ok(());
+                }
+                next = self.next(daemon, now);
+                // What was sent may have failed, and so on.
+                more |= daemon.data.has_news();
             }
             if !more && pace.rests(daemon.data.received_in_turn()) {
                 clock::rest();
@@ -100,11 +113,9 @@ impl EventLoop {
         }
     }
 
-    /// How long there is nothing to do, unless something happens.
-    fn timeout(&self, daemon: &Daemon, now: Instant) -> Option<Duration> {
-        let next = [daemon.next_timeout(now), self.control.next_deadline(), self.deadline];
-        let next = next.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(now))
+    /// When there is something to do, unless something happens before.
+    fn next(&self, daemon: &Daemon, now: Instant) -> Option<Instant> {
+        [daemon.next_timeout(now), self.control.next_deadline(), self.deadline].into_iter().flatten().min()
     }
 
     fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {

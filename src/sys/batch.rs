@@ -352,7 +352,8 @@ impl Sender {
                         for at in first.clone() {
                             self.send_some(socket, to, name, std::slice::from_ref(&(at..at + 1)), sent);
                         }
-                        sent.refused_run |= sent.datagrams > before;
+                        // Where only a short one got through, the others are too long, run or not.
+                        sent.refused_run |= sent.datagrams == before + count;
                     }
                     Some(libc::EMSGSIZE) => sent.too_long += count,
                     _ => {
