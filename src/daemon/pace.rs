@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// How often it is judged anew whether the daemon is busy.
 const PERIOD: Duration = Duration::from_millis(1);
 /// Received datagrams in one turn that are worth gathering more of.
-const MANY: usize = 8;
+const MANY: usize = 4;
 
 /// Measures how busy the loop is.
 #[derive(Debug)]
