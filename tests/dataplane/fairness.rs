@@ -2,9 +2,7 @@
 //! as if nothing were.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -199,19 +197,7 @@ impl Hellos {
             "udp" => "udp port 1701 and udp[8] & 0x80 != 0",
             _ => "ip proto 115 and ip[20:4] = 0",
         };
-        let mut child = Command::new("ip")
-            .args(["netns", "exec", &net.a, "tcpdump", "-Z", "root", "-n", "-U", "-i", "wire", "-s", "128"])
-            .arg("-w")
-            .arg(&file)
-            .arg(filter)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tcpdump");
-        let mut words = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
-        while !words.contains("listening on") {
-            assert_ne!(stderr.read_line(&mut words).expect("tcpdump"), 0, "tcpdump: {words}");
-        }
+        let child = net.tcpdump(&file, filter, &["-s", "128"]);
         Hellos(Some((child, file)))
     }
 

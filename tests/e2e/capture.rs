@@ -1,8 +1,7 @@
 //! tcpdump records, tshark judges: an implementation of L2TPv3 that is not ours.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use crate::net::{have, log_dir, run, Net};
@@ -22,31 +21,7 @@ impl Capture {
             skip("tcpdump and tshark are not both installed");
         }
         let file = log_dir().join(format!("{name}.pcap"));
-        let mut child = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &net.a,
-                "tcpdump",
-                "-Z",
-                "root",
-                "-n",
-                "-U",
-                "--immediate-mode",
-                "-B",
-                "8192",
-            ])
-            .args(["-i", "wire", "-w"])
-            .arg(&file)
-            .arg(filter)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("tcpdump");
-        let mut words = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
-        while !words.contains("listening on") {
-            assert_ne!(stderr.read_line(&mut words).expect("tcpdump"), 0, "tcpdump: {words}");
-        }
+        let child = net.tcpdump(&file, filter, &["--immediate-mode", "-B", "8192"]);
         Capture { child, file }
     }
 

@@ -1,8 +1,9 @@
 //! Two hosts joined by a cable: network namespaces `a` (192.0.2.1, 2001:db8::1) and `b` (192.0.2.2,
 //! 2001:db8::2) with a veth pair `wire` between them. Everything goes away with the value.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Mutex;
 
@@ -25,6 +26,25 @@ pub struct Net {
 }
 
 impl Net {
+    /// Starts tcpdump on `wire` of the first namespace; it listens when this returns.
+    pub fn tcpdump(&self, file: &Path, filter: &str, options: &[&str]) -> Child {
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &self.a, "tcpdump", "-Z", "root", "-n", "-U", "-i", "wire"])
+            .args(options)
+            .arg("-w")
+            .arg(file)
+            .arg(filter)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tcpdump");
+        let mut words = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
+        while !words.contains("listening on") {
+            assert_ne!(stderr.read_line(&mut words).expect("tcpdump"), 0, "tcpdump: {words}");
+        }
+        child
+    }
+
     pub fn new() -> Net {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let base = format!("l2e{}-{number}", std::process::id());
