@@ -105,7 +105,6 @@ fn the_table_has_the_tags_of_the_interface() {
         let table: Vec<&str> = TAGS.iter().filter(|t| t.block == block).map(|t| t.name).collect();
         assert_eq!(table, names.split_whitespace().collect::<Vec<_>>(), "{block:?}");
     }
-    assert!(TAGS.iter().all(|t| t.built));
 }
 
 fn errors_of(file: &str) -> Vec<(String, Fault)> {

@@ -192,7 +192,7 @@ fn node() {
         sequence_receive: sublayer,
         path,
     };
-    plane.attach(clock::now(), &attachment).unwrap();
+    plane.attach(&attachment).unwrap();
     plane.gate(attachment.local, true, true, true);
 
     let (lines, input) = mpsc::channel();
@@ -242,7 +242,7 @@ fn node() {
                 plane.gate(attachment.local, receive == "1", send == "1", carrier == "1");
                 "ok".into()
             }
-            ["attach"] => format!("{:?}", plane.attach(clock::now(), &attachment)),
+            ["attach"] => format!("{:?}", plane.attach(&attachment)),
             ["detach"] => {
                 plane.detach(attachment.local);
                 "ok".into()

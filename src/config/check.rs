@@ -10,14 +10,28 @@ use super::parse::{Fault, Given, Place};
 use crate::wire::{Encapsulation, SessionId};
 
 /// What the blocks read so far have taken, each with its line (or its name, for messages).
-#[derive(Default)]
 pub(super) struct Known {
+    data_plane: DataPlane,
     tunnels: HashMap<String, usize>,
     identities: HashMap<Identity, String>,
     interfaces: HashMap<String, usize>,
     session_ids: HashMap<SessionId, usize>,
     /// Of the tunnel that is being read.
     end_ids: HashMap<Vec<u8>, String>,
+}
+
+impl Known {
+    /// Before the first block.
+    pub fn new(data_plane: DataPlane) -> Known {
+        Known {
+            data_plane,
+            tunnels: HashMap::new(),
+            identities: HashMap::new(),
+            interfaces: HashMap::new(),
+            session_ids: HashMap::new(),
+            end_ids: HashMap::new(),
+        }
+    }
 }
 
 /// What tells one control connection from another.
@@ -69,11 +83,22 @@ pub(super) fn tunnel(
     families(tunnel, &mut findings);
     secrets(tunnel, &mut findings);
     gaps(tunnel, &mut findings);
+    if known.data_plane == DataPlane::Kernel {
+        kernel_cannot(&mut findings, "tos", tunnel.tos == Tos::Copy, "copy the TOS of frames");
+        kernel_cannot(&mut findings, "dont-fragment", tunnel.dont_fragment, "set Don't Fragment");
+    }
     if tunnel.role == Role::Active && tunnel.remote == Some(Remote::Any) {
         findings.invalid("role", "an active end needs a remote-address to begin with; it is any");
     }
     unique(tunnel, &mut findings, known);
     findings.found
+}
+
+/// `data-plane kernel` does less than the daemon itself: what it lacks is refused rather than ignored.
+fn kernel_cannot(findings: &mut Findings<'_>, tag: &'static str, asked: bool, what: &str) {
+    if asked {
+        findings.invalid(tag, format!("the kernel cannot {what}: this needs data-plane tap"));
+    }
 }
 
 fn families(tunnel: &Tunnel, findings: &mut Findings<'_>) {
@@ -169,6 +194,8 @@ pub(super) fn session(
     if (session.sequencing.send || session.sequencing.receive) && session.sublayer == Sublayer::None {
         findings.invalid("sequencing", "sequence numbers stand in the sublayer: set l2-sublayer default");
     }
+    let clamps = known.data_plane == DataPlane::Kernel && session.tcp_mss != TcpMss::Off;
+    kernel_cannot(&mut findings, "tcp-mss", clamps, "lower the MSS of TCP connections");
     end_id(session, &mut findings, known);
     manual(session, tunnel, &mut findings, known);
     findings.found

@@ -35,7 +35,7 @@ pub struct Config {
 /// What carries the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataPlane {
-    /// The kernel's l2tp_eth where it is there, else TAP.
+    /// TAP: it can do everything, everywhere.
     Auto,
     /// A TAP interface and this daemon.
     Tap,

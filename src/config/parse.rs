@@ -238,7 +238,7 @@ impl Parser {
         self.settings(Block::Global, "global", &blocks.global.body, |tag, value| {
             apply::global(&mut config, &mut inherited, tag, value)
         });
-        let mut known = check::Known::default();
+        let mut known = check::Known::new(config.data_plane);
         for (lines, sessions) in &blocks.tunnels {
             let tunnel = self.tunnel(lines, sessions, &inherited, &mut known);
             config.tunnels.push(tunnel);
@@ -364,21 +364,7 @@ impl Parser {
             self.error(statement.place(most), name, Fault::OnlyOne, allowed + quote);
             return None;
         }
-        if !tag.built {
-            self.error(
-                statement.place(usize::MAX),
-                name,
-                Fault::InvalidValue,
-                "this build has no such function".to_owned(),
-            );
-            return None;
-        }
         match value::read(tag.kind, &statement.params) {
-            Ok(Value::Word(word)) if tag.not_built.contains(&word) => {
-                let detail = format!("{word} is not in this build\n{}", allowed_without(tag));
-                self.error(statement.place(0), name, Fault::InvalidValue, detail);
-                None
-            }
             Ok(value) => Some(value),
             Err(refusal) => {
                 let detail = match refusal.reason {
@@ -390,11 +376,6 @@ impl Parser {
             }
         }
     }
-}
-
-fn allowed_without(tag: &Tag) -> String {
-    let left: Vec<&str> = tag.kind.words().iter().copied().filter(|w| !tag.not_built.contains(w)).collect();
-    format!("allowed: {}", left.join(", "))
 }
 
 /// What the parameters look like in the log.

@@ -68,10 +68,6 @@ pub struct Tag {
     pub default: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// Whether this build can do it. A tag that it cannot do is refused, not ignored.
-    pub built: bool,
-    /// Parameters that are understood and that this build cannot do.
-    pub not_built: &'static [&'static str],
     /// The parameter is never printed.
     pub secret: bool,
 }
@@ -83,8 +79,8 @@ const COOKIE: &[&str] = &["off", "on", "4", "8"];
 macro_rules! rows {
     ($($block:ident: $($name:literal $kind:expr, $default:literal, $help:literal;)*)*) => {
         &[$($(Tag {
-            name: $name, block: Block::$block, kind: $kind, default: $default, help: $help, built: true,
-            not_built: not_built($name), secret: is_secret($name),
+            name: $name, block: Block::$block, kind: $kind, default: $default, help: $help,
+            secret: is_secret($name),
         },)*)*]
     };
 }
@@ -163,13 +159,6 @@ pub static TAGS: &[Tag] = {
 /// sent blindly.
 const fn is_secret(name: &str) -> bool {
     matches!(name.as_bytes(), b"password" | b"password-old" | b"local-cookie" | b"remote-cookie")
-}
-
-const fn not_built(name: &str) -> &'static [&'static str] {
-    match name.as_bytes() {
-        b"data-plane" => &["kernel"],
-        _ => &[],
-    }
 }
 
 /// The tag `name` of a block.

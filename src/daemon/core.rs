@@ -286,7 +286,7 @@ impl Daemon {
     }
 
     fn attach(&mut self, now: Instant, attachment: &Attachment) -> Result<(), String> {
-        self.data.attach(now, attachment).map_err(|failure| {
+        self.data.attach(attachment).map_err(|failure| {
             self.interface_failed(now, &attachment.interface, &failure);
             failure.to_string()
         })

@@ -44,7 +44,7 @@ impl Daemon {
             link_up: state.carrier,
             admin_up: state.up,
             mtu: state.mtu,
-            data_plane: if state.present { "tap" } else { "" },
+            data_plane: state.data_plane,
             counters: self.data.counters(name).unwrap_or_default(),
         })
     }

@@ -14,7 +14,7 @@ use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{Logger, DEV_LOG};
 use super::reload::{self, Refused};
-use crate::config::model::{Config, Remote, Tunnel};
+use crate::config::model::{self, Config, Remote, Tunnel};
 use crate::config::Setting;
 use crate::log::limit::CONFIG;
 use crate::log::{Event, Level, Line};
@@ -226,6 +226,14 @@ fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(R
     let poll = Poll::new().map_err(system("epoll"))?;
     let registry = poll.registry().try_clone().map_err(system("epoll"))?;
     let mut data = DataPlane::new(registry);
+    if config.data_plane == model::DataPlane::Kernel {
+        data.use_kernel().map_err(|error| {
+            failed_remark(format!(
+                "data-plane kernel: the kernel's l2tp: {}: load l2tp_eth, or use data-plane tap",
+                error_text(&error)
+            ))
+        })?;
+    }
     open_sockets(&mut data, config, logger)?;
     let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
     let control = Control::open(path, config.admin_group.as_deref(), poll.registry())
@@ -300,9 +308,10 @@ fn warn_unreadable(daemon: &mut Daemon, now: Instant) {
     }
 }
 
-/// A kernel that does L2TP over IP itself takes part in our conversations.
+/// A kernel that does L2TP over IP itself takes part in our conversations, which is wanted only with `data-plane kernel`.
 fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
-    let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip);
+    let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip)
+        && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
         let text =
             "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP";

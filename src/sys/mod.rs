@@ -8,6 +8,7 @@ pub mod admin_socket;
 pub mod batch;
 pub mod clock;
 pub mod daemonize;
+pub mod l2tp;
 pub mod link;
 pub mod netif;
 pub mod pidfile;

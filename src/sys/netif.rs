@@ -1,5 +1,6 @@
 //! Network interfaces by name: flags, MTU, hardware address, membership in a bridge. All by ioctl.
 
+use std::ffi::CStr;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -53,6 +54,17 @@ pub fn index(name: &str) -> io::Result<c_int> {
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
+/// The name of the interface with this index; an error means that there is none.
+pub fn name(index: c_int) -> io::Result<String> {
+    // SAFETY: ifreq is plain data for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    request.ifr_ifru.ifru_ifindex = index;
+    ioctl(libc::SIOCGIFNAME, &mut request)?;
+    // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
+    let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
+    Ok(name.to_string_lossy().into_owned())
+}
+
 /// Sets the MTU (octets of payload of an Ethernet frame).
 pub fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     let mut request = request(name)?;
@@ -92,12 +104,18 @@ pub fn is_up(name: &str) -> io::Result<bool> {
 
 /// Brings the interface up.
 pub fn set_up(name: &str) -> io::Result<()> {
+    set_state(name, true)
+}
+
+/// Brings the interface up or down.
+pub fn set_state(name: &str, up: bool) -> io::Result<()> {
     let mut request = request(name)?;
     ioctl(libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the kernel has filled in this member of the union.
     let flags = c_int::from(unsafe { request.ifr_ifru.ifru_flags });
-    if flags & libc::IFF_UP == 0 {
-        request.ifr_ifru.ifru_flags = (flags | libc::IFF_UP) as c_short;
+    let wanted = if up { flags | libc::IFF_UP } else { flags & !libc::IFF_UP };
+    if flags != wanted {
+        request.ifr_ifru.ifru_flags = wanted as c_short;
         ioctl(libc::SIOCSIFFLAGS, &mut request)?;
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::cvt;
 use crate::wire::Encapsulation;
 
 /// IP protocol number of L2TPv3 (RFC 3931 10).
-const IPPROTO_L2TP: c_int = 115;
+pub(super) const IPPROTO_L2TP: c_int = 115;
 /// Octets of the socket buffers: without them bursts of a few hundred frames are lost.
 const BUFFER_OCTETS: c_int = 4 << 20;
 
@@ -105,6 +105,41 @@ impl Socket {
         self.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, c_int::from(on))
     }
 
+    /// From now on only datagrams of this peer come in, and none of them to another socket of ours.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<()> {
+        name_call(&self.fd, remote, libc::connect)
+    }
+
+    /// Has the kernel drop received data messages of a raw socket, of which it would queue a copy beside taking care
+    /// of them itself: only those with session id 0 come in.
+    pub fn receive_control_only(&self) -> io::Result<()> {
+        if self.encapsulation != Encapsulation::Ip {
+            return Ok(());
+        }
+        let step =
+            |code: u32, yes: u8, no: u8, k: u32| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
+        let (load_x, load) = match self.local {
+            // Over IPv4 the packet begins with the IP header, whose length the low half of its first octet tells.
+            SocketAddr::V4(_) => (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_IND),
+            SocketAddr::V6(_) => (libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, libc::BPF_ABS),
+        };
+        let mut program = [
+            step(load_x, 0, 0, 0),
+            step(libc::BPF_LD | libc::BPF_W | load, 0, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, 0),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
+            step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        ];
+        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        let length = mem::size_of_val(&program) as libc::socklen_t;
+        let pointer = std::ptr::from_ref(&program).cast::<c_void>();
+        let (fd, option) = (self.fd.as_raw_fd(), libc::SO_ATTACH_FILTER);
+        // SAFETY: `pointer` points to a sock_fprog, and that to as many instructions as it says; both live through
+        // the call.
+        cvt(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, pointer, length) })?;
+        Ok(())
+    }
+
     /// Asks the kernel to join datagrams of one sender as they come in (UDP_GRO); whether it does.
     pub fn join_received(&self) -> bool {
         self.encapsulation == Encapsulation::Udp && self.set(libc::SOL_UDP, libc::UDP_GRO, 1).is_ok()
@@ -134,10 +169,7 @@ impl Socket {
 
     /// Sets time to live (hop limit) and TOS (traffic class) of what is sent from now on.
     pub fn set_ttl_and_tos(&mut self, ttl: u8, tos: u8) -> io::Result<()> {
-        let (level, ttl_option, tos_option) = match self.local {
-            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_TOS),
-            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_TCLASS),
-        };
+        let (level, ttl_option, tos_option) = manner(self.local.is_ipv4());
         if self.ttl != Some(ttl) {
             set_option(self.output(), level, ttl_option, c_int::from(ttl))?;
             self.ttl = Some(ttl);
@@ -208,8 +240,23 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Level and options for time to live (hop limit) and TOS (traffic class).
+fn manner(ipv4: bool) -> (c_int, c_int, c_int) {
+    match ipv4 {
+        true => (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_TOS),
+        false => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_TCLASS),
+    }
+}
+
+/// Sets time to live (hop limit) and TOS (traffic class) of a socket that the kernel sends through.
+pub fn set_ttl_and_tos(fd: RawFd, ipv4: bool, ttl: u8, tos: u8) -> io::Result<()> {
+    let (level, ttl_option, tos_option) = manner(ipv4);
+    set_option(fd, level, ttl_option, c_int::from(ttl))?;
+    set_option(fd, level, tos_option, c_int::from(tos))
+}
+
 /// A new socket of the family of `local`.
-fn open(local: IpAddr, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
+pub(super) fn open(local: IpAddr, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers are passed.

@@ -5,9 +5,17 @@ use std::process::{Command, Output};
 use crate::daemon::{program, Daemon};
 use crate::net::Net;
 use crate::peer;
+use crate::runner::skip;
 use crate::tests;
 
-tests!(check_reports_every_error, good_file_passes, usage, bad_file_at_start, settings_are_logged);
+tests!(
+    check_reports_every_error,
+    good_file_passes,
+    usage,
+    bad_file_at_start,
+    settings_are_logged,
+    no_kernel_plane
+);
 
 fn check(text: &str) -> Output {
     let net = crate::net::work_dir().join(format!("check-{:?}.conf", std::thread::current().id()));
@@ -83,6 +91,20 @@ fn bad_file_at_start() {
     let mut daemon = Daemon::start(&net, &net.a, &bad);
     daemon.wait_exit();
     daemon.expect("error *-address: Invalid address");
+}
+
+/// M-021: a data plane that the kernel does not have ends the start, and it is told what to do. (What it does where the
+/// kernel has it: `real_peers`.)
+fn no_kernel_plane() {
+    if std::path::Path::new("/sys/module/l2tp_netlink").exists() {
+        skip("this kernel has L2TP");
+    }
+    let net = Net::new();
+    let text = format!("data-plane kernel\n{}", peer::config("", peer::SESSION));
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    assert_eq!(daemon.wait_exit().code(), Some(1), "{}", daemon.tail(20));
+    daemon.expect_all(&["error   data-plane kernel: *load l2tp_eth, or use data-plane tap"]);
+    assert_eq!(daemon.lines().last().map(String::as_str), Some("error l2tpd initialization failed"));
 }
 
 /// M-064: C-360

@@ -12,7 +12,7 @@ use crate::net::Net;
 use crate::runner::{is_long, note, skip};
 use crate::tests;
 
-tests!(softether_answers, softether_is_cleared, linux_kernel);
+tests!(softether_answers, softether_is_cleared, linux_kernel, linux_kernel_carries_the_frames);
 
 /// The unpacked files of a peer.
 fn root(name: &str) -> PathBuf {
@@ -117,31 +117,51 @@ fn softether_is_cleared() {
 /// and family.
 fn linux_kernel() {
     const COMBINATIONS: usize = 36;
-    let root = root("kernel");
-    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
     // The emulated machine moves about 30 Mbit/s.
     let long = is_long();
     let (limit, octets) = if long { ("1500", "268435456") } else { ("400", "") };
-    let output = Command::new("timeout")
-        .args([limit, "sh", &format!("{peers}/kernel_vm.sh")])
-        .arg(&root)
-        .args([program(), &format!("{peers}/kernel_test.sh"), octets])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the virtual machine");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = in_machine(limit, "kernel_test.sh", octets);
     let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
     assert!(
         text.contains("status 0") && passed == COMBINATIONS && !text.contains("FAIL"),
         "{passed}: {text}"
     );
     assert!(!long || text.matches("streamed ").count() == 4, "{text}");
-    let release = root.join("boot").read_dir().expect("boot").flatten();
-    let release = release.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let release = release.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).next();
     note(format!(
         "real peer: Linux {} l2tp: {passed} manual sessions (IP and UDP, IPv4 and IPv6, cookies of 0, 4 and 8 \
          octets, without and with sublayer, sequence numbers)",
-        release.unwrap_or_default()
+        kernel_release()
+    ));
+}
+
+/// Runs a script of tests/peers in the virtual machine and returns what it printed.
+fn in_machine(limit: &str, script: &str, argument: &str) -> String {
+    let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
+    let output = Command::new("timeout")
+        .args([limit, "sh", &format!("{peers}/kernel_vm.sh")])
+        .arg(root("kernel"))
+        .args([program(), &format!("{peers}/{script}"), argument])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the virtual machine");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn kernel_release() -> String {
+    let files = root("kernel").join("boot").read_dir().expect("boot").flatten();
+    let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).next().unwrap_or_default()
+}
+
+/// `data-plane kernel` in the virtual machine (tests/peers/kernel_plane_test.sh), towards itself and towards a daemon
+/// with TAPs: sessions, pings and files, bridges, circuits, clearing, ends and restarts; and frames take none of the
+/// daemon's time.
+fn linux_kernel_carries_the_frames() {
+    let text = in_machine("600", "kernel_plane_test.sh", "");
+    let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
+    assert!(text.contains("status 0") && passed >= 50 && !text.contains("FAIL"), "{passed}: {text}");
+    note(format!(
+        "data-plane kernel with Linux {}: {passed} checks in the virtual machine",
+        kernel_release()
     ));
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 
+use super::device::{Device, KernelSession};
 use super::{DataPlane, DataPlaneEvent, Failure, Source};
 use crate::config::model::{self, Mtu, Pseudowire, TcpMss, Tos};
 use crate::counters::Counters;
@@ -103,12 +104,14 @@ pub struct InterfaceState {
     pub up: bool,
     /// Its MTU; 0 while it does not exist.
     pub mtu: usize,
+    /// What carries its frames: `tap` or `kernel`; empty while it does not exist.
+    pub data_plane: &'static str,
 }
 
 /// An interface and its state.
 pub(super) struct Circuit {
     pub(super) interface: Interface,
-    pub(super) tap: Option<Tap>,
+    pub(super) device: Option<Device>,
     pub(super) session: Option<usize>,
     pub(super) counters: Counters,
     pub(super) mtu: Option<usize>,
@@ -116,7 +119,7 @@ pub(super) struct Circuit {
     pub(super) ready: bool,
     /// The last turn that had frames had one.
     pub(super) quiet: bool,
-    carrier: Option<bool>,
+    pub(super) carrier: Option<bool>,
     bridge: Option<String>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
     complete: bool,
@@ -125,6 +128,19 @@ pub(super) struct Circuit {
 }
 
 impl Circuit {
+    /// The TAP, where there is one.
+    pub(super) fn tap(&self) -> Option<&Tap> {
+        self.device.as_ref()?.tap()
+    }
+
+    /// The kernel's session, where the kernel carries the frames.
+    pub(super) fn kernel_session(&self) -> Option<&KernelSession> {
+        match &self.device {
+            Some(Device::Kernel(session)) => Some(session),
+            Some(Device::Tap(_)) | None => None,
+        }
+    }
+
     /// `tcp-mss`, where it is on.
     pub(super) fn mss_limit(&self) -> Option<Limit> {
         match self.interface.tcp_mss {
@@ -143,28 +159,30 @@ impl DataPlane {
     /// What a configured interface is like at present.
     pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
         let circuit = self.circuit(interface)?;
-        let present = circuit.tap.is_some();
+        let present = circuit.device.is_some();
         Some(InterfaceState {
             present,
             carrier: present && circuit.carrier == Some(true),
             up: present && circuit.up,
             // A new interface has the system's default until a path is known.
             mtu: if present { circuit.mtu.unwrap_or(1500) } else { 0 },
+            data_plane: circuit.device.as_ref().map_or("", Device::plane),
         })
     }
 
-    fn circuit_mut(&mut self, at: usize) -> Option<&mut Circuit> {
+    pub(super) fn circuit_mut(&mut self, at: usize) -> Option<&mut Circuit> {
         self.circuits.get_mut(at)?.as_mut()
     }
 
-    /// Makes the interface, or changes what is different.
+    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
+    /// session is attached.
     pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
         let at = match self.circuit_names.get(&interface.name) {
             Some(at) => *at,
             None => {
                 let circuit = Circuit {
                     interface: interface.clone(),
-                    tap: None,
+                    device: None,
                     session: None,
                     counters: Counters::default(),
                     mtu: None,
@@ -187,7 +205,8 @@ impl DataPlane {
             circuit.complete = false;
         }
         self.open_tap(at)?;
-        self.set_up_tap(at)?;
+        self.set_up_device(at)?;
+        self.set_kernel_manner(at);
         self.fit_mtu(at);
         self.show_carrier(at);
         Ok(())
@@ -198,23 +217,36 @@ impl DataPlane {
         let Some(at) = self.circuit_names.get(interface).copied() else {
             return Err(Failure::Other(format!("interface {interface} is not configured")));
         };
-        if self.circuit_mut(at).is_some_and(|c| c.tap.is_none() || !c.complete) {
+        if self.circuit_mut(at).is_some_and(|c| c.device.is_none() || !c.complete) {
             self.open_tap(at)?;
-            self.set_up_tap(at)?;
+            self.set_up_device(at)?;
             self.show_carrier(at);
         }
         Ok(at)
     }
 
     fn open_tap(&mut self, at: usize) -> Result<(), Failure> {
+        let with_kernel = self.kernel.is_some();
         let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
-        if circuit.tap.is_some() {
+        if circuit.device.is_some() || with_kernel {
             return Ok(());
         }
         let tap = Tap::open(&circuit.interface.name, true)
             .map_err(|e| Failure::ioctl(&e, tap::why_not_open(&e)))?;
-        let (fd, index) = (tap.as_raw_fd(), tap.index());
-        circuit.tap = Some(tap);
+        let fd = tap.as_raw_fd();
+        self.device_opened(at, Device::Tap(tap));
+        if let Err(error) = self.register(fd, Source::Circuit(at)) {
+            self.close_device(at);
+            return Err(Failure::Other(error_text(&error)));
+        }
+        Ok(())
+    }
+
+    /// A new interface: nothing of it is set yet.
+    pub(super) fn device_opened(&mut self, at: usize, device: Device) {
+        let index = device.index();
+        let Some(circuit) = self.circuit_mut(at) else { return };
+        circuit.device = Some(device);
         circuit.carrier = None;
         circuit.bridge = None;
         circuit.mtu = None;
@@ -222,19 +254,14 @@ impl DataPlane {
         circuit.ready = false;
         circuit.complete = false;
         self.circuit_indexes.insert(index, at);
-        if let Err(error) = self.register(fd, Source::Circuit(at)) {
-            self.close_tap(at);
-            return Err(Failure::Other(error_text(&error)));
-        }
-        Ok(())
     }
 
     /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
-    fn set_up_tap(&mut self, at: usize) -> Result<(), Failure> {
+    pub(super) fn set_up_device(&mut self, at: usize) -> Result<(), Failure> {
         let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
-        let Some(tap) = &circuit.tap else { return Ok(()) };
+        let Some(device) = &circuit.device else { return Ok(()) };
         let plain = |e: io::Error| Failure::ioctl(&e, "");
-        let name = tap.name().map_err(plain)?;
+        let name = device.name().map_err(plain)?;
         netif::set_mac_address(&name, circuit.interface.mac_address).map_err(plain)?;
         if let Mtu::Value(mtu) = circuit.interface.mtu {
             netif::set_mtu(&name, mtu).map_err(plain)?;
@@ -251,7 +278,9 @@ impl DataPlane {
                 circuit.bridge = Some(new.clone());
             }
         }
-        netif::set_up(&name).map_err(plain)?;
+        if circuit.tap().is_some() {
+            netif::set_up(&name).map_err(plain)?;
+        }
         circuit.complete = true;
         Ok(())
     }
@@ -263,28 +292,41 @@ impl DataPlane {
         if let Some(id) = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id) {
             self.detach(id);
         }
-        self.close_tap(at);
+        self.close_device(at);
         if let Some(slot) = self.circuits.get_mut(at) {
             *slot = None;
         }
     }
 
-    fn close_tap(&mut self, at: usize) {
-        if let Some(tap) = self.circuit_mut(at).and_then(|c| c.tap.take()) {
-            let fd = tap.as_raw_fd();
-            self.circuit_indexes.remove(&tap.index());
-            // Closing it would do, too; the epoll set forgets closed descriptors.
-            let _ = self.registry.deregister(&mut SourceFd(&fd));
+    pub(super) fn close_device(&mut self, at: usize) {
+        let Some(device) = self.circuit_mut(at).and_then(|c| c.device.take()) else { return };
+        self.circuit_indexes.remove(&device.index());
+        match device {
+            Device::Tap(tap) => {
+                let fd = tap.as_raw_fd();
+                // Closing it would do, too; the epoll set forgets closed descriptors.
+                let _ = self.registry.deregister(&mut SourceFd(&fd));
+            }
+            Device::Kernel(session) => {
+                let counters = self.close_kernel_session(&session);
+                if let Some(circuit) = self.circuit_mut(at) {
+                    circuit.counters.add(&counters);
+                }
+            }
         }
     }
 
     /// Sets the carrier to what it should be.
     pub(super) fn show_carrier(&mut self, at: usize) {
+        if self.kernel.is_some() {
+            self.raise(at);
+            return;
+        }
         let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
         let established = session.and_then(|s| self.sessions.get(s)?.as_ref()).is_some_and(|s| s.carrier);
         let Some(circuit) = self.circuit_mut(at) else { return };
         let wanted = established || !circuit.interface.follow_link_state;
-        let Some(tap) = circuit.tap.as_ref().filter(|_| circuit.carrier != Some(wanted)) else { return };
+        let Some(tap) = circuit.tap().filter(|_| circuit.carrier != Some(wanted)) else { return };
         match tap.set_carrier(wanted) {
             Ok(()) => circuit.carrier = Some(wanted),
             Err(error) => {
@@ -308,8 +350,8 @@ impl DataPlane {
                 self.remark(Level::Warn, "mtu", text);
             }
             Mtu::Auto if circuit.mtu != Some(fitting) => {
-                let set = |tap: &Tap| netif::set_mtu(&tap.name()?, fitting);
-                match circuit.tap.as_ref().map(set) {
+                let set = |device: &Device| netif::set_mtu(&device.name()?, fitting);
+                match circuit.device.as_ref().map(set) {
                     Some(Ok(())) => circuit.mtu = Some(fitting),
                     Some(Err(error)) => {
                         let text = format!("{name}: mtu {fitting}: {}", error_text(&error));
@@ -357,8 +399,18 @@ impl DataPlane {
             self.links_changed = true;
             return;
         };
-        let Some(circuit) = self.circuit_mut(at).filter(|c| c.up != up) else { return };
-        circuit.up = up;
+        let Some(circuit) = self.circuit_mut(at) else { return };
+        let mut up = up;
+        if let Some(Device::Kernel(session)) = &mut circuit.device {
+            // We bring it up and down ourselves: what counts is how it is now, and whether that is our doing.
+            up = netif::name(session.index).and_then(|name| netif::is_up(&name)).unwrap_or(up);
+            if std::mem::replace(&mut session.raised, up) == up {
+                return;
+            }
+        }
+        if std::mem::replace(&mut circuit.up, up) == up {
+            return;
+        }
         let interface = circuit.interface.name.clone();
         self.events.push(DataPlaneEvent::Circuit { interface, up });
     }
@@ -371,7 +423,7 @@ impl DataPlane {
 
     /// The interface was deleted by somebody else. It is made again when a session is attached.
     pub(super) fn interface_gone(&mut self, at: usize) {
-        self.close_tap(at);
+        self.close_device(at);
         let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
         let session = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id);
         let Some(circuit) = self.circuit_mut(at) else { return };
@@ -382,9 +434,10 @@ impl DataPlane {
     /// The kernel lost news: asks for everything.
     pub(super) fn look_at_links(&mut self) {
         for at in 0..self.circuits.len() {
-            let Some(tap) = self.circuits.get(at).and_then(|c| c.as_ref()?.tap.as_ref()) else { continue };
-            let index = tap.index();
-            match tap.name().and_then(|name| netif::is_up(&name)) {
+            let device = self.circuits.get(at).and_then(|c| c.as_ref()?.device.as_ref());
+            let Some(device) = device else { continue };
+            let index = device.index();
+            match device.name().and_then(|name| netif::is_up(&name)) {
                 Ok(up) => self.link_state(index, up),
                 Err(_) => self.link_deleted(index),
             }

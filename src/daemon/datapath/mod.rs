@@ -6,6 +6,8 @@
 //! plane and are made when the first batch comes.
 
 mod circuit;
+mod device;
+mod kernel;
 mod ports;
 mod receive;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use circuit::{Interface, InterfaceState};
 pub use ports::SocketKey;
 
 use circuit::Circuit;
+use kernel::Kernel;
 use ports::Port;
 use receive::Inbound;
 
@@ -208,6 +211,8 @@ pub struct DataPlane {
     received: usize,
     /// The interface that the newest received frame is for.
     delivered: Option<usize>,
+    /// Where the kernel carries the frames.
+    kernel: Option<Kernel>,
 }
 
 impl DataPlane {
@@ -232,6 +237,7 @@ impl DataPlane {
             events: Vec::new(),
             received: 0,
             delivered: None,
+            kernel: None,
         };
         let links = LinkMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
@@ -344,13 +350,19 @@ impl DataPlane {
     }
 
     /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
-    pub fn attach(&mut self, now: Instant, attachment: &Attachment) -> Result<(), Failure> {
-        let _ = now;
+    pub fn attach(&mut self, attachment: &Attachment) -> Result<(), Failure> {
         let circuit = self.open_circuit(&attachment.interface)?;
         let Some(port) = self.port_for(&attachment.path) else {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         };
         self.detach(attachment.local);
+        if self.kernel.is_some() {
+            self.open_kernel_session(circuit, attachment)?;
+            if let Err(failure) = self.set_up_device(circuit) {
+                self.close_device(circuit);
+                return Err(failure);
+            }
+        }
         let session = Session::new(attachment, circuit, port);
         let at = place(&mut self.sessions, session);
         self.session_ids.insert(attachment.local, at);
@@ -377,6 +389,10 @@ impl DataPlane {
 
     /// The ends of a session's tunnel are others from now on.
     pub fn move_session(&mut self, session: SessionId, path: &Path) {
+        if self.kernel.is_some() {
+            self.move_kernel_session(session, path);
+            return;
+        }
         let port = self.port_for(path);
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
@@ -385,26 +401,34 @@ impl DataPlane {
         self.fit_mtu(circuit);
     }
 
-    /// Detaches a session. Its interface stays.
+    /// Detaches a session. Its interface stays, unless the kernel carries its frames.
     pub fn detach(&mut self, session: SessionId) {
         let Some(at) = self.session_ids.remove(&session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(Option::take) else { return };
         if let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) {
             if circuit.session == Some(at) {
                 circuit.session = None;
+                if circuit.kernel_session().is_some() {
+                    self.close_device(session.circuit);
+                }
             }
         }
         self.show_carrier(session.circuit);
     }
 
-    /// When a valid data message of this session was received last.
+    /// When a valid data message of this session was received last. Of those that the kernel receives it is not known.
     pub fn heard(&self, session: SessionId) -> Option<Instant> {
         self.sessions.get(self.session_at(session)?)?.as_ref()?.heard
     }
 
     /// The counters of an interface; they outlive its sessions.
     pub fn counters(&self, interface: &str) -> Option<Counters> {
-        self.circuit(interface).map(|c| c.counters)
+        let circuit = self.circuit(interface)?;
+        let mut counters = circuit.counters;
+        if let Some(session) = circuit.kernel_session() {
+            counters.add(&self.kernel_counters(session));
+        }
+        Some(counters)
     }
 
     /// The MTU of an interface, as it was set last.
@@ -423,6 +447,7 @@ impl DataPlane {
         for circuit in self.circuits.iter_mut().flatten() {
             circuit.counters = Counters::default();
         }
+        self.reset_kernel_counters();
         let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());
         self.strays = Strays { truncated: 0u64.wrapping_sub(truncated), ..Strays::default() };
     }

@@ -1,7 +1,7 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
@@ -61,6 +61,8 @@ pub(super) struct Port {
     pub(super) errors: u32,
     /// The kernel sends runs of datagrams as one message.
     pub(super) runs: bool,
+    /// It is connected to this peer, for the kernel to take the data messages from: see `kernel.rs`.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl DataPlane {
@@ -74,27 +76,40 @@ impl DataPlane {
         port: u16,
     ) -> io::Result<()> {
         let key = SocketKey::new(encapsulation, local, family_of, port);
-        if self.ports.iter().flatten().any(|p| p.key == key) {
+        if self.ports.iter().flatten().any(|p| p.key == key && p.peer.is_none()) {
             return Ok(());
         }
         let mut socket = Socket::open(encapsulation, key.local, key.port)?;
         self.bind(&mut socket, &key)?;
-        let runs = socket.sends_segmented();
+        if self.kernel.is_some() {
+            socket.receive_control_only()?;
+        }
         socket.join_received();
+        self.add_port(key, socket, None).map(|_| ())
+    }
+
+    /// Watches a socket; its place.
+    pub(super) fn add_port(
+        &mut self,
+        key: SocketKey,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+    ) -> io::Result<usize> {
+        let runs = socket.sends_segmented();
         let fd = socket.as_raw_fd();
-        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, runs };
+        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, runs, peer };
         let at = place(&mut self.ports, port);
         if let Err(error) = self.register(fd, Source::Port(at)) {
             self.ports[at] = None;
             return Err(error);
         }
         self.ports_changed();
-        Ok(())
+        Ok(at)
     }
 
     /// A port that is bound for any address cannot be bound for one address too, unless both sockets allow it.
     /// They do so only at this moment, lest other programs take the port.
-    fn bind(&self, socket: &mut Socket, key: &SocketKey) -> io::Result<()> {
+    pub(super) fn bind(&self, socket: &mut Socket, key: &SocketKey) -> io::Result<()> {
         let result = socket.bind();
         if !result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             return result;
@@ -112,16 +127,23 @@ impl DataPlane {
         result
     }
 
-    /// Closes all sockets but those in `keep`.
+    /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &[SocketKey]) {
-        for slot in &mut self.ports {
-            if let Some(port) = slot.take_if(|p| !keep.contains(&p.key)) {
-                let fd = port.socket.as_raw_fd();
-                // Closing it would do, too; the epoll set forgets closed descriptors.
-                let _ = self.registry.deregister(&mut SourceFd(&fd));
+        for at in 0..self.ports.len() {
+            let port = self.ports.get(at).and_then(|p| p.as_ref());
+            if port.is_some_and(|p| p.peer.is_none() && !keep.contains(&p.key)) {
+                self.close_port(at);
             }
         }
         self.ports_changed();
+    }
+
+    pub(super) fn close_port(&mut self, at: usize) {
+        if let Some(port) = self.ports.get_mut(at).and_then(Option::take) {
+            let fd = port.socket.as_raw_fd();
+            // Closing it would do, too; the epoll set forgets closed descriptors.
+            let _ = self.registry.deregister(&mut SourceFd(&fd));
+        }
     }
 
     fn ports_changed(&mut self) {
@@ -145,7 +167,8 @@ impl DataPlane {
         let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
         let exact = key(Some(path.local.ip()));
         let any = key(None);
-        let find = |key: SocketKey| self.ports.iter().position(|p| p.as_ref().is_some_and(|p| p.key == key));
+        let is = |port: &Port, key| port.key == key && port.peer.is_none();
+        let find = |key: SocketKey| self.ports.iter().position(|p| p.as_ref().is_some_and(|p| is(p, key)));
         find(exact).or_else(|| find(any))
     }
 

@@ -154,7 +154,7 @@ impl DataPlane {
         if let (Some(limit), Some(frame)) = (circuit.mss_limit(), batch.buffer.get_mut(range.clone())) {
             circuit.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
-        let udp = circuit.tap.as_ref().is_some_and(|t| t.joins_udp());
+        let udp = circuit.tap().is_some_and(|t| t.joins_udp());
         self.delivered = Some(owner);
         let circuits = &mut self.circuits;
         let output = &mut |joined: &Joined<'_>, buffer: &[u8]| deliver(circuits, joined, buffer);
@@ -225,8 +225,9 @@ fn deliver(circuits: &mut [Option<Circuit>], joined: &Joined<'_>, buffer: &[u8])
     pieces[0] = IoSlice::new(&joined.vnet);
     let pieces = pieces.get(..=joined.pieces.len()).unwrap_or_default();
     let frames = joined.frames as u64;
+    let written = circuit.tap().is_some_and(|tap| tap.write(pieces).is_ok());
     let counters = &mut circuit.counters;
-    if circuit.tap.as_ref().is_some_and(|tap| tap.write(pieces).is_ok()) {
+    if written {
         counters.rx_frames += frames;
         counters.rx_octets += joined.octets as u64;
         counters.rx_coalesced += if frames > 1 { frames } else { 0 };

@@ -107,7 +107,7 @@ impl Turn<'_> {
                     end = match error.kind() {
                         io::ErrorKind::WouldBlock => End::Empty,
                         io::ErrorKind::Interrupted => End::Budget,
-                        _ if self.circuit.tap.as_ref().is_some_and(|tap| tap.name().is_err()) => End::Gone,
+                        _ if self.circuit.tap().is_some_and(|tap| tap.name().is_err()) => End::Gone,
                         _ => {
                             // The system dropped a frame that it could not hand over. This does not last.
                             self.circuit.counters.tx_error += 1;
@@ -131,7 +131,7 @@ impl Turn<'_> {
 
     /// Reads the next frame into the arena; where it lies.
     fn read(&mut self) -> io::Result<Range<usize>> {
-        let tap = self.circuit.tap.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        let tap = self.circuit.tap().ok_or(io::ErrorKind::WouldBlock)?;
         let start = self.used + HEADROOM;
         let room = self.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
         let got = tap.read(room.unwrap_or_default())?;

@@ -1,0 +1,427 @@
+//! The kernel's own L2TPv3 (the modules l2tp_netlink, l2tp_eth and l2tp_ip): tunnels and sessions are made by messages
+//! of generic netlink, of the family `l2tp`. A tunnel is bound to a socket of ours; when that is closed, however it
+//! comes, the kernel removes the tunnel, its sessions and their interfaces.
+
+use std::cell::Cell;
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use libc::c_int;
+
+use super::socket::{self, IPPROTO_L2TP};
+use super::{cvt, cvt_size};
+use crate::wire::{Cookie, Encapsulation, SessionId};
+
+const GENL_ID_CTRL: u16 = 16;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+
+const TUNNEL_CREATE: u8 = 1;
+const SESSION_CREATE: u8 = 5;
+const SESSION_DELETE: u8 = 6;
+const SESSION_GET: u8 = 8;
+
+const PW_TYPE: u16 = 1;
+const ENCAP_TYPE: u16 = 2;
+const L2SPEC_TYPE: u16 = 5;
+const PROTO_VERSION: u16 = 7;
+const IFNAME: u16 = 8;
+const CONN_ID: u16 = 9;
+const PEER_CONN_ID: u16 = 10;
+const SESSION_ID: u16 = 11;
+const PEER_SESSION_ID: u16 = 12;
+const COOKIE: u16 = 15;
+const PEER_COOKIE: u16 = 16;
+const RECV_SEQ: u16 = 18;
+const SEND_SEQ: u16 = 19;
+const FD: u16 = 23;
+const STATS: u16 = 30;
+
+/// The pseudowire type that makes an Ethernet interface; the kernel has no other for frames with tags.
+const PW_TYPE_ETHERNET: u16 = 5;
+/// Octets of struct nlmsghdr, and of the struct genlmsghdr that follows it.
+const NETLINK_HEADER: usize = 16;
+const GENERIC_HEADER: usize = 4;
+/// Bits of an attribute's type that are flags.
+const TYPE_FLAGS: u16 = 0xc000;
+/// How long an interface that was removed may keep its name.
+const NAME_TRIES: u32 = 20;
+const NAME_WAIT: Duration = Duration::from_millis(5);
+
+/// A session for the kernel.
+#[derive(Debug, Clone)]
+pub struct NewSession<'a> {
+    /// The kernel's id of the tunnel.
+    pub tunnel: u32,
+    /// Received frames carry it.
+    pub local: SessionId,
+    /// Sent frames carry it.
+    pub remote: SessionId,
+    /// Name of the interface that is made.
+    pub interface: &'a str,
+    /// What received frames must carry.
+    pub cookie_expected: Cookie,
+    /// What sent frames carry.
+    pub cookie_to_send: Cookie,
+    /// Both directions have the default sublayer.
+    pub sublayer: bool,
+    /// Sent frames are numbered.
+    pub sequence_send: bool,
+    /// Received frames must be numbered, and in order.
+    pub sequence_receive: bool,
+}
+
+/// What the kernel counted for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Frames sent.
+    pub tx_frames: u64,
+    /// Octets of them.
+    pub tx_octets: u64,
+    /// Frames that could not be sent.
+    pub tx_errors: u64,
+    /// Frames received and delivered.
+    pub rx_frames: u64,
+    /// Octets of them.
+    pub rx_octets: u64,
+    /// Received frames that were dropped, for whatever reason.
+    pub rx_errors: u64,
+    /// Of these: out of order, or not numbered.
+    pub rx_sequence: u64,
+    /// Of these: with a wrong cookie.
+    pub rx_cookie: u64,
+}
+
+/// The way to the kernel's L2TP.
+#[derive(Debug)]
+pub struct L2tp {
+    fd: OwnedFd,
+    family: u16,
+    sequence: Cell<u32>,
+}
+
+impl L2tp {
+    /// Asks for the family; the kernel loads its module where it can. `NotFound`: it has none.
+    pub fn open() -> io::Result<L2tp> {
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers are passed.
+        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_GENERIC) })?;
+        // SAFETY: `fd` was just opened and nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut l2tp = L2tp { fd, family: GENL_ID_CTRL, sequence: Cell::new(0) };
+        let request = Request::new(CTRL_CMD_GETFAMILY).octets(CTRL_ATTR_FAMILY_NAME, b"l2tp\0");
+        let reply = l2tp.call(request)?;
+        let id = attribute(&reply, CTRL_ATTR_FAMILY_ID).and_then(|id| id.first_chunk::<2>());
+        l2tp.family = u16::from_ne_bytes(*id.ok_or(io::ErrorKind::NotFound)?);
+        Ok(l2tp)
+    }
+
+    /// Makes a tunnel of the socket `fd`, which is connected to the peer. `AlreadyExists`: another one has this id.
+    pub fn create_tunnel(&self, id: u32, encapsulation: Encapsulation, fd: RawFd) -> io::Result<()> {
+        let encapsulation: u16 = match encapsulation {
+            Encapsulation::Udp => 0,
+            Encapsulation::Ip => 1,
+        };
+        let request = Request::new(TUNNEL_CREATE)
+            .word(CONN_ID, id)
+            // Data messages do not carry it.
+            .word(PEER_CONN_ID, id)
+            .octets(PROTO_VERSION, &[3])
+            .octets(ENCAP_TYPE, &encapsulation.to_ne_bytes())
+            .octets(FD, &fd.to_ne_bytes());
+        self.call(request).map(|_| ())
+    }
+
+    /// Makes a session and its interface, which is down. `AlreadyExists`: its id or name is in use.
+    pub fn create_session(&self, session: &NewSession<'_>) -> io::Result<()> {
+        let request = || {
+            let mut name = session.interface.as_bytes().to_vec();
+            name.push(0);
+            Request::new(SESSION_CREATE)
+                .word(CONN_ID, session.tunnel)
+                .word(SESSION_ID, session.local.0)
+                .word(PEER_SESSION_ID, session.remote.0)
+                .octets(PW_TYPE, &PW_TYPE_ETHERNET.to_ne_bytes())
+                .octets(IFNAME, &name)
+                .octets(L2SPEC_TYPE, &[u8::from(session.sublayer)])
+                .octets(COOKIE, session.cookie_to_send.as_slice())
+                .octets(PEER_COOKIE, session.cookie_expected.as_slice())
+                .octets(SEND_SEQ, &[u8::from(session.sequence_send)])
+                .octets(RECV_SEQ, &[u8::from(session.sequence_receive)])
+        };
+        // Newer kernels remove a session's interface some time after the session.
+        for _ in 1..NAME_TRIES {
+            match self.call(request()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::thread::sleep(NAME_WAIT),
+                result => return result.map(|_| ()),
+            }
+        }
+        self.call(request()).map(|_| ())
+    }
+
+    /// Removes a session and its interface.
+    pub fn delete_session(&self, tunnel: u32, session: SessionId) -> io::Result<()> {
+        let request = Request::new(SESSION_DELETE).word(CONN_ID, tunnel).word(SESSION_ID, session.0);
+        self.call(request).map(|_| ())
+    }
+
+    /// What the kernel counted for a session.
+    pub fn statistics(&self, tunnel: u32, session: SessionId) -> io::Result<Statistics> {
+        let request = Request::new(SESSION_GET).word(CONN_ID, tunnel).word(SESSION_ID, session.0);
+        let reply = self.call(request)?;
+        let stats = attribute(&reply, STATS).unwrap_or_default();
+        let number = |kind| {
+            let octets = attribute(stats, kind).and_then(|n| n.first_chunk::<8>());
+            octets.map_or(0, |n| u64::from_ne_bytes(*n))
+        };
+        Ok(Statistics {
+            tx_frames: number(1),
+            tx_octets: number(2),
+            tx_errors: number(3),
+            rx_frames: number(4),
+            rx_octets: number(5),
+            rx_sequence: number(6),
+            rx_errors: number(8),
+            rx_cookie: number(10),
+        })
+    }
+
+    /// Sends a request and returns the attributes of its reply; empty where there is only an acknowledgement. The
+    /// kernel has answered when the call that sends returns.
+    fn call(&self, request: Request) -> io::Result<Vec<u8>> {
+        self.sequence.set(self.sequence.get().wrapping_add(1));
+        let octets = request.finish(self.family, self.sequence.get());
+        // SAFETY: the pointer and the length are those of `octets`.
+        cvt_size(unsafe { libc::send(self.fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+        let mut reply = Vec::new();
+        let mut buffer = [0u8; 8192];
+        loop {
+            let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+            // SAFETY: `pointer` points to `length` writable octets.
+            let got =
+                cvt_size(unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
+            let got = buffer.get(..got).unwrap_or_default();
+            if let Some(result) = read_reply(got, self.sequence.get(), &mut reply) {
+                return result.map(|()| reply);
+            }
+        }
+    }
+}
+
+/// A netlink message that is being written: attributes behind room for the headers.
+struct Request {
+    command: u8,
+    octets: Vec<u8>,
+}
+
+impl Request {
+    fn new(command: u8) -> Request {
+        Request { command, octets: vec![0; NETLINK_HEADER + GENERIC_HEADER] }
+    }
+
+    /// struct nlattr: length without filling (2), type (2); then the value, filled up to a multiple of 4.
+    fn octets(mut self, kind: u16, value: &[u8]) -> Request {
+        self.octets.extend((4 + value.len() as u16).to_ne_bytes());
+        self.octets.extend(kind.to_ne_bytes());
+        self.octets.extend(value);
+        self.octets.resize(self.octets.len().next_multiple_of(4), 0);
+        self
+    }
+
+    fn word(self, kind: u16, value: u32) -> Request {
+        self.octets(kind, &value.to_ne_bytes())
+    }
+
+    /// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct genlmsghdr: command (1),
+    /// version (1), zero (2).
+    fn finish(mut self, family: u16, sequence: u32) -> Vec<u8> {
+        let mut header = (self.octets.len() as u32).to_ne_bytes().to_vec();
+        header.extend(family.to_ne_bytes());
+        header.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+        header.extend(sequence.to_ne_bytes());
+        header.extend([0; 4]);
+        header.extend([self.command, 1, 0, 0]);
+        self.octets.splice(..header.len(), header);
+        self.octets
+    }
+}
+
+/// Reads what was received for a request: its attributes go to `reply`. `Some`: the kernel has finished.
+fn read_reply(mut messages: &[u8], sequence: u32, reply: &mut Vec<u8>) -> Option<io::Result<()>> {
+    while let Some(length) = number(messages, 0) {
+        let length = length as usize;
+        let message = messages.get(..length).filter(|m| m.len() >= NETLINK_HEADER)?;
+        if number(message, 8) == Some(sequence) {
+            let kind = message.get(4..).and_then(|k| k.first_chunk::<2>()).map(|k| u16::from_ne_bytes(*k));
+            if kind.map(c_int::from) == Some(libc::NLMSG_ERROR) {
+                let error = number(message, NETLINK_HEADER)? as i32;
+                return Some(match error {
+                    0 => Ok(()),
+                    error => Err(io::Error::from_raw_os_error(-error)),
+                });
+            }
+            reply.extend(message.get(NETLINK_HEADER + GENERIC_HEADER..).unwrap_or_default());
+        }
+        messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    None
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk::<2>()?));
+        let found = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk::<2>()?) & !TYPE_FLAGS;
+        let value = attributes.get(4..length)?;
+        if found == kind {
+            return Some(value);
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+fn number(octets: &[u8], at: usize) -> Option<u32> {
+    octets.get(at..)?.first_chunk::<4>().map(|n| u32::from_ne_bytes(*n))
+}
+
+/// Whether an error means that a module of the kernel's L2TP is missing.
+pub fn is_missing(error: &io::Error) -> bool {
+    let missing = [libc::EPROTONOSUPPORT, libc::ESOCKTNOSUPPORT, libc::EAFNOSUPPORT];
+    error.raw_os_error().is_some_and(|code| missing.contains(&code))
+}
+
+/// struct sockaddr_l2tpip
+#[repr(C)]
+struct AddressV4 {
+    family: libc::sa_family_t,
+    unused: u16,
+    address: libc::in_addr,
+    connection: u32,
+    zero: [u8; 4],
+}
+
+/// struct sockaddr_l2tpip6
+#[repr(C)]
+struct AddressV6 {
+    family: libc::sa_family_t,
+    unused: u16,
+    flow: u32,
+    address: libc::in6_addr,
+    scope: u32,
+    connection: u32,
+}
+
+/// Opens a socket of the kernel's L2TP over IP, from `local` (may be unspecified) to `remote`: all that a tunnel of the
+/// kernel needs. Control messages for the connection `id` would be queued in it; nobody reads them.
+pub fn open_ip_socket(local: IpAddr, remote: SocketAddr, id: u32) -> io::Result<OwnedFd> {
+    let fd = socket::open(local, libc::SOCK_DGRAM, IPPROTO_L2TP)?;
+    name_call(&fd, SocketAddr::new(local, 0), id, libc::bind)?;
+    name_call(&fd, remote, id, libc::connect)?;
+    Ok(fd)
+}
+
+/// Calls bind(2) or connect(2) with an address and a connection id.
+fn name_call(
+    fd: &OwnedFd,
+    address: SocketAddr,
+    connection: u32,
+    call: unsafe extern "C" fn(c_int, *const libc::sockaddr, libc::socklen_t) -> c_int,
+) -> io::Result<()> {
+    let result = match address {
+        SocketAddr::V4(v4) => {
+            let name = AddressV4 {
+                family: libc::AF_INET as libc::sa_family_t,
+                unused: 0,
+                address: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                connection,
+                zero: [0; 4],
+            };
+            // SAFETY: the pointer and the length are those of `name`, which lives through the call.
+            unsafe { call(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), mem::size_of_val(&name) as u32) }
+        }
+        SocketAddr::V6(v6) => {
+            let name = AddressV6 {
+                family: libc::AF_INET6 as libc::sa_family_t,
+                unused: 0,
+                flow: 0,
+                address: libc::in6_addr { s6_addr: v6.ip().octets() },
+                scope: v6.scope_id(),
+                connection,
+            };
+            // SAFETY: as above.
+            unsafe { call(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), mem::size_of_val(&name) as u32) }
+        }
+    };
+    cvt(result).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of the kernel: header, generic header, attributes.
+    fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+        let mut octets = (NETLINK_HEADER as u32 + body.len() as u32).to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend([0; 2]);
+        octets.extend(sequence.to_ne_bytes());
+        octets.extend([0; 4]);
+        octets.extend(body);
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    }
+
+    #[test]
+    fn requests_have_their_headers_and_filled_attributes() {
+        let octets = Request::new(TUNNEL_CREATE).octets(PROTO_VERSION, &[3]).word(CONN_ID, 7).finish(30, 9);
+        assert_eq!(octets.len(), 16 + 4 + 8 + 8);
+        assert_eq!(number(&octets, 0), Some(36));
+        assert_eq!(octets[4..6], 30u16.to_ne_bytes());
+        assert_eq!(number(&octets, 8), Some(9));
+        assert_eq!(octets[16..20], [TUNNEL_CREATE, 1, 0, 0]);
+        let attributes = &octets[20..];
+        assert_eq!(attribute(attributes, PROTO_VERSION), Some(&[3][..]));
+        assert_eq!(attribute(attributes, CONN_ID), Some(&7u32.to_ne_bytes()[..]));
+        assert_eq!(attribute(attributes, FD), None);
+    }
+
+    #[test]
+    fn replies_are_read_up_to_the_acknowledgement() {
+        let attributes = Request::new(0).word(SESSION_ID, 5).octets.split_off(16);
+        let other = message(libc::NLMSG_ERROR as u16, 3, &(-libc::EPERM).to_ne_bytes());
+        let mut octets = [other, message(30, 4, &attributes)].concat();
+        let mut reply = Vec::new();
+        assert!(read_reply(&octets, 4, &mut reply).is_none(), "the acknowledgement is missing");
+        assert_eq!(attribute(&reply, SESSION_ID), Some(&5u32.to_ne_bytes()[..]));
+        octets.extend(message(libc::NLMSG_ERROR as u16, 4, &0i32.to_ne_bytes()));
+        assert!(read_reply(&octets, 4, &mut reply).unwrap().is_ok());
+        let refused = message(libc::NLMSG_ERROR as u16, 4, &(-libc::EEXIST).to_ne_bytes());
+        let error = read_reply(&refused, 4, &mut reply).unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn cut_replies_end_nothing() {
+        let octets = message(30, 1, &[9; 37]);
+        for cut in 0..octets.len() {
+            let mut reply = Vec::new();
+            let _ = read_reply(&octets[..cut], 1, &mut reply);
+            for kind in 0..4 {
+                let _ = attribute(&octets[cut..], kind);
+            }
+        }
+    }
+
+    /// Where the kernel has no L2TP this is told as such.
+    #[test]
+    fn a_kernel_without_l2tp_says_so() {
+        match L2tp::open() {
+            Ok(l2tp) => assert_ne!(l2tp.family, GENL_ID_CTRL),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+        }
+    }
+}

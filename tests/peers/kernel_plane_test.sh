@@ -1,0 +1,270 @@
+# Runs inside the machine of kernel_vm.sh: three daemons. Host 1 (the machine itself) and host 3 let the kernel carry
+# the frames (`data-plane kernel`), host 2 carries them itself; 2 and 3 are network namespaces. Host 1 has tunnels of
+# every encapsulation and address family to both. Prints `ok NAME` or `FAIL NAME: WHAT`.
+failures=0
+
+fail() { # name, what
+    echo "FAIL $1: $2"
+    failures=$((failures + 1))
+}
+
+# Names of the tunnels, each with its encapsulation and the network of its addresses, which ends in the other host.
+tunnels='ip4:ip:192.0.2. udp4:udp:198.51.100. ip6:ip:2001:db8:0: udp6:udp:2001:db8:1:'
+
+# The cable from host 1 to another one, with an address for each tunnel.
+cable() {
+    ip netns add "h$1"
+    ip link add "w$1" type veth peer name w1 netns "h$1"
+    for end in 1 "$1"; do
+        [ "$end" = 1 ] && device=w$1 || device=w1
+        printf 'link set lo up\nlink set %s up\n' "$device" >/tmp/commands
+        for tunnel in $tunnels; do
+            network=${tunnel#*:*:}
+            case $network in *:) words='64 nodad' ;; *) words=30 ;; esac
+            echo "addr add $(address "$network" "$1" "$end")/${words%% *} dev $device ${words#64}" |
+                sed 's/ 30$//' >>/tmp/commands
+        done
+        if [ "$end" = 1 ]; then ip -batch /tmp/commands; else ip -n "h$1" -batch /tmp/commands; fi
+    done
+}
+
+# network, cable, host -> its address there
+address() {
+    case $1 in
+        *:) echo "$1$2::$3" ;;
+        *) [ "$3" = 1 ] && echo "$1$(($2 * 16 + 1))" || echo "$1$(($2 * 16 + 2))" ;;
+    esac
+}
+
+# The tunnels of host $1 to host $2, at the cable of host $3.
+config() {
+    for tunnel in $tunnels; do
+        name=${tunnel%%:*} rest=${tunnel#*:}
+        encapsulation=${rest%%:*} network=${rest#*:}
+        cat <<EOT
+tunnel $name-$3
+  local-address $(address "$network" "$3" "$1")
+  remote-address $(address "$network" "$3" "$2")
+  remote-hostname host$2
+  remote-router-id 10.0.0.$2
+  encapsulation $encapsulation
+  password secret
+  restart-interval 1
+  linger 1
+  session $name-$3-a
+    remote-end-id a
+  session $name-$3-b
+    remote-end-id b
+    cookie 4
+    l2-sublayer default
+  session $name-$3-c
+    remote-end-id c
+    cookie 8
+    l2-sublayer default
+    sequencing both
+EOT
+    done
+    # One more with a bridge, and one without control protocol.
+    cat <<EOT
+  session bridged-$3
+    remote-end-id d
+    bridge bridge-$3
+tunnel manual-$3
+  local-address $(address 192.0.2. "$3" "$1")
+  remote-address $(address 192.0.2. "$3" "$2")
+  session manual-$3
+    manual 70$3$1 70$3$2
+    local-cookie a${1}a${1}a${1}a$1
+    remote-cookie a${2}a${2}a${2}a$2
+EOT
+}
+
+# host, data plane, then as often as there are others: other host and cable
+start() {
+    host=$1 plane=$2
+    {
+        printf 'hostname host%s\nrouter-id 10.0.0.%s\ndata-plane %s\n' "$host" "$host" "$plane"
+        shift 2
+        while [ $# -gt 0 ]; do
+            config "$host" "$1" "$2"
+            shift 2
+        done
+    } >"/tmp/conf$host"
+    run "$host"
+}
+
+run() { # host
+    within=
+    [ "$1" = 1 ] || within="ip netns exec h$1"
+    $within l2tpd -d -l debug -c "/tmp/conf$1" -p "/run/l2tpd$1.pid" -s "/run/l2tpd$1.sock" 2>>"/tmp/log$1" &
+}
+
+ctl() { # host, command
+    host=$1
+    shift
+    l2tpctl -s "/run/l2tpd$host.sock" "$@"
+}
+
+# Waits until a command succeeds.
+until_true() { # tenths of a second, command
+    left=$1
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$left" -gt 0 ] || return 1
+        left=$((left - 1))
+        sleep 0.1
+    done
+}
+
+established() { # host, sessions
+    [ "$(ctl "$1" metrics | grep -c '^l2tpd_session_up{.*} 1$')" = "$2" ]
+}
+
+ping_size() { # address, octets of data
+    ping -q -c 1 -W 3 -s "$2" "$1" >/dev/null
+}
+
+# A session of host 1 and the other host: number, interface, other host.
+through() {
+    net=10.$3.$1.
+    printf 'addr add %s1/24 dev %s\n' "$net" "$2" >/tmp/commands && ip -batch /tmp/commands 2>/dev/null
+    printf 'addr add %s2/24 dev %s\n' "$net" "$2" >/tmp/commands && ip -n "h$3" -batch /tmp/commands 2>/dev/null
+    ping_size "${net}2" 1 || ping_size "${net}2" 1 || { fail "$2" 'no ping'; return; }
+    read -r mtu <"/sys/class/net/$2/mtu"
+    for size in 1000 $((mtu - 28)); do
+        ping_size "${net}2" "$size" || { fail "$2" "no ping of $size octets, MTU $mtu"; return; }
+    done
+    nc -w 5 "${net}2" 5001 </dev/null >/tmp/out
+    cmp -s /tmp/out /tmp/bulk || { fail "$2" 'file to host 1'; return; }
+    ip netns exec "h$3" nc -w 5 "${net}1" 5001 </dev/null >/tmp/out
+    cmp -s /tmp/out /tmp/bulk || { fail "$2" "file to host $3"; return; }
+    echo "ok $2"
+}
+
+all_through() { # other host
+    number=0
+    for tunnel in $tunnels; do
+        for session in a b c; do
+            number=$((number + 1))
+            through "$number" "${tunnel%%:*}-$1-$session" "$1"
+        done
+    done
+}
+
+# name, then a command that must succeed
+check() {
+    name=$1
+    shift
+    if until_true 100 "$@"; then echo "ok $name"; else fail "$name" "$*"; fi
+}
+
+kernel_sessions() { # how many there are in host 1
+    [ "$(ip l2tp show session | grep -c '^Session')" = "$1" ]
+}
+
+kernel_tunnels() {
+    [ "$(ip l2tp show tunnel | grep -c '^Tunnel')" = "$1" ]
+}
+
+is_up() { # interface of host 1
+    ip link show dev "$1" | grep -q '[<,]UP[,>]'
+}
+
+is_down() {
+    ! is_up "$1"
+}
+
+in_bridge() { # interface of host 1, bridge
+    ip link show dev "$1" | grep -q "master $2 "
+}
+
+logs() { # host, text
+    grep -q "$2" "/tmp/log$1"
+}
+
+counts() { # session of host 1, counter, at least
+    value=$(ctl 1 metrics | sed -n "s/^l2tpd_session_$2_total{.*interface=\"$1\"} //p")
+    [ "$value" -ge "$3" ]
+}
+
+ticks() { # processor time of a host's daemon
+    read -r _ _ _ _ _ _ _ _ _ _ _ _ _ user system _ <"/proc/$(cat "/run/l2tpd$1.pid")/stat"
+    echo $((user + system))
+}
+
+# Data messages reach neither the daemon's sockets nor its processor time.
+past_the_daemon() {
+    before=$(ticks 1)
+    [ "$(nc -w 20 10.3.1.2 5002 </dev/null | wc -c)" = 16777216 ] || { fail 'bulk' 'not all came'; return; }
+    used=$(($(ticks 1) - before))
+    [ "$used" -le 5 ] || { fail 'bulk' "the daemon used $used ticks"; return; }
+    strays=$(ctl 1 --json counters | grep -oE '"(rx_drop_interface|unknown_session)":[0-9]+' | grep -cv ':0$')
+    [ "$strays" = 0 ] || { fail 'bulk' "$(ctl 1 counters)"; return; }
+    echo 'ok frames pass by the daemon'
+}
+
+circuit() { # host, session, up or down: what it knows of the peer's circuit
+    ctl "$1" status session "$2" | grep 'Remote Circuit' | grep -q "$3"
+}
+
+cable 2
+cable 3
+dd if=/dev/urandom of=/tmp/bulk bs=65536 count=3 2>/dev/null
+for within in '' 'ip netns exec h2' 'ip netns exec h3'; do
+    $within nc -ll -p 5001 -e cat /tmp/bulk </dev/null &
+    $within nc -ll -p 5002 -e head -c 16777216 /dev/zero </dev/null &
+done
+start 2 tap 1 2
+start 3 kernel 1 3
+start 1 kernel 2 2 3 3
+check 'all sessions come up' established 1 28
+check 'at host 2' established 2 14
+check 'at host 3' established 3 14
+check 'the kernel has them all' kernel_sessions 28
+check 'a tunnel for each peer' kernel_tunnels 8
+all_through 2
+all_through 3
+past_the_daemon
+through 13 manual-2 2
+through 13 manual-3 3
+check 'an interface joins its bridge' in_bridge bridged-3 bridge-3
+ctl 1 status | grep -q 'kernel' && echo 'ok the status shows it' || fail 'status' "$(ctl 1 status | head -n 30)"
+check 'frames are counted' counts ip4-2-a rx_frames 10
+
+# The administrator brings an interface down and up: the peer is told.
+ip link set ip4-2-a down
+check 'the peer hears that the circuit is down' circuit 2 ip4-2-a down
+ip link set ip4-2-a up
+check 'and that it is up again' circuit 2 ip4-2-a up
+ip -n h2 link set ip4-2-b down
+check 'the interface goes down with the circuit of the peer' is_down ip4-2-b
+ip -n h2 link set ip4-2-b up
+check 'and comes up with it' is_up ip4-2-b
+
+# A cleared session comes back, with its interface.
+ctl 1 clear session udp4-3-b >/dev/null
+check 'a cleared session comes back' established 1 28
+check 'and its interface is up' is_up udp4-3-b
+ctl 1 clear session bridged-3 >/dev/null
+check 'another one as well' established 1 28
+check 'in its bridge' in_bridge bridged-3 bridge-3
+# The peer ends in order: its sessions leave the kernel, and come back with it.
+kill "$(cat /run/l2tpd3.pid)"
+check 'the sessions of a peer that ends are removed' kernel_sessions 15
+check 'and its tunnels, but for the one of the manual session' kernel_tunnels 5
+run 3
+check 'they come back' kernel_sessions 28
+check 'all' established 1 28
+through 10 udp6-3-a 3
+# A daemon that is killed leaves nothing behind that prevents its next start.
+kill -9 "$(cat /run/l2tpd1.pid)"
+check 'nothing is left in the kernel of a killed daemon' kernel_tunnels 0
+check 'and no interface' test ! -e /sys/class/net/ip4-2-a
+run 1
+check 'it starts again' established 1 28
+through 1 ip4-2-a 2
+kill "$(cat /run/l2tpd1.pid)"
+check 'it ends' logs 1 'l2tpd exit'
+check 'and leaves nothing' kernel_tunnels 0
+[ "$failures" = 0 ] || tail -n 60 /tmp/log1
+[ "$failures" = 0 ]
