@@ -260,6 +260,7 @@ class Ours(Kind):
     inner = "l2tp0"
     encapsulation = "udp"
     addresses = "192.0.2.{}"
+    plane = "tap"
 
     def join(self):
         for number, host in enumerate(self.hosts, 1):
@@ -267,6 +268,7 @@ class Ours(Kind):
 hostname host{number}
 router-id 10.0.0.{number}
 restart-interval 1
+data-plane {self.plane}
 tunnel bench
   local-address {self.addresses.format(number)}
   remote-address {self.addresses.format(3 - number)}
@@ -307,4 +309,16 @@ class OursIp6(OursIp):
     addresses = "2001:db8::{}"
 
 
-ALL = [Kind, Vxlan, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6]
+class KernelUdp(OursUdp):
+    name = "kernel-udp"
+    what = "l2tpd with the kernel's data plane over UDP, IPv4"
+    plane = "kernel"
+
+
+class KernelIp(OursIp):
+    name = "kernel-ip"
+    what = "l2tpd with the kernel's data plane over IP, IPv4"
+    plane = "kernel"
+
+
+ALL = [Kind, Vxlan, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6, KernelUdp, KernelIp]
