@@ -94,6 +94,19 @@ pub fn set_mac_address(name: &str, address: [u8; 6]) -> io::Result<()> {
     ioctl(libc::SIOCSIFHWADDR, &mut request)
 }
 
+/// The hardware address.
+pub fn mac_address(name: &str) -> io::Result<[u8; 6]> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: the kernel has filled in this member of the union.
+    let value = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let mut address = [0; 6];
+    for (to, from) in address.iter_mut().zip(value.sa_data) {
+        *to = from as u8;
+    }
+    Ok(address)
+}
+
 /// Whether the administrator has the interface up.
 pub fn is_up(name: &str) -> io::Result<bool> {
     let mut request = request(name)?;

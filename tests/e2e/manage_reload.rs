@@ -18,6 +18,7 @@ tests!(
     check_tells_and_does_nothing,
     sockets_that_nobody_needs_are_closed,
     circuit_that_is_down_stays_down,
+    circuit_is_up_when_it_is_made_again,
     signals,
 );
 
@@ -291,6 +292,21 @@ fn circuit_that_is_down_stays_down() {
         assert_eq!(carrier(), b"0\n", "{tunnel}{session}");
     }
     net.batch(&net.a, "link set l0 up\n");
+    wait_for("the carrier", || (carrier() == b"1\n").then_some(()));
+    a.stop();
+    b.stop();
+}
+
+/// An interface that is deleted while it is down is made again, and is up: the peer hears so.
+fn circuit_is_up_when_it_is_made_again() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let carrier = || net.try_exec(&net.b, &["cat", "/sys/class/net/l0/carrier"]).stdout;
+    net.batch(&net.a, "link set l0 down\n");
+    wait_for("no carrier at the peer", || (carrier() == b"0\n").then_some(()));
+    net.batch(&net.a, "link del l0\n");
+    b.expect("info receive CDN, state --> IDLE");
+    b.expect("info receive IC*, state --> ESTABLISHED"); // either end may call
     wait_for("the carrier", || (carrier() == b"1\n").then_some(()));
     a.stop();
     b.stop();

@@ -236,6 +236,19 @@ ip link set ip4-2-a down
 check 'the peer hears that the circuit is down' circuit 2 ip4-2-a down
 ip link set ip4-2-a up
 check 'and that it is up again' circuit 2 ip4-2-a up
+ip link set ip4-2-c down
+check 'a circuit that is down' circuit 2 ip4-2-c down
+ctl 1 clear session ip4-2-c >/dev/null
+check 'comes back with its session' established 1 28
+check 'and is still down' circuit 2 ip4-2-c down
+check 'its new interface, too' is_down ip4-2-c
+ip link set ip4-2-c up
+check 'until it is brought up' circuit 2 ip4-2-c up
+sed -i 's/^  session udp6-2-a$/&\n    mtu 1234\n    mac-address 02:00:00:00:12:34/' /tmp/conf1
+ctl 1 reload >/dev/null || fail 'reload' 'refused'
+check 'a reload changes the MTU' grep -q '^1234$' /sys/class/net/udp6-2-a/mtu
+check 'and the hardware address' grep -q '^02:00:00:00:12:34$' /sys/class/net/udp6-2-a/address
+check 'of an interface that is up again' is_up udp6-2-a
 ip -n h2 link set ip4-2-b down
 check 'the interface goes down with the circuit of the peer' is_down ip4-2-b
 ip -n h2 link set ip4-2-b up

@@ -186,7 +186,7 @@ impl DataPlane {
                     session: None,
                     counters: Counters::default(),
                     mtu: None,
-                    up: false,
+                    up: true,
                     ready: false,
                     quiet: true,
                     carrier: None,
@@ -246,14 +246,19 @@ impl DataPlane {
     pub(super) fn device_opened(&mut self, at: usize, device: Device) {
         let index = device.index();
         let Some(circuit) = self.circuit_mut(at) else { return };
+        // An interface of the kernel is new with each session: what the administrator brought down stays down.
+        let made_up = device.tap().is_some() && !std::mem::replace(&mut circuit.up, true);
+        let interface = circuit.interface.name.clone();
         circuit.device = Some(device);
         circuit.carrier = None;
         circuit.bridge = None;
         circuit.mtu = None;
-        circuit.up = true;
         circuit.ready = false;
         circuit.complete = false;
         self.circuit_indexes.insert(index, at);
+        if made_up {
+            self.events.push(DataPlaneEvent::Circuit { interface, up: true });
+        }
     }
 
     /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
@@ -262,7 +267,14 @@ impl DataPlane {
         let Some(device) = &circuit.device else { return Ok(()) };
         let plain = |e: io::Error| Failure::ioctl(&e, "");
         let name = device.name().map_err(plain)?;
-        netif::set_mac_address(&name, circuit.interface.mac_address).map_err(plain)?;
+        if netif::mac_address(&name).map_err(plain)? != circuit.interface.mac_address {
+            // The kernel's does not change while it is up.
+            if let Some(Device::Kernel(session)) = &mut circuit.device {
+                netif::set_state(&name, false).map_err(plain)?;
+                session.raised = false;
+            }
+            netif::set_mac_address(&name, circuit.interface.mac_address).map_err(plain)?;
+        }
         if let Mtu::Value(mtu) = circuit.interface.mtu {
             netif::set_mtu(&name, mtu).map_err(plain)?;
             circuit.mtu = Some(mtu);
