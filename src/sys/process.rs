@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cvt;
 
@@ -36,7 +37,8 @@ impl Process {
     pub fn start(words: &[String], environment: &[(String, String)], capture: bool) -> io::Result<Process> {
         let (program, arguments) =
             words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -44,9 +46,18 @@ impl Process {
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(if capture { Stdio::piped() } else { Stdio::null() })
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Process { child })
+            .stderr(Stdio::null());
+        if BATCHES.load(Ordering::Relaxed) {
+            // SAFETY: between fork and exec only async-signal-safe functions may be called; this one makes one system
+            // call.
+            unsafe {
+                command.pre_exec(|| {
+                    set_policy(libc::SCHED_OTHER);
+                    Ok(())
+                })
+            };
+        }
+        Ok(Process { child: command.spawn()? })
     }
 
     /// How it ended, if it has; never waits.
@@ -106,14 +117,21 @@ pub fn raise_descriptor_limit() {
 /// Tells the scheduler that this program need not interrupt another one the moment it has something to do: frames
 /// gather meanwhile. On an idle processor nothing changes. Leaves alone whatever else the administrator has chosen.
 pub fn prefer_batches() {
-    // SAFETY: all zeros is a valid sched_param: static priority 0, the only one of this policy.
-    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
-    // SAFETY: `parameter` lives through the calls; 0 is the calling process.
-    unsafe {
-        if libc::sched_getscheduler(0) == libc::SCHED_OTHER {
-            libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter);
-        }
+    // SAFETY: no pointers; 0 is the calling process.
+    if unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER {
+        BATCHES.store(set_policy(libc::SCHED_BATCH), Ordering::Relaxed);
     }
+}
+
+/// Whether [`prefer_batches`] changed the policy: that of child processes is changed back.
+static BATCHES: AtomicBool = AtomicBool::new(false);
+
+/// Gives the calling process another scheduling policy, of those without priorities; whether it could be done.
+fn set_policy(policy: libc::c_int) -> bool {
+    // SAFETY: all zeros is a valid sched_param: static priority 0, the only one of these policies.
+    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: `parameter` lives through the call; 0 is the calling process.
+    unsafe { libc::sched_setscheduler(0, policy, &parameter) == 0 }
 }
 
 #[cfg(test)]

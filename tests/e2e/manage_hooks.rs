@@ -36,6 +36,13 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
 }
 
+/// The scheduling policy of a process: field 41.
+fn policy(pid: u32) -> i32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    let fields = text.rsplit_once(") ").expect("a name").1.split(' ').nth(38);
+    fields.and_then(|field| field.parse().ok()).expect("a number")
+}
+
 /// The children of a process that have ended and were not waited for.
 fn zombies(parent: u32) -> usize {
     let all = std::fs::read_dir("/proc").expect("/proc").flatten();
@@ -162,6 +169,7 @@ fn command_inherits_nothing() {
     assert_eq!(u64::from_str_radix(&field("SigBlk:"), 16), Ok(0), "no signal is blocked");
     let ignored = u64::from_str_radix(&field("SigIgn:"), 16).expect("hex");
     assert_eq!(ignored & 0x7fff_ffff, 0, "none is ignored (those of real time are the C library's affair)");
+    assert_eq!((policy(a.pid()), policy(pid)), (libc::SCHED_BATCH, libc::SCHED_OTHER));
     // The environment is what the manual says, and nothing else.
     let environment = std::fs::read_to_string(net.dir.join("env.tunnel-up")).expect("environment");
     let page = std::fs::read_to_string(source("man/l2tpd.8")).expect("l2tpd.8");
