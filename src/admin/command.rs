@@ -249,6 +249,8 @@ pub enum UsageError {
     Incomplete(Vec<&'static str>),
     /// A value that is not what it should be: itself, and what is expected.
     Value(String, &'static str),
+    /// A command whose reply has no form as JSON, and what there is.
+    NoJson(&'static str, &'static str),
     /// No command of this number.
     Number(u16),
     /// The body is not a list of words.
@@ -273,6 +275,7 @@ impl fmt::Display for UsageError {
             UsageError::Value(word, expected) => {
                 write!(f, "`{}`: {expected} expected", escape(word.as_bytes()))
             }
+            UsageError::NoJson(word, instead) => write!(f, "{word} has no form as JSON; {instead}"),
             UsageError::Number(number) => write!(f, "there is no command {number}"),
             UsageError::Body => {
                 f.write_str("the request is not a list of words that each end with a zero octet")
@@ -375,7 +378,7 @@ pub fn parse(words: &[String]) -> Result<Order, UsageError> {
     match COMMANDS.iter().find(|command| command.word == name) {
         Some(command) => {
             let order = with_words(command, words)?;
-            Ok(Order { json: json || order.json, ..order })
+            Order { json: json || order.json, ..order }.checked()
         }
         None => Err(UsageError::Unknown(word, names)),
     }
@@ -397,7 +400,7 @@ fn with_words(command: &'static Command, mut words: Vec<String>) -> Result<Order
     let json = words.len() != before;
     let spelled = spell_out(command, &words)?;
     let words: Vec<&str> = spelled.iter().map(String::as_str).collect();
-    Ok(Order { json, request: request(command, &words)? })
+    Order { json, request: request(command, &words)? }.checked()
 }
 
 /// `explain tunnel NAME`, and not a message that begins with the word `tunnel`.
@@ -464,6 +467,17 @@ fn clear(words: &[&str]) -> Result<Request, UsageError> {
 }
 
 impl Order {
+    /// Refuses JSON of what has no form as JSON.
+    fn checked(self) -> Result<Order, UsageError> {
+        match self.request {
+            Request::Metrics if self.json => {
+                Err(UsageError::NoJson("metrics", "`l2tpctl --json counters` has one"))
+            }
+            Request::Trace { .. } if self.json => Err(UsageError::NoJson("trace", "it writes pcapng")),
+            _ => Ok(self),
+        }
+    }
+
     /// The number and the body of this order on the socket.
     pub fn encode(&self) -> (u16, Vec<u8>) {
         let (word, mut words) = self.request.words();

@@ -86,11 +86,13 @@ fn parse(words: &[String]) -> Result<Line, UsageError> {
         }
         rest.next();
     }
-    let order = command::parse(rest.as_slice())?;
+    // It may stand before the command's first word, too.
+    let json = json.then(|| "--json".to_owned());
+    let order = command::parse(&json.into_iter().chain(rest.cloned()).collect::<Vec<_>>())?;
     if matches!(order.request, Request::Trace { file: None, .. }) {
         return Err(UsageError::Incomplete(vec!["FILE"]));
     }
-    Ok(Line::Run { socket, order: Order { json: json || order.json, ..order } })
+    Ok(Line::Run { socket, order })
 }
 
 fn run(socket: &str, order: &Order, language: Language) -> Outcome {

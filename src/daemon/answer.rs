@@ -52,8 +52,7 @@ pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mu
     }
 }
 
-/// Whether the reply is a display, with a form of its own as JSON, and not the outcome of an action. Metrics have
-/// one form only.
+/// Whether the reply is a display, with a form of its own, and not the outcome of an action.
 fn is_display(request: &Request) -> bool {
     match request {
         Request::Status(_) | Request::Explain(_) | Request::ExplainText(_) | Request::Metrics => true,

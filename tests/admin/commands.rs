@@ -84,6 +84,20 @@ fn json_may_stand_anywhere() {
 }
 
 #[test]
+fn what_has_no_form_as_json_says_so() {
+    for line in ["metrics --json", "--json metrics", "m --json"] {
+        let error = parse(&words(line)).unwrap_err().to_string();
+        assert_eq!(error, "metrics has no form as JSON; `l2tpctl --json counters` has one", "{line}");
+    }
+    let error = parse(&words("trace --json a /tmp/x")).unwrap_err().to_string();
+    assert_eq!(error, "trace has no form as JSON; it writes pcapng");
+    // Whoever wrote the client.
+    let number = |word| COMMANDS.iter().find(|command| command.word == word).unwrap().number;
+    assert!(matches!(decode(number("metrics"), b"--json\0"), Err(UsageError::NoJson(..))));
+    assert!(matches!(decode(number("trace"), b"a\0--json\0"), Err(UsageError::NoJson(..))));
+}
+
+#[test]
 fn explain_takes_a_pasted_line_as_it_is() {
     assert_eq!(request("explain"), Request::Explain(Selection::All));
     assert_eq!(request("explain tunnel center"), Request::Explain(Selection::Tunnel("center".into())));

@@ -388,6 +388,9 @@ fn words_short_and_wrong() {
         (&["log-level", "loud"], &["error, warn, info, debug"]),
         (&["status", "tunnel", "t", "t"], &["nothing may follow"]),
         (&["trace", "t"], &["FILE"]),
+        (&["--json", "metrics"], &["no form as JSON", "--json counters"]),
+        (&["metrics", "--json"], &["no form as JSON", "--json counters"]),
+        (&["--json", "trace", "t", "-"], &["no form as JSON", "pcapng"]),
         (&[], &["incomplete", "status, clear", "explain"]),
     ] {
         let output = a.ctl(words);
