@@ -2,6 +2,7 @@
 //! into a [`model::Config`] with [`value`] (one parameter), `apply` (one field) and `check` (tags beside each other),
 //! [`diff`] tells what changed between two of them. Pure: files are read elsewhere.
 
+pub mod alike;
 mod apply;
 mod check;
 pub mod diff;

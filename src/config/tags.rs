@@ -1,6 +1,8 @@
 //! The one table of configuration tags: the parser reads by it, and the manual page, the example file and the
 //! completions are tested against it. A tag is added here, in `apply`, in `diff`, and in the documents.
 
+use super::alike;
+
 /// The kind of block that a tag stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Block {
@@ -166,30 +168,10 @@ pub fn find(block: Block, name: &[u8]) -> Option<&'static Tag> {
     TAGS.iter().find(|t| t.block == block && t.name.as_bytes() == name)
 }
 
-/// The known tag nearest to `name`: those of `block` first, then the others. Fewest letters changed, upper and
-/// lower case being the same. `None`: no tag is like it, more than half of the letters differ.
+/// The known tag nearest to `name`, if one is like it: those of `block` first, then the others.
 pub fn nearest(block: Block, name: &[u8]) -> Option<&'static str> {
-    let name = name.get(..name.len().min(64)).unwrap_or_default().to_ascii_lowercase();
-    let key = |tag: &&Tag| (distance(&name, tag.name.as_bytes()), tag.block != block);
-    let tag = TAGS.iter().min_by_key(key)?;
-    (distance(&name, tag.name.as_bytes()) <= (name.len() / 2).max(1)).then_some(tag.name)
-}
-
-/// Levenshtein distance: letters to insert, delete or replace.
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(*above + 1).min(left + 1);
-            diagonal = std::mem::replace(above, left);
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
+    let tags = |here: bool| TAGS.iter().filter(move |tag| (tag.block == block) == here).map(|tag| tag.name);
+    alike::nearest(name, tags(true).chain(tags(false)))
 }
 
 impl Kind {
@@ -244,14 +226,6 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        assert_eq!(distance(b"", b"abc"), 3);
-        assert_eq!(distance(b"abc", b""), 3);
-        assert_eq!(distance(b"kitten", b"sitting"), 3);
-        assert_eq!(distance(b"retry", b"retry"), 0);
-    }
 
     #[test]
     fn the_nearest_tag_is_the_one_that_was_meant() {

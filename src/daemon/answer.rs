@@ -113,11 +113,13 @@ fn clear(target: &Target, result: Option<u16>, now: Instant, host: &mut dyn Host
         Target::Tunnel(name) => outcome(host.clear_tunnel(now, name, result), name, "it is not up"),
         Target::All => outcome(host.clear_all(now, result), "all", "no tunnel is up"),
         Target::Peer(peer) => match host.clear_peer(now, *peer, result) {
-            Err(CommandError::NotFound) => refused(format!("no such address peer: {peer}\n")),
+            Err(CommandError::NothingToClear(why)) => {
+                refused(format!("no such address peer: {peer}\n  {why}\n"))
+            }
             cleared => outcome(cleared, &peer.to_string(), "no tunnel to it is up"),
         },
         Target::Session(name) => match host.clear_session(now, name, result) {
-            Err(CommandError::NotFound) => refused(no_interface(name)),
+            Err(CommandError::NothingToClear(why)) => refused(format!("{}  {why}\n", no_interface(name))),
             cleared => outcome(cleared, name, "it is not up"),
         },
     }
@@ -128,6 +130,7 @@ fn outcome(result: Result<(), CommandError>, name: &str, not_up: &str) -> Reply 
     match result {
         Ok(()) => done(""),
         Err(CommandError::NotFound) => refused(no_tunnel(name)),
+        Err(CommandError::NothingToClear(why)) => refused(format!("{why}\n")),
         Err(CommandError::NotUp) => refused(format!("{}: {not_up}\n", escape(name.as_bytes()))),
         Err(CommandError::NoResultCode) => refused(format!("{}\n", Event::ResultCodeNotSpecified {})),
     }

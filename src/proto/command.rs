@@ -5,14 +5,18 @@ use std::time::Instant;
 
 use super::connection::State;
 use super::ending::result;
-use super::tunnel::TunnelKey;
+use super::tunnel::{Tunnel, TunnelKey};
 use super::{CommandError, Engine};
+use crate::config::alike;
+use crate::config::model::Remote;
 use crate::log::Event;
 use crate::wire::code::{cdn, stopccn};
 use crate::wire::{Ccid, SessionId};
 
 /// The place in the product's source that the messages about `clear` name.
 const FUNC: &str = "admin_clear";
+
+const NOT_UP: &str = "but not up at present; `l2tpctl explain tunnel";
 
 impl Engine {
     /// A result code of 0 is reserved: no Result Code AVP can be made of it (C-305).
@@ -68,8 +72,9 @@ impl Engine {
         keys.sort_unstable();
         keys.dedup();
         if keys.is_empty() {
-            self.log(Event::NoSuchPeer { func: FUNC, peer });
-            return Err(CommandError::NotFound);
+            let why = self.why_no_peer(peer);
+            self.log_detail(Event::NoSuchPeer { func: FUNC, peer }, &why);
+            return Err(CommandError::NothingToClear(why));
         }
         for key in keys {
             self.clear_key(now, key, code)?;
@@ -88,11 +93,10 @@ impl Engine {
         let found = self.sessions.values().find(|s| s.interface == interface);
         let Some((id, key, slot, connection)) = found.map(|s| (s.local, s.tunnel, s.slot, s.connection))
         else {
-            self.log(Event::NoSuchInterface {
-                func: FUNC,
-                interface: crate::log::escape(interface.as_bytes()),
-            });
-            return Err(CommandError::NotFound);
+            let why = self.why_no_session(interface);
+            let interface = crate::log::escape(interface.as_bytes());
+            self.log_detail(Event::NoSuchInterface { func: FUNC, interface }, &why);
+            return Err(CommandError::NothingToClear(why));
         };
         let tunnel = connection.unwrap_or(Ccid(0));
         self.log(Event::CleanupCall { tunnel, func: FUNC, interface: interface.to_owned() });
@@ -105,6 +109,33 @@ impl Engine {
         }
         self.reschedule_slot(now, key, slot);
         Ok(())
+    }
+
+    /// Why there is nothing to clear with this peer.
+    fn why_no_peer(&self, peer: IpAddr) -> String {
+        let is_for = |tunnel: &Tunnel| {
+            tunnel.config.remote == Some(Remote::Address(peer))
+                || tunnel.path.is_some_and(|path| path.remote.ip() == peer)
+        };
+        match self.tunnels.values().find(|tunnel| is_for(tunnel)) {
+            Some(tunnel) => {
+                format!("tunnel {0} is configured for it, {NOT_UP} {0}` tells why", tunnel.config.name)
+            }
+            None => "no tunnel is configured for this address".to_owned(),
+        }
+    }
+
+    /// Why there is no session of this name to clear.
+    fn why_no_session(&self, interface: &str) -> String {
+        let tunnels = || self.order.iter().filter_map(|key| self.tunnels.get(key));
+        if let Some(tunnel) = tunnels().find(|tunnel| names(tunnel).any(|name| name == interface)) {
+            return format!("it is configured, {NOT_UP} {}` tells why", tunnel.config.name);
+        }
+        let unknown = "no session of this name is configured";
+        match alike::nearest(interface.as_bytes(), tunnels().flat_map(names)) {
+            Some(name) => format!("{unknown}; did you mean {name}?"),
+            None => unknown.to_owned(),
+        }
     }
 
     /// `clear all`: every tunnel that is up or coming up.
@@ -179,4 +210,9 @@ impl Engine {
     pub fn is_idle(&self) -> bool {
         self.connections.values().all(|c| c.state == State::Linger)
     }
+}
+
+/// The interfaces of a tunnel's sessions.
+fn names(tunnel: &Tunnel) -> impl Iterator<Item = &str> {
+    tunnel.slots.iter().map(|slot| slot.config.interface.as_str())
 }

@@ -78,10 +78,12 @@ pub trait Random {
 }
 
 /// What an administrator's command came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandError {
-    /// No tunnel, session or peer of that name.
+    /// No tunnel of that name.
     NotFound,
+    /// No session or peer that could be cleared: whether it is configured, in words.
+    NothingToClear(String),
     /// It exists, but there is nothing to clear.
     NotUp,
     /// Result code 0: no Result Code AVP can be made of it.

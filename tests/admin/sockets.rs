@@ -81,8 +81,11 @@ fn commands_reach_the_host_and_come_back() {
 fn what_is_not_found_is_logged_and_refused() {
     let server = Server::start(sample::report());
     let (kind, text) = run(&server, "clear peer 203.0.113.9");
-    assert_eq!((kind, text.as_str()), (reply::REFUSED, "no such address peer: 203.0.113.9\n"));
-    assert_eq!(run(&server, "clear session eth9").0, reply::REFUSED);
+    let why = "no tunnel is configured for this address";
+    assert_eq!((kind, text), (reply::REFUSED, format!("no such address peer: 203.0.113.9\n  {why}\n")));
+    let (kind, text) = run(&server, "clear session eth9");
+    let why = "no session of this name is configured";
+    assert_eq!((kind, text), (reply::REFUSED, format!("no such if_name: eth9\n  {why}\n")));
     assert_eq!(run(&server, "clear peer 192.168.254.120").0, reply::DONE);
     assert_eq!(run(&server, "clear session l2tp0").0, reply::DONE);
     // C-305: result code 0 is reserved.
@@ -266,7 +269,10 @@ fn the_log_is_followed_without_gap_or_repetition() {
     for name in ["eth8", "eth9"] {
         let (kind, text) = next_frame(&mut stream);
         assert_eq!(kind, reply::PIECE);
-        assert_eq!(text, format!("1970-01-01T00:00:01.000000Z debug admin_clear: no such if_name: {name}\n"));
+        let time = "1970-01-01T00:00:01.000000Z";
+        let message = format!("{time} debug admin_clear: no such if_name: {name}\n");
+        let why = format!("{time} debug   no session of this name is configured\n");
+        assert_eq!(text, message + &why);
     }
     let (_, text) = run(&server, "log error");
     assert_eq!(text, "");

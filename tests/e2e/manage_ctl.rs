@@ -137,14 +137,22 @@ fn actions_and_their_json() {
     assert_eq!(python(&all, "all(o['done'] for o in v)"), "True");
     schema(&all, "actions");
     // As the interface says: what is not there is logged and exits with 1.
-    for (words, line) in [
-        (["clear", "peer", "192.0.2.99"], "*: no such address peer: 192.0.2.99"),
-        (["clear", "session", "l9"], "*: no such if_name: l9"),
-    ] {
+    let nothing = |a: &mut Daemon, words: [&str; 3], line: &str, why: &str| {
         let output = a.ctl(&words);
         assert_eq!(output.status.code(), Some(1), "{words:?}");
-        a.expect(line);
-    }
+        assert_eq!(stderr(&output), format!("l2tpctl: {line}\n  {why}\n"));
+        a.expect(&format!("debug admin_clear: {line}"));
+        a.expect(&format!("debug   {why}"));
+    };
+    let unknown = "no tunnel is configured for this address";
+    nothing(&mut a, ["clear", "peer", "192.0.2.99"], "no such address peer: 192.0.2.99", unknown);
+    let unknown = "no session of this name is configured; did you mean l0?";
+    nothing(&mut a, ["clear", "session", "l9"], "no such if_name: l9", unknown);
+    a.ctl_ok(&["stop", "t"]);
+    let down = "configured, but not up at present; `l2tpctl explain tunnel t` tells why";
+    nothing(&mut a, ["clear", "session", "l0"], "no such if_name: l0", &format!("it is {down}"));
+    let down = down.replace("configured", "tunnel t is configured for it");
+    nothing(&mut a, ["clear", "peer", "192.0.2.2"], "no such address peer: 192.0.2.2", &down);
     let zero = a.ctl(&["clear", "all", "result-code", "0"]);
     assert_eq!(zero.status.code(), Some(1), "{}", stderr(&zero));
     a.ctl_ok(&["log-level", "warn"]);

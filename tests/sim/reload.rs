@@ -186,11 +186,36 @@ fn c_125_c_305_clear() {
     assert_eq!(world.act(0, |e, now| e.clear_tunnel(now, "t", Some(0))), Err(CommandError::NoResultCode));
     assert_eq!(world.logged(0, "result code not specified"), 1);
     assert_eq!(world.act(0, |e, now| e.clear_tunnel(now, "other", None)), Err(CommandError::NotFound));
-    assert_eq!(world.act(0, |e, now| e.clear_peer(now, address(2), None)), Err(CommandError::NotFound));
-    assert_eq!(world.act(0, |e, now| e.clear_session(now, "l2tp9", None)), Err(CommandError::NotFound));
-    assert_eq!(world.logged(0, "admin_clear: no such address peer: 192.0.2.3"), 1);
-    assert_eq!(world.logged(0, "admin_clear: no such if_name: l2tp9"), 1);
     world.assert_both_up();
+}
+
+/// What is not there to be cleared: the message of the catalogue, and below it whether it is configured at all.
+#[test]
+fn clear_tells_what_is_down_from_what_is_not_configured() {
+    let mut world = up("", TWO);
+    let absent = |why: &str| Err(CommandError::NothingToClear(why.to_owned()));
+    let session = |world: &mut World, name: &str| world.act(0, |e, now| e.clear_session(now, name, None));
+    let peer = |world: &mut World, at: usize| world.act(0, |e, now| e.clear_peer(now, address(at), None));
+    let unlike = "no session of this name is configured";
+    assert_eq!(session(&mut world, "l2tp9"), absent(&format!("{unlike}; did you mean l2tp1?")));
+    assert_eq!(session(&mut world, "eth0"), absent(unlike));
+    let unknown = "no tunnel is configured for this address";
+    assert_eq!(peer(&mut world, 2), absent(unknown));
+    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    let down = "it is configured, but not up at present; `l2tpctl explain tunnel t` tells why";
+    assert_eq!(session(&mut world, "l2tp2"), absent(down));
+    let tunnel = "tunnel t is configured for it, but not up at present; `l2tpctl explain tunnel t` tells why";
+    assert_eq!(peer(&mut world, 1), absent(tunnel));
+    for (line, why) in [
+        ("no such if_name: eth0", unlike),
+        ("no such if_name: l2tp2", down),
+        ("no such address peer: 192.0.2.3", unknown),
+        ("no such address peer: 192.0.2.2", tunnel),
+    ] {
+        let text = format!("admin_clear: {line}");
+        let line = world.nodes[0].log.iter().map(|(_, line)| line).find(|line| line.text == text);
+        assert_eq!(line.and_then(|line| line.detail.as_deref()), Some(why), "{text}");
+    }
 }
 
 // C-081 C-108: two tunnels to one address, told apart by the names in the SCCRQ, with hidden AVPs too.
