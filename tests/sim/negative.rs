@@ -204,6 +204,22 @@ fn c_092_our_own_tie_breaker() {
     assert_ne!(next.tie_breaker, ours);
 }
 
+// C-210 C-125: a message that cannot be accepted costs the connection, and not the tunnel, which is tried again.
+#[test]
+fn c_210_tunnel_is_tried_again() {
+    let (mut peer, mut world) = Peer::new().and_world("role both;restart-interval 2", &[]);
+    world.run(Duration::from_millis(5));
+    peer.answer(&mut world);
+    peer.receive(&mut world);
+    assert_eq!(world.tunnel(0).state, "established");
+    world.forget();
+    peer.patched(&mut world, one("malformed.txt", "N-17"));
+    assert_eq!(peer.answers(&mut world), "StopCCN 2/8", "{}", world.transcript(0));
+    peer.acknowledge(&mut world);
+    world.run_seconds(3);
+    assert_eq!(world.logged(0, "send SCCRQ, state --> WAIT-CTL-REPLY"), 1, "{}", world.transcript(0));
+}
+
 // C-193: `reserved-bits ignore`, as RFC 3931 has it.
 #[test]
 fn c_193_reserved_bits_can_be_ignored() {
