@@ -33,6 +33,24 @@ fn unchanged() {
     assert_eq!((world.wire.len(), world.nodes[0].log.len(), world.nodes[0].events.len()), (0, 0, 0));
 }
 
+// C-166: a session more while the peer has not answered our SCCRQ yet: it is asked for only when the connection is
+// established, and then once.
+#[test]
+fn c_166_session_added_too_early() {
+    let mut world = World::pair(1, "", &["l2tp1"]);
+    world.start(0);
+    world.run(DELAY);
+    assert_eq!(world.tunnel(0).state, "wait-ctl-reply");
+    world.reload(0, &tunnel(0, 1, "", TWO));
+    world.run_seconds(2);
+    assert_eq!(world.logged(0, "send ICRQ"), 0, "{}", world.transcript(0));
+    world.reload(1, &tunnel(1, 0, "", TWO));
+    world.start(1);
+    world.run_seconds(30);
+    world.assert_both_up();
+    assert_eq!(world.tunnel(0).sessions.len(), 2);
+}
+
 // Timers change under way, without a packet.
 #[test]
 fn live_settings() {
