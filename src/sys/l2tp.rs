@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
+use super::link::number;
 use super::socket::{self, IPPROTO_L2TP};
 use super::{cvt, cvt_size};
 use crate::wire::{Cookie, Encapsulation, SessionId};
@@ -282,10 +283,6 @@ fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
         }
         attributes = attributes.get(length.next_multiple_of(4)..)?;
     }
-}
-
-fn number(octets: &[u8], at: usize) -> Option<u32> {
-    octets.get(at..)?.first_chunk::<4>().map(|n| u32::from_ne_bytes(*n))
 }
 
 /// Whether an error means that a module of the kernel's L2TP is missing.

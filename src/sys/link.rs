@@ -98,7 +98,8 @@ fn parse(mut messages: &[u8], tell: &mut dyn FnMut(LinkNews)) {
     }
 }
 
-fn number(octets: &[u8], at: usize) -> Option<u32> {
+/// A number of a netlink message.
+pub(super) fn number(octets: &[u8], at: usize) -> Option<u32> {
     octets.get(at..)?.first_chunk::<4>().map(|n| u32::from_ne_bytes(*n))
 }
 
