@@ -65,6 +65,7 @@ fn nothing_that_did_not_change_is_touched() {
     assert_eq!(reload(&a, &same), "nothing changed\n");
     a.signal(libc::SIGHUP);
     a.expect("info Received 1 signal");
+    a.ctl_ok(&["status"]); // what is answered now comes after the file was read
     assert_eq!(reload(&a, &format!("# a comment\n{same}\n\n# another\n{OTHER}")), "tunnel u: added\n");
     a.expect("info [*] begin new tunnel [u] peer:192.0.2.77");
     wait_for("the new tunnel's interface", || {
@@ -74,6 +75,7 @@ fn nothing_that_did_not_change_is_touched() {
         a.signal(libc::SIGHUP);
         std::thread::sleep(Duration::from_millis(50));
     }
+    a.ctl_ok(&["status"]);
     assert_eq!(reload(&a, &same), "tunnel u: removed\n");
     assert!(
         !net.try_exec(&net.a, &["ip", "link", "show", "l5"]).status.success(),
