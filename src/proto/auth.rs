@@ -107,8 +107,9 @@ impl Auth {
     }
 
     /// Judges an SCCRQ. With a password it must have a nonce: without one an old recording of the peer's messages
-    /// could be played back to us in full (C-235). Without a password, a nonce with a digest that fits turns `Off` into `Integrity`: the peer authenticates with
-    /// an empty password, and its nonce obliges us to answer in kind (C-239).
+    /// could be played back to us in full (C-235). Without a password, a nonce with a digest that fits turns `Off`
+    /// into `Integrity`: the peer authenticates with an empty password, and its nonce obliges us to answer in kind
+    /// (C-239).
     pub fn judge_request(&mut self, message: &[u8]) -> Judgement {
         let verdict = self.verify(message, &[], &[]);
         let nonce = avp::nonce(message);
@@ -147,8 +148,9 @@ impl Auth {
                 }
             }
             Mode::Off | Mode::Integrity => {
-                judgement.believed = !verdict.present && nonce.is_empty() || verdict.valid.is_some();
-                judgement.believed |= verdict.present && self.passes_over(&verdict);
+                judgement.believed = !verdict.present && nonce.is_empty()
+                    || verdict.valid.is_some()
+                    || self.passes_over(&verdict);
             }
         }
         if judgement.believed {

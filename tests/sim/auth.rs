@@ -114,6 +114,24 @@ fn c_238_passwords_differ() {
     }
 }
 
+// C-238 C-239: without a password too, an SCCRP whose digest is wrong is not believed, whether or not we sent a nonce.
+#[test]
+fn c_238_reply_with_a_wrong_digest() {
+    for tags in ["role both", "role both;digest md5"] {
+        let (mut peer, mut world) = Peer::with_password("another").and_world(tags, SESSIONS);
+        world.run(Duration::from_millis(5));
+        peer.take_request(&mut world);
+        let reply = Message::Sccrp(peer.set_up());
+        peer.send(&mut world, &reply);
+        assert_eq!(world.logged(0, "message digest invalid in SCCRP"), 1, "{tags}\n{}", world.transcript(0));
+        assert_eq!(
+            (world.tunnel(0).state, peer.kinds(&mut world).as_str()),
+            ("wait-ctl-reply", ""),
+            "{tags}"
+        );
+    }
+}
+
 // C-034 C-240: an SCCRP without nonce: dropped, named in the log, the SCCRQ is repeated.
 #[test]
 fn c_240_reply_without_nonce() {

@@ -191,9 +191,12 @@ fn c_125_c_305_clear() {
         &|w| w.act(0, |e, now| e.clear_session(now, "l2tp2", Some(4))),
         &|w| w.act(0, |e, now| e.clear_all(now, None)),
     ];
-    for what in clear {
+    for (at, what) in clear.iter().enumerate() {
         world.forget();
         assert_eq!(what(&mut world), Ok(()));
+        let told = |what| world.nodes[0].events.iter().any(|(_, event)| event.what == what);
+        let expected = (true, at != 2); // the third clears a session alone
+        assert_eq!((told(Happening::SessionDown), told(Happening::TunnelDown)), expected, "{at}");
         world.run(DELAY * 5);
         assert!(!world.both_up());
         assert!(world.run_while_not(Duration::from_secs(6), World::both_up), "{}", world.transcript(0));

@@ -193,6 +193,30 @@ fn c_170_session_tie_won() {
     }
 }
 
+// C-159 C-161: equal session tie breakers: our request is gone, without a word, and we begin again.
+#[test]
+fn c_159_session_tie_drawn() {
+    let (mut peer, mut world) = established(&["l2tp1"]);
+    let asked = |peer: &mut Peer, world: &mut World| {
+        world.run(Duration::from_millis(2100));
+        let received = peer.receive(world);
+        peer.acknowledge(world);
+        received.iter().find_map(|r| match &r.message {
+            Message::Icrq(request) => Some(request.clone()),
+            _ => None,
+        })
+    };
+    let ours = asked(&mut peer, &mut world).expect("an ICRQ");
+    let mut request = icrq("1");
+    request.tie_breaker = ours.tie_breaker;
+    world.forget();
+    peer.send(&mut world, &Message::Icrq(request));
+    assert_eq!(world.logged(0, "delete session"), 1, "{}", world.transcript(0));
+    assert_eq!(peer.answers(&mut world), "ACK");
+    let again = asked(&mut peer, &mut world).expect("another ICRQ");
+    assert_ne!(again.ids.local, ours.ids.local);
+}
+
 // C-174 C-182 C-185: ICRP and ICCN out of place are ignored (a deviation, as the product has it); another ICRQ for
 // the same end replaces the session.
 #[test]
