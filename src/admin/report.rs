@@ -43,6 +43,8 @@ pub struct Interface {
     pub mtu: usize,
     /// What carries its frames: `tap` or `kernel`; empty while nothing does.
     pub data_plane: &'static str,
+    /// The bridge that it is to be in, and how it stands with it: `joined`, `out` or `missing`.
+    pub bridge: Option<(String, &'static str)>,
     /// What was counted since the daemon started, or since `counters reset`.
     pub counters: Counters,
 }

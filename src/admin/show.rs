@@ -249,6 +249,11 @@ fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, c
         field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
         let plane = report.interface(&session.interface).map_or("", |interface| interface.data_plane);
         field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane)));
+        match report.interface(&session.interface).and_then(|interface| interface.bridge.as_ref()) {
+            Some((bridge, "joined")) => field(out, "Bridge", bridge),
+            Some((bridge, state)) => field(out, "Bridge", format_args!("{bridge} ({state})")),
+            None => {}
+        }
     }
     let up = session.state == "established";
     field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(report.uptime)));

@@ -20,7 +20,7 @@ impl Daemon {
         let strays = self.data.strays();
         let mut snapshot = self.engine.snapshot(now);
         snapshot.drops.version = snapshot.drops.version.saturating_add(strays.version);
-        let names = self.config.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
+        let sessions = self.config.tunnels.iter().flat_map(|t| &t.sessions);
         Report {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
@@ -28,7 +28,11 @@ impl Daemon {
             time: clock::wall(),
             log_level: self.logger.level(),
             snapshot,
-            interfaces: names.filter_map(|name| Some((name.to_string(), self.interface(name)?))).collect(),
+            interfaces: sessions
+                .filter_map(|s| {
+                    Some((s.interface.clone(), self.interface(&s.interface, s.bridge.as_deref())?))
+                })
+                .collect(),
             strays: Counters {
                 rx_short: strays.short.saturating_add(strays.truncated),
                 rx_closed: strays.unknown_session,
@@ -37,7 +41,7 @@ impl Daemon {
         }
     }
 
-    fn interface(&self, name: &str) -> Option<Interface> {
+    fn interface(&self, name: &str, bridge: Option<&str>) -> Option<Interface> {
         let state = self.data.interface_state(name)?;
         Some(Interface {
             present: state.present,
@@ -45,6 +49,7 @@ impl Daemon {
             admin_up: state.up,
             mtu: state.mtu,
             data_plane: state.data_plane,
+            bridge: state.bridge.and_then(|state| Some((bridge?.to_owned(), state.name()))),
             counters: self.data.counters(name).unwrap_or_default(),
         })
     }

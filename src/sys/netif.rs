@@ -140,10 +140,15 @@ pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
         create_bridge(bridge)?;
         set_up(bridge)?;
     }
+    add_to_bridge(bridge, name)
+}
+
+/// Makes the interface a port of `bridge`.
+pub fn add_to_bridge(bridge: &str, name: &str) -> io::Result<()> {
     match change_bridge(SIOCBRADDIF, bridge, name) {
         // It is a port already: of this bridge, as somebody else has made it so?
         Err(error)
-            if error.raw_os_error() == Some(libc::EBUSY) && master(name).as_deref() == Some(bridge) =>
+            if error.raw_os_error() == Some(libc::EBUSY) && is_in_bridge(bridge, name) == Some(true) =>
         {
             Ok(())
         }
@@ -151,13 +156,16 @@ pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
     }
 }
 
-/// The bridge (or the like) that the interface is a port of.
-fn master(name: &str) -> Option<String> {
-    let link = std::fs::read_link(format!("/sys/class/net/{name}/master")).ok()?;
-    Some(link.file_name()?.to_str()?.to_owned())
+/// Whether the interface is a port of `bridge`; `None` where the system does not tell (without /sys).
+pub fn is_in_bridge(bridge: &str, name: &str) -> Option<bool> {
+    let directory = std::path::PathBuf::from(format!("/sys/class/net/{name}"));
+    match std::fs::read_link(directory.join("master")) {
+        Ok(master) => Some(master.file_name() == Some(bridge.as_ref())),
+        Err(_) => directory.exists().then_some(false),
+    }
 }
 
-/// What an error of [`join_bridge`] means.
+/// What an error of [`add_to_bridge`] means.
 pub fn why_not_joined(bridge: &str, error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => format!("{bridge} is not a bridge"),

@@ -37,6 +37,7 @@ fn status_has_the_fields_of_the_routers_in_their_order() {
         "Serial No        :1",
         "Local Cookie     :1680488994",
         "Remote Cookie    :1286572484",
+        "Bridge           :br0 (out)",
     ];
     let mut lines = text.lines();
     for wanted in expected {

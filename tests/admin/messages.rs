@@ -142,6 +142,8 @@ fn our_own_remarks_are_explained_too() {
         ("  [7] the peer is at 192.0.2.9:4711 now", "moved"),
         ("  l2tp0: mtu 1500: only 1462 fit the path, longer frames travel as fragments", "mtu"),
         ("  admin socket: user 1000 (process 77) may not use it", "admin-user"),
+        ("  bridge br0 was deleted; it gets its interfaces back when it is made again", "bridge-deleted"),
+        ("  l2tp0 is not in bridge br0 any more", "bridge-left"),
     ] {
         assert_eq!(explain::find(line).map(|found| found.template.id), Some(id), "{line:?}");
     }

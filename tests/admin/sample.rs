@@ -124,8 +124,15 @@ fn failing() -> TunnelSnapshot {
 
 pub fn report() -> Report {
     let counters = Counters { rx_frames: 12, tx_octets: 86, rx_cookie: 3, tx_size: 2, ..Counters::default() };
-    let interface =
-        Interface { present: true, link_up: true, admin_up: true, mtu: 1462, data_plane: "tap", counters };
+    let interface = Interface {
+        present: true,
+        link_up: true,
+        admin_up: true,
+        mtu: 1462,
+        data_plane: "tap",
+        bridge: Some(("br0".to_owned(), "out")),
+        counters,
+    };
     Report {
         version: "0.1.0",
         pid: 4711,

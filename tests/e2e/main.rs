@@ -7,6 +7,7 @@
 //! The logs of all daemons stay in target/e2e-logs.
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+mod bridges;
 mod capture;
 mod client;
 mod config;
@@ -47,6 +48,7 @@ const TESTS: &[&[Test]] = &[
     manage_hooks::TESTS, // the longest test
     matrix::TESTS,
     lifecycle::TESTS,
+    bridges::TESTS,
     messages_state::TESTS,
     messages_system::TESTS,
     messages_wire::TESTS,

@@ -132,6 +132,28 @@ pub static TABLE: &[Remark] = &[
     ),
     remark(
         Level::Warn,
+        "bridge <bridge> was deleted; it gets its interfaces back when it is made again",
+        about(
+            "bridge-deleted",
+            ["Somebody has removed the bridge that sessions' interfaces were in; the sessions stay up, without the LAN.",
+             "Nothing, if the network is being restarted; else make the bridge again: the interfaces join it."],
+            ["セッションのインタフェースが参加していたブリッジが誰かに消されました。セッションは続きますが、LANとはつながりません。",
+             "ネットワークの再起動中なら対処は不要です。そうでなければブリッジを作り直してください。自動的に参加します。"],
+        ),
+    ),
+    remark(
+        Level::Info,
+        "<if_name> is not in bridge <bridge> any more",
+        about(
+            "bridge-left",
+            ["Somebody has taken the interface of a session out of its bridge; this is respected.",
+             "`ip link set IFNAME master BRIDGE` puts it back; to leave it out for good, remove the tag bridge."],
+            ["セッションのインタフェースが、誰かにブリッジから外されました。そのままにします。",
+             "`ip link set IFNAME master BRIDGE`で戻せます。外したままにするなら、項目bridgeを消してください。"],
+        ),
+    ),
+    remark(
+        Level::Warn,
         "<if_name>: mtu <mtu>: only <fitting> fit the path, longer frames <fate>",
         about(
             "mtu",

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
 
+use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
 use super::{DataPlane, DataPlaneEvent, Failure, Source};
 use crate::config::model::{self, Mtu, Pseudowire, TcpMss, Tos};
@@ -106,6 +107,8 @@ pub struct InterfaceState {
     pub mtu: usize,
     /// What carries its frames: `tap` or `kernel`; empty while it does not exist.
     pub data_plane: &'static str,
+    /// Where it stands with its bridge, if it is to be in one.
+    pub bridge: Option<BridgeState>,
 }
 
 /// An interface and its state.
@@ -120,7 +123,8 @@ pub(super) struct Circuit {
     /// The last turn that had frames had one.
     pub(super) quiet: bool,
     pub(super) carrier: Option<bool>,
-    bridge: Option<String>,
+    /// `None`: it was put into no bridge yet.
+    pub(super) membership: Option<Membership>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
     complete: bool,
     /// The explicit MTU does not fit the path: told once.
@@ -167,6 +171,7 @@ impl DataPlane {
             // A new interface has the system's default until a path is known.
             mtu: if present { circuit.mtu.unwrap_or(1500) } else { 0 },
             data_plane: circuit.device.as_ref().map_or("", Device::plane),
+            bridge: circuit.bridge_state(),
         })
     }
 
@@ -190,7 +195,7 @@ impl DataPlane {
                     ready: false,
                     quiet: true,
                     carrier: None,
-                    bridge: None,
+                    membership: None,
                     complete: false,
                     warned: false,
                 };
@@ -251,7 +256,7 @@ impl DataPlane {
         let interface = circuit.interface.name.clone();
         circuit.device = Some(device);
         circuit.carrier = None;
-        circuit.bridge = None;
+        circuit.forget_membership();
         circuit.mtu = None;
         circuit.ready = false;
         circuit.complete = false;
@@ -279,21 +284,12 @@ impl DataPlane {
             netif::set_mtu(&name, mtu).map_err(plain)?;
             circuit.mtu = Some(mtu);
         }
-        if circuit.bridge != circuit.interface.bridge {
-            if let Some(old) = circuit.bridge.take() {
-                // It may have left already.
-                let _ = netif::leave_bridge(&old, &name);
-            }
-            if let Some(new) = &circuit.interface.bridge {
-                netif::join_bridge(new, &name)
-                    .map_err(|e| Failure::ioctl(&e, netif::why_not_joined(new, &e)))?;
-                circuit.bridge = Some(new.clone());
-            }
-        }
+        circuit.join_bridge(&name)?;
         if circuit.tap().is_some() {
             netif::set_up(&name).map_err(plain)?;
         }
         circuit.complete = true;
+        self.join_again(at);
         Ok(())
     }
 
@@ -411,6 +407,7 @@ impl DataPlane {
             self.links_changed = true;
             return;
         };
+        self.look_at_bridge(at);
         let Some(circuit) = self.circuit_mut(at) else { return };
         let mut up = up;
         if let Some(Device::Kernel(session)) = &mut circuit.device {
@@ -428,8 +425,9 @@ impl DataPlane {
     }
 
     pub(super) fn link_deleted(&mut self, index: i32) {
-        if let Some(at) = self.circuit_indexes.get(&index).copied() {
-            self.interface_gone(at);
+        match self.circuit_indexes.get(&index).copied() {
+            Some(at) => self.interface_gone(at),
+            None => self.bridge_deleted(index),
         }
     }
 
@@ -454,5 +452,7 @@ impl DataPlane {
                 Err(_) => self.link_deleted(index),
             }
         }
+        self.look_for_deleted_bridges();
+        self.links_changed = true;
     }
 }

@@ -5,6 +5,7 @@
 //! to its end. A turn gives each of them one batch, so that none starves the others. Buffers belong to the data
 //! plane and are made when the first batch comes.
 
+mod bridge;
 mod circuit;
 mod device;
 mod kernel;
@@ -33,6 +34,7 @@ use crate::sys::link::{LinkMonitor, LinkNews};
 use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
 use crate::wire::SessionId;
 
+pub use bridge::BridgeState;
 pub use circuit::{Interface, InterfaceState};
 pub use ports::SocketKey;
 
@@ -346,6 +348,7 @@ impl DataPlane {
         self.links = Some(links);
         if std::mem::take(&mut self.links_changed) {
             self.fit_all();
+            self.join_bridges_again();
         }
     }
 
