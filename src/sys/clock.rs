@@ -1,13 +1,27 @@
 //! The clocks: the only place that reads them. Everything else gets the time as an argument.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::log::WallTime;
 
-/// The monotonic clock: what timers run by.
+/// What timers run by: a clock that nobody sets, and that goes on while the machine sleeps. An `Instant` of the
+/// standard library would stand still meanwhile, and a peer that has given us up would not be asked for long.
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> Instant {
-    Instant::now()
+    static START: OnceLock<(Instant, Duration)> = OnceLock::new();
+    let boot = since_boot();
+    let (start, then) = *START.get_or_init(|| (Instant::now(), boot));
+    start + boot.saturating_sub(then)
+}
+
+/// CLOCK_BOOTTIME.
+fn since_boot() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec; every kernel that this program runs on has this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }
 
 /// Lets others use the processor for about 60 microseconds: the 10 asked for, and the 50 by which the kernel may

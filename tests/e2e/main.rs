@@ -36,6 +36,7 @@ mod real_peers;
 mod record;
 mod robustness;
 mod runner;
+mod suspend;
 mod sys;
 
 use runner::Test;
@@ -56,6 +57,7 @@ const TESTS: &[&[Test]] = &[
     client::TESTS,
     outer::TESTS,
     robustness::TESTS,
+    suspend::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,
     profiles::freertr::TESTS,
@@ -73,5 +75,9 @@ const TESTS: &[&[Test]] = &[
 ];
 
 fn main() {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(suspend::ARGUMENT) {
+        std::process::exit(suspend::daemon(words.skip(1)));
+    }
     std::process::exit(runner::run(TESTS));
 }

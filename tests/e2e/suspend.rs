@@ -1,0 +1,92 @@
+//! A machine that sleeps: afterwards CLOCK_BOOTTIME is ahead by that time, CLOCK_MONOTONIC is not. Here the daemon
+//! runs inside the test's own program and is moved, while it runs, into a time namespace whose CLOCK_BOOTTIME is an
+//! hour ahead. For the daemon that is the same; what the kernel and the network cards do at a resume is not tested.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::Daemon;
+use crate::manage::{host, need_python, python};
+use crate::matrix::up;
+use crate::net::Net;
+use crate::tests;
+
+tests!(after_a_sleep_the_peer_is_asked_at_once);
+
+/// Makes this program a daemon whose machine sleeps for an hour at each SIGALRM, twice at most. The word that
+/// follows is the daemon's program, which is not used.
+pub const ARGUMENT: &str = "--daemon-that-can-sleep";
+
+const OFFSETS: [&[u8]; 2] = [b"boottime 3600 0\n", b"boottime 7200 0\n"];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Enters a new time namespace. Nothing but system calls.
+extern "C" fn sleep(_: libc::c_int) {
+    let Some(offset) = OFFSETS.get(NEXT.fetch_add(1, Ordering::Relaxed)) else { return };
+    let open = |path: &std::ffi::CStr, flags| {
+        // SAFETY: a terminated string.
+        unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) }
+    };
+    // SAFETY: all of these are system calls; the pointers are those of `offset`; errno is put back.
+    unsafe {
+        let saved = *libc::__errno_location();
+        libc::unshare(libc::CLONE_NEWTIME);
+        let file = open(c"/proc/self/timens_offsets", libc::O_WRONLY);
+        libc::write(file, offset.as_ptr().cast(), offset.len());
+        libc::close(file);
+        let namespace = open(c"/proc/self/ns/time_for_children", libc::O_RDONLY);
+        libc::setns(namespace, libc::CLONE_NEWTIME);
+        libc::close(namespace);
+        *libc::__errno_location() = saved;
+    }
+}
+
+/// The daemon, in a process that has no other thread (only such a one can enter a time namespace).
+pub fn daemon(arguments: impl Iterator<Item = String>) -> i32 {
+    // SAFETY: the handler does nothing that a handler must not do.
+    unsafe { libc::signal(libc::SIGALRM, sleep as extern "C" fn(libc::c_int) as libc::sighandler_t) };
+    l2tpd::daemon::start::main(arguments)
+}
+
+/// With a HELLO each minute. A peer that still knows us keeps its tunnel; one that was restarted meanwhile gets a new
+/// one at once.
+fn after_a_sleep_the_peer_is_asked_at_once() {
+    need_python();
+    if !std::path::Path::new("/proc/self/timens_offsets").exists() {
+        crate::runner::skip("the kernel has no time namespaces");
+    }
+    let net = Net::new();
+    let passive = host(2, "", "  role passive\n  hello-interval none\n", "");
+    let mut b = Daemon::start(&net, &net.b, &passive);
+    b.expect("debug l2tpd start");
+    let program = std::env::current_exe().expect("this program");
+    let before = [program.to_str().expect("path"), ARGUMENT];
+    let active = host(1, "", "  role active\n  hello-interval 60\n", "");
+    let mut a = Daemon::start_under(&net, &net.a, &active, &before, &[]);
+    up(&mut a, 1);
+    let uptime = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "int(v['uptime'] / 3600)");
+    assert_eq!(uptime(&a), "0");
+    a.signal(libc::SIGALRM);
+    a.expect("debug [*] send HELLO");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(uptime(&a), "1", "the machine has slept for an hour");
+    assert_eq!(a.count("*send HELLO"), 1, "one is enough");
+    assert_eq!(a.count("*send control packet(2): HELLO"), 0, "it was acknowledged");
+    b.kill();
+    let mut b = Daemon::start(&net, &net.b, &passive);
+    b.expect("debug l2tpd start");
+    let start = Instant::now();
+    a.signal(libc::SIGALRM);
+    a.expect("error failed to send control message. tunnel shutdown");
+    up(&mut a, 2);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert_eq!(a.count("*send control packet(*): HELLO"), 5, "with all its retransmissions");
+    assert_eq!(uptime(&a), "2");
+    for (number, name) in [(1, &net.a), (2, &net.b)] {
+        net.batch(name, &format!("addr replace 10.9.9.{number}/24 dev l0\n"));
+    }
+    net.ping(&net.a, "10.9.9.2", 56);
+    a.stop();
+    b.stop();
+}
