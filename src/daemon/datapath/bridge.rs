@@ -76,8 +76,8 @@ impl Circuit {
 
     /// The news of its interface may be that it was put into its bridge, or taken out: what is to be told.
     fn look_at_bridge(&mut self) -> Option<String> {
-        let name = self.device.as_ref()?.name().ok()?;
         let Membership { bridge, index, inside } = self.membership.as_mut()?;
+        let name = self.device.as_ref()?.name().ok()?;
         let is_in = netif::is_in_bridge(bridge, &name)?;
         // Of a bridge that is deleted there will be other news.
         if is_in == *inside || index.is_none() || netif::index(bridge).ok() != *index {
@@ -93,8 +93,8 @@ impl Circuit {
 
     /// Puts the interface into its bridge if that was deleted and is there again: what is to be told.
     fn join_again(&mut self) -> Option<(Level, String)> {
-        let name = self.device.as_ref()?.name().ok()?;
         let membership = self.membership.as_mut().filter(|m| m.index.is_none())?;
+        let name = self.device.as_ref()?.name().ok()?;
         let bridge = &membership.bridge;
         membership.index = Some(netif::index(bridge).ok()?);
         let joined = netif::add_to_bridge(bridge, &name);
