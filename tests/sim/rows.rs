@@ -102,21 +102,35 @@ fn c_117_tie_lost() {
     assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
 }
 
-// C-100: an SCCRP for the SCCRQ that was given up is answered with a StopCCN, so that its sender need not wait.
+// C-100: an SCCRP for the SCCRQ that was given up is answered with a StopCCN, so that its sender need not wait; with a
+// password it must prove itself as any other.
 #[test]
 fn c_100_late_reply_is_declined() {
-    let (mut peer, mut world, request) = requested("");
-    (peer.tie, peer.nr, peer.theirs.0) = (Some([0; 8]), 0, 0);
-    peer.request(&mut world);
-    peer.take_reply(&mut world);
-    let mut late = Peer { theirs: request.assigned_ccid, own: l2tpd::wire::Ccid(0x77), ..Peer::new() };
-    late.nr = 1;
-    let reply = Message::Sccrp(late.set_up());
-    late.send(&mut world, &reply);
-    assert_eq!(late.answers(&mut world), "StopCCN 3");
-    late.acknowledge(&mut world);
-    peer.send(&mut world, &Message::Scccn);
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    for password in [None, Some("secret")] {
+        let fresh = || password.map_or_else(Peer::new, Peer::with_password);
+        let tags = password.map_or(String::new(), |p| format!(";password {p}"));
+        let (mut peer, mut world) = fresh().and_world(&format!("role both{tags}"), &["l2tp1"]);
+        world.run(Duration::from_millis(5));
+        let request = peer.take_request(&mut world);
+        let nonce = peer.their_nonce.clone();
+        (peer.tie, peer.nr, peer.theirs.0) = (Some([0; 8]), 0, 0);
+        peer.request(&mut world);
+        peer.take_reply(&mut world);
+        let own = l2tpd::wire::Ccid(0x77);
+        let mut late = Peer { theirs: request.assigned_ccid, own, their_nonce: nonce, nr: 1, ..fresh() };
+        let reply = Message::Sccrp(late.set_up());
+        if password.is_some() {
+            late.secret = Peer::with_password("guess").secret;
+            late.send(&mut world, &reply);
+            assert_eq!(late.answers(&mut world), "", "a stranger hears nothing");
+            (late.secret, late.ns) = (fresh().secret, 0);
+        }
+        late.send(&mut world, &reply);
+        assert_eq!(late.answers(&mut world), "StopCCN 3", "{password:?}");
+        late.acknowledge(&mut world);
+        peer.send(&mut world, &Message::Scccn);
+        assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    }
 }
 
 // C-118: the peer's SCCRQ wins but is not acceptable: StopCCN 4, and ours is gone too; it is tried again.
