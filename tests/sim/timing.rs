@@ -139,6 +139,24 @@ fn c_060_only_the_oldest_is_repeated() {
     assert_eq!(again, [1, 1]);
 }
 
+// An acknowledgement of the oldest message gives the next one its whole gap.
+#[test]
+fn the_gap_begins_anew_with_each_acknowledgement() {
+    let (mut peer, mut world) = Peer::new().and_established("", &["l2tp1", "l2tp2"]);
+    world.forget();
+    world.capture = true;
+    world.run_while_not(Duration::from_secs(3), |w| w.wire.iter().filter(|d| d.kind() == 10).count() == 2);
+    let sent = world.time;
+    world.run(Duration::from_millis(900));
+    peer.receive(&mut world);
+    peer.nr = peer.nr.wrapping_sub(1);
+    peer.acknowledge(&mut world);
+    let requests = |world: &World| world.wire.iter().filter(|d| d.kind() == 10).count();
+    world.run_while_not(Duration::from_secs(3), |w| requests(w) == 3);
+    let again = (world.time - sent).as_millis();
+    assert!((1900..2000).contains(&again), "{again} ms");
+}
+
 // C-055 C-056: a repetition has the same Ns, the current Nr, and so another digest.
 #[test]
 fn c_055_c_056_repetitions() {
@@ -249,6 +267,20 @@ fn c_074_data_keeps_alive() {
     assert!(world.run_while_not(Duration::from_secs(6), |w| w.logged(0, "send HELLO") > 0));
     let after = (world.time - quiet).as_secs_f64() + 1.0;
     assert!((3.6..=5.1).contains(&after), "{after}");
+}
+
+// C-074: so do control messages of the peer, its own HELLOs among them.
+#[test]
+fn c_074_control_messages_keep_alive() {
+    let (mut peer, mut world) = Peer::new().and_established("hello-interval 60", &[]);
+    for _ in 0..10 {
+        world.run_seconds(40);
+        peer.send(&mut world, &Message::Hello);
+        peer.receive(&mut world);
+    }
+    assert_eq!(world.logged(0, "send HELLO"), 0, "{}", world.transcript(0));
+    world.run_seconds(61);
+    assert_eq!(world.logged(0, "send HELLO"), 1, "{}", world.transcript(0));
 }
 
 // C-079: `hello-interval none`: silence, but the peer's HELLO is answered.
