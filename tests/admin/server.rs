@@ -185,7 +185,11 @@ impl Server {
             let mut events = mio::Events::with_capacity(64);
             while !ending.load(Ordering::Relaxed) {
                 let wait = control.next_deadline().map(|at| at.saturating_duration_since(clock::now()));
-                poll.poll(&mut events, wait).unwrap();
+                match poll.poll(&mut events, wait) {
+                    // By a signal, as the daemon's own loop may be.
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    result => result.unwrap(),
+                }
                 for event in &events {
                     if event.token() != mio::Token(1) {
                         control.event(event.token());
