@@ -203,6 +203,8 @@ pub struct Connection {
     pub sessions: BTreeSet<SessionId>,
     /// A reply is being prepared and will carry the acknowledgement.
     pub reply_pending: bool,
+    /// It was said that it is out of service.
+    pub cleaned_up: bool,
 }
 
 impl Connection {
@@ -233,6 +235,7 @@ impl Connection {
             timers: Timers::default(),
             sessions: BTreeSet::new(),
             reply_pending: false,
+            cleaned_up: false,
         }
     }
 

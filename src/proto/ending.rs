@@ -18,11 +18,9 @@ impl Engine {
     /// old established one any more (it came back with a new id), so nothing is sent.
     pub(super) fn replace(&mut self, now: Instant, ccid: Ccid) {
         let Some(connection) = self.connections.get(&ccid) else { return };
-        let name = connection.name.clone();
         match connection.state {
             State::Established => {
                 self.clear_sessions(now, ccid, "the peer has set up a new control connection");
-                self.log(Event::CleanupTunnel { tunnel: ccid, name });
                 self.delete(ccid);
             }
             State::WaitCtlReply => self.linger(now, ccid),
@@ -51,12 +49,22 @@ impl Engine {
 
     /// Nothing is sent any more but acknowledgements of what the peer repeats, until the linger time is over (C-062).
     pub(super) fn linger(&mut self, now: Instant, ccid: Ccid) {
+        self.clean_up(ccid);
         self.enter(now, ccid, State::Linger);
         self.stop_timers(ccid);
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
         connection.channel.drop_all();
         connection.timers.guard = Some(self.wheel.arm(later(now, connection.linger), Timer::Guard(ccid)));
         self.leave_service(ccid);
+    }
+
+    /// Says, once, that a connection is out of service; lingering and deletion come after that.
+    fn clean_up(&mut self, ccid: Ccid) {
+        let Some(connection) = self.connections.get_mut(&ccid) else { return };
+        if !std::mem::replace(&mut connection.cleaned_up, true) {
+            let name = connection.name.clone();
+            self.log(Event::CleanupTunnel { tunnel: ccid, name });
+        }
     }
 
     /// The connection does not serve its tunnel any more.
@@ -80,6 +88,7 @@ impl Engine {
 
     /// Frees a connection (its id may be used again).
     pub(super) fn delete(&mut self, ccid: Ccid) {
+        self.clean_up(ccid);
         self.stop_timers(ccid);
         self.leave_service(ccid);
         let Some(connection) = self.connections.remove(&ccid) else { return };
@@ -113,10 +122,8 @@ impl Engine {
             // C-105: no SCCRP yet. The peer finds it by our id in the message; nobody could acknowledge it.
             let (path, auth, numbers) =
                 (connection.path, connection.auth.clone(), (connection.channel.ns(), 0));
-            let name = connection.name.clone();
             self.log(Event::SendControlPacket { tunnel: ccid, count: 1, message: MessageType::STOPCCN });
             self.send_once(path, Ccid(0), numbers, &auth, &message);
-            self.log(Event::CleanupTunnel { tunnel: ccid, name });
             return self.delete(ccid);
         }
         connection.channel.drop_unsent();
@@ -130,18 +137,10 @@ impl Engine {
         }
     }
 
-    /// Everything that a stopping connection sent is acknowledged.
-    pub(super) fn stopped(&mut self, ccid: Ccid) {
-        let Some(connection) = self.connections.get(&ccid) else { return };
-        let name = connection.name.clone();
-        self.log(Event::CleanupTunnel { tunnel: ccid, name });
-        self.delete(ccid);
-    }
-
     /// Any state and StopCCN (C-103, C-127): acknowledge, clear the sessions silently, linger.
     pub(super) fn peer_stopped(&mut self, now: Instant, ccid: Ccid, stop: &StopCcn) {
         let Some(connection) = self.connections.get_mut(&ccid) else { return };
-        let (state, key, name) = (connection.state, connection.tunnel, connection.name.clone());
+        let (state, key) = (connection.state, connection.tunnel);
         if let (Ccid(0), Some(assigned)) = (connection.remote_ccid, stop.assigned_ccid) {
             connection.remote_ccid = assigned; // to acknowledge it there
         }
@@ -149,14 +148,12 @@ impl Engine {
         self.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
         match state {
             State::Linger => return,
-            State::Stopping => self.log(Event::CleanupTunnel { tunnel: ccid, name }),
+            State::Stopping => {}
             State::Established => {
                 self.clear_sessions(now, ccid, &reason);
                 self.notify_tunnel(key, Happening::TunnelDown, reason.clone());
-                self.log(Event::CleanupTunnel { tunnel: ccid, name });
             }
             State::Idle | State::WaitCtlReply | State::WaitCtlConn => {
-                self.log(Event::CleanupTunnel { tunnel: ccid, name });
                 self.fail_connection(now, ccid, Failure::new(reason.clone(), ""));
             }
         }
@@ -196,7 +193,7 @@ impl Engine {
     pub(super) fn retries_used_up(&mut self, now: Instant, ccid: Ccid) {
         let Some(connection) = self.connections.get(&ccid) else { return };
         if connection.state == State::Stopping {
-            return self.stopped(ccid);
+            return self.delete(ccid);
         }
         self.log(Event::ControlSendFailedTunnel { tunnel: ccid });
         self.log(Event::ControlSendFailed {});
@@ -207,7 +204,7 @@ impl Engine {
     /// Clears a connection without a word to the peer, which cannot be reached (C-059), and tries again later.
     pub(super) fn lose(&mut self, now: Instant, ccid: Ccid, failure: Failure) {
         let Some(connection) = self.connections.get(&ccid) else { return };
-        let (key, name, state) = (connection.tunnel, connection.name.clone(), connection.state);
+        let (key, state) = (connection.tunnel, connection.state);
         let reason = failure.to_string();
         if state == State::Established {
             self.clear_sessions(now, ccid, &reason);
@@ -218,7 +215,6 @@ impl Engine {
         } else {
             self.fail_connection(now, ccid, failure);
         }
-        self.log(Event::CleanupTunnel { tunnel: ccid, name });
         self.delete(ccid);
         self.schedule_unless_served(now, key);
     }

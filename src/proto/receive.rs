@@ -210,7 +210,7 @@ impl Engine {
     fn check_stopped(&mut self, ccid: Ccid) {
         let Some(connection) = self.connections.get(&ccid) else { return };
         if connection.state == State::Stopping && connection.channel.is_empty() {
-            self.stopped(ccid);
+            self.delete(ccid);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The world of the tests: virtual time, engines with a fake data plane, and what is asked of them.
 //!
 //! After every call into an engine its actions are drained, and the data plane's contract is checked: a session is
-//! attached once, gated only while attached, detached once. No engine may act without end at one instant.
+//! attached once, gated only while attached, detached once. No engine may act without end at one instant. The log
+//! tells of each tunnel once that it was created, once that it was cleaned up and then once that it was deleted.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +52,8 @@ pub struct Node {
     pub sent: usize,
     /// The port that its datagrams seem to come from (a NAT between).
     pub seen_port: Option<u16>,
+    /// Ids of the tunnels that the log tells of, and whether they were cleaned up.
+    tunnels: BTreeMap<String, bool>,
 }
 
 /// Everything.
@@ -125,6 +128,7 @@ impl World {
             heard: BTreeMap::new(),
             sent: 0,
             seen_port: None,
+            tunnels: BTreeMap::new(),
         });
         n
     }
@@ -164,6 +168,7 @@ impl World {
         node.engine = Engine::new(now, random);
         node.ports.clear();
         node.held.clear();
+        node.tunnels.clear();
         self.start(n);
     }
 
@@ -188,7 +193,10 @@ impl World {
         let node = &mut self.nodes[n];
         match action {
             Action::Transmit { path, message } => self.transmit(n, path, message),
-            Action::Log(line) => node.log.push((time, line)),
+            Action::Log(line) => {
+                node.follow_tunnel(&line.text);
+                node.log.push((time, line));
+            }
             Action::Prepare { tunnel } => {
                 let outcome = match node.prepare_outcomes.pop_front() {
                     Some(Err(why)) => Err(why),
@@ -428,6 +436,18 @@ impl World {
 }
 
 impl Node {
+    /// M-051 M-072 M-074: created, cleaned up, deleted; each once and in this order.
+    fn follow_tunnel(&mut self, text: &str) {
+        let Some((id, rest)) = text.strip_prefix('[').and_then(|t| t.split_once("] ")) else { return };
+        if rest == "create new tunnel, state --> IDLE" {
+            assert_eq!(self.tunnels.insert(id.to_owned(), false), None, "{text}");
+        } else if rest.starts_with("cleanup tunnel: ") {
+            assert_eq!(self.tunnels.insert(id.to_owned(), true), Some(false), "{text}");
+        } else if rest == "delete tunnel" {
+            assert_eq!(self.tunnels.remove(id), Some(true), "{text}");
+        }
+    }
+
     /// What the daemon would make of a tunnel's addresses.
     fn path(&self, name: &str) -> Path {
         let tunnel = self.config.tunnels.iter().find(|t| t.name == name).expect("prepared tunnels exist");
