@@ -216,7 +216,7 @@ fn every_malformed_message() {
             "N-48",
             "SCCRQ refused, error 2, ccid true, ids false: Router ID AVP (60): its value cannot have 3 octets",
         ),
-        ("N-49", "ICRQ, Ignored { name: \"Rx Connect Speed\", length: 4 }"),
+        ("N-49", "ICRQ, Ignored { name: \"Rx Connect Speed\", length: 4, why: BadLength { name: \"Rx Connect Speed\", attribute: 75, length: 4 } }"),
         (
             "N-50",
             "SCCRQ refused, error 3, ccid true, ids false: \
@@ -310,7 +310,9 @@ fn structure() {
     // C-196 C-253: the Message Type AVP is not hidden and has two octets.
     let first = |avp: &[u8]| avp::check_structure(&message(&[avp]), true);
     assert_eq!(first(&hex("c008000000000006")), Err(StructureError::FirstAvpNotMessageType));
-    assert_eq!(first(&hex("80070000000006")), Err(StructureError::WrongSize(7)));
+    for avp in ["80070000000006", "800600000000", "800900000000000600", "8008000000070006"] {
+        assert_eq!(first(&hex(avp)), Err(StructureError::FirstAvpNotMessageType), "M-038");
+    }
     let vendor = MessageTypeAvp::Type { vendor: 193, value: MessageType(7), mandatory: true };
     assert_eq!(first(&hex("800800c100000007")), Ok(vendor), "C-212");
     assert_eq!(avp::check_structure(&[0; 11], true), Err(StructureError::WrongSize(11)));

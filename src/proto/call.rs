@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::action::{Action, Attachment, Happening, Notification, SequenceLevel};
 use super::connection::State as ControlState;
 use super::ending::result;
-use super::incoming::Objection;
+use super::incoming::{check_sublayer, Objection};
 use super::send::later;
 use super::session::{row, Row, Session, State};
 use super::snapshot::Failure;
@@ -132,6 +132,7 @@ impl Engine {
                         since: now,
                         attaching: false,
                         attached: false,
+                        connected: false,
                         serial: 0,
                         tie_breaker,
                         won_tie: false,
@@ -249,6 +250,9 @@ impl Engine {
         if ids.remote != SessionId(0) {
             return connection.sessions.contains(&ids.remote).then_some(ids.remote);
         }
+        if ids.local == SessionId(0) {
+            return None;
+        }
         let matches = |id: &&SessionId| self.sessions.get(id).is_some_and(|s| s.remote == ids.local);
         connection.sessions.iter().find(matches).copied()
     }
@@ -281,12 +285,15 @@ impl Engine {
         if let Some(cookie) = circuit.cookie {
             session.cookie_to_send = cookie;
         }
-        session.sublayer_to_send |= circuit.sublayer == Some(1);
+        if let Some(sublayer) = circuit.sublayer {
+            session.sublayer_to_send = sublayer == 1;
+        }
         session.sequence_send = match circuit.sequencing {
             _ if send_always && session.sublayer_to_send => SequenceLevel::All,
             Some(2) => SequenceLevel::All,
             Some(1) => SequenceLevel::NonIp,
-            Some(_) | None => session.sequence_send,
+            Some(_) => SequenceLevel::None,
+            None => session.sequence_send,
         };
         session.remote_mtu = circuit.interface_mtu.or(session.remote_mtu);
     }
@@ -354,6 +361,7 @@ impl Engine {
                     self.reschedule_slot(now, key, slot);
                 }
             }
+            State::WaitConnect if entry.connected => self.call_connected(now, session),
             State::WaitConnect => self.reply_to_call(now, ccid, session),
             State::Established => {}
         }
@@ -393,6 +401,28 @@ impl Engine {
         if let Some(status) = connected.circuit_status {
             session.remote_circuit = Some(status);
         }
+        let (key, slot, had_sublayer) = (session.tunnel, session.slot, session.sublayer_to_send);
+        let before = (had_sublayer, session.sequence_send);
+        let Some(ccid) = session.connection else { return };
+        if let Err(Objection { code, failure }) = check_sublayer(&connected.circuit, had_sublayer) {
+            self.fail_session(now, key, slot, failure);
+            self.clear_session_with(now, id, code);
+            return self.reschedule_slot(now, key, slot);
+        }
+        self.take_circuit(id, &connected.circuit);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if (session.sublayer_to_send, session.sequence_send) == before {
+            return self.call_connected(now, id);
+        }
+        // The frames that we send must look different now: the interface is attached anew.
+        (session.connected, session.attached, session.attaching) = (true, false, true);
+        self.actions.push_back(Action::Detach { session: id });
+        if let Some(path) = self.connections.get(&ccid).map(|c| c.path) {
+            self.push_attachment(id, path);
+        }
+    }
+
+    fn call_connected(&mut self, now: Instant, id: SessionId) {
         self.log(Event::ReceiveState { message: MessageType::ICCN, state: "ESTABLISHED" });
         self.session_established(now, id);
     }

@@ -148,17 +148,7 @@ impl Engine {
             }
             (true, true) | (false, false) => {}
         }
-        // C-147: a sublayer that we cannot produce.
-        if let Some(sublayer @ 2..) = circuit.sublayer {
-            let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), "");
-            return Err(objection(cdn::ERROR, Some(error::RANGE), failure));
-        }
-        // C-148: numbers have their place in the sublayer.
-        if circuit.sequencing.is_some_and(|s| s != 0) && circuit.sublayer != Some(1) {
-            let failure = Failure::new("the peer asks for sequence numbers without the default sublayer", "");
-            return Err(objection(cdn::SEQUENCING, None, failure));
-        }
-        Ok(())
+        check_sublayer(circuit, false)
     }
 
     /// There is a session for the same end already. Whether it gives way to the peer's request; if not, the
@@ -226,6 +216,22 @@ impl Engine {
         self.log(Event::ReceiveState { message: MessageType::ICRQ, state: "IDLE" });
         self.attach(ccid, id);
     }
+}
+
+/// Whether we can send what the peer asks for; an ICCN may add to what its ICRQ asked for already.
+pub(super) fn check_sublayer(circuit: &Circuit, had_sublayer: bool) -> Result<(), Objection> {
+    // C-147: a sublayer that we cannot produce.
+    if let Some(sublayer @ 2..) = circuit.sublayer {
+        let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), "");
+        return Err(objection(cdn::ERROR, Some(error::RANGE), failure));
+    }
+    // C-148: numbers have their place in the sublayer.
+    let has_sublayer = circuit.sublayer.map_or(had_sublayer, |sublayer| sublayer == 1);
+    if circuit.sequencing.is_some_and(|s| s != 0) && !has_sublayer {
+        let failure = Failure::new("the peer asks for sequence numbers without the default sublayer", "");
+        return Err(objection(cdn::SEQUENCING, None, failure));
+    }
+    Ok(())
 }
 
 /// Remote End IDs are compared as octets; a peer that sends a number as four octets means the configured digits.

@@ -15,7 +15,7 @@ use crate::wire::avp::{self, MessageTypeAvp, StructureError};
 use crate::wire::code::{cdn, stopccn};
 use crate::wire::header::{self, Header, HeaderError};
 use crate::wire::message::{decode, DecodeOptions, Decoded, Note, Refusal, Why};
-use crate::wire::{Ccid, Encapsulation, Message, MessageType};
+use crate::wire::{Ccid, Encapsulation, Message, MessageType, SessionId};
 
 const SERIAL_NUMBER: u16 = 15;
 const ASSIGNED_COOKIE: u16 = 65;
@@ -222,9 +222,11 @@ impl Engine {
             return;
         }
         connection.path = path;
-        let sessions: Vec<_> = connection.sessions.iter().copied().collect();
-        for session in sessions {
-            self.actions.push_back(super::Action::Move { session, path });
+        for session in connection.sessions.iter().filter_map(|id| self.sessions.get(id)) {
+            // What is not attached yet is attached with the path of then.
+            if session.attached || session.attaching {
+                self.actions.push_back(super::Action::Move { session: session.local, path });
+            }
         }
         if moved {
             self.remark(Level::Info, "moved", format!("[{ccid}] the peer is at {} now", path.remote));
@@ -266,16 +268,26 @@ impl Engine {
                 Note::NotInThisMessage { name } => {
                     self.log(Event::AvpInvalidInMessage { tunnel: ccid, avp: name, message });
                 }
-                Note::Ignored { name, length } => self.remark(
-                    Level::Debug,
-                    "avp-ignored",
-                    format!("[{ccid}] {name} of {length} octets in {message} is malformed and not mandatory: ignored"),
-                ),
+                Note::Ignored { name, length, why } => {
+                    self.log_cookie_length(ccid, &why);
+                    let text = format!(
+                        "[{ccid}] {name} of {length} octets in {message} is malformed and not mandatory: ignored"
+                    );
+                    self.remark(Level::Debug, "avp-ignored", text);
+                }
                 Note::BadResultCode => {
-                    let detail = format!("{message} without a well-formed Result Code; honoured all the same");
+                    let detail =
+                        format!("{message} without a well-formed Result Code; honoured all the same");
                     self.log_detail(Event::AvpHandlerFailed { tunnel: ccid }, detail);
                 }
             }
+        }
+    }
+
+    /// A cookie of a length that cannot be has a line of its own, whatever becomes of the message.
+    fn log_cookie_length(&mut self, ccid: Ccid, why: &Why) {
+        if let Why::BadLength { attribute: ASSIGNED_COOKIE, length, .. } = *why {
+            self.log(Event::InvalidCookieLength { tunnel: ccid, func: "avp_handler", length });
         }
     }
 
@@ -293,13 +305,11 @@ impl Engine {
             }
             // Its line was logged with the notes.
             Why::UnknownMandatory { .. } => return,
-            Why::BadLength { attribute: ASSIGNED_COOKIE, length, .. } => {
-                self.log(Event::InvalidCookieLength { tunnel: ccid, func: "avp_handler", length });
-            }
             Why::Missing { attribute: SERIAL_NUMBER, .. } => {
                 self.log(Event::SerialNumberNotFound { tunnel: ccid, message });
             }
-            Why::BadLength { .. } | Why::BadValue { .. } | Why::BadHiding { .. } | Why::Missing { .. } => {}
+            Why::BadLength { .. } => self.log_cookie_length(ccid, &refusal.why),
+            Why::BadValue { .. } | Why::BadHiding { .. } | Why::Missing { .. } => {}
         }
         self.log_detail(Event::AvpHandlerFailed { tunnel: ccid }, format!("{message}: {}", refusal.why));
     }
@@ -321,38 +331,41 @@ impl Engine {
         }
         let failure =
             Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), "M-037");
-        let text = refusal.why.to_string();
-        let session_message = refusal.message.is_session() && state == State::Established;
-        match refusal.ids {
-            Some(ids) if session_message => {
-                let code = result(cdn::ERROR, Some(refusal.why.error_code()), &text);
-                match self.find_session(ccid, ids) {
-                    Some(id) => {
-                        let at = self.sessions.get(&id).map(|s| (s.tunnel, s.slot));
-                        self.clear_session_with(now, id, code);
-                        if let Some((key, slot)) = at {
-                            self.fail_session(now, key, slot, failure);
-                            self.reschedule_slot(now, key, slot);
-                        }
-                    }
-                    None => {
-                        if let Some(tunnel) = self.tunnels.get_mut(&key) {
-                            tunnel.attempt.failure = Some((failure, now));
-                        }
-                        self.refuse_call(now, ccid, ids, code);
-                    }
-                }
-            }
-            // No Local Session ID: nobody to send a CDN to, and the connection is not at fault.
-            None if session_message => {}
-            Some(_) | None => {
-                let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &text);
-                self.count(ccid, |c| c.rx_refused = c.rx_refused.saturating_add(1));
-                self.fail_connection(now, ccid, failure);
-                self.close(now, ccid, code);
-                self.schedule_unless_served(now, key);
-            }
+        if refusal.message.is_session() && state == State::Established {
+            return self.refuse_session_message(now, ccid, refusal, failure);
         }
+        let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+        self.count(ccid, |c| c.rx_refused = c.rx_refused.saturating_add(1));
+        self.fail_connection(now, ccid, failure);
+        self.close(now, ccid, code);
+        self.schedule_unless_served(now, key);
+    }
+
+    /// A session message that cannot be accepted ends its session with a CDN; the connection is not at fault.
+    fn refuse_session_message(&mut self, now: Instant, ccid: Ccid, refusal: &Refusal, failure: Failure) {
+        // Without any id: nobody to send a CDN to.
+        let Some(ids) = refusal.ids else { return };
+        let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+        let id = self.find_session(ccid, ids);
+        let Some(session) = id.and_then(|id| self.sessions.get_mut(&id)) else {
+            if let Some(key) = self.connections.get(&ccid).map(|c| c.tunnel) {
+                self.note_failure(now, key, failure);
+            }
+            if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
+                self.refuse_call(now, ccid, ids, code);
+            }
+            return;
+        };
+        if session.remote == SessionId(0) {
+            session.remote = ids.local; // a bad ICRP: the CDN names its sender's session
+        }
+        let (id, key, slot) = (session.local, session.tunnel, session.slot);
+        match refusal.message {
+            MessageType::CDN => self.drop_session(now, id, "the peer closed it"), // C-153: no CDN back
+            _ => self.clear_session_with(now, id, code),
+        }
+        self.fail_session(now, key, slot, failure);
+        self.reschedule_slot(now, key, slot);
     }
 
     /// A complete message, for the state machines.

@@ -198,7 +198,7 @@ impl Engine {
     }
 
     /// Notes a failure without announcing it: anybody can cause it.
-    fn note_failure(&mut self, now: Instant, key: TunnelKey, failure: Failure) {
+    pub(super) fn note_failure(&mut self, now: Instant, key: TunnelKey, failure: Failure) {
         if let Some(tunnel) = self.tunnels.get_mut(&key) {
             tunnel.attempt.failure = Some((failure, now));
         }

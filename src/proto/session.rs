@@ -93,6 +93,8 @@ pub struct Session {
     pub attaching: bool,
     /// The data plane knows it.
     pub attached: bool,
+    /// The ICCN is here; it asked for something that the interface is attached anew for.
+    pub connected: bool,
     /// Serial Number of the ICRQ.
     pub serial: u32,
     /// The tie breaker of our ICRQ.

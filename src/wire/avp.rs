@@ -29,7 +29,7 @@ pub struct RawAvp<'a> {
 pub enum StructureError {
     /// An AVP Length below 6 or beyond the message, or octets left over: the offending length.
     WrongSize(usize),
-    /// The first AVP is not Message Type.
+    /// The first AVP is not Message Type, or not of its length.
     FirstAvpNotMessageType,
     /// A reserved bit of an AVP is set, and the configuration wants such messages discarded.
     ReservedBit {
@@ -139,16 +139,13 @@ pub fn check_structure(message: &[u8], discard_reserved: bool) -> Result<Message
 
 /// Reads an AVP as a Message Type AVP. It must not be hidden (RFC 3931 5.4.1), so its value is in the clear.
 pub fn message_type(avp: &RawAvp<'_>) -> Result<MessageTypeAvp, StructureError> {
-    if avp.attribute != number::MESSAGE_TYPE || avp.hidden {
-        return Err(StructureError::FirstAvpNotMessageType);
-    }
     match avp.value.try_into().map(u16::from_be_bytes) {
-        Ok(value) => Ok(MessageTypeAvp::Type {
+        Ok(value) if avp.attribute == number::MESSAGE_TYPE && !avp.hidden => Ok(MessageTypeAvp::Type {
             vendor: avp.vendor,
             value: MessageType(value),
             mandatory: avp.mandatory,
         }),
-        Err(_) => Err(StructureError::WrongSize(avp.value.len().saturating_add(HEADER))),
+        Ok(_) | Err(_) => Err(StructureError::FirstAvpNotMessageType),
     }
 }
 

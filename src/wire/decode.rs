@@ -156,7 +156,7 @@ impl<'a> Collector<'a, '_> {
         } else if avp.mandatory && !self.closes() {
             self.why.get_or_insert(why);
         } else {
-            self.notes.push(Note::Ignored { name: attribute.name, length: avp.value.len() });
+            self.notes.push(Note::Ignored { name: attribute.name, length: avp.value.len(), why });
         }
     }
 
@@ -181,10 +181,7 @@ impl<'a> Collector<'a, '_> {
             message: self.kind,
             why,
             assigned_ccid: self.u32(number::ASSIGNED_CCID).map(Ccid),
-            ids: self.u32(number::LOCAL_SESSION_ID).map(|local| SessionIds {
-                local: SessionId(local),
-                remote: SessionId(self.u32(number::REMOTE_SESSION_ID).unwrap_or_default()),
-            }),
+            ids: self.any_ids(),
         });
         Decoded { message, notes: self.notes }
     }
@@ -280,6 +277,13 @@ impl<'a> Collector<'a, '_> {
                 cisco: self.found.iter().any(|found| found.copy),
             },
         })
+    }
+
+    /// The ids of a message that is refused: one of them tells already which session it means.
+    fn any_ids(&self) -> Option<SessionIds> {
+        let [local, remote] = [number::LOCAL_SESSION_ID, number::REMOTE_SESSION_ID]
+            .map(|number| SessionId(self.u32(number).unwrap_or_default()));
+        (local.0 != 0 || remote.0 != 0).then_some(SessionIds { local, remote })
     }
 
     fn ids(&self) -> Result<SessionIds, Why> {

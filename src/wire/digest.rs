@@ -52,6 +52,8 @@ pub struct Verdict {
     pub present: bool,
     /// A digest of a type other than HMAC-MD5.
     pub unsupported: Option<u8>,
+    /// A digest of type HMAC-MD5 stands where it counts, right or wrong.
+    pub supported: bool,
 }
 
 /// Checks the Message Digest AVPs of a message (cut to its Length) that was hashed with the sender's nonce, then
@@ -70,6 +72,7 @@ pub fn verify(message: &[u8], secrets: &[&Secret], sender_nonce: &[u8], receiver
         valid,
         present: avp::iter(message).any(|avp| is_digest(&avp)),
         unsupported: slots.iter().flatten().map(|slot| slot.kind).find(|kind| *kind != HMAC_MD5),
+        supported: slots.iter().flatten().any(|slot| slot.kind == HMAC_MD5),
     }
 }
 

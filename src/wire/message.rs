@@ -264,6 +264,8 @@ pub enum Note {
         name: &'static str,
         /// Its value's length.
         length: usize,
+        /// What is wrong with it.
+        why: Why,
     },
     /// A Result Code AVP is missing or malformed: the StopCCN or CDN is honoured all the same.
     BadResultCode,
@@ -278,12 +280,12 @@ pub struct Refusal {
     pub why: Why,
     /// Assigned Control Connection ID, where it could be read (SCCRQ, SCCRP, StopCCN).
     pub assigned_ccid: Option<Ccid>,
-    /// Session ids, where the Local Session ID could be read.
+    /// Session ids, where one of them could be read; the other one may be 0.
     pub ids: Option<SessionIds>,
 }
 
 /// What is wrong with a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// Unknown Message Type; `mandatory` is the M bit of the Message Type AVP.
     UnknownMessageType {

@@ -18,6 +18,7 @@ mod hostile;
 mod loss;
 mod many;
 mod negative;
+mod refusals;
 mod reload;
 mod restart;
 mod rows;
