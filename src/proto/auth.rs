@@ -176,9 +176,10 @@ impl Auth {
         Judgement { believed, unsupported: verdict.unsupported, nonce_missing: false }
     }
 
-    /// Without a password a digest of a type that is not supported is as good as none (C-231).
+    /// Without a password a digest of a type that is not supported is as good as none (C-231); one beside it that
+    /// is supported has to fit all the same (C-242).
     fn passes_over(&self, verdict: &Verdict) -> bool {
-        verdict.unsupported.is_some()
+        verdict.unsupported.is_some() && !verdict.supported
     }
 
     fn take_nonce(&mut self, nonce: Option<&[u8]>, signed: bool) {

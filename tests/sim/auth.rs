@@ -377,3 +377,49 @@ fn c_106_stop_without_our_id() {
     peer.send(&mut world, &stop(CCID, 1));
     assert_eq!(world.tunnel(0).state, "idle");
 }
+
+/// A message of a peer without secret, with these digests behind its Message Type.
+fn with_digests(peer: &Peer, message: &Message, digests: &[&str]) -> Vec<u8> {
+    let mut octets = peer.octets(message);
+    let at = 20;
+    octets.splice(at..at, digests.iter().flat_map(|d| crate::packets::hex(d)));
+    let length = octets.len() as u16;
+    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    octets
+}
+
+fn sha1() -> String {
+    format!("801b0000003b01{}", "5a".repeat(20))
+}
+
+fn wrong() -> String {
+    format!("80170000003b00{}", "5a".repeat(16))
+}
+
+// C-231 C-242: without a password a digest of another type is passed over, but one of ours beside it must fit; in
+// SCCRQ, SCCRP and later.
+#[test]
+fn c_231_unsupported_digest_without_a_password() {
+    for (digests, believed) in [(vec![sha1()], true), (vec![sha1(), wrong()], false), (vec![wrong()], false)]
+    {
+        for tags in ["", "digest md5"] {
+            let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
+            let (mut peer, mut world) = Peer::new().and_world(tags, &[]);
+            let octets = with_digests(&peer, &Message::Sccrq(peer.set_up()), &digests);
+            peer.raw(&mut world, octets);
+            assert_eq!(peer.kinds(&mut world), if believed { "SCCRP" } else { "" }, "SCCRQ {digests:?}");
+
+            let (mut peer, mut world) = Peer::new().and_world(&format!("role both;{tags}"), &[]);
+            world.run(Duration::from_millis(5));
+            peer.take_request(&mut world);
+            let octets = with_digests(&peer, &Message::Sccrp(peer.set_up()), &digests);
+            peer.raw(&mut world, octets);
+            assert_eq!(peer.kinds(&mut world).contains("SCCCN"), believed, "SCCRP {digests:?} {tags}");
+
+            let (mut peer, mut world) = Peer::new().and_established(tags, &[]);
+            let octets = with_digests(&peer, &Message::Hello, &digests);
+            peer.raw(&mut world, octets);
+            assert_eq!(peer.kinds(&mut world), if believed { "ACK" } else { "" }, "HELLO {digests:?}");
+        }
+    }
+}
