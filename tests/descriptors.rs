@@ -18,7 +18,9 @@ use l2tpd::sys::clock;
 #[test]
 fn accepting_pauses_without_descriptors_and_resumes() {
     let server = server::Server::start(sample::report());
-    let mut client = server.connect(); // served before the shortage: the place of its own is kept
+    let turns = server.state.lock().unwrap().turns;
+    let mut client = server.connect(); // accepted before the shortage: the place of its own is kept
+    server.until(|state| state.turns > turns);
     let limit = ["--pid", &std::process::id().to_string(), "--nofile=64"].map(str::to_owned);
     match Command::new("prlimit").args(limit).status() {
         Ok(status) => assert!(status.success()),
