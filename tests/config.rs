@@ -11,6 +11,7 @@ use l2tpd::config::parse::Fault;
 use l2tpd::config::tags::{find, Block, Kind, Tag, TAGS};
 use l2tpd::config::{parse, Config, Defaults, Parsed};
 use l2tpd::log::Level;
+use l2tpd::wire::digest::Secret;
 
 fn defaults() -> Defaults {
     Defaults { hostname: b"system".to_vec(), router_id: Some([198, 51, 100, 1]) }
@@ -327,6 +328,15 @@ fn written_defaults_change_nothing() {
         }
     }
     assert!(written > 25, "{written}");
+}
+
+#[test]
+fn a_hash_inside_a_word_is_part_of_it() {
+    let secret = |word: &str| config(&format!("tunnel a\npassword {word}")).tunnels[0].password.clone();
+    assert_eq!(secret("abc#def #ghi"), Some(Secret::new(b"abc#def")));
+    assert_eq!(secret("abc#"), Some(Secret::new(b"abc#")));
+    assert_eq!(secret("\"#abc\""), Some(Secret::new(b"#abc")));
+    assert!(read("tunnel a\npassword #abc").config.is_err(), "all of it is a comment");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Lines of octets -> words with their place. Words are separated by blanks; `#` begins a comment outside quotes;
-//! `"..."` quotes a word, with `\"` and `\\` inside. Knows nothing of tags, and any octets may come in.
+//! Lines of octets -> words with their place. Words are separated by blanks; `#` at the start of a word begins a
+//! comment; `"..."` quotes a word, with `\"` and `\\` inside. Knows nothing of tags, and any octets may come in.
 
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +65,10 @@ struct Cut {
     error: Option<&'static str>,
 }
 
-/// A word without quotes: ends at a blank or a comment. A quote in its middle is a mistake, so that nobody has to
-/// know how such a word would be read.
+/// A word without quotes: ends at a blank; a `#` in it is part of it, as passwords may have one. A quote in its
+/// middle is a mistake, so that nobody has to know how such a word would be read.
 fn bare(rest: &[u8]) -> Cut {
-    let length = rest.iter().position(|&o| ends_word(o) || o == b'"').unwrap_or(rest.len());
+    let length = rest.iter().position(|&o| o.is_ascii_whitespace() || o == b'"').unwrap_or(rest.len());
     let octets = rest.get(..length).unwrap_or_default().to_vec();
     let error = (rest.get(length) == Some(&b'"'))
         .then_some("a quote in the middle of a word: quotes go around the whole parameter");
@@ -85,7 +85,7 @@ fn quoted(rest: &[u8]) -> Cut {
                 let length = at + 1;
                 let error = rest
                     .get(length)
-                    .is_some_and(|&o| !ends_word(o))
+                    .is_some_and(|o| !o.is_ascii_whitespace())
                     .then_some("text right behind a closing quote: quotes go around the whole parameter");
                 return Cut { octets, length, error };
             }
@@ -102,10 +102,6 @@ fn quoted(rest: &[u8]) -> Cut {
     Cut { octets, length: 0, error: Some("this quote is not closed on its line") }
 }
 
-fn ends_word(octet: u8) -> bool {
-    octet.is_ascii_whitespace() || octet == b'#'
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +115,8 @@ mod tests {
     #[test]
     fn words_know_their_column_and_comments_end_a_line() {
         assert_eq!(texts("  retry\t10 # as at home"), [(3, "retry".into()), (9, "10".into())]);
-        assert_eq!(texts("retry 10#x"), [(1, "retry".into()), (7, "10".into())]);
+        assert_eq!(texts("password abc#def #x"), [(1, "password".into()), (10, "abc#def".into())]);
+        assert_eq!(texts("retry 10 #x"), [(1, "retry".into()), (7, "10".into())]);
         assert_eq!(texts(" # nothing"), []);
         assert_eq!(texts(""), []);
     }
@@ -143,7 +140,8 @@ mod tests {
         assert_eq!(column(r#"password "a\n""#), Some(12));
         assert_eq!(column(r#"password "a"b"#), Some(13));
         assert_eq!(column(r#"password a"b""#), Some(11));
-        assert_eq!(column("password \"a\"#b"), None);
+        assert_eq!(column("password \"a\"#b"), Some(13));
+        assert_eq!(column("password \"a\" #b"), None);
     }
 
     #[test]
