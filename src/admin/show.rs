@@ -351,8 +351,7 @@ const PASSIVE: &str =
 
 /// Whether our attempts find no answer.
 fn is_unanswered(tunnel: &TunnelSnapshot) -> bool {
-    let failed =
-        tunnel.last_failure.as_ref().is_some_and(|(failure, _)| matches!(failure.message, "M-014" | "M-015"));
+    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.message == "M-015");
     let waits = tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0;
     waits || (failed && !matches!(tunnel.state, "established" | "wait-ctl-conn"))
 }

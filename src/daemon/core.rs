@@ -14,7 +14,7 @@ use super::resolve::{self, Answer, Resolver};
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Level, Line, WallTime};
-use crate::proto::{Action, Attachment, Engine, Notification, Path};
+use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
@@ -204,7 +204,10 @@ impl Daemon {
     }
 
     fn notify(&mut self, now: Instant, notification: Notification) {
-        let command = self.tunnel(&notification.tunnel).and_then(|t| t.on_event.clone());
+        // That an attempt begins is no news yet.
+        let matters = notification.what != Happening::TunnelConnecting;
+        let block = self.tunnel(&notification.tunnel).filter(|_| matters);
+        let command = block.and_then(|t| t.on_event.clone());
         if let Some(words) = command {
             self.look_after_children = true;
             if let Some(line) = self.hooks.call(&words, &notification) {
@@ -356,18 +359,13 @@ impl Daemon {
                 }
             }
             DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
-            DataPlaneEvent::ReceiveError { remote, error } => {
-                let event = Event::RecvfromFailed { error };
-                let line = match remote {
-                    Some(remote) => {
-                        Line::with_detail(&event, format!("about what was sent to {}", remote.ip()))
-                    }
-                    None => Line::new(&event),
-                };
-                self.logger.log(now, &line);
-                if let (Some(remote), Event::RecvfromFailed { error }) = (remote, &event) {
-                    self.engine.unreachable(now, remote.ip(), error);
-                }
+            DataPlaneEvent::Unreachable { remote, error } => {
+                let text = format!("what was sent to {} does not arrive: {error}", remote.ip());
+                self.logger.log(now, &Line::remark(Level::Debug, "unreachable", text));
+                self.engine.unreachable(now, remote.ip(), &error);
+            }
+            DataPlaneEvent::ReceiveFailed { socket, error } => {
+                self.logger.log(now, &Line::with_detail(&Event::RecvfromFailed { error }, socket));
             }
             DataPlaneEvent::Remark(line) => self.logger.log(now, &line),
         }

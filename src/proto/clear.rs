@@ -23,9 +23,12 @@ impl Engine {
         if lost_tie && session.state == State::WaitReply && session.won_tie {
             return; // C-158: the loser of the tie says so itself (RFC 4667); ours is the winner
         }
-        let (key, slot) = (session.tunnel, session.slot);
+        let (key, slot, state) = (session.tunnel, session.slot, session.state);
         self.log(Event::ReceiveState { message: MessageType::CDN, state: "IDLE" });
-        self.drop_session(now, id, &reason);
+        match lost_tie && state != State::Established {
+            true => self.give_way(now, id, &reason),
+            false => self.drop_session(now, id, &reason),
+        }
         self.reschedule_slot(now, key, slot);
     }
 
@@ -71,6 +74,16 @@ impl Engine {
         self.forget_session(id);
     }
 
+    /// A session of ours lost or drew a tie. That is no event; `reason` is for `explain` alone.
+    pub(super) fn give_way(&mut self, now: Instant, id: SessionId, reason: &str) {
+        let place = self.sessions.get(&id).map(|s| (s.tunnel, s.slot));
+        if let Some(slot) = place.and_then(|(key, slot)| self.tunnels.get_mut(&key)?.slot_mut(slot)) {
+            slot.attempt.since = now;
+            slot.attempt.failure = Some((Failure::new(reason, ""), now));
+        }
+        self.forget_session(id);
+    }
+
     /// Frees a session: log, data plane, timers.
     pub(super) fn forget_session(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
@@ -111,9 +124,9 @@ impl Engine {
             let waits = connection
                 .is_some_and(|c| c.state == ConnectionState::WaitCtlReply && c.path.remote.ip() == remote);
             let failure = tunnel.attempt.failure.as_ref();
-            if waits && failure.is_none_or(|(f, _)| matches!(f.message, "M-014" | "M-015")) {
+            if waits && failure.is_none_or(|(f, _)| f.message == "M-015") {
                 let check = format!("what we send does not arrive, the network reports: {error}");
-                tunnel.attempt.failure = Some((Failure::new(check, "M-014"), now));
+                tunnel.attempt.failure = Some((Failure::new(check, "M-015"), now));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The administrator's commands, and the orderly end.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::State;
 use super::ending::result;
@@ -28,7 +28,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `clear tunnel`: StopCCN with `code` (default 1). The tunnel is set up again after its restart interval.
+    /// `clear tunnel`: StopCCN with `code` (default 1). The tunnel is set up again at once.
     pub fn clear_tunnel(&mut self, now: Instant, name: &str, code: Option<u16>) -> Result<(), CommandError> {
         self.check_code(code)?;
         let key = self.key_of(name).ok_or(CommandError::NotFound)?;
@@ -50,7 +50,8 @@ impl Engine {
                 result(code.unwrap_or(stopccn::GENERAL), None, "cleared by the administrator"),
             );
         }
-        self.schedule_restart(now, key);
+        // The administrator waits for it; nothing is known against the peer.
+        self.schedule_tunnel(now, key, Duration::ZERO);
         Ok(())
     }
 
@@ -82,7 +83,7 @@ impl Engine {
         Ok(())
     }
 
-    /// `clear session`: CDN with `code` (default 3). The session is set up again after the restart interval.
+    /// `clear session`: CDN with `code` (default 3). The session is set up again at once.
     pub fn clear_session(
         &mut self,
         now: Instant,
@@ -107,7 +108,7 @@ impl Engine {
             }
             None => self.drop_session(now, id, "cleared by the administrator"),
         }
-        self.reschedule_slot(now, key, slot);
+        self.schedule_slot(now, key, slot, Duration::ZERO);
         Ok(())
     }
 
@@ -154,7 +155,7 @@ impl Engine {
         tunnel.stopped = false;
         tunnel.started = true;
         if tunnel.main.is_none() && !tunnel.preparing {
-            self.schedule_tunnel(now, key, std::time::Duration::ZERO);
+            self.schedule_tunnel(now, key, Duration::ZERO);
         }
         Ok(())
     }

@@ -145,6 +145,8 @@ impl Engine {
             connection.remote_ccid = assigned; // to acknowledge it there
         }
         let reason = self.peer_result(ccid, stop.result.as_ref(), code::stopccn_in_range, code::stopccn_text);
+        let lost_tie =
+            state != State::Established && stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
         self.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
         match state {
             State::Linger => return,
@@ -153,14 +155,14 @@ impl Engine {
                 self.clear_sessions(now, ccid, &reason);
                 self.notify_tunnel(key, Happening::TunnelDown, reason.clone());
             }
+            // A tie was lost: the peer's own attempt goes on.
+            State::Idle | State::WaitCtlReply | State::WaitCtlConn if lost_tie => {}
             State::Idle | State::WaitCtlReply | State::WaitCtlConn => {
                 self.fail_connection(now, ccid, Failure::new(reason.clone(), ""));
             }
         }
-        if state == State::Established {
-            if let Some(tunnel) = self.tunnels.get_mut(&key) {
-                tunnel.attempt.failure = Some((Failure::new(reason, ""), now));
-            }
+        if state == State::Established || lost_tie {
+            self.note_failure(now, key, Failure::new(reason, ""));
         }
         self.linger(now, ccid);
         self.schedule_unless_served(now, key);

@@ -170,12 +170,12 @@ impl Engine {
                         false
                     }
                     TieBreak::Lose => {
-                        self.drop_session(now, id, "");
+                        self.give_way(now, id, "our request gave way to the peer's");
                         true
                     }
                     // C-159, C-161: both start over, a little apart.
                     TieBreak::Draw | TieBreak::NoTie => {
-                        self.drop_session(now, id, "equal tie breakers: starting over");
+                        self.give_way(now, id, "equal tie breakers: starting over");
                         let delay = self.redraw_delay();
                         self.schedule_slot(now, key, slot, delay);
                         false

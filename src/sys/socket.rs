@@ -240,6 +240,24 @@ impl AsRawFd for Socket {
     }
 }
 
+/// Whether a socket's error is one that ICMP news of earlier datagrams leave on it, beside their entry in the error
+/// queue: icmp(7), and what the kernel makes of the types and codes of ICMP and ICMPv6.
+pub fn is_icmp_news(error: &io::Error) -> bool {
+    let known = [
+        libc::ECONNREFUSED,
+        libc::ENOPROTOOPT,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EACCES,
+        libc::EPROTO,
+        libc::EOPNOTSUPP,
+        libc::EMSGSIZE,
+    ];
+    error.raw_os_error().is_some_and(|errno| known.contains(&errno))
+}
+
 /// Level and options for time to live (hop limit) and TOS (traffic class).
 fn manner(ipv4: bool) -> (c_int, c_int, c_int) {
     match ipv4 {

@@ -451,6 +451,10 @@ fn event_command_is_run() {
     }
     a.stop();
     b.stop();
+    let text = std::fs::read_to_string(&output).unwrap_or_default();
+    let heard = text.split_whitespace().filter_map(|word| word.strip_prefix("L2TPD_EVENT="));
+    let idle = |event: &&str| !["tunnel-up", "session-up", "session-down", "tunnel-down"].contains(event);
+    assert_eq!(heard.filter(idle).collect::<Vec<_>>(), Vec::<&str>::new(), "changes that matter, alone");
 }
 
 /// `user`: after start-up only the capabilities that are needed, and the tunnel can still be taken down and up.

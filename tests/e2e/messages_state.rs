@@ -1,12 +1,14 @@
 //! The log of good runs, line by line, and what the daemon says when connections meet, end or get lost. Each test
 //! names the messages of the catalogue (M-...) that it causes.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::messages_wire::established;
-use crate::net::Net;
+use crate::net::{have, Net};
 use crate::peer::*;
+use crate::runner::skip;
 use crate::tests;
 
 tests!(
@@ -23,6 +25,7 @@ tests!(
     cdn_of_the_peer,
     stopccn_of_the_peer,
     peer_that_is_not_there_yet,
+    socket_that_cannot_receive,
     unacknowledged_stopccn_at_the_end,
 );
 
@@ -384,18 +387,56 @@ fn stopccn_of_the_peer() {
     peer.answer();
 }
 
-/// M-014: C-057. An ICMP error of the peer's host is logged and does no harm.
+/// C-057. A peer that is not there yet, of which ICMP tells, is no error of ours and no reason for a warning: it is
+/// a detail of the attempt.
 fn peer_that_is_not_there_yet() {
     for udp in [false, true] {
-        let net = Net::new();
-        let tunnel = if udp { "  encapsulation udp\n" } else { "" };
-        let mut daemon = Daemon::start(&net, &net.a, &config(tunnel, SESSION));
-        let error = if udp { "Connection refused" } else { "Protocol not available" };
-        daemon.expect(&format!("error failed to recvfrom: *{error}*"));
-        let mut peer = Peer::open(&net, udp, false);
-        peer.accept();
-        daemon.expect("info receive SCCRP, state --> ESTABLISHED");
+        for ipv6 in [false, true] {
+            let net = Net::new();
+            let mut tunnel = "  retry 10\n".to_owned();
+            tunnel += if udp { "  encapsulation udp\n" } else { "" };
+            let ends = "  local-address 2001:db8::1\n  remote-address 2001:db8::2\n";
+            tunnel += if ipv6 { ends } else { "" };
+            let mut daemon = Daemon::start(&net, &net.a, &config(&tunnel, SESSION));
+            let error = match (udp, ipv6) {
+                (true, _) => "Connection refused",
+                (false, false) => "Protocol not available",
+                (false, true) => "Protocol error",
+            };
+            daemon.expect(&format!("debug   what was sent to *2 does not arrive: {error}*"));
+            let explained = daemon.ctl_ok(&["explain", "tunnel", "t1"]);
+            assert!(explained.contains(error), "{explained}");
+            let mut peer = Peer::open(&net, udp, ipv6);
+            peer.accept();
+            daemon.expect("info receive SCCRP, state --> ESTABLISHED");
+            assert_eq!((daemon.count("error *"), daemon.count("warn *")), (0, 0), "{}", daemon.tail(30));
+        }
     }
+}
+
+/// M-014: strace makes one receive call fail as on a system without memory. The tunnel goes on.
+fn socket_that_cannot_receive() {
+    if !have("strace") {
+        skip("strace is not installed");
+    }
+    let (_net, mut daemon, mut peer) = established("", SESSION);
+    let pid = daemon.pid().to_string();
+    let mut strace = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "-e", "trace=recvmmsg"])
+        .args(["-e", "inject=recvmmsg:error=ENOMEM:when=1", "-p", &pid])
+        .spawn()
+        .expect("strace");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while daemon.count("error failed to recvfrom: *") == 0 {
+        assert!(Instant::now() < deadline, "{}", daemon.tail(10));
+        peer.send(&Out::new(HELLO));
+        peer.expect_ack();
+    }
+    let _ = strace.kill();
+    let _ = strace.wait();
+    daemon.expect("error failed to recvfrom: Cannot allocate memory*");
+    daemon.expect("error   IP protocol 115 on 192.0.2.1");
+    assert_eq!(daemon.count("*failed to send control*"), 0, "the tunnel goes on");
 }
 
 /// M-054 M-055: with a peer that is gone the end comes all the same, within the time of the retransmissions.

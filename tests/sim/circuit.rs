@@ -156,7 +156,7 @@ fn the_network_reports_that_nothing_arrives() {
     world.act(0, |e, now| e.unreachable(now, peer, "Connection refused"));
     let tunnel = world.tunnel(0);
     let (failure, _) = tunnel.last_failure.expect("shown");
-    assert!(failure.check.ends_with("Connection refused") && failure.message == "M-014", "{failure:?}");
+    assert!(failure.check.ends_with("Connection refused") && failure.message == "M-015", "{failure:?}");
     assert_eq!(tunnel.state, "wait-ctl-reply");
     world.start(1);
     assert!(world.run_while_not(Duration::from_secs(60), World::both_up), "{}", world.transcript(0));

@@ -99,12 +99,12 @@ pub(super) static TABLE: &[Explanation] = &[
     ),
     about(
         "M-014",
-        ["Receiving on a tunnel's socket failed, mostly because the peer or a router answered with an ICMP error.",
-         "`Connection refused` or `Protocol not available`: see that L2TP runs at the peer, with the same \
-          encapsulation and port, and that no filter rejects it."],
-        ["トンネルのソケットでの受信に失敗しました。多くは相手や途中の機器が返したICMPエラーです。",
-         "`Connection refused`や`Protocol not available`なら、対向でL2TPが動いていること、カプセル化とポートが\
-          同じこと、途中で拒まれていないことを確認してください。"],
+        ["Receiving on a tunnel's socket failed, which the next line names; it is tried again.",
+         "Look for what the system lacks, memory for example. What ICMP tells about a peer does not come as this \
+          message: see `l2tpctl explain tunnel`."],
+        ["トンネルのソケット(次の行)での受信に失敗しました。受信は続けて試みます。",
+         "メモリなど、システムに足りないものを調べてください。相手についてのICMPの知らせはこの行にはならず、\
+          `l2tpctl explain tunnel`が示します。"],
     ),
     about(
         "M-015",

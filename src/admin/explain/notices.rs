@@ -124,15 +124,15 @@ pub(super) static TABLE: &[Explanation] = &[
     ),
     about(
         "M-065",
-        ["The administrator cleared the session of this interface; it is set up again after restart-interval.",
+        ["The administrator cleared the session of this interface; it is set up again at once.",
          NOTHING],
-        ["管理者の操作で、このインタフェースのセッションを切断しました。restart-intervalの後に再び確立します。",
+        ["管理者の操作で、このインタフェースのセッションを切断しました。すぐに再び確立します。",
          NOTHING_JA],
     ),
     about(
         "M-066",
-        ["The administrator cleared the tunnel to this address; it is set up again after restart-interval.", NOTHING],
-        ["管理者の操作で、このアドレスへのトンネルを切断しました。restart-intervalの後に再び確立します。",
+        ["The administrator cleared the tunnel to this address; it is set up again at once.", NOTHING],
+        ["管理者の操作で、このアドレスへのトンネルを切断しました。すぐに再び確立します。",
          NOTHING_JA],
     ),
     about(

@@ -65,6 +65,19 @@ pub static TABLE: &[Remark] = &[
         ),
     ),
     remark(
+        Level::Debug,
+        "what was sent to <IPaddress> does not arrive: <error>",
+        about(
+            "unreachable",
+            ["The peer or a router answered with an ICMP error. It is sent again: the peer may not be there yet.",
+             "`Connection refused` or `Protocol not available`: see that L2TP runs at the peer, with the same \
+              encapsulation and port, and that no filter rejects it."],
+            ["相手や途中の機器がICMPエラーを返しました。相手がまだ動いていないだけかもしれず、再送します。",
+             "`Connection refused`や`Protocol not available`なら、対向でL2TPが動いていること、カプセル化とポートが\
+              同じこと、途中で拒まれていないことを確認してください。"],
+        ),
+    ),
+    remark(
         Level::Warn,
         "<file> holds passwords and everybody may read or write it (mode <mode>)",
         about(

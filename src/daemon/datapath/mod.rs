@@ -88,10 +88,17 @@ pub enum DataPlaneEvent {
         /// Up.
         up: bool,
     },
-    /// The network reported what became of a datagram of ours (ICMP).
-    ReceiveError {
+    /// The network reported that a datagram of ours did not arrive (ICMP).
+    Unreachable {
         /// Where that datagram was sent to.
-        remote: Option<SocketAddr>,
+        remote: SocketAddr,
+        /// In the system's words.
+        error: String,
+    },
+    /// A socket cannot receive.
+    ReceiveFailed {
+        /// Which, in words.
+        socket: String,
         /// In the system's words.
         error: String,
     },

@@ -1,5 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -10,7 +11,7 @@ use super::{place, unspecified, DataPlane, DataPlaneEvent, Source};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender};
 use crate::sys::error_text;
-use crate::sys::socket::Socket;
+use crate::sys::socket::{is_icmp_news, Socket};
 use crate::wire::envelope::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
@@ -47,6 +48,15 @@ impl SocketKey {
         self.encapsulation == other.encapsulation
             && self.port == other.port
             && self.local.is_ipv4() == other.local.is_ipv4()
+    }
+}
+
+impl fmt::Display for SocketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.encapsulation {
+            Encapsulation::Ip => write!(f, "IP protocol 115 on {}", self.local),
+            Encapsulation::Udp => write!(f, "UDP port {} on {}", self.port, self.local),
+        }
     }
 }
 
@@ -207,6 +217,17 @@ impl DataPlane {
         }
     }
 
+    /// Receiving failed. What ICMP told about earlier datagrams has its place in the error queue; anything else is
+    /// the socket's own failure, which is told once for all that come in a row.
+    pub(super) fn receive_failed(&mut self, at: usize, error: &io::Error) {
+        let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
+        if port.errors == 1 && !is_icmp_news(error) {
+            let error = error_text(error);
+            self.events.push(DataPlaneEvent::ReceiveFailed { socket: port.key.to_string(), error });
+        }
+        self.read_errors(at);
+    }
+
     /// Reads a socket's error queue to its end.
     pub(super) fn read_errors(&mut self, at: usize) {
         // Bounded: a peer must not keep us here with ICMP messages.
@@ -215,11 +236,11 @@ impl DataPlane {
             let Some(error) = port.socket.take_error() else { return };
             match (error.mtu, error.remote) {
                 (Some(_), Some(remote)) => self.path_mtu_changed(remote.ip()),
-                (Some(_), None) => {}
-                (None, remote) => {
+                (None, Some(remote)) => {
                     let error = error_text(&io::Error::from_raw_os_error(error.errno));
-                    self.events.push(DataPlaneEvent::ReceiveError { remote, error });
+                    self.events.push(DataPlaneEvent::Unreachable { remote, error });
                 }
+                (Some(_) | None, None) => {}
             }
         }
     }

@@ -61,7 +61,10 @@ impl DataPlane {
                 let empty = error.kind() == io::ErrorKind::WouldBlock;
                 port.errors = if empty { 0 } else { port.errors.saturating_add(1) };
                 let again = !empty && port.errors < MAX_ERRORS;
-                self.read_errors(at);
+                match empty {
+                    true => self.read_errors(at),
+                    false => self.receive_failed(at, &error),
+                }
                 again
             }
         };
