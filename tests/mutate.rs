@@ -55,7 +55,7 @@ struct Tally {
 /// All control messages; of the many that Cisco's equipment sent, some of each kind.
 fn corpus() -> Vec<Vec<u8>> {
     let mut octets = Vec::new();
-    for file in ["authenticated.txt", "plain.txt", "digests.txt", "malformed.txt"] {
+    for file in ["authenticated.txt", "cisco-ios.txt", "plain.txt", "digests.txt", "malformed.txt"] {
         octets.extend(load(file).into_iter().map(|packet| packet.octets));
     }
     let cisco = load("cisco.txt").into_iter();

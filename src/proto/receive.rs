@@ -265,6 +265,12 @@ impl Engine {
                     };
                     self.log_detail(event, detail);
                 }
+                Note::UnknownOfCisco { attribute } => {
+                    let text = format!(
+                        "[{ccid}] AVP {attribute} of vendor 9 in {message} is not known: ignored, though its M bit is set"
+                    );
+                    self.remark(Level::Debug, "avp-ignored", text);
+                }
                 Note::NotInThisMessage { name } => {
                     self.log(Event::AvpInvalidInMessage { tunnel: ccid, avp: name, message });
                 }

@@ -3,6 +3,10 @@
 //! Decoder and encoder both go by this table, and [`Attribute::length_fits`] is the only place where the length of
 //! a value is checked. Cisco's implementation of the draft has the same AVPs under vendor 9 with other numbers;
 //! they are aliases of the rows here ([`CISCO`]).
+//!
+//! What real equipment sends is not always what the RFC wants. Beside each rule that a peer is known to break stands
+//! which peer that is and what is done about it; a rule without such a remark is kept by every peer that was seen,
+//! and holds as the RFC has it.
 
 use super::MessageType;
 
@@ -92,6 +96,14 @@ impl Messages {
     const SESSION: Messages =
         Messages::CALL.and(Messages::of(&[MessageType::CDN, MessageType::WEN, MessageType::SLI]));
 
+    /// All that are about a control connection.
+    const CONNECTION: Messages = Messages::SET_UP.and(Messages::of(&[
+        MessageType::SCCCN,
+        MessageType::STOPCCN,
+        MessageType::HELLO,
+        MessageType::ACK,
+    ]));
+
     const fn of(types: &[MessageType]) -> Messages {
         let mut bits = 0;
         let mut rest = types;
@@ -108,6 +120,10 @@ impl Messages {
 
     const fn without(self, other: Messages) -> Messages {
         Messages(self.0 & !other.0)
+    }
+
+    const fn meets(self, other: Messages) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether the set holds this type.
@@ -162,6 +178,23 @@ impl Attribute {
         self.required.contains(message) || self.optional.contains(message)
     }
 
+    /// Whether an AVP that does not belong into a message is worth a warning: one of control connections in a message
+    /// of a session or the other way round, and a cookie, since who sends it there will look for it in our frames.
+    /// The rest is ignored without a word; peers repeat what the request said. Cisco IOS, its cable equipment and
+    /// SoftEther send the Pseudowire Type in the ICRP, freeRtr besides it Serial Number and Remote End ID.
+    pub fn is_strange_in(&self, message: MessageType) -> bool {
+        !self.has_kin(message) || self.number == number::ASSIGNED_COOKIE
+    }
+
+    /// Whether the AVP belongs into some message that is about the same as this one: a session, or a connection.
+    fn has_kin(&self, message: MessageType) -> bool {
+        let homes = self.required.and(self.optional);
+        match message.is_session() {
+            true => homes.meets(Messages::SESSION),
+            false => homes.meets(Messages::CONNECTION),
+        }
+    }
+
     const fn required(mut self, messages: Messages) -> Attribute {
         self.required = messages;
         self
@@ -203,20 +236,23 @@ pub static TABLE: [Attribute; 36] = {
     use Messages as In;
     [
         row(MESSAGE_TYPE, "Message Type", M, PLAIN, Exact(2)).required(In::ALL),
-        // RFC 3931 5.4.1. Digests are checked before the message is read.
+        // RFC 3931 5.4.1. Digests are checked before the message is read: one without nonces (Ericsson) or of another
+        // type passes where there is no password.
         row(MESSAGE_DIGEST, "Message Digest", M, PLAIN, AtLeast(1)).optional(In::ALL),
         row(NONCE, "Control Message Authentication Nonce", M, PLAIN, AtLeast(1)).optional(In::SET_UP),
         row(RANDOM_VECTOR, "Random Vector", M, PLAIN, AtLeast(1))
             .optional(In::ALL.without(In::of(&[Type::ACK]))),
-        // RFC 3931 5.4.2.
+        // RFC 3931 5.4.2. A StopCCN or CDN is honoured without it too; SoftEther's has 4 or 8 octets, freeRtr's 2.
         row(RESULT_CODE, "Result Code", M, PLAIN, ResultCode).required(In::of(&[Type::STOPCCN, Type::CDN])),
-        // RFC 3931 5.4.3.
+        // RFC 3931 5.4.3. Cisco IOS in its default mode has no Router ID: the draft that it follows knew none, and the
+        // decoder does without it where the sender's id stands in vendor 9 alone.
         row(HOST_NAME, "Host Name", M, PLAIN, AtLeast(1)).required(In::SET_UP),
         row(ROUTER_ID, "Router ID", M, PLAIN, Exact(4)).required(In::SET_UP),
         row(ASSIGNED_CCID, "Assigned Control Connection ID", M, HIDE, Exact(4))
             .required(In::SET_UP)
             .optional(In::of(&[Type::STOPCCN])),
         row(PW_CAPABILITIES, "Pseudowire Capabilities List", M, HIDE, ListOf(2)).required(In::SET_UP),
+        // SoftEther sends none. One of 0 counts as none.
         row(RECEIVE_WINDOW_SIZE, "Receive Window Size", M, PLAIN, Exact(2)).optional(In::SET_UP),
         row(TIE_BREAKER, "Control Connection Tie Breaker", M, PLAIN, Exact(8))
             .optional(In::of(&[Type::SCCRQ])),
@@ -225,9 +261,13 @@ pub static TABLE: [Attribute; 36] = {
         // RFC 3931 5.4.4.
         row(LOCAL_SESSION_ID, "Local Session ID", M, HIDE, Exact(4)).required(In::SESSION),
         row(REMOTE_SESSION_ID, "Remote Session ID", M, HIDE, Exact(4)).required(In::SESSION),
+        // xcesp sends no Serial Number; its ICRQ is refused with a line of its own (M-036), as the model does. So is
+        // an ICRQ without one of the next two, which every peer sends.
         row(SERIAL_NUMBER, "Serial Number", O, HIDE, Exact(4)).required(In::REQUEST),
         row(PSEUDOWIRE_TYPE, "Pseudowire Type", M, HIDE, Exact(2)).required(In::REQUEST),
         row(REMOTE_END_ID, "Remote End ID", M, HIDE, AtLeast(0)).required(In::REQUEST),
+        // Cisco IOS in its default mode tells no status in ICRQ and ICRP, and in the SLI at one end only. Where the
+        // ids stand in vendor 9 alone, none means active and new (the decoder sees to that); everybody else sends it.
         row(CIRCUIT_STATUS, "Circuit Status", M, HIDE, Exact(2))
             .required(In::REQUEST.and(In::REPLY))
             .optional(In::CONNECTED.and(In::of(&[Type::SLI]))),
@@ -281,10 +321,12 @@ static CISCO_ALIASES: [(u16, u16); 12] = [
 ];
 
 /// AVPs of vendor 9 that say nothing to an Ethernet pseudowire (11, 108 and 109 are about ATM) or whose contents
-/// are not published; Cisco's equipment does without an answer to them.
+/// are not published; Cisco's equipment does without an answer to them. IOS has 114 in each SLI with the M bit set,
+/// cable equipment 115 in SCCRQ and SCCRP.
 const CISCO_PRIVATE: [u16; 5] = [11, 108, 109, 114, 115];
 
-/// Attributes of the IETF that only L2TPv2 has (RFC 2661); v3 peers go on sending some, with the M bit set.
+/// Attributes of the IETF that only L2TPv2 has (RFC 2661); v3 peers go on sending some, with the M bit set: Cisco IOS
+/// 2, 3, 19 and 24, its cable equipment 2, 3 and 39, freeRtr 2 and 3.
 const VERSION_2_ONLY: [u16; 29] = [
     2, 3, 4, 6, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 37,
     38, 39,
@@ -327,11 +369,11 @@ pub fn look_up(vendor: u16, number: u16, message: MessageType, cisco: bool, vers
     }
 }
 
-/// The row of an attribute: the one for this message where a number has two meanings.
+/// The row of an attribute: the one for such a message where a number has two meanings.
 pub fn find(vendor: u16, number: u16, message: MessageType) -> Option<&'static Attribute> {
     let mut rows = TABLE.iter().filter(|row| row.vendor == vendor && row.number == number);
     let first = rows.clone().next()?;
-    Some(rows.find(|row| row.belongs(message)).unwrap_or(first))
+    Some(rows.find(|row| row.has_kin(message)).unwrap_or(first))
 }
 
 /// Whether an AVP is the IETF attribute `number`, or Cisco's alias of it.

@@ -85,6 +85,11 @@ impl<'a> Collector<'a, '_> {
                 self.notes.push(Note::UnknownVendor { vendor, attribute, length, mandatory });
                 self.unknown(avp);
             }
+            // The M bit of vendor 9 says nothing: IOS sets it on what it can do without itself, like the tie breaker
+            // and the unpublished AVP of its SLI.
+            Lookup::UnknownAttribute if mandatory && vendor == attribute::CISCO => {
+                self.notes.push(Note::UnknownOfCisco { attribute });
+            }
             Lookup::UnknownAttribute => {
                 self.notes.push(Note::UnknownAttribute { vendor, attribute, mandatory });
                 self.unknown(avp);
@@ -102,10 +107,13 @@ impl<'a> Collector<'a, '_> {
 
     fn add_known(&mut self, avp: &RawAvp<'a>, attribute: &'static Attribute, copy: bool) {
         if !attribute.belongs(self.kind) {
-            self.notes.push(Note::NotInThisMessage { name: attribute.name });
+            if attribute.is_strange_in(self.kind) {
+                self.notes.push(Note::NotInThisMessage { name: attribute.name });
+            }
             return;
         }
-        // RFC 3931 says nothing of repeated AVPs, and real peers send some: the first one counts.
+        // RFC 3931 says nothing of repeated AVPs, and Cisco's cable equipment sends Pseudowire Type and Data Sequencing
+        // twice: the first one counts.
         if self.found.iter().any(|found| found.attribute == attribute && found.copy == copy) {
             return;
         }
@@ -198,15 +206,19 @@ impl<'a> Collector<'a, '_> {
             .filter(|row| {
                 !ids_only || matches!(row.number, number::LOCAL_SESSION_ID | number::REMOTE_SESSION_ID)
             })
-            .filter(|row| row.number != number::ROUTER_ID || !self.draft_only())
+            .filter(|row| {
+                !self.draft_only() || !matches!(row.number, number::ROUTER_ID | number::CIRCUIT_STATUS)
+            })
             .find(|row| self.get(row.number).is_none())
             .map(|row| self.absent(row.number))
     }
 
-    /// Whether the sender knows no AVPs but Cisco's. The draft they follow had no Router ID AVP.
+    /// Whether the sender knows no AVPs but Cisco's: its id, which is in every such message, is there in that form
+    /// alone. Cisco IOS in its default mode sends no Router ID and, in ICRQ and ICRP, no Circuit Status.
     fn draft_only(&self) -> bool {
-        let mut ccids = self.found.iter().filter(|found| found.attribute.number == number::ASSIGNED_CCID);
-        ccids.clone().next().is_some() && ccids.all(|found| found.copy)
+        let own_id = |row: &Attribute| matches!(row.number, number::ASSIGNED_CCID | number::LOCAL_SESSION_ID);
+        let mut ids = self.found.iter().filter(|found| own_id(found.attribute));
+        ids.clone().next().is_some() && ids.all(|found| found.copy)
     }
 
     /// The message, once nothing required is missing.
@@ -228,13 +240,13 @@ impl<'a> Collector<'a, '_> {
                 serial: self.require(number::SERIAL_NUMBER, Self::u32)?,
                 pw_type: self.require(number::PSEUDOWIRE_TYPE, Self::u16)?,
                 end_id: self.require(number::REMOTE_END_ID, Self::octets)?,
-                circuit_status: self.require(number::CIRCUIT_STATUS, Self::circuit_status)?,
+                circuit_status: self.require(number::CIRCUIT_STATUS, Self::announced_status)?,
                 tie_breaker: self.array(number::TIE_BREAKER),
                 circuit: self.circuit(),
             }),
             MessageType::ICRP => Message::Icrp(Icrp {
                 ids: self.ids()?,
-                circuit_status: self.require(number::CIRCUIT_STATUS, Self::circuit_status)?,
+                circuit_status: self.require(number::CIRCUIT_STATUS, Self::announced_status)?,
                 circuit: self.circuit(),
             }),
             MessageType::ICCN => Message::Iccn(Iccn {
@@ -350,6 +362,12 @@ impl<'a> Collector<'a, '_> {
 
     fn circuit_status(&self, number: u16) -> Option<CircuitStatus> {
         self.u16(number).map(CircuitStatus)
+    }
+
+    /// The status in ICRQ and ICRP; who speaks the draft and tells none means a circuit that is new and up.
+    fn announced_status(&self, number: u16) -> Option<CircuitStatus> {
+        let silent = CircuitStatus(CircuitStatus::ACTIVE | CircuitStatus::NEW);
+        self.circuit_status(number).or_else(|| self.draft_only().then_some(silent))
     }
 }
 

@@ -120,7 +120,7 @@ pub struct Icrq {
     pub pw_type: u16,
     /// Remote End ID AVP.
     pub end_id: Vec<u8>,
-    /// Circuit Status AVP.
+    /// Circuit Status AVP; active and new if the peer speaks Cisco's draft and sent none.
     pub circuit_status: CircuitStatus,
     /// Session Tie Breaker AVP.
     pub tie_breaker: Option<[u8; 8]>,
@@ -133,7 +133,7 @@ pub struct Icrq {
 pub struct Icrp {
     /// Local and Remote Session ID.
     pub ids: SessionIds,
-    /// Circuit Status AVP.
+    /// Circuit Status AVP; active and new if the peer speaks Cisco's draft and sent none.
     pub circuit_status: CircuitStatus,
     /// What may stand in ICRQ, ICRP and ICCN alike.
     pub circuit: Circuit,
@@ -253,7 +253,12 @@ pub enum Note {
         /// Its M bit.
         mandatory: bool,
     },
-    /// A known AVP in a message that it does not belong to: ignored.
+    /// An AVP of vendor 9 that is not known here, with its M bit set: ignored all the same.
+    UnknownOfCisco {
+        /// Its Attribute Type.
+        attribute: u16,
+    },
+    /// A known AVP in a message that is about something else: ignored.
     NotInThisMessage {
         /// The RFC's name of the AVP.
         name: &'static str,

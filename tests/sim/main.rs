@@ -12,6 +12,7 @@ mod world;
 
 mod auth;
 mod circuit;
+mod cisco;
 mod crossing;
 mod good_run;
 mod hostile;
