@@ -183,6 +183,11 @@ pub struct Connection {
     pub auth: Auth,
     /// The tie breaker of our SCCRQ, or of the peer's.
     pub tie_breaker: Option<[u8; 8]>,
+    /// The nonce that the peer's SCCRQ carried, also where none is used: it tells a repetition of that SCCRQ from
+    /// another one.
+    pub request_nonce: Option<Vec<u8>>,
+    /// An SCCRQ equal to the one that this connection answered was answered anew (see `request`).
+    pub doubted: bool,
     /// What the peer told about itself.
     pub peer: Peer,
     /// Which AVPs we write.
@@ -222,6 +227,8 @@ impl Connection {
             channel: Channel::new(retry(tunnel), tunnel.receive_window),
             auth: Auth::new(tunnel),
             tie_breaker: None,
+            request_nonce: None,
+            doubted: false,
             peer: Peer::default(),
             dialect: match tunnel.compatibility {
                 Compatibility::Auto | Compatibility::Rfc => Dialect::IETF,

@@ -163,6 +163,7 @@ impl Engine {
             // C-043
         }
         connection.heard = now;
+        self.dispel_doubt(ccid);
         let bare = is_acknowledgement(message_type);
         if bare {
             self.log(Event::ReceiveExplicitAck { tunnel: ccid });

@@ -4,10 +4,10 @@
 //! Nothing here costs memory before the sender has named a configured tunnel, shown a valid digest (where there is a
 //! password), passed the rate limit and shown the right identity. What is refused is answered without keeping state.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::action::Path;
-use super::auth::Auth;
+use super::auth::{Auth, Mode};
 use super::connection::{Connection, State};
 use super::ending::result;
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
@@ -27,6 +27,14 @@ use crate::wire::{Ccid, Message, MessageType};
 
 /// Connections of one tunnel that may linger; the oldest goes first.
 const MAX_MEMBERS: usize = 32;
+
+/// How long after the peer's SCCCN (or after what else tells that it repeats its SCCRQ no longer) such a repetition may
+/// still arrive: two ways through the network differ by less, be one of them over a satellite. Erring costs little: a
+/// repetition taken for a restart makes a half-open connection that goes at the peer's next word, a restart taken for
+/// a repetition is served when the SCCRQ is repeated.
+const STRAGGLERS: Duration = Duration::from_millis(300);
+/// The same where the SCCRQ has a nonce or tie breaker: only a peer whose random values are not random sends it twice.
+const UNLIKELY_STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// An SCCRQ that may be believed, and whose it is.
 struct Request<'a> {
@@ -132,6 +140,13 @@ impl Engine {
                 Failure::new("an SCCRQ of the peer had no valid digest: do the passwords agree?", "M-040");
             return self.note_failure(now, key, failure);
         }
+        if self.acknowledges_too_much(key, header.nr) {
+            // C-043: invalid, and no answer.
+            if let Some(tunnel) = self.tunnels.get_mut(&key) {
+                tunnel.counters.rx_bad_nr = tunnel.counters.rx_bad_nr.saturating_add(1);
+            }
+            return;
+        }
         // Behind the digest: forgeries must not use up what is allowed to the peer itself.
         if !self.guard_allows(now, path, candidates.len()) {
             self.drops.rate = self.drops.rate.saturating_add(1);
@@ -158,6 +173,19 @@ impl Engine {
             }
         };
         self.set_up_requested(now, Request { path, header, key, auth, set_up });
+    }
+
+    /// Whether the Nr of an SCCRQ is beyond what we can have sent: nothing, or the one SCCRQ or SCCRP that the peer has
+    /// not answered yet and may have counted.
+    fn acknowledges_too_much(&self, key: TunnelKey, nr: u16) -> bool {
+        let waits = |ccid: &Ccid| {
+            self.connections
+                .get(ccid)
+                .is_some_and(|c| matches!(c.state, State::WaitCtlReply | State::WaitCtlConn))
+        };
+        let sent = u16::from(self.tunnels.get(&key).is_some_and(|t| t.members.iter().any(waits)));
+        // As with any Nr, what is behind is old and does no harm.
+        matches!(nr.wrapping_sub(sent), 1..=0x7fff)
     }
 
     fn guard_allows(&mut self, now: Instant, path: Path, tunnels: usize) -> bool {
@@ -211,7 +239,9 @@ impl Engine {
             return;
         }
         if let Some(ccid) = self.repeated(&request) {
-            return self.repeat_reply(now, ccid, request.header);
+            if !self.has_started_over(now, ccid) {
+                return self.repeat_reply(now, ccid, request.header);
+            }
         }
         let Some(tunnel) = self.tunnels.get(&request.key) else { return };
         if tunnel.config.role == Role::Active {
@@ -258,18 +288,65 @@ impl Engine {
     }
 
     /// The connection that answered this very SCCRQ before (C-129): same id, and same nonce and tie breaker - a
-    /// peer that restarted may choose the same id again.
+    /// peer that restarted may choose the same id again. The newest, if there are several.
     fn repeated(&self, request: &Request<'_>) -> Option<Ccid> {
         let tunnel = self.tunnels.get(&request.key)?;
-        let nonce = request.set_up.nonce.as_deref().unwrap_or_default();
         let same = |c: &&Connection| {
             !c.initiator
                 && c.remote_ccid == request.set_up.assigned_ccid
                 && c.path.remote == request.path.remote
                 && c.tie_breaker == request.set_up.tie_breaker
-                && c.auth.remote_nonce == nonce
+                && c.request_nonce == request.set_up.nonce
         };
-        tunnel.members.iter().filter_map(|ccid| self.connections.get(ccid)).find(same).map(|c| c.ccid)
+        tunnel.members.iter().rev().filter_map(|ccid| self.connections.get(ccid)).find(same).map(|c| c.ccid)
+    }
+
+    /// Whether an SCCRQ equal to the one that this connection answered means that the peer has started over, with the
+    /// id that it had before and no random values in its SCCRQ: it is answered like one with another id, and the
+    /// old connection stays until the SCCCN proves it (C-130).
+    ///
+    /// A peer repeats its SCCRQ until our SCCRP reaches it. That it did, the acknowledgement of the SCCRP shows, and
+    /// the SCCCN; what was sent before arrives within [`STRAGGLERS`]. Up to then it is a repetition.
+    ///
+    /// Under a password an equal SCCRQ, nonce and all, is most likely a recording: it gets one answer in the life of a
+    /// connection. Where there is none, whoever can send it can also forge others; the guard keeps all in check. While
+    /// one is half open its SCCRP is repeated, and no further connection is made.
+    fn has_started_over(&mut self, now: Instant, ccid: Ccid) -> bool {
+        let Some(connection) = self.connections.get_mut(&ccid) else { return false };
+        let repeats_until = match connection.state {
+            State::WaitCtlConn if connection.channel.awaits_acknowledgement() => return false,
+            State::WaitCtlConn => connection.heard,
+            State::Established | State::Stopping | State::Linger => connection.since,
+            State::Idle | State::WaitCtlReply => return false,
+        };
+        let random = connection.request_nonce.is_some() || connection.tie_breaker.is_some();
+        let on_the_way = if random { UNLIKELY_STRAGGLERS } else { STRAGGLERS };
+        if now.saturating_duration_since(repeats_until) < on_the_way
+            || connection.doubted && connection.auth.mode == Mode::On
+        {
+            return false;
+        }
+        connection.doubted = true;
+        true
+    }
+
+    /// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
+    /// a repetition, and the half-open connection that answers it goes.
+    pub(super) fn dispel_doubt(&mut self, ccid: Ccid) {
+        let doubted = |c: &&Connection| c.doubted && c.state == State::Established;
+        let Some(connection) = self.connections.get(&ccid).filter(doubted) else { return };
+        let Some(tunnel) = self.tunnels.get(&connection.tunnel) else { return };
+        let answers_the_same = |c: &&Connection| {
+            c.state == State::WaitCtlConn
+                && c.channel.awaits_acknowledgement()
+                && c.remote_ccid == connection.remote_ccid
+                && c.tie_breaker == connection.tie_breaker
+                && c.request_nonce == connection.request_nonce
+        };
+        let mut members = tunnel.members.iter().filter_map(|member| self.connections.get(member));
+        if let Some(half_open) = members.find(answers_the_same).map(|c| c.ccid) {
+            self.delete(half_open);
+        }
     }
 
     fn repeat_reply(&mut self, now: Instant, ccid: Ccid, header: &Header) {
@@ -348,6 +425,7 @@ impl Engine {
         }
         connection.take_peer(&set_up, compatibility);
         connection.tie_breaker = set_up.tie_breaker;
+        connection.request_nonce = set_up.nonce;
         connection.channel.begin(header.ns);
         self.add_connection(connection);
         self.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
@@ -408,7 +486,11 @@ impl Engine {
             return;
         };
         let same = |c: &&Connection| c.remote_ccid == assigned && c.path.remote == path.remote;
-        let Some(ccid) = self.connections.values().find(same).map(|c| c.ccid) else {
+        // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
+        let tunnels = self.candidates(path).into_iter().filter_map(|key| self.tunnels.get(&key));
+        let mut members = tunnels.flat_map(|tunnel| tunnel.members.iter().rev());
+        let found = members.find_map(|ccid| self.connections.get(ccid).filter(same));
+        let Some(ccid) = found.map(|c| c.ccid) else {
             self.drops.unknown_peer = self.drops.unknown_peer.saturating_add(1);
             return;
         };

@@ -33,6 +33,7 @@ pub struct Peer {
     pub secret: Option<Secret>,
     /// It sends a nonce.
     pub with_nonce: bool,
+    pub nonce: &'static [u8],
     pub their_nonce: Vec<u8>,
     pub tie: Option<[u8; 8]>,
     pub window: Option<u16>,
@@ -60,6 +61,7 @@ impl Peer {
             nr: 0,
             secret: None,
             with_nonce: false,
+            nonce: NONCE,
             their_nonce: Vec::new(),
             tie: None,
             window: Some(8),
@@ -107,7 +109,7 @@ impl Peer {
             pw_capabilities: self.pw_types.clone(),
             receive_window: self.window,
             tie_breaker: None,
-            nonce: self.with_nonce.then(|| NONCE.to_vec()),
+            nonce: self.with_nonce.then(|| self.nonce.to_vec()),
             vendor_name: None,
             dialect: Dialect::IETF,
         }
@@ -117,6 +119,13 @@ impl Peer {
     pub fn request(&mut self, world: &mut World) {
         let message = Message::Sccrq(SetUp { tie_breaker: self.tie, ..self.set_up() });
         self.send(world, &message);
+    }
+
+    /// Starts over without a word: only its id is as before, and its SCCRQ.
+    pub fn start_over(&mut self, world: &mut World) {
+        self.receive(world);
+        (self.theirs, self.ns, self.nr) = (Ccid(0), 0, 0);
+        self.request(world);
     }
 
     /// Takes the daemon's SCCRP.
@@ -172,7 +181,7 @@ impl Peer {
     /// Signs a stamped message.
     pub fn sign(&self, octets: &mut [u8], kind: MessageType) {
         let Some(secret) = &self.secret else { return };
-        let own: &[u8] = if self.with_nonce { NONCE } else { b"" };
+        let own: &[u8] = if self.with_nonce { self.nonce } else { b"" };
         match kind {
             MessageType::SCCRQ => digest::sign(octets, secret, b"", b""),
             _ => digest::sign(octets, secret, own, &self.their_nonce),

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use l2tpd::log::Level;
 use l2tpd::proto::Random;
+use l2tpd::wire::message::SetUp;
+use l2tpd::wire::{Encapsulation, Message};
 
 use crate::net::{perfect, seeds, Rng, DELAY};
+use crate::peer::{iccn, icrq, stop, Peer};
 use crate::world::World;
 
 const SESSIONS: &[&str] = &["l2tp1", "l2tp2"];
@@ -89,6 +93,198 @@ fn c_130_restart_with_the_same_id() {
         world.run_seconds(200);
         world.assert_both_up();
     }
+}
+
+/// A scripted peer whose SCCRQ has nothing random in it but, under a password, the nonce; established, perhaps with a
+/// session, for a while.
+fn established(tags: &str, session: bool, age: Duration) -> (Peer, World) {
+    let mut peer = match tags.contains("password") {
+        true => Peer::with_password("secret"),
+        false => Peer::new(),
+    };
+    if tags.contains("udp") {
+        (peer.encapsulation, peer.from) = (Encapsulation::Udp, (peer.from.ip(), 1701).into());
+    }
+    let (mut peer, mut world) = peer.and_established(tags, &["l2tp1"]);
+    if session {
+        open_session(&mut peer, &mut world);
+    }
+    peer.receive(&mut world);
+    if let Some(rest) = age.checked_sub(world.time) {
+        world.run(rest);
+    }
+    peer.receive(&mut world);
+    peer.acknowledge(&mut world);
+    (peer, world)
+}
+
+/// The SCCRQ of a peer.
+fn request_of(peer: &Peer) -> Vec<u8> {
+    peer.octets(&Message::Sccrq(SetUp { tie_breaker: peer.tie, ..peer.set_up() }))
+}
+
+fn open_session(peer: &mut Peer, world: &mut World) {
+    peer.send(world, &Message::Icrq(icrq("1")));
+    assert!(peer.kinds(world).contains("ICRP"), "{}", world.transcript(0));
+    let theirs = world.tunnel(0).sessions[0].local;
+    peer.send(world, &iccn(theirs));
+    assert_eq!(world.session(0, "l2tp1").state, "established", "{}", world.transcript(0));
+}
+
+// C-130: a peer that starts over with the same id and the same SCCRQ is answered at once, and its SCCCN alone makes the
+// old connection go. Under a password its nonce is another.
+#[test]
+fn c_130_equal_request_of_a_restarted_peer() {
+    for tags in ["", "encapsulation udp", "password secret", "encapsulation udp;password secret"] {
+        for session in [false, true] {
+            for age in [500, 5_000, 50_000].map(Duration::from_millis) {
+                let (mut peer, mut world) = established(tags, session, age);
+                let old = world.tunnel(0).local_ccid;
+                peer.nonce = b"a nonce of its own";
+                let start = world.time;
+                peer.start_over(&mut world);
+                peer.take_reply(&mut world);
+                assert_ne!(peer.theirs, old);
+                // Nothing is proven yet.
+                assert_eq!(
+                    (world.tunnel(0).local_ccid, world.nodes[0].ports.len()),
+                    (old, usize::from(session))
+                );
+                peer.send(&mut world, &Message::Scccn);
+                assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+                assert!(world.nodes[0].ports.is_empty(), "the sessions of the old connection are gone");
+                open_session(&mut peer, &mut world);
+                assert!(world.time - start < Duration::from_millis(30), "it waited for nothing");
+                world.run_seconds(5);
+                assert_eq!(world.logged(0, "delete tunnel"), 1, "{tags}\n{}", world.transcript(0));
+            }
+        }
+    }
+}
+
+// C-130: again and again, also in the middle of the exchange and after its SCCRP was acknowledged.
+#[test]
+fn c_130_equal_request_again_and_again() {
+    let (mut peer, mut world) = established("", true, Duration::from_secs(5));
+    for acknowledged in [false, true, false, true] {
+        peer.start_over(&mut world);
+        peer.take_reply(&mut world);
+        if acknowledged {
+            peer.acknowledge(&mut world);
+        }
+        world.run(Duration::from_millis(400));
+        let before = peer.theirs;
+        peer.start_over(&mut world);
+        peer.take_reply(&mut world);
+        // What waits for the acknowledgement of its SCCRP sends it again.
+        assert_eq!(peer.theirs != before, acknowledged);
+        peer.send(&mut world, &Message::Scccn);
+        assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+        open_session(&mut peer, &mut world);
+        world.run_seconds(1);
+    }
+}
+
+// C-063 C-130: the same after an orderly end.
+#[test]
+fn c_063_equal_request_after_stop() {
+    let (mut peer, mut world) = established("", true, Duration::from_secs(5));
+    let end = stop(peer.own, 6);
+    peer.send(&mut world, &end);
+    world.run(Duration::from_millis(500));
+    peer.start_over(&mut world);
+    peer.take_reply(&mut world);
+    peer.send(&mut world, &Message::Scccn);
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+}
+
+// C-106: the StopCCN of a peer that does not know our new id yet is about the new connection.
+#[test]
+fn c_106_stop_after_an_equal_request() {
+    let (mut peer, mut world) = established("", true, Duration::from_secs(5));
+    let old = world.tunnel(0).local_ccid;
+    peer.start_over(&mut world);
+    let end = stop(peer.own, 1);
+    peer.send(&mut world, &end);
+    world.run_seconds(60);
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (old, "established"));
+}
+
+// C-129: an SCCRQ that was on the way for long is none: acknowledged, nothing else. What has a tie breaker or a nonce
+// is taken for a repetition longer.
+#[test]
+fn c_129_late_repetition() {
+    for (tie, tags, late) in [(None, "", 250), (Some([7; 8]), "", 9_000), (None, "password secret", 9_000)] {
+        let fresh = || match tags {
+            "" => Peer { tie, ..Peer::new() },
+            _ => Peer::with_password("secret"),
+        };
+        let (mut peer, mut world) = fresh().and_established(tags, &["l2tp1"]);
+        world.run(Duration::from_millis(late) - world.time);
+        peer.receive(&mut world);
+        let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+        peer.raw(&mut world, request_of(&fresh()));
+        assert_eq!(peer.kinds(&mut world), "ACK", "{tie:?} {tags}");
+        assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+        assert_eq!(world.logged(0, "tunnel create"), 1);
+    }
+}
+
+// C-129 C-130: a repetition that came later still makes a half-open connection; the peer's next word makes it go.
+#[test]
+fn c_129_very_late_repetition() {
+    let (mut peer, mut world) = established("", true, Duration::from_secs(5));
+    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+    peer.raw(&mut world, request_of(&Peer::new()));
+    assert_eq!(peer.kinds(&mut world), "SCCRP");
+    peer.acknowledge(&mut world); // the peer has had that Ns before
+    world.forget();
+    world.run_seconds(50);
+    assert_eq!(peer.kinds(&mut world), "", "the SCCRP is not repeated");
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+    assert_eq!(world.nodes[0].texts(Level::Warn), [""; 0], "{}", world.transcript(0));
+}
+
+// C-362: under a password a recorded SCCRQ whose connection still stands is answered once in that connection's life.
+#[test]
+fn c_362_recorded_request_is_answered_once() {
+    let (mut peer, mut world) =
+        established("password secret;hello-interval none", true, Duration::from_secs(20));
+    let request = request_of(&Peer::with_password("secret"));
+    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+    let mut kinds = String::new();
+    for _ in 0..600 {
+        peer.raw(&mut world, request.clone());
+        world.run_seconds(1);
+        kinds.push_str(&peer.kinds(&mut world));
+        kinds.push(' ');
+    }
+    assert_eq!(world.logged(0, "tunnel create"), 2, "the real one, and one half open");
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+    // One for one, and the retransmissions of one SCCRP.
+    let replies = kinds.matches("SCCRP").count();
+    assert!((1..=90).contains(&replies), "{replies}");
+    assert!(kinds.split_whitespace().count() <= 612, "{kinds}");
+}
+
+// C-129: a nonce that is not used, since there is no digest with it, tells repetition and restart apart all the same.
+#[test]
+fn c_129_nonce_without_digest() {
+    let (mut peer, mut world) = Peer { with_nonce: true, ..Peer::new() }.and_world("", &["l2tp1"]);
+    for _ in 0..3 {
+        (peer.ns, peer.nr) = (0, 0);
+        peer.request(&mut world);
+        peer.take_reply(&mut world);
+        world.run(Duration::from_millis(200));
+    }
+    assert_eq!(world.logged(0, "tunnel create"), 1, "one connection\n{}", world.transcript(0));
+    peer.send(&mut world, &Message::Scccn);
+    assert_eq!(world.tunnel(0).state, "established");
+    peer.nonce = b"another";
+    peer.start_over(&mut world);
+    peer.take_reply(&mut world);
+    peer.send(&mut world, &Message::Scccn);
+    assert_eq!(world.tunnel(0).local_ccid, peer.theirs, "no time had to pass");
 }
 
 // C-102 C-063: an orderly restart: StopCCN, then at once a new SCCRQ.

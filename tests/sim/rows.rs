@@ -499,3 +499,38 @@ fn c_354_compatibility() {
     peer.raw(&mut world, octets);
     assert_eq!(peer.kinds(&mut world), "SCCRP", "{}", world.transcript(0));
 }
+
+// C-043: an SCCRQ that acknowledges what was never sent is invalid: no answer, no line, counted. One that counts our own
+// unanswered SCCRQ or SCCRP is not.
+#[test]
+fn c_043_request_acknowledges_too_much() {
+    for password in [false, true] {
+        let (tags, fresh): (_, fn() -> Peer) = match password {
+            false => ("", Peer::new),
+            true => ("password secret", || Peer::with_password("secret")),
+        };
+        let (mut peer, mut world) = fresh().and_world(tags, &["l2tp1"]);
+        world.forget();
+        for nr in [1, 5, 0x7fff] {
+            (peer.ns, peer.nr) = (0, nr);
+            peer.request(&mut world);
+        }
+        assert_eq!((peer.kinds(&mut world).as_str(), world.transcript(0).as_str()), ("", ""));
+        assert_eq!((world.tunnel(0).counters.rx_bad_nr, world.tunnel(0).state), (3, "idle"));
+        (peer.ns, peer.nr) = (0, 0);
+        peer.request(&mut world);
+        peer.take_reply(&mut world);
+        // Repeated while the SCCRP was on its way, with the Nr of now; and with one that cannot be.
+        for (nr, answer) in [(1, "SCCRP"), (2, "")] {
+            (peer.ns, peer.nr) = (0, nr);
+            peer.request(&mut world);
+            assert_eq!(peer.kinds(&mut world), answer, "Nr {nr}\n{}", world.transcript(0));
+        }
+        assert_eq!((world.tunnel(0).counters.rx_bad_nr, world.logged(0, "tunnel create")), (4, 1));
+    }
+    // Our SCCRQ and the peer's cross.
+    let (mut peer, mut world, _) = requested("");
+    (peer.tie, peer.nr, peer.theirs.0) = (Some([0; 8]), 1, 0);
+    peer.request(&mut world);
+    assert_eq!(peer.kinds(&mut world), "SCCRP");
+}
