@@ -36,6 +36,7 @@ mod real_peers;
 mod record;
 mod robustness;
 mod runner;
+mod start;
 mod suspend;
 mod sys;
 
@@ -57,6 +58,7 @@ const TESTS: &[&[Test]] = &[
     client::TESTS,
     outer::TESTS,
     robustness::TESTS,
+    start::TESTS,
     suspend::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,

@@ -2,14 +2,13 @@
 //! the admin socket. Each test names the messages of the catalogue (M-...) that it causes.
 
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::coverage;
-use crate::daemon::{client, program, write_config, Daemon};
+use crate::daemon::{client, Daemon};
 use crate::messages_wire::established;
 use crate::net::{have, run, Net};
 use crate::peer::*;
@@ -24,8 +23,6 @@ tests!(
     no_random_source_at_start,
     no_random_source_later,
     no_memory_for_the_log,
-    background_fails,
-    background_and_syslog,
     event_loop_fails,
     no_descriptors_for_clients,
     client_that_resets,
@@ -159,106 +156,6 @@ fn no_memory_for_the_log() {
     let text = format!("log-buffer 99999999999999\n{}", config("", SESSION));
     let mut daemon = Daemon::start(&net, &net.a, &text);
     does_not_start(&mut daemon, "error malloc error: *");
-}
-
-/// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
-fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
-    let log = net.dir.join("log");
-    let socket = Syslog::open(UnixDatagram::bind(&log).expect("log socket"));
-    let file = net.dir.join("background.conf");
-    write_config(&file, config);
-    let output = Command::new("ip")
-        .args(["netns", "exec", &net.a, "unshare", "-m", "sh", "-c", script, "sh"])
-        .arg(&log)
-        .arg(program())
-        .args(["-l", level, "-c"])
-        .arg(&file)
-        .arg("-p")
-        .arg(net.dir.join("background.pid"))
-        .arg("-s")
-        .arg(net.dir.join("background.sock"))
-        .stdin(Stdio::null())
-        .output()
-        .expect("the daemon starts");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    (socket, output.status.code(), text)
-}
-
-/// What comes to a /dev/log: read at once, because the socket holds few messages and the daemon does not wait.
-struct Syslog(mpsc::Receiver<String>);
-
-impl Syslog {
-    fn open(socket: UnixDatagram) -> Syslog {
-        let (sender, receiver) = mpsc::channel();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length) = socket.recv(&mut buffer) {
-                if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
-                    break;
-                }
-            }
-        });
-        Syslog(receiver)
-    }
-
-    /// Waits for a message of the given priority that holds `text`, and returns it.
-    #[track_caller]
-    fn expect(&self, priority: u8, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut all = Vec::new();
-        while let Ok(message) = self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if message.starts_with(&format!("<{priority}>")) && message.contains(text) {
-                return message;
-            }
-            all.push(message);
-        }
-        panic!("no `<{priority}>...{text}` at /dev/log, but {all:#?}");
-    }
-}
-
-/// M-007 M-021: /dev/null is not what it should be.
-fn background_fails() {
-    let net = Net::new();
-    let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
-        for f in urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
-        : > /dev/null; ln -s $log /dev/log; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, "info", &config("", SESSION));
-    assert_eq!(status, Some(1), "{stderr}");
-    assert!(stderr.contains("daemon error: "), "who started it sees it as well: {stderr}");
-    let message = socket.expect(27, "daemon error: ");
-    coverage::saw("error", message[message.find("daemon error").expect("text")..].trim_end());
-    socket.expect(27, "l2tpd initialization failed");
-}
-
-/// Facility daemon, severities err, info and debug, ident l2tpd; the parent ends when the daemon has started.
-fn background_and_syslog() {
-    let net = Net::new();
-    let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
-        for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
-        ln -s $log /dev/log; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, "debug", &config("", SESSION));
-    let pid_file = net.dir.join("background.pid");
-    let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
-    assert_eq!((status, stderr.as_str()), (Some(0), ""), "the parent says that the daemon started");
-    let pid: u32 = pid.trim().parse().expect("the pid file is there when the parent ends");
-    let start = socket.expect(31, "l2tpd start");
-    assert!(start.contains(&format!(" l2tpd[{pid}]: ")), "ident in {start}");
-    socket.expect(30, "begin new tunnel [t1] peer:192.0.2.2");
-    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).expect("working directory");
-    assert_eq!(cwd, Path::new("/"), "it keeps no file system busy");
-    for fd in 0..3 {
-        let file = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).expect("descriptor");
-        assert!(file.ends_with("null"), "descriptor {fd} is {}", file.display());
-    }
-    crate::sys::kill(pid, libc::SIGTERM);
-    socket.expect(30, "Received 15 signal");
-    socket.expect(30, "l2tpd exit.");
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while pid_file.exists() {
-        assert!(Instant::now() < deadline, "the pid file stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// M-024: strace makes the wait of the event loop fail. The daemon ends as on a signal, with status 1.
