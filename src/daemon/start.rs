@@ -1,6 +1,7 @@
 //! The start: arguments, configuration, background, pid file, random source, sockets, and what is left of the
 //! privileges. The first step that fails is logged, then `l2tpd initialization failed`, and the exit status is 1.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::{absolute, Path};
 use std::time::Instant;
@@ -188,6 +189,9 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
         warn_unreadable(&mut daemon, now);
     }
     settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
+    warn_of_kernel(&mut daemon, now);
+    daemon.apply(now);
+    // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
     daemon.log(now, &Line::new(&Event::Start {}));
     if let Some(detached) = detached {
         if let Err(error) = detached.ready() {
@@ -196,8 +200,6 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
         }
     }
     daemon.logger.started();
-    warn_of_kernel(&mut daemon, now);
-    daemon.apply(now);
     let status = EventLoop::new(poll, signals, control).run(&mut daemon);
     drop(pid_file);
     status
@@ -262,6 +264,10 @@ fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> R
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         let Some(end) = known_end(tunnel) else { continue };
         let (encapsulation, local, port) = (tunnel.encapsulation, tunnel.local_address, tunnel.local_port);
+        if tunnel.remote == Some(Remote::Any) && local.is_none() {
+            // A system without IPv6 has no peers there either.
+            let _ = data.open_socket(encapsulation, None, Ipv6Addr::UNSPECIFIED.into(), port);
+        }
         let Err(error) = data.open_socket(encapsulation, local, end, port) else { continue };
         let event = Event::SocketFailed { error: error_text(&error) };
         let line = Line::with_detail(&event, socket_detail(tunnel, end));
@@ -276,10 +282,10 @@ fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> R
 }
 
 /// An address of the family that a tunnel's socket will have, where that is known.
-fn known_end(tunnel: &Tunnel) -> Option<std::net::IpAddr> {
+fn known_end(tunnel: &Tunnel) -> Option<IpAddr> {
     match &tunnel.remote {
         Some(Remote::Address(peer)) => Some(*peer),
-        Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into())),
+        Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())),
         Some(Remote::Name(_)) | None => tunnel.local_address,
     }
 }

@@ -7,12 +7,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::coverage;
-use crate::daemon::{program, write_config};
-use crate::net::Net;
+use crate::daemon::{program, write_config, Daemon};
+use crate::net::{have, Net};
 use crate::peer::*;
+use crate::runner::skip;
 use crate::tests;
 
-tests!(background_fails, background_and_syslog);
+tests!(background_fails, background_and_syslog, answers_from_the_start_on, answers_when_the_parent_ends);
 
 /// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
 fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
@@ -70,6 +71,10 @@ impl Syslog {
     }
 }
 
+/// For `in_background`: a /dev of its own, with the log socket of the test.
+const LOG_SOCKET: &str = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
+    for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; ln -s $log /dev/log; ";
+
 /// M-007 M-021: /dev/null is not what it should be.
 fn background_fails() {
     let net = Net::new();
@@ -87,10 +92,8 @@ fn background_fails() {
 /// Facility daemon, severities err, info and debug, ident l2tpd; the parent ends when the daemon has started.
 fn background_and_syslog() {
     let net = Net::new();
-    let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
-        for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
-        ln -s $log /dev/log; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, "debug", &config("", SESSION));
+    let script = format!("{LOG_SOCKET} exec \"$@\"");
+    let (socket, status, stderr) = in_background(&net, &script, "debug", &config("", SESSION));
     let pid_file = net.dir.join("background.pid");
     let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
     assert_eq!((status, stderr.as_str()), (Some(0), ""), "the parent says that the daemon started");
@@ -112,4 +115,44 @@ fn background_and_syslog() {
         assert!(Instant::now() < deadline, "the pid file stays");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A tunnel that any peer may begin, over both families.
+fn answer_only() -> String {
+    let text = config("  role passive\n  remote-address any\n", SESSION);
+    text.replace("  local-address 192.0.2.1\n", "")
+}
+
+/// Makes each bind(2) of the program take 300 ms: who began before the sockets are open would not be heard. The tracer
+/// is no parent of the program (`-D`).
+const SLOW_BIND: [&str; 8] =
+    ["strace", "-D", "-f", "-qq", "-o/dev/null", "-etrace=bind", "-einject=bind:delay_enter=300000", "--"];
+
+/// `l2tpd start` is the word that peers may begin, over either family: the first SCCRQ counts.
+fn answers_from_the_start_on() {
+    if !have("strace") {
+        skip("strace is not installed");
+    }
+    for ipv6 in [false, true] {
+        let net = Net::new();
+        let mut peer = Peer::open(&net, false, ipv6);
+        let mut daemon = Daemon::start_under(&net, &net.a, &answer_only(), &SLOW_BIND, &[]);
+        daemon.expect("debug l2tpd start");
+        peer.connect();
+        daemon.stop();
+    }
+}
+
+/// In the background the end of the process that was started tells the same.
+fn answers_when_the_parent_ends() {
+    if !have("strace") {
+        skip("strace is not installed");
+    }
+    let net = Net::new();
+    let mut peer = Peer::open(&net, false, true);
+    // strace keeps what it inherits open.
+    let script = format!("{LOG_SOCKET} exec {} \"$@\" >/dev/null 2>&1", SLOW_BIND.join(" "));
+    let (_log, status, _) = in_background(&net, &script, "debug", &answer_only());
+    assert_eq!(status, Some(0));
+    peer.connect();
 }
