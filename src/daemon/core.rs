@@ -15,6 +15,7 @@ use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Level, Line, WallTime};
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
+use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
@@ -188,7 +189,14 @@ impl Daemon {
         let found =
             tunnels.iter().find(|t| ends(t)).or_else(|| tunnels.iter().find(|t| t.peer == Some(peer)));
         let Some(tunnel) = found.map(|t| t.name.clone()) else { return };
-        let record = Record { time, sent, path: *path, message };
+        let mut path = *path;
+        if path.local.ip().is_unspecified() {
+            // `local-address auto`: the kernel chose it when the message was sent.
+            if let Ok(source) = source_address(path.remote) {
+                path.local.set_ip(source);
+            }
+        }
+        let record = Record { time, sent, path, message };
         self.tell_at(place, News::Message { tunnel, record });
     }
 

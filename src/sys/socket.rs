@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, c_void};
@@ -345,6 +345,18 @@ pub fn path_mtu(local: IpAddr, remote: IpAddr) -> io::Result<usize> {
         IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
     };
     usize::try_from(get_option(fd.as_raw_fd(), level, option)?).map_err(io::Error::other)
+}
+
+/// The address that packets to `remote` leave from where none was chosen: what the route says. Sends nothing.
+pub fn source_address(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    // Connecting a UDP socket only looks up the route.
+    let mut to = remote;
+    to.set_port(9);
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// A sockaddr_storage of zeros.

@@ -309,6 +309,9 @@ fn metrics_are_openmetrics() {
     b.stop();
 }
 
+/// The kernel chooses the source; a trace has it all the same.
+const AUTO: &str = "  local-address auto\n";
+
 /// `trace` from the first SCCRQ on: tshark reads it and finds every digest right, with the right secret only.
 fn trace_with_digests() {
     if !have("tshark") {
@@ -319,8 +322,11 @@ fn trace_with_digests() {
         let tunnel = format!("  password sesame\n{encapsulation}");
         let mut b =
             Daemon::start(&net, &net.b, &host(2, "", &format!("{tunnel}  role passive\n"), "    cookie 8\n"));
-        let mut a =
-            Daemon::start(&net, &net.a, &host(1, "", &format!("{tunnel}  disable\n"), "    cookie 8\n"));
+        let mut a = Daemon::start(
+            &net,
+            &net.a,
+            &host(1, "", &format!("{tunnel}{AUTO}  disable\n"), "    cookie 8\n"),
+        );
         a.expect("debug l2tpd start");
         b.expect("debug l2tpd start");
         let file = net.dir.join(format!("{name}.pcapng"));
@@ -360,6 +366,7 @@ fn trace_with_digests() {
             let line = format!("{kind}\t192.0.2.{from}");
             assert!(all.contains(&line), "{name}: no message {line:?} in {all:?}");
         }
+        assert!(all.iter().all(|line| line.contains("\t192.0.2.")), "{name}: {all:?}");
         for wrong in ["l2tp.incorrect_digest", "_ws.malformed", "_ws.expert.severity >= 6291456"] {
             let found = show("sesame", wrong);
             assert!(found.is_empty(), "{name}: {wrong}: {found:?}");
