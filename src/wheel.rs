@@ -97,6 +97,13 @@ impl<K> Wheel<K> {
         self.release(id.index)
     }
 
+    /// When a timer fires; `None` if it is not armed.
+    pub fn when(&self, id: TimerId) -> Option<Instant> {
+        let entry = self.entries.get(id.index as usize)?;
+        let armed = entry.generation == id.generation && entry.key.is_some();
+        armed.then(|| self.start.checked_add(Duration::from_millis(entry.tick)))?
+    }
+
     /// When to call [`pop`](Wheel::pop) next: at or before the earliest timer (an early call finds nothing due
     /// and brings the next answer closer), `None` if no timer is armed. The answer is only too early when a
     /// timer was cancelled that would have been the first of its slot.
@@ -385,8 +392,10 @@ mod tests {
         for key in 0..100_000u32 {
             let at = numbers.below(60_000_000);
             let id = wheel.arm(start + micros(at), key);
+            assert_eq!(wheel.when(id), Some(start + Duration::from_millis(at.div_ceil(1000))));
             if numbers.below(4) == 0 {
                 assert_eq!(wheel.cancel(id), Some(key));
+                assert_eq!(wheel.when(id), None);
             } else {
                 due.push((at.div_ceil(1000), key));
             }

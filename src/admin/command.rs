@@ -151,6 +151,12 @@ pub static COMMANDS: &[Command] = &[
             form(&[Rest("TEXT")]),
         ],
     },
+    Command {
+        number: 13,
+        word: "health",
+        about: "one line: is everything up? exit status 0 or 4",
+        forms: &[shown(&[], "")],
+    },
 ];
 
 /// What `status` and `explain` are asked about.
@@ -227,6 +233,8 @@ pub enum Request {
     Explain(Selection),
     /// `explain` of a message's text: answered by the client alone.
     ExplainText(String),
+    /// `health`.
+    Health,
 }
 
 /// A request, and how its reply is wanted.
@@ -438,6 +446,7 @@ fn request(command: &'static Command, words: &[&str]) -> Result<Request, UsageEr
         }
         ("explain", []) => Request::Explain(Selection::All),
         ("explain", ["tunnel", name]) => Request::Explain(Selection::Tunnel((*name).to_owned())),
+        ("health", _) => Request::Health,
         _ => return Err(UsageError::Number(command.number)), // spell_out lets no other words through
     })
 }
@@ -519,6 +528,7 @@ impl Request {
             Request::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
             Request::Explain(selection) => ("explain", selection.words()),
             Request::ExplainText(text) => ("explain", owned(&[text])),
+            Request::Health => ("health", Vec::new()),
         }
     }
 }

@@ -34,6 +34,8 @@ pub mod reply {
     pub const BUSY: u16 = 0x8003;
     /// A piece of a stream; more frames follow.
     pub const PIECE: u16 = 0x8004;
+    /// As [`DONE`], and something that is shown and enabled is not up. `l2tpctl` exits with 4.
+    pub const DOWN: u16 = 0x8005;
 }
 
 /// Why octets are not a header of this protocol. Each is answered by closing the connection.

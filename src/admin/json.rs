@@ -245,6 +245,22 @@ fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) 
     object.counters("counters", interface.counters.entries());
 }
 
+/// The reply to `health`.
+pub fn health(report: &Report) -> String {
+    let health = report.health(&Selection::All).unwrap_or_default();
+    let mut out = String::new();
+    object(&mut out, |top| {
+        header(top, report);
+        top.plain("up", health.is_up());
+        top.plain("tunnels_enabled", health.tunnels);
+        top.plain("tunnels_up", health.tunnels_up);
+        top.plain("sessions_enabled", health.sessions);
+        top.plain("sessions_up", health.sessions_up);
+    });
+    out.push('\n');
+    out
+}
+
 /// The reply to `counters`.
 pub fn counters(report: &Report) -> String {
     let mut out = String::new();

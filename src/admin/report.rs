@@ -74,6 +74,40 @@ impl Report {
             }),
         }
     }
+
+    /// The health of what a selection means; `None` if it means nothing.
+    pub fn health(&self, selection: &Selection) -> Option<Health> {
+        let mut health = Health::default();
+        for (tunnel, sessions) in self.select(selection)?.iter().filter(|(tunnel, _)| !tunnel.disabled) {
+            health.tunnels += 1;
+            health.tunnels_up += usize::from(tunnel.manual || tunnel.state == "established");
+            for session in sessions.iter().filter(|session| !session.disabled) {
+                health.sessions += 1;
+                health.sessions_up += usize::from(session.state == "established");
+            }
+        }
+        Some(health)
+    }
+}
+
+/// How many tunnels and sessions are enabled, and how many of them are up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Tunnels that are not disabled.
+    pub tunnels: usize,
+    /// Of them, those that are established, or need not be.
+    pub tunnels_up: usize,
+    /// Sessions that are not disabled.
+    pub sessions: usize,
+    /// Of them, those that are established.
+    pub sessions_up: usize,
+}
+
+impl Health {
+    /// Whether everything is up.
+    pub fn is_up(&self) -> bool {
+        self.tunnels == self.tunnels_up && self.sessions == self.sessions_up
+    }
 }
 
 fn all(tunnel: &TunnelSnapshot) -> Vec<&SessionSnapshot> {

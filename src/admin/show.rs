@@ -293,9 +293,9 @@ fn circuit(status: u16) -> String {
     format!("{} ({status:#06x})", if carries { "up" } else { "down" })
 }
 
-/// Whether a tunnel and all its sessions that should be up are so.
+/// Whether a tunnel and all its sessions are up.
 fn is_up(tunnel: &TunnelSnapshot) -> bool {
-    let sessions = tunnel.sessions.iter().all(|session| session.manual || session.state == "established");
+    let sessions = tunnel.sessions.iter().all(|session| session.state == "established");
     !tunnel.disabled && (tunnel.manual || tunnel.state == "established") && sessions
 }
 
@@ -379,6 +379,16 @@ fn reasons(
     if let Some(next) = next_try {
         reason("next try", &format!("in {}", span(next)));
     }
+}
+
+/// The line of `health`.
+pub fn health(report: &Report) -> String {
+    let health = report.health(&Selection::All).unwrap_or_default();
+    let word = if health.is_up() { "up" } else { "down" };
+    format!(
+        "{word}: {} of {} tunnels, {} of {} sessions\n",
+        health.tunnels_up, health.tunnels, health.sessions_up, health.sessions
+    )
 }
 
 /// The display of `counters`: those that are not 0, and the totals always.

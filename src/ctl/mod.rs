@@ -26,6 +26,8 @@ pub enum Outcome {
     Usage = 2,
     /// The daemon cannot be reached, is busy, or went away.
     Unreachable = 3,
+    /// Done; something that is enabled is not up.
+    Down = 4,
 }
 
 /// What a command line asks for.
@@ -149,6 +151,7 @@ fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Ou
         let text = String::from_utf8_lossy(&frame.body);
         let outcome = match frame.command {
             reply::DONE => Outcome::Done,
+            reply::DOWN => Outcome::Down,
             reply::PIECE => match put(output, &frame.body) {
                 Ok(()) => continue,
                 Err(error) => return unwritten(&error),
@@ -161,8 +164,8 @@ fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Ou
                 return Outcome::Unreachable;
             }
         };
-        if outcome == Outcome::Done {
-            return put(output, &frame.body).map_or_else(|error| unwritten(&error), |()| Outcome::Done);
+        if matches!(outcome, Outcome::Done | Outcome::Down) {
+            return put(output, &frame.body).map_or_else(|error| unwritten(&error), |()| outcome);
         }
         complain(&format!("l2tpctl: {}", text.trim_end()));
         return outcome;

@@ -6,6 +6,7 @@ use super::client::{Client, Stream};
 use super::host::Host;
 use crate::admin::command::{self, Request, Selection, Target};
 use crate::admin::frame::{self, reply, Frame};
+use crate::admin::report::Report;
 use crate::admin::{json, metrics, show};
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
@@ -16,6 +17,15 @@ type Reply = (u16, String);
 
 fn done(text: impl Into<String>) -> Reply {
     (reply::DONE, text.into())
+}
+
+/// A display whose reply also tells whether all that it shows is up.
+fn judged(report: &Report, selection: &Selection, text: Option<String>) -> Reply {
+    match (text, report.health(selection)) {
+        (Some(text), Some(health)) if health.is_up() => done(text),
+        (Some(text), Some(_)) => (reply::DOWN, text),
+        (None, _) | (_, None) => refused(not_there(selection)),
+    }
 }
 
 fn refused(text: impl Into<String>) -> Reply {
@@ -55,7 +65,8 @@ pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mu
 /// Whether the reply is a display, with a form of its own, and not the outcome of an action.
 fn is_display(request: &Request) -> bool {
     match request {
-        Request::Status(_) | Request::Explain(_) | Request::ExplainText(_) | Request::Metrics => true,
+        Request::Status(_) | Request::Explain(_) | Request::ExplainText(_) => true,
+        Request::Metrics | Request::Health => true,
         Request::Counters { reset } => !reset,
         Request::Log { .. } | Request::Watch | Request::Trace { .. } => true,
         Request::Clear { .. } | Request::Start(_) | Request::Stop(_) | Request::Reload { .. } => false,
@@ -73,13 +84,18 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
         Request::Status(selection) => {
             let report = host.report(now);
             let text = if json { json::status(&report, selection) } else { show::status(&report, selection) };
-            text.map_or_else(|| refused(not_there(selection)), done)
+            judged(&report, selection, text)
         }
         Request::Explain(selection) => {
             let report = host.report(now);
             let text =
                 if json { json::status(&report, selection) } else { show::explain(&report, selection) };
-            text.map_or_else(|| refused(not_there(selection)), done)
+            judged(&report, selection, text)
+        }
+        Request::Health => {
+            let report = host.report(now);
+            let text = if json { json::health(&report) } else { show::health(&report) };
+            judged(&report, &Selection::All, Some(text))
         }
         Request::Counters { reset: true } => {
             host.reset_counters();

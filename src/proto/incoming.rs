@@ -61,7 +61,7 @@ impl Engine {
             let end_id = EndId(request.end_id.clone());
             let known = self.end_ids(key);
             self.log(Event::NoSessionConfig { tunnel: ccid, end_id: end_id.clone() });
-            let failure = Failure::compared("remote-end-id", known, end_id.to_string(), "M-043");
+            let failure = Failure::compared("remote-end-id", known, format!("\"{end_id}\""), "M-043");
             self.log_detail(
                 Event::RemoteEndIdMismatch { tunnel: ccid, message: MessageType::ICRQ },
                 failure.to_string(),

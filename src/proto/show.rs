@@ -31,6 +31,13 @@ impl Engine {
         tunnel.main.or_else(|| in_state(State::WaitCtlConn)).or_else(|| in_state(State::Stopping))
     }
 
+    /// When our SCCRQ, which the peer does not answer, is sent again.
+    fn next_repetition(&self, tunnel: &Tunnel) -> Option<Instant> {
+        let connection = tunnel.main.and_then(|ccid| self.connections.get(&ccid))?;
+        let timer = connection.timers.retransmit.filter(|_| connection.state == State::WaitCtlReply)?;
+        self.wheel.when(timer)
+    }
+
     fn tunnel_snapshot(&self, now: Instant, tunnel: &Tunnel) -> TunnelSnapshot {
         let shown = self.shown(tunnel);
         let connection = shown.and_then(|ccid| self.connections.get(&ccid));
@@ -61,7 +68,11 @@ impl Engine {
             peer_window: connection.map_or(0, |c| c.channel.peer_window()),
             authenticated: connection.is_some_and(|c| c.auth.mode == super::auth::Mode::On),
             cisco: connection.is_some_and(|c| c.dialect.cisco),
-            next_try: tunnel.attempt.at.map(|at| at.saturating_duration_since(now)),
+            next_try: tunnel
+                .attempt
+                .at
+                .or_else(|| self.next_repetition(tunnel))
+                .map(|at| at.saturating_duration_since(now)),
             last_failure: tunnel
                 .attempt
                 .failure

@@ -58,7 +58,7 @@ pub struct TunnelSnapshot {
     pub authenticated: bool,
     /// The peer writes Cisco's vendor-9 AVPs.
     pub cisco: bool,
-    /// Time until the next attempt.
+    /// Time until the next attempt, or until an SCCRQ that finds no answer is sent again.
     pub next_try: Option<Duration>,
     /// The last thing that went wrong, and how long ago.
     pub last_failure: Option<(Failure, Duration)>,

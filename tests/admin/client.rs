@@ -40,8 +40,13 @@ fn taken(output: Output) -> (i32, String, String) {
 fn the_exit_status_tells_how_it_went() {
     let server = Server::start(sample::report());
     let socket = server.path.to_str().unwrap();
-    let status = show::status(&sample::report(), &Selection::All).unwrap();
-    assert_eq!(run(&["-s", socket, "status"]), (0, status, String::new()));
+    let status = |selection: Selection| show::status(&sample::report(), &selection).unwrap();
+    // Its second tunnel is not up.
+    assert_eq!(run(&["-s", socket, "status"]), (4, status(Selection::All), String::new()));
+    let center = status(Selection::Tunnel("center".into()));
+    assert_eq!(run(&["-s", socket, "status", "tunnel", "center"]), (0, center, String::new()));
+    let health = "down: 1 of 2 tunnels, 1 of 2 sessions\n";
+    assert_eq!(run(&["-s", socket, "health"]), (4, health.into(), String::new()));
     let (code, out, err) = run(&["-s", socket, "clear", "tunnel", "nobody"]);
     assert_eq!((code, out.as_str(), err.as_str()), (1, "", "l2tpctl: no such tunnel: nobody\n"));
     let (code, out, err) = run(&["-s", socket, "stat", "x"]);
@@ -114,7 +119,7 @@ fn members_of_the_group_are_let_in() {
     let mode = std::fs::metadata(&server.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     let Some((code, out, err)) = as_nobody(&server) else { return };
-    assert_eq!((code, out.is_empty()), (0, false), "{err}");
+    assert_eq!((code, out.is_empty()), (4, false), "{err}");
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn explanations_need_no_daemon_and_speak_the_language_of_the_locale() {
 fn a_tunnel_that_is_not_up_is_explained_with_its_message() {
     let server = Server::start(sample::report());
     let (code, out, _) = run(&["-s", server.path.to_str().unwrap(), "explain"]);
-    assert_eq!(code, 0);
+    assert_eq!(code, 4);
     assert!(out.contains("failed check : hostname"), "{out}");
     assert!(
         out.contains("\nM-039 (warn): [<tunnel_id>] hostname mismatch in <msg_type>\nmeaning: "),

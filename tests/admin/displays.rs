@@ -99,6 +99,32 @@ fn explain_says_what_a_passive_tunnel_waits_for() {
 }
 
 #[test]
+fn health_counts_what_is_enabled() {
+    let health = |report: &Report| report.health(&Selection::All).unwrap();
+    let mut report = sample::report();
+    assert!(!health(&report).is_up());
+    assert_eq!(show::health(&report), "down: 1 of 2 tunnels, 1 of 2 sessions\n");
+    report.snapshot.tunnels[1].disabled = true;
+    assert!(health(&report).is_up());
+    // One session alone, and one that is disabled.
+    let mut session = sample::idle_session("l2tp2");
+    report.snapshot.tunnels[0].sessions.push(session.clone());
+    assert_eq!(show::health(&report), "down: 1 of 1 tunnels, 1 of 2 sessions\n");
+    assert!(report.health(&Selection::Session("l2tp0".into())).unwrap().is_up());
+    session.disabled = true;
+    report.snapshot.tunnels[0].sessions[1] = session.clone();
+    assert_eq!(show::health(&report), "up: 1 of 1 tunnels, 1 of 1 sessions\n");
+    // Manual sessions need no control connection, but have to be up themselves.
+    (session.disabled, session.manual) = (false, true);
+    let manual = &mut report.snapshot.tunnels[1];
+    (manual.disabled, manual.manual, manual.sessions) = (false, true, vec![session]);
+    assert_eq!(show::health(&report), "down: 2 of 2 tunnels, 1 of 2 sessions\n");
+    report.snapshot.tunnels[1].sessions[0].state = "established";
+    assert!(health(&report).is_up());
+    assert_eq!(report.health(&Selection::Tunnel("nobody".into())), None);
+}
+
+#[test]
 fn explain_says_of_a_disabled_tunnel_that_alone() {
     let mut report = sample::report();
     report.snapshot.tunnels[1].disabled = true;

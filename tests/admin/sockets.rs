@@ -50,7 +50,7 @@ fn is_closed(stream: &mut UnixStream) -> bool {
 fn commands_reach_the_host_and_come_back() {
     let server = Server::start(sample::report());
     let (kind, text) = run(&server, "status");
-    assert_eq!(kind, reply::DONE);
+    assert_eq!(kind, reply::DOWN, "its second tunnel is not up");
     assert_eq!(Some(text), show::status(&sample::report(), &command::Selection::All));
     assert_eq!(run(&server, "clear tunnel center result-code 6"), (reply::DONE, String::new()));
     assert_eq!(run(&server, "clear tunnel nobody").0, reply::REFUSED);
@@ -189,7 +189,7 @@ fn a_client_that_sends_no_more_still_gets_its_answer() {
     let mut stream = server.connect();
     stream.write_all(&request("status")).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(next_frame(&mut stream).0, reply::DONE);
+    assert_eq!(next_frame(&mut stream).0, reply::DOWN);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn clients_that_never_read_delay_nobody() {
     }
     let begin = clock::now();
     let (kind, text) = run(&server, "status");
-    assert_eq!((kind, text.len() > 800_000), (reply::DONE, true), "{}", text.len());
+    assert_eq!((kind, text.len() > 800_000), (reply::DOWN, true), "{}", text.len());
     assert!(clock::now() - begin < Duration::from_secs(2));
     let before = server.state.lock().unwrap().turns;
     std::thread::sleep(Duration::from_millis(300));
@@ -362,7 +362,7 @@ fn a_reply_beyond_the_limit_is_refused() {
         assert_eq!(kind, reply::REFUSED, "{line}");
         assert!(text.contains("4 MiB"), "{text}");
     }
-    assert_eq!(run(&server, "status tunnel tunnel19999").0, reply::DONE);
+    assert_eq!(run(&server, "status tunnel tunnel19999").0, reply::DOWN);
 }
 
 #[test]

@@ -81,6 +81,10 @@ fn displays_and_their_json() {
         assert!(a.ctl_ok(words).contains("interface l0:"));
     }
     schema(&a.ctl_ok(&["--json", "counters"]), "counters");
+    let health = a.ctl_ok(&["--json", "health"]);
+    schema(&health, "health");
+    let parts = "v['up'], v['tunnels_up'], v['tunnels_enabled'], v['sessions_up'], v['sessions_enabled']";
+    assert_eq!(python(&health, parts), "False 1 3 1 2");
     let counters = a.ctl_ok(&["counters"]);
     assert!(counters.contains("tunnel t:\n") && counters.contains(" rx_messages "), "{counters}");
     let log = a.ctl_ok(&["--json", "log"]);

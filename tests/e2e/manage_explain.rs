@@ -162,7 +162,7 @@ fn unknown_remote_end_id() {
         ("", "    remote-end-id east\n"),
         ("", "    remote-end-id west\n"),
         &["session l0", "the peer closed it: result", "no session with this Remote End ID"],
-        &["failed check : remote-end-id", "expected     : \"west\"", "received     : east", "M-043"],
+        &["failed check : remote-end-id", "expected     : \"west\"", "received     : \"east\"", "M-043"],
     );
 }
 
@@ -180,7 +180,8 @@ fn nobody_answers() {
     let mut a = Daemon::start(&net, &net.a, &host(1, "", "", ""));
     a.expect("debug l2tpd start");
     says(&a, &["failed check : the peer does not answer", WHEN, "M-015", "next try"]);
-    says(&a, &["wait-ctl-reply", "protocol 115"]);
+    // Also while an attempt goes on.
+    says(&a, &["wait-ctl-reply", "protocol 115", "next try     : in 00:00:0"]);
     a.stop();
 }
 
@@ -227,6 +228,7 @@ fn disabled_and_stopped() {
     a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
     a.ctl_ok(&["stop", "t"]);
     says(&a, &["tunnel t: disabled", "l2tpctl stop"]);
+    assert_eq!(a.ctl(&["health"]).status.code(), Some(0), "what is disabled need not be up");
     // One session alone.
     write_config(&a.config, &host(1, "", "", "    disable\n"));
     a.ctl_ok(&["reload"]);
@@ -238,10 +240,18 @@ fn everything_is_up() {
     let net = Net::new();
     let (mut a, mut b) = crate::manage::pair(&net, "", "");
     assert_eq!(a.ctl_ok(&["explain"]), "every tunnel and session is up\n");
+    assert_eq!(a.ctl_ok(&["health"]), "up: 1 of 1 tunnels, 1 of 1 sessions\n");
+    let codes = |daemon: &Daemon| {
+        [&["explain"][..], &["status", "tunnel", "t"], &["status", "session", "l0", "--json"], &["health"]]
+            .map(|words| daemon.ctl(words).status.code())
+    };
+    assert_eq!(codes(&a), [Some(0); 4]);
     says(&a, &["tunnel t: established", "session l0: established"]);
     b.stop();
     a.expect("debug [*] delete tunnel");
     says(&a, &["the peer closed it: result 6", "shutting down"]);
+    assert_eq!(codes(&a), [Some(4); 4]);
+    assert_eq!(a.ctl_ok(&["health"]), "down: 0 of 1 tunnels, 0 of 1 sessions\n");
     let json = a.ctl_ok(&["--json", "explain", "tunnel", "t"]);
     assert!(json.contains("\"last_failure\":{\"check\":\""), "{json}");
     a.stop();

@@ -51,6 +51,26 @@ fn c_053_silent_peer() {
     }
 }
 
+// Who looks at a tunnel whose peer is silent sees when the next message is sent to it, at any time.
+#[test]
+fn the_next_try_at_a_silent_peer_is_told() {
+    let mut world = World::new(1);
+    world.add(&tunnel(0, 1, "retry 2;retry-interval 2;restart-interval 8", &["l2tp1"]));
+    world.capture = true;
+    world.start(0);
+    assert!(world.run_while_not(Duration::from_secs(1), |w| !w.wire.is_empty()), "an SCCRQ");
+    // Two repetitions, the end of the attempt, the next one.
+    for _ in 0..4 {
+        let next = world.tunnel(0).next_try.expect("told");
+        let (sent, state) = (world.wire.len(), world.tunnel(0).state);
+        assert!(next > Duration::from_millis(5) && next < Duration::from_secs(11), "{next:?}");
+        world.run(next - Duration::from_millis(5));
+        assert_eq!((world.wire.len(), world.tunnel(0).state), (sent, state));
+        world.run(Duration::from_millis(10));
+        assert_ne!((world.wire.len(), world.tunnel(0).state), (sent, state));
+    }
+}
+
 // The attempts go on for ever, at the restart interval plus or minus a quarter, never in step.
 #[test]
 fn attempts_for_ever() {
