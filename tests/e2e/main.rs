@@ -34,6 +34,7 @@ mod peer;
 mod profiles;
 mod real_peers;
 mod record;
+mod restarted;
 mod robustness;
 mod runner;
 mod start;
@@ -57,6 +58,7 @@ const TESTS: &[&[Test]] = &[
     config::TESTS,
     client::TESTS,
     outer::TESTS,
+    restarted::TESTS,
     robustness::TESTS,
     start::TESTS,
     suspend::TESTS,

@@ -1,5 +1,7 @@
-//! Cisco IOS. Its default is the dialect of the draft: what names connections and sessions stands in AVPs of vendor
-//! 9 with the M bit set, beside leftovers of L2TPv2 and AVPs that occur twice. Cable equipment sends both sets.
+//! Cisco. IOS in its default mode speaks the dialect of the draft: what names connections and sessions stands in AVPs of
+//! vendor 9 with the M bit set, beside leftovers of L2TPv2. Its eight messages carry here what a real pair was seen to
+//! send, AVP for AVP: no Router ID, no cookie, no Circuit Status but in one SLI. Cable equipment sends both sets, and some
+//! AVPs twice.
 
 use std::time::Duration;
 
@@ -12,10 +14,12 @@ use crate::tests;
 tests!(
     ios_begins,
     ios_answers,
+    ios_restarts_with_the_same_id,
+    collision_won_by_ios,
+    collision_lost_by_ios,
     hybrid_begins,
     hybrid_answers,
-    collision_won_by_ios,
-    ios_with_a_stale_connection,
+    hybrid_with_a_stale_connection,
     many_sessions_at_once
 );
 
@@ -26,24 +30,31 @@ fn nine(attribute: u16, value: &[u8]) -> Avp {
     vendor_avp(9, attribute, value)
 }
 
-/// SCCRQ or SCCRP of the default mode.
+/// SCCRQ or SCCRP of the default mode; only the SCCRQ has the tie breaker.
 fn ios_set_up(peer: &Peer, kind: u16, tie: u8) -> Out {
-    let mut out = Out::new(kind)
-        .with(avp(2, &[1, 0]))
-        .with(avp(3, &[0, 0, 0, 0]))
-        .with(avp(4, &[0, 0, 0, 0]).optional())
-        .with(avp(6, &[0x11, 0x30]).optional())
-        .with(avp(7, b"peer"))
-        .with(avp(8, b"Cisco Systems, Inc.").optional())
-        .with(avp(10, &[4, 0]))
-        .with(nine(1, &peer.ccid.to_be_bytes()))
-        .with(nine(2, &[0, 5, 0, 4, 0, 6]))
-        .with(nine(10, &[0, 1]))
-        .with(vendor_avp(9, 115, &[1, 1]).optional());
+    let mut out = Out::new(kind).with(avp(2, &[1, 0])).with(avp(3, &[0; 4]));
     if kind == SCCRQ {
         out = out.with(avp(5, &[tie; 8]).optional());
     }
-    out
+    out.with(avp(6, &[0x11, 0x30]).optional())
+        .with(avp(7, b"R1"))
+        .with(avp(8, b"Cisco Systems, Inc.").optional())
+        .with(avp(10, &[4, 0]))
+        .with(nine(1, &peer.ccid.to_be_bytes()))
+        .with(nine(2, &[0, 1, 0, 2, 0, 4, 0, 5, 0, 6, 0, 7, 0, 9, 0, 11, 0, 17]))
+        .with(nine(10, &[0, 1]))
+}
+
+/// The StopCCN for an SCCRQ that lost against the router's; `own` is an id that is used for it alone.
+fn ios_tie_lost(to: u32, own: u32) -> Out {
+    let stop = Out { ccid: Some(to), ns: Some(0), nr: Some(1), ..Out::new(STOPCCN) };
+    stop.with(avp(1, b"\x00\x03\x00\x00Peer CC tie break loser")).with(nine(1, &own.to_be_bytes()))
+}
+
+/// Tunnel and session of a daemon whose peer is the router.
+fn ios_config(tunnel: &str) -> String {
+    let tunnel = format!("  remote-hostname R1\n  remote-router-id any\n  retry-interval 0.5\n{tunnel}");
+    config(&tunnel, "  session l0\n    remote-end-id 12\n")
 }
 
 /// The next new message, acknowledged by a ZLB unless the script's own next message does.
@@ -77,21 +88,105 @@ fn draft_reads(message: &Msg) {
     assert_eq!(mandatory, [], "mandatory and not known there: {message:?}");
 }
 
-fn ios_icrq(local: u32, serial: u8) -> Out {
+fn ios_icrq(local: u32) -> Out {
     Out::new(ICRQ)
-        .with(avp(15, &[0, 0, 0, serial]))
-        .with(avp(19, &[0, 0, 0, 2]))
+        .with(avp(15, &[0x0f, 0x32, 0xfd, 0xc2]))
         .with(nine(3, &local.to_be_bytes()))
         .with(nine(4, &[0; 4]))
-        .with(nine(6, b"end1"))
+        .with(nine(6, b"12").optional())
         .with(nine(7, &[0, 5]))
-        .with(nine(8, &[0, 3]).optional())
-        .with(nine(9, &[0xfe; 8]).optional())
-        .with(nine(14, &[5, 220]).optional())
+        .with(nine(9, &[0x61, 0x62, 0x8c, 0x38, 0x40, 0x39, 0x50, 0xb3]))
+        .with(nine(14, &[5, 0xdc]).optional())
 }
 
-fn ios_session_message(kind: u16, call: &Call) -> Out {
-    Out::new(kind).with(nine(3, &call.local.to_be_bytes())).with(nine(4, &call.remote.to_be_bytes()))
+fn ios_ids(kind: Out, call: &Call) -> Out {
+    kind.with(nine(3, &call.local.to_be_bytes())).with(nine(4, &call.remote.to_be_bytes()))
+}
+
+fn ios_icrp(call: &Call) -> Out {
+    ios_ids(Out::new(ICRP), call).with(nine(7, &[0, 5])).with(nine(14, &[5, 0xdc]).optional())
+}
+
+fn ios_iccn(call: &Call) -> Out {
+    let iccn = Out::new(ICCN).with(avp(19, &[0, 0, 0, 2])).with(avp(24, &[0, 0x98, 0x96, 0x80]));
+    ios_ids(iccn, call)
+}
+
+/// The SLI behind the ICCN; only one of the two ends tells its circuit's status.
+fn ios_sli(call: &Call, with_status: bool) -> Out {
+    let mut out = ios_ids(Out::new(SLI), call);
+    if with_status {
+        out = out.with(nine(8, &[0, 1]).optional());
+    }
+    out.with(nine(114, &[0, 0, 0, 1]))
+}
+
+/// The router sets up the connection.
+#[track_caller]
+fn ios_connects(peer: &mut Peer, tie: u8) {
+    let sccrq = Out { ccid: Some(0), ns: Some(0), nr: Some(0), ..ios_set_up(peer, SCCRQ, tie) };
+    peer.send(&sccrq);
+    (peer.ns, peer.nr) = (1, 0);
+    let sccrp = take(peer, SCCRP, false);
+    draft_reads(&sccrp);
+    peer.remote = be32(&of_vendor(&sccrp, 9, 1).expect("Assigned Connection ID of vendor 9"));
+    assert!(of_vendor(&sccrp, 9, 2).expect("capabilities").chunks(2).any(|pair| pair == [0, 5]));
+    assert_eq!(of_vendor(&sccrp, 9, 10), Some(vec![0, 1]));
+    peer.send(&Out::new(SCCCN));
+    acknowledged(peer);
+}
+
+/// The router sets up the session, and each end would tell its circuit.
+#[track_caller]
+fn ios_calls(peer: &mut Peer, local: u32) -> Call {
+    peer.send(&ios_icrq(local));
+    let icrp = take(peer, ICRP, false);
+    draft_reads(&icrp);
+    let remote = be32(&of_vendor(&icrp, 9, 3).expect("Local Session ID of vendor 9"));
+    assert_eq!(of_vendor(&icrp, 9, 4), Some(local.to_be_bytes().to_vec()));
+    let call = Call { local, remote, cookie: Vec::new() };
+    peer.send(&ios_iccn(&call));
+    peer.send(&ios_sli(&call, true));
+    acknowledged(peer);
+    call
+}
+
+/// The router answers the daemon's SCCRQ.
+#[track_caller]
+fn ios_accepts(peer: &mut Peer) {
+    let sccrq = take(peer, SCCRQ, false);
+    let copies = attributes(&sccrq, 9);
+    for attribute in [1, 2, 10] {
+        let there = copies.contains(&(attribute, false));
+        assert!(there, "vendor 9, {attribute}, M=0 beside RFC 3931's: {copies:?}");
+    }
+    peer.remote = be32(&of_vendor(&sccrq, 9, 1).expect("Assigned Connection ID of vendor 9"));
+    peer.send(&ios_set_up(peer, SCCRP, 0));
+    take(peer, SCCCN, true);
+}
+
+/// The router answers the daemon's ICRQ.
+#[track_caller]
+fn ios_is_called(peer: &mut Peer, local: u32) -> Call {
+    let icrq = take(peer, ICRQ, false);
+    draft_reads(&icrq);
+    assert_eq!(of_vendor(&icrq, 9, 6), Some(b"12".to_vec()));
+    assert_eq!(of_vendor(&icrq, 9, 7), Some(vec![0, 5]));
+    let remote = be32(&of_vendor(&icrq, 9, 3).expect("Local Session ID of vendor 9"));
+    let call = Call { local, remote, cookie: Vec::new() };
+    peer.send(&ios_icrp(&call));
+    draft_reads(&take(peer, ICCN, true));
+    peer.send(&ios_sli(&call, false));
+    acknowledged(peer);
+    call
+}
+
+/// What is normal for such a router is no reason for a warning, and nothing was refused.
+#[track_caller]
+fn nothing_was_wrong(daemon: &Daemon) {
+    for level in ["warn", "error"] {
+        assert_eq!(daemon.count(&format!("{level} *")), 0, "{}", daemon.tail(60));
+    }
 }
 
 /// Waits until everything is acknowledged; only ZLBs and repeated messages may come.
@@ -110,37 +205,15 @@ fn acknowledged(peer: &mut Peer) {
 fn ios_begins() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
-    let text = config("  role passive\n  remote-router-id any\n  cookie 8\n  retry-interval 0.5\n", SESSION);
-    let mut daemon = Daemon::start(&net, &net.a, &text);
+    let mut daemon = Daemon::start(&net, &net.a, &ios_config("  role passive\n"));
     daemon.expect("debug l2tpd start");
     // It repeats what is not answered at once.
-    let sccrq = Out { ns: Some(0), ..ios_set_up(&peer, SCCRQ, 0x40) };
-    peer.send(&sccrq);
-    peer.send(&sccrq);
-    peer.ns = 1;
-    let sccrp = take(&mut peer, SCCRP, false);
-    draft_reads(&sccrp);
-    peer.remote = be32(&of_vendor(&sccrp, 9, 1).expect("Assigned Connection ID of vendor 9"));
-    assert!(of_vendor(&sccrp, 9, 2).expect("capabilities").chunks(2).any(|pair| pair == [0, 5]));
-    assert_eq!(of_vendor(&sccrp, 9, 10), Some(vec![0, 1]));
-    peer.send(&Out::new(SCCCN));
-    acknowledged(&mut peer);
-    peer.send(&ios_icrq(0x4aa0_f134, 7).with(nine(5, &[0xc1; 8])));
-    let icrp = take(&mut peer, ICRP, false);
-    draft_reads(&icrp);
-    let call = Call {
-        local: 0x4aa0_f134,
-        remote: be32(&of_vendor(&icrp, 9, 3).expect("Local Session ID of vendor 9")),
-        cookie: of_vendor(&icrp, 9, 5).expect("cookie of vendor 9"),
-    };
-    assert_eq!(of_vendor(&icrp, 9, 4), Some(call.local.to_be_bytes().to_vec()));
-    let iccn = ios_session_message(ICCN, &call).with(avp(24, &[0, 0x98, 0x96, 0x80]));
-    peer.send(&iccn.with(avp(38, &[0, 0x98, 0x96, 0x80]).optional()).with(avp(39, &[])));
-    acknowledged(&mut peer);
-    peer.send(&ios_session_message(SLI, &call).with(nine(8, &[0, 1])));
-    acknowledged(&mut peer);
-    frames_pass(&net, &mut peer, &call, &[0xc1; 8]);
+    peer.send(&Out { ns: Some(0), ..ios_set_up(&peer, SCCRQ, 0x40) });
+    ios_connects(&mut peer, 0x40);
+    let call = ios_calls(&mut peer, 0xfd42_41eb);
+    frames_pass(&net, &mut peer, &call, &[]);
     daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    nothing_was_wrong(&daemon);
     daemon.signal(libc::SIGTERM);
     draft_reads(&take(&mut peer, STOPCCN, true));
     assert_eq!(daemon.wait_exit().code(), Some(0));
@@ -150,38 +223,30 @@ fn ios_begins() {
 fn ios_answers() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
-    let text =
-        config("  remote-router-id any\n  compatibility cisco\n  cookie 4\n  retry-interval 0.5\n", SESSION);
-    let mut daemon = Daemon::start(&net, &net.a, &text);
-    let sccrq = take(&mut peer, SCCRQ, false);
-    let copies = attributes(&sccrq, 9);
-    for attribute in [1, 2, 10] {
-        assert!(
-            copies.contains(&(attribute, false)),
-            "vendor 9, {attribute}, M=0 beside RFC 3931's: {copies:?}"
-        );
-    }
-    peer.remote = be32(&of_vendor(&sccrq, 9, 1).expect("Assigned Connection ID of vendor 9"));
-    peer.send(&ios_set_up(&peer, SCCRP, 0));
-    take(&mut peer, SCCCN, true);
-    let icrq = take(&mut peer, ICRQ, false);
-    draft_reads(&icrq);
-    assert_eq!(of_vendor(&icrq, 9, 6), Some(b"end1".to_vec()));
-    assert_eq!(of_vendor(&icrq, 9, 7), Some(vec![0, 5]));
-    let call = Call {
-        local: 0x4aa0_9533,
-        remote: be32(&of_vendor(&icrq, 9, 3).expect("Local Session ID of vendor 9")),
-        cookie: of_vendor(&icrq, 9, 5).expect("cookie of vendor 9"),
-    };
-    let icrp = ios_session_message(ICRP, &call).with(nine(8, &[0, 3])).with(nine(5, &[0xc2; 4]));
-    peer.send(&icrp);
-    draft_reads(&take(&mut peer, ICCN, true));
-    peer.send(&ios_session_message(SLI, &call).with(nine(8, &[0, 1])));
-    acknowledged(&mut peer);
-    frames_pass(&net, &mut peer, &call, &[0xc2; 4]);
-    // Its administrator shuts the circuit: the CDN names the session in vendor 9's words.
-    peer.send(&ios_session_message(CDN, &call).with(avp(1, &[0, 3])));
-    daemon.expect("info receive CDN, state --> IDLE");
+    let mut daemon = Daemon::start(&net, &net.a, &ios_config("  compatibility cisco\n"));
+    ios_accepts(&mut peer);
+    let call = ios_is_called(&mut peer, 0x81c4_7a35);
+    daemon.expect("info send ICCN, state --> ESTABLISHED");
+    frames_pass(&net, &mut peer, &call, &[]);
+    nothing_was_wrong(&daemon);
+}
+
+/// The router reloads and happens to draw the id that it had; its tie breaker is another.
+fn ios_restarts_with_the_same_id() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let mut daemon = Daemon::start(&net, &net.a, &ios_config("  role passive\n"));
+    daemon.expect("debug l2tpd start");
+    ios_connects(&mut peer, 0x40);
+    ios_calls(&mut peer, 0xfd42_41eb);
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    let old = peer.remote;
+    ios_connects(&mut peer, 0x41);
+    assert_ne!(peer.remote, old);
+    let call = ios_calls(&mut peer, 0xfd42_41ec);
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    frames_pass(&net, &mut peer, &call, &[]);
+    nothing_was_wrong(&daemon);
 }
 
 /// SCCRQ or SCCRP as cable equipment sends them.
@@ -233,6 +298,25 @@ fn hybrid_session_message(kind: u16, call: &Call) -> Out {
     out.with(nine(3, &local)).with(nine(4, &remote))
 }
 
+/// It repeats the Pseudowire Type, and Data Sequencing twice.
+fn hybrid_icrp(call: &Call) -> Out {
+    let (local, remote) = (call.local.to_be_bytes(), call.remote.to_be_bytes());
+    Out::new(ICRP)
+        .with(avp(39, &[]))
+        .with(avp(63, &local).optional())
+        .with(avp(68, &[0, 5]).optional())
+        .with(avp(64, &remote).optional())
+        .with(avp(68, &[0, 5]))
+        .with(avp(69, &[0, 0]).optional())
+        .with(avp(70, &[0, 0]).optional())
+        .with(avp(70, &[0, 0]).optional())
+        .with(avp(71, &[0, 1]).optional())
+        .with(nine(3, &local).optional())
+        .with(nine(4, &remote).optional())
+        .with(vendor_avp(4491, 6, &[0, 0]))
+        .with(vendor_avp(4491, 7, &[5, 0xee]))
+}
+
 fn hybrid_begins() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
@@ -274,7 +358,7 @@ fn hybrid_answers() {
     take(&mut peer, SCCCN, true);
     let icrq = take(&mut peer, ICRQ, false);
     let call = Call { local: 0x4aa0_a856, remote: icrq.u32(63), cookie: Vec::new() };
-    peer.send(&hybrid_session_message(ICRP, &call).with(avp(71, &[0, 1]).optional()).with(nine(8, &[0, 1])));
+    peer.send(&hybrid_icrp(&call));
     take(&mut peer, ICCN, true);
     frames_pass(&net, &mut peer, &call, &[]);
 }
@@ -284,14 +368,9 @@ fn collision_won_by_ios() {
     for stop_first in [true, false] {
         let net = Net::new();
         let mut peer = Peer::new(&net);
-        let settings = "  remote-router-id any\n  compatibility cisco\n  retry-interval 0.5\n";
-        let mut daemon = Daemon::start(&net, &net.a, &config(settings, SESSION));
+        let mut daemon = Daemon::start(&net, &net.a, &ios_config("  compatibility cisco\n"));
         let ours = be32(&of_vendor(&take(&mut peer, SCCRQ, false), 9, 1).expect("id"));
-        let stop = Out { ccid: Some(ours), ns: Some(0), nr: Some(1), ..Out::new(STOPCCN) };
-        let stop = stop
-            .with(avp(1, b"\x00\x03\x00\x00Peer CC tie break loser"))
-            .with(avp(61, &[0, 0, 0x77, 0x77]).optional())
-            .with(nine(1, &[0, 0, 0x77, 0x77]).optional());
+        let stop = ios_tie_lost(ours, 0x7777);
         let sccrq = Out { nr: Some(0), ns: Some(0), ..ios_set_up(&peer, SCCRQ, 0) };
         if stop_first {
             peer.send(&stop);
@@ -316,29 +395,51 @@ fn collision_won_by_ios() {
         assert_ne!(peer.remote, ours);
         (peer.ns, peer.nr) = (1, 1);
         peer.send(&Out::new(SCCCN));
-        peer.send(&ios_icrq(0x0102_0304, 1));
-        let icrp = take(&mut peer, ICRP, false);
-        let remote = be32(&of_vendor(&icrp, 9, 3).expect("Local Session ID"));
-        let call = Call { local: 0x0102_0304, remote, cookie: Vec::new() };
-        peer.send(&ios_session_message(ICCN, &call));
+        let call = ios_calls(&mut peer, 0x0102_0304);
         daemon.expect("info receive ICCN, state --> ESTABLISHED");
         frames_pass(&net, &mut peer, &call, &[]);
+        nothing_was_wrong(&daemon);
     }
 }
 
-/// We come back from a restart: the router clears what it still has with a StopCCN "Peer reset" for our old id.
-fn ios_with_a_stale_connection() {
+/// The same with a higher one: the router's SCCRQ gets our StopCCN, which it acknowledges by a ZLB, and it answers ours.
+fn collision_lost_by_ios() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
-    let text = config("  remote-router-id any\n  compatibility cisco\n  retry-interval 0.5\n", SESSION);
+    let mut daemon = Daemon::start(&net, &net.a, &ios_config("  compatibility cisco\n"));
+    let ours = be32(&of_vendor(&take(&mut peer, SCCRQ, false), 9, 1).expect("id"));
+    peer.send(&Out { nr: Some(0), ns: Some(0), ..ios_set_up(&peer, SCCRQ, 0xff) });
+    let stop = loop {
+        let message = peer.receive_control(PATIENCE).expect("a StopCCN for the loser");
+        match message.kind() {
+            Some(STOPCCN) => break message,
+            Some(SCCRQ) | None => {}
+            Some(other) => panic!("message type {other}"),
+        }
+    };
+    assert_eq!((stop.ccid, stop.result().0), (peer.ccid, 3));
+    (peer.remote, peer.ccid) = (ours, 0x0946_fd1e);
+    (peer.ns, peer.nr) = (0, 1);
+    peer.send(&ios_set_up(&peer, SCCRP, 0));
+    take(&mut peer, SCCCN, true);
+    let call = ios_is_called(&mut peer, 0x81c4_7a35);
+    daemon.expect("info send ICCN, state --> ESTABLISHED");
+    frames_pass(&net, &mut peer, &call, &[]);
+    nothing_was_wrong(&daemon);
+}
+
+/// We come back from a restart: the equipment clears what it still has with a StopCCN "Peer reset" for our old id.
+fn hybrid_with_a_stale_connection() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = config("  retry-interval 0.5\n", SESSION);
     let serve = |peer: &mut Peer| {
-        peer.remote = be32(&of_vendor(&take(peer, SCCRQ, false), 9, 1).expect("id"));
-        peer.send(&ios_set_up(peer, SCCRP, 0));
+        peer.remote = take(peer, SCCRQ, false).u32(61);
+        peer.send(&hybrid_set_up(peer, SCCRP));
         take(peer, SCCCN, true);
         let icrq = take(peer, ICRQ, false);
-        let remote = be32(&of_vendor(&icrq, 9, 3).expect("Local Session ID"));
-        let call = Call { local: 0x0102_0304, remote, cookie: Vec::new() };
-        peer.send(&ios_session_message(ICRP, &call).with(nine(8, &[0, 3])));
+        let call = Call { local: 0x0102_0304, remote: icrq.u32(63), cookie: Vec::new() };
+        peer.send(&hybrid_icrp(&call));
         take(peer, ICCN, true);
         call
     };
@@ -352,7 +453,8 @@ fn ios_with_a_stale_connection() {
     daemon.expect("info send SCCRQ, state --> WAIT-CTL-REPLY");
     let stop = Out { ccid: Some(old), ns: Some(39), nr: Some(79), ..Out::new(STOPCCN) };
     let stop = stop.with(avp(1, b"\x00\x01\x00\x00Peer reset"));
-    peer.send(&stop.with(avp(61, &peer.ccid.to_be_bytes()).optional()));
+    let id = peer.ccid.to_be_bytes();
+    peer.send(&stop.with(avp(61, &id).optional()).with(nine(1, &id).optional()));
     peer.restart(0x0946_fd1e);
     let call = serve(&mut peer);
     frames_pass(&net, &mut peer, &call, &[]);
