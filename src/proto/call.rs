@@ -75,7 +75,8 @@ impl Engine {
             return;
         }
         let pw_type = slot.config.pw_type();
-        // C-136: never ask for a pseudowire type that the peer did not list.
+        // C-136: never ask for a pseudowire type that the peer did not list. Every peer with Ethernet lists it; Cisco's
+        // cable equipment and Ericsson, which have none, do not.
         if !connection.peer.pw_capabilities.contains(&pw_type) {
             let listed = format!("{:?}", connection.peer.pw_capabilities);
             let failure =

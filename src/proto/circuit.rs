@@ -32,7 +32,8 @@ impl Engine {
         });
     }
 
-    /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327).
+    /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327). One that tells no status changes
+    /// nothing: Cisco IOS sends such a one behind the ICCN.
     pub(super) fn peer_status(&mut self, id: SessionId, sli: &Sli) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(status) = sli.circuit_status else { return };

@@ -262,6 +262,8 @@ impl Engine {
             (_, Some(Check::Exactly(id))) if *id != set_up.router_id => {
                 let [expected, received] =
                     [*id, set_up.router_id].map(|id| std::net::Ipv4Addr::from(id).to_string());
+                // Cisco IOS in its default mode; it needs `remote-router-id any`.
+                let received = if set_up.dialect.ietf { received } else { "none".to_owned() };
                 Failure::compared("remote-router-id", expected, received, "M-046")
             }
             (None | Some(Check::Any | Check::Exactly(_)), None | Some(Check::Any | Check::Exactly(_))) => {

@@ -122,7 +122,9 @@ impl Engine {
         self.check_circuit(ccid, key, slot, &request.circuit, MessageType::ICRQ)
     }
 
-    /// The checks that ICRQ and ICRP have in common: cookie, sublayer, sequencing.
+    /// The checks that ICRQ and ICRP have in common: cookie, sublayer, sequencing. All three are about what frames look
+    /// like, so a difference cannot be passed over: freeRtr, SoftEther and Cisco IOS by default give no cookie, and
+    /// need `cookie off` here, the default. An absent sublayer or sequencing AVP means none.
     pub(super) fn check_circuit(
         &mut self,
         ccid: Ccid,

@@ -137,3 +137,19 @@ fn c_090_ios_wins_the_tie() {
     peer.send(&mut world, &end);
     assert_eq!(peer.answers(&mut world), "ACK");
 }
+
+// C-085: it has no Router ID; who asks for one is told that there was none.
+#[test]
+fn c_085_ios_has_no_router_id() {
+    let mut world = World::new(5);
+    world.add(
+        "hostname R9\nrouter-id 10.0.0.9\ntunnel t\nremote-address 192.0.2.2\nremote-hostname R2\n\
+         remote-router-id 10.0.0.2\nrole passive\n",
+    );
+    world.start(0);
+    let mut peer = Peer::new();
+    peer.raw(&mut world, one("cisco-ios.txt", "SCCRQ 1"));
+    assert_eq!(peer.answers(&mut world), "StopCCN 4");
+    let failure = world.tunnel(0).last_failure.expect("a failure").0;
+    assert_eq!((failure.expected.as_str(), failure.received.as_str()), ("10.0.0.2", "none"));
+}
