@@ -2,8 +2,8 @@
 //! by `daemon::control` and used by `ctl`, which both take the format from here, so it exists once.
 //!
 //! [`frame`] is the envelope, [`command`] the one table of commands, [`report`] what the daemon tells of itself
-//! and [`show`], [`json`], [`metrics`] its three forms, [`trace`] the records of `l2tpctl trace`,
-//! [`explain`] what the messages of the log mean.
+//! and [`show`], [`json`], [`metrics`] its three forms, [`why`] what it says of trouble, [`trace`] the records of
+//! `l2tpctl trace`, [`explain`] what the messages of the log mean.
 
 pub mod command;
 pub mod explain;
@@ -14,6 +14,7 @@ pub mod report;
 pub mod show;
 pub mod time;
 pub mod trace;
+pub mod why;
 
 pub use command::Request;
 pub use report::Report;

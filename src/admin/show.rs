@@ -20,7 +20,7 @@ fn field(out: &mut String, name: &str, value: impl Display) {
     let _ = writeln!(out, "{name:<17}:{value}");
 }
 
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(super) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
     out.push('\n');
 }
@@ -162,7 +162,7 @@ fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
 }
 
 /// The state's word; what the configuration says about it comes first.
-fn state(tunnel: &TunnelSnapshot) -> &'static str {
+pub(super) fn state(tunnel: &TunnelSnapshot) -> &'static str {
     if tunnel.disabled {
         "disabled"
     } else if tunnel.manual {
@@ -260,7 +260,7 @@ fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, c
     troubles(out, session.problem, &session.last_failure, session.next_try);
 }
 
-fn session_state(session: &SessionSnapshot) -> &'static str {
+pub(super) fn session_state(session: &SessionSnapshot) -> &'static str {
     if session.disabled {
         "disabled"
     } else if session.manual {
@@ -291,94 +291,6 @@ fn pseudowire(kind: u16) -> String {
 fn circuit(status: u16) -> String {
     let carries = crate::wire::CircuitStatus(status).carries_traffic();
     format!("{} ({status:#06x})", if carries { "up" } else { "down" })
-}
-
-/// Whether a tunnel and all its sessions are up.
-fn is_up(tunnel: &TunnelSnapshot) -> bool {
-    let sessions = tunnel.sessions.iter().all(|session| session.state == "established");
-    !tunnel.disabled && (tunnel.manual || tunnel.state == "established") && sessions
-}
-
-/// The display of `explain tunnel`: why it is not up. Without a name, all tunnels that are not up.
-pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
-    let mut out = String::new();
-    for (tunnel, sessions) in report.select(selection)? {
-        if *selection == Selection::All && is_up(tunnel) {
-            continue;
-        }
-        let since = span(tunnel.since.min(report.uptime));
-        let name = escape(tunnel.name.as_bytes());
-        line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
-        // What kept it from coming up earlier is of no interest any more, nor what happened to one that is disabled.
-        let past = tunnel.state == "established"
-            && tunnel.last_failure.as_ref().is_some_and(|(_, ago)| *ago > tunnel.since);
-        let failure = if past || tunnel.disabled { &None } else { &tunnel.last_failure };
-        reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
-        if tunnel.disabled {
-            line(
-                &mut out,
-                format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"),
-            );
-        } else if !is_up(tunnel) && tunnel.state == "idle" && tunnel.peer.is_none() && !tunnel.manual {
-            line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
-        } else if tunnel.passive && tunnel.state == "idle" && !tunnel.manual {
-            line(&mut out, format_args!("  {PASSIVE}"));
-        } else if is_unanswered(tunnel) {
-            line(&mut out, format_args!("  {UNANSWERED}"));
-        }
-        for session in sessions {
-            let since = span(session.since.min(report.uptime));
-            let name = escape(session.interface.as_bytes());
-            line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
-            let failure = if session.disabled { &None } else { &session.last_failure };
-            reasons(&mut out, "    ", session.problem, failure, session.next_try);
-        }
-    }
-    if out.is_empty() {
-        out.push_str("every tunnel and session is up\n");
-    }
-    Some(out)
-}
-
-/// What keeps a peer silent. One that cannot believe our messages must not answer them, so that we cannot tell this
-/// from a peer that is not there.
-const UNANSWERED: &str =
-    "the peer has not answered: is it there, has it the same encapsulation and ports, does every filter on the way \
-     let protocol 115 (or the UDP port) pass, has it a tunnel for our address, and has it another password, or none?";
-
-const PASSIVE: &str =
-    "it is passive and waits for the peer to begin: does the peer reach us, and is it not passive too?";
-
-/// Whether our attempts find no answer.
-fn is_unanswered(tunnel: &TunnelSnapshot) -> bool {
-    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.message == "M-015");
-    let waits = tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0;
-    waits || (failed && !matches!(tunnel.state, "established" | "wait-ctl-conn"))
-}
-
-fn reasons(
-    out: &mut String,
-    indent: &str,
-    problem: Option<&str>,
-    failure: &Option<(Failure, Duration)>,
-    next_try: Option<Duration>,
-) {
-    let mut reason = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = writeln!(out, "{indent}{name:<13}: {value}");
-        }
-    };
-    reason("configuration", problem.unwrap_or_default());
-    if let Some((failure, ago)) = failure {
-        reason("failed check", &failure.check);
-        reason("expected", &failure.expected);
-        reason("received", &failure.received);
-        reason("when", &format!("{} ago", span(*ago)));
-        reason("message", failure.message);
-    }
-    if let Some(next) = next_try {
-        reason("next try", &format!("in {}", span(next)));
-    }
 }
 
 /// The line of `health`.

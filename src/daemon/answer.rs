@@ -7,7 +7,7 @@ use super::host::Host;
 use crate::admin::command::{self, Request, Selection, Target};
 use crate::admin::frame::{self, reply, Frame};
 use crate::admin::report::Report;
-use crate::admin::{json, metrics, show};
+use crate::admin::{json, metrics, show, why};
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::CommandError;
@@ -88,8 +88,7 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
         }
         Request::Explain(selection) => {
             let report = host.report(now);
-            let text =
-                if json { json::status(&report, selection) } else { show::explain(&report, selection) };
+            let text = if json { json::status(&report, selection) } else { why::explain(&report, selection) };
             judged(&report, selection, text)
         }
         Request::Health => {

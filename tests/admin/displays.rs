@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
 use l2tpd::admin::report::Report;
-use l2tpd::admin::{json, metrics, show};
+use l2tpd::admin::{json, metrics, show, why};
 use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::Snapshot;
 
@@ -73,7 +73,7 @@ fn what_is_not_there_is_no_display() {
     let report = sample::report();
     for selection in [Selection::Tunnel("x".into()), Selection::Session("x".into())] {
         assert_eq!(show::status(&report, &selection), None);
-        assert_eq!(show::explain(&report, &selection), None);
+        assert_eq!(why::explain(&report, &selection), None);
         assert_eq!(json::status(&report, &selection), None);
     }
 }
@@ -81,7 +81,7 @@ fn what_is_not_there_is_no_display() {
 #[test]
 fn explain_says_what_was_expected_and_received() {
     let report = sample::report();
-    let text = show::explain(&report, &Selection::All).unwrap();
+    let text = why::explain(&report, &Selection::All).unwrap();
     let wanted = "tunnel bran\"ch\\\\ 2\\n: idle for 00:01:40\n  failed check : hostname\n  \
                   expected     : \"branch\"\n  received     : \"b\\x1branch\"\n  when         : 00:00:05 ago\n  \
                   message      : M-039\n  next try     : in 00:00:07\n";
@@ -94,7 +94,7 @@ fn explain_says_what_a_passive_tunnel_waits_for() {
     let mut report = sample::report();
     let tunnel = &mut report.snapshot.tunnels[1];
     (tunnel.passive, tunnel.last_failure) = (true, None);
-    let text = show::explain(&report, &Selection::All).unwrap();
+    let text = why::explain(&report, &Selection::All).unwrap();
     assert!(text.contains("is it not passive too?"), "{text}");
 }
 
@@ -128,7 +128,7 @@ fn health_counts_what_is_enabled() {
 fn explain_says_of_a_disabled_tunnel_that_alone() {
     let mut report = sample::report();
     report.snapshot.tunnels[1].disabled = true;
-    let text = show::explain(&report, &Selection::All).unwrap();
+    let text = why::explain(&report, &Selection::All).unwrap();
     assert!(text.contains("it is disabled") && !text.contains("failed check"), "{text}");
 }
 
@@ -143,7 +143,7 @@ fn explain_leaves_out_why_an_established_tunnel_was_down() {
         tunnel.last_failure =
             Some((failure.clone(), tunnel.since.saturating_add(Duration::from_secs(seconds))));
         let snapshot = Snapshot { tunnels: vec![tunnel.clone()], ..Snapshot::default() };
-        let text = show::explain(&Report { snapshot, ..sample::report() }, &Selection::All).unwrap();
+        let text = why::explain(&Report { snapshot, ..sample::report() }, &Selection::All).unwrap();
         assert_eq!(text.contains("failed check"), told, "{text}");
     }
 }
@@ -153,7 +153,7 @@ fn no_text_of_the_peer_reaches_the_terminal_as_it_is() {
     let report = sample::report();
     let displays = [
         show::status(&report, &Selection::All).unwrap(),
-        show::explain(&report, &Selection::All).unwrap(),
+        why::explain(&report, &Selection::All).unwrap(),
         show::counters(&report),
         json::status(&report, &Selection::All).unwrap(),
         metrics::render(&report),
