@@ -322,6 +322,7 @@ pub fn counters(report: &Report) -> String {
     list(&mut out, report.snapshot.drops.entries(), 0);
     out.push_str("data of no session, dropped:\n");
     list(&mut out, report.strays.entries(), 0);
+    out.push_str("(what is not listed is 0)\n");
     out
 }
 

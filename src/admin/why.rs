@@ -8,7 +8,7 @@ use super::report::Report;
 use super::show::{line, session_state, state};
 use super::time::span;
 use crate::log::escape;
-use crate::proto::snapshot::{Failure, TunnelSnapshot};
+use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
 
 /// Whether a tunnel and all its sessions are up.
 fn is_up(tunnel: &TunnelSnapshot) -> bool {
@@ -19,8 +19,11 @@ fn is_up(tunnel: &TunnelSnapshot) -> bool {
 /// The display of `explain tunnel`: why it is not up. Without a name, all tunnels that are not up.
 pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
     let mut out = String::new();
+    let mut all_up = true;
     for (tunnel, sessions) in report.select(selection)? {
-        if *selection == Selection::All && is_up(tunnel) {
+        all_up &= is_up(tunnel);
+        let loses = sessions.iter().any(|session| too_long(report, session) > 0);
+        if *selection == Selection::All && is_up(tunnel) && !loses {
             continue;
         }
         let since = span(tunnel.since.min(report.uptime));
@@ -49,13 +52,26 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
             line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
             let failure = if session.disabled { &None } else { &session.last_failure };
             reasons(&mut out, "    ", session.problem, failure, session.next_try);
+            let lost = too_long(report, session);
+            if lost > 0 {
+                line(&mut out, format_args!("    {lost} frames were dropped, since {TOO_LONG}"));
+            }
         }
     }
-    if out.is_empty() {
-        out.push_str("every tunnel and session is up\n");
+    if *selection == Selection::All && all_up {
+        out.insert_str(0, "every tunnel and session is up\n");
     }
     Some(out)
 }
+
+/// Frames of a session that were lost because they were too long for the path.
+fn too_long(report: &Report, session: &SessionSnapshot) -> u64 {
+    report.interface(&session.interface).map_or(0, |interface| interface.counters.tx_size)
+}
+
+const TOO_LONG: &str =
+    "they were too long for the path to the peer (tx_drop_size): say `mtu auto` or a smaller mtu, and tcp-mss for \
+     TCP, or `dont-fragment off` (until `l2tpctl counters reset`)";
 
 /// What keeps a peer silent. One that cannot believe our messages must not answer them, so that we cannot tell this
 /// from a peer that is not there.

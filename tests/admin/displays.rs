@@ -86,7 +86,35 @@ fn explain_says_what_was_expected_and_received() {
                   expected     : \"branch\"\n  received     : \"b\\x1branch\"\n  when         : 00:00:05 ago\n  \
                   message      : M-039\n  next try     : in 00:00:07\n";
     assert!(text.contains(wanted), "{text}");
+    let mut report = report;
+    report.interfaces.get_mut("l2tp0").unwrap().counters.tx_size = 0;
+    let text = why::explain(&report, &Selection::All).unwrap();
     assert!(!text.contains("tunnel center"), "a tunnel that is up needs no explanation: {text}");
+}
+
+#[test]
+fn explain_has_the_cure_for_frames_that_are_too_long() {
+    let mut report = sample::report();
+    report.snapshot.tunnels.truncate(1);
+    let text = why::explain(&report, &Selection::All).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "every tunnel and session is up");
+    assert_eq!(lines[1], "tunnel center: established for 00:00:50");
+    assert_eq!(lines[2], "  session l2tp0: established for 00:00:40");
+    assert!(lines[3].starts_with("    2 frames were dropped, since they were too long"), "{text}");
+    for cure in ["tx_drop_size", "mtu auto", "tcp-mss", "dont-fragment off"] {
+        assert!(lines[3].contains(cure), "{text}");
+    }
+    assert_eq!(lines.len(), 4, "{text}");
+    report.interfaces.get_mut("l2tp0").unwrap().counters.tx_size = 0;
+    assert_eq!(why::explain(&report, &Selection::All).unwrap(), "every tunnel and session is up\n");
+}
+
+#[test]
+fn counters_say_that_what_is_zero_is_left_out() {
+    let text = show::counters(&sample::report());
+    assert!(text.contains(" 2 tx_drop_size ") && !text.contains("tx_drop_queue"), "{text}");
+    assert!(text.ends_with("\n(what is not listed is 0)\n"), "{text}");
 }
 
 #[test]

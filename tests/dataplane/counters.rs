@@ -220,6 +220,8 @@ fn offloads(bench: &mut Bench, call: &Call) {
 /// Too long, no room, no route; each only for a while.
 fn what_the_path_refuses(bench: &mut Bench) {
     bench.counts(&[("tx_drop_size", 1)], |b| b.send(&frame(1514)));
+    let why = bench.daemon.ctl_ok(&["explain"]);
+    assert!(why.contains("    1 frames were dropped") && why.contains("dont-fragment off"), "{why}");
     let tc = |b: &Bench, words: &[&str]| {
         b.net.exec(&b.net.a, &[&["tc", "qdisc"], words].concat());
     };
