@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use l2tpd::config::diff::{diff, Change, AT_START_ONLY};
-use l2tpd::config::parse::Fault;
-use l2tpd::config::tags::{find, Block, Kind, Tag, TAGS};
+use l2tpd::config::diff::{diff, Change};
+use l2tpd::config::error::Fault;
+use l2tpd::config::tag::{Block, Effect, Tag};
+use l2tpd::config::tags;
+use l2tpd::config::value::Kind;
 use l2tpd::config::{parse, Config, Defaults, Parsed};
 use l2tpd::log::Level;
 use l2tpd::wire::digest::Secret;
@@ -53,11 +55,13 @@ fn golden(file: &str, parsed: &Parsed) -> (String, &'static str) {
                 text += &setting.to_line().text;
                 text.push('\n');
             }
-            for problem in config.problems() {
-                text += &format!(
-                    "{file}:{}: {}\n  {}: {}\n",
-                    problem.line, problem.event, problem.place, problem.text
-                );
+            for tunnel in &config.tunnels {
+                for problem in tunnel.problems() {
+                    let place = [Some(tunnel.name.clone()), problem.interface].into_iter().flatten();
+                    let place = place.collect::<Vec<_>>().join(" ");
+                    text +=
+                        &format!("{file}:{}: {}\n  {place}: {}\n", problem.line, problem.event, problem.text);
+                }
             }
             (text, "ok")
         }
@@ -103,7 +107,7 @@ fn the_table_has_the_tags_of_the_interface() {
         ),
     ];
     for (block, names) in by_hand {
-        let table: Vec<&str> = TAGS.iter().filter(|t| t.block == block).map(|t| t.name).collect();
+        let table: Vec<&str> = tags::all().filter(|t| t.block == block).map(|t| t.name).collect();
         assert_eq!(table, names.split_whitespace().collect::<Vec<_>>(), "{block:?}");
     }
 }
@@ -117,8 +121,8 @@ fn errors_of(file: &str) -> Vec<(String, Fault)> {
 /// Every tag of the table that `wanted` picks must show `fault` in `file` as often as it stands in the table.
 fn covers(file: &str, fault: Fault, wanted: impl Fn(&Tag) -> bool) {
     let errors = errors_of(file);
-    for tag in TAGS.iter().filter(|t| wanted(t)) {
-        let in_table = TAGS.iter().filter(|t| t.name == tag.name && wanted(t)).count();
+    for tag in tags::all().filter(|t| wanted(t)) {
+        let in_table = tags::all().filter(|t| t.name == tag.name && wanted(t)).count();
         let shown = errors.iter().filter(|(name, f)| name == tag.name && *f == fault).count();
         assert!(shown >= in_table, "{file}: {} is there {shown} of {in_table} times", tag.name);
     }
@@ -126,12 +130,8 @@ fn covers(file: &str, fault: Fault, wanted: impl Fn(&Tag) -> bool) {
 
 #[test]
 fn the_golden_files_cover_every_tag() {
-    let address = |kind: Kind| {
-        matches!(
-            kind,
-            Kind::RouterId | Kind::RouterIdOrAny | Kind::LocalAddress | Kind::RemoteAddress | Kind::Mac
-        )
-    };
+    let address =
+        |kind: Kind| matches!(kind, Kind::RouterId | Kind::Address | Kind::AddressOrName | Kind::Mac);
     covers("no-param.conf", Fault::NoParam, |t| t.kind != Kind::Flag);
     covers("surplus-param.conf", Fault::OnlyOne, |t| t.kind != Kind::Command);
     covers("invalid-address.conf", Fault::InvalidAddress, |t| address(t.kind));
@@ -142,7 +142,7 @@ fn the_golden_files_cover_every_tag() {
         let text = fs::read(directory().join(file)).unwrap();
         let given: BTreeSet<&str> = parse(&text, &defaults()).settings.iter().map(|s| s.tag).collect();
         let missing: Vec<&str> =
-            TAGS.iter().map(|t| t.name).filter(|n| !given.contains(n) && *n != "disable").collect();
+            tags::all().map(|t| t.name).filter(|n| !given.contains(n) && *n != "disable").collect();
         assert_eq!(missing, Vec::<&str>::new(), "{file}");
     }
 }
@@ -259,7 +259,7 @@ fn changes(old: &str, new: &str) -> Vec<String> {
 
 #[test]
 fn every_tag_reaches_the_configuration_and_its_change_is_seen() {
-    for tag in TAGS {
+    for tag in tags::all() {
         let sample = SAMPLES
             .iter()
             .find(|(block, line, _)| *block == tag.block && line.split(' ').next() == Some(tag.name));
@@ -270,7 +270,8 @@ fn every_tag_reaches_the_configuration_and_its_change_is_seen() {
         assert_eq!(seen, [*expected], "{line}");
         assert_eq!(diff(&with, &with), [], "{line}");
     }
-    assert!(AT_START_ONLY.iter().all(|t| find(Block::Global, t.as_bytes()).is_some()));
+    let at_start: Vec<&str> = tags::all().filter(|t| t.effect == Effect::Start).map(|t| t.name).collect();
+    assert_eq!(at_start, ["pid-file", "admin-socket", "admin-group", "user", "data-plane"]);
 }
 
 #[test]
@@ -313,16 +314,17 @@ fn a_restart_tells_all_tags_and_hides_its_sessions() {
 #[test]
 fn written_defaults_change_nothing() {
     let mut written = 0;
-    for tag in TAGS {
+    for tag in tags::all() {
+        let default = tag.default.text();
         let is_value = match tag.kind {
-            Kind::Word(words) => words.contains(&tag.default),
-            Kind::Number(words, _, _) => words.contains(&tag.default) || tag.default.parse::<u64>().is_ok(),
-            Kind::Seconds | Kind::Ports | Kind::LocalAddress => true,
-            Kind::Path(_) => tag.default.starts_with('/'),
+            Kind::Word => tag.words.contains(&default),
+            Kind::Number(..) => tag.words.contains(&default) || default.parse::<u64>().is_ok(),
+            Kind::Seconds | Kind::Ports | Kind::Address => true,
+            Kind::Path(_) => default.starts_with('/'),
             _ => false,
         };
         if is_value {
-            let (without, with) = pair(tag.block, &format!("{} {}", tag.name, tag.default));
+            let (without, with) = pair(tag.block, &format!("{} {default}", tag.name));
             assert_eq!(diff(&without, &with), [], "{}", tag.name);
             written += 1;
         }
@@ -424,7 +426,9 @@ fn no_text_makes_the_parser_panic() {
         match parse(&text, &defaults()).config {
             Ok(config) => {
                 assert_eq!(diff(&config, &config), []);
-                let _ = config.problems();
+                for tunnel in &config.tunnels {
+                    let _ = tunnel.problems();
+                }
                 good += 1;
             }
             Err(errors) => {

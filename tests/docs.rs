@@ -6,13 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use l2tpd::config::tags::{Block, Kind, Tag, TAGS};
-use l2tpd::config::{parse, Defaults};
+use l2tpd::config::model::Problem;
+use l2tpd::config::tag::{Block, Tag};
+use l2tpd::config::tags;
+use l2tpd::config::value::Kind;
+use l2tpd::config::{parse, Config, Defaults};
 
 const PAGES: [&str; 2] = ["man/l2tpd.conf.5", "man/ja/l2tpd.conf.5"];
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn problems(config: &Config) -> Vec<Problem> {
+    config.tunnels.iter().flat_map(|t| t.problems()).collect()
 }
 
 fn text(name: &str) -> String {
@@ -77,7 +84,7 @@ fn the_pages_have_the_tags_of_the_table_in_its_order() {
             let section = sections[section_of(block)];
             let there: Vec<&str> =
                 entries.iter().filter(|e| e.section == section).map(|e| e.tag.as_str()).collect();
-            let wanted: Vec<&str> = TAGS.iter().filter(|t| t.block == block).map(|t| t.name).collect();
+            let wanted: Vec<&str> = tags::all().filter(|t| t.block == block).map(|t| t.name).collect();
             assert_eq!(there, wanted, "{page}: {section}");
         }
     }
@@ -85,18 +92,19 @@ fn the_pages_have_the_tags_of_the_table_in_its_order() {
 
 /// The numbers and words that an entry must show.
 fn facts(tag: &Tag) -> Vec<String> {
-    let mut facts: Vec<String> = tag.kind.words().iter().map(|w| (*w).to_owned()).collect();
+    let mut facts: Vec<String> = tag.words.iter().map(|w| (*w).to_owned()).collect();
     match tag.kind {
-        Kind::Number(_, _, max) if max == u64::MAX => {}
-        Kind::Number(_, min, max) => facts.push(format!("{min}-{max}")),
+        Kind::Number(_, max) if max == u64::MAX => {}
+        Kind::Number(min, max) => facts.push(format!("{min}-{max}")),
         Kind::Seconds => facts.push("0.05-60".into()),
-        Kind::Octets | Kind::OctetsOrAny => facts.push("1-255".into()),
+        Kind::Octets => facts.push("1-255".into()),
         Kind::Hex => facts.extend(["8".into(), "16".into()]),
         _ => {}
     }
-    let is_value = !tag.default.is_empty() && !tag.default.contains(' ') && tag.default != "required";
+    let default = tag.default.text();
+    let is_value = !default.is_empty() && !default.contains(' ') && default != "required";
     if is_value || tag.kind == Kind::Ports {
-        facts.extend(tag.default.split(' ').map(str::to_owned));
+        facts.extend(default.split(' ').map(str::to_owned));
     }
     facts
 }
@@ -105,14 +113,14 @@ fn facts(tag: &Tag) -> Vec<String> {
 fn the_pages_give_range_and_default_of_each_tag() {
     for page in PAGES {
         let entries = entries(&text(page));
-        for (tag, entry) in TAGS.iter().zip(&entries) {
+        for (tag, entry) in tags::all().zip(&entries) {
             let text = entry.text.replace("\\(en", "-");
             let words: BTreeSet<&str> = text
                 .split(|c: char| c.is_whitespace() || ",;:()、。".contains(c))
                 .map(|word| word.trim_end_matches('.'))
                 .collect();
             // `none` as the table's word for "nothing by default" need not be a word of the file.
-            let free = |fact: &str| fact == "none" && !tag.kind.words().contains(&"none");
+            let free = |fact: &str| fact == "none" && !tag.words.contains(&"none");
             for fact in facts(tag).iter().filter(|f| !free(f)) {
                 assert!(words.contains(fact.as_str()), "{page}: {} lacks {fact}", tag.name);
             }
@@ -130,17 +138,17 @@ fn the_example_works_as_it_is_and_with_everything_it_shows() {
     let example = text("l2tpd.conf.example");
     let config = parse(example.as_bytes(), &defaults()).config.expect("the example as it is");
     assert_eq!(config.tunnels.len(), 1);
-    assert_eq!(config.problems(), [], "the example can be started");
+    assert_eq!(problems(&config), [], "the example can be started");
 
     let all: String = example.lines().map(|l| shown(l).unwrap_or(l).to_owned() + "\n").collect();
     let parsed = parse(all.as_bytes(), &defaults());
     let given: BTreeSet<&str> = parsed.settings.iter().map(|s| s.tag).collect();
-    let table: BTreeSet<&str> = TAGS.iter().map(|t| t.name).collect();
+    let table: BTreeSet<&str> = tags::all().map(|t| t.name).collect();
     assert_eq!(given, table, "the example shows every tag");
-    assert_eq!(parsed.config.expect("the example with everything it shows").problems(), []);
-    for tag in TAGS {
+    assert_eq!(problems(&parsed.config.expect("the example with everything it shows")), []);
+    for tag in tags::all() {
         let shown = parsed.settings.iter().filter(|s| s.tag == tag.name).count();
-        let in_table = TAGS.iter().filter(|t| t.name == tag.name).count();
+        let in_table = tags::all().filter(|t| t.name == tag.name).count();
         assert!(shown >= in_table, "{} is shown in {shown} of {in_table} blocks", tag.name);
     }
 }
@@ -150,13 +158,12 @@ fn the_example_works_as_it_is_and_with_everything_it_shows() {
 fn the_example_shows_defaults() {
     for line in text("l2tpd.conf.example").lines().filter_map(shown) {
         let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
-        let tag = TAGS.iter().find(|t| t.name == words[0]).unwrap_or_else(|| panic!("{line}"));
-        let is_value = matches!(
-            tag.kind,
-            Kind::Word(_) | Kind::Number(..) | Kind::Seconds | Kind::Ports | Kind::Path(_)
-        );
-        if is_value && !tag.default.contains("the ") {
-            assert_eq!(words[1..].join(" "), tag.default, "{}", tag.name);
+        let tag = tags::all().find(|t| t.name == words[0]).unwrap_or_else(|| panic!("{line}"));
+        let is_value =
+            matches!(tag.kind, Kind::Word | Kind::Number(..) | Kind::Seconds | Kind::Ports | Kind::Path(_));
+        let default = tag.default.text();
+        if is_value && !default.contains("the ") {
+            assert_eq!(words[1..].join(" "), default, "{}", tag.name);
         }
     }
 }
@@ -178,7 +185,7 @@ fn the_examples_of_the_pages_are_valid() {
             }
             let parsed = parse(body.as_bytes(), &Defaults { router_id: Some([192, 0, 2, 1]), ..defaults() });
             let config = parsed.config.unwrap_or_else(|e| panic!("{page}:\n{body}\n{e:#?}"));
-            assert_eq!(config.problems(), [], "{page}:\n{body}");
+            assert_eq!(problems(&config), [], "{page}:\n{body}");
             tried += 1;
         }
         assert!(tried >= 6, "{page}: {tried}");

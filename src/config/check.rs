@@ -5,8 +5,8 @@ use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::error::{Fault, Given, Place};
 use super::model::*;
-use super::parse::{Fault, Given, Place};
 use crate::wire::{Encapsulation, SessionId};
 
 /// What the blocks read so far have taken, each with its line (or its name, for messages).
@@ -169,7 +169,7 @@ fn unique(tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
 fn identity(tunnel: &Tunnel) -> Option<Identity> {
     let ports = match tunnel.encapsulation {
         Encapsulation::Ip => (0, 0),
-        Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+        Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
     };
     Some((
         tunnel.local_address,
@@ -191,7 +191,7 @@ pub(super) fn session(
 ) -> Vec<Complaint> {
     let mut findings = Findings { header, given, found: Vec::new() };
     interface(session, &mut findings, known);
-    if (session.sequencing.send || session.sequencing.receive) && session.sublayer == Sublayer::None {
+    if session.sequencing != Sequencing::Off && session.sublayer == Sublayer::None {
         findings.invalid("sequencing", "sequence numbers stand in the sublayer: set l2-sublayer default");
     }
     let clamps = known.data_plane == DataPlane::Kernel && session.tcp_mss != TcpMss::Off;
@@ -232,7 +232,7 @@ fn manual(session: &Session, tunnel: &Tunnel, findings: &mut Findings<'_>, known
         }
         return;
     }
-    if findings.has("cookie") && session.cookie_length != 0 {
+    if findings.has("cookie") && session.cookie != CookieLength::Off {
         findings.invalid("cookie", "a manual session takes its cookies from local-cookie and remote-cookie");
     }
     if tunnel.remote == Some(Remote::Any) {

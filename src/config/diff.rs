@@ -1,13 +1,12 @@
 //! What changed between two configurations, for the reload and for `reload --check`.
 //!
-//! A tag is live where both ends go on as before with its new value: timers, limits, what the kernel does with the
-//! outer packets, the interface. What the peer was told at set-up, and what decides who the peer is, needs a new
-//! set-up. Where the block begins in the file is no difference.
+//! When a tag's new value takes effect stands in its row ([`Effect`]). Where the block begins in the file is no
+//! difference.
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Session, Tunnel};
-use super::Config;
+use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, TUNNEL};
+use super::tag::{Effect, Row};
 
 /// One difference. The order of a list is that of the new file, removals first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +74,6 @@ pub enum Change {
     },
 }
 
-/// Global tags that a running daemon cannot take over; they hold from its next start on.
-pub static AT_START_ONLY: &[&str] = &["pid-file", "admin-socket", "admin-group", "user", "data-plane"];
-
 /// Compares two configurations. Tunnels are matched by name, sessions by tunnel and interface; the sessions of a
 /// tunnel that is added, removed or restarted are not listed. Switching `disable` on or off is a restart with the
 /// tag `disable`. A tunnel whose last negotiated session goes (or first one comes) restarts with the tag `manual`,
@@ -104,78 +100,29 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     removals
 }
 
-/// The tags (each with the fields that it sets) whose fields differ.
-macro_rules! differing {
-    ($old:expr, $new:expr, $($tag:literal: $($field:ident),+;)*) => {{
-        let mut tags: Vec<&'static str> = Vec::new();
-        $(if $($old.$field != $new.$field)||+ {
-            tags.push($tag);
-        })*
-        tags
-    }};
+/// The tags whose fields differ, of those that take effect in this way.
+fn differing<B>(rows: &[Row<B>], effect: Effect, old: &B, new: &B) -> Vec<&'static str> {
+    let rows = rows.iter().filter(|row| row.tag.effect == effect && (row.differs)(old, new));
+    rows.map(|row| row.tag.name).collect()
 }
 
 fn global_tags(old: &Config, new: &Config) -> Vec<&'static str> {
-    differing! { old, new,
-        "log-level": log_level;
-        "log-buffer": log_buffer;
-        "pid-file": pid_file;
-        "admin-socket": admin_socket;
-        "admin-group": admin_group;
-        "max-tunnels": max_tunnels;
-        "max-sessions": max_sessions;
-        "user": user;
-        "data-plane": data_plane;
-    }
+    let rows = GLOBAL.iter().filter(|row| row.tag.effect != Effect::Inherited);
+    rows.filter(|row| (row.differs)(old, new)).map(|row| row.tag.name).collect()
 }
 
-/// What decides who the peer is, what signs messages, and what was said in SCCRQ or SCCRP.
 fn tunnel_restart(old: &Tunnel, new: &Tunnel) -> Vec<&'static str> {
-    let mut tags = differing! { old, new,
-        "local-address": local_address;
-        "remote-address": remote;
-        "local-hostname": local_hostname;
-        "local-router-id": local_router_id;
-        "remote-hostname": remote_hostname;
-        "remote-router-id": remote_router_id;
-        "password": password;
-        "digest": digest;
-        "receive-window": receive_window;
-        "encapsulation": encapsulation;
-        "udp-port": local_port, remote_port;
-        "compatibility": compatibility;
-        "role": role;
-        "hidden": hidden;
-        "disable": disabled;
-    };
+    let mut tags = differing(TUNNEL, Effect::SetUp, old, new);
     if old.is_manual() != new.is_manual() {
         tags.push("manual");
     }
     tags
 }
 
-fn tunnel_live(old: &Tunnel, new: &Tunnel) -> Vec<&'static str> {
-    differing! { old, new,
-        "password-old": password_old;
-        "retry": retry;
-        "retry-interval": retry_interval;
-        "retry-interval-max": retry_interval_max;
-        "hello-interval": hello_interval;
-        "setup-timeout": setup_timeout;
-        "restart-interval": restart_interval;
-        "linger": linger;
-        "reserved-bits": discard_reserved;
-        "dont-fragment": dont_fragment;
-        "ttl": ttl;
-        "tos": tos;
-        "on-event": on_event;
-    }
-}
-
 fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, changes: &mut Vec<Change>) {
     let tunnel = || new.name.clone();
     let mut tags = tunnel_restart(old, new);
-    let live = tunnel_live(old, new);
+    let live = differing(TUNNEL, Effect::Live, old, new);
     if !tags.is_empty() {
         // The new set-up uses the other values too: one entry tells it all.
         tags.extend(live);
@@ -201,13 +148,7 @@ fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, change
 
 fn session_change(old: &Session, new: &Session, tunnel: String, interface: String) -> Option<Change> {
     let mut tags = session_restart(old, new);
-    let live = differing! { old, new,
-        "mtu": mtu;
-        "tcp-mss": tcp_mss;
-        "bridge": bridge;
-        "mac-address": mac_address;
-        "link-state": follow_link_state;
-    };
+    let live = differing(SESSION, Effect::Live, old, new);
     match (tags.is_empty(), live.is_empty()) {
         (true, true) => None,
         (true, false) => Some(Change::SessionLive { tunnel, interface, tags: live }),
@@ -218,28 +159,12 @@ fn session_change(old: &Session, new: &Session, tunnel: String, interface: Strin
     }
 }
 
-/// What was said in ICRQ, ICRP or ICCN, and what a manual session has instead.
 fn session_restart(old: &Session, new: &Session) -> Vec<&'static str> {
-    let mut tags = differing! { old, new,
-        "remote-end-id": remote_end_id;
-        "pseudowire": pseudowire;
-        "cookie": cookie_length;
-        "l2-sublayer": sublayer;
-        "sequencing": sequencing;
-        "disable": disabled;
+    let mut tags = differing(SESSION, Effect::SetUp, old, new);
+    let unused: &[&str] = match old.manual.is_some() && new.manual.is_some() {
+        true => &["remote-end-id", "cookie"], // these are negotiated only
+        false => &["local-cookie", "remote-cookie"],
     };
-    match (old.manual, new.manual) {
-        (Some(old), Some(new)) => tags.extend(differing! { old, new,
-            "manual": local, remote;
-            "local-cookie": local_cookie;
-            "remote-cookie": remote_cookie;
-        }),
-        (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => tags.push("manual"),
-    }
-    // A manual session has no use for what is negotiated only.
-    if old.manual.is_some() && new.manual.is_some() {
-        tags.retain(|&tag| tag != "remote-end-id" && tag != "cookie");
-    }
+    tags.retain(|tag| !unused.contains(tag));
     tags
 }

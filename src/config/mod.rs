@@ -1,16 +1,21 @@
-//! The configuration file: [`lex`] cuts lines into words, [`tags`] is the one table of tags, [`parse`] turns words
-//! into a [`model::Config`] with [`value`] (one parameter), `apply` (one field) and `check` (tags beside each other),
-//! [`diff`] tells what changed between two of them. Pure: files are read elsewhere.
+//! The configuration file. From the file to the values: [`lex`] cuts lines into words, [`value`] reads the parameters
+//! of one tag, [`field`] turns them into the type of a field. [`model`] has the fields and, beside them, the rows of
+//! the tags (a [`tag::Row`] each); [`tags`] is the table of all rows. [`mod@parse`] reads a whole file by it into a
+//! [`Config`], `check` looks at tags beside each other, [`diff`] tells what changed between two configurations.
+//! Pure: files are read elsewhere.
 
 pub mod alike;
-mod apply;
 mod check;
 pub mod diff;
+pub mod error;
+pub mod field;
 pub mod lex;
 pub mod model;
 pub mod parse;
+pub mod tag;
 pub mod tags;
 pub mod value;
 
+pub use error::ConfigError;
 pub use model::Config;
-pub use parse::{parse, ConfigError, Defaults, Parsed, Setting};
+pub use parse::{parse, Defaults, Parsed, Setting};

@@ -2,16 +2,15 @@
 //! block is read by the table of tags, and [`check`](super::check) looks at what tags mean beside each other.
 
 use std::cmp::Reverse;
-use std::fmt;
-use std::time::Duration;
 
-use super::apply::{self, Inherited, ManualParts};
 use super::check;
+use super::error::{ConfigError, Fault, Given, Place};
 use super::lex::{self, Word};
-use super::model::{Config, Session, Tunnel};
-use super::tags::{self, Block, Kind, Tag};
-use super::value::{self, Value};
-use crate::log::{escape, Event, Level, Line};
+use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, SESSION_HEADER, TUNNEL, TUNNEL_HEADER};
+use super::tag::{Block, Row, Tag};
+use super::tags;
+use super::value::{Kind, Refusal, Value};
+use crate::log::{escape, Event, Line};
 
 /// What the system contributes where the file is silent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,87 +49,6 @@ impl Setting {
     }
 }
 
-/// The kinds of errors of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Not an address, not a router id, or the two ends are of different families.
-    InvalidAddress,
-    /// The parameter is missing.
-    NoParam,
-    /// More parameters than the tag takes, or the tag once more.
-    OnlyOne,
-    /// No such tag here.
-    UnknownTag,
-    /// Out of range, or not one of the words.
-    InvalidValue,
-}
-
-/// One error of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Line of the file, from 1.
-    pub line: usize,
-    /// Octet of the line, from 1.
-    pub column: usize,
-    /// The tag as it was written, escaped.
-    pub tag: String,
-    /// What kind of error.
-    pub fault: Fault,
-    /// What is allowed, where the first one stands, what was meant perhaps; lines separated by `\n`.
-    pub detail: Option<String>,
-}
-
-impl ConfigError {
-    /// The error as a line of the log, the place and the detail below it.
-    pub fn to_line(&self, file: &str) -> Line {
-        let mut detail = format!("{file}:{}:{}", self.line, self.column);
-        if let Some(more) = &self.detail {
-            detail.push('\n');
-            detail.push_str(more);
-        }
-        let line = match self.event() {
-            Ok(event) => Line::new(&event),
-            Err(words) => Line { level: Level::Error, text: self.to_string(), detail: None, kind: words },
-        };
-        Line { detail: Some(detail), ..line }
-    }
-
-    /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it behind two
-    /// blanks; without a line end.
-    pub fn report(&self, file: &str) -> String {
-        let mut text = format!("{file}:{}:{}: {self}", self.line, self.column);
-        for more in self.detail.iter().flat_map(|d| d.lines()) {
-            text.push_str("\n  ");
-            text.push_str(more);
-        }
-        text
-    }
-}
-
-impl ConfigError {
-    /// The message of the catalogue, or the words behind the tag of one that the catalogue lacks.
-    fn event(&self) -> Result<Event, &'static str> {
-        let tag = self.tag.clone();
-        match self.fault {
-            Fault::InvalidAddress => Ok(Event::InvalidAddress { tag }),
-            Fault::NoParam => Ok(Event::NoParam { tag }),
-            Fault::OnlyOne => Ok(Event::OnlyOneParam { tag }),
-            Fault::UnknownTag => Err("Unknown tag"),
-            Fault::InvalidValue => Err("Invalid value"),
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    /// The message, without place and detail.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.event() {
-            Ok(event) => event.fmt(f),
-            Err(words) => write!(f, "{}: {words}", self.tag),
-        }
-    }
-}
-
 /// Reads a file.
 pub fn parse(text: &[u8], defaults: &Defaults) -> Parsed {
     let mut parser = Parser { errors: Vec::new(), settings: Vec::new() };
@@ -139,13 +57,6 @@ pub fn parse(text: &[u8], defaults: &Defaults) -> Parsed {
     let Parser { mut errors, settings } = parser;
     errors.sort_by_key(|e| (e.line, e.column));
     Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
-}
-
-/// A place in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub line: usize,
-    pub column: usize,
 }
 
 /// A line with a tag.
@@ -172,12 +83,6 @@ struct Lines {
 struct Blocks {
     global: Lines,
     tunnels: Vec<(Lines, Vec<Lines>)>,
-}
-
-/// A setting with the place of its (first) parameter.
-pub(super) struct Given {
-    pub tag: &'static str,
-    pub place: Place,
 }
 
 struct Parser {
@@ -229,18 +134,11 @@ impl Parser {
     }
 
     fn config(&mut self, blocks: &Blocks, defaults: &Defaults) -> Config {
-        let mut config = Config::new();
-        let mut inherited = Inherited {
-            hostname: defaults.hostname.clone(),
-            router_id: None,
-            restart_interval: Duration::from_secs(10),
-        };
-        self.settings(Block::Global, "global", &blocks.global.body, |tag, value| {
-            apply::global(&mut config, &mut inherited, tag, value)
-        });
+        let mut config = Config { hostname: defaults.hostname.clone(), ..Config::new() };
+        self.settings(GLOBAL, Block::Global, "global", &mut config, &blocks.global.body);
         let mut known = check::Known::new(config.data_plane);
         for (lines, sessions) in &blocks.tunnels {
-            let tunnel = self.tunnel(lines, sessions, &inherited, &mut known);
+            let tunnel = self.tunnel(lines, sessions, &config, &mut known);
             config.tunnels.push(tunnel);
         }
         derive_router_ids(&mut config, defaults.router_id);
@@ -251,23 +149,20 @@ impl Parser {
         &mut self,
         lines: &Lines,
         blocks: &[Lines],
-        inherited: &Inherited,
+        config: &Config,
         known: &mut check::Known,
     ) -> Tunnel {
-        let (name, place) = self.header(Block::Global, lines, None);
+        let (name, place) = self.header(&TUNNEL_HEADER, lines, None);
         let mut tunnel = Tunnel {
             line: place.line,
-            local_hostname: inherited.hostname.clone(),
-            local_router_id: inherited.router_id,
-            restart_interval: inherited.restart_interval,
+            local_hostname: config.hostname.clone(),
+            local_router_id: config.router_id,
+            restart_interval: config.restart_interval,
             ..Tunnel::new(&name)
         };
-        let mut cookie_length = 0;
-        let given = self.settings(Block::Tunnel, &name, &lines.body, |tag, value| {
-            apply::tunnel(&mut tunnel, &mut cookie_length, tag, value)
-        });
+        let given = self.settings(TUNNEL, Block::Tunnel, &name, &mut tunnel, &lines.body);
         for lines in blocks {
-            let session = self.session(lines, &tunnel, cookie_length, known);
+            let session = self.session(lines, &tunnel, known);
             tunnel.sessions.push(session);
         }
         let found = check::tunnel(&mut tunnel, place, &given, known);
@@ -275,20 +170,10 @@ impl Parser {
         tunnel
     }
 
-    fn session(
-        &mut self,
-        lines: &Lines,
-        tunnel: &Tunnel,
-        cookie_length: usize,
-        known: &mut check::Known,
-    ) -> Session {
-        let (interface, place) = self.header(Block::Tunnel, lines, Some(&tunnel.name));
-        let mut session = Session { line: place.line, cookie_length, ..Session::new(&interface) };
-        let mut manual = ManualParts::default();
-        let given = self.settings(Block::Session, &tunnel.name, &lines.body, |tag, value| {
-            apply::session(&mut session, &mut manual, tag, value)
-        });
-        session.manual = manual.join();
+    fn session(&mut self, lines: &Lines, tunnel: &Tunnel, known: &mut check::Known) -> Session {
+        let (interface, place) = self.header(&SESSION_HEADER, lines, Some(&tunnel.name));
+        let mut session = Session { line: place.line, cookie: tunnel.cookie, ..Session::new(&interface) };
+        let given = self.settings(SESSION, Block::Session, &tunnel.name, &mut session, &lines.body);
         let found = check::session(&session, tunnel, place, &given, known);
         self.complain(found);
         session
@@ -300,37 +185,39 @@ impl Parser {
         }
     }
 
-    /// The name behind `tunnel` or `session`, empty where it is no good, and its place. `block` is the one that the
-    /// header's own tag stands in; a session's setting is logged under the tunnel's name.
-    fn header(&mut self, block: Block, lines: &Lines, tunnel: Option<&str>) -> (String, Place) {
+    /// The name after `tunnel` or `session`, empty where it is no good, and its place. A session's setting is logged
+    /// under the tunnel's name.
+    fn header(&mut self, tag: &'static Tag, lines: &Lines, tunnel: Option<&str>) -> (String, Place) {
         let Some(header) = &lines.header else { return (String::new(), Place { line: 0, column: 0 }) };
         let place = header.place(0);
-        let value =
-            tags::find(block, &header.tag.octets).and_then(|tag| Some((tag, self.value(tag, header)?)));
-        let Some((tag, Value::Text(name))) = value else { return (String::new(), place) };
+        let Some(Value::Text(name)) = self.read(tag, header, |params| tag.read(params)) else {
+            return (String::new(), place);
+        };
         let setting =
             Setting { name: tunnel.unwrap_or(&name).to_owned(), tag: tag.name, param: name.clone() };
         self.settings.push(setting);
         (name, place)
     }
 
-    /// Reads the lines of a block and hands each value to `set`.
-    fn settings(
+    /// Reads the lines of a block into its fields. `name` is what the settings are logged under.
+    fn settings<B>(
         &mut self,
+        rows: &'static [Row<B>],
         block: Block,
         name: &str,
+        fields: &mut B,
         statements: &[Statement],
-        mut set: impl FnMut(&'static str, Value) -> bool,
     ) -> Vec<Given> {
         let mut given: Vec<Given> = Vec::new();
         for statement in statements {
             let place = statement.place(0);
-            let Some(tag) = tags::find(block, &statement.tag.octets) else {
+            let Some(row) = rows.iter().find(|row| row.tag.name.as_bytes() == statement.tag.octets) else {
                 let hint = unknown(block, &statement.tag.octets);
                 let place = Place { column: statement.tag.column, ..place };
                 self.error(place, &statement.tag.octets, Fault::UnknownTag, hint);
                 continue;
             };
+            let tag = &row.tag;
             if let Some(first) = given.iter().find(|g| g.tag == tag.name) {
                 let place = Place { column: statement.tag.column, ..place };
                 let detail = format!("{} stands in line {} already", tag.name, first.place.line);
@@ -338,33 +225,37 @@ impl Parser {
                 continue;
             }
             given.push(Given { tag: tag.name, place });
-            let Some(value) = self.value(tag, statement) else { continue };
-            let param = printable(tag, &statement.params);
-            self.settings.push(Setting { name: name.to_owned(), tag: tag.name, param });
-            let known = set(tag.name, value);
-            debug_assert!(known, "no field for {}", tag.name);
+            if self.read(tag, statement, |params| row.apply(fields, params)).is_some() {
+                let param = printable(tag, &statement.params);
+                self.settings.push(Setting { name: name.to_owned(), tag: tag.name, param });
+            }
         }
         given
     }
 
-    /// Reads the parameters of `tag`.
-    fn value(&mut self, tag: &Tag, statement: &Statement) -> Option<Value> {
+    /// Counts the parameters of `tag` and reads them with `read`; what is wrong with them is an error of the file.
+    fn read<T>(
+        &mut self,
+        tag: &Tag,
+        statement: &Statement,
+        read: impl FnOnce(&[Word]) -> Result<T, Refusal>,
+    ) -> Option<T> {
         let name = tag.name.as_bytes();
         let (least, most) = tag.kind.count();
-        let allowed = format!("allowed: {}", tag.kind.allowed());
+        let allowed = format!("allowed: {}", tag.allowed());
         if statement.params.len() < least {
             self.error(statement.place(usize::MAX), name, Fault::NoParam, allowed);
             return None;
         }
         if statement.params.len() > most {
             let quote = match tag.kind {
-                Kind::Octets | Kind::OctetsOrAny | Kind::Path(_) => " (in quotes if there is a blank in it)",
+                Kind::Octets | Kind::Path(_) => " (in quotes if there is a blank in it)",
                 _ => "",
             };
             self.error(statement.place(most), name, Fault::OnlyOne, allowed + quote);
             return None;
         }
-        match value::read(tag.kind, &statement.params) {
+        match read(&statement.params) {
             Ok(value) => Some(value),
             Err(refusal) => {
                 let detail = match refusal.reason {
@@ -438,7 +329,7 @@ mod tests {
         let [a, b] = config.tunnels.as_slice() else { panic!("{config:?}") };
         assert_eq!((a.local_hostname.as_slice(), b.local_hostname.as_slice()), (&b"center"[..], &b"b"[..]));
         assert_eq!((a.restart_interval.as_secs(), b.restart_interval.as_secs()), (20, 5));
-        assert_eq!(a.sessions.iter().map(|s| s.cookie_length).collect::<Vec<_>>(), [8, 0]);
+        assert_eq!(a.sessions.iter().map(|s| s.cookie.octets()).collect::<Vec<_>>(), [8, 0]);
         assert_eq!(a.local_router_id, Some([192, 0, 2, 1]), "the first IPv4 address that is named as ours");
         assert_eq!((a.line, b.line, a.sessions[1].line), (3, 8, 6));
         assert_eq!(read("tunnel a").config.unwrap().tunnels[0].local_router_id, Some([192, 0, 2, 9]));

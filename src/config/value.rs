@@ -1,13 +1,95 @@
-//! The parameters of one tag -> a value of the tag's kind, or what is wrong with them. One kind is read the same
-//! way wherever it stands; what a value means beside other tags is `check`'s business.
+//! The kinds of parameters, and the parameters of one tag -> a value of its kind, or what is wrong with them. One
+//! kind is read the same way wherever it stands; what a value means beside other tags is `check`'s business.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::error::Fault;
 use super::lex::Word;
-use super::parse::Fault;
-use super::tags::Kind;
 use crate::wire::Cookie;
+
+/// What the parameters of a tag must look like, besides the words that its field's type has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `tunnel`: opens a block.
+    TunnelName,
+    /// `session` (opens a block) and `bridge`: the name of an interface.
+    InterfaceName,
+    /// No parameter.
+    Flag,
+    /// One of the words.
+    Word,
+    /// A whole number in this range.
+    Number(u64, u64),
+    /// Seconds with up to three decimals, 0.05-60.
+    Seconds,
+    /// Any octets, 1-255 of them.
+    Octets,
+    /// Dotted quad.
+    RouterId,
+    /// An address.
+    Address,
+    /// An address or a host name.
+    AddressOrName,
+    /// A path of at most this many octets.
+    Path(usize),
+    /// The name (or number) of a user or group.
+    Account,
+    /// A command and its arguments.
+    Command,
+    /// One port, or two.
+    Ports,
+    /// An Ethernet address.
+    Mac,
+    /// Two session ids.
+    SessionIds,
+    /// 8 or 16 hex digits.
+    Hex,
+}
+
+impl Kind {
+    /// The least and the greatest number of parameters.
+    pub fn count(self) -> (usize, usize) {
+        match self {
+            Kind::Flag => (0, 0),
+            Kind::Ports => (1, 2),
+            Kind::SessionIds => (2, 2),
+            Kind::Command => (1, usize::MAX),
+            _ => (1, 1),
+        }
+    }
+
+    /// What is allowed besides the words, for people; empty where it is words alone.
+    fn shape(self) -> Cow<'static, str> {
+        match self {
+            Kind::TunnelName => "1-32 characters of A-Z a-z 0-9 _ . -, but not \"all\"".into(),
+            Kind::InterfaceName => "1-15 characters of A-Z a-z 0-9 _ . -, but not \".\" or \"..\"".into(),
+            Kind::Flag => "no parameter".into(),
+            Kind::Word => "".into(),
+            Kind::Number(min, max) => format!("{min}-{max}").into(),
+            Kind::Seconds => "0.05-60".into(),
+            Kind::Octets => "1-255 octets".into(),
+            Kind::RouterId => "a dotted quad such as 192.0.2.1".into(),
+            Kind::Address => "an IPv4 or IPv6 address".into(),
+            Kind::AddressOrName => "an IPv4 or IPv6 address, a host name".into(),
+            Kind::Path(max) => format!("a path of 1-{max} octets").into(),
+            Kind::Account => "1-32 characters of A-Z a-z 0-9 _ . -".into(),
+            Kind::Command => "a command and its arguments".into(),
+            Kind::Ports => "1-65535 for the local port, the same for the remote port".into(),
+            Kind::Mac => "six octets in hex such as 02:00:5e:00:53:01, not a group address".into(),
+            Kind::SessionIds => "two numbers, 1-4294967295: the local and the remote session id".into(),
+            Kind::Hex => "8 or 16 hex digits".into(),
+        }
+    }
+
+    /// What is allowed, for people: `words`, or what fits the kind.
+    pub fn allowed(self, words: &[&str]) -> String {
+        let shape = self.shape();
+        let all = words.iter().copied().chain((!shape.is_empty()).then_some(&*shape));
+        all.collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// A parameter that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,27 +150,27 @@ fn first(params: &[Word]) -> &[u8] {
     params.first().map_or(&[], |w| w.octets.as_slice())
 }
 
-/// Reads `params`, whose number fits the kind, as a value of `kind`.
-pub fn read(kind: Kind, params: &[Word]) -> Read {
+/// Reads `params`, whose number fits the kind, as one of the words or as a value of `kind`.
+pub fn read(kind: Kind, words: &[&'static str], params: &[Word]) -> Read {
     let octets = first(params);
-    if let Some(word) = kind.words().iter().find(|w| w.as_bytes() == octets) {
+    if let Some(word) = words.iter().find(|w| w.as_bytes() == octets) {
         return Ok(Value::Word(word));
     }
     let invalid = || refuse(Fault::InvalidValue);
     match kind {
         Kind::Flag => Ok(Value::Flag),
-        Kind::Word(_) => Err(invalid()),
-        Kind::Number(_, min, max) => {
+        Kind::Word => Err(invalid()),
+        Kind::Number(min, max) => {
             number(octets).filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(invalid)
         }
         Kind::Seconds => seconds(octets).map(Value::Time).ok_or_else(invalid),
-        Kind::Octets | Kind::OctetsOrAny => match octets.len() {
+        Kind::Octets => match octets.len() {
             1..=255 => Ok(Value::Octets(octets.to_vec())),
             length => Err(because(Fault::InvalidValue, &format!("these are {length} octets"))),
         },
-        Kind::RouterId | Kind::RouterIdOrAny => router_id(octets),
-        Kind::LocalAddress => address(octets),
-        Kind::RemoteAddress => remote_address(octets),
+        Kind::RouterId => router_id(octets),
+        Kind::Address => address(octets),
+        Kind::AddressOrName => remote_address(octets),
         Kind::TunnelName => name(octets, 32).filter(|n| n != "all").map(Value::Text).ok_or_else(invalid),
         Kind::InterfaceName => {
             name(octets, 15).filter(|n| n != "." && n != "..").map(Value::Text).ok_or_else(invalid)
@@ -260,7 +342,7 @@ mod tests {
     use super::*;
 
     fn one(kind: Kind, text: &str) -> Read {
-        read(kind, &[Word { column: 1, octets: text.as_bytes().to_vec() }])
+        read(kind, &[], &[Word { column: 1, octets: text.as_bytes().to_vec() }])
     }
 
     #[test]
@@ -281,8 +363,8 @@ mod tests {
 
     #[test]
     fn what_looks_like_an_address_is_no_host_name() {
-        let host = |text| matches!(one(Kind::RemoteAddress, text), Ok(Value::HostName(_)));
-        let address = |text| matches!(one(Kind::RemoteAddress, text), Ok(Value::Address(_)));
+        let host = |text| matches!(one(Kind::AddressOrName, text), Ok(Value::HostName(_)));
+        let address = |text| matches!(one(Kind::AddressOrName, text), Ok(Value::Address(_)));
         for good in ["192.0.2.1", "2001:db8::1", "127.0.0.1", "fe80::1"] {
             assert!(address(good), "{good}");
         }
@@ -314,7 +396,7 @@ mod tests {
             &"a".repeat(64),
             &long,
         ] {
-            let fault = one(Kind::RemoteAddress, wrong).map_err(|r| r.fault);
+            let fault = one(Kind::AddressOrName, wrong).map_err(|r| r.fault);
             assert_eq!(fault, Err(Fault::InvalidAddress), "{wrong}");
         }
     }
@@ -325,7 +407,7 @@ mod tests {
         assert_eq!(one(Kind::Command, "/bin/hook  a"), expected);
         let words = ["/bin/hook", "a b", ""].map(|t| Word { column: 1, octets: t.as_bytes().to_vec() });
         let expected = Value::Command(vec!["/bin/hook".into(), "a b".into(), String::new()]);
-        assert_eq!(read(Kind::Command, &words), Ok(expected));
+        assert_eq!(read(Kind::Command, &[], &words), Ok(expected));
         assert!(one(Kind::Command, "  ").is_err());
         assert!(one(Kind::Command, "").is_err());
     }

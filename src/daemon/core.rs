@@ -251,7 +251,7 @@ impl Daemon {
     /// Opens the socket for a peer.
     fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, String> {
         let result =
-            self.data.open_socket(tunnel.encapsulation, tunnel.local_address, peer, tunnel.local_port);
+            self.data.open_socket(tunnel.encapsulation, tunnel.local_address, peer, tunnel.udp_port.local);
         match result {
             Ok(()) => Ok(path(tunnel, peer)),
             Err(error) => {
@@ -273,7 +273,7 @@ impl Daemon {
             None => {
                 let path = self.open(now, tunnel, v4)?;
                 // A system without IPv6 has no peers there either.
-                let _ = self.data.open_socket(tunnel.encapsulation, None, v6, tunnel.local_port);
+                let _ = self.data.open_socket(tunnel.encapsulation, None, v6, tunnel.udp_port.local);
                 Ok(path)
             }
         }
@@ -429,7 +429,7 @@ fn path(tunnel: &Tunnel, peer: IpAddr) -> Path {
     };
     let (local_port, remote_port) = match tunnel.encapsulation {
         Encapsulation::Ip => (0, 0),
-        Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+        Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
     };
     Path {
         encapsulation: tunnel.encapsulation,
@@ -446,7 +446,7 @@ pub fn socket_detail(tunnel: &Tunnel, peer: IpAddr) -> String {
 fn socket_name(tunnel: &Tunnel, peer: IpAddr) -> String {
     let what = match tunnel.encapsulation {
         Encapsulation::Ip => "IP protocol 115".to_string(),
-        Encapsulation::Udp => format!("UDP port {}", tunnel.local_port),
+        Encapsulation::Udp => format!("UDP port {}", tunnel.udp_port.local),
     };
     format!("{what} on {}", path(tunnel, peer).local.ip())
 }

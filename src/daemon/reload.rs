@@ -12,9 +12,10 @@ use std::time::Instant;
 use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
-use crate::config::diff::{diff, Change, AT_START_ONLY};
-use crate::config::model::{Config, Remote, Tunnel};
-use crate::config::{self, ConfigError, Defaults, Parsed};
+use crate::config::diff::{diff, Change};
+use crate::config::model::{Config, Problem, Remote, Tunnel};
+use crate::config::tag::{Block, Effect};
+use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::limit::CONFIG;
 use crate::log::{Event, Level, Line};
 use crate::sys::{self, address, error_text};
@@ -86,30 +87,23 @@ pub fn secrecy(file: &str, config: &Config) -> Option<Line> {
 
 /// What keeps a tunnel of its sessions from being started: the lines for the log, with the place in the file.
 pub fn problems(file: &str, tunnel: &Tunnel) -> Vec<(usize, Line)> {
-    if tunnel.disabled {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    if let Some(problem) = tunnel.problem() {
-        let detail = format!("{file}:{}: tunnel {}: {problem}", tunnel.line, tunnel.name);
-        found.push((tunnel.line, Line::with_detail(&Event::TunnelConfigurationFailed {}, detail)));
-    }
-    for session in tunnel.sessions.iter().filter(|s| !s.disabled) {
-        if let Some(problem) = session.problem() {
-            let detail = format!(
-                "{file}:{}: tunnel {}, session {}: {problem}",
-                session.line, tunnel.name, session.interface
-            );
-            found.push((session.line, Line::with_detail(&Event::SessionConfigurationFailed {}, detail)));
-        }
-    }
-    found
+    let line = |problem: Problem| {
+        let session = problem.interface.map(|interface| format!(", session {interface}")).unwrap_or_default();
+        let detail = format!("{file}:{}: tunnel {}{session}: {}", problem.line, tunnel.name, problem.text);
+        (problem.line, Line::with_detail(&problem.event, detail))
+    };
+    tunnel.problems().into_iter().map(line).collect()
 }
 
 /// Whether a tunnel can be started: itself, and one of its sessions if it has any.
 pub fn is_usable(tunnel: &Tunnel) -> bool {
     let sessions = &tunnel.sessions;
     tunnel.problem().is_none() && (sessions.is_empty() || sessions.iter().any(|s| s.problem().is_none()))
+}
+
+/// Whether a running daemon cannot take over a global tag.
+fn waits_for_start(tag: &str) -> bool {
+    tags::find(Block::Global, tag.as_bytes()).is_some_and(|tag| tag.effect == Effect::Start)
 }
 
 /// A change in one line.
@@ -189,7 +183,7 @@ impl Daemon {
         for change in changes {
             self.log(now, &Line::remark(Level::Info, CONFIG, describe(change)));
             if let Change::Global { tags } = change {
-                let late: Vec<&str> = tags.iter().filter(|t| AT_START_ONLY.contains(t)).copied().collect();
+                let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
                 if !late.is_empty() {
                     let text = format!("{}: in force from the next start on", late.join(", "));
                     self.log(now, &Line::remark(Level::Warn, CONFIG, text));
@@ -246,7 +240,7 @@ fn sockets(tunnel: &Tunnel) -> Vec<SocketKey> {
     };
     let families = families.iter().filter(|f| end.is_none_or(|end| end.is_ipv4() == f.is_ipv4()));
     families
-        .map(|f| SocketKey::new(tunnel.encapsulation, tunnel.local_address, *f, tunnel.local_port))
+        .map(|f| SocketKey::new(tunnel.encapsulation, tunnel.local_address, *f, tunnel.udp_port.local))
         .collect()
 }
 

@@ -263,7 +263,8 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         let Some(end) = known_end(tunnel) else { continue };
-        let (encapsulation, local, port) = (tunnel.encapsulation, tunnel.local_address, tunnel.local_port);
+        let (encapsulation, local, port) =
+            (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
         if tunnel.remote == Some(Remote::Any) && local.is_none() {
             // A system without IPv6 has no peers there either.
             let _ = data.open_socket(encapsulation, None, Ipv6Addr::UNSPECIFIED.into(), port);
@@ -296,7 +297,7 @@ fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
     // Without the device there are no interfaces to be made anyway.
     let _ = tap::reserve(SPARE_INTERFACES);
     let mut capabilities = vec![privilege::NET_ADMIN, privilege::NET_RAW];
-    if daemon.config.tunnels.iter().any(|t| t.local_port < 1024) {
+    if daemon.config.tunnels.iter().any(|t| t.udp_port.local < 1024) {
         capabilities.push(privilege::NET_BIND_SERVICE);
     }
     privilege::user(name)

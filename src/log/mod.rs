@@ -12,13 +12,14 @@ pub use time::WallTime;
 use std::fmt;
 
 /// How serious a line is. The order is that of verbosity: `Error < Debug`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     /// Something failed.
     Error,
     /// The peer or the network did something wrong.
     Warn,
     /// A state changed.
+    #[default]
     Info,
     /// Everything else.
     Debug,

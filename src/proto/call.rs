@@ -119,7 +119,7 @@ impl Engine {
                 Some((local, cookie, tie_breaker)) => {
                     let tunnel = self.tunnels.get(&key)?;
                     let entry = tunnel.slot(slot)?;
-                    let length = entry.config.cookie_length;
+                    let length = entry.config.cookie.octets();
                     let passive = tunnel.config.role == Role::Passive;
                     let tie_breaker = if passive { PASSIVE_TIE_BREAKER } else { tie_breaker };
                     return Some(Session {
@@ -188,7 +188,7 @@ impl Engine {
         Some(Circuit {
             cookie: (!session.cookie_expected.is_empty()).then_some(session.cookie_expected),
             sublayer: session.sublayer_expected.then_some(1),
-            sequencing: slot.config.sequencing.receive.then_some(2),
+            sequencing: slot.config.sequencing.receives().then_some(2),
             ..Circuit::default()
         })
     }
@@ -282,7 +282,7 @@ impl Engine {
     pub(super) fn take_circuit(&mut self, id: SessionId, circuit: &Circuit) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let sends = self.tunnels.get(&session.tunnel).and_then(|t| t.slot(session.slot));
-        let send_always = sends.is_some_and(|s| s.config.sequencing.send);
+        let send_always = sends.is_some_and(|s| s.config.sequencing.sends());
         if let Some(cookie) = circuit.cookie {
             session.cookie_to_send = cookie;
         }
@@ -323,7 +323,7 @@ impl Engine {
             sublayer_expected: session.sublayer_expected,
             sublayer_to_send: session.sublayer_to_send,
             sequence_send: session.sequence_send,
-            sequence_receive: slot.config.sequencing.receive && session.sublayer_expected,
+            sequence_receive: slot.config.sequencing.receives() && session.sublayer_expected,
             path,
         };
         self.actions.push_back(Action::Attach(Box::new(attachment)));

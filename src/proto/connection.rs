@@ -8,7 +8,7 @@ use super::action::Path;
 use super::auth::Auth;
 use super::channel::{Channel, Retry, Transmission};
 use super::tunnel::TunnelKey;
-use crate::config::model::{Compatibility, Tunnel};
+use crate::config::model::{Compatibility, ReservedBits, Tunnel};
 use crate::wheel::TimerId;
 use crate::wire::message::{Dialect, SetUp};
 use crate::wire::{header, Ccid, MessageType, SessionId};
@@ -235,7 +235,7 @@ impl Connection {
                 Compatibility::Cisco => Dialect::BOTH,
             },
             cisco: tunnel.compatibility != Compatibility::Rfc,
-            discard_reserved: tunnel.discard_reserved,
+            discard_reserved: tunnel.reserved_bits == ReservedBits::Discard,
             hidden: tunnel.hidden,
             linger: tunnel.linger,
             heard: now,
@@ -249,7 +249,7 @@ impl Connection {
     /// Takes over the settings that may change while the connection is up.
     pub fn update(&mut self, tunnel: &Tunnel) {
         self.channel.retry = retry(tunnel);
-        self.discard_reserved = tunnel.discard_reserved;
+        self.discard_reserved = tunnel.reserved_bits == ReservedBits::Discard;
         self.linger = tunnel.linger;
     }
 

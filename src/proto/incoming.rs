@@ -134,7 +134,7 @@ impl Engine {
         message: MessageType,
     ) -> Result<(), Objection> {
         let Some(slot) = self.tunnels.get(&key).and_then(|t| t.slot(slot)) else { return Ok(()) };
-        let wanted = slot.config.cookie_length > 0;
+        let wanted = slot.config.cookie.octets() > 0;
         let given = circuit.cookie.is_some_and(|c| !c.is_empty());
         let mismatch = Some(error::VENDOR);
         match (wanted, given) {

@@ -36,11 +36,11 @@ impl Engine {
             session.connection = None;
             session.local = manual.local;
             session.remote = manual.remote;
-            session.cookie_expected = manual.local_cookie;
-            session.cookie_to_send = manual.remote_cookie;
+            session.cookie_expected = entry.config.local_cookie;
+            session.cookie_to_send = entry.config.remote_cookie;
             session.sublayer_to_send = session.sublayer_expected;
             session.attaching = true;
-            if entry.config.sequencing.send {
+            if entry.config.sequencing.sends() {
                 session.sequence_send = SequenceLevel::All;
             }
             self.file_session(session);

@@ -15,7 +15,7 @@ use super::incoming::{break_tie, TieBreak};
 use super::snapshot::Failure;
 use super::tunnel::TunnelKey;
 use super::Engine;
-use crate::config::model::{Check, Compatibility, Remote, Role};
+use crate::config::model::{Check, Compatibility, Remote, ReservedBits, Role};
 use crate::log::catalogue::Tie;
 use crate::log::{Event, Level};
 use crate::wire::attribute::number;
@@ -74,7 +74,10 @@ impl Engine {
     /// Whether the tunnels that a datagram may be for want reserved AVP bits taken seriously.
     fn discards_reserved(&self, path: Path) -> bool {
         let mut candidates = self.candidates(path).into_iter();
-        candidates.next().and_then(|key| self.tunnels.get(&key)).is_none_or(|t| t.config.discard_reserved)
+        candidates
+            .next()
+            .and_then(|key| self.tunnels.get(&key))
+            .is_none_or(|t| t.config.reserved_bits == ReservedBits::Discard)
     }
 
     /// The tunnels that a datagram on this path may be for; those that name its source address come first.
@@ -91,7 +94,7 @@ impl Engine {
                 && !tunnel.is_manual()
                 && config.encapsulation == path.encapsulation
                 && local
-                && (path.local.port() == 0 || config.local_port == path.local.port())
+                && (path.local.port() == 0 || config.udp_port.local == path.local.port())
                 && if any { config.remote == Some(Remote::Any) } else { named }
         };
         let named = self.addressed.get(&path.remote.ip());

@@ -102,7 +102,7 @@ impl Engine {
             remote_cookie: session.map_or(Cookie::NONE, |s| s.cookie_to_send),
             sublayer: session.map_or((false, false), |s| (s.sublayer_expected, s.sublayer_to_send)),
             sequencing: session.map_or((false, false), |s| {
-                let receive = slot.config.sequencing.receive && s.sublayer_expected;
+                let receive = slot.config.sequencing.receives() && s.sublayer_expected;
                 (receive, s.sequence_send != super::SequenceLevel::None)
             }),
             pw_type: slot.config.pw_type(),

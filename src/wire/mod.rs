@@ -95,9 +95,10 @@ impl fmt::Display for MessageType {
 }
 
 /// How L2TP messages are carried (RFC 3931 4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Encapsulation {
     /// Directly over IP, protocol 115.
+    #[default]
     Ip,
     /// Over UDP, port 1701.
     Udp,

@@ -459,7 +459,7 @@ impl Node {
         };
         let (local_port, remote_port) = match tunnel.encapsulation {
             Encapsulation::Ip => (0, 0),
-            Encapsulation::Udp => (tunnel.local_port, tunnel.remote_port),
+            Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
         };
         Path {
             encapsulation: tunnel.encapsulation,

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use super::templates;
-use crate::config::tags::TAGS;
+use crate::config::tags;
 use crate::log::catalogue::{pieces, Piece, Template};
 use crate::log::Level;
 
@@ -90,7 +90,7 @@ fn fits(template: &'static Template, line: &str) -> Option<Values> {
     let parts: Vec<Piece<'static>> = pieces(template.text).collect();
     let is_setting = template.id == SETTING;
     let looks = |name: &str, value: &str| match name {
-        "tag" if is_setting => TAGS.iter().any(|tag| tag.name == value),
+        "tag" if is_setting => tags::all().any(|tag| tag.name == value),
         _ => looks_like(name, value),
     };
     let mut values = Vec::new();

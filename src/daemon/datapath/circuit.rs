@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
 use super::{DataPlane, DataPlaneEvent, Failure, Source};
-use crate::config::model::{self, Mtu, Pseudowire, TcpMss, Tos};
+use crate::config::model::{self, LinkState, Mtu, Pseudowire, TcpMss, Tos};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
@@ -63,7 +63,7 @@ impl Interface {
             tcp_mss: session.tcp_mss,
             bridge: session.bridge.clone(),
             mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
-            follow_link_state: session.follow_link_state,
+            follow_link_state: session.link_state == LinkState::Follow,
             tagged: session.pseudowire == Pseudowire::Vlan,
             dont_fragment: tunnel.dont_fragment,
             ttl: tunnel.ttl,

@@ -1,0 +1,219 @@
+//! A session block.
+
+use crate::config::field::{words, Field};
+use crate::config::tag::{self, rows, Block, Effect::*, Row, Tag, Unset::*};
+use crate::config::value::{
+    Kind::{self, *},
+    Value,
+};
+use crate::wire::{Cookie, SessionId};
+
+/// A session block: a pseudowire that ends at an interface. The rows below say what each field is.
+#[allow(missing_docs)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Session {
+    /// The name after `session`: the interface's.
+    pub interface: String,
+    /// Line of the file where the block begins.
+    pub line: usize,
+    /// `None`: missing, unless the session is manual.
+    pub remote_end_id: Option<Vec<u8>>,
+    pub pseudowire: Pseudowire,
+    /// The block's, or the tunnel's.
+    pub cookie: CookieLength,
+    pub sublayer: Sublayer,
+    pub sequencing: Sequencing,
+    pub mtu: Mtu,
+    pub tcp_mss: TcpMss,
+    pub bridge: Option<String>,
+    pub mac_address: Option<[u8; 6]>,
+    pub link_state: LinkState,
+    pub manual: Option<Manual>,
+    pub local_cookie: Cookie,
+    pub remote_cookie: Cookie,
+    pub disabled: bool,
+}
+
+/// The tag that opens a session block.
+pub static SESSION_HEADER: Tag = tag::header(
+    "session",
+    Block::Tunnel,
+    InterfaceName,
+    "opens the block of a session, a pseudowire that ends at this interface",
+);
+
+/// The tags of a session, in the order of the manual.
+pub static SESSION: &[Row<Session>] = rows! { Session, Block::Session;
+    "remote-end-id" remote_end_id, Octets, Text("required"), SetUp, "names the pseudowire; the same at both ends";
+    "pseudowire" pseudowire, Word, As("ethernet"), SetUp, "the pseudowire type that is signalled";
+    "cookie" cookie, Word, Text("the tunnel's"), SetUp,
+        "octets of the cookie of data messages, in both directions; on is 4";
+    "l2-sublayer" sublayer, Word, As("none"), SetUp, "the L2-specific sublayer of data messages";
+    "sequencing" sequencing, Word, As("off"), SetUp, "sequence numbers in data messages";
+    "mtu" mtu, Number(68, 65521), As("auto"), Live, "MTU of the interface";
+    "tcp-mss" tcp_mss, Number(536, 65495), As("off"), Live, "upper limit of the MSS of TCP connections that pass";
+    "bridge" bridge, InterfaceName, Text("none"), Live,
+        "bridge that the interface joins; created where it is missing";
+    "mac-address" mac_address, Mac, Text("derived from the names"), Live, "Ethernet address of the interface";
+    "link-state" link_state, Word, As("follow"), Live,
+        "whether the interface has a carrier only while the session is up";
+    "manual" manual, SessionIds, Text("none"), SetUp, "local and remote session id, without control protocol";
+    "local-cookie" local_cookie, Hex, Text("none"), SetUp, "cookie that incoming frames must carry (manual only)";
+    "remote-cookie" remote_cookie, Hex, Text("none"), SetUp, "cookie that outgoing frames carry (manual only)";
+    "disable" disabled, Flag, Text(""), SetUp, "the session is not set up";
+};
+
+/// The pseudowire type that is signalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pseudowire {
+    /// Type 5.
+    #[default]
+    Ethernet,
+    /// Type 4.
+    Vlan,
+}
+
+words! { Pseudowire { Ethernet = "ethernet", Vlan = "vlan" } }
+
+/// Octets of the cookies of both directions (RFC 3931 5.4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CookieLength {
+    /// No cookie.
+    #[default]
+    Off,
+    /// 4 octets.
+    Four,
+    /// 8 octets.
+    Eight,
+}
+
+words! { CookieLength { Off = "off", Four = "on" | "4", Eight = "8" } }
+
+impl CookieLength {
+    /// 0, 4 or 8.
+    pub fn octets(self) -> usize {
+        match self {
+            CookieLength::Off => 0,
+            CookieLength::Four => 4,
+            CookieLength::Eight => 8,
+        }
+    }
+}
+
+/// The L2-specific sublayer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sublayer {
+    /// No sublayer.
+    #[default]
+    None,
+    /// The default L2-specific sublayer (four octets).
+    Default,
+}
+
+words! { Sublayer { None = "none", Default = "default" } }
+
+/// Sequence numbers in data messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sequencing {
+    /// The peer is not asked for them, and gets them only if it asks.
+    #[default]
+    Off,
+    /// Frames that we send are numbered, whether the peer asks for it or not.
+    Send,
+    /// The peer is asked to number its frames, and their order is checked.
+    Receive,
+    /// Both of these.
+    Both,
+}
+
+words! { Sequencing { Off = "off", Send = "send", Receive = "receive", Both = "both" } }
+
+impl Sequencing {
+    /// Frames that we send are numbered, whether the peer asks for it or not.
+    pub fn sends(self) -> bool {
+        matches!(self, Sequencing::Send | Sequencing::Both)
+    }
+
+    /// The peer is asked to number its frames, and their order is checked.
+    pub fn receives(self) -> bool {
+        matches!(self, Sequencing::Receive | Sequencing::Both)
+    }
+}
+
+/// MTU of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mtu {
+    /// What fits the path.
+    #[default]
+    Auto,
+    /// This value.
+    Value(usize),
+}
+
+words! { Mtu { Auto = "auto" } else Value(usize) }
+
+/// Upper limit of the MSS of TCP connections that pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TcpMss {
+    /// Frames pass as they are.
+    #[default]
+    Off,
+    /// From the interface's MTU.
+    Auto,
+    /// This value.
+    Value(u16),
+}
+
+words! { TcpMss { Off = "off", Auto = "auto" } else Value(u16) }
+
+/// Whether the interface's carrier is that of the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkState {
+    /// It is.
+    #[default]
+    Follow,
+    /// There is always a carrier.
+    Up,
+}
+
+words! { LinkState { Follow = "follow", Up = "up" } }
+
+/// The ids of a session without control protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manual {
+    /// The id that incoming frames carry.
+    pub local: SessionId,
+    /// The id that outgoing frames carry.
+    pub remote: SessionId,
+}
+
+impl Field for Manual {
+    fn from_value(value: Value) -> Option<Manual> {
+        match value {
+            Value::SessionIds(local, remote) => {
+                Some(Manual { local: SessionId(local), remote: SessionId(remote) })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Session {
+    /// A session with every tag at its default.
+    pub fn new(interface: &str) -> Session {
+        Session { interface: interface.to_owned(), ..tag::defaults(SESSION) }
+    }
+
+    /// What is missing before this session can be started, in words.
+    pub fn problem(&self) -> Option<&'static str> {
+        (self.remote_end_id.is_none() && self.manual.is_none()).then_some("remote-end-id is missing")
+    }
+
+    /// The pseudowire type that is signalled.
+    pub fn pw_type(&self) -> u16 {
+        match self.pseudowire {
+            Pseudowire::Ethernet => crate::wire::PW_ETHERNET,
+            Pseudowire::Vlan => crate::wire::PW_ETHERNET_VLAN,
+        }
+    }
+}

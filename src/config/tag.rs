@@ -1,0 +1,157 @@
+//! What is known of a tag, and how its row names the field that it sets. The rows stand beside the fields, in
+//! [`model`](super::model).
+
+use super::error::Fault;
+use super::field::Field;
+use super::lex::{self, Word};
+use super::value::{self, Kind, Refusal, Value};
+
+/// The kind of block that a tag stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Block {
+    /// Before the first tunnel.
+    Global,
+    /// After `tunnel NAME`.
+    Tunnel,
+    /// After `session IFNAME`.
+    Session,
+}
+
+/// What holds where a tag is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unset {
+    /// The same as with these parameters.
+    As(&'static str),
+    /// What these words say.
+    Text(&'static str),
+}
+
+impl Unset {
+    /// The parameters or the words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Unset::As(text) | Unset::Text(text) => text,
+        }
+    }
+}
+
+/// When a new value of a tag takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// At once, without a message to the peer: both ends go on as before with it.
+    Live,
+    /// With a new set-up of the tunnel or session: the peer was told the old one, or it decides who the peer is.
+    SetUp,
+    /// With the next start of the daemon.
+    Start,
+    /// As the inheriting tag of the same name (or that with `local-`) in the blocks below does.
+    Inherited,
+}
+
+/// What is known of a tag.
+#[derive(Debug, Clone, Copy)]
+pub struct Tag {
+    /// The tag as it is written.
+    pub name: &'static str,
+    /// Where it stands.
+    pub block: Block,
+    /// The words that may stand as parameter.
+    pub words: &'static [&'static str],
+    /// What its parameters must look like otherwise.
+    pub kind: Kind,
+    /// What holds where the tag is not given.
+    pub default: Unset,
+    /// When a new value takes effect.
+    pub effect: Effect,
+    /// One line of help.
+    pub help: &'static str,
+    /// The parameter is never printed.
+    pub secret: bool,
+}
+
+impl Tag {
+    /// What is allowed, in words.
+    pub fn allowed(&self) -> String {
+        self.kind.allowed(self.words)
+    }
+
+    /// Reads parameters, whose number fits the kind.
+    pub fn read(&self, params: &[Word]) -> Result<Value, Refusal> {
+        value::read(self.kind, self.words, params)
+    }
+}
+
+/// A row of the table: a tag, and the field of a block (`Config`, `Tunnel` or `Session`) that it sets.
+pub struct Row<B> {
+    /// The tag.
+    pub tag: Tag,
+    /// Sets the field; `false` for a value that the field cannot have.
+    pub set: fn(&mut B, Value) -> bool,
+    /// Whether two blocks have different values in the field.
+    pub differs: fn(&B, &B) -> bool,
+}
+
+impl<B> Row<B> {
+    /// Reads parameters, whose number fits the kind, into the field.
+    pub fn apply(&self, block: &mut B, params: &[Word]) -> Result<(), Refusal> {
+        let value = self.tag.read(params)?;
+        match (self.set)(block, value) {
+            true => Ok(()),
+            false => Err(Refusal { fault: Fault::InvalidValue, at: 0, reason: None }),
+        }
+    }
+}
+
+/// A block in which every tag has its default.
+pub fn defaults<B: Default>(rows: &[Row<B>]) -> B {
+    let mut block = B::default();
+    for row in rows {
+        if let Unset::As(text) = row.tag.default {
+            let result = row.apply(&mut block, &lex::words(text.as_bytes()).words);
+            debug_assert!(result.is_ok(), "the default of {}", row.tag.name);
+        }
+    }
+    block
+}
+
+/// A tag that opens a block. It has no row: its parameter is the block's name.
+pub const fn header(name: &'static str, block: Block, kind: Kind, help: &'static str) -> Tag {
+    let (words, default, effect) = (&[], Unset::Text(""), Effect::SetUp);
+    Tag { name, block, words, kind, default, effect, help, secret: false }
+}
+
+/// The words and the secrecy of a field's type, for its row.
+pub const fn of_type<B, T: Field>(_: fn(&B) -> &T) -> (&'static [&'static str], bool) {
+    (T::WORDS, T::SECRET)
+}
+
+/// Rows, written `"name" field, kind, default, effect, "help";`.
+macro_rules! rows {
+    (
+        $block:ident, $place:expr;
+        $($name:literal $field:ident, $kind:expr, $default:expr, $effect:expr, $help:literal;)*
+    ) => {
+        &[$($crate::config::tag::Row {
+            tag: {
+                let (words, secret) = $crate::config::tag::of_type(|block: &$block| &block.$field);
+                let words = if matches!($kind, Kind::Flag) { &[] } else { words };
+                $crate::config::tag::Tag {
+                    name: $name,
+                    block: $place,
+                    words,
+                    kind: $kind,
+                    default: $default,
+                    effect: $effect,
+                    help: $help,
+                    secret,
+                }
+            },
+            set: |block: &mut $block, value| {
+                let value = $crate::config::field::Field::from_value(value);
+                value.map(|value| block.$field = value).is_some()
+            },
+            differs: |old: &$block, new: &$block| old.$field != new.$field,
+        },)*]
+    };
+}
+pub(super) use rows;
