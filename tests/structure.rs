@@ -1,6 +1,7 @@
 //! What the rooms of the program may name: the pure ones no clock, socket, file or random source; `unsafe` only in
 //! `src/sys`; no file too long to be read in one sitting. Comments and, for purity, test modules do not count.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The files and directories under `src` that must be pure.
@@ -19,6 +20,9 @@ const IMPURE: [&str; 10] = [
     "SystemTime",
     "getrandom",
 ];
+
+/// The directories under `src` in which no two files need each other.
+const LAYERED: [&str; 1] = ["config"];
 
 /// Lines of a file in `src`, tests included.
 const LONGEST: usize = 700;
@@ -117,6 +121,88 @@ fn no_file_is_too_long() {
     assert!(too_long.is_empty(), "{too_long:#?}");
 }
 
+/// What is named right after `prefix`: `a` and `b` of `prefix{a::{X, Y}, b}`, `a` of `prefix a::X`.
+fn named_after<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
+    let word = |text: &'a str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(prefix) {
+        let rest = &text[at + prefix.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push(word(rest));
+            continue;
+        };
+        let mut depth = 1;
+        let end = list.find(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth == 0
+        });
+        let mut depth = 0;
+        let items = list[..end.unwrap()].split(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth == 0 && c == ','
+        });
+        found.extend(items.map(|item| word(item.trim_start())));
+    }
+    found
+}
+
+/// The files of a directory, each with those of the directory that it names. The file at its root, which declares
+/// them, is left out.
+fn needs(room: &str) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
+    let root = source().join(room);
+    let files: BTreeSet<PathBuf> =
+        rust_files(&root).into_iter().filter(|file| *file != root.join("mod.rs")).collect();
+    // `module` as the path of a module, without extension.
+    let file_of = |module: PathBuf| {
+        [module.with_extension("rs"), module.join("mod.rs")].into_iter().find(|file| files.contains(file))
+    };
+    let mut found = BTreeMap::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        let text: String = code(without_tests(&text)).flat_map(|(_, line)| [line, "\n"]).collect();
+        let module = if file.ends_with("mod.rs") { file.with_file_name("") } else { file.with_extension("") };
+        let above = module.parent().unwrap();
+        let declared = named_after(&text, "\nmod ").into_iter().map(|name| file_of(module.join(name)));
+        let siblings = named_after(&text, "super::").into_iter().map(|name| {
+            // What is no file stands in the module above itself.
+            file_of(above.join(name)).or_else(|| file_of(above.to_path_buf()))
+        });
+        let prefix = format!("crate::{room}::");
+        let others = named_after(&text, &prefix).into_iter().map(|name| file_of(root.join(name)));
+        let all = declared.chain(siblings).chain(others).flatten().filter(|other| other != file);
+        found.insert(file.clone(), all.collect());
+    }
+    found
+}
+
+/// Whether `from` needs `to`, directly or by way of others.
+fn reaches(needs: &BTreeMap<PathBuf, BTreeSet<PathBuf>>, from: &Path, to: &Path) -> bool {
+    let mut seen = BTreeSet::from([from]);
+    let mut open = Vec::from([from]);
+    while let Some(file) = open.pop() {
+        for next in &needs[file] {
+            if next == to {
+                return true;
+            }
+            if seen.insert(next) {
+                open.push(next);
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn no_two_files_need_each_other() {
+    for room in LAYERED {
+        let needs = needs(room);
+        let count: usize = needs.values().map(BTreeSet::len).sum();
+        assert!(count >= needs.len(), "{room}: the search finds what is there");
+        let circles: Vec<&PathBuf> = needs.keys().filter(|file| reaches(&needs, file, file)).collect();
+        assert!(circles.is_empty(), "{room}: these need each other: {circles:#?}");
+    }
+}
+
 // The search itself: words, and neither parts of words nor comments.
 #[test]
 fn the_search_finds_words() {
@@ -124,6 +210,8 @@ fn the_search_finds_words() {
     assert!(names("use std::net::UdpSocket;", "std::net::Udp") && names("mio::Poll", "mio::"));
     assert!(names("    unsafe { f() }", "unsafe") && !names("#![deny(unsafe_code)]", "unsafe"));
     assert_eq!(code("a\n  // libc\nb").collect::<Vec<_>>(), [(1, "a"), (3, "b")]);
+    let names = named_after("use a::b;\nuse a::{c::{d, e}, f};\n a::g::h()", "a::");
+    assert_eq!(names, ["b", "c", "f", "g"]);
     assert_eq!(without_tests("a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\nlibc"), "a");
     assert_eq!(without_tests("a\n#[cfg(test)]\nfn f() {}\nlibc"), "a\n#[cfg(test)]\nfn f() {}\nlibc");
 }
