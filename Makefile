@@ -63,7 +63,7 @@ install: all
 	put man/completions/fish/l2tpctl.fish '$(D)$(DATADIR)/fish/vendor_completions.d/l2tpctl.fish'
 
 # One of these, for the system that starts the daemon. Paths in the files follow PREFIX and SYSCONFDIR.
-PLACE = sed -e 's|/usr/local/sbin|$(SBINDIR)|g' -e 's|/etc/l2tpd\.conf|$(SYSCONFDIR)/l2tpd.conf|g'
+PLACE = sed -e 's|/usr/local/sbin/|$(SBINDIR)/|g' -e 's|/etc/l2tpd\.conf|$(SYSCONFDIR)/l2tpd.conf|g'
 
 install-systemd:
 	$(INSTALL) -d '$(D)$(UNITDIR)'
@@ -80,10 +80,18 @@ install-runit:
 	$(PLACE) man/service/l2tpd.runit > '$(D)$(SYSCONFDIR)/sv/l2tpd/run'
 	chmod 0755 '$(D)$(SYSCONFDIR)/sv/l2tpd/run'
 
+install-sysvinit:
+	$(INSTALL) -d '$(D)$(SYSCONFDIR)/init.d'
+	$(PLACE) man/service/l2tpd.sysvinit > '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+	chmod 0755 '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+
+# With the list of what a system upgrade keeps.
 install-procd:
 	$(INSTALL) -d '$(D)$(SYSCONFDIR)/init.d'
 	$(PLACE) man/service/l2tpd.procd > '$(D)$(SYSCONFDIR)/init.d/l2tpd'
 	chmod 0755 '$(D)$(SYSCONFDIR)/init.d/l2tpd'
+	$(INSTALL) -d '$(D)/lib/upgrade/keep.d'
+	echo '$(SYSCONFDIR)/l2tpd.conf' > '$(D)/lib/upgrade/keep.d/l2tpd'
 
 # The configuration stays: it is the administrator's.
 uninstall:
@@ -97,6 +105,7 @@ uninstall:
 	rm -f '$(D)$(DATADIR)/bash-completion/completions/l2tpctl' '$(D)$(DATADIR)/zsh/site-functions/_l2tpctl'
 	rm -f '$(D)$(DATADIR)/fish/vendor_completions.d/l2tpctl.fish' '$(D)$(UNITDIR)/l2tpd.service'
 	@if grep -qs l2tpd '$(D)$(SYSCONFDIR)/init.d/l2tpd'; then rm -f '$(D)$(SYSCONFDIR)/init.d/l2tpd'; fi
+	rm -f '$(D)/lib/upgrade/keep.d/l2tpd'
 	@if test -e '$(D)$(SYSCONFDIR)/sv/l2tpd/run'; then rm -f '$(D)$(SYSCONFDIR)/sv/l2tpd/run'; rmdir '$(D)$(SYSCONFDIR)/sv/l2tpd'; fi
 
 # Two hosts in two network namespaces, joined by a pseudowire.
@@ -120,9 +129,9 @@ help:
 	@echo 'make test           all tests (those end to end need root)'
 	@echo 'make bench          measure the data path (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
-	@echo 'make install-systemd | install-openrc | install-runit | install-procd'
+	@echo 'make install-systemd | install-openrc | install-runit | install-sysvinit | install-procd'
 	@echo 'make uninstall      takes everything away but the configuration'
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-procd uninstall demo test bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo test bench clean help force

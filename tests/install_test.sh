@@ -41,14 +41,15 @@ check an_edited_configuration_is_kept 'tail -n 1 "$d/etc/l2tpd.conf" | grep -q e
 check installing_does_not_start_cargo 'make -s install DESTDIR="$stage/two" CARGO=/nonexistent/cargo >/dev/null 2>&1'
 check the_default_prefix_is_usr_local '[ -x "$stage/two/usr/local/sbin/l2tpd" ]'
 
-for kind in systemd:usr/lib/systemd/system/l2tpd.service openrc:etc/init.d/l2tpd runit:etc/sv/l2tpd/run; do
+for kind in systemd:usr/lib/systemd/system/l2tpd.service openrc:etc/init.d/l2tpd sysvinit:etc/init.d/l2tpd runit:etc/sv/l2tpd/run; do
     make -s "install-${kind%%:*}" DESTDIR="$stage/${kind%%:*}" PREFIX=/usr >/dev/null 2>&1
-    check "service_${kind%%:*}" "grep -q /usr/sbin/l2tpd $stage/${kind%%:*}/${kind#*:} && ! grep -q /usr/local $stage/${kind%%:*}/${kind#*:}"
+    check "service_${kind%%:*}" "grep -q /usr/sbin/l2tpd $stage/${kind%%:*}/${kind#*:} && ! grep -q /usr/local/sbin/l2tpd $stage/${kind%%:*}/${kind#*:}"
 done
 make -s install-procd DESTDIR="$stage/procd" PREFIX=/usr >/dev/null 2>&1
 check service_procd 'grep -q /usr/sbin/l2tpd "$stage/procd/etc/init.d/l2tpd"'
+check an_upgrade_of_openwrt_keeps_the_configuration 'grep -qx /etc/l2tpd.conf "$stage/procd/lib/upgrade/keep.d/l2tpd"'
 
-for script in openrc/etc/init.d/l2tpd runit/etc/sv/l2tpd/run procd/etc/init.d/l2tpd; do
+for script in openrc/etc/init.d/l2tpd sysvinit/etc/init.d/l2tpd runit/etc/sv/l2tpd/run procd/etc/init.d/l2tpd; do
     check "script_${script%%/*}" "sh -n $stage/$script && [ \"\$(stat -c %a $stage/$script)\" = 755 ]"
 done
 if command -v systemd-analyze >/dev/null; then
@@ -62,7 +63,9 @@ else
     echo "SKIPPED: no systemd-analyze"
 fi
 
-make -s install-systemd DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
+for kind in systemd openrc runit sysvinit procd; do
+    make -s install-$kind DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
+done
 make -s uninstall DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
 check uninstalling_leaves_only_the_configuration '[ "$(cd "$d" && find . -type f -o -type l)" = ./etc/l2tpd.conf ]'
 

@@ -17,6 +17,9 @@ status=$(cat target/test-status)
 { sh tests/demo_test.sh 2>&1; echo $? > target/demo-status; } | tee -a "$report"
 [ "$(cat target/demo-status)" = 0 ] || status=1
 
+{ sh tests/service_test.sh 2>&1; echo $? > target/service-status; } | tee -a "$report"
+[ "$(cat target/service-status)" = 0 ] || status=1
+
 echo
 echo "== what took part =="
 if [ -e target/e2e-logs/summary.txt ]; then
@@ -25,6 +28,7 @@ else
     echo "SKIPPED: the end-to-end tests (not root?)"
 fi
 [ ! -e target/dataplane-logs/summary.txt ] || grep -v '^test result' target/dataplane-logs/summary.txt
+grep '^SKIPPED: service files' "$report"
 awk '/^test result:/ {
         for (i = 1; i < NF; i++) {
             if ($(i + 1) ~ /^passed/) passed += $i

@@ -15,6 +15,7 @@ use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Level, Line, WallTime};
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
+use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
@@ -39,6 +40,8 @@ pub struct Daemon {
     pub config: Config,
     /// The command line.
     pub options: Options,
+    /// The service manager.
+    pub manager: Notifier,
     /// Event commands.
     pub hooks: Hooks,
     /// Name lookups.
@@ -77,6 +80,8 @@ pub struct Parts {
     pub config: Config,
     /// The command line.
     pub options: Options,
+    /// The service manager.
+    pub manager: Notifier,
 }
 
 impl Daemon {
@@ -88,6 +93,7 @@ impl Daemon {
             logger: parts.logger,
             config: parts.config,
             options: parts.options,
+            manager: parts.manager,
             hooks: Hooks::default(),
             resolver: Resolver::default(),
             started: now,
@@ -380,12 +386,13 @@ impl Daemon {
         self.drain(now);
     }
 
-    /// Runs the engine's timers.
+    /// Runs the timers.
     pub fn timers(&mut self, now: Instant) {
         let data = &self.data;
         self.engine.handle_timeout(now, &|session| data.heard(session));
         self.drain(now);
         self.close_stale_sockets();
+        self.manager.turn(now);
     }
 
     /// Looks after child processes, when there is something to see.
@@ -407,7 +414,8 @@ impl Daemon {
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
         let at_once = self.look_after_children.then_some(now);
-        let own = [at_once, self.hooks.next(), self.resolver.next(), self.logger.next(now)];
+        let own =
+            [at_once, self.hooks.next(), self.resolver.next(), self.logger.next(now), self.manager.next()];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
 }

@@ -141,6 +141,7 @@ impl EventLoop {
 
     /// StopCCN to every peer.
     fn begin_end(&mut self, daemon: &mut Daemon, now: Instant) {
+        daemon.manager.stopping(now);
         daemon.log(now, &Line::new(&Event::CleanupResources {}));
         daemon.engine.shutdown(now);
         daemon.drain(now);

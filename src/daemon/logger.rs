@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::log::limit::Limit;
-use crate::log::ring::{lines_of, Entry, Ring};
-use crate::log::{Level, Line};
-use crate::sys::syslog::Syslog;
+use crate::log::ring::{lines_of, Ring};
+use crate::log::{Level, Line, WallTime};
+use crate::sys::syslog::{self, Syslog};
 use crate::sys::{clock, stderr};
 
 /// Where syslog listens.
@@ -17,10 +17,20 @@ pub const DEV_LOG: &str = "/dev/log";
 /// Where the lines go.
 #[derive(Debug)]
 enum Sink {
-    /// Standard error, in the foreground.
-    Stderr,
+    /// Standard error, in the foreground; whether it is systemd's journal.
+    Stderr { journal: bool },
     /// Syslog; until the start has succeeded, errors go to standard error as well: whoever started us looks there.
     Syslog { syslog: Syslog, starting: bool },
+}
+
+/// A message as standard error gets it: lines with time and level. The journal has its own time, and the level is
+/// the number of syslog in front of the line (sd-daemon(3)).
+pub fn on_stderr(time: WallTime, level: Level, text: &str, journal: bool) -> String {
+    let front = match journal {
+        true => format!("<{}>", syslog::severity(level)),
+        false => format!("{time} {level} "),
+    };
+    text.split('\n').map(|line| format!("{front}{line}\n")).collect()
 }
 
 /// The log.
@@ -40,7 +50,7 @@ impl Logger {
     /// A log to standard error (in the foreground) or to syslog, that keeps `capacity` messages.
     pub fn new(foreground: bool, level: Level, capacity: usize) -> Result<Logger, TryReserveError> {
         let sink = match foreground {
-            true => Sink::Stderr,
+            true => Sink::Stderr { journal: stderr::is_journal() },
             false => Sink::Syslog { syslog: Syslog::new(Path::new(DEV_LOG)), starting: true },
         };
         let ring = Ring::new(capacity)?;
@@ -58,20 +68,20 @@ impl Logger {
         let time = clock::wall();
         self.ring.push(time, line);
         let text = lines_of(line);
-        let show = match &mut self.sink {
-            Sink::Stderr => true,
+        let journal = match &mut self.sink {
+            Sink::Stderr { journal } => Some(*journal),
             Sink::Syslog { syslog, starting } => {
                 text.split('\n').for_each(|text| syslog.write(now, line.level, text));
-                *starting && line.level == Level::Error
+                (*starting && line.level == Level::Error).then_some(false)
             }
         };
-        if show {
+        if let Some(journal) = journal {
             let mut out = String::new();
             if self.lost > 0 {
                 let text = format!("  {} lines of the log were lost", self.lost);
-                Entry { number: 0, time, level: Level::Warn, text }.write_to(&mut out);
+                out.push_str(&on_stderr(time, Level::Warn, &text, journal));
             }
-            Entry { number: 0, time, level: line.level, text }.write_to(&mut out);
+            out.push_str(&on_stderr(time, line.level, &text, journal));
             match stderr::write(&out) {
                 Ok(()) => self.lost = 0,
                 Err(_) => self.lost += 1,
@@ -101,7 +111,7 @@ impl Logger {
     pub fn next(&self, now: Instant) -> Option<Instant> {
         let waiting = match &self.sink {
             Sink::Syslog { syslog, .. } => syslog.next(now),
-            Sink::Stderr => None,
+            Sink::Stderr { .. } => None,
         };
         self.limit.next().into_iter().chain(waiting).min()
     }
@@ -170,5 +180,18 @@ mod tests {
         logger.set_level(Level::Debug);
         assert_eq!(logger.toggle_debug(), Level::Info);
         assert_eq!(logger.toggle_debug(), Level::Debug);
+    }
+
+    #[test]
+    fn the_journal_gets_the_level_as_a_number_and_no_time() {
+        let text = "Can't open config file\n  /etc/l2tpd.conf: No such file or directory";
+        assert_eq!(
+            on_stderr(WallTime(0), Level::Error, text, true),
+            "<3>Can't open config file\n<3>  /etc/l2tpd.conf: No such file or directory\n"
+        );
+        let plain = on_stderr(WallTime(0), Level::Warn, "one\n  two", false);
+        let lines: Vec<&str> = plain.lines().collect();
+        assert!(lines[0].starts_with("1970-") && lines[0].ends_with(" warn one"), "{plain}");
+        assert!(lines[1].starts_with("1970-") && lines[1].ends_with(" warn   two"), "{plain}");
     }
 }

@@ -132,6 +132,16 @@ impl Daemon {
     /// Reads the configuration again. The result is for who asked: what changed, or every error. With `check`
     /// nothing is done.
     pub fn reload_config(&mut self, now: Instant, check: bool) -> Result<String, String> {
+        if check {
+            return self.read_again(now, true);
+        }
+        self.manager.reloading(now);
+        let result = self.read_again(now, false);
+        self.manager.ready(now);
+        result
+    }
+
+    fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
             true => match read(&file) {

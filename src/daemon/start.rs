@@ -13,7 +13,7 @@ use super::control::Control;
 use super::core::{socket_detail, Daemon, Parts};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
-use super::logger::{Logger, DEV_LOG};
+use super::logger::{on_stderr, Logger, DEV_LOG};
 use super::reload::{self, Refused};
 use crate::config::model::{self, Config, Remote, Tunnel};
 use crate::config::Setting;
@@ -21,6 +21,7 @@ use crate::log::limit::CONFIG;
 use crate::log::{Event, Level, Line};
 use crate::proto::Engine;
 use crate::sys::daemonize::{self, Detached, Side};
+use crate::sys::notify::Notifier;
 use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
@@ -94,7 +95,7 @@ fn tell_panics(foreground: bool) {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
         let text = format!("  l2tpd ends at {at}: a fault of the program");
         if foreground {
-            let _ = stderr::write(&format!("{} error {text}\n", clock::wall()));
+            let _ = stderr::write(&on_stderr(clock::wall(), Level::Error, &text, stderr::is_journal()));
         } else {
             Syslog::new(Path::new(DEV_LOG)).write(clock::now(), Level::Error, &text);
         }
@@ -178,7 +179,12 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     };
     let Resources { pid_file, signals, poll, control } = resources;
     let Acquired { engine, data } = parts;
-    let mut daemon = Daemon::new(now, Parts { engine, data, logger, config, options });
+    // In the background nobody waits for our word: the parent's end tells that we are ready.
+    let manager = match options.foreground {
+        true => Notifier::from_environment(now, std::process::id()),
+        false => Notifier::default(),
+    };
+    let mut daemon = Daemon::new(now, Parts { engine, data, logger, config, options, manager });
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         daemon.configure_interfaces(now, tunnel, &[]);
     }
@@ -200,6 +206,7 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
         }
     }
     daemon.logger.started();
+    daemon.manager.ready(now);
     let status = EventLoop::new(poll, signals, control).run(&mut daemon);
     drop(pid_file);
     status

@@ -10,16 +10,20 @@ use crate::log::WallTime;
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> Instant {
     static START: OnceLock<(Instant, Duration)> = OnceLock::new();
-    let boot = since_boot();
+    let boot = read(libc::CLOCK_BOOTTIME);
     let (start, then) = *START.get_or_init(|| (Instant::now(), boot));
     start + boot.saturating_sub(then)
 }
 
-/// CLOCK_BOOTTIME.
-fn since_boot() -> Duration {
+/// CLOCK_MONOTONIC, the time that systemd reckons in.
+pub fn monotonic() -> Duration {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec; every kernel that this program runs on has this clock.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) };
+    // SAFETY: `time` is a valid timespec; every kernel that this program runs on has these clocks.
+    unsafe { libc::clock_gettime(clock, &mut time) };
     let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }

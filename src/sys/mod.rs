@@ -11,6 +11,7 @@ pub mod daemonize;
 pub mod l2tp;
 pub mod link;
 pub mod netif;
+pub mod notify;
 pub mod pidfile;
 pub mod privilege;
 pub mod process;

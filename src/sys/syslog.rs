@@ -31,7 +31,8 @@ pub struct Syslog {
     lost: u64,
 }
 
-fn severity(level: Level) -> u8 {
+/// The number of a level in syslog.
+pub fn severity(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,

@@ -37,6 +37,7 @@ mod record;
 mod restarted;
 mod robustness;
 mod runner;
+mod service;
 mod start;
 mod suspend;
 mod sys;
@@ -60,6 +61,7 @@ const TESTS: &[&[Test]] = &[
     outer::TESTS,
     restarted::TESTS,
     robustness::TESTS,
+    service::TESTS,
     start::TESTS,
     suspend::TESTS,
     profiles::cisco::TESTS,
