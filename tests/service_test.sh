@@ -11,9 +11,8 @@ work=$(mktemp -d)
 stage=$work/stage
 peers=$PWD/target/peers
 outside=
-. tests/service/container.sh
-for kind in systemd openrc runit sysvinit procd; do
-    [ ! -e tests/service/$kind.sh ] || . tests/service/$kind.sh
+for part in container script systemd openrc runit sysvinit procd; do
+    . tests/service/$part.sh
 done
 trap 'stop_container; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -57,6 +56,8 @@ make -s all </dev/null || exit 1
 make -s install DESTDIR="$work/installed" PREFIX=/usr >/dev/null || exit 1
 write_config left 1 right 2 >"$work/l2tpd.conf"
 write_config right 2 left 1 >"$work/peer.conf"
+sed 's/hello-interval 60/hello-interval 30/' "$work/l2tpd.conf" >"$work/changed.conf"
+printf 'tunnel t\n  remote-adress 192.0.2.2\n' >"$work/bad.conf"
 
 for kind in ${*:-systemd openrc runit sysvinit procd}; do
     if [ "$kind" != procd ] && ! can_contain; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches the Debian packages of real peers and unpacks them below target/peers; nothing is installed. The tests
-# that use them skip themselves where they are missing.
+# Fetches the Debian packages of real peers and of init systems, and unpacks them below target/peers; nothing is
+# installed. The tests that use them skip themselves where they are missing.
 set -eu
 cd "$(dirname "$0")/../.."
 peers=$PWD/target/peers
@@ -17,6 +17,17 @@ unpack() { # name of the directory, packages
 }
 
 unpack softether softether-vpnserver softether-vpncmd softether-common
+
+# Init systems for the service files. Their /bin, /sbin and /lib become parts of /usr, as on a system.
+for init in "openrc openrc librc1 libeinfo1" "runit runit" \
+    "sysvinit sysvinit-core sysvinit-utils sysv-rc initscripts startpar"; do
+    # shellcheck disable=SC2086
+    unpack $init
+    for part in bin sbin lib; do
+        found=$peers/${init%% *}/root/$part
+        [ ! -d "$found" ] || { mkdir -p "$found/../usr" && cp -a "$found" "$found/../usr/" && rm -rf "$found"; }
+    done
+done
 
 # The kernel's own L2TPv3, in a virtual machine: kernel, emulator and what the emulator needs beside what is here.
 image=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)

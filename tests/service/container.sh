@@ -35,15 +35,15 @@ start_container() {
     (
         [ -z "$cgroup" ] || sh -c 'echo $PPID' >"$cgroup/cgroup.procs"
         exec unshare -m -p -f -C -u -i -n --kill-child sh tests/service/root.sh "$work/root" "$stage" "$@"
-    ) 2>"$work/unshare.log" &
+    ) >"$work/console" 2>&1 &
     outside=$!
-    wait_for 10 find_container || echo "the container does not start"
+    wait_for 10 find_container || cat "$work/console"
 }
 
 # The first process of the container, once it is the init system itself.
 find_container() {
-    container=$(pgrep -P "$outside") && [ "$(readlink "/proc/$container/root/old")" = "" ] \
-        && ! tr '\0' ' ' <"/proc/$container/cmdline" | grep -q tests/service/root.sh
+    container=$(pgrep -P "$outside") && [ -e "/proc/$container/root/old" ] \
+        && tr '\0' ' ' <"/proc/$container/cmdline" | grep -qv tests/service/root.sh
 }
 
 # inside COMMAND...: runs it in the container.
@@ -57,6 +57,7 @@ stop_container() {
     container=
     outside=
     if [ -n "$cgroup" ]; then
+        [ "$failed" = 0 ] || cat "$work/console"
         wait_for 5 remove_cgroup
         cgroup=
     fi
@@ -98,14 +99,26 @@ good_file() {
 }
 
 bad_file() {
-    echo 'tunnel t' >"$work/bad.conf"
-    echo '  remote-adress 192.0.2.2' >>"$work/bad.conf"
     put_file /etc/l2tpd.conf "$work/bad.conf"
+}
+
+# As the good one, with another hello-interval.
+changed_file() {
+    put_file /etc/l2tpd.conf "$work/changed.conf"
 }
 
 # put_file NAME-INSIDE FILE
 put_file() {
     cp "$2" "/proc/$container/root$1"
+}
+
+# logged TEXT: by the daemon that runs.
+logged() {
+    inside /usr/sbin/l2tpctl log 2>/dev/null | grep -q "$1"
+}
+
+changed() {
+    logged 'tunnel t: changed live (hello-interval)'
 }
 
 session_up() {

@@ -44,4 +44,4 @@ ip addr add 192.0.2.2/32 dev lo
 
 pivot_root . old
 umount -l /old
-exec env -i container=l2tpd PATH=/usr/sbin:/usr/bin "$@" </dev/null >/var/log/console 2>&1
+exec env -i container=l2tpd PATH=/usr/sbin:/usr/bin "$@" </dev/null

@@ -58,8 +58,7 @@ systemd_starts_and_reloads() {
     check systemd_capabilities 'grep -q "CapBnd:.*0000000035c1$" "/proc/$container/root/proc/$pid/status"'
     check systemd_journal_has_the_levels 'wait_for 5 said 6 "send SCCRQ" && ! said . "....-..-..T"'
 
-    sed 's/hello-interval 60/hello-interval 30/' "$work/l2tpd.conf" >"$work/changed.conf"
-    put_file /etc/l2tpd.conf "$work/changed.conf"
+    changed_file
     check systemd_reload 'inside systemctl reload l2tpd && said 6 "tunnel t: changed live (hello-interval)"'
     check systemd_reload_of_the_same_file 'inside systemctl reload l2tpd && is ActiveState active'
     bad_file
