@@ -10,7 +10,7 @@ use crate::admin::report::Report;
 use crate::admin::{json, metrics, show, why};
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
-use crate::proto::CommandError;
+use crate::proto::{Command, CommandError};
 
 /// A reply's kind and text.
 type Reply = (u16, String);
@@ -97,8 +97,7 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
             judged(&report, &Selection::All, Some(text))
         }
         Request::Counters { reset: true } => {
-            host.reset_counters();
-            done("")
+            outcome(host.command(now, Command::ResetCounters), "counters", "")
         }
         Request::Counters { reset: false } if json => done(json::counters(&host.report(now))),
         Request::Counters { reset: false } => done(show::counters(&host.report(now))),
@@ -112,8 +111,12 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
             Ok(text) => done(text),
             Err(text) => refused(text),
         },
-        Request::Start(name) => outcome(host.start(now, name), name, "there is nothing to start"),
-        Request::Stop(name) => outcome(host.stop(now, name), name, "there is nothing to stop"),
+        Request::Start(name) => {
+            outcome(host.command(now, Command::Start(name.clone())), name, "there is nothing to start")
+        }
+        Request::Stop(name) => {
+            outcome(host.command(now, Command::Stop(name.clone())), name, "there is nothing to stop")
+        }
         Request::Clear { target, result } => clear(target, *result, now, host),
         Request::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
         Request::Watch | Request::ExplainText(_) => {
@@ -123,20 +126,21 @@ fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Repl
 }
 
 /// `clear`. What is not there is logged by the engine.
-fn clear(target: &Target, result: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
-    match target {
-        Target::Tunnel(name) => outcome(host.clear_tunnel(now, name, result), name, "it is not up"),
-        Target::All => outcome(host.clear_all(now, result), "all", "no tunnel is up"),
-        Target::Peer(peer) => match host.clear_peer(now, *peer, result) {
-            Err(CommandError::NothingToClear(why)) => {
-                refused(format!("no such address peer: {peer}\n  {why}\n"))
-            }
-            cleared => outcome(cleared, &peer.to_string(), "no tunnel to it is up"),
-        },
-        Target::Session(name) => match host.clear_session(now, name, result) {
-            Err(CommandError::NothingToClear(why)) => refused(format!("{}  {why}\n", no_interface(name))),
-            cleared => outcome(cleared, name, "it is not up"),
-        },
+fn clear(target: &Target, code: Option<u16>, now: Instant, host: &mut dyn Host) -> Reply {
+    let (command, name, not_up) = match target {
+        Target::Tunnel(name) => (Command::ClearTunnel(name.clone(), code), name.clone(), "it is not up"),
+        Target::All => (Command::ClearAll(code), "all".to_owned(), "no tunnel is up"),
+        Target::Peer(peer) => (Command::ClearPeer(*peer, code), peer.to_string(), "no tunnel to it is up"),
+        Target::Session(name) => (Command::ClearSession(name.clone(), code), name.clone(), "it is not up"),
+    };
+    match (host.command(now, command), target) {
+        (Err(CommandError::NothingToClear(why)), Target::Peer(peer)) => {
+            refused(format!("no such address peer: {peer}\n  {why}\n"))
+        }
+        (Err(CommandError::NothingToClear(why)), Target::Session(name)) => {
+            refused(format!("{}  {why}\n", no_interface(name)))
+        }
+        (result, _) => outcome(result, &name, not_up),
     }
 }
 

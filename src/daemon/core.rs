@@ -20,8 +20,6 @@ use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
-/// TTL of control messages to whom no tunnel is configured (any more).
-const TTL: u8 = 64;
 /// News that wait for the admin server; what is more is dropped, oldest first.
 const NEWS: usize = 1024;
 
@@ -141,7 +139,7 @@ impl Daemon {
 
     fn perform(&mut self, now: Instant, action: Action, replies: &mut VecDeque<Reply>) {
         match action {
-            Action::Transmit { path, message } => self.transmit(now, &path, message),
+            Action::Transmit { path, ttl, message } => self.transmit(now, &path, ttl, message),
             Action::Log(line) => self.logger.log(now, &line),
             Action::Prepare { tunnel } => {
                 if let Some(result) = self.prepare(now, &tunnel) {
@@ -161,9 +159,8 @@ impl Daemon {
         }
     }
 
-    fn transmit(&mut self, now: Instant, path: &Path, message: Vec<u8>) {
+    fn transmit(&mut self, now: Instant, path: &Path, ttl: u8, message: Vec<u8>) {
         let peer = path.remote.ip();
-        let ttl = self.engine.ttl(path).unwrap_or(TTL);
         match self.data.send_control(path, &message, ttl) {
             Ok(()) => {
                 self.unreachable.remove(&peer);

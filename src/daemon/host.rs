@@ -1,13 +1,12 @@
 //! What the admin server needs of the daemon: everything that a command may show or change.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::admin::trace::Record;
 use crate::admin::Report;
 use crate::log::ring::Ring;
 use crate::log::{Level, Line, WallTime};
-use crate::proto::{CommandError, Notification};
+use crate::proto::{Command, CommandError, Notification};
 
 /// The daemon, as the admin server sees it. No method may block.
 ///
@@ -22,23 +21,11 @@ pub trait Host {
     fn log(&mut self, line: Line);
     /// `log-level`.
     fn set_log_level(&mut self, level: Level);
-    /// `clear tunnel`.
-    fn clear_tunnel(&mut self, now: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError>;
-    /// `clear peer`.
-    fn clear_peer(&mut self, now: Instant, peer: IpAddr, result: Option<u16>) -> Result<(), CommandError>;
-    /// `clear session`.
-    fn clear_session(&mut self, now: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError>;
-    /// `clear all`.
-    fn clear_all(&mut self, now: Instant, result: Option<u16>) -> Result<(), CommandError>;
-    /// `start`: enables a tunnel until the next reload.
-    fn start(&mut self, now: Instant, tunnel: &str) -> Result<(), CommandError>;
-    /// `stop`: disables a tunnel until the next reload.
-    fn stop(&mut self, now: Instant, tunnel: &str) -> Result<(), CommandError>;
+    /// `clear`, `start`, `stop`, `counters reset`.
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError>;
     /// `reload`, or with `check` only the answer to what it would do: what changed, or every error of the file.
     /// Lines end with `\n`.
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String>;
-    /// `counters reset`.
-    fn reset_counters(&mut self);
     /// What happened since the last call, oldest first. Nothing need be gathered that nobody wants.
     fn take_news(&mut self) -> Vec<News>;
     /// From now on somebody (or nobody) wants this news.

@@ -1,6 +1,5 @@
 //! What the admin socket's commands see and do, and the status that `USR1` writes to the log.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use super::core::Daemon;
@@ -11,7 +10,7 @@ use crate::counters::Counters;
 use crate::log::limit::STATUS;
 use crate::log::ring::Ring;
 use crate::log::{Level, Line};
-use crate::proto::CommandError;
+use crate::proto::{Command, CommandError};
 use crate::sys::clock;
 
 impl Daemon {
@@ -54,23 +53,19 @@ impl Daemon {
         })
     }
 
+    /// A tunnel that is disabled in the file has no interfaces before `start`.
+    fn make_interfaces(&mut self, now: Instant, name: &str) {
+        if let Some(tunnel) = self.tunnel(name).filter(|t| t.disabled && t.problem().is_none()).cloned() {
+            self.configure_interfaces(now, &tunnel, &[]);
+        }
+    }
+
     /// `USR1`.
     pub fn log_status(&mut self, now: Instant) {
         let status = show::status_for_log(&self.build_report(now));
         for line in status.lines().filter(|line| !line.trim().is_empty()) {
             self.log(now, &Line::remark(Level::Info, STATUS, line));
         }
-    }
-
-    /// A command to the engine, and what comes of it.
-    fn command(
-        &mut self,
-        now: Instant,
-        command: impl FnOnce(&mut crate::proto::Engine) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let result = command(&mut self.engine);
-        self.drain(now);
-        result
     }
 }
 
@@ -91,41 +86,23 @@ impl Host for Daemon {
         self.logger.set_level(level);
     }
 
-    fn clear_tunnel(&mut self, now: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
-        self.command(now, |engine| engine.clear_tunnel(now, name, result))
-    }
-
-    fn clear_peer(&mut self, now: Instant, peer: IpAddr, result: Option<u16>) -> Result<(), CommandError> {
-        self.command(now, |engine| engine.clear_peer(now, peer, result))
-    }
-
-    fn clear_session(&mut self, now: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
-        self.command(now, |engine| engine.clear_session(now, name, result))
-    }
-
-    fn clear_all(&mut self, now: Instant, result: Option<u16>) -> Result<(), CommandError> {
-        self.command(now, |engine| engine.clear_all(now, result))
-    }
-
-    fn start(&mut self, now: Instant, tunnel: &str) -> Result<(), CommandError> {
-        // A tunnel that is disabled in the file has no interfaces yet.
-        if let Some(tunnel) = self.tunnel(tunnel).filter(|t| t.disabled && t.problem().is_none()).cloned() {
-            self.configure_interfaces(now, &tunnel, &[]);
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
+        match &command {
+            Command::Start(name) => self.make_interfaces(now, name),
+            Command::ResetCounters => self.data.reset_counters(),
+            Command::ClearTunnel(..)
+            | Command::ClearPeer(..)
+            | Command::ClearSession(..)
+            | Command::ClearAll(_)
+            | Command::Stop(_) => {}
         }
-        self.command(now, |engine| engine.start(now, tunnel))
-    }
-
-    fn stop(&mut self, now: Instant, tunnel: &str) -> Result<(), CommandError> {
-        self.command(now, |engine| engine.stop(now, tunnel))
+        let result = self.engine.command(now, command);
+        self.drain(now);
+        result
     }
 
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String> {
         self.reload_config(now, check)
-    }
-
-    fn reset_counters(&mut self) {
-        self.data.reset_counters();
-        self.engine.reset_counters();
     }
 
     fn take_news(&mut self) -> Vec<News> {

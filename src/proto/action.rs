@@ -24,6 +24,8 @@ pub enum Action {
     Transmit {
         /// From where to where.
         path: Path,
+        /// TTL (Hop Limit) of the packet.
+        ttl: u8,
         /// The message. What becomes of it when it cannot be sent is the retransmission's business.
         message: Vec<u8>,
     },

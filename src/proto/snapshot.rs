@@ -124,6 +124,11 @@ pub struct Failure {
     pub message: &'static str,
 }
 
+/// One more.
+pub fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
 macro_rules! numbers {
     ($(#[$meta:meta])* $type:ident { $($field:ident $help:literal;)* }) => {
         $(#[$meta])*
@@ -133,6 +138,11 @@ macro_rules! numbers {
         }
 
         impl $type {
+            /// What was counted elsewhere is counted here too.
+            pub fn add(&mut self, other: &$type) {
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+            }
+
             /// Name, description and value of each counter, in a fixed order.
             pub fn entries(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
                 [$((stringify!($field), $help, self.$field),)*].into_iter()
@@ -177,6 +187,7 @@ numbers! {
         rate "more SCCRQs than are looked at";
         limit "more half-open connections than are kept";
         reflected "our own SCCRQ, sent back to us";
+        missing "an id that the engine should know and does not: please report it";
     }
 }
 

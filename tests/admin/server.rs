@@ -1,6 +1,5 @@
 //! A server of the admin socket in a thread of its own, with a host whose state the tests set up and look at.
 
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,7 +11,7 @@ use l2tpd::admin::Report;
 use l2tpd::daemon::control::{Control, Host, News, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, Line, WallTime};
-use l2tpd::proto::{Action, CommandError, Engine};
+use l2tpd::proto::{Action, Command, CommandError, Engine};
 use l2tpd::sys::clock;
 use l2tpd::sys::random::Urandom;
 
@@ -45,11 +44,8 @@ impl Shared {
     }
 
     /// Lets an engine that has no tunnel answer, and logs what it says.
-    fn engine(
-        &mut self,
-        command: impl FnOnce(&mut Engine, Instant) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        let result = command(&mut self.2, clock::now());
+    fn engine(&mut self, command: Command) -> Result<(), CommandError> {
+        let result = self.2.command(clock::now(), command);
         while let Some(action) = self.2.poll_action() {
             if let Action::Log(line) = action {
                 self.log(line);
@@ -73,37 +69,45 @@ impl Host for Shared {
     fn set_log_level(&mut self, level: Level) {
         self.0.lock().unwrap().level = level;
     }
-    fn clear_tunnel(&mut self, _: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
-        self.call(format!("clear tunnel {name} {result:?}"));
-        self.0.lock().unwrap().known(name)
-    }
-    fn clear_peer(&mut self, _: Instant, peer: IpAddr, result: Option<u16>) -> Result<(), CommandError> {
-        self.call(format!("clear peer {peer} {result:?}"));
-        let known = self.0.lock().unwrap().report.snapshot.tunnels.iter().any(|t| t.peer == Some(peer));
-        if known {
-            return Ok(());
-        }
-        self.engine(|engine, now| engine.clear_peer(now, peer, result))
-    }
-    fn clear_session(&mut self, _: Instant, name: &str, result: Option<u16>) -> Result<(), CommandError> {
-        self.call(format!("clear session {name} {result:?}"));
+    fn command(&mut self, _: Instant, command: Command) -> Result<(), CommandError> {
+        let known = |host: &Shared, name: &str| host.0.lock().unwrap().known(name);
         let tunnels = self.0.lock().unwrap().report.snapshot.tunnels.clone();
-        if tunnels.iter().flat_map(|tunnel| &tunnel.sessions).any(|session| session.interface == name) {
-            return Ok(());
+        match &command {
+            Command::ClearTunnel(name, result) => {
+                self.call(format!("clear tunnel {name} {result:?}"));
+                known(self, name)
+            }
+            Command::ClearPeer(peer, result) => {
+                self.call(format!("clear peer {peer} {result:?}"));
+                match tunnels.iter().any(|tunnel| tunnel.peer == Some(*peer)) {
+                    true => Ok(()),
+                    false => self.engine(command),
+                }
+            }
+            Command::ClearSession(name, result) => {
+                self.call(format!("clear session {name} {result:?}"));
+                match tunnels.iter().flat_map(|t| &t.sessions).any(|session| session.interface == *name) {
+                    true => Ok(()),
+                    false => self.engine(command),
+                }
+            }
+            Command::ClearAll(result) => {
+                self.call(format!("clear all {result:?}"));
+                self.engine(command)
+            }
+            Command::Start(name) => {
+                self.call(format!("start {name}"));
+                known(self, name)
+            }
+            Command::Stop(name) => {
+                self.call(format!("stop {name}"));
+                known(self, name)
+            }
+            Command::ResetCounters => {
+                self.call("reset".into());
+                Ok(())
+            }
         }
-        self.engine(|engine, now| engine.clear_session(now, name, result))
-    }
-    fn clear_all(&mut self, _: Instant, result: Option<u16>) -> Result<(), CommandError> {
-        self.call(format!("clear all {result:?}"));
-        self.engine(|engine, now| engine.clear_all(now, result))
-    }
-    fn start(&mut self, _: Instant, tunnel: &str) -> Result<(), CommandError> {
-        self.call(format!("start {tunnel}"));
-        self.0.lock().unwrap().known(tunnel)
-    }
-    fn stop(&mut self, _: Instant, tunnel: &str) -> Result<(), CommandError> {
-        self.call(format!("stop {tunnel}"));
-        self.0.lock().unwrap().known(tunnel)
     }
     fn reload(&mut self, _: Instant, check: bool) -> Result<String, String> {
         self.call(format!("reload {check}"));
@@ -112,9 +116,6 @@ impl Host for Shared {
         } else {
             Ok("tunnel a: added\n".into())
         }
-    }
-    fn reset_counters(&mut self) {
-        self.call("reset".into());
     }
     fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.0.lock().unwrap().news)

@@ -1,5 +1,6 @@
 //! Passwords, digests, nonces: who is believed, and what both ends make of settings that differ.
 
+use l2tpd::proto::Command;
 use std::time::Duration;
 
 use l2tpd::wire::digest::{self, Secret};
@@ -223,7 +224,7 @@ fn c_027_peer_moves_behind_a_nat() {
         world.nodes[1].seen_port = Some(40000);
         // The NAT lets node 1 begin.
         world.start(0);
-        world.act(0, |e, now| e.stop(now, "t")).unwrap();
+        world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
         world.reload(0, &tunnel(0, 1, &format!("{tags};hello-interval 5;retry 3;role passive"), SESSIONS));
         world.start(1);
         world.run_seconds(30);

@@ -1,5 +1,6 @@
 //! Strangers and mirrors: replays, reflections, floods, damaged messages.
 
+use l2tpd::proto::Command;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -35,9 +36,9 @@ fn captured_lives(tags: &str) -> (World, Vec<Datagram>) {
     world.act(0, |engine, now| engine.circuit(now, "l2tp1", true));
     world.run_seconds(2);
     for n in 0..2 {
-        world.act(n, |engine, now| engine.clear_session(now, "l2tp2", None)).unwrap();
+        world.act(n, |engine, now| engine.command(now, Command::ClearSession("l2tp2".into(), None))).unwrap();
         world.run_seconds(40);
-        world.act(n, |engine, now| engine.clear_tunnel(now, "t", None)).unwrap();
+        world.act(n, |engine, now| engine.command(now, Command::ClearTunnel("t".into(), None))).unwrap();
         world.run_seconds(120);
     }
     world.assert_both_up();

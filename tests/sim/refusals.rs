@@ -1,6 +1,7 @@
 //! Messages that are refused for one AVP, in every state of connection and session: who is told what, what is
 //! logged, and when it is tried again.
 
+use l2tpd::proto::Command;
 use std::time::Duration;
 
 use l2tpd::wire::header;
@@ -161,7 +162,7 @@ fn c_062_lingering_connections_refuse_nothing() {
 #[test]
 fn c_061_stopping_connections_refuse_nothing() {
     let (mut peer, mut world) = established(&[]);
-    world.act(0, |e, now| e.clear_tunnel(now, "t", None)).unwrap();
+    world.act(0, |e, now| e.command(now, Command::ClearTunnel("t".into(), None))).unwrap();
     world.run(Duration::from_millis(5));
     assert_eq!(peer.answers(&mut world), "StopCCN 1");
     peer.nr -= 1;

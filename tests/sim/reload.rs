@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use l2tpd::proto::{CommandError, Happening};
+use l2tpd::proto::{Command, CommandError, Happening};
 use l2tpd::wire::Encapsulation;
 
 use crate::net::{address, tunnel, DELAY};
@@ -158,13 +158,13 @@ fn c_165_session_removed_while_connecting() {
 #[test]
 fn stop_and_start() {
     let mut world = up("", TWO);
-    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     world.run_seconds(300);
     assert!(world.tunnel(0).disabled);
     assert_eq!((world.tunnel(0).state, world.nodes[0].ports.len()), ("idle", 0));
-    world.act(0, |e, now| e.start(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Start("t".into()))).unwrap();
     assert!(world.run_while_not(Duration::from_secs(5), World::both_up), "{}", world.transcript(0));
-    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     world.run_seconds(60);
     world.reload(0, &tunnel(0, 1, "", TWO));
     assert!(world.run_while_not(Duration::from_secs(5), World::both_up), "a reload undoes stop");
@@ -172,12 +172,15 @@ fn stop_and_start() {
     world.reload(0, &tunnel(0, 1, "disable", TWO));
     world.run_seconds(60);
     assert_eq!(world.tunnel(0).state, "idle");
-    world.act(0, |e, now| e.start(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Start("t".into()))).unwrap();
     assert!(world.run_while_not(Duration::from_secs(5), |w| w.tunnel(0).state == "established"));
     world.reload(0, &tunnel(0, 1, "disable", TWO));
     world.run_seconds(60);
     assert_eq!(world.tunnel(0).state, "idle");
-    assert_eq!(world.act(0, |e, now| e.start(now, "nobody")), Err(CommandError::NotFound));
+    assert_eq!(
+        world.act(0, |e, now| e.command(now, Command::Start("nobody".into()))),
+        Err(CommandError::NotFound)
+    );
 }
 
 // C-125 C-305: `clear` with its codes, for a tunnel, a peer, a session, everything; code 0 is refused.
@@ -186,10 +189,10 @@ fn c_125_c_305_clear() {
     let mut world = up("restart-interval 2", TWO);
     type Clear<'a> = &'a dyn Fn(&mut World) -> Result<(), CommandError>;
     let clear: [Clear; 4] = [
-        &|w| w.act(0, |e, now| e.clear_tunnel(now, "t", Some(4))),
-        &|w| w.act(0, |e, now| e.clear_peer(now, address(1), None)),
-        &|w| w.act(0, |e, now| e.clear_session(now, "l2tp2", Some(4))),
-        &|w| w.act(0, |e, now| e.clear_all(now, None)),
+        &|w| w.act(0, |e, now| e.command(now, Command::ClearTunnel("t".into(), Some(4)))),
+        &|w| w.act(0, |e, now| e.command(now, Command::ClearPeer(address(1), None))),
+        &|w| w.act(0, |e, now| e.command(now, Command::ClearSession("l2tp2".into(), Some(4)))),
+        &|w| w.act(0, |e, now| e.command(now, Command::ClearAll(None))),
     ];
     for (at, what) in clear.iter().enumerate() {
         world.forget();
@@ -205,9 +208,15 @@ fn c_125_c_305_clear() {
         world.assert_both_up();
     }
     world.forget();
-    assert_eq!(world.act(0, |e, now| e.clear_tunnel(now, "t", Some(0))), Err(CommandError::NoResultCode));
+    assert_eq!(
+        world.act(0, |e, now| e.command(now, Command::ClearTunnel("t".into(), Some(0)))),
+        Err(CommandError::NoResultCode)
+    );
     assert_eq!(world.logged(0, "result code not specified"), 1);
-    assert_eq!(world.act(0, |e, now| e.clear_tunnel(now, "other", None)), Err(CommandError::NotFound));
+    assert_eq!(
+        world.act(0, |e, now| e.command(now, Command::ClearTunnel("other".into(), None))),
+        Err(CommandError::NotFound)
+    );
     world.assert_both_up();
 }
 
@@ -216,14 +225,18 @@ fn c_125_c_305_clear() {
 fn clear_tells_what_is_down_from_what_is_not_configured() {
     let mut world = up("", TWO);
     let absent = |why: &str| Err(CommandError::NothingToClear(why.to_owned()));
-    let session = |world: &mut World, name: &str| world.act(0, |e, now| e.clear_session(now, name, None));
-    let peer = |world: &mut World, at: usize| world.act(0, |e, now| e.clear_peer(now, address(at), None));
+    let session = |world: &mut World, name: &str| {
+        world.act(0, |e, now| e.command(now, Command::ClearSession(name.into(), None)))
+    };
+    let peer = |world: &mut World, at: usize| {
+        world.act(0, |e, now| e.command(now, Command::ClearPeer(address(at), None)))
+    };
     let unlike = "no session of this name is configured";
     assert_eq!(session(&mut world, "l2tp9"), absent(&format!("{unlike}; did you mean l2tp1?")));
     assert_eq!(session(&mut world, "eth0"), absent(unlike));
     let unknown = "no tunnel is configured for this address";
     assert_eq!(peer(&mut world, 2), absent(unknown));
-    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     let down = "it is configured, but not up at present; `l2tpctl explain tunnel t` tells why";
     assert_eq!(session(&mut world, "l2tp2"), absent(down));
     let tunnel = "tunnel t is configured for it, but not up at present; `l2tpctl explain tunnel t` tells why";
@@ -353,9 +366,9 @@ fn manual_sessions() {
     world.reload(0, &text.replace("manual 5 6", "manual 7 8"));
     world.run_seconds(1);
     assert_eq!(world.nodes[0].ports.keys().map(|id| id.0).collect::<Vec<_>>(), [7]);
-    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     assert!(world.nodes[0].ports.is_empty());
-    world.act(0, |e, now| e.start(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Start("t".into()))).unwrap();
     world.run_seconds(1);
     assert_eq!(world.nodes[0].ports.len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use l2tpd::log::Level;
-use l2tpd::proto::Random;
+use l2tpd::proto::{Command, Random};
 use l2tpd::wire::message::SetUp;
 use l2tpd::wire::{Encapsulation, Message};
 
@@ -321,7 +321,7 @@ fn c_061_c_062_stop_is_repeated_and_acknowledged() {
                 vec![DELAY]
             }
         });
-        world.act(0, |engine, now| engine.stop(now, "t")).unwrap();
+        world.act(0, |engine, now| engine.command(now, Command::Stop("t".into()))).unwrap();
         world.run_seconds(30);
         let stops: Vec<u64> = world.wire.iter().filter(|d| d.kind() == 4).map(|d| d.at.as_secs()).collect();
         assert_eq!(stops, [60, 61, 63, 67, 75][..=lost], "lost {lost}");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Happening, Random};
+use l2tpd::proto::{Command, Happening, Random};
 use l2tpd::wire::message::{encode, Dialect, EncodeOptions, SetUp};
 use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
@@ -265,7 +265,7 @@ fn c_127_stopped_by_the_peer() {
 #[test]
 fn c_105_stop_before_the_reply() {
     let (mut peer, mut world, request) = requested("");
-    world.act(0, |e, now| e.stop(now, "t")).unwrap();
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     world.run(Duration::from_millis(5));
     let received = peer.receive(&mut world);
     let [stop] = &received[..] else { panic!("{} messages", received.len()) };
@@ -429,7 +429,7 @@ fn c_009_c_253_every_message_by_the_book() {
             world.run_seconds(2);
         }
         world.run_seconds(100);
-        world.act(1, |e, now| e.clear_session(now, "l2tp1", None)).unwrap();
+        world.act(1, |e, now| e.command(now, Command::ClearSession("l2tp1".into(), None))).unwrap();
         world.run_seconds(30);
         world.act(1, |e, now| e.shutdown(now));
         world.run_seconds(5);

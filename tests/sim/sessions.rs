@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Happening, SequenceLevel};
+use l2tpd::proto::{Command, Happening, SequenceLevel};
 use l2tpd::wire::message::{Circuit, Icrp, Icrq};
 use l2tpd::wire::{CircuitStatus, Cookie, Message, SessionId};
 
@@ -239,7 +239,9 @@ fn c_174_c_185_messages_out_of_place() {
 // C-172 C-175 C-184 C-152: the administrator ends a session, in each state.
 #[test]
 fn c_152_local_close_in_each_state() {
-    let clear = |world: &mut World| world.act(0, |e, now| e.clear_session(now, "l2tp1", None)).unwrap();
+    let clear = |world: &mut World| {
+        world.act(0, |e, now| e.command(now, Command::ClearSession("l2tp1".into(), None))).unwrap()
+    };
     let ids_of = |peer: &mut Peer, world: &mut World| -> (SessionId, SessionId, Option<u16>) {
         world.run(Duration::from_millis(5));
         peer.receive(world)

@@ -192,7 +192,7 @@ impl World {
         let (now, time) = (self.now(), self.time);
         let node = &mut self.nodes[n];
         match action {
-            Action::Transmit { path, message } => self.transmit(n, path, message),
+            Action::Transmit { path, message, .. } => self.transmit(n, path, message),
             Action::Log(line) => {
                 node.follow_tunnel(&line.text);
                 node.log.push((time, line));

@@ -1,12 +1,7 @@
-//! A session: its state, and the table of what each received message does in each state (RFC 3931 7.3). An ICRQ
-//! is not in the table: it is matched by Remote End ID, see `incoming`.
+//! The states of a session, and what each received message does in each of them (RFC 3931 7.3). An ICRQ is not in the
+//! table: it finds its session block by Remote End ID.
 
-use std::time::Instant;
-
-use super::action::SequenceLevel;
-use super::tunnel::{SlotKey, TunnelKey};
-use crate::wheel::TimerId;
-use crate::wire::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
+use crate::wire::MessageType;
 
 /// The states of RFC 3931 7.3. `Idle` and wait-control-conn are states of the configured slot: no session exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,71 +62,6 @@ pub fn row(state: Option<State>, message: MessageType) -> Row {
         (MessageType::SLI, None) => Row::Nothing,
         // WEN carries counters that are not kept; the other types never get here.
         (_, None | Some(WaitReply | WaitConnect | Established)) => Row::Nothing,
-    }
-}
-
-/// A session that is being set up or established.
-#[derive(Debug)]
-pub struct Session {
-    /// Its tunnel.
-    pub tunnel: TunnelKey,
-    /// Its slot in the tunnel.
-    pub slot: SlotKey,
-    /// Its control connection; `None` for a manual session.
-    pub connection: Option<Ccid>,
-    /// Interface name, for the log.
-    pub interface: String,
-    /// Our id.
-    pub local: SessionId,
-    /// The peer's id; 0 until it is known.
-    pub remote: SessionId,
-    /// Where it stands.
-    pub state: State,
-    /// Since when.
-    pub since: Instant,
-    /// The interface is being attached (or is attached, once this is false again and `attached` true).
-    pub attaching: bool,
-    /// The data plane knows it.
-    pub attached: bool,
-    /// The ICCN is here; it asked for something that the interface is attached anew for.
-    pub connected: bool,
-    /// Serial Number of the ICRQ.
-    pub serial: u32,
-    /// The tie breaker of our ICRQ.
-    pub tie_breaker: [u8; 8],
-    /// The peer's ICRQ for the same end lost against ours.
-    pub won_tie: bool,
-    /// The cookie that we assigned.
-    pub cookie_expected: Cookie,
-    /// The cookie that the peer assigned.
-    pub cookie_to_send: Cookie,
-    /// The peer wants the default sublayer.
-    pub sublayer_to_send: bool,
-    /// We want the default sublayer.
-    pub sublayer_expected: bool,
-    /// What the peer wants numbered.
-    pub sequence_send: SequenceLevel,
-    /// The peer's circuit, once it told.
-    pub remote_circuit: Option<CircuitStatus>,
-    /// The peer's interface MTU, where it told.
-    pub remote_mtu: Option<u16>,
-    /// The circuit status that we told last.
-    pub told_circuit: bool,
-    /// The answer is overdue.
-    pub guard: Option<TimerId>,
-    /// The next SLI waits for this.
-    pub status_timer: Option<TimerId>,
-}
-
-impl Session {
-    /// Whether frames may be sent to the peer, as far as its circuit is concerned.
-    pub fn peer_circuit_up(&self) -> bool {
-        self.remote_circuit.is_none_or(CircuitStatus::carries_traffic)
-    }
-
-    /// Whether frames of the peer are delivered, as far as its circuit is concerned: not on standby (RFC 5641 2).
-    pub fn peer_on_standby(&self) -> bool {
-        self.remote_circuit.is_some_and(|c| c.0 & CircuitStatus::STANDBY != 0)
     }
 }
 

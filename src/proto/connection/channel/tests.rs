@@ -125,12 +125,12 @@ fn c_053_backoff_and_limit() {
     let mut channel = channel();
     push(&mut channel, 1);
     assert_eq!(channel.next_transmission().map(|t| t.count), Some(1));
-    let mut gaps = vec![channel.gap().as_secs()];
+    let mut intervals = vec![channel.rto().as_secs()];
     while let Some(again) = channel.retransmission() {
         assert_eq!(again.ns, 0, "C-055: a retransmission keeps its Ns");
-        gaps.push(channel.gap().as_secs());
+        intervals.push(channel.rto().as_secs());
     }
-    assert_eq!(gaps, [1, 2, 4, 8]);
+    assert_eq!(intervals, [1, 2, 4, 8]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_message_repeated_out_of_turn_costs_no_retransmission() {
     send_all(&mut channel);
     assert!(!channel.is_backing_off());
     assert_eq!(channel.repeat_oldest().map(|t| (t.ns, t.count)), Some((0, 2)));
-    assert_eq!((channel.gap().as_secs(), channel.is_backing_off()), (1, false));
+    assert_eq!((channel.rto().as_secs(), channel.is_backing_off()), (1, false));
     let counts: Vec<u32> = std::iter::from_fn(|| channel.retransmission().map(|t| t.count)).collect();
     assert_eq!(counts, [3, 4, 5], "three are left, as ever");
     assert!(channel.is_backing_off());
@@ -256,9 +256,9 @@ fn c_053_an_old_acknowledgement_changes_no_gap() {
     send_all(&mut channel);
     channel.retransmission();
     assert_eq!(channel.acknowledged(0), Acknowledgement::Acknowledges(0));
-    assert_eq!(channel.gap().as_secs(), 2);
+    assert_eq!(channel.rto().as_secs(), 2);
     assert_eq!(channel.acknowledged(1), Acknowledgement::Acknowledges(1));
-    assert_eq!(channel.gap().as_secs(), 1);
+    assert_eq!(channel.rto().as_secs(), 1);
 }
 
 // C-043 C-046: half of all numbers are old, the others were never sent; what waits unsent does not count.

@@ -93,7 +93,7 @@ pub struct Channel {
     avoidance: u16,
     early: VecDeque<(u16, Vec<u8>)>,
     receive_window: u16,
-    gap: Duration,
+    rto: Duration,
     acknowledge: bool,
 }
 
@@ -112,7 +112,7 @@ impl Channel {
             avoidance: 0,
             early: VecDeque::new(),
             receive_window,
-            gap: retry.interval,
+            rto: retry.interval,
             acknowledge: false,
         }
     }
@@ -155,8 +155,8 @@ impl Channel {
     }
 
     /// How long to wait for the acknowledgement of the oldest message in flight.
-    pub fn gap(&self) -> Duration {
-        self.gap
+    pub fn rto(&self) -> Duration {
+        self.rto
     }
 
     /// Queues an encoded message. `false`: the queue is full.
@@ -211,7 +211,7 @@ impl Channel {
         self.threshold = (self.congestion_window / 2).max(1);
         self.congestion_window = 1;
         self.avoidance = 0;
-        self.gap = self.gap.saturating_mul(2).min(self.retry.interval_max.max(self.retry.interval));
+        self.rto = self.rto.saturating_mul(2).min(self.retry.interval_max.max(self.retry.interval));
         let pending = self.queue.front_mut()?;
         if pending.transmissions > limit {
             return None;
@@ -254,7 +254,7 @@ impl Channel {
         self.queue.drain(..count);
         self.in_flight = self.in_flight.saturating_sub(count);
         if count > 0 {
-            self.gap = self.retry.interval;
+            self.rto = self.retry.interval;
         }
         for _ in 0..count {
             self.open_window();

@@ -1,0 +1,588 @@
+//! A control connection (RFC 3931 3.3, 4, 7.2): set-up, what each received message does to it, keepalive, end. What
+//! concerns its tunnel comes up as an [`Outcome`].
+
+pub mod auth;
+pub mod channel;
+pub mod identity;
+pub mod outcome;
+pub mod table;
+pub mod transport;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::action::Path;
+use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
+use super::notes;
+use super::result::{result, stopccn_reason, Objection};
+use super::snapshot::{count, Failure};
+use crate::config::model::{Compatibility, ReservedBits, Tunnel};
+use crate::log::catalogue::Hex;
+use crate::log::Event;
+use crate::wheel::TimerId;
+use crate::wire::avp::MessageTypeAvp;
+use crate::wire::code::stopccn;
+use crate::wire::header::Header;
+use crate::wire::message::{
+    decode, DecodeOptions, Decoded, Dialect, Refusal, ResultCode, SetUp, StopCcn, Why,
+};
+use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
+use auth::{Auth, Judgement, Mode};
+use channel::{Channel, Retry};
+use identity::{check_identity, Peer};
+use outcome::{Outcome, Receipt};
+use table::{row, Row, State};
+use transport::{Once, Retransmission, Transport};
+
+/// What our SCCRQ and SCCRP say in the Vendor Name AVP.
+const VENDOR_NAME: &[u8] = b"l2tpd";
+
+/// A control connection.
+#[derive(Debug)]
+pub struct Connection {
+    key: TunnelKey,
+    /// The tunnel's block.
+    config: Rc<Tunnel>,
+    /// How its messages leave.
+    pub transport: Transport,
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// We sent the SCCRQ.
+    pub initiator: bool,
+    /// The tie breaker of our SCCRQ, or of the peer's.
+    pub tie_breaker: Option<[u8; 8]>,
+    /// The nonce that the peer's SCCRQ carried, also where none is used: it tells a repetition of that SCCRQ from
+    /// another one.
+    pub request_nonce: Option<Vec<u8>>,
+    /// An SCCRQ equal to the one that it answers was answered by another connection too (see `request`).
+    pub answered_again: bool,
+    /// What the peer told about itself.
+    pub peer: Peer,
+    /// When a message of the peer came last.
+    pub heard: Instant,
+    hello: Option<TimerId>,
+    guard: Option<TimerId>,
+    /// It was logged that it is out of service.
+    cleaned_up: bool,
+}
+
+impl Connection {
+    /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,
+    /// for a tie breaker and a nonce.
+    pub fn new(cx: &mut Context, key: TunnelKey, config: &Rc<Tunnel>, ccid: Ccid, path: Path) -> Connection {
+        let channel = Channel::new(retry(config), config.receive_window);
+        let mut transport = Transport::new(key, ccid, path, channel, Auth::new(config));
+        transport.ttl = config.ttl;
+        transport.hidden = config.hidden;
+        transport.dialect = match config.compatibility {
+            Compatibility::Auto | Compatibility::Rfc => Dialect::IETF,
+            Compatibility::Cisco => Dialect::BOTH,
+        };
+        Connection {
+            key,
+            config: Rc::clone(config),
+            transport,
+            state: State::Idle,
+            since: cx.now,
+            initiator: false,
+            tie_breaker: None,
+            request_nonce: None,
+            answered_again: false,
+            peer: Peer::default(),
+            heard: cx.now,
+            hello: None,
+            guard: None,
+            cleaned_up: false,
+        }
+    }
+
+    /// Our id.
+    pub fn ccid(&self) -> Ccid {
+        self.transport.ccid
+    }
+
+    /// Whether it still serves or may come to serve its tunnel.
+    pub fn is_alive(&self) -> bool {
+        self.state.is_alive()
+    }
+
+    /// Whether it is `ours` that the message of this Assigned Control Connection ID and source comes from.
+    pub fn is_from(&self, assigned: Ccid, path: Path) -> bool {
+        self.transport.remote_ccid == assigned && self.transport.path.remote == path.remote
+    }
+
+    /// Whether both answer an SCCRQ that says the same.
+    pub fn answers_as(&self, other: &Connection) -> bool {
+        self.transport.remote_ccid == other.transport.remote_ccid
+            && self.tie_breaker == other.tie_breaker
+            && self.request_nonce == other.request_nonce
+    }
+
+    fn timer(&self, due: ConnectionDue) -> Timer {
+        Timer(self.key, Due::Connection(self.ccid(), due))
+    }
+
+    /// Its id is in use from now on; says so.
+    pub fn file(&self, cx: &mut Context) {
+        let ccid = self.ccid();
+        cx.ids.file(ccid, self.key);
+        cx.alive = cx.alive.saturating_add(1);
+        cx.log(Event::CreateNewTunnel { tunnel: ccid });
+        cx.log(Event::TunnelCreated { id: ccid, hex: Hex(ccid.0) });
+    }
+
+    /// Frees its id and all that it holds. The caller drops it.
+    pub fn free(&mut self, cx: &mut Context) {
+        self.clean_up(cx);
+        self.stop_timers(cx);
+        cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
+        cx.half_open = cx.half_open.saturating_sub(usize::from(self.state == State::WaitCtlConn));
+        cx.ids.free(self.ccid());
+        cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
+    }
+
+    /// Takes over the settings that may change while the connection is up.
+    pub fn update(&mut self, cx: &mut Context, config: &Rc<Tunnel>) {
+        let hello_changed = self.config.hello_interval != config.hello_interval;
+        self.config = Rc::clone(config);
+        self.transport.channel.retry = retry(config);
+        self.transport.ttl = config.ttl;
+        if hello_changed && self.state == State::Established {
+            cx.cancel(&mut self.hello);
+            self.arm_hello(cx, cx.now);
+        }
+    }
+
+    fn enter(&mut self, cx: &mut Context, state: State) {
+        let moved = |counter: usize, was: bool, is: bool| {
+            counter.saturating_sub(usize::from(was)).saturating_add(usize::from(is))
+        };
+        cx.alive = moved(cx.alive, self.state.is_alive(), state.is_alive());
+        let waits = State::WaitCtlConn;
+        cx.half_open = moved(cx.half_open, self.state == waits, state == waits);
+        self.state = state;
+        self.since = cx.now;
+    }
+
+    // ----- set-up -----
+
+    /// What our SCCRQ and SCCRP have in common.
+    fn set_up(&self) -> SetUp {
+        let auth = &self.transport.auth;
+        SetUp {
+            host_name: self.config.local_hostname.clone(),
+            router_id: self.config.local_router_id.unwrap_or_default(),
+            assigned_ccid: self.ccid(),
+            pw_capabilities: vec![PW_ETHERNET, PW_ETHERNET_VLAN],
+            receive_window: Some(self.config.receive_window),
+            tie_breaker: None,
+            nonce: Some(auth.local_nonce.clone()).filter(|nonce| auth.signs() && !nonce.is_empty()),
+            vendor_name: Some(VENDOR_NAME.to_vec()),
+            dialect: self.transport.dialect,
+        }
+    }
+
+    /// Idle and local open: SCCRQ (C-110). `false`: it could not be built.
+    #[must_use]
+    pub fn send_request(&mut self, cx: &mut Context) -> bool {
+        let request = SetUp { tie_breaker: self.tie_breaker, ..self.set_up() };
+        self.enter(cx, State::WaitCtlReply);
+        cx.log(Event::SendState { message: MessageType::SCCRQ, state: State::WaitCtlReply.log_name() });
+        let sent = self.transport.enqueue(cx, &Message::Sccrq(request));
+        if sent {
+            self.arm_guard(cx);
+        }
+        sent
+    }
+
+    /// Idle and SCCRQ (C-111, C-112): SCCRP. `false`: it could not be built.
+    #[must_use]
+    pub fn send_reply(&mut self, cx: &mut Context) -> bool {
+        let reply = self.set_up();
+        cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
+        self.enter(cx, State::WaitCtlConn);
+        cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
+        let sent = self.transport.enqueue(cx, &Message::Sccrp(reply));
+        if sent {
+            self.arm_guard(cx);
+        }
+        sent
+    }
+
+    /// Takes over what the peer told in its SCCRQ or SCCRP.
+    pub fn take_peer(&mut self, set_up: &SetUp) {
+        let transport = &mut self.transport;
+        transport.remote_ccid = set_up.assigned_ccid;
+        transport.channel.set_peer_window(set_up.receive_window.unwrap_or(channel::DEFAULT_WINDOW));
+        self.peer = Peer {
+            host_name: set_up.host_name.clone(),
+            router_id: set_up.router_id,
+            vendor_name: set_up.vendor_name.clone(),
+            pw_capabilities: set_up.pw_capabilities.clone(),
+        };
+        // `compatibility auto`: the AVPs that the peer uses; the other settings never change their mind.
+        match self.config.compatibility {
+            Compatibility::Auto => transport.dialect = set_up.dialect,
+            Compatibility::Cisco if !set_up.dialect.ietf => transport.dialect = Dialect::CISCO,
+            Compatibility::Cisco | Compatibility::Rfc => {}
+        }
+    }
+
+    /// Wait-ctl-reply and SCCRP (C-115, C-116).
+    fn accept_reply(&mut self, cx: &mut Context, reply: &SetUp) -> Outcome {
+        self.take_peer(reply);
+        if let Err(failure) = check_identity(cx, &self.config, self.ccid(), reply, MessageType::SCCRP) {
+            let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
+            return Outcome::Close(Objection { code, failure });
+        }
+        let state = State::Established.log_name();
+        cx.log(Event::ReceiveState { message: MessageType::SCCRP, state });
+        self.enter(cx, State::Established);
+        cx.log(Event::SendState { message: MessageType::SCCCN, state });
+        match self.transport.enqueue(cx, &Message::Scccn) {
+            true => Outcome::Established,
+            false => Outcome::Lost(Failure::new("the SCCCN could not be built", "M-011")),
+        }
+    }
+
+    /// Wait-ctl-conn and SCCCN (C-121).
+    fn accept_connected(&mut self, cx: &mut Context) -> Outcome {
+        let state = State::Established.log_name();
+        cx.log(Event::ReceiveState { message: MessageType::SCCCN, state });
+        self.enter(cx, State::Established);
+        Outcome::Established
+    }
+
+    /// It serves its tunnel from now on.
+    pub fn serve(&mut self, cx: &mut Context) {
+        self.arm_hello(cx, cx.now);
+    }
+
+    /// The set-up is through.
+    pub fn stop_guard(&mut self, cx: &mut Context) {
+        cx.cancel(&mut self.guard);
+    }
+
+    /// The peer may take this long to answer what it has acknowledged (C-128); RFC 3931 has no timer for it.
+    fn arm_guard(&mut self, cx: &mut Context) {
+        let timer = self.timer(ConnectionDue::Guard);
+        cx.arm(&mut self.guard, self.config.setup_timeout, timer);
+    }
+
+    fn guard_due(&mut self, cx: &mut Context) -> Outcome {
+        self.guard = None;
+        let waited = match self.state {
+            State::WaitCtlReply => "the peer acknowledged our SCCRQ but sent no SCCRP",
+            State::WaitCtlConn => "the peer acknowledged our SCCRP but sent no SCCCN",
+            State::Linger => return Outcome::Done,
+            State::Idle | State::Established | State::Stopping => return Outcome::Keep,
+        };
+        if self.transport.channel.awaits_acknowledgement() {
+            // Retransmission still runs and ends by itself.
+            self.arm_guard(cx);
+            return Outcome::Keep;
+        }
+        let code = result(stopccn::FSM, None, "set-up timeout");
+        Outcome::Close(Objection { code, failure: Failure::new(waited, "") })
+    }
+
+    // ----- receiving -----
+
+    /// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
+    /// C-225). What is in turn is to be given to [`process`](Connection::process).
+    pub fn receive(&mut self, cx: &mut Context, path: Path, header: &Header, message: &[u8]) -> Receipt {
+        if !self.may_come_from(path) {
+            count(&mut cx.drops.wrong_source);
+            return Receipt::Dropped;
+        }
+        count(&mut self.transport.counters.rx_messages);
+        let discard = self.config.reserved_bits == ReservedBits::Discard;
+        let Some(message_type) = notes::check_structure(cx, self.ccid(), message, discard) else {
+            count(&mut self.transport.counters.rx_malformed);
+            return Receipt::Dropped;
+        };
+        if !self.authenticate(cx, message, &message_type) {
+            count(&mut self.transport.counters.rx_bad_digest);
+            return Receipt::Dropped;
+        }
+        self.take_numbers(cx, header, message, &message_type)
+    }
+
+    /// Nr, then Ns, of a message that may be believed.
+    pub fn take_numbers(
+        &mut self,
+        cx: &mut Context,
+        header: &Header,
+        message: &[u8],
+        message_type: &MessageTypeAvp,
+    ) -> Receipt {
+        let receipt = self.transport.take_numbers(cx, header, message, message_type);
+        if receipt != Receipt::Dropped {
+            self.heard = cx.now;
+        }
+        receipt
+    }
+
+    fn may_come_from(&self, path: Path) -> bool {
+        let known = self.transport.path;
+        let same_port = known.remote.port() == path.remote.port();
+        // RFC 3931 4.1.1.2: a peer may answer our SCCRQ from another port; later only a digest lets it move.
+        let may_move = self.state == State::WaitCtlReply || self.transport.auth.mode == Mode::On;
+        let same_host = known.remote.ip() == path.remote.ip() && known.encapsulation == path.encapsulation;
+        same_host && (same_port || may_move)
+    }
+
+    /// Whether a message may be believed; if not, nothing of it is used (C-224).
+    fn authenticate(&mut self, cx: &mut Context, message: &[u8], message_type: &MessageTypeAvp) -> bool {
+        let auth = &mut self.transport.auth;
+        // An SCCRP for an SCCRQ that was given up is signed like any other (C-100).
+        let given_up = self.state == State::Linger && self.transport.remote_ccid == Ccid(0);
+        let waits_for_reply = self.state == State::WaitCtlReply || given_up;
+        let (judgement, kind) = match *message_type {
+            // C-049: a ZLB has no digest; it serves only where there are none.
+            MessageTypeAvp::Zlb => {
+                let believed = auth.mode != Mode::On && auth.remote_nonce.is_empty();
+                (Judgement { believed, unsupported: None, nonce_missing: false }, MessageType::ACK)
+            }
+            MessageTypeAvp::Type { vendor: 0, value: MessageType::SCCRP, .. } if waits_for_reply => {
+                (auth.judge_reply(message), MessageType::SCCRP)
+            }
+            MessageTypeAvp::Type { value, .. } => (auth.judge(message), value),
+        };
+        notes::log_judgement(cx, self.ccid(), kind, judgement);
+        judgement.believed
+    }
+
+    /// The SCCRQ that it answers came again: so does the SCCRP, if the SCCCN is not here yet.
+    pub fn repeat_reply(&mut self, cx: &mut Context, ns: u16) {
+        let tunnel = self.ccid();
+        self.transport.channel.acknowledge_again();
+        cx.log(Event::SequenceMismatch { tunnel, ns, nr: self.transport.channel.nr() });
+        count(&mut self.transport.counters.rx_duplicates);
+        if self.state == State::WaitCtlConn {
+            self.transport.repeat_oldest(cx);
+        }
+        self.transport.acknowledge(cx);
+    }
+
+    /// The message that is in turn now, if it came ahead of it.
+    pub fn take_early(&mut self) -> Option<Vec<u8>> {
+        self.transport.channel.take_early()
+    }
+
+    /// The message in turn: it uses up its Ns whatever it says.
+    pub fn process(&mut self, cx: &mut Context, message: &[u8]) -> Outcome {
+        self.transport.channel.advance();
+        let secrets = self.transport.auth.hiding_secrets();
+        let cisco = self.config.compatibility != Compatibility::Rfc;
+        let options = DecodeOptions { secrets: &secrets, cisco, version_2: false };
+        let Decoded { message: decoded, notes } = decode(message, &options);
+        let kind = match &decoded {
+            Ok(message) => message.message_type(),
+            Err(refusal) => refusal.message,
+        };
+        notes::log_notes(cx, self.ccid(), kind, &notes);
+        match decoded {
+            Ok(message) => self.dispatch(cx, message),
+            Err(refusal) => self.refuse_message(cx, refusal),
+        }
+    }
+
+    /// A message that cannot be accepted: session messages cost their session, the others the connection (RFC 3931
+    /// 5.2, 7.1; C-197, C-198, C-206, C-207, C-210, C-211).
+    fn refuse_message(&mut self, cx: &mut Context, refusal: Refusal) -> Outcome {
+        notes::log_refusal(cx, self.ccid(), &refusal);
+        let optional = matches!(refusal.why, Why::UnknownMessageType { mandatory: false, .. });
+        if optional || matches!(self.state, State::Stopping | State::Linger) {
+            return Outcome::Keep;
+        }
+        if let (Ccid(0), Some(assigned)) = (self.transport.remote_ccid, refusal.assigned_ccid) {
+            self.transport.remote_ccid = assigned; // a bad SCCRP: the StopCCN goes to its sender
+        }
+        let failure =
+            Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), "M-037");
+        if refusal.message.is_session() && self.state == State::Established {
+            return Outcome::BadSession(refusal, failure);
+        }
+        let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+        count(&mut self.transport.counters.rx_refused);
+        Outcome::Close(Objection { code, failure })
+    }
+
+    /// A complete message, for the table.
+    fn dispatch(&mut self, cx: &mut Context, message: Message) -> Outcome {
+        let tunnel = self.ccid();
+        let kind = message.message_type();
+        match (row(self.state, kind), message) {
+            (Row::AcceptReply, Message::Sccrp(reply)) => self.accept_reply(cx, &reply),
+            (Row::AcceptConnected, _) => self.accept_connected(cx),
+            (Row::Hello, _) => {
+                cx.log(Event::ReceiveHello { tunnel });
+                Outcome::Keep
+            }
+            (Row::Session | Row::Unsupported, message) => Outcome::Session(message),
+            (Row::Stop, Message::StopCcn(stop)) => self.peer_stopped(cx, &stop),
+            (Row::Decline, Message::Sccrp(reply)) if self.transport.remote_ccid == Ccid(0) => {
+                self.decline_reply(cx, reply.assigned_ccid)
+            }
+            (Row::Ignore | Row::AcceptReply | Row::Stop | Row::Decline, _) => {
+                self.ignore(cx, kind);
+                Outcome::Keep
+            }
+        }
+    }
+
+    /// A message that does not fit the state is acknowledged, and that is all.
+    pub fn ignore(&mut self, cx: &mut Context, message: MessageType) {
+        let (tunnel, state) = (self.ccid(), self.state.log_name());
+        cx.log(Event::ReceiveIgnored { tunnel, message, state });
+        count(&mut self.transport.counters.rx_ignored);
+    }
+
+    // ----- keepalive (RFC 3931 4.4) -----
+
+    /// Arms the HELLO timer, a little earlier than configured: connections must not act in step (C-076).
+    fn arm_hello(&mut self, cx: &mut Context, from: Instant) {
+        let Some(interval) = self.config.hello_interval else { return };
+        let early = cx.jitter(interval.mul_f32(0.05));
+        let at = from.checked_add(interval.saturating_sub(early)).unwrap_or(from);
+        let timer = self.timer(ConnectionDue::Hello);
+        cx.arm_at(&mut self.hello, at, timer);
+    }
+
+    /// The HELLO timer fired. What was heard meanwhile (control, or `data` of its sessions, C-074) only left a stamp,
+    /// which is looked at now; one HELLO at a time.
+    fn hello_due(&mut self, cx: &mut Context, data: Option<Instant>) -> Outcome {
+        self.hello = None;
+        let (State::Established, Some(interval)) = (self.state, self.config.hello_interval) else {
+            return Outcome::Keep;
+        };
+        let last = data.map_or(self.heard, |data| data.max(self.heard));
+        // The timer ran a little short on purpose; so does this.
+        let quiet: Duration = interval.mul_f32(11.0 / 12.0);
+        if cx.now.saturating_duration_since(last) < quiet {
+            self.arm_hello(cx, last.min(cx.now));
+            return Outcome::Keep;
+        }
+        if self.transport.channel.is_empty() {
+            cx.log(Event::Send { tunnel: self.ccid(), message: MessageType::HELLO });
+            if !self.transport.enqueue(cx, &Message::Hello) {
+                return Outcome::Lost(Failure::new("the HELLO could not be built", "M-011"));
+            }
+        }
+        self.arm_hello(cx, cx.now);
+        Outcome::Keep
+    }
+
+    /// A timer of this connection; `data` is when valid data of its sessions came last.
+    pub fn due(&mut self, cx: &mut Context, due: ConnectionDue, data: Option<Instant>) -> Outcome {
+        match due {
+            ConnectionDue::Hello => self.hello_due(cx, data),
+            ConnectionDue::Guard => self.guard_due(cx),
+            ConnectionDue::Acknowledge => {
+                self.transport.acknowledge_due(cx);
+                Outcome::Keep
+            }
+            ConnectionDue::Retransmit => match self.transport.retransmit_due(cx) {
+                Retransmission::Goes => Outcome::Keep,
+                Retransmission::UsedUp if self.state == State::Stopping => Outcome::Done,
+                Retransmission::UsedUp => {
+                    // C-057: it was sent as often as `retry` allows.
+                    cx.log(Event::ControlSendFailedTunnel { tunnel: self.ccid() });
+                    cx.log(Event::ControlSendFailed {});
+                    count(&mut self.transport.counters.lost);
+                    Outcome::Lost(Failure::new("the peer does not answer", "M-015"))
+                }
+            },
+        }
+    }
+
+    // ----- end -----
+
+    /// Ends it with a StopCCN (C-102); it answers until that is acknowledged or its retransmissions are used up
+    /// (C-061). `Done`: there is nothing to wait for.
+    pub fn close(&mut self, cx: &mut Context, code: ResultCode) -> Outcome {
+        let ccid = self.ccid();
+        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(ccid) });
+        cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
+        if self.transport.remote_ccid == Ccid(0) {
+            // C-105: no SCCRP yet. The peer finds it by our id in the message; nobody could acknowledge it.
+            cx.log(Event::SendControlPacket { tunnel: ccid, count: 1, message: MessageType::STOPCCN });
+            let Transport { path, ttl, channel, auth, .. } = &self.transport;
+            let numbers = (channel.ns(), 0);
+            Once { path: *path, ttl: *ttl, to: Ccid(0), numbers, auth, message: &message }.send(cx);
+            return Outcome::Done;
+        }
+        self.transport.channel.drop_unsent();
+        cx.cancel(&mut self.hello);
+        self.stop(cx, &message)
+    }
+
+    fn stop(&mut self, cx: &mut Context, message: &Message) -> Outcome {
+        cx.cancel(&mut self.guard);
+        self.enter(cx, State::Stopping);
+        match self.transport.enqueue(cx, message) {
+            true => Outcome::Keep,
+            false => Outcome::Done,
+        }
+    }
+
+    /// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
+    fn decline_reply(&mut self, cx: &mut Context, assigned: Ccid) -> Outcome {
+        self.transport.remote_ccid = assigned;
+        let code = result(stopccn::EXISTS, None, "given up for another control connection");
+        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(self.ccid()) });
+        cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
+        self.stop(cx, &message)
+    }
+
+    /// Any state and StopCCN (C-103, C-127).
+    fn peer_stopped(&mut self, cx: &mut Context, stop: &StopCcn) -> Outcome {
+        if let (Ccid(0), Some(assigned)) = (self.transport.remote_ccid, stop.assigned_ccid) {
+            self.transport.remote_ccid = assigned; // to acknowledge it there
+        }
+        let reason = stopccn_reason(cx, self.ccid(), stop.result.as_ref());
+        let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
+        cx.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
+        match self.state {
+            State::Linger => Outcome::Keep,
+            State::Idle | State::WaitCtlReply | State::WaitCtlConn | State::Established | State::Stopping => {
+                Outcome::Stopped { reason, lost_tie }
+            }
+        }
+    }
+
+    /// Nothing is sent any more but acknowledgements of what the peer repeats, until the linger time is over (C-062).
+    pub fn linger(&mut self, cx: &mut Context) {
+        self.clean_up(cx);
+        self.enter(cx, State::Linger);
+        self.stop_timers(cx);
+        self.transport.channel.drop_all();
+        let timer = self.timer(ConnectionDue::Guard);
+        cx.arm(&mut self.guard, self.config.linger, timer);
+    }
+
+    /// Whether its StopCCN is acknowledged.
+    pub fn is_stopped(&self) -> bool {
+        self.state == State::Stopping && self.transport.channel.is_empty()
+    }
+
+    /// Says, once, that a connection is out of service; lingering and deletion come after that.
+    fn clean_up(&mut self, cx: &mut Context) {
+        if !std::mem::replace(&mut self.cleaned_up, true) {
+            cx.log(Event::CleanupTunnel { tunnel: self.ccid(), name: self.config.name.clone() });
+        }
+    }
+
+    fn stop_timers(&mut self, cx: &mut Context) {
+        self.transport.stop_timers(cx);
+        cx.cancel(&mut self.hello);
+        cx.cancel(&mut self.guard);
+    }
+}
+
+fn retry(tunnel: &Tunnel) -> Retry {
+    Retry { limit: tunnel.retry, interval: tunnel.retry_interval, interval_max: tunnel.retry_interval_max }
+}

@@ -1,0 +1,45 @@
+//! What a message or timer of a connection came to.
+
+use crate::proto::result::Objection;
+use crate::proto::snapshot::Failure;
+use crate::wire::message::Refusal;
+use crate::wire::Message;
+
+/// What a received message is, as far as the connection alone can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// Nothing of it is used.
+    Dropped,
+    /// An acknowledgement.
+    Acknowledgement,
+    /// Received before, or ahead of its turn.
+    OutOfTurn,
+    /// The expected one.
+    InTurn,
+}
+
+/// What came of a message or timer, for the tunnel.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The connection goes on as it is.
+    Keep,
+    /// It is established: it serves its tunnel from now on.
+    Established,
+    /// A message about sessions.
+    Session(Message),
+    /// A message about a session that cannot be accepted.
+    BadSession(Refusal, Failure),
+    /// The peer closed it with a StopCCN.
+    Stopped {
+        /// Why, in words.
+        reason: String,
+        /// Our SCCRQ or SCCRP lost a tie: the peer's own attempt goes on.
+        lost_tie: bool,
+    },
+    /// It cannot go on: close it with this code.
+    Close(Objection),
+    /// It cannot go on, and the peer cannot be told.
+    Lost(Failure),
+    /// Nothing more is to be said or heard.
+    Done,
+}

@@ -1,0 +1,353 @@
+//! How the messages of one connection leave: encoded, numbered, signed at each transmission, repeated until they are
+//! acknowledged; and how what the peer sent is acknowledged (RFC 3931 4.2, 4.3).
+
+use super::auth::Auth;
+use super::channel::{Acknowledgement, Channel, Order, Transmission};
+use super::outcome::Receipt;
+use crate::log::Event;
+use crate::proto::action::{Action, Path};
+use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
+use crate::proto::snapshot::{count, ControlCounters};
+use crate::wheel::TimerId;
+use crate::wire::avp::MessageTypeAvp;
+use crate::wire::header::Header;
+use crate::wire::message::{encode, encode_zlb, Dialect, EncodeOptions, Hide};
+use crate::wire::{header, Ccid, Message, MessageType};
+
+use std::time::{Duration, Instant};
+
+/// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
+const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
+
+/// The sending side of a connection.
+#[derive(Debug)]
+pub struct Transport {
+    /// The tunnel, for timers.
+    key: TunnelKey,
+    /// Our id.
+    pub ccid: Ccid,
+    /// The peer's id; 0 until it is known.
+    pub remote_ccid: Ccid,
+    /// Where messages go.
+    pub path: Path,
+    /// TTL of the packets that carry them.
+    pub ttl: u8,
+    /// Reliable delivery.
+    pub channel: Channel,
+    /// Authentication.
+    pub auth: Auth,
+    /// Which AVPs we write.
+    pub dialect: Dialect,
+    /// Hide what may be hidden.
+    pub hidden: bool,
+    /// A reply is being prepared and will carry the acknowledgement.
+    pub reply_pending: bool,
+    /// What was sent and received.
+    pub counters: ControlCounters,
+    retransmit: Option<TimerId>,
+    acknowledge: Option<TimerId>,
+}
+
+/// What became of the oldest message in flight when its acknowledgement was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retransmission {
+    /// It was sent again, or nothing is in flight any more.
+    Goes,
+    /// It was sent as often as `retry` allows.
+    UsedUp,
+}
+
+impl Transport {
+    /// Nothing was sent yet.
+    pub fn new(key: TunnelKey, ccid: Ccid, path: Path, channel: Channel, auth: Auth) -> Transport {
+        Transport {
+            key,
+            ccid,
+            remote_ccid: Ccid(0),
+            path,
+            ttl: 0,
+            channel,
+            auth,
+            dialect: Dialect::IETF,
+            hidden: false,
+            reply_pending: false,
+            counters: ControlCounters::default(),
+            retransmit: None,
+            acknowledge: None,
+        }
+    }
+
+    fn timer(&self, due: ConnectionDue) -> Timer {
+        Timer(self.key, Due::Connection(self.ccid, due))
+    }
+
+    /// Queues a message and sends what the windows let pass. `false`: it could not be built, or the queue is full;
+    /// the caller gives up what it belongs to.
+    #[must_use]
+    pub fn enqueue(&mut self, cx: &mut Context, message: &Message) -> bool {
+        let Some(octets) = build(cx, message, &self.auth, self.dialect, self.hidden) else { return false };
+        if !self.channel.push(message.message_type(), octets) {
+            return false;
+        }
+        if matches!(message, Message::StopCcn(_)) {
+            self.channel.open_for_one();
+        }
+        self.reply_pending = false;
+        self.flush(cx);
+        true
+    }
+
+    /// Transmits what the windows let pass, and keeps the retransmission timer running while anything is in flight.
+    pub fn flush(&mut self, cx: &mut Context) {
+        while self.transmit(cx, Channel::next_transmission) {}
+        self.watch_acknowledgement(cx);
+    }
+
+    /// Takes a message from the channel, makes it ready to leave (ids and numbers as they are now, signed) and sends
+    /// it. `false`: there is none.
+    fn transmit(
+        &mut self,
+        cx: &mut Context,
+        take: impl FnOnce(&mut Channel) -> Option<Transmission<'_>>,
+    ) -> bool {
+        let nr = self.channel.nr();
+        let Some(Transmission { message, message_type, ns, count }) = take(&mut self.channel) else {
+            return false;
+        };
+        let mut message = message.to_vec();
+        header::stamp(&mut message, self.remote_ccid, ns, nr);
+        self.auth.sign(message_type, &mut message);
+        cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
+        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
+        self.counters.tx_messages = self.counters.tx_messages.saturating_add(1);
+        let again = u64::from(count > 1);
+        self.counters.tx_retransmissions = self.counters.tx_retransmissions.saturating_add(again);
+        true
+    }
+
+    /// Arms or stops the retransmission timer according to what is in flight.
+    fn watch_acknowledgement(&mut self, cx: &mut Context) {
+        match (self.channel.awaits_acknowledgement(), self.retransmit.is_some()) {
+            (true, false) => {
+                let timer = self.timer(ConnectionDue::Retransmit);
+                cx.arm(&mut self.retransmit, self.channel.rto(), timer);
+            }
+            (false, true) => cx.cancel(&mut self.retransmit),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Nr, then Ns (RFC 3931 4.2), of a message that may be believed.
+    pub fn take_numbers(
+        &mut self,
+        cx: &mut Context,
+        header: &Header,
+        message: &[u8],
+        message_type: &MessageTypeAvp,
+    ) -> Receipt {
+        let acknowledgement = self.channel.acknowledged(header.nr);
+        if acknowledgement == Acknowledgement::Invalid {
+            count(&mut self.counters.rx_bad_nr); // C-043
+            return Receipt::Dropped;
+        }
+        let bare = is_acknowledgement(message_type);
+        if bare {
+            cx.log(Event::ReceiveExplicitAck { tunnel: self.ccid });
+            count(&mut self.counters.rx_acks);
+        }
+        if acknowledgement != Acknowledgement::Acknowledges(0) {
+            self.acknowledged(cx);
+        }
+        match bare {
+            true => Receipt::Acknowledgement, // C-039: it is never acknowledged itself
+            false => self.take_ns(cx, header.ns, message),
+        }
+    }
+
+    fn take_ns(&mut self, cx: &mut Context, ns: u16, message: &[u8]) -> Receipt {
+        let Transport { channel, counters, .. } = self;
+        let nr = channel.nr();
+        match channel.order(ns) {
+            Order::Next => return Receipt::InTurn,
+            Order::Old => count(&mut counters.rx_duplicates),
+            Order::Ahead(_) => {
+                channel.keep_early(ns, message); // C-041
+                count(&mut counters.rx_out_of_order);
+            }
+        }
+        channel.acknowledge_again(); // C-036
+        cx.log(Event::SequenceMismatch { tunnel: self.ccid, ns, nr });
+        Receipt::OutOfTurn
+    }
+
+    /// Something was acknowledged: the timer starts anew for what is the oldest now, and more may be sent.
+    fn acknowledged(&mut self, cx: &mut Context) {
+        cx.cancel(&mut self.retransmit);
+        self.watch_acknowledgement(cx);
+        self.flush(cx);
+    }
+
+    /// When the oldest message in flight is sent again.
+    pub fn next_retransmission(&self, cx: &Context) -> Option<Instant> {
+        cx.when(self.retransmit)
+    }
+
+    /// The oldest message in flight was not acknowledged in time.
+    pub fn retransmit_due(&mut self, cx: &mut Context) -> Retransmission {
+        self.retransmit = None;
+        // C-055, C-056: the same Ns, the current Nr, and so another digest.
+        if self.transmit(cx, Channel::retransmission) {
+            self.watch_acknowledgement(cx);
+            return Retransmission::Goes;
+        }
+        match self.channel.awaits_acknowledgement() {
+            true => Retransmission::UsedUp,
+            false => Retransmission::Goes,
+        }
+    }
+
+    /// Sends the oldest message in flight once more, out of turn.
+    pub fn repeat_oldest(&mut self, cx: &mut Context) {
+        self.transmit(cx, Channel::repeat_oldest);
+    }
+
+    /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that
+    /// a little, so that the reply can carry it (RFC 3931 4.2 allows it; C-047).
+    pub fn acknowledge(&mut self, cx: &mut Context) {
+        if !self.channel.acknowledgement_due() {
+            return;
+        }
+        if !self.reply_pending {
+            return self.send_acknowledgement(cx);
+        }
+        if self.acknowledge.is_none() {
+            let timer = self.timer(ConnectionDue::Acknowledge);
+            cx.arm(&mut self.acknowledge, ACKNOWLEDGE_DELAY, timer);
+        }
+    }
+
+    /// The reply that was to carry an acknowledgement did not come in time.
+    pub fn acknowledge_due(&mut self, cx: &mut Context) {
+        self.acknowledge = None;
+        if self.channel.acknowledgement_due() {
+            self.send_acknowledgement(cx);
+        }
+    }
+
+    /// RFC 3931 6.15: an ACK message where there are digests, else a ZLB (which peers of the draft era need: they
+    /// count an ACK message as one that takes an Ns). Neither takes one, neither is acknowledged or repeated.
+    fn send_acknowledgement(&mut self, cx: &mut Context) {
+        if self.remote_ccid == Ccid(0) {
+            return;
+        }
+        let octets = match self.auth.signs() {
+            true => build(cx, &Message::Ack, &self.auth, self.dialect, false),
+            false => Some(encode_zlb()),
+        };
+        let Some(mut message) = octets else { return };
+        header::stamp(&mut message, self.remote_ccid, self.channel.ns(), self.channel.nr());
+        self.auth.sign(MessageType::ACK, &mut message);
+        self.channel.acknowledgement_sent();
+        cx.cancel(&mut self.acknowledge);
+        cx.log(Event::Send { tunnel: self.ccid, message: MessageType::ACK });
+        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
+        self.counters.tx_acks = self.counters.tx_acks.saturating_add(1);
+    }
+
+    /// Nothing is repeated or acknowledged by itself any more.
+    pub fn stop_timers(&mut self, cx: &mut Context) {
+        cx.cancel(&mut self.retransmit);
+        cx.cancel(&mut self.acknowledge);
+    }
+}
+
+/// A ZLB, an ACK message, or the ACK of Cisco's draft-era implementation (vendor 9, type 0).
+fn is_acknowledgement(message_type: &MessageTypeAvp) -> bool {
+    match *message_type {
+        MessageTypeAvp::Zlb => true,
+        MessageTypeAvp::Type { vendor, value, .. } => {
+            (vendor == 0 && value == MessageType::ACK) || (vendor == 9 && value == MessageType(0))
+        }
+    }
+}
+
+/// A message that no connection keeps: a StopCCN that refuses an SCCRQ (the peer repeats the SCCRQ if this is lost,
+/// and gets it again), or one for an SCCRQ of ours that was never answered.
+#[derive(Debug)]
+pub struct Once<'a> {
+    /// From where to where.
+    pub path: Path,
+    /// TTL of the packet.
+    pub ttl: u8,
+    /// The receiver's id; 0 where it is not known.
+    pub to: Ccid,
+    /// Ns and Nr.
+    pub numbers: (u16, u16),
+    /// Signs it.
+    pub auth: &'a Auth,
+    /// The message.
+    pub message: &'a Message,
+}
+
+impl Once<'_> {
+    /// Sends it.
+    pub fn send(&self, cx: &mut Context) {
+        let Some(mut octets) = build(cx, self.message, self.auth, Dialect::IETF, false) else { return };
+        let (ns, nr) = self.numbers;
+        header::stamp(&mut octets, self.to, ns, nr);
+        self.auth.sign(self.message.message_type(), &mut octets);
+        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message: octets });
+    }
+}
+
+/// Encodes a message. When it cannot be built (a value is too long, or there is no randomness to hide with) that is
+/// logged.
+fn build(
+    cx: &mut Context,
+    message: &Message,
+    auth: &Auth,
+    dialect: Dialect,
+    hidden: bool,
+) -> Option<Vec<u8>> {
+    let secret = auth.hiding_secret().filter(|_| hidden && has_hideable(message));
+    let random_vector: Option<[u8; 16]> = match secret {
+        None => None,
+        Some(_) => match cx.random() {
+            None => {
+                cx.log_detail(Event::NewPacketFailed {}, "no random octets to hide AVPs with");
+                return None;
+            }
+            vector => vector,
+        },
+    };
+    let hide =
+        secret.zip(random_vector.as_ref()).map(|(secret, vector)| Hide { secret, random_vector: vector });
+    match encode(message, &EncodeOptions { digest: auth.signs(), hide, dialect }) {
+        Ok(octets) => Some(octets),
+        Err(error) => {
+            let (name, length, kind) = (error.name, error.length, message.message_type());
+            let detail = format!("{name}: {length} octets do not fit into one {kind}");
+            cx.log_detail(Event::NewPacketFailed {}, detail);
+            None
+        }
+    }
+}
+
+/// Whether a message has AVPs that may be hidden at all.
+fn has_hideable(message: &Message) -> bool {
+    match message {
+        Message::Scccn | Message::Hello | Message::Ack => false,
+        Message::Sccrq(_)
+        | Message::Sccrp(_)
+        | Message::StopCcn(_)
+        | Message::Icrq(_)
+        | Message::Icrp(_)
+        | Message::Iccn(_)
+        | Message::Ocrq(_)
+        | Message::Ocrp(_)
+        | Message::Occn(_)
+        | Message::Cdn(_)
+        | Message::Wen(_)
+        | Message::Sli(_) => true,
+    }
+}

@@ -1,0 +1,288 @@
+//! What the engine hands down to each object: the time, the timers, the actions to do, random octets, and the ids in
+//! use. Objects draw ids here and give them back; only the engine asks whose an id is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::action::{Action, Notification};
+use super::snapshot::{count, Drops};
+use crate::log::{Event, Level, Line};
+use crate::wheel::{TimerId, Wheel};
+use crate::wire::{Ccid, SessionId};
+
+/// Where random octets come from: the system, or a seeded generator in tests.
+pub trait Random {
+    /// Fills `octets`, or says in the system's words why it cannot.
+    fn fill(&mut self, octets: &mut [u8]) -> Result<(), String>;
+}
+
+/// Names a tunnel inside the engine; never used again once the tunnel is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelKey(pub u32);
+
+/// Names a session block inside its tunnel; never used again once the block is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotKey(pub u32);
+
+/// A timer: the tunnel whose it is, and what it is for there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timer(pub TunnelKey, pub Due);
+
+/// What is due in a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// The next attempt at the tunnel.
+    Attempt,
+    /// Something of one of its connections.
+    Connection(Ccid, ConnectionDue),
+    /// Something of one of its session blocks.
+    Slot(SlotKey, SlotDue),
+}
+
+/// What is due in a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionDue {
+    /// The oldest message in flight is not acknowledged.
+    Retransmit,
+    /// Nothing heard from the peer.
+    Hello,
+    /// An acknowledgement found no message to carry it.
+    Acknowledge,
+    /// The set-up takes too long, or the linger time is over.
+    Guard,
+}
+
+/// What is due in a session block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotDue {
+    /// The next attempt at the session.
+    Attempt,
+    /// The peer does not answer an ICRQ or ICRP.
+    Guard,
+    /// A change of the circuit waits to be advertised.
+    CircuitStatus,
+}
+
+/// The ids in use, and whose they are.
+#[derive(Debug, Default)]
+pub struct Ids {
+    connections: BTreeMap<Ccid, TunnelKey>,
+    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
+}
+
+/// What all objects share.
+pub struct Context {
+    /// The present.
+    pub now: Instant,
+    /// The ids in use.
+    pub ids: Ids,
+    /// `max-tunnels`: connections that are not closed.
+    pub max_tunnels: usize,
+    /// `max-sessions`.
+    pub max_sessions: usize,
+    /// Connections that serve or may come to serve their tunnel.
+    pub alive: usize,
+    /// Those of them that answer a peer and wait for its SCCCN.
+    pub half_open: usize,
+    /// Messages that belong to no tunnel.
+    pub drops: Drops,
+    /// The daemon ends: nothing begins any more.
+    pub shutting_down: bool,
+    random: Box<dyn Random>,
+    wheel: Wheel<Timer>,
+    actions: VecDeque<Action>,
+}
+
+impl Ids {
+    /// The tunnel of a connection.
+    pub fn tunnel_of(&self, ccid: Ccid) -> Option<TunnelKey> {
+        self.connections.get(&ccid).copied()
+    }
+
+    /// The tunnel and the session block of a session.
+    pub fn slot_of(&self, id: SessionId) -> Option<(TunnelKey, SlotKey)> {
+        self.sessions.get(&id).copied()
+    }
+
+    /// Sessions, of all tunnels.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A connection of the tunnel has this id from now on.
+    pub fn file(&mut self, ccid: Ccid, key: TunnelKey) {
+        self.connections.insert(ccid, key);
+    }
+
+    /// A session has this id from now on.
+    pub fn file_session(&mut self, id: SessionId, key: TunnelKey, slot: SlotKey) {
+        self.sessions.insert(id, (key, slot));
+    }
+
+    /// The connection is gone.
+    pub fn free(&mut self, ccid: Ccid) {
+        self.connections.remove(&ccid);
+    }
+
+    /// The session is gone.
+    pub fn free_session(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+}
+
+impl Context {
+    /// Nothing is in use yet.
+    pub fn new(now: Instant, random: Box<dyn Random>) -> Context {
+        Context {
+            now,
+            ids: Ids::default(),
+            max_tunnels: 0,
+            max_sessions: 0,
+            alive: 0,
+            half_open: 0,
+            drops: Drops::default(),
+            shutting_down: false,
+            random,
+            wheel: Wheel::new(now),
+            actions: VecDeque::new(),
+        }
+    }
+
+    // ----- actions -----
+
+    /// Asks the daemon to do something.
+    pub fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    /// The oldest action that is not done yet.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Logs a message of the catalogue.
+    pub fn log(&mut self, event: Event) {
+        self.act(Action::Log(Line::new(&event)));
+    }
+
+    /// Logs a message of the catalogue with a further line of ours.
+    pub fn log_detail(&mut self, event: Event, detail: impl Into<String>) {
+        self.act(Action::Log(Line::with_detail(&event, detail)));
+    }
+
+    /// Logs a line of our own.
+    pub fn remark(&mut self, level: Level, kind: &'static str, text: impl std::fmt::Display) {
+        self.act(Action::Log(Line::remark(level, kind, text)));
+    }
+
+    /// Tells watchers and hooks.
+    pub fn notify(&mut self, notification: Notification) {
+        self.act(Action::Notify(notification));
+    }
+
+    /// An id that should be known is not: a fault of the engine, which goes on.
+    pub fn missing(&mut self) {
+        count(&mut self.drops.missing);
+    }
+
+    // ----- timers -----
+
+    /// Arms a timer anew, `delay` from now.
+    pub fn arm(&mut self, timer: &mut Option<TimerId>, delay: Duration, what: Timer) {
+        let at = later(self.now, delay);
+        self.arm_at(timer, at, what);
+    }
+
+    /// Arms a timer anew.
+    pub fn arm_at(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
+        if let Some(old) = timer.replace(self.wheel.arm(at, what)) {
+            self.wheel.cancel(old);
+        }
+    }
+
+    /// Stops a timer.
+    pub fn cancel(&mut self, timer: &mut Option<TimerId>) {
+        if let Some(timer) = timer.take() {
+            self.wheel.cancel(timer);
+        }
+    }
+
+    /// When a timer is due.
+    pub fn when(&self, timer: Option<TimerId>) -> Option<Instant> {
+        self.wheel.when(timer?)
+    }
+
+    /// When the first timer is due.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// A timer that is due.
+    pub fn next_due(&mut self) -> Option<Timer> {
+        self.wheel.pop(self.now)
+    }
+
+    // ----- randomness and ids -----
+
+    /// Random octets; on failure the catalogue's message is logged and the caller gives up what it wanted to do.
+    pub fn random<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let mut octets = [0; N];
+        match self.random.fill(&mut octets) {
+            Ok(()) => Some(octets),
+            Err(error) => {
+                self.log(Event::RandomOpenError { error });
+                None
+            }
+        }
+    }
+
+    /// Random octets for what works without them too, only predictably.
+    pub fn random_or_zero<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        let _ = self.random.fill(&mut octets);
+        octets
+    }
+
+    /// A random Control Connection ID that is free, never 0 (C-282).
+    pub fn draw_ccid(&mut self) -> Option<Ccid> {
+        for _ in 0..64 {
+            let ccid = Ccid(u32::from_be_bytes(self.random()?));
+            if ccid.0 != 0 && !self.ids.connections.contains_key(&ccid) {
+                return Some(ccid);
+            }
+        }
+        None
+    }
+
+    /// A random Session ID that no session of ours uses, never 0: over IP nothing else tells sessions apart (C-132).
+    pub fn draw_session_id(&mut self) -> Option<SessionId> {
+        for _ in 0..64 {
+            let id = SessionId(u32::from_be_bytes(self.random()?));
+            if id.0 != 0 && !self.ids.sessions.contains_key(&id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// `base` plus or minus up to a quarter of it: many tunnels must not act in step.
+    #[allow(clippy::arithmetic_side_effects)] // divisions by constants
+    pub fn jitter(&mut self, base: Duration) -> Duration {
+        let mut octet = [128];
+        // Without randomness the exact interval still serves.
+        let _ = self.random.fill(&mut octet);
+        let [octet] = octet;
+        base.saturating_mul(3).saturating_add(base.saturating_mul(u32::from(octet)) / 128) / 4
+    }
+
+    /// 0.2 to 2 s: two ends that drew must not begin in step again (C-093).
+    pub fn redraw_delay(&mut self) -> Duration {
+        let value = u64::from(u16::from_be_bytes(self.random_or_zero()));
+        Duration::from_millis(200_u64.saturating_add(value % 1800))
+    }
+}
+
+/// `now` plus `delay`, or `now` where that is beyond what a clock can show.
+fn later(now: Instant, delay: Duration) -> Instant {
+    now.checked_add(delay).unwrap_or(now)
+}

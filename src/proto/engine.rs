@@ -1,0 +1,183 @@
+//! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the object once and hands the matter
+//! down; nothing else in this room asks whose an id is.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::action::{Action, Path};
+use super::command::{Command, CommandError};
+use super::connection::table::State;
+use super::context::{Context, Random, Timer, TunnelKey};
+use super::guard::Guard;
+use super::request;
+use super::show;
+use super::snapshot::{count, Snapshot};
+use super::tunnel::Tunnel;
+use super::tunnels::Tunnels;
+use crate::config::Config;
+use crate::log::Event;
+use crate::wire::code::stopccn;
+use crate::wire::header::{self, Header, HeaderError};
+use crate::wire::{Ccid, Encapsulation, SessionId};
+
+/// The place in the product's source that the messages about headers name.
+const FUNC: &str = "recv_packet";
+
+/// The engine.
+pub struct Engine {
+    cx: Context,
+    tunnels: Tunnels,
+    guard: Option<Guard>,
+}
+
+impl Engine {
+    /// An engine without tunnels.
+    pub fn new(now: Instant, random: Box<dyn Random>) -> Engine {
+        Engine { cx: Context::new(now, random), tunnels: Tunnels::default(), guard: None }
+    }
+
+    /// The next thing to do, or `None` when there is nothing left.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.cx.next_action()
+    }
+
+    /// When [`handle_timeout`](Engine::handle_timeout) wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.cx.next_timeout()
+    }
+
+    /// Takes over a configuration, the first or another one: see [`Tunnels::apply`].
+    pub fn apply(&mut self, now: Instant, config: &Config) {
+        self.cx.now = now;
+        self.cx.max_tunnels = config.max_tunnels;
+        self.cx.max_sessions = config.max_sessions;
+        self.tunnels.apply(&mut self.cx, config);
+    }
+
+    /// Does what the administrator wants.
+    pub fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
+        self.cx.now = now;
+        command.run(&mut self.cx, &mut self.tunnels)
+    }
+
+    /// Runs the timers that are due; harmless when none is. `heard` tells when valid data of a session came last.
+    pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(SessionId) -> Option<Instant>) {
+        self.cx.now = now;
+        while let Some(Timer(key, due)) = self.cx.next_due() {
+            self.with(key, |tunnel, cx| tunnel.due(cx, due, heard));
+        }
+    }
+
+    /// A control message came in, from the T bit on.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, message: &[u8]) {
+        self.cx.now = now;
+        let Some((header, message)) = self.check_header(path, message) else { return };
+        if header.ccid == Ccid(0) || header.version != 3 {
+            let Engine { cx, tunnels, guard } = self;
+            return request::receive(cx, tunnels, guard, path, &header, message);
+        }
+        let Some(key) = self.cx.ids.tunnel_of(header.ccid) else {
+            return count(&mut self.cx.drops.unknown_ccid);
+        };
+        self.with(key, |tunnel, cx| tunnel.receive(cx, header.ccid, path, &header, message));
+    }
+
+    /// The header checks, in the order of the catalogue's advice; the first that fails is logged.
+    fn check_header<'a>(&mut self, path: Path, message: &'a [u8]) -> Option<(Header, &'a [u8])> {
+        let error = match header::parse(message, path.encapsulation == Encapsulation::Udp) {
+            Ok(parsed) => return Some(parsed),
+            Err(error) => error,
+        };
+        let drops = &mut self.cx.drops;
+        let (counter, event) = match error {
+            HeaderError::Short(_) => (&mut drops.short, None),
+            HeaderError::NoT => (&mut drops.flags, Some(Event::TBitNotSet { func: FUNC })),
+            HeaderError::Version(_) => (&mut drops.version, Some(Event::OnlyL2tpv3 { func: FUNC })),
+            HeaderError::NoL => (&mut drops.flags, Some(Event::LBitNotSet { func: FUNC })),
+            HeaderError::NoS => (&mut drops.flags, Some(Event::SBitNotSet { func: FUNC })),
+            HeaderError::Length(length) => {
+                (&mut drops.length, Some(Event::WrongSize { tunnel: Ccid(0), func: FUNC, length }))
+            }
+        };
+        count(counter);
+        event.into_iter().for_each(|event| self.cx.log(event));
+        None
+    }
+
+    /// Hands something down to a tunnel, which may be gone after it.
+    fn with(&mut self, key: TunnelKey, call: impl FnOnce(&mut Tunnel, &mut Context)) {
+        let Some(tunnel) = self.tunnels.get_mut(key) else { return self.cx.missing() };
+        call(tunnel, &mut self.cx);
+        self.tunnels.release(key);
+    }
+
+    /// Answers `Action::Prepare`: the path to the peer (with an unspecified remote address where any may
+    /// connect), or in words why there is none yet. A tunnel that is not configured any more has no use for it.
+    pub fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, String>) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(tunnel) {
+            tunnel.prepared(&mut self.cx, path);
+        }
+    }
+
+    /// Answers `Action::Attach`: the session's interface is ready, or in words why not. The session may have ended
+    /// meanwhile.
+    pub fn attached(&mut self, now: Instant, session: SessionId, outcome: Result<(), String>) {
+        self.cx.now = now;
+        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
+            self.with(key, |tunnel, cx| tunnel.attached(cx, slot, outcome));
+        }
+    }
+
+    /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
+    pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
+        self.cx.now = now;
+        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
+            self.with(key, |tunnel, cx| tunnel.interface_failed(cx, slot, why));
+        }
+    }
+
+    /// The local circuit (the interface, as the administrator sees it) went up or down.
+    pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
+        self.cx.now = now;
+        for tunnel in self.tunnels.all_mut() {
+            tunnel.set_circuit(&mut self.cx, interface, up);
+        }
+    }
+
+    /// The network reports (ICMP) that what we sent to `remote` did not arrive.
+    pub fn unreachable(&mut self, now: Instant, remote: IpAddr, error: &str) {
+        for tunnel in self.tunnels.all_mut() {
+            tunnel.unreachable(now, remote, error);
+        }
+    }
+
+    /// Orderly end: StopCCN to every peer. [`is_idle`](Engine::is_idle) tells when all have acknowledged it.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.cx.now = now;
+        self.cx.shutting_down = true;
+        for key in self.tunnels.keys() {
+            self.with(key, |tunnel, cx| tunnel.close(cx, stopccn::SHUTDOWN, "shutting down"));
+        }
+    }
+
+    fn states(&self) -> impl Iterator<Item = State> + '_ {
+        self.tunnels.all().flat_map(|tunnel| tunnel.members.iter().map(|c| c.state))
+    }
+
+    /// Whether a StopCCN of ours waits for its acknowledgement.
+    pub fn is_stopping(&self) -> bool {
+        self.states().any(|state| state == State::Stopping)
+    }
+
+    /// Whether no message waits for an acknowledgement any more. Lingering connections only answer.
+    pub fn is_idle(&self) -> bool {
+        self.states().all(|state| state == State::Linger)
+    }
+
+    /// What there is, at this moment.
+    pub fn snapshot(&self, now: Instant) -> Snapshot {
+        let tunnels = self.tunnels.iter().map(|tunnel| show::tunnel(&self.cx, tunnel, now)).collect();
+        Snapshot { tunnels, drops: self.cx.drops }
+    }
+}

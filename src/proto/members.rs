@@ -1,0 +1,122 @@
+//! The control connections of a tunnel: the one that serves it, those that answer an SCCRQ, those that end.
+
+use super::connection::table::State;
+use super::connection::Connection;
+use super::context::Context;
+use super::snapshot::ControlCounters;
+use crate::wire::Ccid;
+
+/// The connections of a tunnel.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// The oldest first.
+    connections: Vec<Connection>,
+    /// The one that serves the tunnel: established, or our own attempt.
+    main: Option<Ccid>,
+    /// What was counted for the tunnel itself, and for connections that are gone.
+    pub counters: ControlCounters,
+}
+
+impl Members {
+    /// The connection with this id of ours.
+    pub fn get(&self, ccid: Ccid) -> Option<&Connection> {
+        self.iter().find(|c| c.ccid() == ccid)
+    }
+
+    /// The connection with this id of ours.
+    pub fn get_mut(&mut self, ccid: Ccid) -> Option<&mut Connection> {
+        self.iter_mut().find(|c| c.ccid() == ccid)
+    }
+
+    /// The state of a connection.
+    pub fn state(&self, ccid: Ccid) -> Option<State> {
+        self.get(ccid).map(|c| c.state)
+    }
+
+    /// All, the oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Connection> {
+        self.connections.iter()
+    }
+
+    /// All, the oldest first.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Connection> {
+        self.connections.iter_mut()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// The id of the one that serves the tunnel.
+    pub fn main_ccid(&self) -> Option<Ccid> {
+        self.main
+    }
+
+    /// The one that serves the tunnel.
+    pub fn main(&self) -> Option<&Connection> {
+        self.get(self.main?)
+    }
+
+    /// It serves the tunnel from now on.
+    pub fn set_main(&mut self, ccid: Ccid) {
+        self.main = Some(ccid);
+    }
+
+    /// It does not serve the tunnel any more. `false`: it did not before.
+    pub fn leave_service(&mut self, ccid: Ccid) -> bool {
+        let served = self.main == Some(ccid);
+        if served {
+            self.main = None;
+        }
+        served
+    }
+
+    /// The ids of those in this state, the oldest first.
+    pub fn in_state(&self, state: State) -> impl DoubleEndedIterator<Item = Ccid> + '_ {
+        self.iter().filter(move |c| c.state == state).map(Connection::ccid)
+    }
+
+    /// The ids of those that serve or may come to serve the tunnel.
+    pub fn alive(&self) -> Vec<Ccid> {
+        self.iter().filter(|c| c.is_alive()).map(Connection::ccid).collect()
+    }
+
+    /// One more.
+    pub fn add(&mut self, cx: &mut Context, connection: Connection) {
+        connection.file(cx);
+        self.connections.push(connection);
+    }
+
+    /// One less: frees it (its id may be used again).
+    pub fn delete(&mut self, cx: &mut Context, ccid: Ccid) {
+        let Some(at) = self.connections.iter().position(|c| c.ccid() == ccid) else { return cx.missing() };
+        let mut connection = self.connections.remove(at);
+        connection.free(cx);
+        self.counters.add(&connection.transport.counters);
+    }
+
+    /// The one that the status shows: in service, or answering the peer.
+    pub fn shown(&self) -> Option<&Connection> {
+        let in_state = |wanted: State| self.iter().rev().find(|c| c.state == wanted);
+        self.main().or_else(|| in_state(State::WaitCtlConn)).or_else(|| in_state(State::Stopping))
+    }
+
+    /// What was counted, in all.
+    pub fn counted(&self) -> ControlCounters {
+        let mut sum = self.counters;
+        self.iter().for_each(|c| sum.add(&c.transport.counters));
+        sum
+    }
+
+    /// Counts from 0 again.
+    pub fn reset_counters(&mut self) {
+        self.counters = ControlCounters::default();
+        self.iter_mut().for_each(|c| c.transport.counters = ControlCounters::default());
+    }
+}

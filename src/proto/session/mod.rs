@@ -1,0 +1,274 @@
+//! A session (RFC 3931 3.4, 5.4.4): what was agreed with the peer, and what our messages say of it.
+
+pub mod slot;
+pub mod slots;
+pub mod table;
+
+use std::time::Instant;
+
+use super::action::{Attachment, Path, SequenceLevel};
+use super::connection::Connection;
+use super::context::Context;
+use super::result::{result, Objection};
+use super::snapshot::{count, Failure};
+use crate::config::model::{self, Sublayer};
+use crate::log::Event;
+use crate::wheel::TimerId;
+use crate::wire::code::{cdn, error};
+use crate::wire::message::{Cdn, Circuit, Icrq, ResultCode, SessionIds};
+use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
+use table::State;
+
+/// A session that is being set up or established.
+#[derive(Debug)]
+pub struct Session {
+    /// Its control connection; `None` for a manual session.
+    pub connection: Option<Ccid>,
+    /// The path of that, or of the tunnel.
+    pub path: Path,
+    /// Our id.
+    pub local: SessionId,
+    /// The peer's id; 0 until it is known.
+    pub remote: SessionId,
+    /// Where it stands.
+    pub state: State,
+    /// Since when.
+    pub since: Instant,
+    /// The interface is being attached (or is attached, once this is false again and `attached` true).
+    pub attaching: bool,
+    /// The data plane knows it.
+    pub attached: bool,
+    /// The ICCN is here; it asked for something that the interface is attached anew for.
+    pub connected: bool,
+    /// Serial Number of the ICRQ.
+    pub serial: u32,
+    /// The tie breaker of our ICRQ.
+    pub tie_breaker: [u8; 8],
+    /// The peer's ICRQ for the same end lost against ours.
+    pub won_tie: bool,
+    /// The cookie that we assigned.
+    pub cookie_expected: Cookie,
+    /// The cookie that the peer assigned.
+    pub cookie_to_send: Cookie,
+    /// The peer wants the default sublayer.
+    pub sublayer_to_send: bool,
+    /// We want the default sublayer.
+    pub sublayer_expected: bool,
+    /// What the peer wants numbered.
+    pub sequence_send: SequenceLevel,
+    /// The peer's circuit, once it told.
+    pub remote_circuit: Option<CircuitStatus>,
+    /// The peer's interface MTU in octets, where it told.
+    pub remote_mtu: Option<u16>,
+    /// The circuit status that we advertised last: up or down.
+    pub advertised: bool,
+    /// The answer is overdue.
+    pub guard: Option<TimerId>,
+    /// The next SLI waits for this.
+    pub status_timer: Option<TimerId>,
+}
+
+impl Session {
+    /// A session in wait-reply, with our id, and random octets for the cookie that we assign.
+    pub fn new(
+        now: Instant,
+        path: Path,
+        local: SessionId,
+        cookie: [u8; 8],
+        config: &model::Session,
+    ) -> Session {
+        let cookie_expected = cookie.get(..config.cookie.octets()).and_then(Cookie::new);
+        Session {
+            connection: None,
+            path,
+            local,
+            remote: SessionId(0),
+            state: State::WaitReply,
+            since: now,
+            attaching: false,
+            attached: false,
+            connected: false,
+            serial: 0,
+            tie_breaker: [0; 8],
+            won_tie: false,
+            cookie_expected: cookie_expected.unwrap_or(Cookie::NONE),
+            cookie_to_send: Cookie::NONE,
+            sublayer_to_send: false,
+            sublayer_expected: config.sublayer == Sublayer::Default,
+            sequence_send: SequenceLevel::None,
+            remote_circuit: None,
+            remote_mtu: None,
+            advertised: true,
+            guard: None,
+            status_timer: None,
+        }
+    }
+
+    /// Its ids as our messages carry them.
+    pub fn ids(&self) -> SessionIds {
+        SessionIds { local: self.local, remote: self.remote }
+    }
+
+    /// Whether frames may be sent to the peer, as far as its circuit is concerned.
+    pub fn peer_circuit_up(&self) -> bool {
+        self.remote_circuit.is_none_or(CircuitStatus::carries_traffic)
+    }
+
+    /// Whether the peer's circuit is on standby: its frames are not delivered (RFC 5641 2).
+    pub fn peer_on_standby(&self) -> bool {
+        self.remote_circuit.is_some_and(|c| c.0 & CircuitStatus::STANDBY != 0)
+    }
+
+    /// What our ICRQ and ICRP ask of the peer: our cookie, our sublayer, numbers on its frames.
+    pub fn avps(&self, config: &model::Session) -> Circuit {
+        Circuit {
+            cookie: (!self.cookie_expected.is_empty()).then_some(self.cookie_expected),
+            sublayer: self.sublayer_expected.then_some(1),
+            sequencing: config.sequencing.receives().then_some(2),
+            ..Circuit::default()
+        }
+    }
+
+    /// Takes over what the peer asks of us.
+    pub fn take(&mut self, avps: &Circuit, config: &model::Session) {
+        if let Some(cookie) = avps.cookie {
+            self.cookie_to_send = cookie;
+        }
+        if let Some(sublayer) = avps.sublayer {
+            self.sublayer_to_send = sublayer == 1;
+        }
+        self.sequence_send = match avps.sequencing {
+            _ if config.sequencing.sends() && self.sublayer_to_send => SequenceLevel::All,
+            Some(2) => SequenceLevel::All,
+            Some(1) => SequenceLevel::NonIp,
+            Some(_) => SequenceLevel::None,
+            None => self.sequence_send,
+        };
+        self.remote_mtu = avps.interface_mtu.or(self.remote_mtu);
+    }
+
+    /// What the data plane needs to know.
+    pub fn attachment(&self, tunnel: &str, config: &model::Session) -> Attachment {
+        Attachment {
+            interface: config.interface.clone(),
+            tunnel: tunnel.to_owned(),
+            local: self.local,
+            remote: self.remote,
+            cookie_expected: self.cookie_expected,
+            cookie_to_send: self.cookie_to_send,
+            sublayer_expected: self.sublayer_expected,
+            sublayer_to_send: self.sublayer_to_send,
+            sequence_send: self.sequence_send,
+            sequence_receive: config.sequencing.receives() && self.sublayer_expected,
+            path: self.path,
+        }
+    }
+}
+
+/// The status of a circuit that is new: N is set in the message that announces it (RFC 4719; deprecated by RFC 5641,
+/// but nothing forbids it).
+pub fn new_circuit(up: bool) -> CircuitStatus {
+    CircuitStatus(CircuitStatus::NEW | if up { CircuitStatus::ACTIVE } else { 0 })
+}
+
+/// A CDN for a session that does not exist here: one that is refused, or one that lost a tie. Its Local Session ID is
+/// what the peer called us, or a fresh one, never that of another session of ours (C-162).
+pub fn refuse_call(cx: &mut Context, connection: &mut Connection, peer: SessionIds, code: ResultCode) {
+    let local = match peer.remote {
+        SessionId(0) => cx.draw_session_id(),
+        known => Some(known),
+    };
+    let Some(local) = local else { return };
+    count(&mut connection.transport.counters.rx_refused);
+    cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::CDN });
+    let ids = SessionIds { local, remote: peer.local };
+    // What cannot be sent is repeated by the peer, or ends at its guard.
+    let _ = connection.transport.enqueue(cx, &Message::Cdn(Cdn { ids, result: Some(code) }));
+}
+
+fn objection(code: u16, error: Option<u16>, failure: Failure) -> Objection {
+    let text = failure.to_string();
+    Objection { code: result(code, error, &text), failure }
+}
+
+/// Whether the peer's ICRQ is acceptable for this session block.
+pub fn check_request(
+    cx: &mut Context,
+    ccid: Ccid,
+    config: &model::Session,
+    request: &Icrq,
+) -> Result<(), Objection> {
+    if request.pw_type != config.pw_type() {
+        let (expected, received) = (config.pw_type().to_string(), request.pw_type.to_string());
+        let failure = Failure::compared("pseudowire type", expected, received, "");
+        return Err(objection(cdn::PW_TYPE, None, failure));
+    }
+    check_avps(cx, ccid, config, &request.circuit, MessageType::ICRQ)
+}
+
+/// The checks that ICRQ and ICRP have in common: cookie, sublayer, sequencing. All three are about what frames look
+/// like, so a difference cannot be passed over: freeRtr, SoftEther and Cisco IOS by default give no cookie, and
+/// need `cookie off` here, the default. An absent sublayer or sequencing AVP means none.
+pub fn check_avps(
+    cx: &mut Context,
+    tunnel: Ccid,
+    config: &model::Session,
+    avps: &Circuit,
+    message: MessageType,
+) -> Result<(), Objection> {
+    let given = avps.cookie.is_some_and(|c| !c.is_empty());
+    match (config.cookie.octets() > 0, given) {
+        (true, false) => {
+            cx.log(Event::CookieNotFound { tunnel, message });
+            let failure = Failure::compared("cookie", "a cookie", "none", "M-033");
+            Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
+        }
+        (false, true) => {
+            cx.log(Event::CookieOffButFound { tunnel, message });
+            let failure = Failure::compared("cookie", "none", "a cookie", "M-035");
+            Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
+        }
+        (true, true) | (false, false) => check_sublayer(avps, false),
+    }
+}
+
+/// Whether we can send what the peer asks for; an ICCN may add to what its ICRQ asked for already.
+pub fn check_sublayer(avps: &Circuit, had_sublayer: bool) -> Result<(), Objection> {
+    // C-147: a sublayer that we cannot produce.
+    if let Some(sublayer @ 2..) = avps.sublayer {
+        let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), "");
+        return Err(objection(cdn::ERROR, Some(error::RANGE), failure));
+    }
+    // C-148: numbers have their place in the sublayer.
+    let has_sublayer = avps.sublayer.map_or(had_sublayer, |sublayer| sublayer == 1);
+    if avps.sequencing.is_some_and(|s| s != 0) && !has_sublayer {
+        let failure = Failure::new("the peer asks for sequence numbers without the default sublayer", "");
+        return Err(objection(cdn::SEQUENCING, None, failure));
+    }
+    Ok(())
+}
+
+/// The ids of a session message; `None` for the others.
+pub fn session_ids(message: &Message) -> Option<SessionIds> {
+    match message {
+        Message::Icrq(m) => Some(m.ids),
+        Message::Icrp(m) => Some(m.ids),
+        Message::Iccn(m) => Some(m.ids),
+        Message::Ocrq(ids) | Message::Ocrp(ids) | Message::Occn(ids) | Message::Wen(ids) => Some(*ids),
+        Message::Cdn(m) => Some(m.ids),
+        Message::Sli(m) => Some(m.ids),
+        Message::Sccrq(_)
+        | Message::Sccrp(_)
+        | Message::Scccn
+        | Message::StopCcn(_)
+        | Message::Hello
+        | Message::Ack => None,
+    }
+}
+
+/// An ICRP for which no session waits.
+pub fn refuse_reply(cx: &mut Context, connection: &mut Connection, message: &Message) {
+    let Some(ids) = session_ids(message) else { return };
+    let code = result(cdn::ERROR, Some(error::SESSION_ID), "no session of this id waits for an ICRP");
+    refuse_call(cx, connection, ids, code);
+}

@@ -1,0 +1,350 @@
+//! The session blocks of a tunnel: which of them a message, a timer or an answer of the daemon is for.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::slot::Slot;
+use super::table::{row, Row};
+use super::{refuse_call, refuse_reply, session_ids};
+use crate::config::model;
+use crate::log::catalogue::EndId;
+use crate::log::Event;
+use crate::proto::action::Path;
+use crate::proto::connection::Connection;
+use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
+use crate::proto::result::{cdn_reason, result};
+use crate::proto::snapshot::Failure;
+use crate::wire::code::cdn;
+use crate::wire::message::{Icrq, Refusal, SessionIds};
+use crate::wire::{Ccid, Message, MessageType, SessionId};
+
+/// The session blocks of a tunnel.
+#[derive(Debug)]
+pub struct Slots {
+    tunnel_key: TunnelKey,
+    slots: BTreeMap<SlotKey, Slot>,
+    by_interface: BTreeMap<String, SlotKey>,
+    /// Several may name one Remote End ID, if all but one are disabled.
+    by_end_id: BTreeMap<Vec<u8>, Vec<SlotKey>>,
+    /// In the order of the file.
+    order: Vec<SlotKey>,
+    next_key: u32,
+    /// Serial Number of the last ICRQ.
+    serial: u32,
+}
+
+impl Slots {
+    /// The session blocks of a tunnel block.
+    pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<model::Tunnel>) -> Slots {
+        let mut slots = Slots {
+            tunnel_key,
+            slots: BTreeMap::new(),
+            by_interface: BTreeMap::new(),
+            by_end_id: BTreeMap::new(),
+            order: Vec::new(),
+            next_key: 0,
+            serial: 0,
+        };
+        for session in &tunnel.sessions {
+            slots.add(now, tunnel, session);
+        }
+        slots.arrange(tunnel);
+        slots
+    }
+
+    // ----- the table -----
+
+    fn add(&mut self, now: Instant, tunnel: &Rc<model::Tunnel>, session: &model::Session) -> SlotKey {
+        let key = SlotKey(self.next_key);
+        self.next_key = self.next_key.wrapping_add(1);
+        let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), session.clone());
+        self.slots.insert(key, slot);
+        self.by_interface.insert(session.interface.clone(), key);
+        key
+    }
+
+    /// Follows a change of the configuration: the order of the file, and the Remote End IDs.
+    pub fn arrange(&mut self, tunnel: &Rc<model::Tunnel>) {
+        let keys = tunnel.sessions.iter().filter_map(|s| self.by_interface.get(&s.interface));
+        self.order = keys.copied().collect();
+        self.by_end_id.clear();
+        for key in &self.order {
+            let Some(slot) = self.slots.get_mut(key) else { continue };
+            slot.tunnel = Rc::clone(tunnel);
+            for end_id in slot.config.remote_end_id.iter().flat_map(|id| spellings(id)) {
+                self.by_end_id.entry(end_id).or_default().push(*key);
+            }
+        }
+    }
+
+    /// In the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.order.iter().filter_map(|key| self.slots.get(key))
+    }
+
+    /// Whether nothing is negotiated: there are sessions, and all of them are manual.
+    pub fn is_manual(&self) -> bool {
+        !self.slots.is_empty() && self.slots.values().all(|slot| !slot.is_dynamic())
+    }
+
+    /// The block of an interface.
+    pub fn key_of(&self, interface: &str) -> Option<SlotKey> {
+        self.by_interface.get(interface).copied()
+    }
+
+    /// The block with this key.
+    pub fn get(&self, key: SlotKey) -> Option<&Slot> {
+        self.slots.get(&key)
+    }
+
+    /// The block with this key.
+    pub fn get_mut(&mut self, key: SlotKey) -> Option<&mut Slot> {
+        self.slots.get_mut(&key)
+    }
+
+    /// The session that a message of this connection is for: by our id, or where the peer does not know that yet by
+    /// its own (C-134).
+    fn find(&mut self, cx: &Context, ccid: Ccid, ids: SessionIds) -> Option<&mut Slot> {
+        if ids.remote == SessionId(0) {
+            let matches = |slot: &&mut Slot| {
+                slot.is_of(ccid) && slot.session.as_ref().is_some_and(|s| s.remote == ids.local)
+            };
+            return self.slots.values_mut().filter(|_| ids.local != SessionId(0)).find(matches);
+        }
+        let (tunnel, key) = cx.ids.slot_of(ids.remote)?;
+        self.slots.get_mut(&key).filter(|slot| tunnel == self.tunnel_key && slot.is_of(ccid))
+    }
+
+    // ----- the configuration changes -----
+
+    /// A block was added. `begins`: at once (C-124), not with the others once the tunnel is up.
+    pub fn insert(&mut self, cx: &mut Context, tunnel: &Rc<model::Tunnel>, interface: &str, begins: bool) {
+        let Some(session) = tunnel.sessions.iter().find(|s| s.interface == interface) else { return };
+        let key = self.add(cx.now, tunnel, session);
+        if let Some(slot) = self.slots.get_mut(&key).filter(|slot| begins || !slot.is_dynamic()) {
+            slot.schedule(cx, Duration::ZERO);
+        }
+    }
+
+    /// A block is gone; its session was ended.
+    pub fn remove(&mut self, cx: &mut Context, interface: &str) {
+        let slot = self.by_interface.remove(interface).and_then(|key| self.slots.remove(&key));
+        if let Some(mut slot) = slot {
+            slot.attempt.cancel(cx);
+        }
+    }
+
+    /// Settings of a block that are used from now on.
+    pub fn update(&mut self, tunnel: &model::Tunnel, interface: &str) {
+        let session = tunnel.sessions.iter().find(|s| s.interface == interface);
+        let slot = self.key_of(interface).and_then(|key| self.get_mut(key));
+        if let (Some(session), Some(slot)) = (session, slot) {
+            slot.config = session.clone();
+        }
+    }
+
+    // ----- set-up -----
+
+    /// Begins the sessions of a connection that is established, after `delay`.
+    pub fn begin(&mut self, cx: &mut Context, connection: &mut Connection, delay: Duration) {
+        for key in &self.order {
+            let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.is_dynamic()) else { continue };
+            match delay.is_zero() {
+                true => slot.begin(cx, connection, &mut self.serial),
+                false => slot.schedule(cx, delay),
+            }
+        }
+    }
+
+    /// Attaches the manual sessions of a tunnel whose path is known.
+    pub fn start_manual(&mut self, cx: &mut Context, path: Path) {
+        for key in &self.order {
+            if let Some(slot) = self.slots.get_mut(key).filter(|slot| !slot.is_dynamic()) {
+                slot.start_manual(cx, path);
+            }
+        }
+    }
+
+    /// A timer of a block fired; `connection` is that of its session, or the one that serves the tunnel.
+    pub fn due(
+        &mut self,
+        cx: &mut Context,
+        (key, due): (SlotKey, SlotDue),
+        connection: Option<&mut Connection>,
+        path: Option<Path>,
+    ) {
+        match (self.slots.get_mut(&key), path) {
+            (Some(slot), _) if slot.is_dynamic() => slot.due(cx, due, connection, &mut self.serial),
+            (Some(slot), Some(path)) => slot.start_manual(cx, path),
+            (Some(slot), None) => slot.attempt.begin(),
+            (None, _) => cx.missing(),
+        }
+    }
+
+    // ----- messages -----
+
+    /// A session message of an established connection. What concerns no block is a failure of the tunnel.
+    #[must_use]
+    pub fn receive(
+        &mut self,
+        cx: &mut Context,
+        connection: &mut Connection,
+        message: &Message,
+    ) -> Option<Failure> {
+        let ids = session_ids(message)?;
+        match message {
+            Message::Icrq(request) => return self.call_requested(cx, connection, request),
+            Message::Ocrq(_) | Message::Ocrp(_) | Message::Occn(_) => {
+                outgoing_call(cx, connection, message, ids)
+            }
+            Message::Icrp(_) | Message::Iccn(_) | Message::Cdn(_) | Message::Sli(_) | Message::Wen(_) => {
+                match self.find(cx, connection.ccid(), ids) {
+                    Some(slot) => slot.receive(cx, connection, message),
+                    None => no_session(cx, connection, message),
+                }
+            }
+            Message::Sccrq(_)
+            | Message::Sccrp(_)
+            | Message::Scccn
+            | Message::StopCcn(_)
+            | Message::Hello
+            | Message::Ack => {}
+        }
+        None
+    }
+
+    /// An ICRQ (C-176, C-177).
+    fn call_requested(
+        &mut self,
+        cx: &mut Context,
+        connection: &mut Connection,
+        request: &Icrq,
+    ) -> Option<Failure> {
+        let keys = self.by_end_id.get(&request.end_id).into_iter().flatten();
+        let usable = |key: &&SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
+        let found = keys.copied().find(|key| usable(&key));
+        if let Some(slot) = found.and_then(|key| self.slots.get_mut(&key)) {
+            slot.call_requested(cx, connection, request);
+            return None;
+        }
+        let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
+        cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
+        let failure = Failure::compared("remote-end-id", self.end_ids(), format!("\"{end_id}\""), "M-043");
+        let message = MessageType::ICRQ;
+        cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
+        let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
+        refuse_call(cx, connection, request.ids, code);
+        Some(failure)
+    }
+
+    /// The configured end ids, for the detail of a mismatch.
+    fn end_ids(&self) -> String {
+        let ids = self.iter().filter_map(|slot| slot.config.remote_end_id.clone());
+        let ids: Vec<String> = ids.map(|id| format!("\"{}\"", EndId(id))).collect();
+        match ids.is_empty() {
+            true => "none (no session is configured)".to_owned(),
+            false => ids.join(" or "),
+        }
+    }
+
+    /// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of
+    /// the tunnel.
+    #[must_use]
+    pub fn bad_message(
+        &mut self,
+        cx: &mut Context,
+        connection: &mut Connection,
+        refusal: &Refusal,
+        failure: Failure,
+    ) -> Option<Failure> {
+        // Without any id: nobody to send a CDN to.
+        let ids = refusal.ids?;
+        let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+        if let Some(slot) = self.find(cx, connection.ccid(), ids) {
+            slot.bad_message(cx, connection, (refusal, failure), (ids, code));
+            return None;
+        }
+        if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
+            refuse_call(cx, connection, ids, code);
+        }
+        Some(failure)
+    }
+
+    /// When valid data of the sessions of a connection came last.
+    pub fn heard(&self, ccid: Ccid, heard: &dyn Fn(SessionId) -> Option<Instant>) -> Option<Instant> {
+        let sessions = self.slots.values().filter(|slot| slot.is_of(ccid)).filter_map(|s| s.session.as_ref());
+        sessions.filter_map(|session| heard(session.local)).max()
+    }
+
+    // ----- changes for all -----
+
+    /// The path of a connection's sessions is another one from now on.
+    pub fn move_to(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
+        for slot in self.slots.values_mut().filter(|slot| slot.is_of(ccid)) {
+            slot.move_to(cx, path);
+        }
+    }
+
+    /// Ends the sessions of a connection, without a message (C-103, C-107).
+    pub fn drop_sessions(&mut self, cx: &mut Context, ccid: Option<Ccid>, reason: &str) {
+        for slot in self.slots.values_mut().filter(|slot| slot.connection() == ccid) {
+            slot.drop_session(cx, reason);
+        }
+    }
+
+    /// Does not try again by itself.
+    pub fn cancel(&mut self, cx: &mut Context) {
+        for slot in self.slots.values_mut() {
+            slot.attempt.cancel(cx);
+        }
+    }
+}
+
+/// A message for a session that does not exist, or not any more.
+fn no_session(cx: &mut Context, connection: &mut Connection, message: &Message) {
+    match (row(None, message.message_type()), message) {
+        (Row::Refuse, _) => refuse_reply(cx, connection, message),
+        // The session is gone already; only the range of the code is worth a line.
+        (Row::Nothing, Message::Cdn(cdn)) => drop(cdn_reason(cx, connection.ccid(), cdn.result.as_ref())),
+        (
+            Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Clear | Row::Status | Row::Ignore,
+            _,
+        ) => {}
+    }
+}
+
+/// Ethernet pseudowires have no outgoing calls (RFC 4719 2.2): an OCRQ is refused, the rest is acknowledged (C-189,
+/// C-190).
+fn outgoing_call(cx: &mut Context, connection: &mut Connection, message: &Message, ids: SessionIds) {
+    let tunnel = connection.ccid();
+    match message {
+        Message::Ocrq(_) => {
+            cx.log(Event::OcrqUnsupported { tunnel, func: "recv_ocrq" });
+            let code = result(cdn::PERMANENT, None, "outgoing calls are not supported");
+            refuse_call(cx, connection, ids, code);
+        }
+        Message::Ocrp(_) => cx.log(Event::OcrpUnsupported { tunnel, func: "recv_ocrp" }),
+        Message::Occn(_) => cx.log(Event::OccnUnsupported { tunnel, func: "recv_occn" }),
+        Message::Sccrq(_)
+        | Message::Sccrp(_)
+        | Message::Scccn
+        | Message::StopCcn(_)
+        | Message::Hello
+        | Message::Icrq(_)
+        | Message::Icrp(_)
+        | Message::Iccn(_)
+        | Message::Cdn(_)
+        | Message::Wen(_)
+        | Message::Sli(_)
+        | Message::Ack => {}
+    }
+}
+
+/// The octets by which a peer may name a configured Remote End ID: itself, and the four octets of the number that it
+/// spells (RFC 4719 2.2: a four-octet identifier must be supported).
+fn spellings(configured: &[u8]) -> Vec<Vec<u8>> {
+    let digits = std::str::from_utf8(configured).ok().and_then(|d| d.parse::<u32>().ok());
+    let number = digits.filter(|d| d.to_string().as_bytes() == configured).map(|d| d.to_be_bytes().to_vec());
+    std::iter::once(configured.to_vec()).chain(number).collect()
+}
