@@ -82,7 +82,7 @@ pub(super) fn tunnel(
     let mut findings = Findings { header, given, found: Vec::new() };
     families(tunnel, &mut findings);
     secrets(tunnel, &mut findings);
-    gaps(tunnel, &mut findings);
+    intervals(tunnel, &mut findings);
     if known.data_plane == DataPlane::Kernel {
         kernel_cannot(&mut findings, "tos", tunnel.tos == Tos::Copy, "copy the TOS of frames");
         kernel_cannot(&mut findings, "dont-fragment", tunnel.dont_fragment, "set Don't Fragment");
@@ -127,7 +127,7 @@ fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
     }
 }
 
-fn gaps(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
+fn intervals(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
     if tunnel.retry_interval_max >= tunnel.retry_interval {
         return;
     }

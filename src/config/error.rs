@@ -66,7 +66,7 @@ impl ConfigError {
         Line { detail: Some(detail), ..line }
     }
 
-    /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it behind two
+    /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it after two
     /// blanks; without a line end.
     pub fn report(&self, file: &str) -> String {
         let mut text = format!("{file}:{}:{}: {self}", self.line, self.column);
@@ -79,7 +79,7 @@ impl ConfigError {
 }
 
 impl ConfigError {
-    /// The message of the catalogue, or the words behind the tag of one that the catalogue lacks.
+    /// The message of the catalogue, or the words after the tag of one that the catalogue lacks.
     fn event(&self) -> Result<Event, &'static str> {
         let tag = self.tag.clone();
         match self.fault {

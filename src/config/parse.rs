@@ -125,7 +125,7 @@ impl Parser {
         if let Some(error) = cut.error {
             let place = Place { line, column: error.column };
             self.error(place, &tag.octets, Fault::InvalidValue, error.text.to_owned());
-            // `tunnel` and `session` open their block all the same, or the errors behind them would be misleading.
+            // `tunnel` and `session` open their block all the same, or the errors after them would be misleading.
             if !matches!(tag.octets.as_slice(), b"tunnel" | b"session") {
                 return None;
             }

@@ -63,8 +63,6 @@ pub struct Tag {
     pub default: Unset,
     /// When a new value takes effect.
     pub effect: Effect,
-    /// One line of help.
-    pub help: &'static str,
     /// The parameter is never printed.
     pub secret: bool,
 }
@@ -115,9 +113,9 @@ pub fn defaults<B: Default>(rows: &[Row<B>]) -> B {
 }
 
 /// A tag that opens a block. It has no row: its parameter is the block's name.
-pub const fn header(name: &'static str, block: Block, kind: Kind, help: &'static str) -> Tag {
+pub const fn header(name: &'static str, block: Block, kind: Kind) -> Tag {
     let (words, default, effect) = (&[], Unset::Text(""), Effect::SetUp);
-    Tag { name, block, words, kind, default, effect, help, secret: false }
+    Tag { name, block, words, kind, default, effect, secret: false }
 }
 
 /// The words and the secrecy of a field's type, for its row.
@@ -125,11 +123,11 @@ pub const fn of_type<B, T: Field>(_: fn(&B) -> &T) -> (&'static [&'static str], 
     (T::WORDS, T::SECRET)
 }
 
-/// Rows, written `"name" field, kind, default, effect, "help";`.
+/// Rows, written `"name" field, kind, effect, default;`.
 macro_rules! rows {
     (
         $block:ident, $place:expr;
-        $($name:literal $field:ident, $kind:expr, $default:expr, $effect:expr, $help:literal;)*
+        $($name:literal $field:ident, $kind:expr, $effect:expr, $default:expr;)*
     ) => {
         &[$($crate::config::tag::Row {
             tag: {
@@ -142,7 +140,6 @@ macro_rules! rows {
                     kind: $kind,
                     default: $default,
                     effect: $effect,
-                    help: $help,
                     secret,
                 }
             },

@@ -8,23 +8,32 @@ use crate::config::tag::{self, rows, Block, Effect::*, Row, Unset::*};
 use crate::config::value::Kind::{self, *};
 use crate::log::Level;
 
-/// A whole configuration. The rows below say what each field is.
-#[allow(missing_docs)]
+/// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// Where it is not given: the system's.
+    /// Our Host Name, or the system's name.
     pub hostname: Vec<u8>,
+    /// Our Router ID.
     pub router_id: Option<[u8; 4]>,
+    /// The least severe messages that are logged.
     pub log_level: Level,
-    /// Lines.
+    /// Messages kept in memory for `l2tpctl log`.
     pub log_buffer: usize,
+    /// Where the process id is written.
     pub pid_file: String,
+    /// The socket that l2tpctl talks to.
     pub admin_socket: String,
+    /// Group that may use the admin socket besides root.
     pub admin_group: Option<String>,
+    /// Time between two attempts to set up, 25 % more or less.
     pub restart_interval: Duration,
+    /// Control connections at once.
     pub max_tunnels: usize,
+    /// Sessions at once.
     pub max_sessions: usize,
+    /// Whom to run as after start-up, with the capabilities needed.
     pub user: Option<String>,
+    /// What carries the frames.
     pub data_plane: DataPlane,
     /// The tunnel blocks, in the order of the file; names are unique.
     pub tunnels: Vec<Tunnel>,
@@ -32,21 +41,18 @@ pub struct Config {
 
 /// The tags before the first tunnel, in the order of the manual.
 pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
-    "hostname" hostname, Octets, Text("the system's host name"), Inherited, "our Host Name";
-    "router-id" router_id, RouterId, Text("derived from the first local IPv4 address"), Inherited,
-        "our Router ID";
-    "log-level" log_level, Word, As("info"), Live, "the least severe messages that are logged";
-    "log-buffer" log_buffer, Number(0, usize::MAX as u64), As("1000"), Live,
-        "messages kept in memory for `l2tpctl log`";
-    "pid-file" pid_file, Path(4095), As("/run/l2tpd.pid"), Start, "where the process id is written";
-    "admin-socket" admin_socket, Path(107), As("/run/l2tpd.sock"), Start, "the socket that l2tpctl talks to";
-    "admin-group" admin_group, Account, Text("none"), Start, "group that may use the admin socket besides root";
-    "restart-interval" restart_interval, Number(1, 3600), As("10"), Inherited,
-        "seconds between two attempts to set up, 25 % more or less";
-    "max-tunnels" max_tunnels, Number(1, 0xffff_ffff), As("65535"), Live, "control connections at once";
-    "max-sessions" max_sessions, Number(1, 0xffff_ffff), As("65535"), Live, "sessions at once";
-    "user" user, Account, Text("root"), Start, "whom to run as after start-up, with the capabilities needed";
-    "data-plane" data_plane, Word, As("auto"), Start, "what carries the frames";
+    "hostname"         hostname,         Octets,                       Inherited, Text("the system's host name");
+    "router-id"        router_id,        RouterId,                     Inherited, Text("derived from the first local IPv4 address");
+    "log-level"        log_level,        Word,                         Live,      As("info");
+    "log-buffer"       log_buffer,       Number(0, usize::MAX as u64), Live,      As("1000");
+    "pid-file"         pid_file,         Path(4095),                   Start,     As("/run/l2tpd.pid");
+    "admin-socket"     admin_socket,     Path(107),                    Start,     As("/run/l2tpd.sock");
+    "admin-group"      admin_group,      Account,                      Start,     Text("none");
+    "restart-interval" restart_interval, Number(1, 3600),              Inherited, As("10");
+    "max-tunnels"      max_tunnels,      Number(1, 0xffff_ffff),       Live,      As("65535");
+    "max-sessions"     max_sessions,     Number(1, 0xffff_ffff),       Live,      As("65535");
+    "user"             user,             Account,                      Start,     Text("root");
+    "data-plane"       data_plane,       Word,                         Start,     As("auto");
 };
 
 /// What carries the frames.

@@ -8,59 +8,62 @@ use crate::config::value::{
 };
 use crate::wire::{Cookie, SessionId};
 
-/// A session block: a pseudowire that ends at an interface. The rows below say what each field is.
-#[allow(missing_docs)]
+/// A session block: a pseudowire that ends at an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Session {
     /// The name after `session`: the interface's.
     pub interface: String,
     /// Line of the file where the block begins.
     pub line: usize,
-    /// `None`: missing, unless the session is manual.
+    /// Names the pseudowire; the same at both ends; required unless the session is manual.
     pub remote_end_id: Option<Vec<u8>>,
+    /// The pseudowire type that is signalled.
     pub pseudowire: Pseudowire,
-    /// The block's, or the tunnel's.
+    /// Cookies of data messages, in both directions. The block's, or the tunnel's.
     pub cookie: CookieLength,
+    /// The L2-specific sublayer of data messages.
     pub sublayer: Sublayer,
+    /// Sequence numbers in data messages.
     pub sequencing: Sequencing,
+    /// MTU of the interface.
     pub mtu: Mtu,
+    /// Upper limit of the MSS of TCP connections that pass.
     pub tcp_mss: TcpMss,
+    /// Bridge that the interface joins; created where it is missing.
     pub bridge: Option<String>,
+    /// Ethernet address of the interface.
     pub mac_address: Option<[u8; 6]>,
+    /// Whether the interface has a carrier only while the session is up.
     pub link_state: LinkState,
+    /// Local and remote session id, without control protocol.
     pub manual: Option<Manual>,
+    /// Cookie that incoming frames must carry (manual only).
     pub local_cookie: Cookie,
+    /// Cookie that outgoing frames carry (manual only).
     pub remote_cookie: Cookie,
+    /// The session is not set up.
     pub disabled: bool,
 }
 
 /// The tag that opens a session block.
-pub static SESSION_HEADER: Tag = tag::header(
-    "session",
-    Block::Tunnel,
-    InterfaceName,
-    "opens the block of a session, a pseudowire that ends at this interface",
-);
+pub static SESSION_HEADER: Tag = tag::header("session", Block::Tunnel, InterfaceName);
 
 /// The tags of a session, in the order of the manual.
 pub static SESSION: &[Row<Session>] = rows! { Session, Block::Session;
-    "remote-end-id" remote_end_id, Octets, Text("required"), SetUp, "names the pseudowire; the same at both ends";
-    "pseudowire" pseudowire, Word, As("ethernet"), SetUp, "the pseudowire type that is signalled";
-    "cookie" cookie, Word, Text("the tunnel's"), SetUp,
-        "octets of the cookie of data messages, in both directions; on is 4";
-    "l2-sublayer" sublayer, Word, As("none"), SetUp, "the L2-specific sublayer of data messages";
-    "sequencing" sequencing, Word, As("off"), SetUp, "sequence numbers in data messages";
-    "mtu" mtu, Number(68, 65521), As("auto"), Live, "MTU of the interface";
-    "tcp-mss" tcp_mss, Number(536, 65495), As("off"), Live, "upper limit of the MSS of TCP connections that pass";
-    "bridge" bridge, InterfaceName, Text("none"), Live,
-        "bridge that the interface joins; created where it is missing";
-    "mac-address" mac_address, Mac, Text("derived from the names"), Live, "Ethernet address of the interface";
-    "link-state" link_state, Word, As("follow"), Live,
-        "whether the interface has a carrier only while the session is up";
-    "manual" manual, SessionIds, Text("none"), SetUp, "local and remote session id, without control protocol";
-    "local-cookie" local_cookie, Hex, Text("none"), SetUp, "cookie that incoming frames must carry (manual only)";
-    "remote-cookie" remote_cookie, Hex, Text("none"), SetUp, "cookie that outgoing frames carry (manual only)";
-    "disable" disabled, Flag, Text(""), SetUp, "the session is not set up";
+    "remote-end-id" remote_end_id, Octets,             SetUp, Text("required");
+    "pseudowire"    pseudowire,    Word,               SetUp, As("ethernet");
+    "cookie"        cookie,        Word,               SetUp, Text("the tunnel's");
+    "l2-sublayer"   sublayer,      Word,               SetUp, As("none");
+    "sequencing"    sequencing,    Word,               SetUp, As("off");
+    "mtu"           mtu,           Number(68, 65521),  Live,  As("auto");
+    "tcp-mss"       tcp_mss,       Number(536, 65495), Live,  As("off");
+    "bridge"        bridge,        InterfaceName,      Live,  Text("none");
+    "mac-address"   mac_address,   Mac,                Live,  Text("derived from the names");
+    "link-state"    link_state,    Word,               Live,  As("follow");
+    "manual"        manual,        SessionIds,         SetUp, Text("none");
+    "local-cookie"  local_cookie,  Hex,                SetUp, Text("none");
+    "remote-cookie" remote_cookie, Hex,                SetUp, Text("none");
+    "disable"       disabled,      Flag,               SetUp, Text("");
 };
 
 /// The pseudowire type that is signalled.

@@ -14,102 +14,109 @@ use crate::log::Event;
 use crate::wire::digest::Secret;
 use crate::wire::Encapsulation;
 
-/// A tunnel block: a control connection to one peer. The rows below say what each field is.
-#[allow(missing_docs)]
+/// A tunnel block: a control connection to one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tunnel {
     /// The name after `tunnel`.
     pub name: String,
     /// Line of the file where the block begins.
     pub line: usize,
+    /// Our address.
     pub local_address: Option<IpAddr>,
-    /// `None`: missing.
+    /// The peer's address; required.
     pub remote: Option<Remote>,
-    /// The block's, or the global `hostname`, or the system's name.
+    /// Our Host Name towards this peer. The block's, or the global `hostname`, or the system's name.
     pub local_hostname: Vec<u8>,
-    /// The block's, or the global one, or derived from a local address.
+    /// Our Router ID towards this peer. The block's, or the global one, or derived from a local address.
     pub local_router_id: Option<[u8; 4]>,
-    /// `None`: missing.
+    /// The Host Name that the peer must give; required.
     pub remote_hostname: Option<Check<Vec<u8>>>,
-    /// `None`: missing.
+    /// The Router ID that the peer must give; required.
     pub remote_router_id: Option<Check<[u8; 4]>>,
+    /// Shared secret: every control message is authenticated.
     pub password: Option<Secret>,
+    /// Another secret accepted on receipt, while passwords are changed.
     pub password_old: Option<Secret>,
+    /// Message Digest: with a password; md5 also without one.
     pub digest: Digest,
-    /// For sessions that do not say it themselves.
+    /// Cookies of the data messages of sessions that do not say it themselves, in both directions.
     pub cookie: CookieLength,
+    /// Retransmissions of a control message before the peer counts as lost.
     pub retry: u32,
+    /// Time before the first retransmission; each interval is twice the one before.
     pub retry_interval: Duration,
+    /// The longest interval between retransmissions.
     pub retry_interval_max: Duration,
+    /// Silence before HELLO is sent.
     pub hello_interval: Option<Duration>,
+    /// Control messages that the peer may have under way.
     pub receive_window: u16,
+    /// Time that one set-up may take.
     pub setup_timeout: Duration,
-    /// The block's, or the global one.
+    /// Time between two attempts to set up, 25 % more or less. The block's, or the global one.
     pub restart_interval: Duration,
+    /// Time that a closed tunnel still acknowledges.
     pub linger: Duration,
+    /// IP protocol 115, or UDP.
     pub encapsulation: Encapsulation,
+    /// Local port and remote port.
     pub udp_port: Ports,
+    /// Which AVPs are spoken.
     pub compatibility: Compatibility,
+    /// What becomes of a message with reserved bits set.
     pub reserved_bits: ReservedBits,
+    /// Who may begin.
     pub role: Role,
+    /// Hide the AVPs that may be hidden.
     pub hidden: bool,
+    /// Set the DF bit of outer IPv4 packets.
     pub dont_fragment: bool,
+    /// TTL or hop limit of outer packets.
     pub ttl: u8,
+    /// TOS or traffic class of outer data packets.
     pub tos: Tos,
-    /// The command, split into words.
+    /// Command run when the tunnel or one of its sessions changes, split into words.
     pub on_event: Option<Vec<String>>,
+    /// The tunnel is not set up.
     pub disabled: bool,
     /// The session blocks, in the order of the file; interface names are unique in the whole file.
     pub sessions: Vec<Session>,
 }
 
 /// The tag that opens a tunnel block.
-pub static TUNNEL_HEADER: Tag = tag::header(
-    "tunnel",
-    Block::Global,
-    TunnelName,
-    "opens the block of a tunnel, a control connection to one peer",
-);
+pub static TUNNEL_HEADER: Tag = tag::header("tunnel", Block::Global, TunnelName);
 
 /// The tags of a tunnel, in the order of the manual.
 pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
-    "local-address" local_address, Address, As("auto"), SetUp, "our address";
-    "remote-address" remote, AddressOrName, Text("required"), SetUp, "the peer's address; any: answer only";
-    "local-hostname" local_hostname, Octets, Text("hostname"), SetUp, "our Host Name towards this peer";
-    "local-router-id" local_router_id, RouterId, Text("router-id"), SetUp, "our Router ID towards this peer";
-    "remote-hostname" remote_hostname, Octets, Text("required"), SetUp, "the Host Name that the peer must give";
-    "remote-router-id" remote_router_id, RouterId, Text("required"), SetUp, "the Router ID that the peer must give";
-    "password" password, Octets, Text("none"), SetUp, "shared secret: every control message is authenticated";
-    "password-old" password_old, Octets, Text("none"), Live,
-        "another secret accepted on receipt, while passwords are changed";
-    "digest" digest, Word, As("auto"), SetUp, "Message Digest: with a password; md5 also without one";
-    "cookie" cookie, Word, As("off"), Inherited,
-        "octets of the cookie of data messages, in both directions; on is 4";
-    "retry" retry, Number(1, 99), As("10"), Live,
-        "retransmissions of a control message before the peer counts as lost";
-    "retry-interval" retry_interval, Seconds, As("1"), Live,
-        "seconds before the first retransmission; each gap doubles the last one";
-    "retry-interval-max" retry_interval_max, Seconds, As("8"), Live,
-        "the longest gap between retransmissions, in seconds";
-    "hello-interval" hello_interval, Number(1, 3600), As("60"), Live, "seconds of silence before HELLO is sent";
-    "receive-window" receive_window, Number(1, 65535), As("8"), SetUp,
-        "control messages that the peer may have under way";
-    "setup-timeout" setup_timeout, Number(1, 3600), As("31"), Live, "seconds that one set-up may take";
-    "restart-interval" restart_interval, Number(1, 3600), Text("the global one"), Live,
-        "seconds between two attempts to set up, 25 % more or less";
-    "linger" linger, Number(1, 3600), As("31"), Live, "seconds that a closed tunnel still acknowledges";
-    "encapsulation" encapsulation, Word, As("ip"), SetUp, "IP protocol 115, or UDP";
-    "udp-port" udp_port, Kind::Ports, As("1701 1701"), SetUp, "local port and remote port";
-    "compatibility" compatibility, Word, As("auto"), SetUp, "which AVPs are spoken";
-    "reserved-bits" reserved_bits, Word, As("discard"), Live, "what becomes of a message with reserved bits set";
-    "role" role, Word, As("both"), SetUp, "who may begin";
-    "hidden" hidden, Word, As("off"), SetUp, "hide the AVPs that may be hidden";
-    "dont-fragment" dont_fragment, Word, As("off"), Live, "set the DF bit of outer IPv4 packets";
-    "ttl" ttl, Number(1, 255), As("64"), Live, "TTL or hop limit of outer packets";
-    "tos" tos, Number(0, 255), As("0"), Live, "TOS or traffic class of outer data packets";
-    "on-event" on_event, Command, Text("none"), Live,
-        "command run when the tunnel or one of its sessions changes";
-    "disable" disabled, Flag, Text(""), SetUp, "the tunnel is not set up";
+    "local-address"      local_address,      Address,          SetUp,     As("auto");
+    "remote-address"     remote,             AddressOrName,    SetUp,     Text("required");
+    "local-hostname"     local_hostname,     Octets,           SetUp,     Text("hostname");
+    "local-router-id"    local_router_id,    RouterId,         SetUp,     Text("router-id");
+    "remote-hostname"    remote_hostname,    Octets,           SetUp,     Text("required");
+    "remote-router-id"   remote_router_id,   RouterId,         SetUp,     Text("required");
+    "password"           password,           Octets,           SetUp,     Text("none");
+    "password-old"       password_old,       Octets,           Live,      Text("none");
+    "digest"             digest,             Word,             SetUp,     As("auto");
+    "cookie"             cookie,             Word,             Inherited, As("off");
+    "retry"              retry,              Number(1, 99),    Live,      As("10");
+    "retry-interval"     retry_interval,     Seconds,          Live,      As("1");
+    "retry-interval-max" retry_interval_max, Seconds,          Live,      As("8");
+    "hello-interval"     hello_interval,     Number(1, 3600),  Live,      As("60");
+    "receive-window"     receive_window,     Number(1, 65535), SetUp,     As("8");
+    "setup-timeout"      setup_timeout,      Number(1, 3600),  Live,      As("31");
+    "restart-interval"   restart_interval,   Number(1, 3600),  Live,      Text("the global one");
+    "linger"             linger,             Number(1, 3600),  Live,      As("31");
+    "encapsulation"      encapsulation,      Word,             SetUp,     As("ip");
+    "udp-port"           udp_port,           Kind::Ports,      SetUp,     As("1701 1701");
+    "compatibility"      compatibility,      Word,             SetUp,     As("auto");
+    "reserved-bits"      reserved_bits,      Word,             Live,      As("discard");
+    "role"               role,               Word,             SetUp,     As("both");
+    "hidden"             hidden,             Word,             SetUp,     As("off");
+    "dont-fragment"      dont_fragment,      Word,             Live,      As("off");
+    "ttl"                ttl,                Number(1, 255),   Live,      As("64");
+    "tos"                tos,                Number(0, 255),   Live,      As("0");
+    "on-event"           on_event,           Command,          Live,      Text("none");
+    "disable"            disabled,           Flag,             SetUp,     Text("");
 };
 
 /// The peer's address.
@@ -163,7 +170,7 @@ pub enum Digest {
 words! { Digest { Auto = "auto", Md5 = "md5", None = "none" } }
 words! { Encapsulation { Ip = "ip", Udp = "udp" } }
 
-/// UDP ports, for `encapsulation udp`.
+/// UDP ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ports {
     /// Ours.
