@@ -15,7 +15,7 @@ for part in container script systemd openrc runit sysvinit procd; do
     . tests/service/$part.sh
 done
 trap 'stop_container; rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 
 check() {
     if eval "$2"; then
