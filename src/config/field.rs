@@ -82,6 +82,7 @@ made_of! {
     u8: Value::Number(n) => n.try_into().ok();
     u16: Value::Number(n) => n.try_into().ok();
     u32: Value::Number(n) => n.try_into().ok();
+    u64: Value::Number(n) => Some(n);
     usize: Value::Number(n) => n.try_into().ok();
     String: Value::Text(text) => Some(text);
     Vec<String>: Value::Command(words) => Some(words);

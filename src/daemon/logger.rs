@@ -134,9 +134,9 @@ impl Logger {
         &self.ring
     }
 
-    /// Another `log-buffer`.
-    pub fn resize(&mut self, capacity: usize) -> Result<(), TryReserveError> {
-        self.ring.resize(capacity)
+    /// Another `log-buffer`. A number that no address space holds cannot be reserved either.
+    pub fn resize(&mut self, capacity: u64) -> Result<(), TryReserveError> {
+        self.ring.resize(usize::try_from(capacity).unwrap_or(usize::MAX))
     }
 
     /// The level in force.

@@ -87,6 +87,7 @@ mod tests {
         ] {
             assert_eq!(VnetHeader::from_octets(header.to_octets()), header);
         }
-        assert_eq!(VnetHeader::from_octets([1, 0x81, 0, 0, 1, 0, 0, 0, 0, 0]).cut, Some((Super::Tcp4, 1)));
+        let [a, b] = 1448u16.to_ne_bytes();
+        assert_eq!(VnetHeader::from_octets([1, 0x81, 0, 0, a, b, 0, 0, 0, 0]).cut, Some((Super::Tcp4, 1448)));
     }
 }

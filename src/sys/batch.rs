@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-use libc::{c_int, c_void, socklen_t};
+use libc::{c_int, c_long, c_void, socklen_t};
 
 use super::socket::{decode, encode, name_capacity, zeroed_name, Socket};
 
@@ -54,7 +54,9 @@ pub(super) fn control_messages(message: &libc::msghdr, mut tell: impl FnMut(c_in
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while let Some(current) = header.as_ref() {
-            let length = current.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
+            // A size_t, or a socklen_t with musl.
+            let whole: usize = current.cmsg_len as _;
+            let length = whole.saturating_sub(libc::CMSG_LEN(0) as usize);
             let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), length);
             tell(current.cmsg_level, current.cmsg_type, data);
             header = libc::CMSG_NXTHDR(message, header);
@@ -174,14 +176,14 @@ fn zeroed_header() -> libc::mmsghdr {
 /// Notes what a control message tells about a datagram.
 fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
     match (level, kind) {
-        // struct in_pktinfo: interface (4), local address for replies (4), destination of the header (4).
+        // ipi_addr is the destination in the IP header, ipi_spec_dst an address for replies.
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            let address = data.get(8..12).and_then(|a| a.first_chunk::<4>());
-            datagram.local = address.map(|a| Ipv4Addr::from(*a).into());
+            let address = data.get(mem::offset_of!(libc::in_pktinfo, ipi_addr)..);
+            datagram.local = address.and_then(|a| a.first_chunk::<4>()).map(|a| Ipv4Addr::from(*a).into());
         }
-        // struct in6_pktinfo: address (16), interface (4).
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            datagram.local = data.first_chunk::<16>().map(|a| Ipv6Addr::from(*a).into());
+            let address = data.get(mem::offset_of!(libc::in6_pktinfo, ipi6_addr)..);
+            datagram.local = address.and_then(|a| a.first_chunk::<16>()).map(|a| Ipv6Addr::from(*a).into());
         }
         (libc::SOL_UDP, libc::UDP_GRO) => {
             let length = data.first_chunk::<4>().map(|l| i32::from_ne_bytes(*l));
@@ -374,11 +376,14 @@ impl Sender {
         messages: &[Range<usize>],
     ) -> io::Result<usize> {
         self.prepare(socket.local().ip(), to, name, messages);
-        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as c_long);
+        let (fd, flags) =
+            (c_long::from(socket.output()), c_long::from(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL));
+        // The function of musl makes one system call for each message.
         // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers, which
-        // nothing has changed since.
-        let done = unsafe { libc::sendmmsg(socket.output(), headers, count, flags as _) };
+        // nothing has changed since. libc's structures are those of the kernel: what some C libraries declare
+        // narrower has padding beside it, which is zero.
+        let done = unsafe { libc::syscall(libc::SYS_sendmmsg, fd, headers, count, flags) };
         usize::try_from(done).map_err(|_| io::Error::last_os_error())
     }
 
@@ -447,13 +452,13 @@ fn control(
     }
     match local {
         Some(IpAddr::V4(local)) => {
-            let mut info = [0; 12];
-            info[4..8].copy_from_slice(&local.octets());
+            let mut info = [0; mem::size_of::<libc::in_pktinfo>()];
+            put(&mut info, mem::offset_of!(libc::in_pktinfo, ipi_spec_dst), &local.octets());
             append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
         }
         Some(IpAddr::V6(local)) => {
-            let mut info = [0; 20];
-            info[..16].copy_from_slice(&local.octets());
+            let mut info = [0; mem::size_of::<libc::in6_pktinfo>()];
+            put(&mut info, mem::offset_of!(libc::in6_pktinfo, ipi6_addr), &local.octets());
             append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
         }
         None => {}
@@ -464,24 +469,30 @@ fn control(
     (buffer, at)
 }
 
-/// Appends a control message: struct cmsghdr (length, level, type), then the data, filled up to its alignment.
+/// Appends a control message: struct cmsghdr, then the data, filled up to its alignment.
 fn append(buffer: &mut Aligned<CONTROL_OCTETS>, at: &mut usize, level: c_int, kind: c_int, data: &[u8]) {
     // SAFETY: these two only compute lengths.
     let (length, space) =
         unsafe { (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize) };
-    let header = mem::size_of::<libc::cmsghdr>();
+    // SAFETY: cmsghdr is plain data for which all zeros is a valid value.
+    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
+    header.cmsg_len = length as _;
+    header.cmsg_level = level;
+    header.cmsg_type = kind;
     let Some(room) = buffer.0.get_mut(*at..*at + space) else { return };
-    let word = mem::size_of_val(&length);
-    for (field, value) in
-        [(0..word, &length.to_ne_bytes()[..]), (header - 8..header - 4, &level.to_ne_bytes())]
-            .into_iter()
-            .chain([(header - 4..header, &kind.to_ne_bytes()[..]), (length - data.len()..length, data)])
-    {
-        if let Some(place) = room.get_mut(field) {
-            place.copy_from_slice(value);
-        }
+    if room.len() >= mem::size_of_val(&header) {
+        // SAFETY: there is room for it, and a cmsghdr without an alignment is written.
+        unsafe { room.as_mut_ptr().cast::<libc::cmsghdr>().write_unaligned(header) };
     }
+    put(room, length - data.len(), data);
     *at += space;
+}
+
+/// Writes `value` at an offset, if there is room.
+fn put(octets: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = octets.get_mut(at..).and_then(|o| o.get_mut(..value.len())) {
+        place.copy_from_slice(value);
+    }
 }
 
 #[cfg(test)]

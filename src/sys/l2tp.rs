@@ -16,10 +16,12 @@ use super::socket::{self, IPPROTO_L2TP};
 use super::{cvt, cvt_size};
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
-const GENL_ID_CTRL: u16 = 16;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+const GENL_ID_CTRL: u16 = libc::GENL_ID_CTRL as u16;
+const CTRL_CMD_GETFAMILY: u8 = libc::CTRL_CMD_GETFAMILY as u8;
+const CTRL_ATTR_FAMILY_ID: u16 = libc::CTRL_ATTR_FAMILY_ID as u16;
+const CTRL_ATTR_FAMILY_NAME: u16 = libc::CTRL_ATTR_FAMILY_NAME as u16;
+
+// The rest of the numbers are those of linux/l2tp.h (L2TP_CMD_*, L2TP_ATTR_*), which libc lacks.
 
 const TUNNEL_CREATE: u8 = 1;
 const SESSION_CREATE: u8 = 5;
@@ -45,10 +47,20 @@ const STATS: u16 = 30;
 /// The pseudowire type that makes an Ethernet interface; the kernel has no other for frames with tags.
 const PW_TYPE_ETHERNET: u16 = 5;
 /// Octets of struct nlmsghdr, and of the struct genlmsghdr that follows it.
-const NETLINK_HEADER: usize = 16;
-const GENERIC_HEADER: usize = 4;
+const NETLINK_HEADER: usize = mem::size_of::<libc::nlmsghdr>();
+const GENERIC_HEADER: usize = mem::size_of::<libc::genlmsghdr>();
 /// Bits of an attribute's type that are flags.
-const TYPE_FLAGS: u16 = 0xc000;
+const TYPE_FLAGS: u16 = (libc::NLA_F_NESTED | libc::NLA_F_NET_BYTEORDER) as u16;
+
+/// The layout that [`Request`] and [`read_reply`] are written for.
+const _: () = {
+    assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_type) == 4);
+    assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_flags) == 6);
+    assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_seq) == 8);
+    assert!(NETLINK_HEADER == 16 && GENERIC_HEADER == 4);
+    assert!(mem::offset_of!(libc::nlmsgerr, error) == 0);
+    assert!(mem::offset_of!(libc::nlattr, nla_type) == 2 && mem::size_of::<libc::nlattr>() == 4);
+};
 /// How long an interface that was removed may keep its name.
 const NAME_TRIES: u32 = 20;
 const NAME_WAIT: Duration = Duration::from_millis(5);
@@ -291,7 +303,7 @@ pub fn is_missing(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| missing.contains(&code))
 }
 
-/// struct sockaddr_l2tpip
+/// struct sockaddr_l2tpip of linux/l2tp.h
 #[repr(C)]
 struct AddressV4 {
     family: libc::sa_family_t,
@@ -301,7 +313,7 @@ struct AddressV4 {
     zero: [u8; 4],
 }
 
-/// struct sockaddr_l2tpip6
+/// struct sockaddr_l2tpip6 of linux/l2tp.h
 #[repr(C)]
 struct AddressV6 {
     family: libc::sa_family_t,

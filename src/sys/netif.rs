@@ -5,13 +5,14 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use libc::{c_int, c_short};
+use libc::{c_int, c_short, c_ulong};
 
 use super::cvt;
 
-const SIOCBRADDBR: libc::Ioctl = 0x89a0;
-const SIOCBRADDIF: libc::Ioctl = 0x89a2;
-const SIOCBRDELIF: libc::Ioctl = 0x89a3;
+// linux/sockios.h; libc has them for Android only. The numbers are the same on all architectures.
+const SIOCBRADDBR: c_ulong = 0x89a0;
+const SIOCBRADDIF: c_ulong = 0x89a2;
+const SIOCBRDELIF: c_ulong = 0x89a3;
 
 /// An ifreq for the interface called `name` (1 to 15 octets).
 pub(super) fn request(name: &str) -> io::Result<libc::ifreq> {
@@ -31,7 +32,8 @@ fn copy_name(to: &mut [libc::c_char; libc::IFNAMSIZ], name: &str) -> io::Result<
     Ok(())
 }
 
-fn ioctl(number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+/// `number` has the type that libc's constants have; what ioctl(2) wants differs from C library to C library.
+fn ioctl(number: c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: no pointers are passed.
     let fd = cvt(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }).or_else(
         |_| {
@@ -42,7 +44,7 @@ fn ioctl(number: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: `fd` was just opened and nobody else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: the requests used in this file take a pointer to an ifreq, which lives through the call.
-    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), number, std::ptr::from_mut(request)) })?;
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), number as libc::Ioctl, std::ptr::from_mut(request)) })?;
     Ok(())
 }
 
@@ -187,11 +189,11 @@ fn create_bridge(bridge: &str) -> io::Result<()> {
     // SAFETY: `fd` was just opened and nobody else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: SIOCBRADDBR takes a pointer to a NUL-terminated name of at most 16 octets.
-    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCBRADDBR, name.as_ptr()) })?;
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCBRADDBR as libc::Ioctl, name.as_ptr()) })?;
     Ok(())
 }
 
-fn change_bridge(number: libc::Ioctl, bridge: &str, name: &str) -> io::Result<()> {
+fn change_bridge(number: c_ulong, bridge: &str, name: &str) -> io::Result<()> {
     let port = index(name)?;
     let mut request = request(bridge)?;
     request.ifr_ifru.ifru_ifindex = port;

@@ -7,6 +7,8 @@ use std::io;
 
 use super::cvt;
 
+// The numbers and structures of linux/capability.h, which libc lacks.
+
 /// Bind to ports below 1024 (CAP_NET_BIND_SERVICE).
 pub const NET_BIND_SERVICE: u32 = 10;
 /// Make and configure interfaces (CAP_NET_ADMIN).

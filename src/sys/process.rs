@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use libc::c_long;
+
 use super::cvt;
 
 /// A child process with a process group of its own.
@@ -117,8 +119,10 @@ pub fn raise_descriptor_limit() {
 /// Tells the scheduler that this program need not interrupt another one the moment it has something to do: frames
 /// gather meanwhile. On an idle processor nothing changes. Leaves alone whatever else the administrator has chosen.
 pub fn prefer_batches() {
+    // The functions of musl refuse; so the system calls.
     // SAFETY: no pointers; 0 is the calling process.
-    if unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER {
+    let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0 as c_long) };
+    if policy == c_long::from(libc::SCHED_OTHER) {
         BATCHES.store(set_policy(libc::SCHED_BATCH), Ordering::Relaxed);
     }
 }
@@ -131,7 +135,10 @@ fn set_policy(policy: libc::c_int) -> bool {
     // SAFETY: all zeros is a valid sched_param: static priority 0, the only one of these policies.
     let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
     // SAFETY: `parameter` lives through the call; 0 is the calling process.
-    unsafe { libc::sched_setscheduler(0, policy, &parameter) == 0 }
+    let result = unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, 0 as c_long, c_long::from(policy), &raw const parameter)
+    };
+    result == 0
 }
 
 #[cfg(test)]

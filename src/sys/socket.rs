@@ -13,7 +13,7 @@ use super::batch::{control_messages, Aligned};
 use super::cvt;
 use crate::wire::Encapsulation;
 
-/// IP protocol number of L2TPv3 (RFC 3931 10).
+/// IP protocol number of L2TPv3 (RFC 3931 10; linux/l2tp.h, libc lacks it).
 pub(super) const IPPROTO_L2TP: c_int = 115;
 /// Octets of the socket buffers: without them bursts of a few hundred frames are lost.
 const BUFFER_OCTETS: c_int = 4 << 20;
@@ -216,8 +216,9 @@ impl Socket {
         control_messages(&message, |level, kind, data| {
             let wanted = (level == libc::IPPROTO_IP && kind == libc::IP_RECVERR)
                 || (level == libc::IPPROTO_IPV6 && kind == libc::IPV6_RECVERR);
-            // struct sock_extended_err: ee_errno (4), ee_origin, ee_type, ee_code, ee_pad, ee_info (4), ...
-            if let (true, Some(errno), Some(info)) = (wanted, word(data, 0), word(data, 8)) {
+            let errno = word(data, mem::offset_of!(libc::sock_extended_err, ee_errno));
+            let info = word(data, mem::offset_of!(libc::sock_extended_err, ee_info));
+            if let (true, Some(errno), Some(info)) = (wanted, errno, info) {
                 error.errno = i32::from_ne_bytes(errno);
                 error.mtu = (error.errno == libc::EMSGSIZE).then(|| u32::from_ne_bytes(info) as usize);
             }

@@ -12,16 +12,6 @@ use libc::{c_int, c_short, c_uint, c_ulong};
 
 use super::{cvt, netif};
 
-const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
-const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
-const TUNGETIFF: libc::Ioctl = 0x8004_54d2;
-const TUNSETCARRIER: libc::Ioctl = 0x4004_54e2;
-const TUN_F_CSUM: c_uint = 0x01;
-const TUN_F_TSO4: c_uint = 0x02;
-const TUN_F_TSO6: c_uint = 0x04;
-const TUN_F_USO4: c_uint = 0x20;
-const TUN_F_USO6: c_uint = 0x40;
-
 /// An open TAP interface.
 #[derive(Debug)]
 pub struct Tap {
@@ -76,11 +66,11 @@ impl Tap {
         let mut request = netif::request(name)?;
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.
-        cvt(unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, std::ptr::from_mut(&mut request)) })?;
+        cvt(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, std::ptr::from_mut(&mut request)) })?;
         let mut tap = Tap { file, index: 0, joins_udp: false };
-        let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+        let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
         // Older kernels do not know the UDP flags.
-        tap.joins_udp = offload && tap.set_offload(tcp | TUN_F_USO4 | TUN_F_USO6).is_ok();
+        tap.joins_udp = offload && tap.set_offload(tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6).is_ok();
         if !tap.joins_udp && (!offload || tap.set_offload(tcp).is_err()) {
             tap.set_offload(0)?;
         }
@@ -90,7 +80,7 @@ impl Tap {
 
     fn set_offload(&self, flags: c_uint) -> io::Result<()> {
         // SAFETY: TUNSETOFFLOAD takes a number, not a pointer.
-        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETOFFLOAD, c_ulong::from(flags)) })?;
+        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, c_ulong::from(flags)) })?;
         Ok(())
     }
 
@@ -108,7 +98,9 @@ impl Tap {
     pub fn name(&self) -> io::Result<String> {
         let mut request = netif::request("x")?;
         // SAFETY: TUNGETIFF takes a pointer to an ifreq, which lives through the call.
-        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNGETIFF, std::ptr::from_mut(&mut request)) })?;
+        cvt(unsafe {
+            libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, std::ptr::from_mut(&mut request))
+        })?;
         // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
         let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
         Ok(name.to_string_lossy().into_owned())
@@ -118,7 +110,7 @@ impl Tap {
     pub fn set_carrier(&self, on: bool) -> io::Result<()> {
         let value = c_int::from(on);
         // SAFETY: TUNSETCARRIER takes a pointer to an int, which lives through the call.
-        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETCARRIER, std::ptr::from_ref(&value)) })?;
+        cvt(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETCARRIER, std::ptr::from_ref(&value)) })?;
         Ok(())
     }
 

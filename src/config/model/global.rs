@@ -18,7 +18,7 @@ pub struct Config {
     /// The least severe messages that are logged.
     pub log_level: Level,
     /// Messages kept in memory for `l2tpctl log`.
-    pub log_buffer: usize,
+    pub log_buffer: u64,
     /// Where the process id is written.
     pub pid_file: String,
     /// The socket that l2tpctl talks to.
@@ -44,7 +44,7 @@ pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
     "hostname"         hostname,         Octets,                       Inherited, Text("the system's host name");
     "router-id"        router_id,        RouterId,                     Inherited, Text("derived from the first local IPv4 address");
     "log-level"        log_level,        Word,                         Live,      As("info");
-    "log-buffer"       log_buffer,       Number(0, usize::MAX as u64), Live,      As("1000");
+    "log-buffer"       log_buffer,       Number(0, u64::MAX), Live,      As("1000");
     "pid-file"         pid_file,         Path(4095),                   Start,     As("/run/l2tpd.pid");
     "admin-socket"     admin_socket,     Path(107),                    Start,     As("/run/l2tpd.sock");
     "admin-group"      admin_group,      Account,                      Start,     Text("none");
