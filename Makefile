@@ -116,6 +116,9 @@ demo: all
 test:
 	CARGO='$(CARGO)' sh tests/run.sh
 
+test-targets:
+	CARGO='$(CARGO)' sh tests/targets.sh
+
 bench: all
 	sh tests/bench/run.sh
 
@@ -127,6 +130,7 @@ help:
 	@echo 'make STATIC=1       the same without shared libraries'
 	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
 	@echo 'make test           all tests (those end to end need root)'
+	@echo 'make test-targets   musl, 32 bits and the other octet order, as far as they can be had here'
 	@echo 'make bench          measure the data path (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
 	@echo 'make install-systemd | install-openrc | install-runit | install-sysvinit | install-procd'
@@ -134,4 +138,4 @@ help:
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo test bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo test test-targets bench clean help force

@@ -3,8 +3,8 @@
 # Called by `make demo`. Leaves nothing behind, not even after ^C.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-L2TPD=$PWD/target/release/l2tpd
-L2TPCTL=$PWD/target/release/l2tpctl
+L2TPD=${L2TPD:-$PWD/target/release/l2tpd}
+L2TPCTL=${L2TPCTL:-$PWD/target/release/l2tpctl}
 A=l2tpd-demo-$$-a
 B=l2tpd-demo-$$-b
 dir=
