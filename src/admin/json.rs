@@ -147,7 +147,7 @@ fn tunnel(object: &mut Object<'_>, report: &Report, tunnel: &TunnelSnapshot, ses
     object.text("name", &tunnel.name);
     object.plain("disabled", tunnel.disabled);
     object.plain("manual", tunnel.manual);
-    object.text("state", tunnel.state);
+    object.text("state", tunnel.state.status_name());
     object.seconds("since", tunnel.since);
     object.optional_text("peer", tunnel.peer);
     let path = tunnel.path.as_ref();
@@ -193,7 +193,7 @@ fn troubles(
             object.text("check", &failure.check);
             object.text("expected", &failure.expected);
             object.text("received", &failure.received);
-            object.optional_text("message", (!failure.message.is_empty()).then_some(failure.message));
+            object.optional_text("message", Some(failure.cause.message()).filter(|id| !id.is_empty()));
             object.seconds("ago", *ago);
         });
     });
@@ -213,7 +213,7 @@ fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) 
     object.text("interface", &session.interface);
     object.plain("disabled", session.disabled);
     object.plain("manual", session.manual);
-    object.text("state", session.state);
+    object.text("state", session.state.status_name());
     object.seconds("since", session.since);
     object.text("remote_end_id", &lossy(&session.remote_end_id));
     object.id("local_session_id", session.local.0);

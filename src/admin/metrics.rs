@@ -1,12 +1,13 @@
 //! The counters as OpenMetrics text (<https://github.com/prometheus/OpenMetrics>, version 1.0.0): each family in
 //! one piece, counters end in `_total`, label values escaped, `# EOF` at the end.
 
+use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
 
 use super::frame::MAX_REPLY;
 use super::report::Report;
 use crate::counters::Counters;
-use crate::proto::snapshot::{ControlCounters, SessionSnapshot, TunnelSnapshot};
+use crate::proto::snapshot::{ControlCounters, SessionSnapshot, SessionState, TunnelSnapshot};
 
 /// A label's value: backslash, quote and line feed are escaped.
 fn label(value: &str) -> String {
@@ -61,7 +62,7 @@ pub fn render(report: &Report) -> String {
     let sessions = sessions(report);
     family(&mut out, "l2tpd_session_up", "gauge", "1 while the session is established");
     for (labels, session, _) in &sessions {
-        sample(&mut out, "l2tpd_session_up", labels, u8::from(session.state == "established"));
+        sample(&mut out, "l2tpd_session_up", labels, u8::from(session.state == SessionState::Established));
     }
     frames(&mut out, &sessions);
     family(
@@ -84,7 +85,7 @@ pub fn render(report: &Report) -> String {
 fn tunnels(out: &mut String, tunnels: &[TunnelSnapshot]) {
     family(out, "l2tpd_tunnel_up", "gauge", "1 while the control connection is established");
     for tunnel in tunnels {
-        let up = u8::from(tunnel.state == "established");
+        let up = u8::from(tunnel.state == State::Established);
         sample(out, "l2tpd_tunnel_up", &tunnel_labels(tunnel), up);
     }
     for (at, (name, help, _)) in ControlCounters::default().entries().enumerate() {

@@ -1,12 +1,13 @@
 //! What the daemon tells of itself, at one moment: the input of every display.
 
+use crate::proto::connection::table::State;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::command::Selection;
 use crate::counters::Counters;
 use crate::log::{Level, WallTime};
-use crate::proto::snapshot::{SessionSnapshot, Snapshot, TunnelSnapshot};
+use crate::proto::snapshot::{SessionSnapshot, SessionState, Snapshot, TunnelSnapshot};
 
 /// Everything that is shown.
 #[derive(Debug, Clone)]
@@ -80,10 +81,10 @@ impl Report {
         let mut health = Health::default();
         for (tunnel, sessions) in self.select(selection)?.iter().filter(|(tunnel, _)| !tunnel.disabled) {
             health.tunnels += 1;
-            health.tunnels_up += usize::from(tunnel.manual || tunnel.state == "established");
+            health.tunnels_up += usize::from(tunnel.manual || tunnel.state == State::Established);
             for session in sessions.iter().filter(|session| !session.disabled) {
                 health.sessions += 1;
-                health.sessions_up += usize::from(session.state == "established");
+                health.sessions_up += usize::from(session.state == SessionState::Established);
             }
         }
         Some(health)

@@ -2,6 +2,7 @@
 //! interface; what that lacks (uptime, encapsulation, cookie sizes, sublayer, MTU, the last failure, the next
 //! attempt) follows the fields of its block. Text that came from the peer is escaped.
 
+use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::frame::MAX_REPLY;
 use super::report::{Interface, Report};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
-use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
+use crate::proto::snapshot::{Failure, SessionSnapshot, SessionState, TunnelSnapshot};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation, PW_ETHERNET, PW_ETHERNET_VLAN};
 
@@ -99,7 +100,7 @@ fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, s
         ),
     );
     // The engine is a little younger than the daemon, so its first state may seem to have been entered.
-    let first = matches!(session.state, "idle" | "wait-control-conn");
+    let first = matches!(session.state, SessionState::Idle | SessionState::WaitControlConn);
     let changed = if first && session.since + Duration::from_secs(1) >= report.uptime {
         "(Not Changed)".to_owned()
     } else {
@@ -148,7 +149,7 @@ fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
     field(out, "Remote Tunnel ID", id(tunnel.remote_ccid.0));
     field(out, "Ns, Nr", format_args!("{}, {}", tunnel.ns, tunnel.nr));
     let since = tunnel.since.min(report.uptime);
-    field(out, if tunnel.state == "established" { "Uptime" } else { "Since" }, span(since));
+    field(out, if tunnel.state == State::Established { "Uptime" } else { "Since" }, span(since));
     field(out, "Encapsulation", encapsulation(tunnel));
     field(out, "Authentication", if tunnel.authenticated { "on" } else { "off" });
     if tunnel.cisco {
@@ -168,7 +169,7 @@ pub(super) fn state(tunnel: &TunnelSnapshot) -> &'static str {
     } else if tunnel.manual {
         "manual"
     } else {
-        tunnel.state
+        tunnel.state.status_name()
     }
 }
 
@@ -208,8 +209,8 @@ fn in_words(failure: &Failure) -> String {
     if !failure.received.is_empty() {
         let _ = write!(text, ", received {}", failure.received);
     }
-    if !failure.message.is_empty() {
-        let _ = write!(text, " ({})", failure.message);
+    if !failure.cause.message().is_empty() {
+        let _ = write!(text, " ({})", failure.cause.message());
     }
     text
 }
@@ -255,7 +256,7 @@ fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, c
             None => {}
         }
     }
-    let up = session.state == "established";
+    let up = session.state == SessionState::Established;
     field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(report.uptime)));
     troubles(out, session.problem, &session.last_failure, session.next_try);
 }
@@ -266,7 +267,7 @@ pub(super) fn session_state(session: &SessionSnapshot) -> &'static str {
     } else if session.manual {
         "manual"
     } else {
-        session.state
+        session.state.status_name()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `explain` of tunnels, as text: why they are not up.
 
+use crate::proto::connection::table::State;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use super::report::Report;
 use super::show::{line, session_state, state};
 use super::time::span;
 use crate::log::escape;
-use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
+use crate::proto::snapshot::{Cause, Failure, SessionSnapshot, SessionState, TunnelSnapshot};
 
 /// Whether a tunnel and all its sessions are up.
 fn is_up(tunnel: &TunnelSnapshot) -> bool {
-    let sessions = tunnel.sessions.iter().all(|session| session.state == "established");
-    !tunnel.disabled && (tunnel.manual || tunnel.state == "established") && sessions
+    let sessions = tunnel.sessions.iter().all(|session| session.state == SessionState::Established);
+    !tunnel.disabled && (tunnel.manual || tunnel.state == State::Established) && sessions
 }
 
 /// The display of `explain tunnel`: why it is not up. Without a name, all tunnels that are not up.
@@ -30,7 +31,7 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         let name = escape(tunnel.name.as_bytes());
         line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
         // What kept it from coming up earlier is of no interest any more, nor what happened to one that is disabled.
-        let past = tunnel.state == "established"
+        let past = tunnel.state == State::Established
             && tunnel.last_failure.as_ref().is_some_and(|(_, ago)| *ago > tunnel.since);
         let failure = if past || tunnel.disabled { &None } else { &tunnel.last_failure };
         reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
@@ -39,9 +40,9 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
                 &mut out,
                 format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"),
             );
-        } else if !is_up(tunnel) && tunnel.state == "idle" && tunnel.peer.is_none() && !tunnel.manual {
+        } else if !is_up(tunnel) && tunnel.state == State::Idle && tunnel.peer.is_none() && !tunnel.manual {
             line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
-        } else if tunnel.passive && tunnel.state == "idle" && !tunnel.manual {
+        } else if tunnel.passive && tunnel.state == State::Idle && !tunnel.manual {
             line(&mut out, format_args!("  {PASSIVE}"));
         } else if is_unanswered(tunnel) {
             line(&mut out, format_args!("  {UNANSWERED}"));
@@ -84,9 +85,9 @@ const PASSIVE: &str =
 
 /// Whether our attempts find no answer.
 fn is_unanswered(tunnel: &TunnelSnapshot) -> bool {
-    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.message == "M-015");
-    let waits = tunnel.state == "wait-ctl-reply" && tunnel.counters.rx_messages == 0;
-    waits || (failed && !matches!(tunnel.state, "established" | "wait-ctl-conn"))
+    let failed = tunnel.last_failure.as_ref().is_some_and(|(failure, _)| failure.cause == Cause::NoAnswer);
+    let waits = tunnel.state == State::WaitCtlReply && tunnel.counters.rx_messages == 0;
+    waits || (failed && !matches!(tunnel.state, State::Established | State::WaitCtlConn))
 }
 
 fn reasons(
@@ -107,7 +108,7 @@ fn reasons(
         reason("expected", &failure.expected);
         reason("received", &failure.received);
         reason("when", &format!("{} ago", span(*ago)));
-        reason("message", failure.message);
+        reason("message", failure.cause.message());
     }
     if let Some(next) = next_try {
         reason("next try", &format!("in {}", span(next)));

@@ -16,7 +16,7 @@ use super::context::{Context, TunnelKey};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
 use super::result::{break_tie, result, TieBreak};
-use super::snapshot::{count, Failure};
+use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::model::{Check, Compatibility, ReservedBits, Role};
@@ -108,7 +108,7 @@ fn judge<'a>(
     if !judgement.believed {
         count(&mut cx.drops.bad_digest);
         let why = "an SCCRQ of the peer had no valid digest: do the passwords agree?";
-        tunnel.attempt.fail(cx.now, Failure::new(why, "M-040"));
+        tunnel.attempt.fail(cx.now, Failure::new(why, Cause::Digest));
         return None;
     }
     if acknowledges_too_much(tunnel, header.nr) {
@@ -144,7 +144,7 @@ fn refuse_malformed(
     if header.version != 3 {
         return cx.log(Event::OnlyL2tpv3 { func: "recv_packet" });
     }
-    let failure = Failure::new(format!("SCCRQ cannot be accepted: {}", refusal.why), "M-037");
+    let failure = Failure::new(format!("SCCRQ cannot be accepted: {}", refusal.why), Cause::BadMessage);
     tunnel.attempt.fail(cx.now, failure);
     let Some(assigned) = refusal.assigned_ccid.filter(|c| *c != Ccid(0)) else { return };
     let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());

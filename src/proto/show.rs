@@ -7,7 +7,8 @@ use super::connection::auth::Mode;
 use super::connection::table::State;
 use super::context::Context;
 use super::session::slot::Slot;
-use super::snapshot::{SessionSnapshot, TunnelSnapshot};
+use super::session::{table, Session};
+use super::snapshot::{SessionSnapshot, SessionState, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use crate::config::model::{Remote, Role};
 use crate::wire::{Ccid, Cookie, SessionId};
@@ -33,7 +34,7 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant) -> TunnelSnapshot {
         problem: tunnel.config.problem(),
         peer: path.map(|p| p.remote.ip()).or(named),
         path: path.or(tunnel.path.filter(|_| manual)),
-        state: connection.map_or("idle", |c| c.state.status_name()),
+        state: connection.map_or(State::Idle, |c| c.state),
         since: now.saturating_duration_since(connection.map_or(tunnel.attempt.since, |c| c.since)),
         remote_hostname: peer.map(|p| p.host_name.clone()),
         remote_router_id: peer.map(|p| p.router_id),
@@ -69,7 +70,7 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
         manual: slot.config.manual.is_some(),
         problem: slot.config.problem(),
         remote_end_id: slot.config.remote_end_id.clone().unwrap_or_default(),
-        state: session.map_or(if waits { "wait-control-conn" } else { "idle" }, |s| s.state.status_name()),
+        state: session_state(session, waits),
         since: now.saturating_duration_since(session.map_or(slot.attempt.since, |s| s.since)),
         local: session.map_or(SessionId(0), |s| s.local),
         remote: session.map_or(SessionId(0), |s| s.remote),
@@ -86,5 +87,15 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
         remote_mtu: session.and_then(|s| s.remote_mtu),
         next_try: slot.attempt.next_try(now),
         last_failure: slot.attempt.last_failure(now),
+    }
+}
+
+fn session_state(session: Option<&Session>, waits: bool) -> SessionState {
+    match session.map(|session| session.state) {
+        Some(table::State::WaitReply) => SessionState::WaitReply,
+        Some(table::State::WaitConnect) => SessionState::WaitConnect,
+        Some(table::State::Established) => SessionState::Established,
+        None if waits => SessionState::WaitControlConn,
+        None => SessionState::Idle,
     }
 }

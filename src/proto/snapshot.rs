@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::action::Path;
+use super::connection::table::State as ControlState;
 use crate::wire::{Ccid, Cookie, SessionId};
 
 /// Everything, at one moment.
@@ -32,8 +33,8 @@ pub struct TunnelSnapshot {
     pub peer: Option<IpAddr>,
     /// Both ends, encapsulation; `None` while there is no connection.
     pub path: Option<Path>,
-    /// State in lower case: `idle`, `wait-ctl-reply`, `wait-ctl-conn`, `established`, `stopping`.
-    pub state: &'static str,
+    /// Where its connection stands; `Idle` without one.
+    pub state: ControlState,
     /// How long it has been in this state.
     pub since: Duration,
     /// Host Name of the peer, once it told.
@@ -81,8 +82,8 @@ pub struct SessionSnapshot {
     pub problem: Option<&'static str>,
     /// `remote-end-id`.
     pub remote_end_id: Vec<u8>,
-    /// State in lower case: `idle`, `wait-control-conn`, `wait-reply`, `wait-connect`, `established`.
-    pub state: &'static str,
+    /// Where it stands.
+    pub state: SessionState,
     /// How long it has been in this state.
     pub since: Duration,
     /// Our id; 0 while there is no session.
@@ -111,6 +112,89 @@ pub struct SessionSnapshot {
     pub last_failure: Option<(Failure, Duration)>,
 }
 
+/// The states of RFC 3931 7.3 and 7.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// There is no session, nor a connection for it.
+    Idle,
+    /// The connection is there or in set-up; the session waits for its turn.
+    WaitControlConn,
+    /// ICRQ sent.
+    WaitReply,
+    /// ICRP sent.
+    WaitConnect,
+    /// Frames may pass.
+    Established,
+}
+
+impl SessionState {
+    /// The state's name in the status.
+    pub fn status_name(self) -> &'static str {
+        match self {
+            SessionState::Idle => "idle",
+            SessionState::WaitControlConn => "wait-control-conn",
+            SessionState::WaitReply => "wait-reply",
+            SessionState::WaitConnect => "wait-connect",
+            SessionState::Established => "established",
+        }
+    }
+}
+
+/// What kind of thing went wrong: the message of the catalogue that tells more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The check says all.
+    Other,
+    /// No random octets for ids and nonce.
+    NoRandom,
+    /// Neither socket nor address, or no room for one more connection.
+    NoConnection,
+    /// A message could not be built.
+    NotBuilt,
+    /// No room, or no values, for one more session.
+    NoSession,
+    /// The peer does not answer, or the network says that it cannot be reached.
+    NoAnswer,
+    /// The interface cannot be set up.
+    Interface,
+    /// The peer gives no cookie where one is configured.
+    NoCookie,
+    /// The peer gives a cookie where none is configured.
+    Cookie,
+    /// A message of the peer cannot be accepted.
+    BadMessage,
+    /// Host Name.
+    HostName,
+    /// Message Digest.
+    Digest,
+    /// Remote End ID.
+    EndId,
+    /// Router ID.
+    RouterId,
+}
+
+impl Cause {
+    /// The id of the message, or empty.
+    pub fn message(self) -> &'static str {
+        match self {
+            Cause::Other => "",
+            Cause::NoRandom => "M-001",
+            Cause::NoConnection => "M-009",
+            Cause::NotBuilt => "M-011",
+            Cause::NoSession => "M-012",
+            Cause::NoAnswer => "M-015",
+            Cause::Interface => "M-025",
+            Cause::NoCookie => "M-033",
+            Cause::Cookie => "M-035",
+            Cause::BadMessage => "M-037",
+            Cause::HostName => "M-039",
+            Cause::Digest => "M-040",
+            Cause::EndId => "M-043",
+            Cause::RouterId => "M-046",
+        }
+    }
+}
+
 /// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -120,8 +204,8 @@ pub struct Failure {
     pub expected: String,
     /// What was received; escaped already, empty where that makes no sense.
     pub received: String,
-    /// The id of the catalogue's message that tells more (`M-039`), or empty.
-    pub message: &'static str,
+    /// What kind of thing it is.
+    pub cause: Cause,
 }
 
 /// One more.
@@ -207,8 +291,8 @@ impl std::fmt::Display for Failure {
 
 impl Failure {
     /// A failure without values.
-    pub fn new(check: impl Into<String>, message: &'static str) -> Failure {
-        Failure { check: check.into(), expected: String::new(), received: String::new(), message }
+    pub fn new(check: impl Into<String>, cause: Cause) -> Failure {
+        Failure { check: check.into(), expected: String::new(), received: String::new(), cause }
     }
 
     /// A check that compared two values.
@@ -216,8 +300,8 @@ impl Failure {
         check: impl Into<String>,
         expected: impl Into<String>,
         received: impl Into<String>,
-        message: &'static str,
+        cause: Cause,
     ) -> Failure {
-        Failure { check: check.into(), expected: expected.into(), received: received.into(), message }
+        Failure { check: check.into(), expected: expected.into(), received: received.into(), cause }
     }
 }

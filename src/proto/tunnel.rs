@@ -25,7 +25,7 @@ use super::members::Members;
 use super::result::{result, Objection};
 use super::session::slot::Slot;
 use super::session::slots::Slots;
-use super::snapshot::{count, Failure};
+use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{self, Remote, Role};
 use crate::log::{Event, Level};
 use crate::wire::avp::MessageTypeAvp;
@@ -157,7 +157,7 @@ impl Tunnel {
             Ok(path) => path,
             Err(why) => {
                 cx.log_detail(Event::CreateTunnelFailed {}, format!("tunnel {}: {why}", self.config.name));
-                self.fail(cx, Failure::new(why, "M-009"));
+                self.fail(cx, Failure::new(why, Cause::NoConnection));
                 return self.retry(cx);
             }
         };
@@ -209,14 +209,14 @@ impl Tunnel {
         if cx.alive >= cx.max_tunnels {
             let why = format!("max-tunnels is {}", cx.max_tunnels);
             cx.log_detail(Event::CreateTunnelFailed {}, why.clone());
-            self.fail(cx, Failure::new(why, "M-009"));
+            self.fail(cx, Failure::new(why, Cause::NoConnection));
             return None;
         }
         let values = cx.draw_ccid().and_then(|ccid| Some((ccid, cx.random()?, cx.random()?)));
         let Some((ccid, tie_breaker, nonce)) = values else {
             let why = "no random octets for its id and nonce";
             cx.log_detail(Event::CreateTunnelFailed {}, why);
-            self.fail(cx, Failure::new(why, "M-001"));
+            self.fail(cx, Failure::new(why, Cause::NoRandom));
             return None;
         };
         let mut connection = Connection::new(cx, self.key, &self.config, ccid, path);
@@ -460,14 +460,14 @@ impl Tunnel {
             Some(State::Established) => {
                 self.slots.drop_sessions(cx, Some(ccid), &reason);
                 self.notify(cx, Happening::TunnelDown, reason.clone());
-                self.attempt.fail(cx.now, Failure::new(reason, ""));
+                self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
             }
             // A tie was lost: the peer's own attempt goes on.
             Some(State::Idle | State::WaitCtlReply | State::WaitCtlConn) if lost_tie => {
-                self.attempt.fail(cx.now, Failure::new(reason, ""));
+                self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
             }
             Some(State::Idle | State::WaitCtlReply | State::WaitCtlConn) => {
-                self.fail_connection(cx, ccid, Failure::new(reason, ""));
+                self.fail_connection(cx, ccid, Failure::new(reason, Cause::Other));
             }
             Some(State::Stopping | State::Linger) | None => {}
         }
@@ -604,9 +604,9 @@ impl Tunnel {
             .members
             .main()
             .is_some_and(|c| c.state == State::WaitCtlReply && c.transport.path.remote.ip() == remote);
-        if waits && self.attempt.failure().is_none_or(|f| matches!(f.message, "M-015")) {
+        if waits && self.attempt.failure().is_none_or(|f| f.cause == Cause::NoAnswer) {
             let check = format!("what we send does not arrive, the network reports: {error}");
-            self.attempt.fail(now, Failure::new(check, "M-015"));
+            self.attempt.fail(now, Failure::new(check, Cause::NoAnswer));
         }
     }
 

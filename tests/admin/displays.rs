@@ -8,7 +8,7 @@ use l2tpd::admin::command::Selection;
 use l2tpd::admin::report::Report;
 use l2tpd::admin::{json, metrics, show, why};
 use l2tpd::counters::Counters;
-use l2tpd::proto::snapshot::Snapshot;
+use l2tpd::proto::snapshot::{SessionState, Snapshot};
 
 use crate::sample;
 
@@ -147,7 +147,7 @@ fn health_counts_what_is_enabled() {
     let manual = &mut report.snapshot.tunnels[1];
     (manual.disabled, manual.manual, manual.sessions) = (false, true, vec![session]);
     assert_eq!(show::health(&report), "down: 2 of 2 tunnels, 1 of 2 sessions\n");
-    report.snapshot.tunnels[1].sessions[0].state = "established";
+    report.snapshot.tunnels[1].sessions[0].state = SessionState::Established;
     assert!(health(&report).is_up());
     assert_eq!(report.health(&Selection::Tunnel("nobody".into())), None);
 }
@@ -166,7 +166,7 @@ fn explain_leaves_out_why_an_established_tunnel_was_down() {
     let mut report = sample::report();
     let failure = report.snapshot.tunnels[1].last_failure.clone().unwrap().0;
     let tunnel = &mut report.snapshot.tunnels[0];
-    tunnel.sessions[0].state = "idle";
+    tunnel.sessions[0].state = SessionState::Idle;
     for (seconds, told) in [(1, false), (0, true)] {
         tunnel.last_failure =
             Some((failure.clone(), tunnel.since.saturating_add(Duration::from_secs(seconds))));

@@ -6,7 +6,10 @@ use std::time::Duration;
 use l2tpd::admin::report::{Interface, Report};
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
-use l2tpd::proto::snapshot::{ControlCounters, Drops, Failure, SessionSnapshot, Snapshot, TunnelSnapshot};
+use l2tpd::proto::connection::table::State;
+use l2tpd::proto::snapshot::{
+    Cause, ControlCounters, Drops, Failure, SessionSnapshot, SessionState, Snapshot, TunnelSnapshot,
+};
 use l2tpd::proto::Path;
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
 
@@ -23,7 +26,7 @@ pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
         problem: None,
         peer: None,
         path: None,
-        state: "idle",
+        state: State::Idle,
         since: Duration::from_secs(100),
         remote_hostname: None,
         remote_router_id: None,
@@ -51,7 +54,7 @@ pub fn idle_session(interface: &str) -> SessionSnapshot {
         manual: false,
         problem: None,
         remote_end_id: b"lan1".to_vec(),
-        state: "idle",
+        state: SessionState::Idle,
         since: Duration::from_secs(100),
         local: SessionId(0),
         remote: SessionId(0),
@@ -70,7 +73,7 @@ pub fn idle_session(interface: &str) -> SessionSnapshot {
 
 fn established() -> TunnelSnapshot {
     let session = SessionSnapshot {
-        state: "established",
+        state: SessionState::Established,
         since: Duration::from_secs(40),
         local: SessionId(15358),
         remote: SessionId(56664),
@@ -88,7 +91,7 @@ fn established() -> TunnelSnapshot {
             local: SocketAddr::new(LOCAL, 0),
             remote: SocketAddr::new(REMOTE, 0),
         }),
-        state: "established",
+        state: State::Established,
         since: Duration::from_secs(50),
         remote_hostname: Some(b"center".to_vec()),
         remote_router_id: Some([10, 0, 0, 120]),
@@ -110,11 +113,11 @@ fn failing() -> TunnelSnapshot {
         check: "hostname".into(),
         expected: "\"branch\"".into(),
         received: "\"b\\x1branch\"".into(),
-        message: "M-039",
+        cause: Cause::HostName,
     };
     TunnelSnapshot {
         peer: Some("192.168.254.121".parse().unwrap()),
-        state: "idle",
+        state: State::Idle,
         next_try: Some(Duration::from_secs(7)),
         last_failure: Some((failure, Duration::from_secs(5))),
         sessions: vec![idle_session("l2tp1")],

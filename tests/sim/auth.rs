@@ -105,7 +105,7 @@ fn c_238_passwords_differ() {
     {
         let world = pair(here, there, 300);
         for n in 0..2 {
-            assert_ne!(world.tunnel(n).state, "established", "{here} {there}");
+            assert_ne!(world.tunnel(n).state.status_name(), "established", "{here} {there}");
             assert_eq!(world.happened(n, l2tpd::proto::Happening::TunnelUp), 0);
         }
         assert!(world.logged(0, "message digest invalid in SCCRQ") > 0, "{}", world.transcript(0));
@@ -126,7 +126,7 @@ fn c_238_reply_with_a_wrong_digest() {
         peer.send(&mut world, &reply);
         assert_eq!(world.logged(0, "message digest invalid in SCCRP"), 1, "{tags}\n{}", world.transcript(0));
         assert_eq!(
-            (world.tunnel(0).state, peer.kinds(&mut world).as_str()),
+            (world.tunnel(0).state.status_name(), peer.kinds(&mut world).as_str()),
             ("wait-ctl-reply", ""),
             "{tags}"
         );
@@ -144,7 +144,10 @@ fn c_240_reply_without_nonce() {
     let reply = Message::Sccrp(peer.set_up());
     peer.send(&mut world, &reply);
     assert_eq!(world.logged(0, "Authentication Nonce was not found in SCCRP"), 1);
-    assert_eq!((world.tunnel(0).state, peer.kinds(&mut world).as_str()), ("wait-ctl-reply", ""));
+    assert_eq!(
+        (world.tunnel(0).state.status_name(), peer.kinds(&mut world).as_str()),
+        ("wait-ctl-reply", "")
+    );
     world.run_seconds(1);
     peer.ns = 0;
     peer.with_nonce = true;
@@ -171,14 +174,17 @@ fn c_099_digest_before_tie_breaker() {
     peer.tie = Some([0; 8]);
     peer.request(&mut world);
     assert_eq!(world.logged(0, "tie break check"), 0);
-    assert_eq!((world.tunnel(0).state, peer.kinds(&mut world).as_str()), ("wait-ctl-reply", ""));
+    assert_eq!(
+        (world.tunnel(0).state.status_name(), peer.kinds(&mut world).as_str()),
+        ("wait-ctl-reply", "")
+    );
     // Then the real peer answers.
     peer.secret = Some(Secret::new(b"secret"));
     peer.ns = 0;
     peer.nr = 1;
     let reply = Message::Sccrp(peer.set_up());
     peer.send(&mut world, &reply);
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
 }
 
 // C-045 C-049 C-224: forged acknowledgements, ends and bare ZLBs on a protected connection touch nothing; nor do they
@@ -330,7 +336,7 @@ fn c_242_peer_signs_without_nonces() {
     peer.their_nonce.clear();
     let reply = Message::Sccrp(peer.set_up());
     peer.send(&mut world, &reply);
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     let received = peer.receive(&mut world);
     let secret = Secret::new(b"");
     for message in &received {
@@ -352,7 +358,7 @@ fn c_236_nonces_of_any_length() {
         peer.finish(&mut octets, MessageType::SCCCN);
         digest::sign(&mut octets, &Secret::new(b"secret"), &nonce, &peer.their_nonce);
         peer.raw(&mut world, octets);
-        assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+        assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     }
 }
 
@@ -365,18 +371,18 @@ fn c_106_stop_without_our_id() {
         let (mut peer, mut world) =
             Peer { with_nonce: secret.is_some(), secret, ..Peer::new() }.and_world(tags, SESSIONS);
         peer.request(&mut world);
-        assert_eq!(world.tunnel(0).state, "wait-ctl-conn");
+        assert_eq!(world.tunnel(0).state.status_name(), "wait-ctl-conn");
         world.inbox.clear();
         peer.send(&mut world, &stop(CCID, 1));
-        assert_eq!(world.tunnel(0).state, "idle", "{}", world.transcript(0));
+        assert_eq!(world.tunnel(0).state.status_name(), "idle", "{}", world.transcript(0));
         assert_eq!(world.logged(0, "receive StopCCN, state --> IDLE"), 1);
     }
     let (mut peer, mut world) = Peer::with_password("secret").and_established("password secret", SESSIONS);
     let mut early = Peer { ns: 1, ..Peer::with_password("secret") };
     early.send(&mut world, &stop(CCID, 1));
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     peer.send(&mut world, &stop(CCID, 1));
-    assert_eq!(world.tunnel(0).state, "idle");
+    assert_eq!(world.tunnel(0).state.status_name(), "idle");
 }
 
 /// A message of a peer without secret, with these digests behind its Message Type.

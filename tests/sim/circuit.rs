@@ -119,7 +119,7 @@ fn c_299_data_plane_refuses() {
         let refusal = world.wire.iter().find(|d| d.kind() == 14).expect("a CDN");
         let code = [0x80, 0, 0, 0, 0, 1, 0, 4]; // Result Code 4; M and length of the first two octets vary
         assert!(refusal.octets.windows(6).any(|w| w == &code[2..]), "{:x?}", refusal.octets);
-        assert_eq!(world.session(0, "l2tp1").last_failure.unwrap().0.message, "M-025");
+        assert_eq!(world.session(0, "l2tp1").last_failure.unwrap().0.cause.message(), "M-025");
         assert!(world.run_while_not(Duration::from_secs(30), World::both_up), "{}", world.transcript(0));
         world.run_seconds(60);
         world.assert_both_up();
@@ -156,8 +156,11 @@ fn the_network_reports_that_nothing_arrives() {
     world.act(0, |e, now| e.unreachable(now, peer, "Connection refused"));
     let tunnel = world.tunnel(0);
     let (failure, _) = tunnel.last_failure.expect("shown");
-    assert!(failure.check.ends_with("Connection refused") && failure.message == "M-015", "{failure:?}");
-    assert_eq!(tunnel.state, "wait-ctl-reply");
+    assert!(
+        failure.check.ends_with("Connection refused") && failure.cause.message() == "M-015",
+        "{failure:?}"
+    );
+    assert_eq!(tunnel.state.status_name(), "wait-ctl-reply");
     world.start(1);
     assert!(world.run_while_not(Duration::from_secs(60), World::both_up), "{}", world.transcript(0));
     world.act(0, |e, now| e.unreachable(now, peer, "No route to host"));

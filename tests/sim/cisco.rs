@@ -128,7 +128,7 @@ fn c_090_ios_wins_the_tie() {
     peer.ns = 1;
     peer.take_reply(&mut world);
     peer.patched(&mut world, one("cisco-ios.txt", "SCCCN 1"));
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     assert_eq!(world.tunnel(0).remote_ccid.0, 0x4d2a_10f7);
     no_warning(&world);
     // It closes: a StopCCN of the draft, too.

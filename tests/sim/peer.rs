@@ -97,7 +97,7 @@ impl Peer {
         self.request(world);
         self.take_reply(world);
         self.send(world, &Message::Scccn);
-        assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+        assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
         self.receive(world);
     }
 
@@ -145,7 +145,7 @@ impl Peer {
         self.take_request(world);
         let reply = Message::Sccrp(self.set_up());
         self.send(world, &reply);
-        assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+        assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
         self.receive(world);
     }
 

@@ -84,14 +84,14 @@ fn c_207_messages_with_one_id_missing() {
         let octets = without(&mut peer, &iccn(local(&world)), missing);
         peer.raw(&mut world, octets);
         assert_eq!(peer.answers(&mut world), "CDN 2/6", "{missing}\n{}", world.transcript(0));
-        assert_eq!((world.nodes[0].ports.len(), world.tunnel(0).state), (0, "established"));
+        assert_eq!((world.nodes[0].ports.len(), world.tunnel(0).state.status_name()), (0, "established"));
 
         let (mut peer, mut world) = established(&["l2tp1"]);
         let theirs = session_of_the_peer(&mut peer, &mut world);
         let octets = without(&mut peer, &cdn(theirs, 3), missing);
         peer.raw(&mut world, octets);
         assert_eq!(peer.answers(&mut world), "ACK", "C-153: a CDN is not answered with a CDN");
-        assert_eq!((world.nodes[0].ports.len(), world.tunnel(0).state), (0, "established"));
+        assert_eq!((world.nodes[0].ports.len(), world.tunnel(0).state.status_name()), (0, "established"));
         world.run_seconds(13);
         assert!(peer.kinds(&mut world).contains("ICRQ"), "and asked for again");
         // Of no session: nothing to answer.
@@ -111,7 +111,7 @@ fn c_267_request_with_session_id_0() {
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "ACK");
     assert_eq!(world.logged(0, "failed to processing packet in AVP handler"), 1);
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
     session_of_the_peer(&mut peer, &mut world);
 }
 
@@ -125,7 +125,7 @@ fn c_198_other_sessions_stay() {
     let octets = with(&mut peer, &Message::Icrq(second), UNKNOWN);
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "CDN 2/8");
-    assert_eq!(world.session(0, "l2tp1").state, "established");
+    assert_eq!(world.session(0, "l2tp1").state.status_name(), "established");
     assert!(world.tunnel(0).last_failure.is_some_and(|(f, _)| f.check.contains("unknown AVP 200")));
 }
 
@@ -242,7 +242,7 @@ fn c_356_version_2_on_a_connection() {
     let mut octets = peer.octets(&stop(CCID, 1));
     octets[1] = 2;
     peer.raw(&mut world, octets);
-    assert_eq!((peer.answers(&mut world).as_str(), world.tunnel(0).state), ("", "established"));
+    assert_eq!((peer.answers(&mut world).as_str(), world.tunnel(0).state.status_name()), ("", "established"));
     assert_eq!(world.logged(0, "recv_packet: support only L2TPv3"), 1);
 }
 
@@ -277,7 +277,7 @@ fn c_146_sublayer_in_the_iccn() {
         let found = (port.attachment.sublayer_to_send, port.attachment.sequence_send);
         assert_eq!(found, expected, "{first:?} {then:?}");
         assert!(port.receive && port.send && port.carrier);
-        assert_eq!(world.session(0, "l2tp1").state, "established");
+        assert_eq!(world.session(0, "l2tp1").state.status_name(), "established");
         assert_eq!(world.logged(0, "receive ICCN, state --> ESTABLISHED"), 1);
     }
 }
@@ -313,7 +313,7 @@ fn c_278_iccn_while_the_data_plane_takes_its_time() {
         peer.send(&mut world, &Message::Iccn(connected));
         world.run(Duration::from_millis(50));
         assert_eq!(peer.kinds(&mut world), "ACK");
-        assert_eq!(world.session(0, "l2tp1").state, "wait-connect");
+        assert_eq!(world.session(0, "l2tp1").state.status_name(), "wait-connect");
         world.answer_attachments(0);
         world.run(Duration::from_millis(5));
         match outcome {
@@ -321,7 +321,7 @@ fn c_278_iccn_while_the_data_plane_takes_its_time() {
                 let port = &world.nodes[0].ports[&theirs];
                 assert_eq!((port.receive, port.send, port.carrier), (true, false, false));
                 assert_eq!(
-                    (peer.kinds(&mut world).as_str(), world.session(0, "l2tp1").state),
+                    (peer.kinds(&mut world).as_str(), world.session(0, "l2tp1").state.status_name()),
                     ("", "established")
                 );
             }

@@ -40,7 +40,7 @@ fn c_166_session_added_too_early() {
     let mut world = World::pair(1, "", &["l2tp1"]);
     world.start(0);
     world.run(DELAY);
-    assert_eq!(world.tunnel(0).state, "wait-ctl-reply");
+    assert_eq!(world.tunnel(0).state.status_name(), "wait-ctl-reply");
     world.reload(0, &tunnel(0, 1, "", TWO));
     world.run_seconds(2);
     assert_eq!(world.logged(0, "send ICRQ"), 0, "{}", world.transcript(0));
@@ -145,7 +145,7 @@ fn c_165_session_removed_while_connecting() {
     let mut world = World::pair(1, "", TWO);
     world.start(0);
     world.run_seconds(1);
-    assert_eq!(world.session(0, "l2tp1").state, "wait-control-conn");
+    assert_eq!(world.session(0, "l2tp1").state.status_name(), "wait-control-conn");
     assert_eq!(world.logged(0, "begin new session"), 0, "C-163: no ICRQ before there is a connection");
     for n in 0..2 {
         world.reload(n, &tunnel(n, 1 - n, "", &["l2tp2"]));
@@ -161,7 +161,7 @@ fn stop_and_start() {
     world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
     world.run_seconds(300);
     assert!(world.tunnel(0).disabled);
-    assert_eq!((world.tunnel(0).state, world.nodes[0].ports.len()), ("idle", 0));
+    assert_eq!((world.tunnel(0).state.status_name(), world.nodes[0].ports.len()), ("idle", 0));
     world.act(0, |e, now| e.command(now, Command::Start("t".into()))).unwrap();
     assert!(world.run_while_not(Duration::from_secs(5), World::both_up), "{}", world.transcript(0));
     world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
@@ -171,12 +171,12 @@ fn stop_and_start() {
     // Disabled by the configuration, started by hand, and back.
     world.reload(0, &tunnel(0, 1, "disable", TWO));
     world.run_seconds(60);
-    assert_eq!(world.tunnel(0).state, "idle");
+    assert_eq!(world.tunnel(0).state.status_name(), "idle");
     world.act(0, |e, now| e.command(now, Command::Start("t".into()))).unwrap();
-    assert!(world.run_while_not(Duration::from_secs(5), |w| w.tunnel(0).state == "established"));
+    assert!(world.run_while_not(Duration::from_secs(5), |w| w.tunnel(0).state.status_name() == "established"));
     world.reload(0, &tunnel(0, 1, "disable", TWO));
     world.run_seconds(60);
-    assert_eq!(world.tunnel(0).state, "idle");
+    assert_eq!(world.tunnel(0).state.status_name(), "idle");
     assert_eq!(
         world.act(0, |e, now| e.command(now, Command::Start("nobody".into()))),
         Err(CommandError::NotFound)
@@ -274,9 +274,14 @@ fn c_081_two_tunnels_to_one_address() {
         let tunnels = world.nodes[0].engine.snapshot(world.now()).tunnels;
         let there = world.nodes[1].engine.snapshot(world.now()).tunnels;
         for (here, there) in tunnels.iter().zip(&there) {
-            assert_eq!((here.state, there.state), ("established", "established"), "{}", world.transcript(0));
+            assert_eq!(
+                (here.state.status_name(), there.state.status_name()),
+                ("established", "established"),
+                "{}",
+                world.transcript(0)
+            );
             assert_eq!((here.local_ccid, here.remote_ccid), (there.remote_ccid, there.local_ccid));
-            assert_eq!(here.sessions[0].state, "established");
+            assert_eq!(here.sessions[0].state.status_name(), "established");
             assert_eq!(here.sessions[0].local, there.sessions[0].remote);
         }
         // One restarts: both of its tunnels come back.
@@ -300,7 +305,7 @@ fn c_082_any_address() {
     world.run_seconds(30);
     world.assert_both_up();
     assert_eq!(world.tunnel(0).peer, Some(address(1)));
-    assert_ne!(world.tunnel(2).state, "established", "its Router ID is another one");
+    assert_ne!(world.tunnel(2).state.status_name(), "established", "its Router ID is another one");
     // The peer turns up at another address.
     let moved = address(7);
     world.nodes[1].address = moved;
@@ -319,7 +324,7 @@ fn preparation_fails() {
     world.start(0);
     world.run_seconds(1);
     assert_eq!(world.logged(0, "failed to create tunnel"), 1);
-    assert_eq!(world.tunnel(0).last_failure.unwrap().0.message, "M-009");
+    assert_eq!(world.tunnel(0).last_failure.unwrap().0.cause.message(), "M-009");
     assert_eq!(world.happened(0, Happening::TunnelFailed), 1);
     world.run_seconds(60);
     world.start(1);

@@ -128,7 +128,7 @@ fn open_session(peer: &mut Peer, world: &mut World) {
     assert!(peer.kinds(world).contains("ICRP"), "{}", world.transcript(0));
     let theirs = world.tunnel(0).sessions[0].local;
     peer.send(world, &iccn(theirs));
-    assert_eq!(world.session(0, "l2tp1").state, "established", "{}", world.transcript(0));
+    assert_eq!(world.session(0, "l2tp1").state.status_name(), "established", "{}", world.transcript(0));
 }
 
 // C-130: a peer that starts over with the same id and the same SCCRQ is answered at once, and its SCCCN alone makes the
@@ -151,7 +151,10 @@ fn c_130_equal_request_of_a_restarted_peer() {
                     (old, usize::from(session))
                 );
                 peer.send(&mut world, &Message::Scccn);
-                assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+                assert_eq!(
+                    (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()),
+                    (peer.theirs, "established")
+                );
                 assert!(world.nodes[0].ports.is_empty(), "the sessions of the old connection are gone");
                 open_session(&mut peer, &mut world);
                 assert!(world.time - start < Duration::from_millis(30), "it waited for nothing");
@@ -179,7 +182,10 @@ fn c_130_equal_request_again_and_again() {
         // What waits for the acknowledgement of its SCCRP sends it again.
         assert_eq!(peer.theirs != before, acknowledged);
         peer.send(&mut world, &Message::Scccn);
-        assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+        assert_eq!(
+            (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()),
+            (peer.theirs, "established")
+        );
         open_session(&mut peer, &mut world);
         world.run_seconds(1);
     }
@@ -195,7 +201,10 @@ fn c_063_equal_request_after_stop() {
     peer.start_over(&mut world);
     peer.take_reply(&mut world);
     peer.send(&mut world, &Message::Scccn);
-    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (peer.theirs, "established"));
+    assert_eq!(
+        (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()),
+        (peer.theirs, "established")
+    );
 }
 
 // C-106: the StopCCN of a peer that does not know our new id yet is about the new connection.
@@ -207,7 +216,7 @@ fn c_106_stop_after_an_equal_request() {
     let end = stop(peer.own, 1);
     peer.send(&mut world, &end);
     world.run_seconds(60);
-    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), (old, "established"));
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()), (old, "established"));
 }
 
 // C-129: an SCCRQ that was on the way for long is none: acknowledged, nothing else. What has a tie breaker or a nonce
@@ -222,10 +231,10 @@ fn c_129_late_repetition() {
         let (mut peer, mut world) = fresh().and_established(tags, &["l2tp1"]);
         world.run(Duration::from_millis(late) - world.time);
         peer.receive(&mut world);
-        let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+        let before = (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name());
         peer.raw(&mut world, request_of(&fresh()));
         assert_eq!(peer.kinds(&mut world), "ACK", "{tie:?} {tags}");
-        assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+        assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()), before);
         assert_eq!(world.logged(0, "tunnel create"), 1);
     }
 }
@@ -234,14 +243,14 @@ fn c_129_late_repetition() {
 #[test]
 fn c_129_very_late_repetition() {
     let (mut peer, mut world) = established("", true, Duration::from_secs(5));
-    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name());
     peer.raw(&mut world, request_of(&Peer::new()));
     assert_eq!(peer.kinds(&mut world), "SCCRP");
     peer.acknowledge(&mut world); // the peer has had that Ns before
     world.forget();
     world.run_seconds(50);
     assert_eq!(peer.kinds(&mut world), "", "the SCCRP is not repeated");
-    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()), before);
     assert_eq!(world.nodes[0].texts(Level::Warn), [""; 0], "{}", world.transcript(0));
 }
 
@@ -251,7 +260,7 @@ fn c_362_recorded_request_is_answered_once() {
     let (mut peer, mut world) =
         established("password secret;hello-interval none", true, Duration::from_secs(20));
     let request = request_of(&Peer::with_password("secret"));
-    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state);
+    let before = (world.tunnel(0).local_ccid, world.tunnel(0).state.status_name());
     let mut kinds = String::new();
     for _ in 0..600 {
         peer.raw(&mut world, request.clone());
@@ -260,7 +269,7 @@ fn c_362_recorded_request_is_answered_once() {
         kinds.push(' ');
     }
     assert_eq!(world.logged(0, "tunnel create"), 2, "the real one, and one half open");
-    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state), before);
+    assert_eq!((world.tunnel(0).local_ccid, world.tunnel(0).state.status_name()), before);
     // One for one, and the retransmissions of one SCCRP.
     let replies = kinds.matches("SCCRP").count();
     assert!((1..=90).contains(&replies), "{replies}");
@@ -279,7 +288,7 @@ fn c_129_nonce_without_digest() {
     }
     assert_eq!(world.logged(0, "tunnel create"), 1, "one connection\n{}", world.transcript(0));
     peer.send(&mut world, &Message::Scccn);
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
     peer.nonce = b"another";
     peer.start_over(&mut world);
     peer.take_reply(&mut world);

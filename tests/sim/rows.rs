@@ -99,7 +99,7 @@ fn c_117_tie_lost() {
     old.send(&mut world, &stop(old.own, 3));
     assert_eq!(old.answers(&mut world), "ACK");
     peer.send(&mut world, &Message::Scccn);
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
 }
 
 // C-100: an SCCRP for the SCCRQ that was given up is answered with a StopCCN, so that its sender need not wait; with a
@@ -129,7 +129,7 @@ fn c_100_late_reply_is_declined() {
         assert_eq!(late.answers(&mut world), "StopCCN 3", "{password:?}");
         late.acknowledge(&mut world);
         peer.send(&mut world, &Message::Scccn);
-        assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+        assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     }
 }
 
@@ -157,11 +157,11 @@ fn c_119_tie_won() {
         assert_eq!(message.result.as_ref().map(|r| r.result), Some(3));
         assert_eq!(stop.header.ccid, CCID);
         assert_ne!(message.assigned_ccid, Some(request.assigned_ccid), "C-091");
-        assert_eq!(world.tunnel(0).state, "wait-ctl-reply");
+        assert_eq!(world.tunnel(0).state.status_name(), "wait-ctl-reply");
         (peer.ns, peer.nr) = (0, 1);
         let reply = Message::Sccrp(peer.set_up());
         peer.send(&mut world, &reply);
-        assert_eq!(world.tunnel(0).state, "established");
+        assert_eq!(world.tunnel(0).state.status_name(), "established");
     }
 }
 
@@ -173,21 +173,27 @@ fn c_126_messages_out_of_place() {
     };
     let (mut peer, mut world, _) = requested("");
     peer.send(&mut world, &Message::Scccn);
-    assert_eq!((ignored(&world, "SCCCN", "WAIT-CTL-REPLY"), world.tunnel(0).state), (1, "wait-ctl-reply"));
+    assert_eq!(
+        (ignored(&world, "SCCCN", "WAIT-CTL-REPLY"), world.tunnel(0).state.status_name()),
+        (1, "wait-ctl-reply")
+    );
     let (mut peer, mut world) = Peer::new().and_world("", &["l2tp1"]);
     peer.request(&mut world);
     peer.take_reply(&mut world);
     let reply = Message::Sccrp(peer.set_up());
     peer.send(&mut world, &reply);
     assert_eq!(peer.kinds(&mut world), "ACK");
-    assert_eq!((ignored(&world, "SCCRP", "WAIT-CTL-CONN"), world.tunnel(0).state), (1, "wait-ctl-conn"));
+    assert_eq!(
+        (ignored(&world, "SCCRP", "WAIT-CTL-CONN"), world.tunnel(0).state.status_name()),
+        (1, "wait-ctl-conn")
+    );
     let (mut peer, mut world) = Peer::new().and_established("", &["l2tp1"]);
     for message in [Message::Scccn, Message::Sccrp(peer.set_up())] {
         peer.send(&mut world, &message);
         assert_eq!(peer.kinds(&mut world), "ACK");
     }
     assert_eq!(ignored(&world, "SCCCN", "ESTABLISHED") + ignored(&world, "SCCRP", "ESTABLISHED"), 2);
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
 }
 
 // C-122: an SCCCN with an unknown AVP and the M bit: StopCCN 2/8.
@@ -199,7 +205,7 @@ fn c_122_connected_is_not_acceptable() {
     let octets = with_avps(&peer, &Message::Scccn, "8008000000c80102");
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "StopCCN 2/8");
-    assert_ne!(world.tunnel(0).state, "wait-ctl-conn");
+    assert_ne!(world.tunnel(0).state.status_name(), "wait-ctl-conn");
 }
 
 // C-128: the SCCRP is acknowledged, no SCCCN ever comes: StopCCN 7 after the set-up time. The same for an SCCRQ.
@@ -235,7 +241,7 @@ fn c_129_repeated_request() {
     let Message::Sccrp(reply) = &replies[0] else { panic!() };
     (peer.theirs, peer.ns) = (reply.assigned_ccid, 1);
     peer.send(&mut world, &Message::Scccn);
-    assert_eq!(world.tunnel(0).state, "established", "{}", world.transcript(0));
+    assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
     // After that it is only acknowledged.
     world.inbox.clear();
     peer.raw(&mut world, octets);
@@ -253,7 +259,7 @@ fn c_127_stopped_by_the_peer() {
             peer.receive(&mut world);
         }
         peer.send(&mut world, &stop(CCID, 1));
-        assert_eq!((peer.answers(&mut world).as_str(), world.tunnel(0).state), ("ACK", "idle"));
+        assert_eq!((peer.answers(&mut world).as_str(), world.tunnel(0).state.status_name()), ("ACK", "idle"));
         world.run_seconds(7);
         assert_eq!(peer.kinds(&mut world), "", "not at once");
         world.run_seconds(6);
@@ -287,7 +293,7 @@ fn c_198_unknown_avps() {
     let code = cdn.result.unwrap();
     assert_eq!((code.result, code.error), (2, Some(8)));
     assert!(String::from_utf8(code.message.unwrap()).unwrap().contains("200"), "C-199 C-302");
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
     peer.acknowledge(&mut world);
     let octets = with_avps(&peer, &Message::Hello, "0008000000c80102");
     peer.ns += 1;
@@ -310,7 +316,7 @@ fn c_181_connected_session_is_not_acceptable() {
     let octets = with_avps(&peer, &crate::peer::iccn(theirs), "8008000000c80102");
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "CDN 2/8");
-    assert_eq!((world.tunnel(0).state, world.nodes[0].ports.len()), ("established", 0));
+    assert_eq!((world.tunnel(0).state.status_name(), world.nodes[0].ports.len()), ("established", 0));
 }
 
 // C-207 C-283: an SCCRQ without one of the AVPs that it needs.
@@ -323,7 +329,7 @@ fn c_283_missing_avps() {
         let expected = if attribute == 61 { "" } else { "StopCCN 2/6" };
         assert_eq!(peer.answers(&mut world), expected, "{attribute}\n{}", world.transcript(0));
         assert_eq!(world.logged(0, "failed to processing packet in AVP handler"), 1);
-        assert_eq!(world.tunnel(0).state, "idle");
+        assert_eq!(world.tunnel(0).state.status_name(), "idle");
     }
 }
 
@@ -516,7 +522,7 @@ fn c_043_request_acknowledges_too_much() {
             peer.request(&mut world);
         }
         assert_eq!((peer.kinds(&mut world).as_str(), world.transcript(0).as_str()), ("", ""));
-        assert_eq!((world.tunnel(0).counters.rx_bad_nr, world.tunnel(0).state), (3, "idle"));
+        assert_eq!((world.tunnel(0).counters.rx_bad_nr, world.tunnel(0).state.status_name()), (3, "idle"));
         (peer.ns, peer.nr) = (0, 0);
         peer.request(&mut world);
         peer.take_reply(&mut world);

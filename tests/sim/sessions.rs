@@ -21,7 +21,7 @@ pub fn local(world: &World) -> SessionId {
 }
 
 fn state(world: &World) -> &'static str {
-    world.tunnel(0).sessions[0].state
+    world.tunnel(0).sessions[0].state.status_name()
 }
 
 /// The peer asks for session 1 and gets it.
@@ -57,7 +57,7 @@ fn c_153_cdn_ends_the_session_only() {
     let theirs = session_of_the_peer(&mut peer, &mut world);
     peer.send(&mut world, &cdn(theirs, 3));
     assert_eq!(peer.kinds(&mut world), "ACK");
-    assert_eq!((state(&world), world.tunnel(0).state), ("wait-control-conn", "established"));
+    assert_eq!((state(&world), world.tunnel(0).state.status_name()), ("wait-control-conn", "established"));
     assert!(world.nodes[0].ports.is_empty());
     assert_eq!(world.happened(0, Happening::SessionDown), 1);
     // R9: the daemon asks for it again after the restart interval.
@@ -92,7 +92,7 @@ fn c_135_unknown_sessions() {
         assert_eq!(peer.answers(&mut world), answer, "{kind}");
         peer.acknowledge(&mut world);
     }
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
     session_of_the_peer(&mut peer, &mut world);
 }
 
@@ -122,7 +122,7 @@ fn c_168_reply_is_not_acceptable() {
     assert_eq!(world.logged(0, "Assigned Cookie AVP not found in ICRP"), 1);
     assert_eq!(world.happened(0, Happening::SessionFailed), 1);
     let failure = world.tunnel(0).sessions[0].last_failure.clone().unwrap().0;
-    assert_eq!(failure.message, "M-033", "{failure}");
+    assert_eq!(failure.cause.message(), "M-033", "{failure}");
     // It is tried again and again at the restart interval, not faster.
     world.run_seconds(60);
     let requests = world.logged(0, "begin new session");
@@ -373,7 +373,7 @@ fn c_189_outgoing_calls() {
         assert_eq!(world.logged(0, text), 1);
         peer.acknowledge(&mut world);
     }
-    assert_eq!(world.tunnel(0).state, "established");
+    assert_eq!(world.tunnel(0).state.status_name(), "established");
 }
 
 // C-303 C-304: a CDN with a code that means nothing, or with none, ends the session all the same.

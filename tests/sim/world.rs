@@ -359,8 +359,8 @@ impl World {
     /// Whether tunnel and sessions of node `n` are established.
     pub fn is_up(&self, n: usize) -> bool {
         let tunnel = self.tunnel(n);
-        tunnel.state == "established"
-            && tunnel.sessions.iter().all(|s| s.disabled || s.state == "established")
+        tunnel.state.status_name() == "established"
+            && tunnel.sessions.iter().all(|s| s.disabled || s.state.status_name() == "established")
     }
 
     pub fn both_up(&self) -> bool {

@@ -3,7 +3,7 @@
 use crate::config::model::{Check, Tunnel};
 use crate::log::{escape, Event};
 use crate::proto::context::Context;
-use crate::proto::snapshot::Failure;
+use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::message::SetUp;
 use crate::wire::{Ccid, MessageType};
 
@@ -31,7 +31,7 @@ pub fn check_identity(
     let (event, failure) = match (&config.remote_hostname, &config.remote_router_id) {
         (Some(Check::Exactly(name)), _) if *name != set_up.host_name => {
             let [expected, received] = [name, &set_up.host_name].map(|name| format!("\"{}\"", escape(name)));
-            let failure = Failure::compared("remote-hostname", expected, received, "M-039");
+            let failure = Failure::compared("remote-hostname", expected, received, Cause::HostName);
             (Event::HostnameMismatch { tunnel: ccid, message }, failure)
         }
         (_, Some(Check::Exactly(id))) if *id != set_up.router_id => {
@@ -39,7 +39,7 @@ pub fn check_identity(
                 [*id, set_up.router_id].map(|id| std::net::Ipv4Addr::from(id).to_string());
             // Cisco IOS in its default mode tells none; it needs `remote-router-id any`.
             let received = if set_up.dialect.ietf { received } else { "none".to_owned() };
-            let failure = Failure::compared("remote-router-id", expected, received, "M-046");
+            let failure = Failure::compared("remote-router-id", expected, received, Cause::RouterId);
             (Event::RouterIdMismatch { tunnel: ccid, message }, failure)
         }
         (None | Some(Check::Any | Check::Exactly(_)), None | Some(Check::Any | Check::Exactly(_))) => {

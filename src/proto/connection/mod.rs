@@ -15,7 +15,7 @@ use super::action::Path;
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use super::notes;
 use super::result::{result, stopccn_reason, Objection};
-use super::snapshot::{count, Failure};
+use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{Compatibility, ReservedBits, Tunnel};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
@@ -243,7 +243,7 @@ impl Connection {
         cx.log(Event::SendState { message: MessageType::SCCCN, state });
         match self.transport.enqueue(cx, &Message::Scccn) {
             true => Outcome::Established,
-            false => Outcome::Lost(Failure::new("the SCCCN could not be built", "M-011")),
+            false => Outcome::Lost(Failure::new("the SCCCN could not be built", Cause::NotBuilt)),
         }
     }
 
@@ -285,7 +285,7 @@ impl Connection {
             return Outcome::Keep;
         }
         let code = result(stopccn::FSM, None, "set-up timeout");
-        Outcome::Close(Objection { code, failure: Failure::new(waited, "") })
+        Outcome::Close(Objection { code, failure: Failure::new(waited, Cause::Other) })
     }
 
     // ----- receiving -----
@@ -401,8 +401,10 @@ impl Connection {
         if let (Ccid(0), Some(assigned)) = (self.transport.remote_ccid, refusal.assigned_ccid) {
             self.transport.remote_ccid = assigned; // a bad SCCRP: the StopCCN goes to its sender
         }
-        let failure =
-            Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), "M-037");
+        let failure = Failure::new(
+            format!("{} cannot be accepted: {}", refusal.message, refusal.why),
+            Cause::BadMessage,
+        );
         if refusal.message.is_session() && self.state == State::Established {
             return Outcome::BadSession(refusal, failure);
         }
@@ -469,7 +471,7 @@ impl Connection {
         if self.transport.channel.is_empty() {
             cx.log(Event::Send { tunnel: self.ccid(), message: MessageType::HELLO });
             if !self.transport.enqueue(cx, &Message::Hello) {
-                return Outcome::Lost(Failure::new("the HELLO could not be built", "M-011"));
+                return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
             }
         }
         self.arm_hello(cx, cx.now);
@@ -493,7 +495,7 @@ impl Connection {
                     cx.log(Event::ControlSendFailedTunnel { tunnel: self.ccid() });
                     cx.log(Event::ControlSendFailed {});
                     count(&mut self.transport.counters.lost);
-                    Outcome::Lost(Failure::new("the peer does not answer", "M-015"))
+                    Outcome::Lost(Failure::new("the peer does not answer", Cause::NoAnswer))
                 }
             },
         }

@@ -10,7 +10,7 @@ use super::action::{Attachment, Path, SequenceLevel};
 use super::connection::Connection;
 use super::context::Context;
 use super::result::{result, Objection};
-use super::snapshot::{count, Failure};
+use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{self, Sublayer};
 use crate::log::Event;
 use crate::wheel::TimerId;
@@ -200,7 +200,7 @@ pub fn check_request(
 ) -> Result<(), Objection> {
     if request.pw_type != config.pw_type() {
         let (expected, received) = (config.pw_type().to_string(), request.pw_type.to_string());
-        let failure = Failure::compared("pseudowire type", expected, received, "");
+        let failure = Failure::compared("pseudowire type", expected, received, Cause::Other);
         return Err(objection(cdn::PW_TYPE, None, failure));
     }
     check_avps(cx, ccid, config, &request.circuit, MessageType::ICRQ)
@@ -220,12 +220,12 @@ pub fn check_avps(
     match (config.cookie.octets() > 0, given) {
         (true, false) => {
             cx.log(Event::CookieNotFound { tunnel, message });
-            let failure = Failure::compared("cookie", "a cookie", "none", "M-033");
+            let failure = Failure::compared("cookie", "a cookie", "none", Cause::NoCookie);
             Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
         }
         (false, true) => {
             cx.log(Event::CookieOffButFound { tunnel, message });
-            let failure = Failure::compared("cookie", "none", "a cookie", "M-035");
+            let failure = Failure::compared("cookie", "none", "a cookie", Cause::Cookie);
             Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
         }
         (true, true) | (false, false) => check_sublayer(avps, false),
@@ -236,13 +236,14 @@ pub fn check_avps(
 pub fn check_sublayer(avps: &Circuit, had_sublayer: bool) -> Result<(), Objection> {
     // C-147: a sublayer that we cannot produce.
     if let Some(sublayer @ 2..) = avps.sublayer {
-        let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), "");
+        let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), Cause::Other);
         return Err(objection(cdn::ERROR, Some(error::RANGE), failure));
     }
     // C-148: numbers have their place in the sublayer.
     let has_sublayer = avps.sublayer.map_or(had_sublayer, |sublayer| sublayer == 1);
     if avps.sequencing.is_some_and(|s| s != 0) && !has_sublayer {
-        let failure = Failure::new("the peer asks for sequence numbers without the default sublayer", "");
+        let failure =
+            Failure::new("the peer asks for sequence numbers without the default sublayer", Cause::Other);
         return Err(objection(cdn::SEQUENCING, None, failure));
     }
     Ok(())

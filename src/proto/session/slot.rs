@@ -14,7 +14,7 @@ use crate::proto::attempt::Attempt;
 use crate::proto::connection::{table::State as ControlState, Connection};
 use crate::proto::context::{Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use crate::proto::result::{break_tie, cdn_reason, result, Objection, TieBreak};
-use crate::proto::snapshot::Failure;
+use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::{self, cdn};
 use crate::wire::message::{Cdn, Circuit, Iccn, Icrp, Icrq, Refusal, ResultCode, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
@@ -130,7 +130,7 @@ impl Slot {
             },
         };
         cx.log_detail(Event::NewSessionFailed {}, why.clone());
-        self.attempt.fail(cx.now, Failure::new(why, "M-012"));
+        self.attempt.fail(cx.now, Failure::new(why, Cause::NoSession));
         None
     }
 
@@ -156,7 +156,7 @@ impl Slot {
         if !connection.peer.pw_capabilities.contains(&pw_type) {
             let (check, listed) =
                 ("pseudowire type in the peer's list", format!("{:?}", connection.peer.pw_capabilities));
-            let failure = Failure::compared(check, pw_type.to_string(), listed, "");
+            let failure = Failure::compared(check, pw_type.to_string(), listed, Cause::Other);
             let interface = &self.config.interface;
             cx.remark(Level::Warn, "pw-type", format!("[{tunnel}] session {interface}: {failure}"));
             self.attempt.fail(cx.now, failure);
@@ -338,7 +338,7 @@ impl Slot {
         let Some(session) = &mut self.session else { return };
         session.attaching = false;
         if let Err(why) = outcome {
-            self.attempt.fail(cx.now, Failure::new(why, "M-025"));
+            self.attempt.fail(cx.now, Failure::new(why, Cause::Interface));
             match connection {
                 None => self.forget(cx),
                 connection => {
@@ -402,7 +402,7 @@ impl Slot {
             State::WaitConnect => "the peer acknowledged our ICRP but sent no ICCN",
             State::Established => return,
         };
-        let (code, failure) = (result(cdn::FSM, None, "set-up timeout"), Failure::new(waited, ""));
+        let (code, failure) = (result(cdn::FSM, None, "set-up timeout"), Failure::new(waited, Cause::Other));
         self.object(cx, connection, Objection { code, failure });
     }
 
@@ -416,7 +416,7 @@ impl Slot {
         if cx.ids.slot_of(manual.local).is_some() {
             let why = format!("session id {} is in use by another session", manual.local);
             cx.log_detail(Event::NewSessionFailed {}, format!("tunnel {}: {why}", self.tunnel.name));
-            self.attempt.fail(cx.now, Failure::new(why, "M-012"));
+            self.attempt.fail(cx.now, Failure::new(why, Cause::NoSession));
             return self.retry(cx);
         }
         session.local = manual.local;
@@ -587,7 +587,7 @@ impl Slot {
             None => self.drop_session(cx, why),
             connection => self.clear(cx, connection, result(cdn::TEMPORARY, None, "the interface failed")),
         }
-        self.attempt.fail(cx.now, Failure::new(why, "M-025"));
+        self.attempt.fail(cx.now, Failure::new(why, Cause::Interface));
         self.retry(cx);
     }
 
@@ -597,7 +597,7 @@ impl Slot {
         let established = session.state == State::Established;
         self.attempt.since = cx.now;
         if !reason.is_empty() && (established || !self.attempt.failed_just_now(cx.now)) {
-            self.attempt.fail(cx.now, Failure::new(reason, ""));
+            self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
         }
         let what = if established { Happening::SessionDown } else { Happening::SessionFailed };
         self.notify(cx, what, reason.to_owned());
@@ -607,7 +607,7 @@ impl Slot {
     /// The session lost or drew a tie. That is no event; `reason` is for `explain` alone.
     fn give_way(&mut self, cx: &mut Context, reason: &str) {
         self.attempt.since = cx.now;
-        self.attempt.fail(cx.now, Failure::new(reason, ""));
+        self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
         self.forget(cx);
     }
 

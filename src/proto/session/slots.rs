@@ -14,7 +14,7 @@ use crate::proto::action::Path;
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
 use crate::proto::result::{cdn_reason, result};
-use crate::proto::snapshot::Failure;
+use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::cdn;
 use crate::wire::message::{Icrq, Refusal, SessionIds};
 use crate::wire::{Ccid, Message, MessageType, SessionId};
@@ -230,7 +230,8 @@ impl Slots {
         }
         let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
         cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
-        let failure = Failure::compared("remote-end-id", self.end_ids(), format!("\"{end_id}\""), "M-043");
+        let failure =
+            Failure::compared("remote-end-id", self.end_ids(), format!("\"{end_id}\""), Cause::EndId);
         let message = MessageType::ICRQ;
         cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
         let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
