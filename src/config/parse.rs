@@ -1,5 +1,5 @@
 //! Octets of a file -> a [`Config`], or all that is wrong with it. Lines are sorted into blocks first; then each
-//! block is read by the table of tags, and [`check`](super::check) looks at what tags mean beside each other.
+//! block is read by the table of tags, and `check` looks at what tags mean beside each other.
 
 use std::cmp::Reverse;
 

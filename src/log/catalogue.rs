@@ -75,7 +75,7 @@ macro_rules! catalogue {
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[allow(missing_docs)] // the text of each variant is its documentation
         pub enum Event {
-            $(#[doc = $text] $variant { $($field: $ty),* },)*
+            $(#[doc = concat!("`", $text, "`")] $variant { $($field: $ty),* },)*
         }
 
         impl Event {

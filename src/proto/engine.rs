@@ -46,7 +46,7 @@ impl Engine {
         self.cx.next_timeout()
     }
 
-    /// Takes over a configuration, the first or another one: see [`Tunnels::apply`].
+    /// Takes over a configuration, the first or another one: see `Tunnels::apply`.
     pub fn apply(&mut self, now: Instant, config: &Config) {
         self.cx.now = now;
         self.cx.max_tunnels = config.max_tunnels;

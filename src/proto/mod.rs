@@ -5,7 +5,7 @@
 //! The engine owns the tunnels, a tunnel its connections and session blocks, a session block its session. A call goes
 //! down this line: the engine finds the tunnel of a datagram, a timer or an answer once, the tunnel the connection,
 //! and hands on what the connection does not settle itself. What came of it goes up as a return value
-//! ([`connection::outcome::Outcome`]). An object never reaches for its owner; what all need is in the [`context`].
+//! ([`connection::outcome::Outcome`]). An object never reaches for its owner; what all need is in the `context`.
 //!
 //! | file | what |
 //! |---|---|
