@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Line, Remark};
 
 /// A place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl ConfigError {
         }
         let line = match self.event() {
             Ok(event) => Line::new(&event),
-            Err(words) => Line { level: Level::Error, text: self.to_string(), detail: None, kind: words },
+            Err(remark) => Line::error(&remark),
         };
         Line { detail: Some(detail), ..line }
     }
@@ -79,15 +79,15 @@ impl ConfigError {
 }
 
 impl ConfigError {
-    /// The message of the catalogue, or the words after the tag of one that the catalogue lacks.
-    fn event(&self) -> Result<Event, &'static str> {
+    /// The message of the catalogue, or ours where the catalogue lacks one.
+    fn event(&self) -> Result<Event, Remark> {
         let tag = self.tag.clone();
         match self.fault {
             Fault::InvalidAddress => Ok(Event::InvalidAddress { tag }),
             Fault::NoParam => Ok(Event::NoParam { tag }),
             Fault::OnlyOne => Ok(Event::OnlyOneParam { tag }),
-            Fault::UnknownTag => Err("Unknown tag"),
-            Fault::InvalidValue => Err("Invalid value"),
+            Fault::UnknownTag => Err(Remark::UnknownTag { tag }),
+            Fault::InvalidValue => Err(Remark::InvalidValue { tag }),
         }
     }
 }
@@ -97,7 +97,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.event() {
             Ok(event) => event.fmt(f),
-            Err(words) => write!(f, "{}: {words}", self.tag),
+            Err(remark) => remark.fmt(f),
         }
     }
 }

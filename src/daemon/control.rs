@@ -20,7 +20,7 @@ use super::client::{Client, End, Stream};
 pub use super::host::{Host, News, Wanted};
 use crate::admin::frame::{self, reply};
 use crate::admin::{json, show};
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Line, Remark};
 use crate::sys::{admin_socket as sys, error_text, privilege};
 
 /// The mio tokens of this server.
@@ -233,7 +233,7 @@ impl Control {
     /// Gives a new connection a place, or says why not.
     fn admit(&mut self, mut stream: UnixStream, now: Instant, host: &mut dyn Host) {
         if let Err(why) = self.may_enter(&stream) {
-            host.log(Line::remark(Level::Warn, "admin", &why));
+            host.log(Line::remark(&why));
             return refuse(stream, reply::REFUSED, "permission denied\n");
         }
         let Some(slot) = self.clients.iter().position(Option::is_none) else {
@@ -247,15 +247,14 @@ impl Control {
     }
 
     /// Root, the user that we run as, and the members of the group.
-    fn may_enter(&self, stream: &UnixStream) -> Result<(), String> {
-        let peer = sys::peer(stream.as_fd()).map_err(|error| {
-            format!("admin socket: a client whose user is not known: {}", error_text(&error))
-        })?;
+    fn may_enter(&self, stream: &UnixStream) -> Result<(), Remark> {
+        let peer =
+            sys::peer(stream.as_fd()).map_err(|error| Remark::AdminUnknown { error: error_text(&error) })?;
         let member = self.group.is_some_and(|group| peer.groups.contains(&group));
         if peer.uid == 0 || peer.uid == sys::own_uid() || member {
             return Ok(());
         }
-        Err(format!("admin socket: user {} (process {}) may not use it", peer.uid, peer.pid))
+        Err(Remark::AdminUser { uid: peer.uid, pid: peer.pid })
     }
 
     /// Puts a client back, or closes its connection and says why where that is worth a line.
@@ -279,10 +278,7 @@ impl Control {
             End::Send(error) => {
                 host.log(Line::new(&Event::SendInformationFailed { error: error_text(&error) }))
             }
-            End::Backlog => {
-                let text = "admin socket: a client that follows does not read; it is dropped";
-                host.log(Line::remark(Level::Info, "admin", text));
-            }
+            End::Backlog => host.log(Line::remark(&Remark::AdminBacklog {})),
         }
     }
 

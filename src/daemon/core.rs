@@ -13,7 +13,7 @@ use super::logger::Logger;
 use super::resolve::{self, Answer, Resolver};
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
-use crate::log::{Event, Level, Line, WallTime};
+use crate::log::{Event, Line, Remark, WallTime};
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
@@ -171,8 +171,8 @@ impl Daemon {
                     self.unreachable.clear();
                 }
                 if self.unreachable.insert(peer) {
-                    let text = format!("cannot send to {peer}: {}", error_text(&error));
-                    self.logger.log(now, &Line::remark(Level::Warn, "send", text));
+                    let remark = Remark::Send { peer, error: error_text(&error) };
+                    self.logger.log(now, &Line::remark(&remark));
                 }
             }
         }
@@ -363,22 +363,22 @@ impl Daemon {
     fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
         match event {
             DataPlaneEvent::InterfaceGone { interface, session } => {
-                let why = format!("interface {interface} was deleted");
-                self.logger.log(now, &Line::remark(Level::Warn, "interface", &why));
+                let remark = Remark::InterfaceDeleted { interface };
+                self.logger.log(now, &Line::remark(&remark));
                 if let Some(session) = session {
-                    self.engine.data_plane_failed(now, session, &why);
+                    self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
             }
             DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error } => {
-                let text = format!("what was sent to {} does not arrive: {error}", remote.ip());
-                self.logger.log(now, &Line::remark(Level::Debug, "unreachable", text));
-                self.engine.unreachable(now, remote.ip(), &error);
+                let peer = remote.ip();
+                self.engine.unreachable(now, peer, &error);
+                self.logger.log(now, &Line::remark(&Remark::Unreachable { peer, error }));
             }
             DataPlaneEvent::ReceiveFailed { socket, error } => {
                 self.logger.log(now, &Line::with_detail(&Event::RecvfromFailed { error }, socket));
             }
-            DataPlaneEvent::Remark(line) => self.logger.log(now, &line),
+            DataPlaneEvent::Remark(remark) => self.logger.log(now, &Line::remark(&remark)),
         }
         self.drain(now);
     }

@@ -12,7 +12,7 @@ use super::control::{self, Control};
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::pace::Pace;
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Line, Remark};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, error_text};
 
@@ -133,7 +133,7 @@ impl EventLoop {
             signal::SIGUSR1 => daemon.log_status(now),
             signal::SIGUSR2 => {
                 let level = daemon.logger.toggle_debug();
-                daemon.log(now, &Line::remark(Level::Info, "log-level", format!("log level {level}")));
+                daemon.log(now, &Line::remark(&Remark::LogLevel { level }));
             }
             _ => {}
         }

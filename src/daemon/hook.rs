@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::log::{escape, Level, Line};
+use crate::log::{escape, Line, Remark};
 use crate::proto::Notification;
 use crate::sys::error_text;
 use crate::sys::process::Process;
@@ -72,27 +72,22 @@ impl Hooks {
             queue.waiting.pop_front();
         }
         queue.waiting.push_back(Call { words: words.to_vec(), environment: environment(event) });
-        full.then(|| {
-            let text = format!("on-event of {}: too many events wait, the oldest is dropped", event.tunnel);
-            Line::remark(Level::Warn, "hook", text)
-        })
+        full.then(|| Line::remark(&Remark::HookQueue { tunnel: event.tunnel.clone() }))
     }
 
     /// Looks after the commands that run, and starts those whose turn it is.
     pub fn turn(&mut self, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         for (tunnel, queue) in &mut self.tunnels {
-            if let Some(text) = queue.look_after(now) {
-                lines.push(remark(tunnel, &text));
-            }
+            lines.extend(queue.look_after(now, tunnel).map(|remark| Line::remark(&remark)));
         }
         let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
         for (tunnel, queue) in self.tunnels.iter_mut().filter(|(_, q)| q.running.is_none()) {
             while running < RUNNING && queue.running.is_none() {
                 let Some(call) = queue.waiting.pop_front() else { break };
-                match queue.start(now, &call) {
+                match queue.start(now, tunnel, &call) {
                     Ok(()) => running += 1,
-                    Err(text) => lines.push(remark(tunnel, &text)),
+                    Err(remark) => lines.push(Line::remark(&remark)),
                 }
             }
         }
@@ -121,7 +116,7 @@ impl Hooks {
 }
 
 impl Queue {
-    fn start(&mut self, now: Instant, call: &Call) -> Result<(), String> {
+    fn start(&mut self, now: Instant, tunnel: &str, call: &Call) -> Result<(), Remark> {
         let program = escape(call.words.first().map_or(b"", |w| w.as_bytes()));
         match Process::start(&call.words, &call.environment, false) {
             Ok(process) => {
@@ -129,30 +124,26 @@ impl Queue {
                 self.running = Some(Running { process, program, deadline, killed: false });
                 Ok(())
             }
-            Err(error) => Err(format!("{program}: {}", error_text(&error))),
+            Err(error) => Err(Remark::Hook { tunnel: tunnel.to_owned(), program, why: error_text(&error) }),
         }
     }
 
     /// Notes the end of the command that runs, or its time limit; returns what there is to tell.
-    fn look_after(&mut self, now: Instant) -> Option<String> {
+    fn look_after(&mut self, now: Instant, tunnel: &str) -> Option<Remark> {
         let running = self.running.as_mut()?;
+        let (tunnel, program) = (tunnel.to_owned(), running.program.clone());
         if let Some(ended) = running.process.ended() {
-            let text = format!("{}: {}", running.program, ended.how);
             let tell = !ended.success && !running.killed;
             self.running = None;
-            return tell.then_some(text);
+            return tell.then_some(Remark::Hook { tunnel, program, why: ended.how });
         }
         if running.killed || now < running.deadline {
             return None;
         }
         running.process.kill();
         running.killed = true;
-        Some(format!("{}: killed, it ran longer than {} s", running.program, TIME_LIMIT.as_secs()))
+        Some(Remark::HookKilled { tunnel, program, limit: TIME_LIMIT.as_secs() })
     }
-}
-
-fn remark(tunnel: &str, text: &str) -> Line {
-    Line::remark(Level::Warn, "hook", format!("on-event of {tunnel}: {text}"))
 }
 
 #[cfg(test)]

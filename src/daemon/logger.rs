@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::log::limit::Limit;
 use crate::log::ring::{lines_of, Ring};
-use crate::log::{Level, Line, WallTime};
+use crate::log::{Level, Line, Remark, WallTime};
 use crate::sys::syslog::{self, Syslog};
 use crate::sys::{clock, stderr};
 
@@ -78,8 +78,8 @@ impl Logger {
         if let Some(journal) = journal {
             let mut out = String::new();
             if self.lost > 0 {
-                let text = format!("  {} lines of the log were lost", self.lost);
-                out.push_str(&on_stderr(time, Level::Warn, &text, journal));
+                let lost = Line::remark(&Remark::LinesLost { count: self.lost });
+                out.push_str(&on_stderr(time, lost.level, &lost.text, journal));
             }
             out.push_str(&on_stderr(time, line.level, &text, journal));
             match stderr::write(&out) {

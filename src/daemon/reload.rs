@@ -16,8 +16,8 @@ use crate::config::diff::{diff, Change};
 use crate::config::model::{Config, Problem, Remote, Tunnel};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
-use crate::log::limit::CONFIG;
-use crate::log::{Event, Level, Line};
+use crate::log::remark::{Mode, Tags};
+use crate::log::{Event, Line, Remark};
 use crate::sys::{self, address, error_text};
 
 /// No configuration is as long; a device that never ends is not read for ever.
@@ -78,11 +78,8 @@ pub fn load(now: Instant, file: &str, logger: &mut Logger) -> Result<Config, Ref
 pub fn secrecy(file: &str, config: &Config) -> Option<Line> {
     let secret = config.tunnels.iter().any(|t| t.password.is_some());
     let mode = std::fs::metadata(file).ok()?.mode();
-    (secret && mode & 0o007 != 0).then(|| {
-        let text =
-            format!("{file} holds passwords and everybody may read or write it (mode {:04o})", mode & 0o7777);
-        Line::remark(Level::Warn, CONFIG, text)
-    })
+    (secret && mode & 0o007 != 0)
+        .then(|| Line::remark(&Remark::Secrecy { file: file.to_owned(), mode: Mode(mode & 0o7777) }))
 }
 
 /// What keeps a tunnel of its sessions from being started: the lines for the log, with the place in the file.
@@ -106,24 +103,21 @@ fn waits_for_start(tag: &str) -> bool {
     tags::find(Block::Global, tag.as_bytes()).is_some_and(|tag| tag.effect == Effect::Start)
 }
 
-/// A change in one line.
-fn describe(change: &Change) -> String {
-    let what = |verb: &str, tags: &[&str]| format!("{verb} ({})", tags.join(", "));
-    match change {
-        Change::Global { tags } => what("global: changed", tags),
-        Change::TunnelRemoved { tunnel } => format!("tunnel {tunnel}: removed"),
-        Change::TunnelAdded { tunnel } => format!("tunnel {tunnel}: added"),
-        Change::TunnelRestart { tunnel, tags } => format!("tunnel {tunnel}: {}", what("restarted", tags)),
-        Change::TunnelLive { tunnel, tags } => format!("tunnel {tunnel}: {}", what("changed live", tags)),
-        Change::SessionRemoved { tunnel, interface } => {
-            format!("tunnel {tunnel} session {interface}: removed")
-        }
-        Change::SessionAdded { tunnel, interface } => format!("tunnel {tunnel} session {interface}: added"),
+/// A change as the log and whoever asked for it are told.
+fn describe(change: &Change) -> Remark {
+    match change.clone() {
+        Change::Global { tags } => Remark::GlobalChanged { tags: Tags(tags) },
+        Change::TunnelRemoved { tunnel } => Remark::TunnelRemoved { tunnel },
+        Change::TunnelAdded { tunnel } => Remark::TunnelAdded { tunnel },
+        Change::TunnelRestart { tunnel, tags } => Remark::TunnelRestarted { tunnel, tags: Tags(tags) },
+        Change::TunnelLive { tunnel, tags } => Remark::TunnelChanged { tunnel, tags: Tags(tags) },
+        Change::SessionRemoved { tunnel, interface } => Remark::SessionRemoved { tunnel, interface },
+        Change::SessionAdded { tunnel, interface } => Remark::SessionAdded { tunnel, interface },
         Change::SessionRestart { tunnel, interface, tags } => {
-            format!("tunnel {tunnel} session {interface}: {}", what("restarted", tags))
+            Remark::SessionRestarted { tunnel, interface, tags: Tags(tags) }
         }
         Change::SessionLive { tunnel, interface, tags } => {
-            format!("tunnel {tunnel} session {interface}: {}", what("changed live", tags))
+            Remark::SessionChanged { tunnel, interface, tags: Tags(tags) }
         }
     }
 }
@@ -155,8 +149,7 @@ impl Daemon {
             Err(refused) => {
                 if !check {
                     refused.lines(&file).iter().for_each(|line| self.log(now, line));
-                    let text = "the configuration in force is not changed";
-                    self.log(now, &Line::remark(Level::Warn, CONFIG, text));
+                    self.log(now, &Line::remark(&Remark::ReloadRefused {}));
                 }
                 return Err(refused.text(&file));
             }
@@ -185,18 +178,14 @@ impl Daemon {
     /// Takes over a configuration that is free of errors.
     fn take_over(&mut self, now: Instant, new: Config, changes: &[Change]) {
         if changes.is_empty() {
-            self.log(
-                now,
-                &Line::remark(Level::Info, CONFIG, "the configuration was read again: nothing changed"),
-            );
+            self.log(now, &Line::remark(&Remark::NothingChanged {}));
         }
         for change in changes {
-            self.log(now, &Line::remark(Level::Info, CONFIG, describe(change)));
+            self.log(now, &Line::remark(&describe(change)));
             if let Change::Global { tags } = change {
                 let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
                 if !late.is_empty() {
-                    let text = format!("{}: in force from the next start on", late.join(", "));
-                    self.log(now, &Line::remark(Level::Warn, CONFIG, text));
+                    self.log(now, &Line::remark(&Remark::AtStart { tags: Tags(late) }));
                 }
             }
         }

@@ -7,9 +7,8 @@ use super::host::{Host, News, Wanted};
 use crate::admin::report::Interface;
 use crate::admin::{show, Report};
 use crate::counters::Counters;
-use crate::log::limit::STATUS;
 use crate::log::ring::Ring;
-use crate::log::{Level, Line};
+use crate::log::{Level, Line, Remark};
 use crate::proto::{Command, CommandError};
 use crate::sys::clock;
 
@@ -64,7 +63,7 @@ impl Daemon {
     pub fn log_status(&mut self, now: Instant) {
         let status = show::status_for_log(&self.build_report(now));
         for line in status.lines().filter(|line| !line.trim().is_empty()) {
-            self.log(now, &Line::remark(Level::Info, STATUS, line));
+            self.log(now, &Line::remark(&Remark::Status { line: line.to_owned() }));
         }
     }
 }

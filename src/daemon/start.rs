@@ -17,8 +17,7 @@ use super::logger::{on_stderr, Logger, DEV_LOG};
 use super::reload::{self, Refused};
 use crate::config::model::{self, Config, Remote, Tunnel};
 use crate::config::Setting;
-use crate::log::limit::CONFIG;
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Level, Line, Remark};
 use crate::proto::Engine;
 use crate::sys::daemonize::{self, Detached, Side};
 use crate::sys::notify::Notifier;
@@ -63,8 +62,8 @@ fn failed(event: &Event, detail: impl Into<String>) -> Failed {
 }
 
 /// A failure that no message of the catalogue tells.
-fn failed_remark(text: impl std::fmt::Display) -> Failed {
-    vec![Line::remark(Level::Error, "start", text)]
+fn failed_remark(remark: &Remark) -> Failed {
+    vec![Line::remark(remark)]
 }
 
 fn run(mut options: Options) -> i32 {
@@ -92,12 +91,12 @@ fn run(mut options: Options) -> i32 {
 /// A fault of the program ends it at once; where it happened must not get lost with standard error.
 fn tell_panics(foreground: bool) {
     std::panic::set_hook(Box::new(move |info| {
-        let at = info.location().map(ToString::to_string).unwrap_or_default();
-        let text = format!("  l2tpd ends at {at}: a fault of the program");
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        let Line { level, text, .. } = Line::remark(&Remark::ProgramFault { place });
         if foreground {
-            let _ = stderr::write(&on_stderr(clock::wall(), Level::Error, &text, stderr::is_journal()));
+            let _ = stderr::write(&on_stderr(clock::wall(), level, &text, stderr::is_journal()));
         } else {
-            Syslog::new(Path::new(DEV_LOG)).write(clock::now(), Level::Error, &text);
+            Syslog::new(Path::new(DEV_LOG)).write(clock::now(), level, &text);
         }
     }));
 }
@@ -164,7 +163,7 @@ fn configuration(
     problems.for_each(|(_, line)| logger.log(now, &line));
     let mut enabled = config.tunnels.iter().filter(|t| !t.disabled).peekable();
     if enabled.peek().is_some() && !enabled.any(reload::is_usable) {
-        return Err(failed_remark("no tunnel of the configuration can be started"));
+        return Err(failed_remark(&Remark::NothingToStart {}));
     }
     Ok((config, parsed.settings))
 }
@@ -228,25 +227,20 @@ struct Acquired {
 fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(Resources, Acquired), Failed> {
     let pid_file = pid_file(options.pid_file.as_ref().unwrap_or(&config.pid_file))?;
     let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
-    let system = |what: &'static str| {
-        move |error: std::io::Error| failed_remark(format!("{what}: {}", error_text(&error)))
-    };
-    let signals = Signals::install().map_err(system("signals"))?;
-    let poll = Poll::new().map_err(system("epoll"))?;
-    let registry = poll.registry().try_clone().map_err(system("epoll"))?;
+    let signals =
+        Signals::install().map_err(|error| failed_remark(&Remark::Signals { error: error_text(&error) }))?;
+    let no_epoll = |error: std::io::Error| failed_remark(&Remark::Epoll { error: error_text(&error) });
+    let poll = Poll::new().map_err(no_epoll)?;
+    let registry = poll.registry().try_clone().map_err(no_epoll)?;
     let mut data = DataPlane::new(registry);
     if config.data_plane == model::DataPlane::Kernel {
-        data.use_kernel().map_err(|error| {
-            failed_remark(format!(
-                "data-plane kernel: the kernel's l2tp: {}: load l2tp_eth, or use data-plane tap",
-                error_text(&error)
-            ))
-        })?;
+        data.use_kernel()
+            .map_err(|error| failed_remark(&Remark::NoKernelL2tp { error: error_text(&error) }))?;
     }
     open_sockets(&mut data, config, logger)?;
     let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
     let control = Control::open(path, config.admin_group.as_deref(), poll.registry())
-        .map_err(|error| failed_remark(format!("admin socket: {error}")))?;
+        .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
     Ok((Resources { pid_file, signals, poll, control }, Acquired { engine, data }))
 }
@@ -310,15 +304,14 @@ fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
     privilege::user(name)
         .and_then(|user| privilege::drop_to(user, &capabilities))
         .and_then(|()| privilege::no_dumps())
-        .map_err(|error| failed_remark(format!("user {name}: {}", error_text(&error))))
+        .map_err(|error| failed_remark(&Remark::User { user: name.clone(), error: error_text(&error) }))
 }
 
 /// The configuration must stay readable for the user that we became: else `HUP` cannot work. Told, not fatal.
 fn warn_unreadable(daemon: &mut Daemon, now: Instant) {
     let file = daemon.options.config.clone();
     if let Err(error) = std::fs::File::open(&file) {
-        let text = format!("{file}: {}: it cannot be read again by this user", error_text(&error));
-        daemon.log(now, &Line::remark(Level::Warn, CONFIG, text));
+        daemon.log(now, &Line::remark(&Remark::Unreadable { file, error: error_text(&error) }));
     }
 }
 
@@ -327,8 +320,6 @@ fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
     let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip)
         && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
-        let text =
-            "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP";
-        daemon.log(now, &Line::remark(Level::Warn, CONFIG, text));
+        daemon.log(now, &Line::remark(&Remark::KernelReceives {}));
     }
 }

@@ -1,6 +1,7 @@
 //! Every text that the daemon logs: the 88 messages of the SEIL routers' L2TPv3 function, byte for byte
-//! (their spelling included), each with its level. Nothing else in the source holds a log text; what we want
-//! to add goes into the detail of a [`Line`](super::Line), printed as a further line that begins with two blanks.
+//! (their spelling included), each with its level. What we want to add goes into the detail of a
+//! [`Line`](super::Line), printed as a further line that begins with two blanks, or is a
+//! [`Remark`](super::remark::Remark). No other text is logged.
 //!
 //! A placeholder `<name>` of a text is filled in order with the fields of the event.
 
@@ -100,7 +101,7 @@ macro_rules! catalogue {
 }
 
 /// Writes `text` with its placeholders replaced, in order, by `values`.
-fn fill(f: &mut fmt::Formatter<'_>, text: &str, values: &[&dyn fmt::Display]) -> fmt::Result {
+pub(super) fn fill(f: &mut fmt::Formatter<'_>, text: &str, values: &[&dyn fmt::Display]) -> fmt::Result {
     let mut values = values.iter();
     for piece in pieces(text) {
         match piece {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Level, Line};
+use super::{Level, Line, Remark};
 
 /// How many lines of a kind may come at once, and how many a second for good.
 struct Rate {
@@ -31,14 +31,45 @@ const REPORT_AFTER: Duration = Duration::from_secs(10);
 
 /// Messages about the daemon itself, its start, its files and its administrator: no packet provokes them.
 const UNLIMITED: &[&str] = &[
-    "M-001", "M-002", "M-003", "M-004", "M-005", "M-006", "M-007", "M-018", "M-019", "M-021", "M-022",
-    "M-023", "M-024", "M-047", "M-048", "M-054", "M-055", "M-064", "M-086", STATUS, CONFIG,
+    "M-001",
+    "M-002",
+    "M-003",
+    "M-004",
+    "M-005",
+    "M-006",
+    "M-007",
+    "M-018",
+    "M-019",
+    "M-021",
+    "M-022",
+    "M-023",
+    "M-024",
+    "M-047",
+    "M-048",
+    "M-054",
+    "M-055",
+    "M-064",
+    "M-086",
+    // What is said of the configuration, and the status that `USR1` asks for.
+    "unknown-tag",
+    "invalid-value",
+    "secrecy",
+    "unreadable",
+    "reload-refused",
+    "nothing-changed",
+    "at-start",
+    "global-changed",
+    "tunnel-added",
+    "tunnel-removed",
+    "tunnel-restarted",
+    "tunnel-changed",
+    "session-added",
+    "session-removed",
+    "session-restarted",
+    "session-changed",
+    "kernel-receives",
+    "status",
 ];
-
-/// The kind of the status lines that `USR1` asks for.
-pub const STATUS: &str = "status";
-/// The kind of the remarks about the configuration.
-pub const CONFIG: &str = "config";
 
 /// What is known of one kind of message.
 struct Bucket {
@@ -106,11 +137,8 @@ impl Limit {
             let Some((_, line)) = bucket.report.take_if(|(at, _)| all || *at <= now) else { continue };
             let text = line.text.trim_start();
             let count = std::mem::take(&mut bucket.suppressed);
-            lines.push(Line::remark(
-                line.level,
-                "suppressed",
-                format!("suppressed {count} similar messages: {kind} ({text})"),
-            ));
+            let remark = Remark::Suppressed { count, kind, text: text.to_owned() };
+            lines.push(Line { level: line.level, ..Line::remark(&remark) });
         }
         lines
     }
@@ -120,6 +148,8 @@ impl Limit {
 #[allow(clippy::disallowed_methods)] // tests need some first instant
 mod tests {
     use super::*;
+    use crate::log::catalogue::CATALOGUE;
+    use crate::log::remark::RemarkKind;
     use crate::log::Event;
     use crate::wire::Ccid;
 
@@ -142,6 +172,15 @@ mod tests {
             "  suppressed 9900 similar messages: M-044 ([7] reserved bit is set. discard packet)"
         );
         assert_eq!(limit.next(), None);
+    }
+
+    // A name that no message has would limit what must not be limited.
+    #[test]
+    fn what_is_not_limited_exists() {
+        let remarks = RemarkKind::ALL.iter().map(|kind| kind.template());
+        let names: Vec<&str> = CATALOGUE.iter().chain(remarks).map(|template| template.id).collect();
+        let unknown: Vec<&&str> = UNLIMITED.iter().filter(|name| !names.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

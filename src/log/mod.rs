@@ -1,12 +1,15 @@
-//! What is said and where it goes. [`catalogue`] holds every text; [`ring`] keeps the newest lines in memory;
+//! What is said and where it goes. [`catalogue`] holds the routers' texts, [`remark`] those
+//! of our own; [`ring`] keeps the newest lines in memory;
 //! [`limit`] bounds the volume; the sink (standard error or syslog) is `sys`'s. This module has no clock of its own.
 
 pub mod catalogue;
 pub mod limit;
+pub mod remark;
 pub mod ring;
 pub mod time;
 
 pub use catalogue::Event;
+pub use remark::Remark;
 pub use time::WallTime;
 
 use std::fmt;
@@ -73,9 +76,16 @@ impl Line {
         Line { detail: Some(detail.into()), ..Line::new(event) }
     }
 
-    /// A remark of our own that belongs to no message: it begins with two blanks.
-    pub fn remark(level: Level, kind: &'static str, text: impl fmt::Display) -> Line {
-        Line { level, text: format!("  {text}"), detail: None, kind }
+    /// A remark of our own: it begins with two blanks.
+    pub fn remark(remark: &Remark) -> Line {
+        let template = remark.kind().template();
+        Line { level: template.level, text: format!("  {remark}"), detail: None, kind: template.id }
+    }
+
+    /// An error of the configuration that the catalogue lacks: like the others of the configuration it begins without
+    /// blanks.
+    pub fn error(remark: &Remark) -> Line {
+        Line { text: remark.to_string(), ..Line::remark(remark) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, Notification};
 use super::snapshot::{count, Drops};
-use crate::log::{Event, Level, Line};
+use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
 
@@ -171,8 +171,8 @@ impl Context {
     }
 
     /// Logs a line of our own.
-    pub fn remark(&mut self, level: Level, kind: &'static str, text: impl std::fmt::Display) {
-        self.act(Action::Log(Line::remark(level, kind, text)));
+    pub fn remark(&mut self, remark: &Remark) {
+        self.act(Action::Log(Line::remark(remark)));
     }
 
     /// Tells watchers and hooks.

@@ -2,7 +2,7 @@
 
 use super::connection::auth::Judgement;
 use super::context::Context;
-use crate::log::{Event, Level};
+use crate::log::{Event, Remark};
 use crate::wire::attribute::number::{ASSIGNED_COOKIE, SERIAL_NUMBER};
 use crate::wire::avp::{self, MessageTypeAvp, StructureError};
 use crate::wire::message::{Note, Refusal, Why};
@@ -66,20 +66,14 @@ pub fn log_notes(cx: &mut Context, ccid: Ccid, message: MessageType, notes: &[No
                 cx.log_detail(event, detail);
             }
             Note::UnknownOfCisco { attribute } => {
-                let text = format!(
-                    "[{ccid}] AVP {attribute} of vendor 9 in {message} is not known: ignored, though its M bit is set"
-                );
-                cx.remark(Level::Debug, "avp-ignored", text);
+                cx.remark(&Remark::AvpOfCisco { tunnel: ccid, attribute, message });
             }
             Note::NotInThisMessage { name } => {
                 cx.log(Event::AvpInvalidInMessage { tunnel: ccid, avp: name, message });
             }
             Note::Ignored { name, length, why } => {
                 log_cookie_length(cx, ccid, &why);
-                let text = format!(
-                    "[{ccid}] {name} of {length} octets in {message} is malformed and not mandatory: ignored"
-                );
-                cx.remark(Level::Debug, "avp-ignored", text);
+                cx.remark(&Remark::AvpIgnored { tunnel: ccid, avp: name, length, message });
             }
             Note::BadResultCode => {
                 let detail = format!("{message} without a well-formed Result Code; honoured all the same");

@@ -21,7 +21,7 @@ use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::model::{Check, Compatibility, ReservedBits, Role};
 use crate::log::catalogue::Tie;
-use crate::log::{Event, Level};
+use crate::log::{Event, Remark};
 use crate::wire::attribute::number;
 use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::code::{error, stopccn};
@@ -71,8 +71,7 @@ pub fn receive(
             let Some(key) = choose(tunnels, &candidates, message) else {
                 count(&mut cx.drops.unknown_peer);
                 let peer = path.remote.ip();
-                let text = format!("SCCRQ from {peer} dropped: no tunnel is configured for this peer");
-                return cx.remark(Level::Debug, "unknown-peer", text);
+                return cx.remark(&Remark::UnknownPeer { peer });
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
             let allowed = |cx: &mut Context| guard_allows(cx, guard, path, candidates.len());

@@ -27,7 +27,7 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{self, Remote, Role};
-use crate::log::{Event, Level};
+use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::header::Header;
@@ -344,7 +344,7 @@ impl Tunnel {
         }
         self.slots.move_to(cx, ccid, path);
         if before.remote != path.remote {
-            cx.remark(Level::Info, "moved", format!("[{ccid}] the peer is at {} now", path.remote));
+            cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::clock;
-use crate::log::Level;
+use crate::log::{Level, Line, Remark};
 
 /// Facility `daemon`.
 const FACILITY: u8 = 3 << 3;
@@ -49,9 +49,10 @@ impl Syslog {
 
     /// Writes one line (without line end).
     pub fn write(&mut self, now: Instant, level: Level, text: &str) {
-        let lost = self.lost;
-        if lost > 0 && self.put(now, Level::Warn, &format!("  {lost} lines of the log were lost")) {
-            self.lost = self.lost.saturating_sub(lost);
+        let count = self.lost;
+        let lost = Line::remark(&Remark::LinesLost { count });
+        if count > 0 && self.put(now, lost.level, &lost.text) {
+            self.lost = self.lost.saturating_sub(count);
         }
         if !self.put(now, level, text) {
             self.lost += 1;

@@ -7,6 +7,7 @@ use l2tpd::admin::command::{Token, COMMANDS};
 use l2tpd::admin::explain::{self, Explanation, Language};
 use l2tpd::admin::{json, Report};
 use l2tpd::log::catalogue::{Template, CATALOGUE};
+use l2tpd::log::remark::RemarkKind;
 use l2tpd::log::Level;
 
 use crate::sample;
@@ -274,8 +275,8 @@ fn messages_page(language: Language) -> String {
         Language::Japanese => "そのほかの行\nこのデーモンに固有のものです。\n",
     };
     out.push_str(&format!(".Ss {further}.Bl -tag -width Ds\n"));
-    for remark in explain::remarks::TABLE {
-        item(&mut out, &remark.template, &remark.explanation, language);
+    for remark in RemarkKind::ALL {
+        item(&mut out, remark.template(), explain::remarks::explanation(*remark), language);
     }
     out.push_str(".El\n");
     out.push_str(".Sh SEE ALSO\n.Xr l2tpd.conf 5 ,\n.Xr l2tpctl 8 ,\n.Xr l2tpd 8\n");

@@ -9,6 +9,9 @@ use crate::config::tags;
 use crate::log::catalogue::{pieces, Piece, Template};
 use crate::log::Level;
 
+/// A remark with no more fixed text than `: ` fits nearly every line. It is found by its name only.
+const TOO_LITTLE: usize = 2;
+
 /// A message's variable parts: names and values.
 type Values = Vec<(&'static str, String)>;
 
@@ -18,7 +21,7 @@ pub(super) fn best(line: &str) -> Option<(&'static Template, Values)> {
     for start in starts(line) {
         for template in templates() {
             let fixed = fixed_length(template);
-            if best.as_ref().is_some_and(|(length, _, _)| *length > fixed) {
+            if fixed <= TOO_LITTLE || best.as_ref().is_some_and(|(length, _, _)| *length > fixed) {
                 continue;
             }
             if let Some(values) = fits(template, start) {
@@ -42,15 +45,20 @@ fn fixed_length(template: &Template) -> usize {
 
 /// The line itself, and what is left of it without the prefixes that logs put before a message.
 fn starts(line: &str) -> Vec<&str> {
-    let mut starts = vec![line.trim()];
-    let mut rest = line.trim();
-    for ident in ["l2tpd", "l2tp"] {
-        if let Some(behind) = behind_ident(rest, ident) {
-            rest = behind;
-            starts.push(rest);
-            break;
-        }
+    let line = line.trim();
+    let mut starts = vec![line];
+    add_without_stamp(&mut starts, line);
+    // Last, for such an ident may be a word of the message: `the kernel's l2tp: `.
+    if let Some(behind) = ["l2tpd", "l2tp"].into_iter().find_map(|ident| behind_ident(line, ident)) {
+        starts.push(behind);
+        add_without_stamp(&mut starts, behind);
     }
+    starts
+}
+
+/// What is left without our own time and level.
+fn add_without_stamp<'a>(starts: &mut Vec<&'a str>, line: &'a str) {
+    let mut rest = line;
     if let Some((first, behind)) = rest.split_once(' ') {
         if first.len() >= 19 && first.starts_with(|c: char| c.is_ascii_digit()) && first.contains('T') {
             rest = behind.trim_start();
@@ -63,7 +71,6 @@ fn starts(line: &str) -> Vec<&str> {
             starts.push(behind.trim_start());
         }
     }
-    starts
 }
 
 /// What follows `l2tpd[123]: ` or `l2tpd: `, where a word begins with it.
@@ -162,6 +169,8 @@ fn looks_like(name: &str, value: &str) -> bool {
         "IPaddress" | "address" => {
             value.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
         }
+        "up_or_down" => matches!(value, "up" | "down"),
+        "not_joined" => value.contains("bridge") || value.contains("cannot join"),
         "if_name" => !value.is_empty() && !value.contains(char::is_whitespace),
         "param" => true,
         _ => !value.is_empty(), // error, name, tun_name, id: text

@@ -10,6 +10,7 @@ mod warnings;
 use std::fmt::Write;
 
 use crate::log::catalogue::{Template, CATALOGUE};
+use crate::log::remark::RemarkKind;
 
 /// The texts about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,13 +75,13 @@ pub fn all() -> impl Iterator<Item = &'static Explanation> {
 
 /// The messages of the catalogue, and the daemon's own remarks.
 fn templates() -> impl Iterator<Item = &'static Template> {
-    CATALOGUE.iter().chain(remarks::TABLE.iter().map(|remark| &remark.template))
+    CATALOGUE.iter().chain(RemarkKind::ALL.iter().map(|kind| kind.template()))
 }
 
 /// A message and its explanation by its id.
 fn by_id(id: &str) -> Option<(&'static Template, &'static Explanation)> {
     let template = templates().find(|template| template.id.eq_ignore_ascii_case(id))?;
-    let mut explanations = all().chain(remarks::TABLE.iter().map(|remark| &remark.explanation));
+    let mut explanations = all().chain(RemarkKind::ALL.iter().map(|kind| remarks::explanation(*kind)));
     Some((template, explanations.find(|explanation| explanation.id == template.id)?))
 }
 

@@ -1,223 +1,281 @@
-//! What the daemon adds of its own to the catalogue: lines that begin with two blanks, and the two messages about
-//! the configuration that the routers do not have.
+//! The daemon's own remarks. The table below is a match over all of them: a new one does not compile before it is
+//! explained.
 
 use super::{about, Explanation};
-use crate::log::catalogue::Template;
-use crate::log::Level;
+use crate::log::remark::RemarkKind;
 
-/// A remark and what it means.
-#[derive(Debug, Clone, Copy)]
-pub struct Remark {
-    /// Its text, with `<placeholders>`; the id is a name.
-    pub template: Template,
-    /// What it means.
-    pub explanation: Explanation,
+macro_rules! explanations {
+    ($($kind:ident [$meaning:expr, $advice:expr] [$meaning_ja:expr, $advice_ja:expr];)*) => {
+        /// What a remark means.
+        pub fn explanation(kind: RemarkKind) -> &'static Explanation {
+            match kind {
+                $(RemarkKind::$kind => const {
+                    let name = RemarkKind::$kind.template().id;
+                    &about(name, [$meaning, $advice], [$meaning_ja, $advice_ja])
+                },)*
+            }
+        }
+    };
 }
 
-const fn remark(level: Level, text: &'static str, explanation: Explanation) -> Remark {
-    Remark { template: Template { id: explanation.id, level, text }, explanation }
-}
+const NOTHING: &str = "Nothing: this is what was asked for.";
+const NOTHING_JA: &str = "対処は不要です。指示どおりの動作です。";
+const COMES_BACK: &str = "Nothing: it comes back by itself, within seconds if the peer answers.";
+const COMES_BACK_JA: &str = "対処は不要です。対向が応答すれば数秒で再び確立します。";
+const SYSTEM: &str =
+    "See the system's error; more descriptors (ulimit -n) or a less strict sandbox help mostly.";
+const SYSTEM_JA: &str =
+    "示されたエラーを確認してください。多くは記述子の上限(ulimit -n)かサンドボックスの制限です。";
 
-/// The remarks that are worth an explanation.
-pub static TABLE: &[Remark] = &[
-    remark(
-        Level::Error,
-        "<tag>: Unknown tag",
-        about(
-            "unknown-tag",
-            ["The configuration has a tag that does not exist, or that may not stand in this block.",
-             "The next line has the nearest tag, if one is like it; l2tpd.conf(5) lists all of them, block by block."],
-            ["設定に、存在しない項目、またはこのブロックには書けない項目があります。",
-             "次の行が最も近い項目を示します。全ての項目はl2tpd.conf(5)にあります。"],
-        ),
-    ),
-    remark(
-        Level::Error,
-        "<tag>: Invalid value",
-        about(
-            "invalid-value",
-            ["A value of the configuration is out of range, or not one of the words that the tag takes.",
-             "The next line says what is allowed; the file is not used before it is corrected."],
-            ["設定の値が範囲外か、その項目で使える語ではありません。",
-             "次の行が使える値を示します。直すまでこのファイルは使われません。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "suppressed <count> similar messages: <kind> (<text>)",
-        about(
-            "suppressed",
-            ["So many lines of one kind came that they were counted instead of written; the text is the last one.",
-             "Explain the text in brackets; a flood of it may be an attack, or a peer in a loop."],
-            ["同じ種類の行が多すぎたため、書かずに数だけを数えました。括弧内は最後の行です。",
-             "括弧内の文をexplainで調べてください。大量なら攻撃や、対向の異常な繰り返しが考えられます。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "cannot send to <IPaddress>: <error>",
-        about(
-            "send",
-            ["The system takes no packets for this address; they count as lost, and are sent again.",
-             "`Network is unreachable`: a route is missing. `Operation not permitted`: a local filter forbids it."],
-            ["このアドレスへのパケットをシステムが受け付けません。失われたものとして再送します。",
-             "`Network is unreachable`なら経路が無く、`Operation not permitted`なら自分側のフィルタが拒んでいます。"],
-        ),
-    ),
-    remark(
-        Level::Debug,
-        "what was sent to <IPaddress> does not arrive: <error>",
-        about(
-            "unreachable",
-            ["The peer or a router answered with an ICMP error. It is sent again: the peer may not be there yet.",
-             "`Connection refused` or `Protocol not available`: see that L2TP runs at the peer, with the same \
-              encapsulation and port, and that no filter rejects it."],
-            ["相手や途中の機器がICMPエラーを返しました。相手がまだ動いていないだけかもしれず、再送します。",
-             "`Connection refused`や`Protocol not available`なら、対向でL2TPが動いていること、カプセル化とポートが\
-              同じこと、途中で拒まれていないことを確認してください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "<file> holds passwords and everybody may read or write it (mode <mode>)",
-        about(
-            "secrecy",
-            ["The configuration holds the tunnels' passwords, and its mode lets every user see or change them.",
-             "Say `chmod 600` to the file, and choose new passwords if others have accounts here."],
-            ["設定ファイルにはトンネルのパスワードがありますが、誰でも読み書きできるモードです。",
-             "`chmod 600`で直してください。ほかの利用者がいる場合はパスワードも変えてください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "<file>: <error>: it cannot be read again by this user",
-        about(
-            "unreadable",
-            ["The daemon has become another user (tag user), who may not read the configuration: a reload will fail.",
-             "Let the file belong to a group of that user, with mode 0640."],
-            ["userで切り替えた利用者には設定ファイルを読む権限が無く、再読み込みができません。",
-             "ファイルをその利用者のグループに属させ、モードを0640にしてください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "<tags>: in force from the next start on",
-        about(
-            "at-start",
-            ["A reload has changed tags that are only looked at when the daemon starts.",
-             "Restart the daemon when it suits you; all other changes are in force already."],
-            ["起動時にしか見ない項目が、再読み込みで変わりました。",
-             "都合のよいときに再起動してください。ほかの変更は既に有効です。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "on-event of <tun_name>: <text>",
-        about(
-            "hook",
-            ["The command of on-event failed, took too long, or was called faster than it can end.",
-             "Run the command by hand with the variables L2TPD_* set; it must end by itself, and soon."],
-            ["on-eventのコマンドが失敗したか、長くかかりすぎたか、終わる前に次々と呼ばれました。",
-             "L2TPD_で始まる変数を設定して手で実行してみてください。短い時間で終わる必要があります。"],
-        ),
-    ),
-    remark(
-        Level::Info,
-        "[<tunnel_id>] the peer is at <end> now",
-        about(
-            "moved",
-            ["Authenticated messages of the peer come from another address or port; the tunnel follows them.",
-             "Nothing, if the peer's address may change; else find out who holds the new address."],
-            ["認証済みの対向のメッセージが別のアドレスまたはポートから届いたので、宛先を切り替えました。",
-             "対向のアドレスが変わり得るなら対処は不要です。そうでなければ新しいアドレスを確認してください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "interface <if_name> was deleted",
-        about(
-            "interface",
-            ["Somebody has removed the interface of a session; the session goes down and comes back with a new one.",
-             "Find out who removed it: another network manager may have to leave it alone."],
-            ["セッションのインタフェースが誰かに消されました。セッションを落とし、作り直します。",
-             "何が消したかを調べてください。ほかのネットワーク管理の対象から外す必要があるかもしれません。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "bridge <bridge> was deleted; it gets its interfaces back when it is made again",
-        about(
-            "bridge-deleted",
-            ["Somebody has removed the bridge that sessions' interfaces were in; the sessions stay up, without the LAN.",
-             "Nothing, if the network is being restarted; else make the bridge again: the interfaces join it."],
-            ["セッションのインタフェースが参加していたブリッジが誰かに消されました。セッションは続きますが、LANとはつながりません。",
-             "ネットワークの再起動中なら対処は不要です。そうでなければブリッジを作り直してください。自動的に参加します。"],
-        ),
-    ),
-    remark(
-        Level::Info,
-        "<if_name> is not in bridge <bridge> any more",
-        about(
-            "bridge-left",
-            ["Somebody has taken the interface of a session out of its bridge; this is respected.",
-             "`ip link set IFNAME master BRIDGE` puts it back; to leave it out for good, remove the tag bridge."],
-            ["セッションのインタフェースが、誰かにブリッジから外されました。そのままにします。",
-             "`ip link set IFNAME master BRIDGE`で戻せます。外したままにするなら、項目bridgeを消してください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "<if_name>: mtu <mtu>: only <fitting> fit the path, longer frames <fate>",
-        about(
-            "mtu",
-            ["The mtu of a session is larger than what fits into one packet towards the peer.",
-             "Say `mtu auto`, or a value up to the one in the message; tcp-mss auto helps TCP."],
-            ["セッションのmtuが、対向への一つのパケットに収まる大きさを超えています。",
-             "`mtu auto`にするか、示された値以下にしてください。TCPには`tcp-mss auto`も有効です。"],
-        ),
-    ),
-    remark(
-        Level::Debug,
-        "SCCRQ from <IPaddress> dropped: no tunnel is configured for this peer",
-        about(
-            "unknown-peer",
-            ["A host wants to set up a tunnel, and no tunnel block has its address as remote-address.",
-             "Add a tunnel for it, or `remote-address any`; if it is a stranger, nothing need be done."],
-            ["トンネルの確立を求めた相手のアドレスが、どのトンネルのremote-addressにもありません。",
-             "その相手のトンネルか`remote-address any`を設定してください。心当たりがなければ対処は不要です。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "interfaces that go up or down are not noticed: <error>",
-        about(
-            "links",
-            ["The system does not tell the daemon about its interfaces, so the peer is not told of them either.",
-             "Allow netlink sockets (AF_NETLINK) where a sandbox or container forbids them."],
-            ["システムからインタフェースの上げ下げの知らせを受け取れず、対向にも伝えられません。",
-             "サンドボックスやコンテナで禁じられていれば、netlink(AF_NETLINK)を許可してください。"],
-        ),
-    ),
-    remark(
-        Level::Warn,
-        "admin socket: user <uid> (process <pid>) may not use it",
-        about(
-            "admin-user",
-            ["A user who is neither root nor a member of admin-group connected to the admin socket.",
-             "Add the user to the group that admin-group names, if it is to be allowed."],
-            ["rootでもadmin-groupの利用者でもない利用者が、管理用ソケットに接続しました。",
-             "許すなら、その利用者をadmin-groupのグループに加えてください。"],
-        ),
-    ),
-    remark(
-        Level::Info,
-        "admin socket: a client that follows does not read; it is dropped",
-        about(
-            "admin-backlog",
-            ["A client of `watch`, `log -f` or `trace` left more than 64 KiB unread.",
-             "Start it again; its output must go where it is taken fast enough."],
-            ["`watch`・`log -f`・`trace`のクライアントが、64 KiBより多く読み残しました。",
-             "もう一度始めてください。出力先が十分に速く読めることを確認してください。"],
-        ),
-    ),
-];
+explanations! {
+    UnknownTag
+        ["The configuration has a tag that does not exist, or that may not stand in this block.",
+         "The next line has the nearest tag, if one is like it; l2tpd.conf(5) lists all of them, block by block."]
+        ["設定に、存在しない項目、またはこのブロックには書けない項目があります。",
+         "次の行が最も近い項目を示します。全ての項目はl2tpd.conf(5)にあります。"];
+    InvalidValue
+        ["A value of the configuration is out of range, or not one of the words that the tag takes.",
+         "The next line says what is allowed; the file is not used before it is corrected."]
+        ["設定の値が範囲外か、その項目で使える語ではありません。",
+         "次の行が使える値を示します。直すまでこのファイルは使われません。"];
+    Secrecy
+        ["The configuration holds the tunnels' passwords, and its mode lets every user see or change them.",
+         "Say `chmod 600` to the file, and choose new passwords if others have accounts here."]
+        ["設定ファイルにはトンネルのパスワードがありますが、誰でも読み書きできるモードです。",
+         "`chmod 600`で直してください。ほかの利用者がいる場合はパスワードも変えてください。"];
+    Unreadable
+        ["The daemon has become another user (tag user), who may not read the configuration: a reload will fail.",
+         "Let the file belong to a group of that user, with mode 0640."]
+        ["userで切り替えた利用者には設定ファイルを読む権限が無く、再読み込みができません。",
+         "ファイルをその利用者のグループに属させ、モードを0640にしてください。"];
+    ReloadRefused
+        ["The file that was to be read again has errors, so everything goes on as before.",
+         "The lines before name the errors; correct them and reload again."]
+        ["再読み込みしようとしたファイルに誤りがあるため、これまでの設定で動作を続けます。",
+         "直前の行が誤りを示します。直してから再読み込みしてください。"];
+    NothingChanged
+        ["The file was read again; all of its values are those in force.",
+         "Nothing; if a change was expected, see that the right file was edited."]
+        ["設定ファイルを読み直しましたが、値は全て今のものと同じでした。",
+         "変えたはずであれば、編集したファイルが正しいか確認してください。"];
+    AtStart
+        ["A reload has changed tags that are only looked at when the daemon starts.",
+         "Restart the daemon when it suits you; all other changes are in force already."]
+        ["起動時にしか見ない項目が、再読み込みで変わりました。",
+         "都合のよいときに再起動してください。ほかの変更は既に有効です。"];
+    GlobalChanged
+        ["A reload has changed these tags at the head of the file.", NOTHING]
+        ["再読み込みで、ファイル冒頭のこれらの項目が変わりました。", NOTHING_JA];
+    TunnelAdded
+        ["A reload has brought a new tunnel block; the tunnel is being set up, unless it is disabled.", NOTHING]
+        ["再読み込みで新しいトンネルが加わりました。disableでなければ確立を始めます。", NOTHING_JA];
+    TunnelRemoved
+        ["The tunnel is not in the file any more: its peer was told, its interfaces are removed.", NOTHING]
+        ["トンネルが設定から無くなったので、対向に知らせて切断し、インタフェースを消しました。", NOTHING_JA];
+    TunnelRestarted
+        ["These tags of the tunnel are used in its set-up, so a reload has cut it to set it up anew.", COMES_BACK]
+        ["変わった項目は確立のときに使うものなので、再読み込みでトンネルを切断し、確立し直します。",
+         COMES_BACK_JA];
+    TunnelChanged
+        ["These tags of the tunnel have new values, which took effect without an interruption.", NOTHING]
+        ["トンネルのこれらの項目が、切断することなく新しい値になりました。", NOTHING_JA];
+    SessionAdded
+        ["A reload has brought a new session block; the session is being set up.", NOTHING]
+        ["再読み込みで新しいセッションが加わり、確立を始めます。", NOTHING_JA];
+    SessionRemoved
+        ["The session is not in the file any more: its peer was told, its interface is removed.", NOTHING]
+        ["セッションが設定から無くなったので、対向に知らせて切断し、インタフェースを消しました。", NOTHING_JA];
+    SessionRestarted
+        ["These tags of the session are used in its set-up, so a reload has cut it to set it up anew.", COMES_BACK]
+        ["変わった項目は確立のときに使うものなので、再読み込みでセッションを切断し、確立し直します。",
+         COMES_BACK_JA];
+    SessionChanged
+        ["These tags of the session have new values, which took effect without an interruption.", NOTHING]
+        ["セッションのこれらの項目が、切断することなく新しい値になりました。", NOTHING_JA];
+
+    NothingToStart
+        ["Each tunnel that is not disabled lacks something that it needs, so the daemon does not start.",
+         "The lines before say what each tunnel or session lacks, with the place in the file."]
+        ["有効なトンネルの全てに足りない設定があるため、起動しません。",
+         "直前の行が、足りないものとファイルの位置を示します。"];
+    Signals
+        ["The system did not let the daemon receive signals, so it did not start.", SYSTEM]
+        ["シグナルを受け取る準備ができず、起動できませんでした。", SYSTEM_JA];
+    Epoll
+        ["The system did not let the daemon wait for events, so it did not start.", SYSTEM]
+        ["イベントを待つ準備(epoll)ができず、起動できませんでした。", SYSTEM_JA];
+    NoKernelL2tp
+        ["`data-plane kernel` is set, but the kernel's l2tp does not answer.",
+         "Say `modprobe l2tp_eth` before the start, or take the line out of the configuration."]
+        ["`data-plane kernel`が設定されていますが、カーネルのl2tpが使えません。",
+         "起動前に`modprobe l2tp_eth`を実行するか、設定からこの行を外してください。"];
+    AdminSocket
+        ["The socket for l2tpctl cannot be opened, so the daemon did not start.",
+         "Another l2tpd may run already; else look at admin-socket and admin-group, and at the directory's rights."]
+        ["l2tpctl用のソケットを開けず、起動できませんでした。",
+         "既にl2tpdが動いていないか、admin-socketとadmin-group、ディレクトリの権限を確認してください。"];
+    User
+        ["The daemon could not become the user that the tag user names, so it did not start.",
+         "See that the user exists, and that the daemon is started by root with its capabilities."]
+        ["項目userの利用者に切り替えられず、起動できませんでした。",
+         "その利用者が存在すること、rootが必要な権限を持って起動していることを確認してください。"];
+    KernelReceives
+        ["The kernel's own L2TP over IP is loaded and answers packets that are meant for the daemon.",
+         "Say `rmmod l2tp_ip` and keep it from being loaded, or set `encapsulation udp` at both ends."]
+        ["カーネル自身のL2TP over IPが読み込まれており、このデーモン宛てのパケットにも応答します。",
+         "`rmmod l2tp_ip`で外して再び読み込まれないようにするか、両側を`encapsulation udp`にしてください。"];
+    ProgramFault
+        ["The program has met a state that cannot be, and ends at once.",
+         "Report it with this line and the log before it; a service manager starts the daemon again."]
+        ["プログラムの不具合により、直ちに終了しました。",
+         "この行とその前のログを添えて報告してください。サービス管理が再起動します。"];
+    Suppressed
+        ["So many lines of one kind came that they were counted instead of written; the text is the last one.",
+         "Explain the text in brackets; a flood of it may be an attack, or a peer in a loop."]
+        ["同じ種類の行が多すぎたため、書かずに数だけを数えました。括弧内は最後の行です。",
+         "括弧内の文をexplainで調べてください。大量なら攻撃や、対向の異常な繰り返しが考えられます。"];
+    LinesLost
+        ["Syslog or standard error did not take so many lines in time.",
+         "`l2tpctl log` may have them still; see that syslog runs and keeps up."]
+        ["syslogまたは標準エラー出力が受け取らなかったため、この数の行が失われました。",
+         "`l2tpctl log`にはまだ残っているかもしれません。syslogの動作を確認してください。"];
+    LogLevel
+        ["The signal USR2 has switched the debug messages on or off.", NOTHING]
+        ["シグナルUSR2により、デバッグメッセージの有無を切り替えました。", NOTHING_JA];
+    Status
+        ["A line of the status that the signal USR1 asked for, as `l2tpctl status` shows it.",
+         "Nothing; `l2tpctl status` shows it without the log."]
+        ["シグナルUSR1による状態表示の1行です。内容は`l2tpctl status`と同じです。",
+         "対処は不要です。ログに残さず見るには`l2tpctl status`を使ってください。"];
+
+    AdminUnknown
+        ["A program connected to the admin socket, and the system does not say whose it is; it was refused.",
+         "Mostly it has ended already; if this repeats, see the system's error."]
+        ["管理用ソケットに接続したプログラムの利用者が分からないため、断りました。",
+         "多くは既に終了したプログラムです。繰り返すなら、示されたエラーを確認してください。"];
+    AdminUser
+        ["A user who is neither root nor a member of admin-group connected to the admin socket.",
+         "Add the user to the group that admin-group names, if it is to be allowed."]
+        ["rootでもadmin-groupの利用者でもない利用者が、管理用ソケットに接続しました。",
+         "許すなら、その利用者をadmin-groupのグループに加えてください。"];
+    AdminBacklog
+        ["A client of `watch`, `log -f` or `trace` left more than 64 KiB unread.",
+         "Start it again; its output must go where it is taken fast enough."]
+        ["`watch`・`log -f`・`trace`のクライアントが、64 KiBより多く読み残しました。",
+         "もう一度始めてください。出力先が十分に速く読めることを確認してください。"];
+    Hook
+        ["The command of on-event could not be started, or told by its status that it failed.",
+         "Run the command by hand with the variables L2TPD_* set."]
+        ["on-eventのコマンドを起動できなかったか、コマンドが失敗を示して終わりました。",
+         "L2TPD_で始まる変数を設定して手で実行してみてください。"];
+    HookKilled
+        ["The command of on-event took too long and was killed, so that the next one can run.",
+         "Let the command end by itself, and soon; what takes longer it must start in the background."]
+        ["on-eventのコマンドが長くかかりすぎたため、次を実行できるよう強制終了しました。",
+         "コマンドは短い時間で終わる必要があります。時間のかかる処理は背後で始めてください。"];
+    HookQueue
+        ["Events come faster than the command of on-event ends; the newest are kept.",
+         "Let the command end sooner, or find out why the tunnel goes up and down so often."]
+        ["on-eventのコマンドが終わるより速くイベントが起きています。新しいものを残します。",
+         "コマンドを短くするか、トンネルが頻繁に上下する原因を調べてください。"];
+
+    UnknownPeer
+        ["A host wants to set up a tunnel, and no tunnel block has its address as remote-address.",
+         "Add a tunnel for it, or `remote-address any`; if it is a stranger, nothing need be done."]
+        ["トンネルの確立を求めた相手のアドレスが、どのトンネルのremote-addressにもありません。",
+         "その相手のトンネルか`remote-address any`を設定してください。心当たりがなければ対処は不要です。"];
+    Moved
+        ["Authenticated messages of the peer come from another address or port; the tunnel follows them.",
+         "Nothing, if the peer's address may change; else find out who holds the new address."]
+        ["認証済みの対向のメッセージが別のアドレスまたはポートから届いたので、宛先を切り替えました。",
+         "対向のアドレスが変わり得るなら対処は不要です。そうでなければ新しいアドレスを確認してください。"];
+    PwType
+        ["The peer does not list the pseudowire type of this session, so the session is not asked for.",
+         "Set `pseudowire` to a type in the list (5: ethernet, 4: vlan); a peer that lists neither does no Ethernet."]
+        ["このセッションの回線種別が対向の一覧に無いため、確立を求めません。",
+         "一覧にある種別(5はethernet、4はvlan)を`pseudowire`に設定してください。どちらも無い対向はイーサネットを扱えません。"];
+    AvpOfCisco
+        ["An attribute of Cisco that is not known here is marked as mandatory; it is passed over, for such peers set \
+          the mark without meaning it.",
+         "Nothing, if tunnel and sessions come up."]
+        ["対向が必須と印を付けたCisco独自の未知のAVPを読み飛ばしました。この印に意味が無いことが知られています。",
+         "トンネルとセッションが確立すれば対処は不要です。"];
+    AvpIgnored
+        ["An attribute that the peer may leave out has a wrong length or value; it counts as left out.",
+         "Nothing, if tunnel and sessions come up; else it is a fault of the peer."]
+        ["対向の任意のAVPの長さまたは値が誤っているため、無いものとして扱います。",
+         "トンネルとセッションが確立すれば対処は不要です。そうでなければ対向の不具合です。"];
+
+    Send
+        ["The system takes no packets for this address; they count as lost, and are sent again.",
+         "`Network is unreachable`: a route is missing. `Operation not permitted`: a local filter forbids it."]
+        ["このアドレスへのパケットをシステムが受け付けません。失われたものとして再送します。",
+         "`Network is unreachable`なら経路が無く、`Operation not permitted`なら自分側のフィルタが拒んでいます。"];
+    Unreachable
+        ["The peer or a router answered with an ICMP error. It is sent again: the peer may not be there yet.",
+         "`Connection refused` or `Protocol not available`: see that L2TP runs at the peer, with the same \
+          encapsulation and port, and that no filter rejects it."]
+        ["相手や途中の機器がICMPエラーを返しました。相手がまだ動いていないだけかもしれず、再送します。",
+         "`Connection refused`や`Protocol not available`なら、対向でL2TPが動いていること、カプセル化とポートが\
+          同じこと、途中で拒まれていないことを確認してください。"];
+    FramesNotSent
+        ["The system does not take the frames of this session; they are lost and counted (tx_drop_error).",
+         "See the system's error: a route, a local filter or the outgoing interface."]
+        ["このセッションのフレームをシステムが受け付けず、失われています(tx_drop_errorで数えます)。",
+         "示されたエラーから、経路・自分側のフィルタ・送信側インタフェースを確認してください。"];
+    Links
+        ["The system does not tell the daemon about its interfaces, so the peer is not told of them either.",
+         "Allow netlink sockets (AF_NETLINK) where a sandbox or container forbids them."]
+        ["システムからインタフェースの上げ下げの知らせを受け取れず、対向にも伝えられません。",
+         "サンドボックスやコンテナで禁じられていれば、netlink(AF_NETLINK)を許可してください。"];
+    InterfaceDeleted
+        ["Somebody has removed the interface of a session; the session goes down and comes back with a new one.",
+         "Find out who removed it: another network manager may have to leave it alone."]
+        ["セッションのインタフェースが誰かに消されました。セッションを落とし、作り直します。",
+         "何が消したかを調べてください。ほかのネットワーク管理の対象から外す必要があるかもしれません。"];
+    Carrier
+        ["The carrier of the interface could not be set; it may show a link that is not there, or none.",
+         "Mostly the interface has just been removed; if this repeats, see the system's error."]
+        ["インタフェースのキャリアを変えられず、実際のリンク状態と表示が異なるかもしれません。",
+         "多くは消された直後のインタフェースです。繰り返すなら、示されたエラーを確認してください。"];
+    UpOrDown
+        ["The kernel did not let the daemon bring the interface of a session of its own up or down.",
+         "Mostly the interface has just been removed; if this repeats, see the system's error."]
+        ["カーネルのセッションのインタフェースを、上げるまたは下げることができませんでした。",
+         "多くは消された直後のインタフェースです。繰り返すなら、示されたエラーを確認してください。"];
+    Mtu
+        ["The mtu of a session is larger than what fits into one packet towards the peer.",
+         "Say `mtu auto`, or a value up to the one in the message; tcp-mss auto helps TCP."]
+        ["セッションのmtuが、対向への一つのパケットに収まる大きさを超えています。",
+         "`mtu auto`にするか、示された値以下にしてください。TCPには`tcp-mss auto`も有効です。"];
+    MtuRefused
+        ["The MTU that fits the path could not be set on the interface; it keeps the one it has.",
+         "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]
+        ["経路に合うMTUをインタフェースに設定できず、今の値のままです。",
+         "システムが受け付ける値を`mtu`に設定してください。ブリッジが制限している場合もあります。"];
+    BridgeDeleted
+        ["Somebody has removed the bridge that sessions' interfaces were in; the sessions stay up, without the LAN.",
+         "Nothing, if the network is being restarted; else make the bridge again: the interfaces join it."]
+        ["セッションのインタフェースが参加していたブリッジが誰かに消されました。セッションは続きますが、LANとはつながりません。",
+         "ネットワークの再起動中なら対処は不要です。そうでなければブリッジを作り直してください。自動的に参加します。"];
+    BridgeLeft
+        ["Somebody has taken the interface of a session out of its bridge; this is respected.",
+         "`ip link set IFNAME master BRIDGE` puts it back; to leave it out for good, remove the tag bridge."]
+        ["セッションのインタフェースが、誰かにブリッジから外されました。そのままにします。",
+         "`ip link set IFNAME master BRIDGE`で戻せます。外したままにするなら、項目bridgeを消してください。"];
+    BridgeAgain
+        ["The interface of a session is back in its bridge, after it or the bridge was gone for a while.",
+         "Nothing: the LAN is connected again."]
+        ["外れていたか、ブリッジごと消えていたインタフェースが、再びブリッジに参加しました。",
+         "対処は不要です。LANとの接続が戻りました。"];
+    BridgeRefused
+        ["The bridge of a session has come back, but its interface cannot join it; the LAN is not connected.",
+         "See that this name is a bridge's, and that the interface is in no other one; then put it in by hand."]
+        ["ブリッジは戻りましたが、インタフェースが参加できず、LANとつながっていません。",
+         "その名前がブリッジであること、ほかに参加していないことを確認し、手で参加させてください。"];
+    KernelSession
+        ["The peer has a new address, and the kernel did not make the session anew for it: the session ends.",
+         "It is set up again by itself; if that fails too, see the error in this line."]
+        ["対向のアドレスが変わりましたが、カーネルのセッションを作り直せず、セッションは終わります。",
+         "自動的に確立し直します。それも失敗するなら、この行のエラーを確認してください。"];
+}

@@ -5,7 +5,7 @@
 
 use super::circuit::Circuit;
 use super::{DataPlane, Failure};
-use crate::log::Level;
+use crate::log::Remark;
 use crate::sys::{error_text, netif};
 
 /// Where an interface stands with the bridge that it was put into.
@@ -75,7 +75,7 @@ impl Circuit {
     }
 
     /// The news of its interface may be that it was put into its bridge, or taken out: what is to be told.
-    fn look_at_bridge(&mut self) -> Option<String> {
+    fn look_at_bridge(&mut self) -> Option<Remark> {
         let Membership { bridge, index, inside } = self.membership.as_mut()?;
         let name = self.device.as_ref()?.name().ok()?;
         let is_in = netif::is_in_bridge(bridge, &name)?;
@@ -84,27 +84,27 @@ impl Circuit {
             return None;
         }
         *inside = is_in;
-        let name = &self.interface.name;
+        let (interface, bridge) = (self.interface.name.clone(), bridge.clone());
         Some(match is_in {
-            true => format!("{name} is in bridge {bridge} again"),
-            false => format!("{name} is not in bridge {bridge} any more"),
+            true => Remark::BridgeAgain { interface, bridge },
+            false => Remark::BridgeLeft { interface, bridge },
         })
     }
 
     /// Puts the interface into its bridge if that was deleted and is there again: what is to be told.
-    fn join_again(&mut self) -> Option<(Level, String)> {
+    fn join_again(&mut self) -> Option<Remark> {
         let membership = self.membership.as_mut().filter(|m| m.index.is_none())?;
         let name = self.device.as_ref()?.name().ok()?;
         let bridge = &membership.bridge;
         membership.index = Some(netif::index(bridge).ok()?);
         let joined = netif::add_to_bridge(bridge, &name);
         membership.inside = joined.is_ok();
-        let name = &self.interface.name;
+        let interface = self.interface.name.clone();
         Some(match joined {
-            Ok(()) => (Level::Info, format!("{name} is in bridge {bridge} again")),
+            Ok(()) => Remark::BridgeAgain { interface, bridge: bridge.clone() },
             Err(error) => {
                 let why = netif::why_not_joined(bridge, &error);
-                (Level::Warn, format!("{name}: {why}: {}", error_text(&error)))
+                Remark::BridgeRefused { interface, why, error: error_text(&error) }
             }
         })
     }
@@ -113,8 +113,8 @@ impl Circuit {
 impl DataPlane {
     /// There is news of an interface of ours.
     pub(super) fn look_at_bridge(&mut self, at: usize) {
-        if let Some(text) = self.circuit_mut(at).and_then(Circuit::look_at_bridge) {
-            self.remark(Level::Info, "bridge", text);
+        if let Some(remark) = self.circuit_mut(at).and_then(Circuit::look_at_bridge) {
+            self.remark(remark);
         }
     }
 
@@ -128,9 +128,7 @@ impl DataPlane {
             }
         }
         if let Some(bridge) = gone {
-            let text =
-                format!("bridge {bridge} was deleted; it gets its interfaces back when it is made again");
-            self.remark(Level::Warn, "bridge", text);
+            self.remark(Remark::BridgeDeleted { bridge });
         }
     }
 
@@ -141,8 +139,8 @@ impl DataPlane {
 
     /// Puts an interface into its bridge if that was deleted and is there again.
     pub(super) fn join_again(&mut self, at: usize) {
-        if let Some((level, text)) = self.circuit_mut(at).and_then(Circuit::join_again) {
-            self.remark(level, "bridge", text);
+        if let Some(remark) = self.circuit_mut(at).and_then(Circuit::join_again) {
+            self.remark(remark);
         }
     }
 

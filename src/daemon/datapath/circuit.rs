@@ -14,7 +14,7 @@ use crate::config::model::{self, LinkState, Mtu, Pseudowire, TcpMss, Tos};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
-use crate::log::Level;
+use crate::log::Remark;
 use crate::sys::socket::path_mtu;
 use crate::sys::tap::{self, Tap};
 use crate::sys::{error_text, netif};
@@ -338,8 +338,8 @@ impl DataPlane {
         match tap.set_carrier(wanted) {
             Ok(()) => circuit.carrier = Some(wanted),
             Err(error) => {
-                let text = format!("{}: carrier: {}", circuit.interface.name, error_text(&error));
-                self.remark(Level::Warn, "carrier", text);
+                let interface = circuit.interface.name.clone();
+                self.remark(Remark::Carrier { interface, error: error_text(&error) });
             }
         }
     }
@@ -348,22 +348,24 @@ impl DataPlane {
     pub(super) fn fit_mtu(&mut self, at: usize) {
         let Some(fitting) = self.fitting_mtu(at) else { return };
         let Some(circuit) = self.circuit_mut(at) else { return };
-        let name = &circuit.interface.name;
+        let interface = circuit.interface.name.clone();
         match circuit.interface.mtu {
             Mtu::Value(mtu) if mtu > fitting && !circuit.warned => {
                 circuit.warned = true;
-                let what =
+                let fate =
                     if circuit.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
-                let text = format!("{name}: mtu {mtu}: only {fitting} fit the path, longer frames {what}");
-                self.remark(Level::Warn, "mtu", text);
+                self.remark(Remark::Mtu { interface, mtu, fitting, fate });
             }
             Mtu::Auto if circuit.mtu != Some(fitting) => {
                 let set = |device: &Device| netif::set_mtu(&device.name()?, fitting);
                 match circuit.device.as_ref().map(set) {
                     Some(Ok(())) => circuit.mtu = Some(fitting),
                     Some(Err(error)) => {
-                        let text = format!("{name}: mtu {fitting}: {}", error_text(&error));
-                        self.remark(Level::Warn, "mtu", text);
+                        self.remark(Remark::MtuRefused {
+                            interface,
+                            mtu: fitting,
+                            error: error_text(&error),
+                        });
                     }
                     None => {}
                 }

@@ -14,7 +14,7 @@ use super::ports::SocketKey;
 use super::{DataPlane, DataPlaneEvent, Failure};
 use crate::config::model::Tos;
 use crate::counters::Counters;
-use crate::log::Level;
+use crate::log::Remark;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::l2tp::{self, L2tp, NewSession, Statistics};
 use crate::sys::socket::{self, Socket};
@@ -236,8 +236,8 @@ impl DataPlane {
         match netif::name(session.index).and_then(|name| netif::set_state(&name, wanted)) {
             Ok(()) => session.raised = wanted,
             Err(error) => {
-                let word = if wanted { "up" } else { "down" };
-                self.remark(Level::Warn, "carrier", format!("{name}: {word}: {}", error_text(&error)));
+                let wanted = if wanted { "up" } else { "down" };
+                self.remark(Remark::UpOrDown { interface: name, wanted, error: error_text(&error) });
             }
         }
     }
@@ -257,7 +257,8 @@ impl DataPlane {
             }
             Err(failure) => {
                 let interface = attachment.interface;
-                self.remark(Level::Warn, "kernel", format!("{interface}: {failure}"));
+                let failure = failure.to_string();
+                self.remark(Remark::KernelSession { interface: interface.clone(), failure });
                 self.events.push(DataPlaneEvent::InterfaceGone { interface, session: Some(id) });
             }
         }

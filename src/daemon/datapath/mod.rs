@@ -26,7 +26,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::counters::Counters;
-use crate::log::{Level, Line};
+use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::batch::Sender;
 use crate::sys::error_text;
@@ -103,7 +103,7 @@ pub enum DataPlaneEvent {
         error: String,
     },
     /// Something for the log.
-    Remark(Line),
+    Remark(Remark),
 }
 
 /// Datagrams that were dropped before they belonged to a session.
@@ -251,11 +251,7 @@ impl DataPlane {
         let links = LinkMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
             Ok(links) => plane.links = Some(links),
-            Err(error) => plane.remark(
-                Level::Warn,
-                "links",
-                format!("interfaces that go up or down are not noticed: {}", error_text(&error)),
-            ),
+            Err(error) => plane.remark(Remark::Links { error: error_text(&error) }),
         }
         plane
     }
@@ -264,8 +260,8 @@ impl DataPlane {
         self.registry.register(&mut SourceFd(&fd), source.token(), Interest::READABLE)
     }
 
-    fn remark(&mut self, level: Level, kind: &'static str, text: String) {
-        self.events.push(DataPlaneEvent::Remark(Line::remark(level, kind, text)));
+    fn remark(&mut self, remark: Remark) {
+        self.events.push(DataPlaneEvent::Remark(remark));
     }
 
     /// A token of the data plane was reported ready.

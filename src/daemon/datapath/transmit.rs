@@ -10,7 +10,7 @@ use crate::config::model::Tos;
 use crate::frame::segment::{finish_checksum, Cut, MAX_CUT_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
-use crate::log::{Level, Line};
+use crate::log::Remark;
 use crate::proto::SequenceLevel;
 use crate::sys::batch::{Destination, Sender, Sent, SLOTS};
 use crate::sys::error_text;
@@ -46,9 +46,7 @@ impl DataPlane {
         let end = turn.run();
         let (look_at_errors, remark) = (turn.look_at_errors, turn.remark.take());
         let port = turn.session.and_then(|s| s.port);
-        if let Some(text) = remark {
-            self.events.push(DataPlaneEvent::Remark(Line::remark(Level::Warn, "send", text)));
-        }
+        self.events.extend(remark.map(DataPlaneEvent::Remark));
         if let Some(port) = port.filter(|_| look_at_errors) {
             self.enqueue(Source::Port(port));
         }
@@ -82,7 +80,7 @@ struct Turn<'a> {
     /// Octets of the arena that hold frames not sent yet.
     used: usize,
     look_at_errors: bool,
-    remark: Option<String>,
+    remark: Option<Remark>,
 }
 
 impl Turn<'_> {
@@ -243,8 +241,9 @@ impl Turn<'_> {
         self.look_at_errors |= sent.look_at_errors;
         let errno = sent.error.as_ref().map(|e| e.raw_os_error().unwrap_or(0));
         if errno.is_some() && errno != session.send_error {
-            let text = sent.error.as_ref().map(error_text).unwrap_or_default();
-            self.remark = Some(format!("{}: frames are not sent: {text}", self.circuit.interface.name));
+            let error = sent.error.as_ref().map(error_text).unwrap_or_default();
+            let interface = self.circuit.interface.name.clone();
+            self.remark = Some(Remark::FramesNotSent { interface, error });
         }
         if errno.is_some() || sent.datagrams > 0 {
             session.send_error = errno;

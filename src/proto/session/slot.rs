@@ -8,7 +8,7 @@ use super::table::{row, Row, State};
 use super::{check_avps, check_request, check_sublayer, new_circuit, refuse_call, refuse_reply, Session};
 use crate::config::model::{self, Role};
 use crate::log::catalogue::Tie;
-use crate::log::{Event, Level};
+use crate::log::{Event, Remark};
 use crate::proto::action::{Action, Happening, Notification, Path, SequenceLevel};
 use crate::proto::attempt::Attempt;
 use crate::proto::connection::{table::State as ControlState, Connection};
@@ -157,8 +157,8 @@ impl Slot {
             let (check, listed) =
                 ("pseudowire type in the peer's list", format!("{:?}", connection.peer.pw_capabilities));
             let failure = Failure::compared(check, pw_type.to_string(), listed, Cause::Other);
-            let interface = &self.config.interface;
-            cx.remark(Level::Warn, "pw-type", format!("[{tunnel}] session {interface}: {failure}"));
+            let (interface, text) = (self.config.interface.clone(), failure.to_string());
+            cx.remark(&Remark::PwType { tunnel, interface, failure: text });
             self.attempt.fail(cx.now, failure);
             return self.retry(cx);
         }
