@@ -138,6 +138,15 @@ pub fn status(report: &Report, selection: &Selection) -> Option<String> {
         });
         top.counters("drops", report.snapshot.drops.entries());
         top.counters("strays", report.strays.entries());
+        array(top.member("dropped_from"), &report.snapshot.dropped_from, |out, source| {
+            object(out, |object| {
+                object.text("address", &source.address.to_string());
+                object.text("what", &source.what);
+                object.plain("count", source.count);
+                object.seconds("ago", source.ago);
+            });
+        });
+        top.plain("dropped_from_others", report.snapshot.dropped_others);
     });
     out.push('\n');
     Some(out)

@@ -1,7 +1,8 @@
-//! `explain` of tunnels, as text: why they are not up.
+//! `explain` of tunnels, as text: why they are not up, and what came that is for none of them.
 
 use crate::proto::connection::table::State;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::command::Selection;
@@ -62,7 +63,23 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
     if *selection == Selection::All && all_up {
         out.insert_str(0, "every tunnel and session is up\n");
     }
+    dropped(&mut out, report, selection);
     Some(out)
+}
+
+/// What came and is for no tunnel; of one tunnel, what came from its peer's address.
+fn dropped(out: &mut String, report: &Report, selection: &Selection) {
+    let all = *selection == Selection::All;
+    let peers: Vec<IpAddr> =
+        report.select(selection).into_iter().flatten().filter_map(|(tunnel, _)| tunnel.peer).collect();
+    for source in report.snapshot.dropped_from.iter().filter(|s| all || peers.contains(&s.address)) {
+        let times = if source.count == 1 { "once".to_owned() } else { format!("{} times", source.count) };
+        let ago = span(source.ago);
+        line(out, format_args!("dropped from {}: {} ({times}, {ago} ago)", source.address, source.what));
+    }
+    if all && report.snapshot.dropped_others > 0 {
+        line(out, format_args!("dropped from others: {} messages", report.snapshot.dropped_others));
+    }
 }
 
 /// Frames of a session that were lost because they were too long for the path.

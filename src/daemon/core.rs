@@ -14,6 +14,7 @@ use super::resolve::{self, Answer, Resolver};
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Line, Remark, WallTime};
+use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
@@ -352,6 +353,10 @@ impl Daemon {
             }
         }
         self.received = received;
+        if let Some((address, id, count)) = self.data.take_stray() {
+            self.engine.dropped(now, address, DropCause::Session(id), count);
+            self.drain(now);
+        }
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
         news |= !events.is_empty();
         for event in events {

@@ -160,8 +160,8 @@ remarks! {
         HookQueue { tunnel: String };
 
     // The protocol.
-    "unknown-peer" Debug "SCCRQ from <IPaddress> dropped: no tunnel is configured for this peer" =>
-        UnknownPeer { peer: IpAddr };
+    "dropped" Info "from <IPaddress> dropped: <text>" =>
+        Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
     "pw-type" Warn "[<tunnel_id>] session <if_name>: <failure>" =>

@@ -81,7 +81,7 @@ impl Command {
             Command::Stop(name) => tunnels.named(&name).ok_or(CommandError::NotFound)?.stop(cx),
             Command::ResetCounters => {
                 tunnels.all_mut().for_each(|tunnel| tunnel.members.reset_counters());
-                cx.drops = Default::default();
+                (cx.drops, cx.dropped_from) = Default::default();
             }
         }
         Ok(())

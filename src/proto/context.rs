@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::action::{Action, Notification};
+use super::dropped::Sources;
 use super::snapshot::{count, Drops};
 use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
@@ -86,6 +87,8 @@ pub struct Context {
     pub half_open: usize,
     /// Messages that belong to no tunnel.
     pub drops: Drops,
+    /// Who sends such.
+    pub dropped_from: Sources,
     /// The daemon ends: nothing begins any more.
     pub shutting_down: bool,
     random: Box<dyn Random>,
@@ -141,6 +144,7 @@ impl Context {
             alive: 0,
             half_open: 0,
             drops: Drops::default(),
+            dropped_from: Sources::default(),
             shutting_down: false,
             random,
             wheel: Wheel::new(now),

@@ -8,10 +8,11 @@ use super::action::{Action, Path};
 use super::command::{Command, CommandError};
 use super::connection::table::State;
 use super::context::{Context, Random, Timer, TunnelKey};
+use super::dropped::DropCause;
 use super::guard::Guard;
 use super::request;
 use super::show;
-use super::snapshot::{count, Snapshot};
+use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::Config;
@@ -77,7 +78,7 @@ impl Engine {
             return request::receive(cx, tunnels, guard, path, &header, message);
         }
         let Some(key) = self.cx.ids.tunnel_of(header.ccid) else {
-            return count(&mut self.cx.drops.unknown_ccid);
+            return self.cx.drop_message(&path, DropCause::Connection(header.ccid));
         };
         self.with(key, |tunnel, cx| tunnel.receive(cx, header.ccid, path, &header, message));
     }
@@ -88,19 +89,17 @@ impl Engine {
             Ok(parsed) => return Some(parsed),
             Err(error) => error,
         };
-        let drops = &mut self.cx.drops;
-        let (counter, event) = match error {
-            HeaderError::Short(_) => (&mut drops.short, None),
-            HeaderError::NoT => (&mut drops.flags, Some(Event::TBitNotSet { func: FUNC })),
-            HeaderError::Version(_) => (&mut drops.version, Some(Event::OnlyL2tpv3 { func: FUNC })),
-            HeaderError::NoL => (&mut drops.flags, Some(Event::LBitNotSet { func: FUNC })),
-            HeaderError::NoS => (&mut drops.flags, Some(Event::SBitNotSet { func: FUNC })),
+        match error {
+            HeaderError::Short(_) => {}
+            HeaderError::NoT => self.cx.log(Event::TBitNotSet { func: FUNC }),
+            HeaderError::Version(_) => self.cx.log(Event::OnlyL2tpv3 { func: FUNC }),
+            HeaderError::NoL => self.cx.log(Event::LBitNotSet { func: FUNC }),
+            HeaderError::NoS => self.cx.log(Event::SBitNotSet { func: FUNC }),
             HeaderError::Length(length) => {
-                (&mut drops.length, Some(Event::WrongSize { tunnel: Ccid(0), func: FUNC, length }))
+                self.cx.log(Event::WrongSize { tunnel: Ccid(0), func: FUNC, length });
             }
-        };
-        count(counter);
-        event.into_iter().for_each(|event| self.cx.log(event));
+        }
+        self.cx.drop_message(&path, DropCause::Header(error));
         None
     }
 
@@ -152,6 +151,12 @@ impl Engine {
         }
     }
 
+    /// The data plane has dropped data from this address that belongs to no session, so often.
+    pub fn dropped(&mut self, now: Instant, address: IpAddr, cause: DropCause, count: u64) {
+        self.cx.now = now;
+        self.cx.note_dropped(address, cause, count, String::new);
+    }
+
     /// Orderly end: StopCCN to every peer. [`is_idle`](Engine::is_idle) tells when all have acknowledged it.
     pub fn shutdown(&mut self, now: Instant) {
         self.cx.now = now;
@@ -178,6 +183,7 @@ impl Engine {
     /// What there is, at this moment.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let tunnels = self.tunnels.iter().map(|tunnel| show::tunnel(&self.cx, tunnel, now)).collect();
-        Snapshot { tunnels, drops: self.cx.drops }
+        let (dropped_from, dropped_others) = self.cx.dropped_from.shown(now);
+        Snapshot { tunnels, drops: self.cx.drops, dropped_from, dropped_others }
     }
 }

@@ -18,6 +18,7 @@
 //! | `members` | the connections of a tunnel |
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
+//! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
 
@@ -34,6 +35,7 @@ mod attempt;
 mod command;
 pub mod connection;
 mod context;
+pub mod dropped;
 mod engine;
 pub mod guard;
 mod members;

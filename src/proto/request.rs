@@ -13,6 +13,7 @@ use super::connection::table::State;
 use super::connection::transport::Once;
 use super::connection::Connection;
 use super::context::{Context, TunnelKey};
+use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
 use super::result::{break_tie, result, TieBreak};
@@ -21,11 +22,11 @@ use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::model::{Check, Compatibility, ReservedBits, Role};
 use crate::log::catalogue::Tie;
-use crate::log::{Event, Remark};
+use crate::log::Event;
 use crate::wire::attribute::number;
 use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::code::{error, stopccn};
-use crate::wire::header::Header;
+use crate::wire::header::{Header, HeaderError};
 use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, ResultCode, SetUp, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 
@@ -61,7 +62,7 @@ pub fn receive(
     let first = candidates.first().and_then(|key| tunnels.get(*key));
     let discard = first.is_none_or(|tunnel| tunnel.config.reserved_bits == ReservedBits::Discard);
     let Some(message_type) = notes::check_structure(cx, Ccid(0), message, discard) else {
-        return count(&mut cx.drops.malformed);
+        return cx.drop_message(&path, DropCause::Malformed);
     };
     match message_type {
         MessageTypeAvp::Type { vendor: 0, value: MessageType::SCCRQ, .. } => {
@@ -69,9 +70,8 @@ pub fn receive(
                 return;
             }
             let Some(key) = choose(tunnels, &candidates, message) else {
-                count(&mut cx.drops.unknown_peer);
-                let peer = path.remote.ip();
-                return cx.remark(&Remark::UnknownPeer { peer });
+                let why = || dropped::sender(message) + &dropped::unclaimed(tunnels, &path);
+                return cx.drop_request(&path, DropCause::Request, why);
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
             let allowed = |cx: &mut Context| guard_allows(cx, guard, path, candidates.len());
@@ -81,13 +81,15 @@ pub fn receive(
         }
         // C-015: of version 2 only an SCCRQ is looked at.
         _ if header.version != 3 => {
-            count(&mut cx.drops.version);
             cx.log(Event::OnlyL2tpv3 { func: "recv_packet" });
+            cx.drop_message(&path, DropCause::Header(HeaderError::Version(header.version)));
         }
         MessageTypeAvp::Type { vendor: 0, value: MessageType::STOPCCN, .. } => {
             stopped(cx, tunnels, path, header, (message, &message_type));
         }
-        MessageTypeAvp::Type { .. } | MessageTypeAvp::Zlb => count(&mut cx.drops.unknown_ccid),
+        MessageTypeAvp::Type { .. } | MessageTypeAvp::Zlb => {
+            cx.drop_message(&path, DropCause::Connection(header.ccid));
+        }
     }
 }
 
@@ -105,7 +107,7 @@ fn judge<'a>(
     let judgement = auth.judge_request(message);
     notes::log_judgement(cx, Ccid(0), MessageType::SCCRQ, judgement);
     if !judgement.believed {
-        count(&mut cx.drops.bad_digest);
+        cx.drop_request(&path, DropCause::Digest, || dropped::sender(message));
         let why = "an SCCRQ of the peer had no valid digest: do the passwords agree?";
         tunnel.attempt.fail(cx.now, Failure::new(why, Cause::Digest));
         return None;
@@ -115,7 +117,7 @@ fn judge<'a>(
         return None;
     }
     if !allowed(cx) {
-        count(&mut cx.drops.rate);
+        cx.drop_message(&path, DropCause::Rate);
         return None;
     }
     let secrets = auth.hiding_secrets();
@@ -141,7 +143,8 @@ fn refuse_malformed(
     notes::log_refusal(cx, Ccid(0), refusal);
     // A plain version-2 SCCRQ lacks everything: say nothing (C-357).
     if header.version != 3 {
-        return cx.log(Event::OnlyL2tpv3 { func: "recv_packet" });
+        cx.log(Event::OnlyL2tpv3 { func: "recv_packet" });
+        return cx.drop_message(&path, DropCause::Header(HeaderError::Version(header.version)));
     }
     let failure = Failure::new(format!("SCCRQ cannot be accepted: {}", refusal.why), Cause::BadMessage);
     tunnel.attempt.fail(cx.now, failure);
@@ -194,7 +197,7 @@ fn choose(tunnels: &Tunnels, candidates: &[TunnelKey], message: &[u8]) -> Option
 /// An SCCRQ that may be believed: a repetition, a reflection, a tie, a restart, or simply the first.
 fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
     if is_reflection(tunnel, &request) {
-        return count(&mut cx.drops.reflected);
+        return cx.drop_message(&request.path, DropCause::Reflected);
     }
     // The newest, if there are several.
     if let Some(answer) = tunnel.members.iter_mut().rev().find(|c| is_answer_to(c, &request)) {
@@ -312,11 +315,13 @@ fn accept(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
     if let Err(failure) = check_identity(cx, &tunnel.config, Ccid(0), set_up, MessageType::SCCRQ) {
         let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
         tunnel.attempt.fail(cx.now, failure);
+        let who = || dropped::named(&set_up.host_name, set_up.router_id);
+        cx.drop_request(&request.path, DropCause::Identity, who);
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
     }
     if !make_room(cx, tunnel) {
-        count(&mut cx.drops.limit);
+        cx.drop_message(&request.path, DropCause::Limit);
         return tunnel.retry_unless_served(cx);
     }
     let Some((mut connection, nonce)) = tunnel.new_connection(cx, request.path) else {
@@ -386,13 +391,13 @@ fn stopped(
     let Ok(Message::StopCcn(StopCcn { assigned_ccid: Some(assigned), .. })) =
         decode(message, &options).message
     else {
-        return count(&mut cx.drops.unknown_ccid);
+        return cx.drop_message(&path, DropCause::Connection(header.ccid));
     };
     // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
     let of = |t: &Tunnel| t.members.iter().rev().find(|c| c.is_from(assigned, path)).map(Connection::ccid);
     let found = tunnels.near(path.remote.ip()).find_map(|(key, tunnel)| Some((key, of(tunnel)?)));
     let Some((tunnel, ccid)) = found.and_then(|(key, ccid)| Some((tunnels.get_mut(key)?, ccid))) else {
-        return count(&mut cx.drops.unknown_peer);
+        return cx.drop_message(&path, DropCause::Stop);
     };
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     let auth = &connection.transport.auth;

@@ -54,13 +54,13 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant) -> TunnelSnapshot {
     }
 }
 
-/// What there is to show; `waits`: the tunnel has or sets up a connection, and is not disabled.
 /// Time until our SCCRQ, which the peer does not answer, is sent again.
 fn next_repetition(cx: &Context, tunnel: &Tunnel, now: Instant) -> Option<Duration> {
     let connection = tunnel.members.main().filter(|c| c.state == State::WaitCtlReply)?;
     Some(connection.transport.next_retransmission(cx)?.saturating_duration_since(now))
 }
 
+/// What there is to show; `waits`: the tunnel has or sets up a connection, and is not disabled.
 fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSnapshot {
     let session = slot.session.as_ref();
     let waits = waits && slot.is_usable() && slot.is_dynamic();

@@ -14,6 +14,23 @@ pub struct Snapshot {
     pub tunnels: Vec<TunnelSnapshot>,
     /// Messages dropped before they were known to belong to a tunnel, by reason.
     pub drops: Drops,
+    /// Who sends such, the newest first; not longer than an hour ago.
+    pub dropped_from: Vec<DroppedFrom>,
+    /// Messages of further addresses, which are not told apart.
+    pub dropped_others: u64,
+}
+
+/// An address from which came what was dropped before it was known to belong to a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedFrom {
+    /// The address.
+    pub address: IpAddr,
+    /// The last of it and why it was dropped, in words; escaped already.
+    pub what: String,
+    /// How much.
+    pub count: u64,
+    /// How long ago the last came.
+    pub ago: Duration,
 }
 
 /// A tunnel block and its control connection, if there is one.

@@ -12,6 +12,7 @@
 //! | drop | a session | nothing (its connection ends, or its peer told us) | nothing |
 //! | refuse | an SCCRQ or ICRQ | StopCCN or CDN | nothing: it never began here |
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,15 @@ impl Tunnel {
     /// Whether the configuration or the administrator keeps it down.
     pub fn is_disabled(&self) -> bool {
         self.stopped || (self.config.disabled && !self.started)
+    }
+
+    /// Whether `remote-address` is this address, or a name that was found to have it.
+    pub fn names(&self, address: IpAddr) -> bool {
+        match &self.config.remote {
+            Some(Remote::Address(remote)) => *remote == address,
+            Some(Remote::Name(_)) => self.path.is_some_and(|p| p.remote.ip() == address),
+            Some(Remote::Any) | None => false,
+        }
     }
 
     /// Whether it may be set up at all.
@@ -388,6 +398,9 @@ impl Tunnel {
         count(&mut self.members.counters.established);
         self.attempt.cancel(cx);
         self.attempt.since = cx.now;
+        if let Some(connection) = self.members.get(ccid) {
+            cx.dropped_from.forget(connection.transport.path.remote.ip());
+        }
         self.notify(cx, Happening::TunnelUp, String::new());
         let Some(connection) = self.members.get_mut(ccid) else { return };
         connection.serve(cx);

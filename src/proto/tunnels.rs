@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::action::Path;
 use super::context::{Context, TunnelKey};
+use super::dropped;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
@@ -77,19 +78,9 @@ impl Tunnels {
     /// The tunnels that an SCCRQ on this path may be for; those that name its source address come first.
     pub fn candidates(&self, path: Path) -> Vec<TunnelKey> {
         let fits = |tunnel: &Tunnel, any: bool| {
-            let config = &tunnel.config;
-            let named = match &config.remote {
-                Some(Remote::Address(address)) => *address == path.remote.ip(),
-                Some(Remote::Name(_)) => tunnel.path.is_some_and(|p| p.remote.ip() == path.remote.ip()),
-                Some(Remote::Any) | None => false,
-            };
-            let local = config.local_address.is_none_or(|address| address == path.local.ip());
-            tunnel.is_usable()
-                && !tunnel.slots.is_manual()
-                && config.encapsulation == path.encapsulation
-                && local
-                && (path.local.port() == 0 || config.udp_port.local == path.local.port())
-                && if any { config.remote == Some(Remote::Any) } else { named }
+            let is_any = tunnel.config.remote == Some(Remote::Any);
+            let wanted = if any { is_any } else { tunnel.names(path.remote.ip()) };
+            wanted && dropped::obstacle(tunnel, &path).is_none()
         };
         let of = |any: bool| {
             let near = self.near(path.remote.ip());

@@ -105,9 +105,25 @@ fn explain_has_the_cure_for_frames_that_are_too_long() {
     for cure in ["tx_drop_size", "mtu auto", "tcp-mss", "dont-fragment off"] {
         assert!(lines[3].contains(cure), "{text}");
     }
-    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[4..].iter().all(|line| line.starts_with("dropped from ")), "{text}");
     report.interfaces.get_mut("l2tp0").unwrap().counters.tx_size = 0;
+    report.snapshot.dropped_from.clear();
+    report.snapshot.dropped_others = 0;
     assert_eq!(why::explain(&report, &Selection::All).unwrap(), "every tunnel and session is up\n");
+}
+
+#[test]
+fn explain_tells_what_came_for_no_tunnel() {
+    let mut report = sample::report();
+    let text = why::explain(&report, &Selection::All).unwrap();
+    let wanted = "dropped from 192.168.254.9: an SCCRQ of \"x\\n\", router-id 10.0.0.9: no tunnel has this \
+                  remote-address (3 times, 00:00:08 ago)\ndropped from others: 2 messages\n";
+    assert!(text.ends_with(wanted), "{text}");
+    // Of one tunnel, only what its peer's address sends.
+    let center = |report: &Report| why::explain(report, &Selection::Tunnel("center".into())).unwrap();
+    assert!(!center(&report).contains("dropped from"), "{}", center(&report));
+    report.snapshot.dropped_from[0].address = sample::REMOTE;
+    assert!(center(&report).ends_with(" (3 times, 00:00:08 ago)\n"), "{}", center(&report));
 }
 
 #[test]

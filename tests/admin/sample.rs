@@ -8,7 +8,8 @@ use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
 use l2tpd::proto::snapshot::{
-    Cause, ControlCounters, Drops, Failure, SessionSnapshot, SessionState, Snapshot, TunnelSnapshot,
+    Cause, ControlCounters, DroppedFrom, Drops, Failure, SessionSnapshot, SessionState, Snapshot,
+    TunnelSnapshot,
 };
 use l2tpd::proto::Path;
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
@@ -145,6 +146,13 @@ pub fn report() -> Report {
         snapshot: Snapshot {
             tunnels: vec![established(), failing()],
             drops: Drops { version: 5, ..Drops::default() },
+            dropped_from: vec![DroppedFrom {
+                address: "192.168.254.9".parse().unwrap(),
+                what: "an SCCRQ of \"x\\n\", router-id 10.0.0.9: no tunnel has this remote-address".into(),
+                count: 3,
+                ago: Duration::from_secs(8),
+            }],
+            dropped_others: 2,
         },
         interfaces: [("l2tp0".to_owned(), interface)].into(),
         strays: Counters::default(),

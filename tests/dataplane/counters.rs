@@ -257,4 +257,9 @@ fn data_of_no_session() {
         }
     }
     assert_eq!(part(&bench.daemon, "interface l0:"), Numbers::new());
+    let why = bench.daemon.ctl_ok(&["explain"]);
+    assert!(
+        why.contains("\ndropped from 192.0.2.2: data for session 30583, which is not there (once"),
+        "{why}"
+    );
 }

@@ -9,6 +9,7 @@ use crate::daemon::{client, Daemon, PATIENCE};
 use crate::manage::{host, interpreter, need_python, pair, pair_of, pipe, python, source, wait_for};
 use crate::matrix::up;
 use crate::net::{have, stderr, Net};
+use crate::peer::Peer;
 use crate::runner::{note, skip};
 use crate::tests;
 
@@ -59,11 +60,15 @@ fn displays_and_their_json() {
     let net = Net::new();
     let one = host(1, "", "  password x\n", "    cookie 4\n") + BESIDE;
     let (mut a, mut b) = pair_of(&net, &one, &host(2, "", "  password x\n", "    cookie 4\n"));
-    // Until there is a failure to be shown.
+    // Until there is a failure to be shown, and somebody who sends data of no session.
+    let stray = Peer::new(&net);
     let status = wait_for("a failure", || {
+        stray.send_packet(&[0, 0, 0, 9, 1, 2, 3]);
         let text = a.ctl_ok(&["--json", "status"]);
-        (python(&text, "any(t['last_failure'] for t in v['tunnels'])") == "True").then_some(text)
+        let both = "any(t['last_failure'] for t in v['tunnels']) and len(v['dropped_from'])";
+        (python(&text, both) == "1").then_some(text)
     });
+    assert_eq!(python(&status, "v['dropped_from'][0]['address']"), "192.0.2.2");
     schema(&status, "status");
     let shape = "[t['name'] for t in v['tunnels']], v['tunnels'][0]['sessions'][0]['local_cookie_size']";
     assert_eq!(python(&status, shape), "['t', 'beside', 'incomplete'] 4");

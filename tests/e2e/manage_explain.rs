@@ -21,6 +21,7 @@ tests!(
     unknown_remote_end_id,
     other_pseudowire_type,
     nobody_answers,
+    stranger,
     local_address_missing,
     name_that_cannot_be_found,
     interface_name_taken,
@@ -183,6 +184,29 @@ fn nobody_answers() {
     // Also while an attempt goes on.
     says(&a, &["wait-ctl-reply", "protocol 115", "next try     : in 00:00:0"]);
     a.stop();
+}
+
+/// The peer calls, and this end has it under another address and name: only this end can tell.
+fn stranger() {
+    let net = Net::new();
+    let tunnel = "  role passive\n  remote-address 192.0.2.99\n";
+    let mut b = Daemon::start(&net, &net.b, &host(2, "", tunnel, ""));
+    b.expect("debug l2tpd start");
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", "  retry 2\n", ""));
+    let why = "an SCCRQ of \"h1\", router-id 10.0.0.1: no tunnel has this remote-address";
+    b.expect(&format!("info   from 192.0.2.1 dropped: {why}"));
+    let text = b.ctl_ok(&["explain"]);
+    assert!(text.contains(&format!("\ndropped from 192.0.2.1: {why} (")), "{text}");
+    // It goes on; a minute has not passed.
+    a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
+    a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
+    a.expect("info [*] begin new tunnel [t] peer:192.0.2.2");
+    let lines = b.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains(" dropped: ")).count(), 1, "{lines:#?}");
+    assert!(!b.ctl_ok(&["explain"]).contains("(once"));
+    assert!(!b.ctl_ok(&["explain", "tunnel", "t"]).contains("dropped from"));
+    a.stop();
+    b.stop();
 }
 
 fn local_address_missing() {

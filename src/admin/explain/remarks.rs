@@ -179,11 +179,16 @@ explanations! {
         ["on-eventのコマンドが終わるより速くイベントが起きています。新しいものを残します。",
          "コマンドを短くするか、トンネルが頻繁に上下する原因を調べてください。"];
 
-    UnknownPeer
-        ["A host wants to set up a tunnel, and no tunnel block has its address as remote-address.",
-         "Add a tunnel for it, or `remote-address any`; if it is a stranger, nothing need be done."]
-        ["トンネルの確立を求めた相手のアドレスが、どのトンネルのremote-addressにもありません。",
-         "その相手のトンネルか`remote-address any`を設定してください。心当たりがなければ対処は不要です。"];
+    Dropped
+        ["What came from this address is for no tunnel or session here, for the reason that is said. One such line \
+          comes a minute and address at most; `l2tpctl explain` shows the count.",
+         "Of an SCCRQ: mend the tunnel that should take it, or add one; `remote-address any` takes all addresses. \
+          Messages for what is not there end when the peer notices that it is gone. Of a stranger, nothing need be \
+          done."]
+        ["このアドレスから届いたものは、示された理由により、こちらのどのトンネルやセッションのものでもありません。\
+          アドレスごとに1分に1行までで、回数は`l2tpctl explain`で分かります。",
+         "SCCRQなら、受けるべきトンネルを直すか加えてください。`remote-address any`ならどのアドレスでも受けます。\
+          存在しない接続宛てのものは、対向が切断に気付けば止まります。心当たりがなければ対処は不要です。"];
     Moved
         ["Authenticated messages of the peer come from another address or port; the tunnel follows them.",
          "Nothing, if the peer's address may change; else find out who holds the new address."]

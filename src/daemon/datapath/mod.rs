@@ -215,6 +215,8 @@ pub struct DataPlane {
     inbound: Option<Box<Inbound>>,
     sender: Option<Box<Sender>>,
     strays: Strays,
+    /// Data of no session since the last call of `take_stray`: from whom the newest came, its id, how much from there.
+    stray: Option<(IpAddr, SessionId, u64)>,
     events: Vec<DataPlaneEvent>,
     /// Datagrams received in the last turn.
     received: usize,
@@ -243,6 +245,7 @@ impl DataPlane {
             inbound: None,
             sender: None,
             strays: Strays::default(),
+            stray: None,
             events: Vec::new(),
             received: 0,
             delivered: None,
@@ -334,6 +337,11 @@ impl DataPlane {
     /// What was noticed since the last call.
     pub fn take_events(&mut self) -> std::vec::Drain<'_, DataPlaneEvent> {
         self.events.drain(..)
+    }
+
+    /// Who has sent data of no session since the last call: of several the last one, the session's id, how much.
+    pub fn take_stray(&mut self) -> Option<(IpAddr, SessionId, u64)> {
+        self.stray.take()
     }
 
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.

@@ -143,6 +143,12 @@ impl DataPlane {
         let at = id.and_then(|id| self.session_ids.get(&id));
         let Some(session) = at.and_then(|at| self.sessions.get_mut(*at)?.as_mut()) else {
             self.strays.unknown_session += 1;
+            if let Some(id) = id {
+                let from = path.remote.ip();
+                let before =
+                    self.stray.filter(|(address, _, _)| *address == from).map_or(0, |(_, _, count)| count);
+                self.stray = Some((from, id, before + 1));
+            }
             return;
         };
         let owner = session.circuit;

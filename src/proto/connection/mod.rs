@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::action::Path;
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
+use super::dropped::DropCause;
 use super::notes;
 use super::result::{result, stopccn_reason, Objection};
 use super::snapshot::{count, Cause, Failure};
@@ -294,7 +295,7 @@ impl Connection {
     /// C-225). What is in turn is to be given to [`process`](Connection::process).
     pub fn receive(&mut self, cx: &mut Context, path: Path, header: &Header, message: &[u8]) -> Receipt {
         if !self.may_come_from(path) {
-            count(&mut cx.drops.wrong_source);
+            cx.drop_message(&path, DropCause::WrongSource(self.ccid()));
             return Receipt::Dropped;
         }
         count(&mut self.transport.counters.rx_messages);

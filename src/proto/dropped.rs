@@ -1,0 +1,351 @@
+//! Who sends what is dropped before it is known to belong to a tunnel. The sender is not told why (it may be anybody),
+//! so the log and `explain` tell it at this end.
+//!
+//! Bounded in memory and in lines, whoever sends whatever: there are `PLACES` places, each for one address; a place
+//! makes a line a minute at most, and is given to another address only after a minute of silence.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use super::action::Path;
+use super::context::Context;
+use super::snapshot::{count, DroppedFrom, Drops};
+use super::tunnel::Tunnel;
+use super::tunnels::Tunnels;
+use crate::config::model::Remote;
+use crate::log::{escape, Remark};
+use crate::wire::attribute::number;
+use crate::wire::avp;
+use crate::wire::header::HeaderError;
+use crate::wire::{Ccid, Encapsulation, SessionId};
+
+/// Addresses that are told apart; what further ones send is only counted.
+const PLACES: usize = 32;
+/// Time between two lines about an address; a place is free after as long without a message of its address.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How long what is left of a connection or session that has just ended may go on without a line.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What is longer ago is not shown any more.
+const SHOWN: Duration = Duration::from_secs(3600);
+
+/// Why something is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropCause {
+    /// It does not begin as a control message of L2TPv3 does.
+    Header(HeaderError),
+    /// Its AVPs cannot be walked.
+    Malformed,
+    /// An SCCRQ that no tunnel is for.
+    Request,
+    /// An SCCRQ without a digest of the tunnel's password.
+    Digest,
+    /// An SCCRQ that was refused since no tunnel for this address has the names that it says.
+    Identity,
+    /// More SCCRQs than are looked at.
+    Rate,
+    /// More connections than may wait for their peer.
+    Limit,
+    /// Our own SCCRQ, sent back to us.
+    Reflected,
+    /// A control message for one of our connections, from another address.
+    WrongSource(Ccid),
+    /// A control message for a connection that there is not.
+    Connection(Ccid),
+    /// A StopCCN that names no connection of ours.
+    Stop,
+    /// Data for a session that there is not.
+    Session(SessionId),
+}
+
+impl DropCause {
+    /// Whether it also comes from a peer that does not know yet what has just ended.
+    fn may_be_left_over(self) -> bool {
+        match self {
+            DropCause::Connection(_)
+            | DropCause::Stop
+            | DropCause::Session(_)
+            | DropCause::WrongSource(_) => true,
+            DropCause::Header(_)
+            | DropCause::Malformed
+            | DropCause::Rate
+            | DropCause::Limit
+            | DropCause::Reflected => false,
+            DropCause::Request | DropCause::Digest | DropCause::Identity => false,
+        }
+    }
+
+    /// Which counter counts it; a refusal is no drop, and data is counted by the data plane.
+    fn counter(self, drops: &mut Drops) -> Option<&mut u64> {
+        Some(match self {
+            DropCause::Header(HeaderError::Short(_)) => &mut drops.short,
+            DropCause::Header(HeaderError::NoT | HeaderError::NoL | HeaderError::NoS) => &mut drops.flags,
+            DropCause::Header(HeaderError::Version(_)) => &mut drops.version,
+            DropCause::Header(HeaderError::Length(_)) => &mut drops.length,
+            DropCause::Malformed => &mut drops.malformed,
+            DropCause::Request | DropCause::Stop => &mut drops.unknown_peer,
+            DropCause::Digest => &mut drops.bad_digest,
+            DropCause::Rate => &mut drops.rate,
+            DropCause::Limit => &mut drops.limit,
+            DropCause::Reflected => &mut drops.reflected,
+            DropCause::WrongSource(_) => &mut drops.wrong_source,
+            DropCause::Connection(_) => &mut drops.unknown_ccid,
+            DropCause::Identity | DropCause::Session(_) => return None,
+        })
+    }
+
+    /// In words; those of an SCCRQ follow what it says of its sender.
+    fn words(self) -> String {
+        match self {
+            DropCause::Header(error) => format!("no control message of L2TPv3: {}", header_words(error)),
+            DropCause::Malformed => "a control message whose AVPs cannot be read".to_owned(),
+            DropCause::Request => String::new(), // `unclaimed` tells why
+            DropCause::Digest => "its digest is not that of the password here".to_owned(),
+            DropCause::Identity => "no tunnel for this address has such a name and router-id".to_owned(),
+            DropCause::Rate => "more SCCRQs than are looked at".to_owned(),
+            DropCause::Limit => "an SCCRQ, as too many connections wait for their peers".to_owned(),
+            DropCause::Reflected => "our own SCCRQ, sent back to us".to_owned(),
+            DropCause::WrongSource(ccid) => {
+                format!("a message for connection {ccid}, whose peer has another address or port")
+            }
+            DropCause::Connection(ccid) => format!("a message for connection {ccid}, which is not there"),
+            DropCause::Stop => "a StopCCN for no connection of ours".to_owned(),
+            DropCause::Session(id) => format!("data for session {id}, which is not there"),
+        }
+    }
+}
+
+fn header_words(error: HeaderError) -> String {
+    match error {
+        HeaderError::Short(length) => format!("it has {length} octets"),
+        HeaderError::NoT => "its T bit is not set".to_owned(),
+        HeaderError::NoL => "its L bit is not set".to_owned(),
+        HeaderError::NoS => "its S bit is not set".to_owned(),
+        HeaderError::Version(version) => format!("its version is {version}"),
+        HeaderError::Length(length) => format!("its Length field says {length}"),
+    }
+}
+
+/// An address and what came from it.
+#[derive(Debug)]
+struct Source {
+    address: IpAddr,
+    /// The last cause.
+    cause: DropCause,
+    /// The same in words.
+    text: String,
+    /// How much was dropped; 0 when it is over, as the peer at this address is established.
+    count: u64,
+    first: Instant,
+    last: Instant,
+    logged: Option<Instant>,
+}
+
+/// The list.
+#[derive(Debug, Default)]
+pub struct Sources {
+    places: Vec<Source>,
+    /// Messages of addresses for which there was no place.
+    others: u64,
+}
+
+impl Sources {
+    /// Counts messages that were dropped; what to log, if a line is due. `words` makes the cause's text.
+    fn note(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        (cause, count): (DropCause, u64),
+        words: impl FnOnce() -> String,
+    ) -> Option<String> {
+        let Some(source) = self.place(now, address, cause) else {
+            self.others = self.others.saturating_add(count);
+            return None;
+        };
+        if source.count == 0 || now.saturating_duration_since(source.last) >= PAUSE {
+            source.first = now;
+        }
+        let waits = cause.may_be_left_over() && now.saturating_duration_since(source.first) < PATIENCE;
+        let paused = source.logged.is_some_and(|at| now.saturating_duration_since(at) < PAUSE);
+        let due = !waits && !paused;
+        if due || source.text.is_empty() || source.cause != cause {
+            source.text = words();
+        }
+        (source.last, source.cause, source.count) = (now, cause, source.count.saturating_add(count));
+        if !due {
+            return None;
+        }
+        source.logged = Some(now);
+        Some(match source.count {
+            1 => source.text.clone(),
+            count => format!("{} ({count} so far)", source.text),
+        })
+    }
+
+    /// The place of an address: the one that it has, a new one, or one that is free again.
+    fn place(&mut self, now: Instant, address: IpAddr, cause: DropCause) -> Option<&mut Source> {
+        let silent = |s: &Source| now.saturating_duration_since(s.last) >= PAUSE;
+        let known = self.places.iter().position(|s| s.address == address);
+        let text = String::new();
+        let new = Source { address, cause, text, count: 0, first: now, last: now, logged: None };
+        let at = match known {
+            Some(at) => at,
+            None if self.places.len() < PLACES => {
+                self.places.push(new);
+                self.places.len().saturating_sub(1)
+            }
+            None => {
+                let at = self.places.iter().position(silent)?;
+                *self.places.get_mut(at)? = new;
+                at
+            }
+        };
+        self.places.get_mut(at)
+    }
+
+    /// What came from this address is of no interest any more: its peer is established.
+    pub fn forget(&mut self, address: IpAddr) {
+        if let Some(source) = self.places.iter_mut().find(|s| s.address == address) {
+            source.count = 0; // the time of the last line stays
+        }
+    }
+
+    /// What to show, the newest first, and how much came from addresses that are not told apart.
+    pub fn shown(&self, now: Instant) -> (Vec<DroppedFrom>, u64) {
+        let mut shown: Vec<DroppedFrom> = self
+            .places
+            .iter()
+            .map(|s| DroppedFrom {
+                address: s.address,
+                what: s.text.clone(),
+                count: s.count,
+                ago: now.saturating_duration_since(s.last),
+            })
+            .filter(|s| s.count > 0 && s.ago < SHOWN)
+            .collect();
+        shown.sort_by_key(|s| s.ago);
+        (shown, self.others)
+    }
+}
+
+/// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
+pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
+    let config = &tunnel.config;
+    if tunnel.is_disabled() {
+        Some(Obstacle::Disabled)
+    } else if let Some(problem) = config.problem() {
+        Some(Obstacle::Problem(problem))
+    } else if tunnel.slots.is_manual() {
+        Some(Obstacle::Manual)
+    } else if config.encapsulation != path.encapsulation {
+        Some(Obstacle::Encapsulation)
+    } else if config.local_address.is_some_and(|address| address != path.local.ip()) {
+        Some(Obstacle::LocalAddress)
+    } else if path.local.port() != 0 && config.udp_port.local != path.local.port() {
+        Some(Obstacle::Port)
+    } else {
+        None
+    }
+}
+
+/// See [`obstacle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The configuration or the administrator disables it.
+    Disabled,
+    /// What is missing in its block.
+    Problem(&'static str),
+    /// Nothing is negotiated.
+    Manual,
+    /// `encapsulation` differs.
+    Encapsulation,
+    /// `local-address` differs.
+    LocalAddress,
+    /// `udp-port` differs.
+    Port,
+}
+
+impl Obstacle {
+    /// What the tunnel is or has, and what came.
+    fn words(self, tunnel: &Tunnel, path: &Path) -> String {
+        let name = |encapsulation| match encapsulation {
+            Encapsulation::Ip => "ip",
+            Encapsulation::Udp => "udp",
+        };
+        match self {
+            Obstacle::Disabled => "is disabled".to_owned(),
+            Obstacle::Problem(problem) => format!("cannot be used: {problem}"),
+            Obstacle::Manual => "has manual sessions only".to_owned(),
+            Obstacle::Encapsulation => {
+                let (ours, theirs) = (name(tunnel.config.encapsulation), name(path.encapsulation));
+                format!("has encapsulation {ours}, and it came over {theirs}")
+            }
+            Obstacle::LocalAddress => {
+                let ours = tunnel.config.local_address.map(|a| a.to_string()).unwrap_or_default();
+                format!("has local-address {ours}, and it came to {}", path.local.ip())
+            }
+            Obstacle::Port => {
+                format!("has udp-port {}, and it came to {}", tunnel.config.udp_port.local, path.local.port())
+            }
+        }
+    }
+}
+
+impl Context {
+    /// A message is dropped before it is known to belong to a tunnel: it is counted and told.
+    pub fn drop_message(&mut self, path: &Path, cause: DropCause) {
+        self.drop_request(path, cause, String::new);
+    }
+
+    /// The same of an SCCRQ; `why` tells whose it is, and more than the cause does.
+    pub fn drop_request(&mut self, path: &Path, cause: DropCause, why: impl FnOnce() -> String) {
+        if let Some(counter) = cause.counter(&mut self.drops) {
+            count(counter);
+        }
+        self.note_dropped(path.remote.ip(), cause, 1, why);
+    }
+
+    /// What came from this address was dropped, so often.
+    pub fn note_dropped(
+        &mut self,
+        address: IpAddr,
+        cause: DropCause,
+        count: u64,
+        why: impl FnOnce() -> String,
+    ) {
+        let words = || why() + &cause.words();
+        if let Some(text) = self.dropped_from.note(self.now, address, (cause, count), words) {
+            self.remark(&Remark::Dropped { from: address, text });
+        }
+    }
+}
+
+/// Why none of the tunnels near an address takes an SCCRQ on this path.
+pub fn unclaimed(tunnels: &Tunnels, path: &Path) -> String {
+    let mut any = None;
+    for (_, tunnel) in tunnels.near(path.remote.ip()) {
+        let Some(obstacle) = obstacle(tunnel, path) else { continue };
+        let words = || format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path));
+        if tunnel.names(path.remote.ip()) {
+            return words();
+        }
+        if tunnel.config.remote == Some(Remote::Any) {
+            any.get_or_insert_with(words);
+        }
+    }
+    any.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
+}
+
+/// "an SCCRQ of ...: ", from one that was not decoded; neither AVP may be hidden (C-251).
+pub fn sender(message: &[u8]) -> String {
+    let value = |wanted: u16| avp::iter(message).find(|a| a.vendor == 0 && a.attribute == wanted);
+    let id = value(number::ROUTER_ID).and_then(|a| <[u8; 4]>::try_from(a.value).ok());
+    match value(number::HOST_NAME) {
+        Some(name) => named(name.value, id.unwrap_or_default()),
+        None => "an SCCRQ: ".to_owned(),
+    }
+}
+
+/// "an SCCRQ of ...: ", of a peer with this name and router id.
+pub fn named(name: &[u8], router_id: [u8; 4]) -> String {
+    format!("an SCCRQ of \"{}\", router-id {}: ", escape(name), Ipv4Addr::from(router_id))
+}
