@@ -19,6 +19,7 @@ tests!(
     joined_frames_over_ip,
     congestion_window_reduced,
     odd_frames,
+    full_sized_frames_with_a_tag_fit,
 );
 
 fn world(wire: Wire) -> World {
@@ -258,5 +259,42 @@ fn odd_frames() {
             }
         }
         world.end();
+    }
+}
+
+/// An interface carries frames with a tag that are four octets longer than its MTU says: with `mtu auto`, and without
+/// fragments, there is room for them. So there is with the pseudowire for frames with tags, whatever is said about
+/// fragments; without them nothing is kept free.
+fn full_sized_frames_with_a_tag_fit() {
+    let settings = ["", "    pseudowire vlan\n"];
+    for wire in WIRES {
+        let mut mtus = Vec::new();
+        for tunnel in ["", "  dont-fragment on\n"] {
+            let variants = settings.iter().zip(0..).map(|(text, number)| {
+                let mut variant = Variant::new(number, 4 * number as usize, Sublayer::Sequenced);
+                variant.settings = (*text).to_owned();
+                variant
+            });
+            let variants = variants.collect();
+            let world = World::with(wire, tunnel, variants, false, 1500);
+            for variant in &world.variants {
+                let open = |name: &str| in_netns(name, || PacketSocket::open(&variant.interface));
+                let (near, far) = (open(&world.net.a), open(&world.net.b));
+                let mtu = world.mtu(&variant.interface);
+                mtus.push(mtu + variant.cookie);
+                for tag in [&[][..], &[0x81, 0, 0, 9]] {
+                    let mut frame = odd(&[tag, &[0x88, 0xb5]].concat())[..14 + tag.len()].to_vec();
+                    frame.extend(pattern(mtu));
+                    for (from, to) in [(&near, &far), (&far, &near)] {
+                        from.send(Vnet::default(), &frame);
+                        let same = take(to, 1) == [(Vnet::default(), frame.clone())];
+                        assert!(same, "{} octets, {wire:?} {tunnel:?} {variant:?}", frame.len());
+                    }
+                }
+            }
+            world.finish();
+        }
+        let [plain, vlan, plain_whole, vlan_whole] = mtus[..] else { panic!("{mtus:?}") };
+        assert_eq!([vlan, plain_whole, vlan_whole], [plain - 4; 3], "{wire:?}");
     }
 }

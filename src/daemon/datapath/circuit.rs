@@ -23,6 +23,9 @@ use crate::wire::Encapsulation;
 /// The MTUs that a TAP interface can have.
 const MTUS: std::ops::RangeInclusive<usize> = 68..=65521;
 
+/// Octets of a VLAN tag.
+const VLAN_TAG: usize = 4;
+
 /// The MTU of a new TAP interface.
 const DEFAULT_MTU: usize = 1500;
 
@@ -381,7 +384,10 @@ impl DataPlane {
         let path = &session.path;
         let outer = if path.remote.is_ipv4() { 20 } else { 40 };
         let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
-        let tag = if circuit.interface.tagged { 4 } else { 0 };
+        // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
+        // given is measured by frames without one.
+        let keeps_room = circuit.interface.dont_fragment && circuit.interface.mtu == Mtu::Auto;
+        let tag = if circuit.interface.tagged || keeps_room { VLAN_TAG } else { 0 };
         let overhead = outer + udp + session.header_length + ETHERNET_HEADER + tag;
         let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
         Some(mtu.saturating_sub(overhead).clamp(*MTUS.start(), *MTUS.end()))
