@@ -1,29 +1,39 @@
-//! `l2tpd -n`: every error of the configuration, without starting anything.
+//! `l2tpd -n`: every error of the configuration, without starting anything. And what is no error, but will not work as
+//! this host is.
 
+use super::lan;
 use super::reload::{self, Refused};
+use crate::config::model::Config;
 use crate::log::Line;
 
-/// Checks a file; prints each error as `FILE:LINE:COLUMN: TEXT`, details indented. Returns the exit status.
+/// Checks a file; prints each error as `FILE:LINE:COLUMN: TEXT`, details indented, or else the warnings. Returns the exit
+/// status: warnings do not change it.
 pub fn run(file: &str) -> i32 {
-    let report = report(file);
-    eprint!("{report}");
-    i32::from(!report.is_empty())
+    match read(file) {
+        Ok(config) => {
+            for (line, text) in lan::warnings(&config) {
+                eprintln!("{file}:{line}:1: warning: {text}");
+            }
+            0
+        }
+        Err(errors) => {
+            eprint!("{errors}");
+            1
+        }
+    }
 }
 
-/// Every error, one or more lines each; empty for a file that can be used.
-fn report(file: &str) -> String {
-    let parsed = match reload::read(file) {
-        Ok(parsed) => parsed,
-        Err(error) => return Refused::Unreadable(error).text(file),
-    };
-    let config = match parsed.config {
-        Ok(config) => config,
-        Err(errors) => return Refused::Errors(errors).text(file),
-    };
+/// A file that can be used, or every error in it, one or more lines each.
+fn read(file: &str) -> Result<Config, String> {
+    let parsed = reload::read(file).map_err(|e| Refused::Unreadable(e).text(file))?;
+    let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
     let mut problems: Vec<(usize, Line)> =
         config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
     problems.sort_by_key(|(line, _)| *line);
-    problems.iter().map(|(at, line)| one(file, *at, line)).collect()
+    match problems.is_empty() {
+        true => Ok(config),
+        false => Err(problems.iter().map(|(at, line)| one(file, *at, line)).collect()),
+    }
 }
 
 /// A problem of a block, at the line where the block begins.
@@ -40,7 +50,7 @@ mod tests {
     fn check(name: &str, text: &str) -> String {
         let path = std::env::temp_dir().join(format!("l2tpd-check-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let report = report(&path.to_string_lossy());
+        let report = read(&path.to_string_lossy()).err().unwrap_or_default();
         std::fs::remove_file(&path).unwrap();
         report.replace(&*path.to_string_lossy(), "FILE")
     }
@@ -70,7 +80,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_told() {
         assert_eq!(
-            report("/nonexistent/l2tpd.conf"),
+            read("/nonexistent/l2tpd.conf").unwrap_err(),
             "Can't open config file\n  /nonexistent/l2tpd.conf: No such file or directory\n"
         );
     }

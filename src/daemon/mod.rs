@@ -10,6 +10,7 @@ pub mod datapath;
 mod event_loop;
 pub mod hook;
 mod host;
+mod lan;
 pub mod logger;
 mod pace;
 mod reload;

@@ -167,6 +167,12 @@ pub fn is_in_bridge(bridge: &str, name: &str) -> Option<bool> {
     }
 }
 
+/// The names of the interfaces in `bridge`; none where it is no bridge, or the system does not tell (without /sys).
+pub fn bridge_ports(bridge: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
 /// What an error of [`add_to_bridge`] means.
 pub fn why_not_joined(bridge: &str, error: &io::Error) -> String {
     match error.raw_os_error() {

@@ -11,6 +11,7 @@ use crate::tests;
 tests!(
     check_reports_every_error,
     good_file_passes,
+    narrow_interfaces_are_warned_of,
     usage,
     bad_file_at_start,
     settings_are_logged,
@@ -53,6 +54,43 @@ fn good_file_passes() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/l2tpd.conf.example");
     let output = Command::new(program()).args(["-n", "-c", example]).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "the example: {}", text(&output));
+}
+
+/// Ports of a bridge whose frames are longer than the session's interface takes, as far as it can be known.
+fn narrow_interfaces_are_warned_of() {
+    let net = Net::new();
+    net.batch(
+        &net.a,
+        "link add br7 type bridge\nlink add lan0 type veth peer name lan1\nlink set lan0 master br7\n\
+         link add l0 type veth peer name other\nlink set l0 mtu 9000 master br7\n",
+    );
+    let file = net.dir.join("check.conf");
+    let warned = |tunnel: &str, session: &str| {
+        let settings = peer::config(tunnel, &format!("{}{session}", peer::SESSION));
+        std::fs::write(&file, &settings).expect("file");
+        let name = file.to_str().expect("path");
+        let output = net.try_exec(&net.a, &[program(), "-n", "-c", name]);
+        assert_eq!(output.status.code(), Some(0), "a warning is no error: {}", text(&output));
+        let said = text(&output);
+        let block = settings.lines().position(|line| line == "  session l0").expect("the block") + 1;
+        let place = format!("{name}:{block}:1: warning: tunnel t1, session l0: ");
+        let message = said.lines().next().and_then(|line| line.strip_prefix(&place));
+        assert!(said.is_empty() || message.is_some(), "{said}");
+        message.unwrap_or_default().to_owned()
+    };
+    let udp = "  encapsulation udp\n";
+    let bridge = "    bridge br7\n";
+    // 20 for IP, 12 for UDP, 4 for the session, 14 for Ethernet; a tag.
+    assert_eq!(warned(udp, bridge), "mtu auto, 1450, but lan0 in bridge br7 has 1500");
+    let unfragmented = "  encapsulation udp\n  dont-fragment on\n  cookie 8\n";
+    assert_eq!(warned(unfragmented, bridge), "mtu auto, 1438, but lan0 in bridge br7 has 1500");
+    assert_eq!(warned("", "    bridge br7\n    mtu 1499\n"), "mtu 1499, but lan0 in bridge br7 has 1500");
+    assert_eq!(warned("", "    bridge br7\n    mtu 1500\n"), "");
+    assert_eq!(warned("", ""), "", "without a bridge nothing is known of the LAN");
+    assert_eq!(warned("", "    bridge br8\n"), "", "it is not there yet");
+    net.batch(&net.a, "link set lan0 mtu 9000\n");
+    assert_eq!(warned("", "    bridge br7\n    mtu 1500\n"), "mtu 1500, but lan0 in bridge br7 has 9000");
+    assert_eq!(warned("", "    bridge br7\n    disable\n"), "");
 }
 
 fn usage() {

@@ -15,6 +15,7 @@ use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
 use crate::log::Remark;
+use crate::proto::Path;
 use crate::sys::socket::path_mtu;
 use crate::sys::tap::{self, Tap};
 use crate::sys::{error_text, netif};
@@ -72,6 +73,22 @@ impl Interface {
             ttl: tunnel.ttl,
             tos: tunnel.tos,
         }
+    }
+}
+
+impl Interface {
+    /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame: what is left of the path's
+    /// MTU behind all headers (RFC 4719 3.3). `None` where there is no way to the peer.
+    pub fn fitting_mtu(&self, path: &Path, header: usize) -> Option<usize> {
+        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
+        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+        // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
+        // given is measured by frames without one.
+        let keeps_room = self.dont_fragment && self.mtu == Mtu::Auto;
+        let tag = if self.tagged || keeps_room { VLAN_TAG } else { 0 };
+        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
+        let fitting = mtu.saturating_sub(outer + udp + header + ETHERNET_HEADER + tag);
+        Some(fitting.clamp(*MTUS.start(), *MTUS.end()))
     }
 }
 
@@ -377,20 +394,11 @@ impl DataPlane {
         }
     }
 
-    /// RFC 4719 3.3: what is left of the path's MTU behind all headers.
     fn fitting_mtu(&self, at: usize) -> Option<usize> {
         let circuit = self.circuits.get(at)?.as_ref()?;
         let session = self.sessions.get(circuit.session?)?.as_ref()?;
         let path = &session.path;
-        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
-        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
-        // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
-        // given is measured by frames without one.
-        let keeps_room = circuit.interface.dont_fragment && circuit.interface.mtu == Mtu::Auto;
-        let tag = if circuit.interface.tagged || keeps_room { VLAN_TAG } else { 0 };
-        let overhead = outer + udp + session.header_length + ETHERNET_HEADER + tag;
-        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
-        Some(mtu.saturating_sub(overhead).clamp(*MTUS.start(), *MTUS.end()))
+        circuit.interface.fitting_mtu(path, session.header_length)
     }
 
     /// ICMP told another MTU of the path to `remote`.
