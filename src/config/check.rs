@@ -127,15 +127,18 @@ fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
     }
 }
 
+/// A longest time that is given is not shorter than the first one; one that is not given adapts itself.
 fn intervals(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
-    if tunnel.retry_interval_max >= tunnel.retry_interval {
-        return;
-    }
-    if findings.has("retry-interval-max") {
-        let first = tunnel.retry_interval.as_secs_f64();
-        findings.invalid("retry-interval-max", format!("this is less than the retry-interval, {first}"));
-    } else {
-        tunnel.retry_interval_max = tunnel.retry_interval;
+    let Tunnel { retry_interval, retry_interval_max, restart_interval, restart_interval_max, .. } = tunnel;
+    for (first_tag, first, tag, most) in [
+        ("retry-interval", retry_interval, "retry-interval-max", retry_interval_max),
+        ("restart-interval", restart_interval, "restart-interval-max", restart_interval_max),
+    ] {
+        if *most < *first && findings.has(tag) {
+            findings.invalid(tag, format!("this is less than the {first_tag}, {}", first.as_secs_f64()));
+        } else {
+            *most = (*most).max(*first);
+        }
     }
 }
 

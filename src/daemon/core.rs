@@ -375,10 +375,9 @@ impl Daemon {
                 }
             }
             DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
-            DataPlaneEvent::Unreachable { remote, error } => {
-                let peer = remote.ip();
-                self.engine.unreachable(now, peer, &error);
-                self.logger.log(now, &Line::remark(&Remark::Unreachable { peer, error }));
+            DataPlaneEvent::Unreachable { remote, error, refused } => {
+                self.engine.unreachable(now, remote, &error, refused);
+                self.logger.log(now, &Line::remark(&Remark::Unreachable { peer: remote.ip(), error }));
             }
             DataPlaneEvent::ReceiveFailed { socket, error } => {
                 self.logger.log(now, &Line::with_detail(&Event::RecvfromFailed { error }, socket));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, Notification};
 use super::dropped::Sources;
+use super::peers::Peers;
 use super::snapshot::{count, Drops};
 use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
@@ -77,6 +78,8 @@ pub struct Context {
     pub now: Instant,
     /// The ids in use.
     pub ids: Ids,
+    /// The addresses of the peers.
+    pub peers: Peers,
     /// `max-tunnels`: connections that are not closed.
     pub max_tunnels: usize,
     /// `max-sessions`.
@@ -139,6 +142,7 @@ impl Context {
         Context {
             now,
             ids: Ids::default(),
+            peers: Peers::default(),
             max_tunnels: 0,
             max_sessions: 0,
             alive: 0,

@@ -1,15 +1,17 @@
 //! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the object once and hands the matter
 //! down; nothing else in this room asks whose an id is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::action::{Action, Path};
 use super::command::{Command, CommandError};
 use super::connection::table::State;
+use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
+use super::peers::hint;
 use super::request;
 use super::show;
 use super::snapshot::Snapshot;
@@ -17,6 +19,7 @@ use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::Config;
 use crate::log::Event;
+use crate::wire::avp;
 use crate::wire::code::stopccn;
 use crate::wire::header::{self, Header, HeaderError};
 use crate::wire::{Ccid, Encapsulation, SessionId};
@@ -78,9 +81,24 @@ impl Engine {
             return request::receive(cx, tunnels, guard, path, &header, message);
         }
         let Some(key) = self.cx.ids.tunnel_of(header.ccid) else {
-            return self.cx.drop_message(&path, DropCause::Connection(header.ccid));
+            self.cx.drop_message(&path, DropCause::Connection(header.ccid));
+            return self.unknown_id(path, header.ccid, message);
         };
         self.with(key, |tunnel, cx| tunnel.receive(cx, header.ccid, path, &header, message));
+    }
+
+    /// A message for an id that is not ours. The peer may mean a connection of former times, or send back the id that it
+    /// found in our message, which is its own. What acknowledges another id is for a StopCCN of ours that refused an
+    /// SCCRQ, and says nothing.
+    fn unknown_id(&mut self, path: Path, id: Ccid, message: &[u8]) {
+        let Ok(message_type) = avp::check_structure(message, false) else { return };
+        let is_from = |(ccid, key)| {
+            let connection = self.tunnels.get(key).and_then(|tunnel: &Tunnel| tunnel.members.get(ccid));
+            connection.is_some_and(|c| c.is_from(id, path))
+        };
+        if !is_acknowledgement(&message_type) || self.cx.peers.at(path.remote).any(is_from) {
+            hint(&mut self.cx, &mut self.tunnels, path.remote);
+        }
     }
 
     /// The header checks, in the order of the catalogue's advice; the first that fails is logged.
@@ -144,10 +162,16 @@ impl Engine {
         }
     }
 
-    /// The network reports (ICMP) that what we sent to `remote` did not arrive.
-    pub fn unreachable(&mut self, now: Instant, remote: IpAddr, error: &str) {
-        for tunnel in self.tunnels.all_mut() {
-            tunnel.unreachable(now, remote, error);
+    /// The network reports (ICMP) that what we sent to `remote` did not arrive; with `refused` there is no such port or
+    /// protocol. Anybody can forge that: it is shown, and it is a hint.
+    pub fn unreachable(&mut self, now: Instant, remote: SocketAddr, error: &str, refused: bool) {
+        self.cx.now = now;
+        let connections: Vec<(Ccid, TunnelKey)> = self.cx.peers.at(remote).collect();
+        for (ccid, key) in connections {
+            self.with(key, |tunnel, cx| tunnel.unreachable(cx, ccid, error));
+        }
+        if refused {
+            hint(&mut self.cx, &mut self.tunnels, remote);
         }
     }
 

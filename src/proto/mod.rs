@@ -16,6 +16,8 @@
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `members` | the connections of a tunnel |
+//! | `pause` | how far apart attempts are |
+//! | `peers` | the peers' addresses; hints that one has forgotten us |
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
@@ -40,6 +42,8 @@ mod engine;
 pub mod guard;
 mod members;
 mod notes;
+mod pause;
+mod peers;
 mod request;
 mod result;
 pub mod session;

@@ -16,6 +16,7 @@ use super::context::{Context, TunnelKey};
 use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
+use super::peers::hint;
 use super::result::{break_tie, result, TieBreak};
 use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
@@ -74,6 +75,7 @@ pub fn receive(
                 return cx.drop_request(&path, DropCause::Request, why);
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
+            tunnel.sign_of_life(cx);
             let allowed = |cx: &mut Context| guard_allows(cx, guard, path, candidates.len());
             if let Some(request) = judge(cx, tunnel, path, header, message, allowed) {
                 requested(cx, tunnel, request);
@@ -85,10 +87,13 @@ pub fn receive(
             cx.drop_message(&path, DropCause::Header(HeaderError::Version(header.version)));
         }
         MessageTypeAvp::Type { vendor: 0, value: MessageType::STOPCCN, .. } => {
-            stopped(cx, tunnels, path, header, (message, &message_type));
+            if !stopped(cx, tunnels, path, header, (message, &message_type)) {
+                hint(cx, tunnels, path.remote);
+            }
         }
         MessageTypeAvp::Type { .. } | MessageTypeAvp::Zlb => {
             cx.drop_message(&path, DropCause::Connection(header.ccid));
+            hint(cx, tunnels, path.remote);
         }
     }
 }
@@ -378,28 +383,31 @@ fn refuse(
     Once { path, ttl: tunnel.config.ttl, to, numbers, auth, message }.send(cx);
 }
 
-/// A StopCCN from a peer that does not know our id: matched by its own (C-106).
+/// A StopCCN from a peer that does not know our id: matched by its own (C-106). Whether it ended
+/// a connection of ours.
 fn stopped(
     cx: &mut Context,
     tunnels: &mut Tunnels,
     path: Path,
     header: &Header,
     (message, message_type): (&[u8], &MessageTypeAvp),
-) {
+) -> bool {
     let options = DecodeOptions { secrets: &[], cisco: true, version_2: false };
     // The id may be hidden from us here; then the peer's retransmissions end by themselves.
     let Ok(Message::StopCcn(StopCcn { assigned_ccid: Some(assigned), .. })) =
         decode(message, &options).message
     else {
-        return cx.drop_message(&path, DropCause::Connection(header.ccid));
+        cx.drop_message(&path, DropCause::Connection(header.ccid));
+        return false;
     };
     // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
     let of = |t: &Tunnel| t.members.iter().rev().find(|c| c.is_from(assigned, path)).map(Connection::ccid);
     let found = tunnels.near(path.remote.ip()).find_map(|(key, tunnel)| Some((key, of(tunnel)?)));
     let Some((tunnel, ccid)) = found.and_then(|(key, ccid)| Some((tunnels.get_mut(key)?, ccid))) else {
-        return cx.drop_message(&path, DropCause::Stop);
+        cx.drop_message(&path, DropCause::Stop);
+        return false;
     };
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return false };
     let auth = &connection.transport.auth;
     let judgement = auth.judge(message);
     // The peer signs it with what it knows: its own nonce, and ours only if our SCCRP reached it. Without our nonce
@@ -415,7 +423,9 @@ fn stopped(
     if !judgement.believed {
         let judgement = Judgement { believed: false, ..judgement };
         notes::log_judgement(cx, ccid, MessageType::STOPCCN, judgement);
-        return count(&mut connection.transport.counters.rx_bad_digest);
+        count(&mut connection.transport.counters.rx_bad_digest);
+        return false;
     }
     tunnel.receive_stop(cx, ccid, path, header, (message, message_type));
+    tunnel.members.get(ccid).is_none_or(|c| !c.is_alive())
 }

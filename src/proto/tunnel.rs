@@ -23,6 +23,7 @@ use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use super::members::Members;
+use super::pause::Pause;
 use super::result::{result, Objection};
 use super::session::slot::Slot;
 use super::session::slots::Slots;
@@ -56,6 +57,8 @@ pub struct Tunnel {
     pub path: Option<Path>,
     /// The next attempt.
     pub attempt: Attempt,
+    /// How far apart attempts are.
+    pause: Pause,
     /// Stopped by the administrator until the next reload.
     stopped: bool,
     /// Started by the administrator although the configuration disables it.
@@ -79,6 +82,7 @@ impl Tunnel {
             members: Members::default(),
             path: None,
             attempt: Attempt::new(now),
+            pause: Pause::default(),
             stopped: false,
             started: false,
             removed: false,
@@ -128,10 +132,18 @@ impl Tunnel {
         }
     }
 
-    /// Tries again after the restart interval, plus or minus a quarter.
+    /// Tries again after the pause that is due.
     pub fn retry(&mut self, cx: &mut Context) {
-        let delay = cx.jitter(self.config.restart_interval);
+        let delay = self.pause.length(cx, &self.config);
         self.schedule(cx, delay);
+    }
+
+    /// The peer, or at least the way to it, is alive: attempts are made at the usual interval again.
+    pub fn sign_of_life(&mut self, cx: &mut Context) {
+        let usual = self.config.restart_interval;
+        if self.pause.sign_of_life() && self.attempt.next_try(cx.now).is_some_and(|next| next > usual) {
+            self.retry(cx);
+        }
     }
 
     /// Tries again if no connection serves the tunnel. An attempt that is scheduled already stays where it is: else
@@ -202,6 +214,7 @@ impl Tunnel {
             connection.transport.auth.local_nonce = nonce.to_vec();
         }
         count(&mut self.members.counters.setups);
+        self.pause.begin();
         let (tunnel, name) = (connection.ccid(), self.config.name.clone());
         self.members.set_main(tunnel);
         self.file(cx, connection);
@@ -316,6 +329,7 @@ impl Tunnel {
     /// Processes a message in its turn, and those that wait behind it; acknowledges what is to be acknowledged.
     fn take(&mut self, cx: &mut Context, ccid: Ccid, path: Path, receipt: Receipt, message: &[u8]) {
         if receipt != Receipt::Dropped {
+            self.sign_of_life(cx);
             self.withdraw_restart(cx, ccid);
         }
         match receipt {
@@ -348,7 +362,7 @@ impl Tunnel {
     /// A new message came from another port of the peer (NAT), or shows which local address it reached.
     fn follow_peer(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let before = std::mem::replace(&mut connection.transport.path, path);
+        let before = connection.move_to(cx, path);
         if before.remote == path.remote && before.local == path.local {
             return;
         }
@@ -380,6 +394,12 @@ impl Tunnel {
                 self.retry_unless_served(cx);
             }
             Outcome::Lost(failure) => self.lose(cx, ccid, failure),
+            Outcome::Forgotten(failure) => {
+                self.lose(cx, ccid, failure);
+                if self.attempt.is_scheduled() {
+                    self.schedule(cx, Duration::ZERO);
+                }
+            }
             Outcome::Done => self.delete(cx, ccid),
         }
     }
@@ -496,6 +516,9 @@ impl Tunnel {
             self.notify(cx, Happening::TunnelDown, reason);
             self.attempt.fail(cx.now, failure);
         } else {
+            if self.members.state(ccid) == Some(State::WaitCtlReply) {
+                self.pause.unacknowledged();
+            }
             self.fail_connection(cx, ccid, failure);
         }
         self.delete(cx, ccid);
@@ -610,17 +633,24 @@ impl Tunnel {
         }
     }
 
-    /// The network reports (ICMP) that what we sent to the peer did not arrive: shown as the reason while we wait for
-    /// an answer. It has no other effect, since anybody can forge it, and it hides no reason that was found here.
-    pub fn unreachable(&mut self, now: Instant, remote: std::net::IpAddr, error: &str) {
-        let waits = self
-            .members
-            .main()
-            .is_some_and(|c| c.state == State::WaitCtlReply && c.transport.path.remote.ip() == remote);
-        if waits && self.attempt.failure().is_none_or(|f| f.cause == Cause::NoAnswer) {
-            let check = format!("what we send does not arrive, the network reports: {error}");
-            self.attempt.fail(now, Failure::new(check, Cause::NoAnswer));
+    /// The network reports (ICMP) that what a connection sent did not arrive: shown as the reason while it waits for an
+    /// answer. It hides no reason that was found here.
+    pub fn unreachable(&mut self, cx: &mut Context, ccid: Ccid, error: &str) {
+        if self.members.state(ccid) != Some(State::WaitCtlReply) {
+            return;
         }
+        self.sign_of_life(cx);
+        if self.attempt.failure().is_none_or(|f| f.cause == Cause::NoAnswer) {
+            let check = format!("what we send does not arrive, the network reports: {error}");
+            self.attempt.fail(cx.now, Failure::new(check, Cause::NoAnswer));
+        }
+    }
+
+    /// There is a hint that the peer has forgotten a connection.
+    pub fn probe(&mut self, cx: &mut Context, ccid: Ccid) {
+        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
+        let outcome = connection.probe(cx);
+        self.conclude(cx, ccid, outcome);
     }
 
     fn notify(&self, cx: &mut Context, what: Happening, reason: String) {

@@ -42,6 +42,13 @@ pub struct SocketError {
     pub mtu: Option<usize>,
 }
 
+impl SocketError {
+    /// Whether the host that the datagram reached has no such port or protocol.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.errno, libc::ECONNREFUSED | libc::ENOPROTOOPT | libc::EPROTO)
+    }
+}
+
 impl Socket {
     /// Opens and binds a socket. `local` may be an unspecified address; `port` is 0 for [`Encapsulation::Ip`].
     /// An address that the system does not have is `AddrNotAvailable`.

@@ -12,6 +12,7 @@ use crate::tests;
 tests!(
     orderly_end_and_return_of_a_peer,
     crash_and_return_of_a_peer,
+    killed_peer_that_only_answers,
     link_cut_and_healed,
     both_begin_at_once,
     interface_deleted,
@@ -118,6 +119,30 @@ fn crash_and_return_of_a_peer() {
     assert_eq!(a.count("*failed to send control message*"), 0, "it did not need a time-out");
     a.stop();
     b.stop();
+}
+
+/// SIGKILL, and the peer comes back without calling: the frames that we send it meanwhile are answered by ICMP, upon
+/// which it is asked at once, and called again when it does not know us any more.
+fn killed_peer_that_only_answers() {
+    for encapsulation in ["ip", "udp"] {
+        let timing = "  retry 10\n  retry-interval 1\n  hello-interval 60\n  restart-interval 10\n";
+        let tunnel = format!("{timing}  encapsulation {encapsulation}\n");
+        let net = Net::new();
+        let (mut a, mut b) = pair_in(&net, &tunnel, "");
+        a.skip_log();
+        b.kill();
+        let start = Instant::now();
+        assert!(!net.answers(&net.a, "10.9.9.2"));
+        a.expect("debug   what was sent to 192.0.2.2 does not arrive: *");
+        a.expect("debug [*] send HELLO");
+        let mut b = Daemon::start(&net, &net.b, &host(2, &format!("{tunnel}  role passive\n"), ""));
+        up(&mut b, 1);
+        assert!(start.elapsed() < Duration::from_secs(30), "{encapsulation}: {:?}", start.elapsed());
+        address(&net, &net.b, 2);
+        passes_again(&net);
+        a.stop();
+        b.stop();
+    }
 }
 
 fn link_cut_and_healed() {

@@ -1,5 +1,6 @@
 //! The circuits' status and the data plane's part in a session.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use l2tpd::proto::Happening;
@@ -150,10 +151,10 @@ fn the_network_reports_that_nothing_arrives() {
     let mut world = World::pair(1, "", &["l2tp1"]);
     world.start(0);
     world.run(Duration::from_millis(5));
-    let peer = world.tunnel(0).peer.expect("configured");
-    world.act(0, |e, now| e.unreachable(now, "198.51.100.1".parse().unwrap(), "Connection refused"));
+    let peer = SocketAddr::new(world.tunnel(0).peer.expect("configured"), 0);
+    world.act(0, |e, now| e.unreachable(now, "198.51.100.1:0".parse().unwrap(), "Connection refused", true));
     assert_eq!(world.tunnel(0).last_failure, None, "another peer's");
-    world.act(0, |e, now| e.unreachable(now, peer, "Connection refused"));
+    world.act(0, |e, now| e.unreachable(now, peer, "Connection refused", true));
     let tunnel = world.tunnel(0);
     let (failure, _) = tunnel.last_failure.expect("shown");
     assert!(
@@ -163,7 +164,7 @@ fn the_network_reports_that_nothing_arrives() {
     assert_eq!(tunnel.state.status_name(), "wait-ctl-reply");
     world.start(1);
     assert!(world.run_while_not(Duration::from_secs(60), World::both_up), "{}", world.transcript(0));
-    world.act(0, |e, now| e.unreachable(now, peer, "No route to host"));
+    world.act(0, |e, now| e.unreachable(now, peer, "No route to host", false));
     assert!(world.both_up(), "{}", world.transcript(0));
 }
 

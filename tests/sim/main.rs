@@ -17,6 +17,7 @@ mod crossing;
 mod dropped;
 mod good_run;
 mod hostile;
+mod life;
 mod loss;
 mod many;
 mod negative;

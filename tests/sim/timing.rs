@@ -75,7 +75,12 @@ fn the_next_try_at_a_silent_peer_is_told() {
 #[test]
 fn attempts_for_ever() {
     let mut world = World::new(1);
-    world.add(&tunnel(0, 1, "retry 1;retry-interval 0.1;restart-interval 8", &["l2tp1"]));
+    world.add(&tunnel(
+        0,
+        1,
+        "retry 1;retry-interval 0.1;restart-interval 8;restart-interval-max 8",
+        &["l2tp1"],
+    ));
     world.start(0);
     world.run_seconds(86_400);
     let begun: Vec<Duration> = world.nodes[0]

@@ -55,6 +55,8 @@ pub struct Tunnel {
     pub setup_timeout: Duration,
     /// Time between two attempts to set up, 25 % more or less. The block's, or the global one.
     pub restart_interval: Duration,
+    /// Towards a peer that is mute that time doubles up to this; not less than that.
+    pub restart_interval_max: Duration,
     /// Time that a closed tunnel still acknowledges.
     pub linger: Duration,
     /// IP protocol 115, or UDP.
@@ -88,35 +90,36 @@ pub static TUNNEL_HEADER: Tag = tag::header("tunnel", Block::Global, TunnelName)
 
 /// The tags of a tunnel, in the order of the manual.
 pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
-    "local-address"      local_address,      Address,          SetUp,     As("auto");
-    "remote-address"     remote,             AddressOrName,    SetUp,     Text("required");
-    "local-hostname"     local_hostname,     Octets,           SetUp,     Text("hostname");
-    "local-router-id"    local_router_id,    RouterId,         SetUp,     Text("router-id");
-    "remote-hostname"    remote_hostname,    Octets,           SetUp,     Text("required");
-    "remote-router-id"   remote_router_id,   RouterId,         SetUp,     Text("required");
-    "password"           password,           Octets,           SetUp,     Text("none");
-    "password-old"       password_old,       Octets,           Live,      Text("none");
-    "digest"             digest,             Word,             SetUp,     As("auto");
-    "cookie"             cookie,             Word,             Inherited, As("off");
-    "retry"              retry,              Number(1, 99),    Live,      As("10");
-    "retry-interval"     retry_interval,     Seconds,          Live,      As("1");
-    "retry-interval-max" retry_interval_max, Seconds,          Live,      As("8");
-    "hello-interval"     hello_interval,     Number(1, 3600),  Live,      As("60");
-    "receive-window"     receive_window,     Number(1, 65535), SetUp,     As("8");
-    "setup-timeout"      setup_timeout,      Number(1, 3600),  Live,      As("31");
-    "restart-interval"   restart_interval,   Number(1, 3600),  Live,      Text("the global one");
-    "linger"             linger,             Number(1, 3600),  Live,      As("31");
-    "encapsulation"      encapsulation,      Word,             SetUp,     As("ip");
-    "udp-port"           udp_port,           Kind::Ports,      SetUp,     As("1701 1701");
-    "compatibility"      compatibility,      Word,             SetUp,     As("auto");
-    "reserved-bits"      reserved_bits,      Word,             Live,      As("discard");
-    "role"               role,               Word,             SetUp,     As("both");
-    "hidden"             hidden,             Word,             SetUp,     As("off");
-    "dont-fragment"      dont_fragment,      Word,             Live,      As("off");
-    "ttl"                ttl,                Number(1, 255),   Live,      As("64");
-    "tos"                tos,                Number(0, 255),   Live,      As("0");
-    "on-event"           on_event,           Command,          Live,      Text("none");
-    "disable"            disabled,           Flag,             SetUp,     Text("");
+    "local-address"        local_address,        Address,          SetUp,     As("auto");
+    "remote-address"       remote,               AddressOrName,    SetUp,     Text("required");
+    "local-hostname"       local_hostname,       Octets,           SetUp,     Text("hostname");
+    "local-router-id"      local_router_id,      RouterId,         SetUp,     Text("router-id");
+    "remote-hostname"      remote_hostname,      Octets,           SetUp,     Text("required");
+    "remote-router-id"     remote_router_id,     RouterId,         SetUp,     Text("required");
+    "password"             password,             Octets,           SetUp,     Text("none");
+    "password-old"         password_old,         Octets,           Live,      Text("none");
+    "digest"               digest,               Word,             SetUp,     As("auto");
+    "cookie"               cookie,               Word,             Inherited, As("off");
+    "retry"                retry,                Number(1, 99),    Live,      As("10");
+    "retry-interval"       retry_interval,       Seconds,          Live,      As("1");
+    "retry-interval-max"   retry_interval_max,   Seconds,          Live,      As("8");
+    "hello-interval"       hello_interval,       Number(1, 3600),  Live,      As("60");
+    "receive-window"       receive_window,       Number(1, 65535), SetUp,     As("8");
+    "setup-timeout"        setup_timeout,        Number(1, 3600),  Live,      As("31");
+    "restart-interval"     restart_interval,     Number(1, 3600),  Live,      Text("the global one");
+    "restart-interval-max" restart_interval_max, Number(1, 3600),  Live,      As("80");
+    "linger"               linger,               Number(1, 3600),  Live,      As("31");
+    "encapsulation"        encapsulation,        Word,             SetUp,     As("ip");
+    "udp-port"             udp_port,             Kind::Ports,      SetUp,     As("1701 1701");
+    "compatibility"        compatibility,        Word,             SetUp,     As("auto");
+    "reserved-bits"        reserved_bits,        Word,             Live,      As("discard");
+    "role"                 role,                 Word,             SetUp,     As("both");
+    "hidden"               hidden,               Word,             SetUp,     As("off");
+    "dont-fragment"        dont_fragment,        Word,             Live,      As("off");
+    "ttl"                  ttl,                  Number(1, 255),   Live,      As("64");
+    "tos"                  tos,                  Number(0, 255),   Live,      As("0");
+    "on-event"             on_event,             Command,          Live,      Text("none");
+    "disable"              disabled,             Flag,             SetUp,     Text("");
 };
 
 /// The peer's address.

@@ -94,6 +94,8 @@ pub enum DataPlaneEvent {
         remote: SocketAddr,
         /// In the system's words.
         error: String,
+        /// The host is there, and has no such port or protocol.
+        refused: bool,
     },
     /// A socket cannot receive.
     ReceiveFailed {

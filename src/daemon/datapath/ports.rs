@@ -237,8 +237,9 @@ impl DataPlane {
             match (error.mtu, error.remote) {
                 (Some(_), Some(remote)) => self.path_mtu_changed(remote.ip()),
                 (None, Some(remote)) => {
+                    let refused = error.is_refusal();
                     let error = error_text(&io::Error::from_raw_os_error(error.errno));
-                    self.events.push(DataPlaneEvent::Unreachable { remote, error });
+                    self.events.push(DataPlaneEvent::Unreachable { remote, error, refused });
                 }
                 (Some(_) | None, None) => {}
             }

@@ -159,6 +159,11 @@ impl Channel {
         self.rto
     }
 
+    /// The intervals between retransmissions begin anew with the first.
+    pub fn restart_rto(&mut self) {
+        self.rto = self.retry.interval;
+    }
+
     /// Queues an encoded message. `false`: the queue is full.
     pub fn push(&mut self, message_type: MessageType, message: Vec<u8>) -> bool {
         if self.queue.len() >= MAX_QUEUE {
@@ -254,7 +259,7 @@ impl Channel {
         self.queue.drain(..count);
         self.in_flight = self.in_flight.saturating_sub(count);
         if count > 0 {
-            self.rto = self.retry.interval;
+            self.restart_rto();
         }
         for _ in 0..count {
             self.open_window();

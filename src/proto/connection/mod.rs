@@ -129,6 +129,7 @@ impl Connection {
     pub fn file(&self, cx: &mut Context) {
         let ccid = self.ccid();
         cx.ids.file(ccid, self.key);
+        cx.peers.add(self.transport.path.remote, ccid, self.key);
         cx.alive = cx.alive.saturating_add(1);
         cx.log(Event::CreateNewTunnel { tunnel: ccid });
         cx.log(Event::TunnelCreated { id: ccid, hex: Hex(ccid.0) });
@@ -141,6 +142,7 @@ impl Connection {
         cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
         cx.half_open = cx.half_open.saturating_sub(usize::from(self.state == State::WaitCtlConn));
         cx.ids.free(self.ccid());
+        cx.peers.remove(self.transport.path.remote, self.ccid());
         cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
     }
 
@@ -479,6 +481,21 @@ impl Connection {
         Outcome::Keep
     }
 
+    /// There is a hint that the peer has forgotten it: the peer is asked, if it has ever known it.
+    pub fn probe(&mut self, cx: &mut Context) -> Outcome {
+        match self.state == State::Established && !self.transport.probe(cx) {
+            true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
+            false => Outcome::Keep,
+        }
+    }
+
+    /// The peer is at another address or port, or we are.
+    pub fn move_to(&mut self, cx: &mut Context, path: Path) -> Path {
+        cx.peers.remove(self.transport.path.remote, self.ccid());
+        cx.peers.add(path.remote, self.ccid(), self.key);
+        std::mem::replace(&mut self.transport.path, path)
+    }
+
     /// A timer of this connection; `data` is when valid data of its sessions came last.
     pub fn due(&mut self, cx: &mut Context, due: ConnectionDue, data: Option<Instant>) -> Outcome {
         match due {
@@ -496,7 +513,11 @@ impl Connection {
                     cx.log(Event::ControlSendFailedTunnel { tunnel: self.ccid() });
                     cx.log(Event::ControlSendFailed {});
                     count(&mut self.transport.counters.lost);
-                    Outcome::Lost(Failure::new("the peer does not answer", Cause::NoAnswer))
+                    let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
+                    match self.transport.is_probed() {
+                        true => Outcome::Forgotten(failure),
+                        false => Outcome::Lost(failure),
+                    }
                 }
             },
         }

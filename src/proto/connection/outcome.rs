@@ -40,6 +40,8 @@ pub enum Outcome {
     Close(Objection),
     /// It cannot go on, and the peer cannot be told.
     Lost(Failure),
+    /// The same after a hint that the peer has forgotten it: the peer is there.
+    Forgotten(Failure),
     /// Nothing more is to be said or heard.
     Done,
 }

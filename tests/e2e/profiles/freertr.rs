@@ -14,6 +14,7 @@ tests!(
     freertr_server_with_a_password,
     freertr_server_that_holds_an_old_connection,
     freertr_server_that_is_slow_to_forget,
+    freertr_server_that_forgot_us,
     freertr_client,
 );
 
@@ -89,6 +90,12 @@ impl Router {
     #[track_caller]
     fn serve(&mut self, challenge: bool) -> Call {
         self.take(SCCRQ);
+        self.serve_request(challenge)
+    }
+
+    /// The same, once it has the SCCRQ.
+    #[track_caller]
+    fn serve_request(&mut self, challenge: bool) -> Call {
         let mut reply = self.set_up(SCCRP);
         if challenge {
             reply = reply.with(avp(11, &[0x5a; 16]));
@@ -157,29 +164,107 @@ fn freertr_server_with_a_password() {
     daemon.expect("info send ICCN, state --> ESTABLISHED");
 }
 
-/// While it holds an old connection from our address it drops every SCCRQ. (65 s in reality, 1.5 s here.)
+/// What a server does with a connection whose other end is silent. The times are those of the real one, except that
+/// a second takes 50 ms.
+struct Watch {
+    hello: Vec<u8>,
+    /// How often the HELLO was sent, and when it is the next time.
+    hellos: u32,
+    next: Instant,
+}
+
+impl Watch {
+    const SILENCE: Duration = Duration::from_millis(25 * 50);
+    const AGAIN: Duration = Duration::from_millis(5 * 50);
+
+    fn new(router: &mut Router) -> Watch {
+        let hello = router.peer.build(&Out::new(HELLO));
+        Watch { hello, hellos: 0, next: Instant::now() + Watch::SILENCE }
+    }
+
+    /// Every packet from that address counts, also one that is dropped.
+    fn heard(&mut self) {
+        (self.hellos, self.next) = (0, Instant::now() + Watch::SILENCE);
+    }
+
+    /// Sends what is due; whether the connection is forgotten now.
+    fn is_over(&mut self, router: &Router) -> bool {
+        if Instant::now() < self.next {
+            return false;
+        }
+        if self.hellos == 8 {
+            return true;
+        }
+        router.peer.send_control_raw(&self.hello);
+        self.hellos += 1;
+        self.next += Watch::AGAIN;
+        false
+    }
+}
+
+/// We crash. While it holds the old connection from our address it drops every SCCRQ, and it holds that connection as
+/// long as it hears any. Our attempts, which nothing answers, space out until it has forgotten.
 fn freertr_server_that_holds_an_old_connection() {
     let net = Net::new();
     let mut router = Router::new(&net);
-    let settings = "  retry 3\n  retry-interval 0.2\n";
+    let settings = "  retry 2\n  retry-interval 0.1\n  restart-interval-max 4\n";
     let text = config(settings, SESSION);
     let mut daemon = Daemon::start(&net, &net.a, &text);
     router.serve(false);
     daemon.kill();
     drop(daemon);
     let mut daemon = Daemon::start(&net, &net.a, &text);
-    let deadline = Instant::now() + Duration::from_millis(1700);
-    let mut dropped = 0;
-    while let Some(message) = router.peer.receive_control(deadline.saturating_duration_since(Instant::now()))
-    {
-        dropped += usize::from(message.kind() == Some(SCCRQ));
+    let started = Instant::now();
+    let mut watch = Watch::new(&mut router);
+    let (mut dropped, mut asked) = (0, 0);
+    while !watch.is_over(&router) {
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", daemon.tail(30));
+        asked = asked.max(watch.hellos);
+        let left = watch.next.saturating_duration_since(Instant::now());
+        if let Some(message) = router.peer.receive_control(left) {
+            dropped += usize::from(message.kind() == Some(SCCRQ));
+            watch.heard();
+        }
     }
-    assert!(dropped >= 2, "{dropped} SCCRQs in the meantime");
+    assert!(dropped >= 6 && asked > 0, "{dropped} SCCRQs were dropped");
     router.peer.restart(0x0011_2233);
     let call = router.serve(false);
     frames_pass(&net, &mut router.peer, &call, &[]);
     daemon.expect("error failed to send control message. tunnel shutdown");
     daemon.expect("info send ICCN, state --> ESTABLISHED");
+    assert_eq!(daemon.count("*send StopCCN*"), 0);
+}
+
+/// It was restarted, and never calls: it answers our HELLO, which it cannot place, with a ZLB whose id is 0. With the
+/// defaults it is served again within 15 s.
+fn freertr_server_that_forgot_us() {
+    let net = Net::new();
+    let mut router = Router::new(&net);
+    let text = config("  hello-interval 1\n  retry 10\n  retry-interval 1\n  restart-interval 10\n", SESSION);
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    router.serve(false);
+    router.peer.restart(0x0011_2233);
+    let mut asked = None;
+    let request = loop {
+        let message = router.peer.receive_control(PATIENCE).expect("something of the daemon");
+        match message.kind() {
+            Some(SCCRQ) => break message,
+            Some(HELLO) => {
+                asked.get_or_insert(Instant::now());
+                router.peer.send_ack();
+            }
+            None => {}
+            Some(other) => panic!("{other} is not expected"),
+        }
+    };
+    router.peer.remote = request.u32(61);
+    router.peer.nr = 1;
+    let call = router.serve_request(false);
+    let back = asked.expect("a HELLO").elapsed();
+    assert!(back < Duration::from_secs(15), "{back:?}");
+    frames_pass(&net, &mut router.peer, &call, &[]);
+    daemon
+        .expect_all(&["debug [*] send control packet(3): HELLO", "error failed to send control message. *"]);
 }
 
 /// After our StopCCN the first SCCRQ is lost: it frees the connection a little later only.

@@ -1,0 +1,74 @@
+//! The addresses of the peers: which connections are with whom, and hints that a peer has forgotten one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::context::{Context, TunnelKey};
+use super::tunnels::Tunnels;
+use crate::wire::Ccid;
+
+/// Hints from one address that follow another one within this time are passed over: anybody can forge them.
+const HINT_PAUSE: Duration = Duration::from_secs(5);
+
+/// An address that is the peer's of some connection.
+#[derive(Debug, Default)]
+struct Peer {
+    connections: BTreeMap<Ccid, TunnelKey>,
+    /// When the last hint came from there.
+    hinted: Option<Instant>,
+}
+
+/// The peers, by address and port (0 over IP).
+#[derive(Debug, Default)]
+pub struct Peers {
+    peers: BTreeMap<SocketAddr, Peer>,
+}
+
+impl Peers {
+    /// A connection has its peer there.
+    pub fn add(&mut self, remote: SocketAddr, ccid: Ccid, key: TunnelKey) {
+        self.peers.entry(remote).or_default().connections.insert(ccid, key);
+    }
+
+    /// It is over, or its peer is elsewhere now.
+    pub fn remove(&mut self, remote: SocketAddr, ccid: Ccid) {
+        if let Some(peer) = self.peers.get_mut(&remote) {
+            peer.connections.remove(&ccid);
+            if peer.connections.is_empty() {
+                self.peers.remove(&remote);
+            }
+        }
+    }
+
+    /// The connections with this peer.
+    pub fn at(&self, remote: SocketAddr) -> impl Iterator<Item = (Ccid, TunnelKey)> + '_ {
+        let connections = self.peers.get(&remote).into_iter().flat_map(|peer| &peer.connections);
+        connections.map(|(ccid, key)| (*ccid, *key))
+    }
+
+    /// Whether a hint from there is to be heeded.
+    fn heeds_hint(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let Some(peer) = self.peers.get_mut(&remote) else { return false };
+        if peer.hinted.is_some_and(|at| now.saturating_duration_since(at) < HINT_PAUSE) {
+            return false;
+        }
+        peer.hinted = Some(now);
+        true
+    }
+}
+
+/// A message from this address fits no connection that we know, as if the peer had forgotten ours. That proves nothing,
+/// since anybody can forge it; so the peer is asked.
+pub fn hint(cx: &mut Context, tunnels: &mut Tunnels, remote: SocketAddr) {
+    if !cx.peers.heeds_hint(cx.now, remote) {
+        return;
+    }
+    let connections: Vec<(Ccid, TunnelKey)> = cx.peers.at(remote).collect();
+    for (ccid, key) in connections {
+        match tunnels.get_mut(key) {
+            Some(tunnel) => tunnel.probe(cx, ccid),
+            None => cx.missing(),
+        }
+    }
+}
