@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Command;
 
-use l2tpd::admin::frame;
+use l2tpd::admin::envelope;
 use l2tpd::sys::clock;
 
 #[test]
@@ -40,10 +40,10 @@ fn accepting_pauses_without_descriptors_and_resumes() {
     assert!(clock::now() - begin > std::time::Duration::from_millis(1500), "it tries again after a pause");
     assert!(state.turns - turns < 20, "the server spins: {} turns", state.turns - turns);
     drop(state);
-    client.write_all(&frame::encode(3, b"center\0")).unwrap();
-    client.read_exact(&mut [0; frame::HEADER]).unwrap();
+    client.write_all(&envelope::encode(3, b"center\0")).unwrap();
+    client.read_exact(&mut [0; envelope::HEADER]).unwrap();
     // No event tells the server that there are descriptors again.
     hoard.clear();
-    late.write_all(&frame::encode(3, b"center\0")).unwrap();
-    late.read_exact(&mut [0; frame::HEADER]).unwrap();
+    late.write_all(&envelope::encode(3, b"center\0")).unwrap();
+    late.read_exact(&mut [0; envelope::HEADER]).unwrap();
 }

@@ -6,8 +6,8 @@
 mod packets;
 
 use l2tpd::wire::data::{ReceiveSequence, Sublayer};
+use l2tpd::wire::demux::{from_ip, from_udp, Packet};
 use l2tpd::wire::digest::{self, Secret};
-use l2tpd::wire::envelope::{from_ip, from_udp, Packet};
 use l2tpd::wire::message::{
     decode, encode, DecodeOptions, Dialect, EncodeOptions, Hide, Message, ResultCode,
 };

@@ -5,8 +5,8 @@ mod packets;
 
 use l2tpd::wire::avp::{self, MessageTypeAvp, StructureError};
 use l2tpd::wire::data::{Format, ReceiveSequence, Sublayer, RESET_AFTER};
+use l2tpd::wire::demux::{from_ip, from_udp, Packet};
 use l2tpd::wire::digest::{self, Secret};
-use l2tpd::wire::envelope::{from_ip, from_udp, Packet};
 use l2tpd::wire::header::{self, HeaderError};
 use l2tpd::wire::message::{
     decode, encode, encode_zlb, DecodeOptions, Dialect, EncodeOptions, Message, Refusal, Why,

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::frame;
+use super::envelope;
 use crate::log::{escape, Level};
 
 /// One place in a form of a command.
@@ -395,7 +395,7 @@ pub fn parse(words: &[String]) -> Result<Order, UsageError> {
 /// Reads a request as it came over the socket.
 pub fn decode(number: u16, body: &[u8]) -> Result<Order, UsageError> {
     let command = by_number(number).ok_or(UsageError::Number(number))?;
-    with_words(command, frame::body_to_words(body).ok_or(UsageError::Body)?)
+    with_words(command, envelope::body_to_words(body).ok_or(UsageError::Body)?)
 }
 
 /// A command of the table with the words behind its first one.
@@ -494,7 +494,7 @@ impl Order {
             words.push("--json".to_owned());
         }
         let number = COMMANDS.iter().find(|command| command.word == word).map_or(0, |command| command.number);
-        (number, frame::words_to_body(&words))
+        (number, envelope::words_to_body(&words))
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::command::Selection;
-use super::frame::MAX_REPLY;
+use super::envelope::MAX_REPLY;
 use super::report::{Interface, Report};
 use crate::log::ring::Entry;
 use crate::log::WallTime;

@@ -4,7 +4,7 @@
 use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
 
-use super::frame::MAX_REPLY;
+use super::envelope::MAX_REPLY;
 use super::report::Report;
 use crate::counters::Counters;
 use crate::proto::snapshot::{ControlCounters, SessionSnapshot, SessionState, TunnelSnapshot};

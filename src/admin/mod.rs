@@ -1,13 +1,13 @@
 //! What travels over the admin socket, and what is shown to the administrator. Pure: the socket itself is served
-//! by `daemon::control` and used by `ctl`, which both take the format from here, so it exists once.
+//! by `daemon::admin_server` and used by `ctl`, which both take the format from here, so it exists once.
 //!
-//! [`frame`] is the envelope, [`command`] the one table of commands, [`report`] what the daemon tells of itself
+//! [`envelope`] is what is around each request and reply, [`command`] the one table of commands, [`report`] what the daemon tells of itself
 //! and [`show`], [`json`], [`metrics`] its three forms, [`why`] what it says of trouble, [`trace`] the records of
 //! `l2tpctl trace`, [`explain`] what the messages of the log mean.
 
 pub mod command;
+pub mod envelope;
 pub mod explain;
-pub mod frame;
 pub mod json;
 pub mod metrics;
 pub mod report;

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::command::Selection;
-use super::frame::MAX_REPLY;
+use super::envelope::MAX_REPLY;
 use super::report::{Interface, Report};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::admin::frame::{self, Frame};
+use crate::admin::envelope::{self, Frame};
 use crate::sys;
 
 /// How long the daemon may keep us waiting: a little more than it takes to give a client up.
@@ -33,7 +33,7 @@ impl Connection {
         stream.set_write_timeout(Some(PATIENCE)).map_err(text)?;
         stream.set_read_timeout((!follows).then_some(PATIENCE)).map_err(text)?;
         // A daemon that refuses us has closed already, and its reason waits to be read.
-        match stream.write_all(&frame::encode(command, body)) {
+        match stream.write_all(&envelope::encode(command, body)) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(text(error)),
             Ok(()) | Err(_) => Ok(Connection { stream }),
         }
@@ -41,9 +41,9 @@ impl Connection {
 
     /// The next frame of the answer.
     pub fn next(&mut self) -> Result<Frame, String> {
-        let mut head = [0; frame::HEADER];
+        let mut head = [0; envelope::HEADER];
         self.fill(&mut head)?;
-        let (command, length) = match frame::header(&head, frame::MAX_REPLY) {
+        let (command, length) = match envelope::header(&head, envelope::MAX_REPLY) {
             Ok(Some(header)) => header,
             Ok(None) => return Err("a reply without a header".to_owned()),
             Err(error) => return Err(error.to_string()),

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use crate::admin::command::{self, Order, Request, UsageError};
+use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
-use crate::admin::frame::reply;
 use crate::admin::trace::Record;
 use connection::Connection;
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
+use super::admin_host::{News, Wanted};
 use super::args::Options;
 use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
-use super::host::{News, Wanted};
 use super::logger::Logger;
 use super::resolve::{self, Answer, Resolver};
 use crate::admin::trace::Record;

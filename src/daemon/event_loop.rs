@@ -8,7 +8,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
 
-use super::control::{self, Control};
+use super::admin_server::{self, Control};
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::pace::Pace;
@@ -79,7 +79,7 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     SIGNALS => signalled = true, // the pipe is read to its end below
-                    token if control::TOKENS.contains(&token.0) => {
+                    token if admin_server::TOKENS.contains(&token.0) => {
                         asked = true;
                         self.control.event(token);
                     }

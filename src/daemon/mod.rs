@@ -1,15 +1,15 @@
 //! Joins the rooms on one mio loop.
 
-mod answer;
+mod admin_answer;
+mod admin_client;
+mod admin_host;
+pub mod admin_server;
 pub mod args;
 mod check;
-mod client;
-pub mod control;
 pub mod core;
 pub mod datapath;
 mod event_loop;
 pub mod hook;
-mod host;
 mod lan;
 pub mod logger;
 mod pace;

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use super::admin_host::{Host, News, Wanted};
 use super::core::Daemon;
-use super::host::{Host, News, Wanted};
 use crate::admin::report::Interface;
 use crate::admin::{show, Report};
 use crate::counters::Counters;

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use mio::Poll;
 
+use super::admin_server::Control;
 use super::args::{self, Command, Options};
-use super::control::Control;
 use super::core::{socket_detail, Daemon, Parts};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;

@@ -2,7 +2,7 @@
 //! length field of a packet, and no octets make it panic.
 //!
 //! A received control message goes through these steps, and each is a function of its own because the protocol
-//! (RFC 3931 4.2, 4.3, 7.1) wants something done between them: [`envelope`] (control or data?), [`header::parse`],
+//! (RFC 3931 4.2, 4.3, 7.1) wants something done between them: [`demux`] (control or data?), [`header::parse`],
 //! [`avp::check_structure`], [`digest::verify`], then Ns/Nr, then [`message::decode`].
 
 #![warn(
@@ -18,9 +18,9 @@ pub mod avp;
 pub mod code;
 pub mod data;
 mod decode;
+pub mod demux;
 pub mod digest;
 mod encode;
-pub mod envelope;
 pub mod header;
 pub mod hidden;
 pub mod message;

@@ -11,7 +11,7 @@ use l2tpd::admin::command::Selection;
 use l2tpd::admin::show;
 use l2tpd::admin::trace::Record;
 use l2tpd::ctl::pcapng;
-use l2tpd::daemon::control::News;
+use l2tpd::daemon::admin_server::News;
 use l2tpd::log::WallTime;
 use l2tpd::proto::Path;
 use l2tpd::wire::message::encode;

@@ -1,7 +1,7 @@
 //! The table of commands: shortened words, ambiguous ones, wrong ones, and the way over the socket.
 
 use l2tpd::admin::command::{decode, parse, usage, Order, Request, Selection, Target, UsageError, COMMANDS};
-use l2tpd::admin::frame;
+use l2tpd::admin::envelope;
 use l2tpd::log::Level;
 
 fn words(line: &str) -> Vec<String> {
@@ -154,9 +154,9 @@ fn names_with_blanks_survive_and_zero_octets_do_not() {
     let order = parse(&["start".into(), "a b\0c".into()]).unwrap();
     let (number, body) = order.encode();
     assert_eq!(decode(number, &body).unwrap().request, Request::Start("a bc".into()));
-    assert_eq!(frame::body_to_words(b"a"), None);
-    assert_eq!(frame::body_to_words(b"\xff\0"), None);
-    assert_eq!(frame::body_to_words(b"a\0\0"), Some(vec!["a".into(), "".into()]));
+    assert_eq!(envelope::body_to_words(b"a"), None);
+    assert_eq!(envelope::body_to_words(b"\xff\0"), None);
+    assert_eq!(envelope::body_to_words(b"a\0\0"), Some(vec!["a".into(), "".into()]));
 }
 
 #[test]
@@ -171,18 +171,18 @@ fn numbers_are_unique_and_the_usage_names_every_command() {
 
 #[test]
 fn frames_are_judged_octet_by_octet() {
-    let octets = frame::encode(7, b"abc");
+    let octets = envelope::encode(7, b"abc");
     for length in 0..octets.len() {
         let mut buffer = octets[..length].to_vec();
-        assert_eq!(frame::take(&mut buffer, 100), Ok(None), "{length}");
+        assert_eq!(envelope::take(&mut buffer, 100), Ok(None), "{length}");
         assert_eq!(buffer.len(), length);
     }
     let mut buffer = [octets, vec![9]].concat();
-    let taken = frame::take(&mut buffer, 3).unwrap().unwrap();
+    let taken = envelope::take(&mut buffer, 3).unwrap().unwrap();
     assert_eq!(
         (taken.command, taken.body.as_slice(), buffer.as_slice()),
         (7, b"abc".as_slice(), [9].as_slice())
     );
-    assert_eq!(frame::header(b"L2AE", 9), Err(frame::FrameError::Magic));
-    assert_eq!(frame::header(b"X", 9), Err(frame::FrameError::Magic));
+    assert_eq!(envelope::header(b"L2AE", 9), Err(envelope::FrameError::Magic));
+    assert_eq!(envelope::header(b"X", 9), Err(envelope::FrameError::Magic));
 }

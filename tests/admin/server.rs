@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use l2tpd::admin::Report;
-use l2tpd::daemon::control::{Control, Host, News, Wanted};
+use l2tpd::daemon::admin_server::{Control, Host, News, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, Line, WallTime};
 use l2tpd::proto::{Action, Command, CommandError, Engine};

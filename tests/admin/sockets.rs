@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use l2tpd::admin::frame::{self, reply};
+use l2tpd::admin::envelope::{self, reply};
 use l2tpd::admin::{command, show};
-use l2tpd::daemon::control::{Control, News, OpenError};
+use l2tpd::daemon::admin_server::{Control, News, OpenError};
 use l2tpd::log::{Event, Level, Line, WallTime};
 use l2tpd::proto::{Happening, Notification};
 use l2tpd::sys::clock;
@@ -19,14 +19,14 @@ use crate::server::{fresh_path, Server};
 fn request(line: &str) -> Vec<u8> {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let (number, body) = command::parse(&words).unwrap().encode();
-    frame::encode(number, &body)
+    envelope::encode(number, &body)
 }
 
 /// The next frame: what it is, and its body.
 fn next_frame(stream: &mut UnixStream) -> (u16, String) {
-    let mut header = [0; frame::HEADER];
+    let mut header = [0; envelope::HEADER];
     stream.read_exact(&mut header).unwrap();
-    let (kind, length) = frame::header(&header, frame::MAX_REPLY).unwrap().unwrap();
+    let (kind, length) = envelope::header(&header, envelope::MAX_REPLY).unwrap().unwrap();
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
     (kind, String::from_utf8(body).unwrap())
@@ -108,7 +108,7 @@ fn bad_headers_close_the_connection_and_are_logged() {
     let mut giant = good.clone();
     giant[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
     let mut just_too_long = good.clone();
-    just_too_long[8..12].copy_from_slice(&(frame::MAX_REQUEST as u32 + 1).to_be_bytes());
+    just_too_long[8..12].copy_from_slice(&(envelope::MAX_REQUEST as u32 + 1).to_be_bytes());
     let mut other_version = good.clone();
     other_version[5] = 2;
     let mut other_magic = good.clone();
@@ -130,10 +130,10 @@ fn bad_headers_close_the_connection_and_are_logged() {
 #[test]
 fn a_request_of_the_largest_size_is_read() {
     let server = Server::start(sample::report());
-    let mut body = vec![b'x'; frame::MAX_REQUEST - 1];
+    let mut body = vec![b'x'; envelope::MAX_REQUEST - 1];
     body.push(0);
     let mut stream = server.connect();
-    stream.write_all(&frame::encode(3, &body)).unwrap();
+    stream.write_all(&envelope::encode(3, &body)).unwrap();
     assert_eq!(next_frame(&mut stream).0, reply::REFUSED);
     assert!(server.state.lock().unwrap().lines().is_empty());
 }
@@ -151,7 +151,7 @@ fn unknown_commands_and_bad_words_get_an_answer() {
     ];
     for (number, body) in cases {
         let mut stream = server.connect();
-        stream.write_all(&frame::encode(number, body)).unwrap();
+        stream.write_all(&envelope::encode(number, body)).unwrap();
         assert_eq!(next_frame(&mut stream).0, reply::USAGE, "{number} {body:?}");
     }
 }
@@ -330,7 +330,7 @@ fn a_client_that_leaves_before_its_reply_is_a_failure_to_send() {
 }
 
 fn next_header(stream: &mut UnixStream) {
-    stream.read_exact(&mut [0; frame::HEADER]).unwrap();
+    stream.read_exact(&mut [0; envelope::HEADER]).unwrap();
 }
 
 #[test]

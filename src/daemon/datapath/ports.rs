@@ -12,7 +12,7 @@ use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender};
 use crate::sys::error_text;
 use crate::sys::socket::{is_icmp_news, Socket};
-use crate::wire::envelope::IP_CONTROL_PREFIX;
+use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
 /// TOS of control messages: network control.

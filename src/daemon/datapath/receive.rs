@@ -13,7 +13,7 @@ use crate::frame::{mss, ETHERNET_HEADER};
 use crate::proto::Path;
 use crate::sys::batch::{Datagram, Receiver};
 use crate::wire::data::Sublayer;
-use crate::wire::envelope::{self, Packet};
+use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
 
 /// Errors in a row after which a socket is left alone until it is reported ready again.
@@ -121,8 +121,8 @@ impl DataPlane {
         let end = range.end;
         let Some(message) = batch.buffer.get(range) else { return };
         let packet = match path.encapsulation {
-            Encapsulation::Ip => envelope::from_ip(message),
-            Encapsulation::Udp => envelope::from_udp(message),
+            Encapsulation::Ip => demux::from_ip(message),
+            Encapsulation::Udp => demux::from_udp(message),
         };
         match packet {
             Packet::Control(message) => on_control(*path, message),

@@ -10,7 +10,7 @@ use crate::proto::{Command, CommandError, Notification};
 
 /// The daemon, as the admin server sees it. No method may block.
 ///
-/// The server calls these from [`turn`](super::control::Control::turn), so an implementation must not reach for
+/// The server calls these from [`turn`](super::admin_server::Control::turn), so an implementation must not reach for
 /// the server itself: what is to be told to followers waits until [`take_news`](Host::take_news).
 pub trait Host {
     /// What there is to show.

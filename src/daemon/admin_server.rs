@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 
-use super::answer;
-use super::client::{Client, End, Stream};
-pub use super::host::{Host, News, Wanted};
-use crate::admin::frame::{self, reply};
+use super::admin_answer;
+use super::admin_client::{Client, End, Stream};
+pub use super::admin_host::{Host, News, Wanted};
+use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, Line, Remark};
 use crate::sys::{admin_socket as sys, error_text, privilege};
@@ -182,10 +182,10 @@ impl Control {
                 let ring = host.ring();
                 // More lines since the last turn than the ring holds.
                 if ring.since(*next).next().is_some_and(|first| first.number > *next) {
-                    answer::put_trimmed(&mut text, *json);
+                    admin_answer::put_trimmed(&mut text, *json);
                 }
                 for entry in ring.since(*next).filter(|entry| entry.level <= *level) {
-                    answer::put_entry(&mut text, entry, *json);
+                    admin_answer::put_entry(&mut text, entry, *json);
                 }
                 *next = ring.next_number();
             }
@@ -315,14 +315,14 @@ fn serve(client: &mut Client, now: Instant, host: &mut dyn Host) -> Result<(), E
         client.send()?;
     }
     if let Some(request) = client.receive()? {
-        answer::answer(client, now, &request, host);
+        admin_answer::answer(client, now, &request, host);
     }
     client.send()
 }
 
 /// A single frame for a connection that gets no place. It fits the empty buffer of a new socket.
 fn refuse(mut stream: UnixStream, kind: u16, text: &str) {
-    let _ = io::Write::write(&mut stream, &frame::encode(kind, text.as_bytes()));
+    let _ = io::Write::write(&mut stream, &envelope::encode(kind, text.as_bytes()));
 }
 
 /// Whether the client has closed its end.

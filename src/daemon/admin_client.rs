@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 
-use crate::admin::frame::{self, reply, Frame, FrameError};
+use crate::admin::envelope::{self, reply, Frame, FrameError};
 use crate::log::Level;
 
 /// From the connection to its complete request.
@@ -160,7 +160,7 @@ impl Client {
             Stage::Reply | Stage::Follow(_) => return Err(End::Frame(FrameError::Trailing(octets.len()))),
         }
         self.input.extend_from_slice(octets);
-        let request = frame::take(&mut self.input, frame::MAX_REQUEST).map_err(End::Frame)?;
+        let request = envelope::take(&mut self.input, envelope::MAX_REQUEST).map_err(End::Frame)?;
         if request.is_some() && !self.input.is_empty() {
             return Err(End::Frame(FrameError::Trailing(self.input.len())));
         }
@@ -169,14 +169,14 @@ impl Client {
 
     /// Gives the last answer.
     pub fn answer(&mut self, now: Instant, kind: u16, body: &[u8]) {
-        frame::put(&mut self.output, kind, body);
+        envelope::put(&mut self.output, kind, body);
         self.stage = Stage::Reply;
         self.deadline = Some(now + REPLY_TIME);
     }
 
     /// Begins a stream with what there is already.
     pub fn follow(&mut self, now: Instant, stream: Stream, first: &[u8]) {
-        frame::put(&mut self.output, reply::PIECE, first);
+        envelope::put(&mut self.output, reply::PIECE, first);
         self.stage = Stage::Follow(stream);
         self.deadline = Some(now + REPLY_TIME);
     }
@@ -187,7 +187,7 @@ impl Client {
         if self.backlog() + body.len() > BACKLOG && self.deadline.is_none() {
             return Err(End::Backlog);
         }
-        frame::put(&mut self.output, reply::PIECE, body);
+        envelope::put(&mut self.output, reply::PIECE, body);
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::client::{Client, Stream};
-use super::host::Host;
+use super::admin_client::{Client, Stream};
+use super::admin_host::Host;
 use crate::admin::command::{self, Request, Selection, Target};
-use crate::admin::frame::{self, reply, Frame};
+use crate::admin::envelope::{self, reply, Frame};
 use crate::admin::report::Report;
 use crate::admin::{json, metrics, show, why};
 use crate::log::ring::{Entry, Ring};
@@ -53,7 +53,7 @@ pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mu
             if json && kind == reply::DONE && !is_display(&request) {
                 text = json::done(&text);
             }
-            if text.len() > frame::MAX_REPLY {
+            if text.len() > envelope::MAX_REPLY {
                 let text = "the reply would be longer than 4 MiB; ask for one tunnel\n";
                 return client.answer(now, reply::REFUSED, text.as_bytes());
             }
@@ -173,7 +173,7 @@ fn not_there(selection: &Selection) -> String {
 
 /// The newest lines kept in memory that fit a reply. Where older ones are missing, the first line says so.
 fn kept_lines(ring: &Ring, level: Level, json: bool) -> String {
-    const ROOM: usize = frame::MAX_REPLY - 256;
+    const ROOM: usize = envelope::MAX_REPLY - 256;
     let mut lines: Vec<String> = Vec::new();
     for entry in ring.since(0).filter(|entry| entry.level <= level) {
         let mut text = String::new();
