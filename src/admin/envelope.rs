@@ -6,23 +6,23 @@
 //!  | magic | version | command | length | length octets ...
 //! ```
 //!
-//! A connection carries one request and then its reply; the reply of a stream is a sequence of frames. A length
+//! A connection carries one request and then its reply; the reply of a stream is a sequence of envelopes. A length
 //! beyond the limit is never believed: nothing is allocated for it, and the connection is closed.
 
 use std::fmt;
 
-/// The first four octets of every frame.
+/// The first four octets of every envelope.
 pub const MAGIC: [u8; 4] = *b"L2AD";
 /// The version of this protocol.
 pub const VERSION: u16 = 1;
 /// Octets of a header.
 pub const HEADER: usize = 12;
-/// The most octets behind the header of a request.
+/// The most octets after the header of a request.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// The most octets behind the header of a reply.
+/// The most octets after the header of a reply.
 pub const MAX_REPLY: usize = 4 * 1024 * 1024;
 
-/// What a reply frame is: its `command` field.
+/// What a reply is: its `command` field.
 pub mod reply {
     /// Done; the body is to be shown. `l2tpctl` exits with 0.
     pub const DONE: u16 = 0x8000;
@@ -32,7 +32,7 @@ pub mod reply {
     pub const USAGE: u16 = 0x8002;
     /// The daemon serves as many clients as it can. `l2tpctl` exits with 3.
     pub const BUSY: u16 = 0x8003;
-    /// A piece of a stream; more frames follow.
+    /// A piece of a stream; more of them follow.
     pub const PIECE: u16 = 0x8004;
     /// As [`DONE`], and something that is shown and enabled is not up. `l2tpctl` exits with 4.
     pub const DOWN: u16 = 0x8005;
@@ -40,7 +40,7 @@ pub mod reply {
 
 /// Why octets are not a header of this protocol. Each is answered by closing the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameError {
+pub enum EnvelopeError {
     /// The first octets are not [`MAGIC`].
     Magic,
     /// Another version of the protocol.
@@ -52,36 +52,38 @@ pub enum FrameError {
         /// The limit.
         limit: usize,
     },
-    /// The connection ended inside a frame: the octets that came.
+    /// The connection ended too early: the octets that came.
     Short(usize),
-    /// Octets behind the only request of a connection.
+    /// Octets after the only request of a connection.
     Trailing(usize),
 }
 
-impl fmt::Display for FrameError {
+impl fmt::Display for EnvelopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::Magic => f.write_str("the header does not begin with L2AD"),
-            FrameError::Version(version) => write!(f, "version {version} received, {VERSION} expected"),
-            FrameError::TooLong { length, limit } => {
+            EnvelopeError::Magic => f.write_str("the header does not begin with L2AD"),
+            EnvelopeError::Version(version) => write!(f, "version {version} received, {VERSION} expected"),
+            EnvelopeError::TooLong { length, limit } => {
                 write!(f, "length {length} received, at most {limit} allowed")
             }
-            FrameError::Short(octets) => write!(f, "the connection ended after {octets} octets of a frame"),
-            FrameError::Trailing(octets) => write!(f, "{octets} octets behind the request"),
+            EnvelopeError::Short(octets) => {
+                write!(f, "the connection ended after {octets} octets of a request")
+            }
+            EnvelopeError::Trailing(octets) => write!(f, "{octets} octets after the request"),
         }
     }
 }
 
-/// A frame that was taken from the front of a buffer.
+/// An envelope that was taken from the front of a buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
+pub struct Envelope {
     /// The number of a command, or what a reply is.
     pub command: u16,
     /// What follows the header.
     pub body: Vec<u8>,
 }
 
-/// Appends a frame to `out`. A body longer than the field can say is cut (no caller makes one: see [`MAX_REPLY`]).
+/// Appends an envelope to `out`. A body longer than the field can say is cut (no caller makes one: see [`MAX_REPLY`]).
 pub fn put(out: &mut Vec<u8>, command: u16, body: &[u8]) {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&MAGIC);
@@ -91,7 +93,7 @@ pub fn put(out: &mut Vec<u8>, command: u16, body: &[u8]) {
     out.extend_from_slice(body.get(..length as usize).unwrap_or(body));
 }
 
-/// The frame as octets.
+/// The envelope as octets.
 pub fn encode(command: u16, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER + body.len());
     put(&mut out, command, body);
@@ -100,9 +102,9 @@ pub fn encode(command: u16, body: &[u8]) -> Vec<u8> {
 
 /// Command and length of the header that `buffer` begins with, or `None` while it is not complete. The header is
 /// judged octet by octet as it arrives: what cannot become a header any more is refused at once.
-pub fn header(buffer: &[u8], limit: usize) -> Result<Option<(u16, usize)>, FrameError> {
+pub fn header(buffer: &[u8], limit: usize) -> Result<Option<(u16, usize)>, EnvelopeError> {
     if buffer.iter().zip(MAGIC).any(|(have, want)| *have != want) {
-        return Err(FrameError::Magic);
+        return Err(EnvelopeError::Magic);
     }
     let Some((head, _)) = buffer.split_first_chunk::<HEADER>() else {
         return Ok(None);
@@ -110,26 +112,26 @@ pub fn header(buffer: &[u8], limit: usize) -> Result<Option<(u16, usize)>, Frame
     let [_, _, _, _, v1, v0, c1, c0, length @ ..] = *head;
     let version = u16::from_be_bytes([v1, v0]);
     if version != VERSION {
-        return Err(FrameError::Version(version));
+        return Err(EnvelopeError::Version(version));
     }
     let length = u32::from_be_bytes(length) as usize;
     if length > limit {
-        return Err(FrameError::TooLong { length, limit });
+        return Err(EnvelopeError::TooLong { length, limit });
     }
     Ok(Some((u16::from_be_bytes([c1, c0]), length)))
 }
 
-/// Takes one frame from the front of `buffer`; `None` while it is not complete.
-pub fn take(buffer: &mut Vec<u8>, limit: usize) -> Result<Option<Frame>, FrameError> {
+/// Takes one envelope from the front of `buffer`; `None` while it is not complete.
+pub fn take(buffer: &mut Vec<u8>, limit: usize) -> Result<Option<Envelope>, EnvelopeError> {
     let Some((command, length)) = header(buffer, limit)? else {
         return Ok(None);
     };
     let Some(body) = buffer.get(HEADER..HEADER + length) else {
         return Ok(None);
     };
-    let frame = Frame { command, body: body.to_vec() };
+    let envelope = Envelope { command, body: body.to_vec() };
     buffer.drain(..HEADER + length);
-    Ok(Some(frame))
+    Ok(Some(envelope))
 }
 
 /// The body of a request: each word, then a zero octet.

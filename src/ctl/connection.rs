@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::admin::envelope::{self, Frame};
+use crate::admin::envelope::{self, Envelope};
 use crate::sys;
 
 /// How long the daemon may keep us waiting: a little more than it takes to give a client up.
@@ -39,8 +39,8 @@ impl Connection {
         }
     }
 
-    /// The next frame of the answer.
-    pub fn next(&mut self) -> Result<Frame, String> {
+    /// The next envelope of the answer.
+    pub fn next(&mut self) -> Result<Envelope, String> {
         let mut head = [0; envelope::HEADER];
         self.fill(&mut head)?;
         let (command, length) = match envelope::header(&head, envelope::MAX_REPLY) {
@@ -50,7 +50,7 @@ impl Connection {
         };
         let mut body = vec![0; length];
         self.fill(&mut body)?;
-        Ok(Frame { command, body })
+        Ok(Envelope { command, body })
     }
 
     fn fill(&mut self, room: &mut [u8]) -> Result<(), String> {

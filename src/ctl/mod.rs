@@ -138,21 +138,21 @@ enum Output {
     Trace(Box<dyn Write>),
 }
 
-/// Reads frames until the answer is complete.
+/// Reads replies until the answer is complete.
 fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Outcome {
     loop {
-        let frame = match connection.next() {
-            Ok(frame) => frame,
+        let envelope = match connection.next() {
+            Ok(envelope) => envelope,
             Err(error) => {
                 complain(&format!("l2tpctl: {socket}: {error}"));
                 return Outcome::Unreachable;
             }
         };
-        let text = String::from_utf8_lossy(&frame.body);
-        let outcome = match frame.command {
+        let text = String::from_utf8_lossy(&envelope.body);
+        let outcome = match envelope.command {
             reply::DONE => Outcome::Done,
             reply::DOWN => Outcome::Down,
-            reply::PIECE => match put(output, &frame.body) {
+            reply::PIECE => match put(output, &envelope.body) {
                 Ok(()) => continue,
                 Err(error) => return unwritten(&error),
             },
@@ -165,7 +165,7 @@ fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Ou
             }
         };
         if matches!(outcome, Outcome::Done | Outcome::Down) {
-            return put(output, &frame.body).map_or_else(|error| unwritten(&error), |()| outcome);
+            return put(output, &envelope.body).map_or_else(|error| unwritten(&error), |()| outcome);
         }
         complain(&format!("l2tpctl: {}", text.trim_end()));
         return outcome;

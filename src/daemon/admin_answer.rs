@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::admin_client::{Client, Stream};
+use super::admin_client::{AdminClient, Stream};
 use super::admin_host::Host;
 use crate::admin::command::{self, Request, Selection, Target};
-use crate::admin::envelope::{self, reply, Frame};
+use crate::admin::envelope::{self, reply, Envelope};
 use crate::admin::report::Report;
 use crate::admin::{json, metrics, show, why};
 use crate::log::ring::{Entry, Ring};
@@ -33,8 +33,8 @@ fn refused(text: impl Into<String>) -> Reply {
 }
 
 /// Answers a request, or begins the stream that it asks for.
-pub(super) fn answer(client: &mut Client, now: Instant, frame: &Frame, host: &mut dyn Host) {
-    let order = match command::decode(frame.command, &frame.body) {
+pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope, host: &mut dyn Host) {
+    let order = match command::decode(envelope.command, &envelope.body) {
         Ok(order) => order,
         Err(error) => return client.answer(now, reply::USAGE, format!("{error}\n").as_bytes()),
     };

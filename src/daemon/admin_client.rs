@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 
-use crate::admin::envelope::{self, reply, Frame, FrameError};
+use crate::admin::envelope::{self, reply, Envelope, EnvelopeError};
 use crate::log::Level;
 
 /// From the connection to its complete request.
@@ -24,7 +24,7 @@ pub(super) enum End {
     /// The reply has been read, or the client went away where it may.
     Done,
     /// What came is not a request.
-    Frame(FrameError),
+    Malformed(EnvelopeError),
     /// Receiving failed.
     Receive(io::Error),
     /// Sending failed, or took too long.
@@ -55,7 +55,7 @@ enum Stage {
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct AdminClient {
     /// The socket.
     pub stream: UnixStream,
     input: Vec<u8>,
@@ -67,10 +67,10 @@ pub(super) struct Client {
     writable: bool,
 }
 
-impl Client {
+impl AdminClient {
     /// A connection that was just accepted.
-    pub fn new(stream: UnixStream, now: Instant) -> Client {
-        Client {
+    pub fn new(stream: UnixStream, now: Instant) -> AdminClient {
+        AdminClient {
             stream,
             input: Vec::new(),
             output: Vec::new(),
@@ -123,7 +123,7 @@ impl Client {
     }
 
     /// Reads what there is; returns the request once it is complete.
-    pub fn receive(&mut self) -> Result<Option<Frame>, End> {
+    pub fn receive(&mut self) -> Result<Option<Envelope>, End> {
         let mut room = [0_u8; 4096];
         while self.readable {
             match self.stream.read(&mut room) {
@@ -145,24 +145,26 @@ impl Client {
     }
 
     /// The client sends no more. It may still read its reply; one that follows has gone.
-    fn at_end(&self) -> Result<Option<Frame>, End> {
+    fn at_end(&self) -> Result<Option<Envelope>, End> {
         match self.stage {
             Stage::Request if self.input.is_empty() => Err(End::Done), // only looked whether we are there
-            Stage::Request => Err(End::Frame(FrameError::Short(self.input.len()))),
+            Stage::Request => Err(End::Malformed(EnvelopeError::Short(self.input.len()))),
             Stage::Reply => Ok(None),
             Stage::Follow(_) => Err(End::Done),
         }
     }
 
-    fn take_in(&mut self, octets: &[u8]) -> Result<Option<Frame>, End> {
+    fn take_in(&mut self, octets: &[u8]) -> Result<Option<Envelope>, End> {
         match self.stage {
             Stage::Request => {}
-            Stage::Reply | Stage::Follow(_) => return Err(End::Frame(FrameError::Trailing(octets.len()))),
+            Stage::Reply | Stage::Follow(_) => {
+                return Err(End::Malformed(EnvelopeError::Trailing(octets.len())))
+            }
         }
         self.input.extend_from_slice(octets);
-        let request = envelope::take(&mut self.input, envelope::MAX_REQUEST).map_err(End::Frame)?;
+        let request = envelope::take(&mut self.input, envelope::MAX_REQUEST).map_err(End::Malformed)?;
         if request.is_some() && !self.input.is_empty() {
-            return Err(End::Frame(FrameError::Trailing(self.input.len())));
+            return Err(End::Malformed(EnvelopeError::Trailing(self.input.len())));
         }
         Ok(request)
     }

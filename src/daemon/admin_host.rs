@@ -10,8 +10,8 @@ use crate::proto::{Command, CommandError, Notification};
 
 /// The daemon, as the admin server sees it. No method may block.
 ///
-/// The server calls these from [`turn`](super::admin_server::Control::turn), so an implementation must not reach for
-/// the server itself: what is to be told to followers waits until [`take_news`](Host::take_news).
+/// The server calls these from [`turn`](super::admin_server::AdminServer::turn), so an implementation must not reach for
+/// the server itself: events for those who follow wait until [`take_events`](Host::take_events).
 pub trait Host {
     /// What there is to show.
     fn report(&mut self, now: Instant) -> Report;
@@ -27,14 +27,14 @@ pub trait Host {
     /// Lines end with `\n`.
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String>;
     /// What happened since the last call, oldest first. Nothing need be gathered that nobody wants.
-    fn take_news(&mut self) -> Vec<News>;
-    /// From now on somebody (or nobody) wants this news.
-    fn want_news(&mut self, wanted: Wanted);
+    fn take_events(&mut self) -> Vec<StreamEvent>;
+    /// From now on somebody (or nobody) follows these events.
+    fn want_events(&mut self, wanted: Wanted);
 }
 
-/// Something for clients that follow.
+/// What a client that follows is sent.
 #[derive(Debug, Clone, PartialEq)]
-pub enum News {
+pub enum StreamEvent {
     /// For `watch`.
     Event(WallTime, Notification),
     /// For `trace`.
@@ -46,11 +46,11 @@ pub enum News {
     },
 }
 
-/// Which news is wanted.
+/// Which events somebody follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wanted {
-    /// [`News::Event`].
+    /// [`StreamEvent::Event`].
     pub events: bool,
-    /// [`News::Message`].
+    /// [`StreamEvent::Message`].
     pub messages: bool,
 }

@@ -1,8 +1,8 @@
 //! The server of the admin socket. It runs inside the daemon's loop and never delays it: every socket is
 //! non-blocking, every client has a deadline and a bound on its memory, and there are at most eight of them.
 //!
-//! The daemon passes events of the tokens [`TOKENS`] to [`Control::event`], calls [`Control::turn`] once in each
-//! turn of its loop, after everything else, and sleeps no longer than [`Control::next_deadline`].
+//! The daemon passes events of the tokens [`TOKENS`] to [`AdminServer::event`], calls [`AdminServer::turn`] once in each
+//! turn of its loop, after everything else, and sleeps no longer than [`AdminServer::next_deadline`].
 
 use std::fmt;
 use std::io;
@@ -16,8 +16,8 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::admin_answer;
-use super::admin_client::{Client, End, Stream};
-pub use super::admin_host::{Host, News, Wanted};
+use super::admin_client::{AdminClient, End, Stream};
+pub use super::admin_host::{Host, StreamEvent, Wanted};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, Line, Remark};
@@ -62,14 +62,14 @@ impl fmt::Display for OpenError {
 
 /// The server.
 #[derive(Debug)]
-pub struct Control {
+pub struct AdminServer {
     listener: UnixListener,
     registry: Registry,
     path: PathBuf,
     /// Device and inode of the socket's name, to remove only our own at the end.
     identity: Option<(u64, u64)>,
     group: Option<u32>,
-    clients: [Option<Client>; CLIENTS],
+    clients: [Option<AdminClient>; CLIENTS],
     accepting: bool,
     pause: Option<Instant>,
     wanted: Wanted,
@@ -77,10 +77,10 @@ pub struct Control {
     now: Option<Instant>,
 }
 
-impl Control {
+impl AdminServer {
     /// Opens the socket at `path`, for the members of `group` too if there is one. A socket that nobody answers
     /// on any more is replaced.
-    pub fn open(path: &str, group: Option<&str>, registry: &Registry) -> Result<Control, OpenError> {
+    pub fn open(path: &str, group: Option<&str>, registry: &Registry) -> Result<AdminServer, OpenError> {
         let path = PathBuf::from(path);
         let system = |error| OpenError::System(path.clone(), error);
         let group = match group.map(privilege::group) {
@@ -92,7 +92,7 @@ impl Control {
         let mut listener = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
         let registry = registry.try_clone().map_err(system)?;
         registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
-        Ok(Control {
+        Ok(AdminServer {
             listener,
             registry,
             identity: identity(&path),
@@ -106,7 +106,7 @@ impl Control {
         })
     }
 
-    /// An event of one of our tokens. Remembers only that there may be something to do; [`turn`](Control::turn)
+    /// An event of one of our tokens. Remembers only that there may be something to do; [`turn`](AdminServer::turn)
     /// does it.
     pub fn event(&mut self, token: Token) {
         if token == LISTENER {
@@ -116,7 +116,7 @@ impl Control {
         }
     }
 
-    /// When [`turn`](Control::turn) wants to be called again, if nothing else happens.
+    /// When [`turn`](AdminServer::turn) wants to be called again, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Instant> {
         let accept = if self.accepting { self.pause.or(self.now) } else { None };
         let clients = self.clients.iter().flatten().filter_map(|client| client.deadline(self.now?));
@@ -126,8 +126,8 @@ impl Control {
     /// Does what there is to do, within bounds: accepts, reads, answers, feeds those who follow, and closes.
     pub fn turn(&mut self, now: Instant, host: &mut dyn Host) {
         self.now = Some(now);
-        for news in host.take_news() {
-            self.broadcast(&news, host);
+        for event in host.take_events() {
+            self.broadcast(&event, host);
         }
         self.accept(now, host);
         for slot in 0..CLIENTS {
@@ -138,28 +138,28 @@ impl Control {
             self.keep(slot, client, served, host);
         }
         // What the commands of this turn have caused.
-        for news in host.take_news() {
-            self.broadcast(&news, host);
+        for event in host.take_events() {
+            self.broadcast(&event, host);
         }
         self.feed_log(host);
         self.flush(host);
         self.tell_wanted(host);
     }
 
-    /// Passes news to those who follow it; it is written in the next turn.
-    pub fn broadcast(&mut self, news: &News, host: &mut dyn Host) {
+    /// Passes an event to those who follow its kind; it is written in the next turn.
+    pub fn broadcast(&mut self, event: &StreamEvent, host: &mut dyn Host) {
         for slot in 0..CLIENTS {
             let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
                 continue;
             };
-            let body = match (client.follows(), news) {
-                (Some(Stream::Watch { json: false }), News::Event(time, event)) => {
+            let body = match (client.follows(), event) {
+                (Some(Stream::Watch { json: false }), StreamEvent::Event(time, event)) => {
                     Some(show::event(*time, event).into_bytes())
                 }
-                (Some(Stream::Watch { json: true }), News::Event(time, event)) => {
+                (Some(Stream::Watch { json: true }), StreamEvent::Event(time, event)) => {
                     Some(json::event(*time, event).into_bytes())
                 }
-                (Some(Stream::Trace { tunnel: wanted }), News::Message { tunnel, record })
+                (Some(Stream::Trace { tunnel: wanted }), StreamEvent::Message { tunnel, record })
                     if wanted == tunnel =>
                 {
                     Some(record.encode())
@@ -241,7 +241,7 @@ impl Control {
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self.registry.register(&mut stream, Token(LISTENER.0 + 1 + slot), interest) {
-            Ok(()) => self.clients[slot] = Some(Client::new(stream, now)),
+            Ok(()) => self.clients[slot] = Some(AdminClient::new(stream, now)),
             Err(error) => host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) })),
         }
     }
@@ -258,7 +258,7 @@ impl Control {
     }
 
     /// Puts a client back, or closes its connection and says why where that is worth a line.
-    fn keep(&mut self, slot: usize, mut client: Client, outcome: Result<(), End>, host: &mut dyn Host) {
+    fn keep(&mut self, slot: usize, mut client: AdminClient, outcome: Result<(), End>, host: &mut dyn Host) {
         let Err(end) = outcome else {
             if let Some(place) = self.clients.get_mut(slot) {
                 *place = Some(client);
@@ -269,7 +269,7 @@ impl Control {
         let _ = self.registry.deregister(&mut client.stream);
         match end {
             End::Done | End::Late => {}
-            End::Frame(error) => {
+            End::Malformed(error) => {
                 host.log(Line::with_detail(&Event::InvalidAdminHeader {}, error.to_string()));
             }
             End::Receive(error) => host.log(Line::new(&Event::RecvFailed { error: error_text(&error) })),
@@ -282,7 +282,7 @@ impl Control {
         }
     }
 
-    /// Tells the host which news is wanted, when that has changed.
+    /// Tells the host which events somebody follows, when that has changed.
     fn tell_wanted(&mut self, host: &mut dyn Host) {
         let mut wanted = Wanted::default();
         for client in self.clients.iter_mut().flatten() {
@@ -294,12 +294,12 @@ impl Control {
         }
         if wanted != self.wanted {
             self.wanted = wanted;
-            host.want_news(wanted);
+            host.want_events(wanted);
         }
     }
 }
 
-impl Drop for Control {
+impl Drop for AdminServer {
     /// Removes the socket's name, if it still is ours.
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
@@ -309,7 +309,7 @@ impl Drop for Control {
 }
 
 /// One client's share of a turn.
-fn serve(client: &mut Client, now: Instant, host: &mut dyn Host) -> Result<(), End> {
+fn serve(client: &mut AdminClient, now: Instant, host: &mut dyn Host) -> Result<(), End> {
     client.check_time(now)?;
     if client.is_answered() {
         client.send()?;
@@ -320,7 +320,7 @@ fn serve(client: &mut Client, now: Instant, host: &mut dyn Host) -> Result<(), E
     client.send()
 }
 
-/// A single frame for a connection that gets no place. It fits the empty buffer of a new socket.
+/// A single reply for a connection that gets no place. It fits the empty buffer of a new socket.
 fn refuse(mut stream: UnixStream, kind: u16, text: &str) {
     let _ = io::Write::write(&mut stream, &envelope::encode(kind, text.as_bytes()));
 }

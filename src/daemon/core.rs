@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use super::admin_host::{News, Wanted};
+use super::admin_host::{StreamEvent, Wanted};
 use super::args::Options;
 use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
@@ -21,8 +21,8 @@ use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
-/// News that wait for the admin server; what is more is dropped, oldest first.
-const NEWS: usize = 1024;
+/// Events that wait for the admin server; beyond that the oldest are dropped.
+const STREAM_EVENTS: usize = 1024;
 
 /// Peers remembered as not reachable; with forged sources there is no end of them.
 const UNREACHABLE: usize = 4096;
@@ -47,9 +47,9 @@ pub struct Daemon {
     pub resolver: Resolver,
     /// When the daemon began.
     pub started: Instant,
-    /// News for the admin server.
-    pub news: VecDeque<News>,
-    /// Which news it wants.
+    /// Events for the clients of the admin server that follow them.
+    pub stream_events: VecDeque<StreamEvent>,
+    /// Which events they follow.
     pub wanted: Wanted,
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
@@ -96,7 +96,7 @@ impl Daemon {
             hooks: Hooks::default(),
             resolver: Resolver::default(),
             started: now,
-            news: VecDeque::new(),
+            stream_events: VecDeque::new(),
             wanted: Wanted::default(),
             sockets_stale: false,
             unreachable: BTreeSet::new(),
@@ -178,11 +178,11 @@ impl Daemon {
             }
         }
         if self.wanted.messages {
-            self.record(path, true, message, (clock::wall(), self.news.len()));
+            self.record(path, true, message, (clock::wall(), self.stream_events.len()));
         }
     }
 
-    /// Keeps a control message for `l2tpctl trace`, with its time and its place among the news.
+    /// Keeps a control message for `l2tpctl trace`, with its time and its place among the events.
     fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>, (time, place): (WallTime, usize)) {
         let now = clock::now();
         let snapshot = self.engine.snapshot(now);
@@ -201,22 +201,22 @@ impl Daemon {
             }
         }
         let record = Record { time, sent, path, message };
-        self.tell_at(place, News::Message { tunnel, record });
+        self.stream_event_at(place, StreamEvent::Message { tunnel, record });
     }
 
-    fn tell(&mut self, news: News) {
-        self.tell_at(self.news.len(), news);
+    fn stream_event(&mut self, event: StreamEvent) {
+        self.stream_event_at(self.stream_events.len(), event);
     }
 
-    fn tell_at(&mut self, place: usize, news: News) {
-        if self.news.len() >= NEWS {
-            self.news.pop_front();
+    fn stream_event_at(&mut self, place: usize, event: StreamEvent) {
+        if self.stream_events.len() >= STREAM_EVENTS {
+            self.stream_events.pop_front();
         }
-        self.news.insert(place.min(self.news.len()), news);
+        self.stream_events.insert(place.min(self.stream_events.len()), event);
     }
 
     fn notify(&mut self, now: Instant, notification: Notification) {
-        // That an attempt begins is no news yet.
+        // That an attempt begins is no event for others yet.
         let matters = notification.what != Happening::TunnelConnecting;
         let block = self.tunnel(&notification.tunnel).filter(|_| matters);
         let command = block.and_then(|t| t.on_event.clone());
@@ -227,7 +227,7 @@ impl Daemon {
             }
         }
         if self.wanted.events {
-            self.tell(News::Event(clock::wall(), notification));
+            self.stream_event(StreamEvent::Event(clock::wall(), notification));
         }
     }
 
@@ -342,10 +342,10 @@ impl Daemon {
     pub fn turn(&mut self, now: Instant) -> Turn {
         let mut received = std::mem::take(&mut self.received);
         let more = self.data.turn(now, &mut |path, message| received.push((path, message.to_vec())));
-        let mut news = !received.is_empty();
+        let mut other_work = !received.is_empty();
         for (path, message) in received.drain(..) {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
-            let before = self.wanted.messages.then(|| (clock::wall(), self.news.len()));
+            let before = self.wanted.messages.then(|| (clock::wall(), self.stream_events.len()));
             self.engine.handle_datagram(now, path, &message);
             self.drain(now);
             if let Some(place) = before {
@@ -358,11 +358,11 @@ impl Daemon {
             self.drain(now);
         }
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
-        news |= !events.is_empty();
+        other_work |= !events.is_empty();
         for event in events {
             self.data_plane_event(now, event);
         }
-        Turn { more, news }
+        Turn { more, other_work }
     }
 
     fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
@@ -426,8 +426,8 @@ impl Daemon {
 pub struct Turn {
     /// There is more to do at once.
     pub more: bool,
-    /// Something else than frames came.
-    pub news: bool,
+    /// Something other than frames came.
+    pub other_work: bool,
 }
 
 /// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.

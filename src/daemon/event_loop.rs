@@ -8,7 +8,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
 
-use super::admin_server::{self, Control};
+use super::admin_server::{self, AdminServer};
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::pace::Pace;
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct EventLoop {
     poll: Poll,
     signals: Signals,
-    control: Control,
+    admin: AdminServer,
     /// When to end at the latest, once the end has begun.
     deadline: Option<Instant>,
     /// End now.
@@ -35,8 +35,8 @@ pub struct EventLoop {
 
 impl EventLoop {
     /// A loop over what was opened at the start.
-    pub fn new(poll: Poll, signals: Signals, control: Control) -> EventLoop {
-        EventLoop { poll, signals, control, deadline: None, at_once: false }
+    pub fn new(poll: Poll, signals: Signals, admin: AdminServer) -> EventLoop {
+        EventLoop { poll, signals, admin, deadline: None, at_once: false }
     }
 
     /// Runs until a signal ends it. Returns the exit status.
@@ -53,7 +53,7 @@ impl EventLoop {
         daemon.logger.report(now, true);
         daemon.log(now, &Line::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
-        self.control.turn(now, daemon);
+        self.admin.turn(now, daemon);
         daemon.logger.finish();
         i32::from(result.is_err())
     }
@@ -81,7 +81,7 @@ impl EventLoop {
                     SIGNALS => signalled = true, // the pipe is read to its end below
                     token if admin_server::TOKENS.contains(&token.0) => {
                         asked = true;
-                        self.control.event(token);
+                        self.admin.event(token);
                     }
                     token if token.0 >= FIRST_TOKEN => daemon.data.ready(token),
                     _ => {}
@@ -95,11 +95,11 @@ impl EventLoop {
             let turn = daemon.turn(now);
             more = turn.more;
             // Frames alone change nothing of the rest.
-            if signalled || asked || turn.news || next.is_some_and(|next| next <= now) {
+            if signalled || asked || turn.other_work || next.is_some_and(|next| next <= now) {
                 daemon.timers(now);
                 daemon.children(now);
                 daemon.logger.report(now, false);
-                self.control.turn(now, daemon);
+                self.admin.turn(now, daemon);
                 if self.is_over(daemon, now) {
                     return Ok(());
                 }
@@ -115,7 +115,7 @@ impl EventLoop {
 
     /// When there is something to do, unless something happens before.
     fn next(&self, daemon: &Daemon, now: Instant) -> Option<Instant> {
-        [daemon.next_timeout(now), self.control.next_deadline(), self.deadline].into_iter().flatten().min()
+        [daemon.next_timeout(now), self.admin.next_deadline(), self.deadline].into_iter().flatten().min()
     }
 
     fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::admin_host::{Host, News, Wanted};
+use super::admin_host::{Host, StreamEvent, Wanted};
 use super::core::Daemon;
 use crate::admin::report::Interface;
 use crate::admin::{show, Report};
@@ -104,11 +104,11 @@ impl Host for Daemon {
         self.reload_config(now, check)
     }
 
-    fn take_news(&mut self) -> Vec<News> {
-        self.news.drain(..).collect()
+    fn take_events(&mut self) -> Vec<StreamEvent> {
+        self.stream_events.drain(..).collect()
     }
 
-    fn want_news(&mut self, wanted: Wanted) {
+    fn want_events(&mut self, wanted: Wanted) {
         self.wanted = wanted;
     }
 }

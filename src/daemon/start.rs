@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mio::Poll;
 
-use super::admin_server::Control;
+use super::admin_server::AdminServer;
 use super::args::{self, Command, Options};
 use super::core::{socket_detail, Daemon, Parts};
 use super::datapath::DataPlane;
@@ -176,7 +176,7 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
     };
-    let Resources { pid_file, signals, poll, control } = resources;
+    let Resources { pid_file, signals, poll, admin } = resources;
     let Acquired { engine, data } = parts;
     // In the background nobody waits for our word: the parent's end tells that we are ready.
     let manager = match options.foreground {
@@ -206,7 +206,7 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     }
     daemon.logger.started();
     daemon.manager.ready(now);
-    let status = EventLoop::new(poll, signals, control).run(&mut daemon);
+    let status = EventLoop::new(poll, signals, admin).run(&mut daemon);
     drop(pid_file);
     status
 }
@@ -216,7 +216,7 @@ struct Resources {
     pid_file: PidFile,
     signals: Signals,
     poll: Poll,
-    control: Control,
+    admin: AdminServer,
 }
 
 struct Acquired {
@@ -239,10 +239,10 @@ fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(R
     }
     open_sockets(&mut data, config, logger)?;
     let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
-    let control = Control::open(path, config.admin_group.as_deref(), poll.registry())
+    let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
         .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
-    Ok((Resources { pid_file, signals, poll, control }, Acquired { engine, data }))
+    Ok((Resources { pid_file, signals, poll, admin }, Acquired { engine, data }))
 }
 
 fn pid_file(path: &str) -> Result<PidFile, Failed> {

@@ -11,7 +11,7 @@ use l2tpd::admin::command::Selection;
 use l2tpd::admin::show;
 use l2tpd::admin::trace::Record;
 use l2tpd::ctl::pcapng;
-use l2tpd::daemon::admin_server::News;
+use l2tpd::daemon::admin_server::StreamEvent;
 use l2tpd::log::WallTime;
 use l2tpd::proto::Path;
 use l2tpd::wire::message::encode;
@@ -247,7 +247,7 @@ fn a_trace_holds_the_messages_of_its_tunnel_while_it_runs() {
     wanted.extend(pcapng::packet(&first));
     wanted.extend(pcapng::packet(&third));
     for (tunnel, record) in [("center", first), ("branch", other), ("center", third)] {
-        server.tell(News::Message { tunnel: tunnel.into(), record });
+        server.tell(StreamEvent::Message { tunnel: tunnel.into(), record });
     }
     let end = l2tpd::sys::clock::now() + Duration::from_secs(20);
     while std::fs::read(&file).unwrap() != wanted {

@@ -183,6 +183,6 @@ fn frames_are_judged_octet_by_octet() {
         (taken.command, taken.body.as_slice(), buffer.as_slice()),
         (7, b"abc".as_slice(), [9].as_slice())
     );
-    assert_eq!(envelope::header(b"L2AE", 9), Err(envelope::FrameError::Magic));
-    assert_eq!(envelope::header(b"X", 9), Err(envelope::FrameError::Magic));
+    assert_eq!(envelope::header(b"L2AE", 9), Err(envelope::EnvelopeError::Magic));
+    assert_eq!(envelope::header(b"X", 9), Err(envelope::EnvelopeError::Magic));
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use l2tpd::admin::Report;
-use l2tpd::daemon::admin_server::{Control, Host, News, Wanted};
+use l2tpd::daemon::admin_server::{AdminServer, Host, StreamEvent, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, Line, WallTime};
 use l2tpd::proto::{Action, Command, CommandError, Engine};
@@ -19,7 +19,7 @@ use l2tpd::sys::random::Urandom;
 pub struct State {
     pub report: Report,
     pub ring: Ring,
-    pub news: Vec<News>,
+    pub events: Vec<StreamEvent>,
     pub wanted: Wanted,
     pub level: Level,
     /// What was asked of the host.
@@ -117,10 +117,10 @@ impl Host for Shared {
             Ok("tunnel a: added\n".into())
         }
     }
-    fn take_news(&mut self) -> Vec<News> {
-        std::mem::take(&mut self.0.lock().unwrap().news)
+    fn take_events(&mut self) -> Vec<StreamEvent> {
+        std::mem::take(&mut self.0.lock().unwrap().events)
     }
-    fn want_news(&mut self, wanted: Wanted) {
+    fn want_events(&mut self, wanted: Wanted) {
         self.0.lock().unwrap().wanted = wanted;
     }
 }
@@ -162,7 +162,7 @@ impl Server {
     pub fn open(report: Report, lines: &[Line], group: Option<&str>) -> Server {
         let path = fresh_path();
         let mut poll = mio::Poll::new().unwrap();
-        let mut control = Control::open(path.to_str().unwrap(), group, poll.registry()).unwrap();
+        let mut admin = AdminServer::open(path.to_str().unwrap(), group, poll.registry()).unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(1)).unwrap());
         let mut ring = Ring::new(1000).unwrap();
         for line in lines {
@@ -171,7 +171,7 @@ impl Server {
         let state = Arc::new(Mutex::new(State {
             report,
             ring: Ring::new(1000).unwrap(),
-            news: Vec::new(),
+            events: Vec::new(),
             wanted: Wanted::default(),
             level: Level::Info,
             calls: Vec::new(),
@@ -185,7 +185,7 @@ impl Server {
             let mut host = Shared(shared, ring, engine);
             let mut events = mio::Events::with_capacity(64);
             while !ending.load(Ordering::Relaxed) {
-                let wait = control.next_deadline().map(|at| at.saturating_duration_since(clock::now()));
+                let wait = admin.next_deadline().map(|at| at.saturating_duration_since(clock::now()));
                 match poll.poll(&mut events, wait) {
                     // By a signal, as the daemon's own loop may be.
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -193,11 +193,11 @@ impl Server {
                 }
                 for event in &events {
                     if event.token() != mio::Token(1) {
-                        control.event(event.token());
+                        admin.event(event.token());
                     }
                 }
                 let begin = clock::now();
-                control.turn(begin, &mut host);
+                admin.turn(begin, &mut host);
                 let mut state = host.0.lock().unwrap();
                 state.longest_turn = state.longest_turn.max(clock::now() - begin);
                 state.turns += 1;
@@ -212,9 +212,9 @@ impl Server {
         stream
     }
 
-    /// Adds news, and wakes the server.
-    pub fn tell(&self, news: News) {
-        self.state.lock().unwrap().news.push(news);
+    /// Adds an event, and wakes the server.
+    pub fn tell(&self, event: StreamEvent) {
+        self.state.lock().unwrap().events.push(event);
         self.waker.wake().unwrap();
     }
 

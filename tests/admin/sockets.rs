@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use l2tpd::admin::envelope::{self, reply};
 use l2tpd::admin::{command, show};
-use l2tpd::daemon::admin_server::{Control, News, OpenError};
+use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent};
 use l2tpd::log::{Event, Level, Line, WallTime};
 use l2tpd::proto::{Happening, Notification};
 use l2tpd::sys::clock;
@@ -225,7 +225,7 @@ fn the_ninth_client_is_told_that_all_are_busy() {
     }
 }
 
-fn happened(number: u32) -> News {
+fn happened(number: u32) -> StreamEvent {
     let notification = Notification {
         what: Happening::SessionUp,
         tunnel: "center".into(),
@@ -235,7 +235,7 @@ fn happened(number: u32) -> News {
         remote_id: 7,
         reason: "x".repeat(200),
     };
-    News::Event(WallTime(1_795_347_000_123_456), notification)
+    StreamEvent::Event(WallTime(1_795_347_000_123_456), notification)
 }
 
 #[test]
@@ -370,13 +370,13 @@ fn the_socket_is_private_and_its_name_goes_with_it() {
     let poll = mio::Poll::new().unwrap();
     let path = fresh_path();
     let text = path.to_str().unwrap();
-    let control = Control::open(text, None, poll.registry()).unwrap();
+    let admin = AdminServer::open(text, None, poll.registry()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(matches!(Control::open(text, None, poll.registry()), Err(OpenError::Running(_))));
-    drop(control);
+    assert!(matches!(AdminServer::open(text, None, poll.registry()), Err(OpenError::Running(_))));
+    drop(admin);
     assert!(!path.exists());
     assert!(matches!(
-        Control::open(text, Some("no-such-group"), poll.registry()),
+        AdminServer::open(text, Some("no-such-group"), poll.registry()),
         Err(OpenError::NoGroup(..))
     ));
 }
@@ -388,14 +388,14 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
     let text = path.to_str().unwrap();
     drop(UnixListener::bind(&path).unwrap()); // leaves its name behind
     assert!(path.exists());
-    let first = Control::open(text, None, poll.registry()).unwrap();
+    let first = AdminServer::open(text, None, poll.registry()).unwrap();
     // Somebody replaces the name: it is not ours to remove any more.
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "precious").unwrap();
     drop(first);
-    assert!(matches!(Control::open(text, None, poll.registry()), Err(OpenError::NotASocket(_))));
+    assert!(matches!(AdminServer::open(text, None, poll.registry()), Err(OpenError::NotASocket(_))));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
     let long = format!("/tmp/{}", "x".repeat(200));
-    assert!(matches!(Control::open(&long, None, poll.registry()), Err(OpenError::System(..))));
+    assert!(matches!(AdminServer::open(&long, None, poll.registry()), Err(OpenError::System(..))));
 }
