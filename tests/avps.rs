@@ -8,8 +8,8 @@ use l2tpd::wire::code;
 use l2tpd::wire::digest::Secret;
 use l2tpd::wire::hidden::hide;
 use l2tpd::wire::message::{
-    decode, encode, Cdn, Circuit, DecodeOptions, Dialect, EncodeError, EncodeOptions, Iccn, Icrp, Icrq,
-    Message, Note, ResultCode, SessionIds, SetUp, Sli, StopCcn, Why,
+    decode, encode, Cdn, DecodeOptions, Dialect, EncodeError, EncodeOptions, Iccn, Icrp, Icrq, Message, Note,
+    ResultCode, SessionAvps, SessionIds, SetUp, Sli, StopCcn, Why,
 };
 use l2tpd::wire::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
 use packets::{hex, load, message, one};
@@ -439,8 +439,8 @@ fn set_up() -> SetUp {
 
 const IDS: SessionIds = SessionIds { local: SessionId(0x0a0b_0c0d), remote: SessionId(0x1a1b_1c1d) };
 
-fn circuit() -> Circuit {
-    Circuit {
+fn session_avps() -> SessionAvps {
+    SessionAvps {
         cookie: Cookie::new(&[7; 8]),
         sublayer: Some(1),
         sequencing: Some(2),
@@ -459,14 +459,14 @@ fn icrq() -> Icrq {
         end_id: b"pw-100".to_vec(),
         circuit_status: CircuitStatus(3),
         tie_breaker: Some([2; 8]),
-        circuit: circuit(),
+        avps: session_avps(),
     }
 }
 
 /// One of each message, with everything in it that it may have.
 fn full_messages() -> Vec<Message> {
     let result = Some(ResultCode { result: 2, error: Some(6), message: Some(b"why".to_vec()) });
-    let calling = Circuit { cookie: None, physical_channel: None, ..circuit() };
+    let calling = SessionAvps { cookie: None, physical_channel: None, ..session_avps() };
     vec![
         Message::Sccrq(set_up()),
         Message::Sccrp(SetUp { tie_breaker: None, ..set_up() }),
@@ -474,8 +474,8 @@ fn full_messages() -> Vec<Message> {
         Message::StopCcn(StopCcn { result: result.clone(), assigned_ccid: Some(Ccid(5)) }),
         Message::Hello,
         Message::Icrq(icrq()),
-        Message::Icrp(Icrp { ids: IDS, circuit_status: CircuitStatus(1), circuit: circuit() }),
-        Message::Iccn(Iccn { ids: IDS, circuit_status: Some(CircuitStatus(1)), circuit: calling }),
+        Message::Icrp(Icrp { ids: IDS, circuit_status: CircuitStatus(1), avps: session_avps() }),
+        Message::Iccn(Iccn { ids: IDS, circuit_status: Some(CircuitStatus(1)), avps: calling }),
         Message::Ocrq(IDS),
         Message::Ocrp(IDS),
         Message::Occn(IDS),
@@ -507,14 +507,14 @@ fn full_messages_there_and_back() {
         assert!(seen[2..].iter().all(|number| required.contains(number) || optional.contains(number)));
     }
     // What does not belong into a message is not written.
-    let wrong = Message::Iccn(Iccn { ids: IDS, circuit_status: None, circuit: circuit() });
+    let wrong = Message::Iccn(Iccn { ids: IDS, circuit_status: None, avps: session_avps() });
     let octets = encode(&wrong, &PLAIN).unwrap();
     assert!(!avp::iter(&octets).any(|avp| matches!(avp.attribute, 65 | 25)));
     let octets = encode(&Message::Sccrp(set_up()), &PLAIN).unwrap();
     assert!(!avp::iter(&octets).any(|avp| avp.attribute == 5), "C-284");
     // An empty cookie is written as one, C-141.
-    let empty = Circuit { cookie: Some(Cookie::NONE), ..Circuit::default() };
-    let value = Message::Icrp(Icrp { ids: IDS, circuit_status: CircuitStatus(1), circuit: empty });
+    let empty = SessionAvps { cookie: Some(Cookie::NONE), ..SessionAvps::default() };
+    let value = Message::Icrp(Icrp { ids: IDS, circuit_status: CircuitStatus(1), avps: empty });
     assert_eq!(decode(&encode(&value, &PLAIN).unwrap(), &STRICT).message, Ok(value));
 }
 
@@ -581,7 +581,7 @@ fn messages_of_cisco_equipment() {
     assert_eq!((set_up.receive_window, &set_up.host_name[..]), (Some(1024), &b"CST-Wuhan-ubr10k"[..]));
     let Message::Icrq(icrq) = read("ICRQ 1") else { panic!("ICRQ") };
     assert_eq!((icrq.serial, icrq.pw_type, icrq.end_id), (0x0e85_1459, 12, hex("b3c5")));
-    assert_eq!((icrq.circuit.sublayer, icrq.circuit.sequencing), (Some(3), Some(2)));
+    assert_eq!((icrq.avps.sublayer, icrq.avps.sequencing), (Some(3), Some(2)));
     let Message::StopCcn(stop) = read("StopCCN 1") else { panic!("StopCCN") };
     let result = stop.result.unwrap();
     assert_eq!((result.result, result.message.as_deref()), (1, Some(&b"Peer reset"[..])));
@@ -688,7 +688,7 @@ fn messages_of_cisco_ios() {
     let new_and_active = CircuitStatus(CircuitStatus::NEW | CircuitStatus::ACTIVE);
     assert_eq!(icrq.circuit_status, new_and_active, "none was told");
     assert_eq!((icrq.ids.local, icrq.serial, icrq.pw_type), (SessionId(0xfd42_41eb), 0x0f32_fdc2, 5));
-    assert_eq!((&icrq.end_id[..], icrq.circuit.interface_mtu), (&b"12"[..], Some(1500)));
+    assert_eq!((&icrq.end_id[..], icrq.avps.interface_mtu), (&b"12"[..], Some(1500)));
     assert_eq!(icrq.tie_breaker, Some([0x61, 0x62, 0x8c, 0x38, 0x40, 0x39, 0x50, 0xb3]));
     let Message::Icrp(icrp) = read("ICRP 1") else { panic!("ICRP") };
     assert_eq!(icrp.circuit_status, new_and_active);

@@ -244,13 +244,13 @@ fn refused(label: &str) -> Refusal {
 #[test]
 fn values_of_messages_with_a_fault() {
     let Message::Icrq(cookie) = accepted("N-26") else { panic!("ICRQ") };
-    assert_eq!(cookie.circuit.cookie, Cookie::new(&hex("a1a2a3a4a5a6a7a8")), "C-141");
+    assert_eq!(cookie.avps.cookie, Cookie::new(&hex("a1a2a3a4a5a6a7a8")), "C-141");
     let Message::Icrq(icrq) = accepted("N-30") else { panic!("ICRQ") };
-    assert_eq!((icrq.circuit.sequencing, icrq.circuit.sublayer), (Some(2), None), "C-148");
+    assert_eq!((icrq.avps.sequencing, icrq.avps.sublayer), (Some(2), None), "C-148");
     let Message::Icrq(icrq) = accepted("N-29") else { panic!("ICRQ") };
     assert_eq!(icrq.pw_type, 7, "C-137");
     let Message::Icrq(icrq) = accepted("N-49") else { panic!("ICRQ") };
-    assert_eq!(icrq.circuit.rx_speed, None, "C-206");
+    assert_eq!(icrq.avps.rx_speed, None, "C-206");
     let Message::StopCcn(stop) = accepted("N-32") else { panic!("StopCCN") };
     let result = stop.result.unwrap();
     assert_eq!((result.result, result.error, result.message), (99, Some(77), None), "C-303");

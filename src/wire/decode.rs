@@ -10,7 +10,7 @@ use super::attribute::{self, number, Attribute, Lookup};
 use super::avp::{self, MessageTypeAvp, RawAvp};
 use super::hidden;
 use super::message::{
-    Cdn, Circuit, DecodeOptions, Decoded, Dialect, Iccn, Icrp, Icrq, Message, Note, Refusal, ResultCode,
+    Cdn, DecodeOptions, Decoded, Dialect, Iccn, Icrp, Icrq, Message, Note, Refusal, ResultCode, SessionAvps,
     SessionIds, SetUp, Sli, StopCcn, Why,
 };
 use super::read::Reader;
@@ -242,17 +242,17 @@ impl<'a> Collector<'a, '_> {
                 end_id: self.require(number::REMOTE_END_ID, Self::octets)?,
                 circuit_status: self.require(number::CIRCUIT_STATUS, Self::announced_status)?,
                 tie_breaker: self.array(number::TIE_BREAKER),
-                circuit: self.circuit(),
+                avps: self.session_avps(),
             }),
             MessageType::ICRP => Message::Icrp(Icrp {
                 ids: self.ids()?,
                 circuit_status: self.require(number::CIRCUIT_STATUS, Self::announced_status)?,
-                circuit: self.circuit(),
+                avps: self.session_avps(),
             }),
             MessageType::ICCN => Message::Iccn(Iccn {
                 ids: self.ids()?,
                 circuit_status: self.circuit_status(number::CIRCUIT_STATUS),
-                circuit: self.circuit(),
+                avps: self.session_avps(),
             }),
             MessageType::CDN => Message::Cdn(Cdn { ids: self.ids()?, result: self.result_code() }),
             MessageType::WEN => Message::Wen(self.ids()?),
@@ -305,8 +305,8 @@ impl<'a> Collector<'a, '_> {
         })
     }
 
-    fn circuit(&self) -> Circuit {
-        Circuit {
+    fn session_avps(&self) -> SessionAvps {
+        SessionAvps {
             cookie: self.get(number::ASSIGNED_COOKIE).and_then(Cookie::new),
             sublayer: self.u16(number::SUBLAYER),
             sequencing: self.u16(number::DATA_SEQUENCING),

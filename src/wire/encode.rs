@@ -11,8 +11,8 @@
 use super::attribute::{self, number, Attribute};
 use super::digest;
 use super::message::{
-    Cdn, Circuit, EncodeError, EncodeOptions, Iccn, Icrp, Icrq, Message, ResultCode, SessionIds, SetUp, Sli,
-    StopCcn,
+    Cdn, EncodeError, EncodeOptions, Iccn, Icrp, Icrq, Message, ResultCode, SessionAvps, SessionIds, SetUp,
+    Sli, StopCcn,
 };
 use super::{avp, header, hidden, CircuitStatus, MessageType};
 
@@ -116,19 +116,19 @@ impl<'o> Writer<'o> {
         self.put(number::REMOTE_END_ID, &icrq.end_id)?;
         self.circuit_status(Some(icrq.circuit_status))?;
         self.put_some(number::TIE_BREAKER, icrq.tie_breaker)?;
-        self.circuit(&icrq.circuit)
+        self.session_avps(&icrq.avps)
     }
 
     fn icrp(&mut self, icrp: &Icrp) -> Result<(), EncodeError> {
         self.ids(&icrp.ids)?;
         self.circuit_status(Some(icrp.circuit_status))?;
-        self.circuit(&icrp.circuit)
+        self.session_avps(&icrp.avps)
     }
 
     fn iccn(&mut self, iccn: &Iccn) -> Result<(), EncodeError> {
         self.ids(&iccn.ids)?;
         self.circuit_status(iccn.circuit_status)?;
-        self.circuit(&iccn.circuit)
+        self.session_avps(&iccn.avps)
     }
 
     fn cdn(&mut self, cdn: &Cdn) -> Result<(), EncodeError> {
@@ -151,18 +151,18 @@ impl<'o> Writer<'o> {
     }
 
     /// What does not belong into this message is left out: the cookie of an ICCN, for one.
-    fn circuit(&mut self, circuit: &Circuit) -> Result<(), EncodeError> {
+    fn session_avps(&mut self, avps: &SessionAvps) -> Result<(), EncodeError> {
         if self.kind != MessageType::ICCN {
-            self.put_some(number::ASSIGNED_COOKIE, circuit.cookie.as_ref().map(|cookie| cookie.as_slice()))?;
+            self.put_some(number::ASSIGNED_COOKIE, avps.cookie.as_ref().map(|cookie| cookie.as_slice()))?;
         }
-        self.put_some(number::SUBLAYER, circuit.sublayer.map(u16::to_be_bytes))?;
-        self.put_some(number::DATA_SEQUENCING, circuit.sequencing.map(u16::to_be_bytes))?;
-        self.put_some(number::TX_SPEED, circuit.tx_speed.map(u64::to_be_bytes))?;
-        self.put_some(number::RX_SPEED, circuit.rx_speed.map(u64::to_be_bytes))?;
+        self.put_some(number::SUBLAYER, avps.sublayer.map(u16::to_be_bytes))?;
+        self.put_some(number::DATA_SEQUENCING, avps.sequencing.map(u16::to_be_bytes))?;
+        self.put_some(number::TX_SPEED, avps.tx_speed.map(u64::to_be_bytes))?;
+        self.put_some(number::RX_SPEED, avps.rx_speed.map(u64::to_be_bytes))?;
         if self.kind != MessageType::ICCN {
-            self.put_some(number::PHYSICAL_CHANNEL_ID, circuit.physical_channel.map(u32::to_be_bytes))?;
+            self.put_some(number::PHYSICAL_CHANNEL_ID, avps.physical_channel.map(u32::to_be_bytes))?;
         }
-        self.put_some(number::INTERFACE_MTU, circuit.interface_mtu.map(u16::to_be_bytes))
+        self.put_some(number::INTERFACE_MTU, avps.interface_mtu.map(u16::to_be_bytes))
     }
 
     /// RFC 3931 6.4, 6.12: neither message may do without a Result Code.

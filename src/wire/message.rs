@@ -125,7 +125,7 @@ pub struct Icrq {
     /// Session Tie Breaker AVP.
     pub tie_breaker: Option<[u8; 8]>,
     /// What may stand in ICRQ, ICRP and ICCN alike.
-    pub circuit: Circuit,
+    pub avps: SessionAvps,
 }
 
 /// ICRP (RFC 3931 6.7).
@@ -136,7 +136,7 @@ pub struct Icrp {
     /// Circuit Status AVP; active and new if the peer speaks Cisco's draft and sent none.
     pub circuit_status: CircuitStatus,
     /// What may stand in ICRQ, ICRP and ICCN alike.
-    pub circuit: Circuit,
+    pub avps: SessionAvps,
 }
 
 /// ICCN (RFC 3931 6.8).
@@ -147,12 +147,12 @@ pub struct Iccn {
     /// Circuit Status AVP.
     pub circuit_status: Option<CircuitStatus>,
     /// What may stand in ICRQ, ICRP and ICCN alike (no cookie in an ICCN).
-    pub circuit: Circuit,
+    pub avps: SessionAvps,
 }
 
-/// The optional AVPs of a session's set-up.
+/// The optional AVPs of ICRQ, ICRP and ICCN (RFC 3931 6.6 to 6.8).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Circuit {
+pub struct SessionAvps {
     /// Assigned Cookie AVP; absent and empty both mean "no cookie", but are not the same on the wire.
     pub cookie: Option<Cookie>,
     /// L2-Specific Sublayer AVP: 0 none, 1 default.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use l2tpd::wire::digest::{self, Secret};
 use l2tpd::wire::header::{self, Header};
 use l2tpd::wire::message::{
-    decode, encode, Cdn, Circuit, DecodeOptions, Dialect, EncodeOptions, Iccn, Icrp, Icrq, ResultCode,
+    decode, encode, Cdn, DecodeOptions, Dialect, EncodeOptions, Iccn, Icrp, Icrq, ResultCode, SessionAvps,
     SessionIds, SetUp, Sli, StopCcn,
 };
 use l2tpd::wire::{avp, Ccid, CircuitStatus, Encapsulation, Message, MessageType, SessionId};
@@ -275,7 +275,7 @@ pub fn icrq(end_id: &str) -> Icrq {
         end_id: end_id.as_bytes().to_vec(),
         circuit_status: CircuitStatus(CircuitStatus::ACTIVE | CircuitStatus::NEW),
         tie_breaker: None,
-        circuit: Circuit::default(),
+        avps: SessionAvps::default(),
     }
 }
 
@@ -286,11 +286,11 @@ pub fn ids(theirs: SessionId) -> SessionIds {
 
 pub fn icrp(theirs: SessionId) -> Message {
     let circuit_status = CircuitStatus(CircuitStatus::ACTIVE | CircuitStatus::NEW);
-    Message::Icrp(Icrp { ids: ids(theirs), circuit_status, circuit: Circuit::default() })
+    Message::Icrp(Icrp { ids: ids(theirs), circuit_status, avps: SessionAvps::default() })
 }
 
 pub fn iccn(theirs: SessionId) -> Message {
-    Message::Iccn(Iccn { ids: ids(theirs), circuit_status: None, circuit: Circuit::default() })
+    Message::Iccn(Iccn { ids: ids(theirs), circuit_status: None, avps: SessionAvps::default() })
 }
 
 pub fn sli(theirs: SessionId, status: u16) -> Message {

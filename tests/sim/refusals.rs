@@ -5,7 +5,7 @@ use l2tpd::proto::Command;
 use std::time::Duration;
 
 use l2tpd::wire::header;
-use l2tpd::wire::message::{encode, Circuit, Dialect, EncodeOptions, Iccn};
+use l2tpd::wire::message::{encode, Dialect, EncodeOptions, Iccn, SessionAvps};
 use l2tpd::wire::{CircuitStatus, Cookie, Encapsulation, Message, MessageType, SessionId};
 
 use crate::packets::hex;
@@ -248,8 +248,8 @@ fn c_356_version_2_on_a_connection() {
 
 /// An ICCN that asks for something.
 fn asking(theirs: SessionId, sublayer: Option<u16>, sequencing: Option<u16>) -> Message {
-    let circuit = Circuit { sublayer, sequencing, ..Circuit::default() };
-    Message::Iccn(Iccn { ids: ids(theirs), circuit_status: None, circuit })
+    let avps = SessionAvps { sublayer, sequencing, ..SessionAvps::default() };
+    Message::Iccn(Iccn { ids: ids(theirs), circuit_status: None, avps })
 }
 
 // C-146 C-273 C-274 C-290: sublayer and sequencing may be asked for as late as in the ICCN.
@@ -267,7 +267,7 @@ fn c_146_sublayer_in_the_iccn() {
     ] {
         let (mut peer, mut world) = established(&["l2tp1"]);
         let mut request = icrq("1");
-        (request.circuit.sublayer, request.circuit.sequencing) = first;
+        (request.avps.sublayer, request.avps.sequencing) = first;
         peer.send(&mut world, &Message::Icrq(request));
         assert_eq!(peer.kinds(&mut world), "ICRP");
         let theirs = local(&world);

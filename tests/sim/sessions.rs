@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use l2tpd::proto::{Command, Happening, SequenceLevel};
-use l2tpd::wire::message::{Circuit, Icrp, Icrq};
+use l2tpd::wire::message::{Icrp, Icrq, SessionAvps};
 use l2tpd::wire::{CircuitStatus, Cookie, Message, SessionId};
 
 use crate::peer::{cdn, iccn, icrp, icrq, ids, sli, Peer, SESSION};
@@ -101,9 +101,9 @@ fn c_135_unknown_sessions() {
 fn c_141_c_167_reply_to_our_request() {
     let (mut peer, mut world) = Peer::new().and_established("cookie 8", &["l2tp1"]);
     let theirs = request_of_the_daemon(&mut peer, &mut world);
-    let circuit = Circuit { cookie: Cookie::new(&[1, 2, 3, 4]), ..Circuit::default() };
+    let avps = SessionAvps { cookie: Cookie::new(&[1, 2, 3, 4]), ..SessionAvps::default() };
     let status = CircuitStatus(CircuitStatus::ACTIVE);
-    peer.send(&mut world, &Message::Icrp(Icrp { ids: ids(theirs), circuit_status: status, circuit }));
+    peer.send(&mut world, &Message::Icrp(Icrp { ids: ids(theirs), circuit_status: status, avps }));
     assert_eq!(peer.kinds(&mut world), "ICCN");
     let port = &world.nodes[0].ports[&theirs];
     assert_eq!(port.attachment.remote, SESSION);
@@ -316,8 +316,8 @@ fn c_146_sublayer_and_sequencing_by_direction() {
     ] {
         let (mut peer, mut world) = established(&["l2tp1"]);
         let mut request = icrq("1");
-        request.circuit.sublayer = sublayer;
-        request.circuit.sequencing = sequencing;
+        request.avps.sublayer = sublayer;
+        request.avps.sequencing = sequencing;
         peer.send(&mut world, &Message::Icrq(request));
         let attachment = &world.nodes[0].ports[&local(&world)].attachment;
         assert_eq!(attachment.sublayer_to_send, sublayer == Some(1));
@@ -332,10 +332,10 @@ fn c_147_c_320_requests_that_cannot_be_met() {
     let (mut peer, mut world) = established(&["l2tp1"]);
     type Change = Box<dyn Fn(&mut Icrq)>;
     let changes: [(Change, &str); 5] = [
-        (Box::new(|r: &mut Icrq| r.circuit.sublayer = Some(2)), "2/3"),
+        (Box::new(|r: &mut Icrq| r.avps.sublayer = Some(2)), "2/3"),
         (Box::new(|r| r.pw_type = 4), "14"),
         (Box::new(|r| r.pw_type = 7), "14"),
-        (Box::new(|r| r.circuit.sequencing = Some(1)), "15"),
+        (Box::new(|r| r.avps.sequencing = Some(1)), "15"),
         (Box::new(|r| r.end_id = b"9".to_vec()), "24"),
     ];
     for (change, code) in changes {
@@ -424,7 +424,7 @@ fn c_140_c_282_values_of_new_sessions() {
         values.dedup();
         values.len()
     };
-    let cookies = requests.iter().map(|r| r.circuit.cookie.unwrap().as_slice().to_vec()).collect();
+    let cookies = requests.iter().map(|r| r.avps.cookie.unwrap().as_slice().to_vec()).collect();
     let ids = requests.iter().map(|r| r.ids.local.0.to_be_bytes().to_vec()).collect();
     assert_eq!((distinct(cookies), distinct(ids)), (requests.len(), requests.len()));
     // `role passive`: a value that loses against any random one.

@@ -15,7 +15,7 @@ use crate::config::model::{self, Sublayer};
 use crate::log::Event;
 use crate::wheel::TimerId;
 use crate::wire::code::{cdn, error};
-use crate::wire::message::{Cdn, Circuit, Icrq, ResultCode, SessionIds};
+use crate::wire::message::{Cdn, Icrq, ResultCode, SessionAvps, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
 use table::State;
 
@@ -120,17 +120,17 @@ impl Session {
     }
 
     /// What our ICRQ and ICRP ask of the peer: our cookie, our sublayer, numbers on its frames.
-    pub fn avps(&self, config: &model::Session) -> Circuit {
-        Circuit {
+    pub fn avps(&self, config: &model::Session) -> SessionAvps {
+        SessionAvps {
             cookie: (!self.cookie_expected.is_empty()).then_some(self.cookie_expected),
             sublayer: self.sublayer_expected.then_some(1),
             sequencing: config.sequencing.receives().then_some(2),
-            ..Circuit::default()
+            ..SessionAvps::default()
         }
     }
 
     /// Takes over what the peer asks of us.
-    pub fn take(&mut self, avps: &Circuit, config: &model::Session) {
+    pub fn take(&mut self, avps: &SessionAvps, config: &model::Session) {
         if let Some(cookie) = avps.cookie {
             self.cookie_to_send = cookie;
         }
@@ -203,7 +203,7 @@ pub fn check_request(
         let failure = Failure::compared("pseudowire type", expected, received, Cause::Other);
         return Err(objection(cdn::PW_TYPE, None, failure));
     }
-    check_avps(cx, ccid, config, &request.circuit, MessageType::ICRQ)
+    check_avps(cx, ccid, config, &request.avps, MessageType::ICRQ)
 }
 
 /// The checks that ICRQ and ICRP have in common: cookie, sublayer, sequencing. All three are about what frames look
@@ -213,7 +213,7 @@ pub fn check_avps(
     cx: &mut Context,
     tunnel: Ccid,
     config: &model::Session,
-    avps: &Circuit,
+    avps: &SessionAvps,
     message: MessageType,
 ) -> Result<(), Objection> {
     let given = avps.cookie.is_some_and(|c| !c.is_empty());
@@ -233,7 +233,7 @@ pub fn check_avps(
 }
 
 /// Whether we can send what the peer asks for; an ICCN may add to what its ICRQ asked for already.
-pub fn check_sublayer(avps: &Circuit, had_sublayer: bool) -> Result<(), Objection> {
+pub fn check_sublayer(avps: &SessionAvps, had_sublayer: bool) -> Result<(), Objection> {
     // C-147: a sublayer that we cannot produce.
     if let Some(sublayer @ 2..) = avps.sublayer {
         let failure = Failure::compared("l2-sublayer", "0 or 1", sublayer.to_string(), Cause::Other);

@@ -16,7 +16,7 @@ use crate::proto::context::{Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use crate::proto::result::{break_tie, cdn_reason, result, Objection, TieBreak};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::{self, cdn};
-use crate::wire::message::{Cdn, Circuit, Iccn, Icrp, Icrq, Refusal, ResultCode, SessionIds, Sli};
+use crate::wire::message::{Cdn, Iccn, Icrp, Icrq, Refusal, ResultCode, SessionAvps, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
 
 /// The Session Tie Breaker of an end that leaves the beginning to its peer: it loses against every random value, and
@@ -176,7 +176,7 @@ impl Slot {
             end_id: self.config.remote_end_id.clone().unwrap_or_default(),
             circuit_status: new_circuit(self.circuit_up),
             tie_breaker: Some(session.tie_breaker),
-            circuit: session.avps(&self.config),
+            avps: session.avps(&self.config),
         });
         self.file(cx, session);
         cx.log(Event::SendState { message: MessageType::ICRQ, state: "WAIT-REPLY" });
@@ -193,11 +193,11 @@ impl Slot {
         session.remote = reply.ids.local;
         session.remote_circuit = Some(reply.circuit_status);
         if let Err(objection) =
-            check_avps(cx, connection.ccid(), &self.config, &reply.circuit, MessageType::ICRP)
+            check_avps(cx, connection.ccid(), &self.config, &reply.avps, MessageType::ICRP)
         {
             return self.object(cx, connection, objection);
         }
-        session.take(&reply.circuit, &self.config);
+        session.take(&reply.avps, &self.config);
         self.attach(cx, Some(connection));
     }
 
@@ -267,7 +267,7 @@ impl Slot {
         session.remote = request.ids.local;
         session.serial = request.serial;
         session.remote_circuit = Some(request.circuit_status);
-        session.take(&request.circuit, &self.config);
+        session.take(&request.avps, &self.config);
         self.file(cx, session);
         cx.log(Event::ReceiveState { message: MessageType::ICRQ, state: "IDLE" });
         self.attach(cx, Some(connection));
@@ -280,7 +280,7 @@ impl Slot {
         let reply = Message::Icrp(Icrp {
             ids: session.ids(),
             circuit_status: new_circuit(self.circuit_up),
-            circuit: session.avps(&self.config),
+            avps: session.avps(&self.config),
         });
         cx.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });
         if !connection.transport.enqueue(cx, &reply) {
@@ -295,10 +295,10 @@ impl Slot {
         let Some(session) = self.session.as_mut().filter(|session| !session.attaching) else { return };
         session.remote_circuit = connected.circuit_status.or(session.remote_circuit);
         let before = (session.sublayer_to_send, session.sequence_send);
-        if let Err(objection) = check_sublayer(&connected.circuit, session.sublayer_to_send) {
+        if let Err(objection) = check_sublayer(&connected.avps, session.sublayer_to_send) {
             return self.object(cx, connection, objection);
         }
-        session.take(&connected.circuit, &self.config);
+        session.take(&connected.avps, &self.config);
         if (session.sublayer_to_send, session.sequence_send) == before {
             return self.call_connected(cx, connection);
         }
@@ -361,7 +361,7 @@ impl Slot {
     /// The caller's ICCN.
     fn connect(&mut self, cx: &mut Context, connection: &mut Connection) {
         let Some(session) = &self.session else { return };
-        let iccn = Iccn { ids: session.ids(), circuit_status: None, circuit: Circuit::default() };
+        let iccn = Iccn { ids: session.ids(), circuit_status: None, avps: SessionAvps::default() };
         cx.log(Event::ReceiveState { message: MessageType::ICRP, state: "ESTABLISHED" });
         cx.log(Event::SendState { message: MessageType::ICCN, state: "ESTABLISHED" });
         // The data plane is open before the ICCN leaves: the peer's frames may follow at once.
