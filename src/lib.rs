@@ -4,6 +4,7 @@
 //!
 //! | room | what | pure |
 //! |---|---|---|
+//! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |
 //! | [`config`] | the configuration file <-> values, and what changed between two of them | yes |
@@ -29,5 +30,6 @@ pub mod frame;
 pub mod log;
 pub mod proto;
 pub mod sys;
+pub mod token_bucket;
 pub mod wheel;
 pub mod wire;

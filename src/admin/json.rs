@@ -9,12 +9,12 @@ use super::command::Selection;
 use super::envelope::MAX_REPLY;
 use super::report::{Interface, Report};
 use crate::log::ring::Entry;
-use crate::log::WallTime;
+use crate::log::{is_deceptive, WallTime};
 use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation};
 
-/// Appends `text` as a JSON string. Control characters and those that turn the direction of writing are written
+/// Appends `text` as a JSON string. Characters that must not reach a terminal ([`is_deceptive`]) are written
 /// as `\u....`: the output is safe on a terminal too.
 fn put_string(out: &mut String, text: &str) {
     out.push('"');
@@ -23,10 +23,7 @@ fn put_string(out: &mut String, text: &str) {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c if c.is_control() => {
+            c if is_deceptive(c) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),

@@ -8,15 +8,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::{Level, Line, Remark};
+use crate::token_bucket::{Rate, TokenBucket, ONE};
 
-/// How many lines of a kind may come at once, and how many a second for good.
-struct Rate {
-    burst: u32,
-    per_second: u32,
-}
-
-/// The rate for a level. Errors and state changes come in crowds when many tunnels start together. Debug lines are
-/// wanted in quantity by who switched them on.
+/// The rate for a level, in lines of one kind. Errors and state changes come in crowds when many tunnels start
+/// together. Debug lines are wanted in quantity by the administrator who switched them on.
 fn rate(level: Level) -> Rate {
     match level {
         Level::Error => Rate { burst: 200, per_second: 10 },
@@ -72,11 +67,8 @@ const UNLIMITED: &[&str] = &[
 ];
 
 /// What is known of one kind of message.
-struct Bucket {
-    /// Tokens, in thousandths.
-    level: u64,
-    /// When they were counted.
-    counted: Instant,
+struct Kind {
+    bucket: TokenBucket,
     /// Lines held back and not told yet.
     suppressed: u64,
     /// One of them, and when to tell.
@@ -86,7 +78,7 @@ struct Bucket {
 /// The limit.
 #[derive(Default)]
 pub struct Limit {
-    buckets: BTreeMap<&'static str, Bucket>,
+    kinds: BTreeMap<&'static str, Kind>,
 }
 
 impl Limit {
@@ -101,43 +93,34 @@ impl Limit {
             return true;
         }
         let rate = rate(line.level);
-        let full = u64::from(rate.burst) * 1000;
-        let bucket = self.buckets.entry(line.kind).or_insert(Bucket {
-            level: full,
-            counted: now,
+        let kind = self.kinds.entry(line.kind).or_insert_with(|| Kind {
+            bucket: TokenBucket::new(now, rate),
             suppressed: 0,
             report: None,
         });
-        let passed = now.saturating_duration_since(bucket.counted);
-        let earned = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        bucket.level =
-            bucket.level.saturating_add(earned.saturating_mul(u64::from(rate.per_second))).min(full);
-        // What is less than a millisecond counts the next time.
-        bucket.counted = bucket.counted.checked_add(Duration::from_millis(earned)).unwrap_or(now);
-        if bucket.level >= 1000 {
-            bucket.level -= 1000;
+        if kind.bucket.take(now, rate, ONE) {
             return true;
         }
-        bucket.suppressed += 1;
-        if bucket.report.is_none() {
-            bucket.report = now.checked_add(REPORT_AFTER).map(|at| (at, line.clone()));
+        kind.suppressed += 1;
+        if kind.report.is_none() {
+            kind.report = now.checked_add(REPORT_AFTER).map(|at| (at, line.clone()));
         }
         false
     }
 
     /// When [`report`](Limit::report) has something to tell.
     pub fn next(&self) -> Option<Instant> {
-        self.buckets.values().filter_map(|b| b.report.as_ref().map(|(at, _)| *at)).min()
+        self.kinds.values().filter_map(|kind| kind.report.as_ref().map(|(at, _)| *at)).min()
     }
 
     /// Remarks on what was held back; with `all`, also on what is not due yet (before the daemon ends).
     pub fn report(&mut self, now: Instant, all: bool) -> Vec<Line> {
         let mut lines = Vec::new();
-        for (kind, bucket) in &mut self.buckets {
-            let Some((_, line)) = bucket.report.take_if(|(at, _)| all || *at <= now) else { continue };
+        for (name, kind) in &mut self.kinds {
+            let Some((_, line)) = kind.report.take_if(|(at, _)| all || *at <= now) else { continue };
             let text = line.text.trim_start();
-            let count = std::mem::take(&mut bucket.suppressed);
-            let remark = Remark::Suppressed { count, kind, text: text.to_owned() };
+            let count = std::mem::take(&mut kind.suppressed);
+            let remark = Remark::Suppressed { count, kind: name, text: text.to_owned() };
             lines.push(Line { level: line.level, ..Line::remark(&remark) });
         }
         lines

@@ -101,7 +101,7 @@ pub fn escape(octets: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => text.push_str("\\\\"),
-                c if c.is_control() || is_direction(c) => text.extend(c.escape_default()),
+                c if is_deceptive(c) => text.extend(c.escape_default()),
                 c => text.push(c),
             }
         }
@@ -115,7 +115,9 @@ pub fn escape(octets: &[u8]) -> String {
     text
 }
 
-/// Characters that turn the direction of writing or join invisibly: they can make a line read as another one.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Characters that must not reach a terminal: control characters, and those that turn the direction of writing or
+/// join invisibly. They can make a line read as another one.
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

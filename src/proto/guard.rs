@@ -2,63 +2,39 @@
 //! kept. Fixed memory; RFC 3931 4.3 allows the rate limit, C-109 and C-364 want the bounds.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// Half-open connections that answer a peer, for one tunnel.
 pub const HALF_OPEN_PER_TUNNEL: usize = 16;
 /// Half-open connections that answer peers, in all.
 pub const HALF_OPEN_TOTAL: usize = 256;
 
-/// SCCRQs that a source may send at once.
-const BURST: u32 = 40;
-/// One more is allowed after each such time.
-const REFILL: Duration = Duration::from_millis(20);
+/// SCCRQs of one source.
+const RATE: Rate = Rate { burst: 40, per_second: 50 };
 /// Sources that are told apart; the others share their buckets.
 const BUCKETS: usize = 256;
-
-/// Shares that one SCCRQ of a source with a single tunnel costs; with more tunnels each costs less.
-const COST: u32 = 1000;
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    /// In shares.
-    tokens: u32,
-    filled: Instant,
-}
 
 /// A token bucket for each of a fixed number of source addresses. Which addresses share a bucket depends on a
 /// random key, so that nobody can choose to share another's.
 #[derive(Debug)]
 pub struct Guard {
-    buckets: Vec<Bucket>,
+    buckets: Vec<TokenBucket>,
     key: u64,
 }
 
 impl Guard {
     /// Full buckets.
     pub fn new(now: Instant, key: u64) -> Guard {
-        Guard { buckets: vec![Bucket { tokens: BURST * COST, filled: now }; BUCKETS], key }
+        Guard { buckets: vec![TokenBucket::new(now, RATE); BUCKETS], key }
     }
 
     /// Whether one more SCCRQ of `source` is looked at. A source that serves many tunnels may send as many times more.
     pub fn allows(&mut self, now: Instant, source: IpAddr, tunnels: usize) -> bool {
-        let cost = COST.checked_div(u32::try_from(tunnels).unwrap_or(u32::MAX)).unwrap_or(COST).max(1);
+        let cost = ONE.checked_div(u32::try_from(tunnels).unwrap_or(u32::MAX)).unwrap_or(ONE).max(1);
         let index = self.index(source);
-        let Some(bucket) = self.buckets.get_mut(index) else { return false };
-        let elapsed = now.saturating_duration_since(bucket.filled);
-        let gained = elapsed.as_millis().checked_div(REFILL.as_millis()).unwrap_or(0);
-        if gained > 0 {
-            let gained = u32::try_from(gained).unwrap_or(BURST);
-            bucket.tokens = bucket.tokens.saturating_add(gained.saturating_mul(COST)).min(BURST * COST);
-            bucket.filled = now;
-        }
-        match bucket.tokens.checked_sub(cost) {
-            Some(left) => {
-                bucket.tokens = left;
-                true
-            }
-            None => false,
-        }
+        self.buckets.get_mut(index).is_some_and(|bucket| bucket.take(now, RATE, cost))
     }
 
     /// Mixes key and network (the finaliser of splitmix64); a /64 is one source.
@@ -77,6 +53,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// Neighbours in one network do not share a bucket more often than chance has it.
     #[test]
@@ -97,10 +74,10 @@ mod tests {
         let source = IpAddr::from([192, 0, 2, 1]);
         let mut guard = Guard::new(start, 1);
         let passed = (0..1000).filter(|_| guard.allows(start, source, 1)).count();
-        assert_eq!(passed, BURST as usize);
+        assert_eq!(passed, RATE.burst as usize);
         assert!(!guard.allows(start + Duration::from_millis(19), source, 1));
         assert!(guard.allows(start + Duration::from_millis(40), source, 1));
         let later = start + Duration::from_secs(3600);
-        assert_eq!((0..1000).filter(|_| guard.allows(later, source, 1)).count(), BURST as usize);
+        assert_eq!((0..1000).filter(|_| guard.allows(later, source, 1)).count(), RATE.burst as usize);
     }
 }
