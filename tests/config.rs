@@ -374,7 +374,7 @@ fn an_error_is_a_line_of_the_log_with_its_place_below() {
     assert_eq!(line.detail.as_deref(), Some("/etc/l2tpd.conf:2:9\nallowed: 1-99"));
     assert_eq!(
         errors[1].report("f"),
-        "f:3:3: mtu: Unknown tag\n  this tag stands in a session block, behind `session IFNAME`"
+        "f:3:3: mtu: Unknown tag\n  this tag stands in a session block, after `session IFNAME`"
     );
 }
 

@@ -23,7 +23,7 @@ pub enum Token {
     Rest(&'static str),
 }
 
-/// One way to write a command, behind its first word.
+/// One way to write a command, after its first word.
 #[derive(Debug, Clone, Copy)]
 pub struct Form {
     /// Its places.
@@ -343,7 +343,7 @@ fn fixed(forms: &[&Form], at: usize) -> Vec<&'static str> {
     possible(&words, at)
 }
 
-/// Spells out the words behind a command's first one and checks them against its forms.
+/// Spells out the words after a command's first one and checks them against its forms.
 fn spell_out(command: &'static Command, words: &[String]) -> Result<Vec<String>, UsageError> {
     let mut forms: Vec<&Form> = command.forms.iter().collect();
     let mut spelled = Vec::new();
@@ -370,7 +370,7 @@ fn spell_out(command: &'static Command, words: &[String]) -> Result<Vec<String>,
     Err(UsageError::Incomplete(possible(&forms, words.len())))
 }
 
-/// Reads a command line: everything behind the options of `l2tpctl`. `--json` may also stand among the words.
+/// Reads a command line: everything after the options of `l2tpctl`. `--json` may also stand among the words.
 pub fn parse(words: &[String]) -> Result<Order, UsageError> {
     let mut words = words.to_vec();
     let first = words.iter().position(|word| word != "--json");
@@ -398,7 +398,7 @@ pub fn decode(number: u16, body: &[u8]) -> Result<Order, UsageError> {
     with_words(command, envelope::body_to_words(body).ok_or(UsageError::Body)?)
 }
 
-/// A command of the table with the words behind its first one.
+/// A command of the table with the words after its first one.
 fn with_words(command: &'static Command, mut words: Vec<String>) -> Result<Order, UsageError> {
     if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
         return Ok(Order { json: false, request: Request::ExplainText(words.join(" ")) });
@@ -499,7 +499,7 @@ impl Order {
 }
 
 impl Request {
-    /// The first word, and those behind it that travel.
+    /// The first word, and those after it that travel.
     pub fn words(&self) -> (&'static str, Vec<String>) {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {

@@ -36,7 +36,7 @@ fn id(value: u32) -> String {
     or_dash((value != 0).then_some(value))
 }
 
-/// Whether a display holds the cookies themselves: who may use the admin socket may see them, the log may not.
+/// Whether a display holds the cookies themselves: users of the admin socket may see them, readers of the log may not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cookies {
     Shown,

@@ -91,11 +91,11 @@ const TOO_LONG: &str =
     "they were too long for the path to the peer (tx_drop_size): say `mtu auto` or a smaller mtu, and tcp-mss for \
      TCP, or `dont-fragment off` (until `l2tpctl counters reset`)";
 
-/// What keeps a peer silent. One that cannot believe our messages must not answer them, so that we cannot tell this
-/// from a peer that is not there.
+/// What keeps a peer silent. A peer that cannot authenticate our messages must not answer them, which looks like a
+/// peer that is not there.
 const UNANSWERED: &str =
-    "the peer has not answered: is it there, has it the same encapsulation and ports, does every filter on the way \
-     let protocol 115 (or the UDP port) pass, has it a tunnel for our address, and has it another password, or none?";
+    "the peer has not answered: is it there, does it use the same encapsulation and ports, does every filter on the \
+     way let protocol 115 (or the UDP port) pass, does it have a tunnel for our address and the same password?";
 
 const PASSIVE: &str =
     "it is passive and waits for the peer to begin: does the peer reach us, and is it not passive too?";

@@ -86,7 +86,7 @@ fn quoted(rest: &[u8]) -> Cut {
                 let error = rest
                     .get(length)
                     .is_some_and(|o| !o.is_ascii_whitespace())
-                    .then_some("text right behind a closing quote: quotes go around the whole parameter");
+                    .then_some("text right after a closing quote: quotes go around the whole parameter");
                 return Cut { octets, length, error };
             }
             b'\\' => match inside.next() {

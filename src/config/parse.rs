@@ -296,8 +296,8 @@ fn unknown(block: Block, name: &[u8]) -> String {
         Some(Block::Tunnel) if block == Block::Session => {
             "a tunnel's tags stand before its first session".into()
         }
-        Some(Block::Tunnel) => "this tag stands in a tunnel block, behind `tunnel NAME`".into(),
-        Some(Block::Session) => "this tag stands in a session block, behind `session IFNAME`".into(),
+        Some(Block::Tunnel) => "this tag stands in a tunnel block, after `tunnel NAME`".into(),
+        Some(Block::Session) => "this tag stands in a session block, after `session IFNAME`".into(),
     }
 }
 
@@ -339,11 +339,11 @@ mod tests {
     fn a_misplaced_tag_is_told_where_it_belongs() {
         let hint = |text| read(text).config.unwrap_err()[0].detail.clone().unwrap();
         assert_eq!(hint("tunnel a\nlog-level info"), "global tags stand before the first tunnel");
-        assert_eq!(hint("retry 3"), "this tag stands in a tunnel block, behind `tunnel NAME`");
-        assert_eq!(hint("mtu 1500"), "this tag stands in a session block, behind `session IFNAME`");
-        assert_eq!(hint("tunnel a\nmtu 1500"), "this tag stands in a session block, behind `session IFNAME`");
+        assert_eq!(hint("retry 3"), "this tag stands in a tunnel block, after `tunnel NAME`");
+        assert_eq!(hint("mtu 1500"), "this tag stands in a session block, after `session IFNAME`");
+        assert_eq!(hint("tunnel a\nmtu 1500"), "this tag stands in a session block, after `session IFNAME`");
         assert_eq!(hint("tunnel a\nsession b\nretry 3"), "a tunnel's tags stand before its first session");
-        assert_eq!(hint("session b"), "this tag stands in a tunnel block, behind `tunnel NAME`");
+        assert_eq!(hint("session b"), "this tag stands in a tunnel block, after `tunnel NAME`");
         assert_eq!(hint("tunnel a\nrety 3"), "nearest known tag: retry");
     }
 }

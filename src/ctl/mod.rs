@@ -38,7 +38,7 @@ enum Line {
     Run { socket: String, order: Order },
 }
 
-/// Runs `l2tpctl` with the words behind its name.
+/// Runs `l2tpctl` with the words after its name.
 pub fn main(words: &[String]) -> Outcome {
     let mut variables =
         ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
@@ -194,7 +194,7 @@ fn write_out(octets: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// The output is closed: who read it (`head`, say) has seen enough. Anything else is a failure.
+/// The output is closed: its reader (`head`, for instance) has seen enough. Anything else is a failure.
 fn unwritten(error: &io::Error) -> Outcome {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Outcome::Done;

@@ -273,7 +273,7 @@ impl AdminServer {
                 host.log(Line::with_detail(&Event::InvalidAdminHeader {}, error.to_string()));
             }
             End::Receive(error) => host.log(Line::new(&Event::RecvFailed { error: error_text(&error) })),
-            // Who follows leaves when it has seen enough; that is no failure.
+            // A client that follows leaves when it has seen enough; that is no failure.
             End::Send(error) if followed && is_gone(&error) => {}
             End::Send(error) => {
                 host.log(Line::new(&Event::SendInformationFailed { error: error_text(&error) }))

@@ -34,7 +34,7 @@ const SPARE_INTERFACES: usize = 64;
 /// Log messages kept before the configuration tells how many.
 const EARLY_LINES: usize = 1000;
 
-/// The daemon's main function, for the arguments behind the program's name. Returns the exit status.
+/// The daemon's main function, for the arguments after the program's name. Returns the exit status.
 pub fn main(arguments: impl IntoIterator<Item = String>) -> i32 {
     match args::parse(arguments) {
         Ok(Command::Help) => {

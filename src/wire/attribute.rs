@@ -179,7 +179,7 @@ impl Attribute {
     }
 
     /// Whether an AVP that does not belong into a message is worth a warning: one of control connections in a message
-    /// of a session or the other way round, and a cookie, since who sends it there will look for it in our frames.
+    /// of a session or the other way round, and a cookie, since a peer that sends it there will look for it in our frames.
     /// The rest is ignored without a word; peers repeat what the request said. Cisco IOS, its cable equipment and
     /// SoftEther send the Pseudowire Type in the ICRP, freeRtr besides it Serial Number and Remote End ID.
     pub fn is_strange_in(&self, message: MessageType) -> bool {

@@ -364,7 +364,7 @@ impl<'a> Collector<'a, '_> {
         self.u16(number).map(CircuitStatus)
     }
 
-    /// The status in ICRQ and ICRP; who speaks the draft and tells none means a circuit that is new and up.
+    /// The status in ICRQ and ICRP; a peer that speaks the draft and sends none means a circuit that is new and up.
     fn announced_status(&self, number: u16) -> Option<CircuitStatus> {
         let silent = CircuitStatus(CircuitStatus::ACTIVE | CircuitStatus::NEW);
         self.circuit_status(number).or_else(|| self.draft_only().then_some(silent))

@@ -4,8 +4,8 @@
 //! Random Vector right before the first hidden AVP; Cisco's copies at the end, as Cisco's equipment has them.
 //!
 //! Cisco's copies have the M bit clear when the AVPs of the RFC are there too: a peer that does not know vendor 9
-//! must be able to pass over them. Alone, they have the M bit of the AVP they stand for: who does not know them
-//! cannot use the message. What RFC 3931 added and Cisco has no number for is not mandatory then. The digest and its
+//! must be able to pass over them. Alone, they have the M bit of the AVP they stand for: a receiver that does not
+//! know them cannot use the message. What RFC 3931 added and Cisco has no number for is not mandatory then. The digest and its
 //! nonce are written as RFC 3931 has them in every dialect, since how the draft computed its digest is not published.
 
 use super::attribute::{self, number, Attribute};
@@ -189,7 +189,7 @@ impl<'o> Writer<'o> {
         let dialect = self.options.dialect;
         let copy = self.cisco_number(number).filter(|_| dialect.cisco);
         if dialect.ietf || copy.is_none() {
-            // Who speaks the draft alone must be able to pass over what came after it (the Router ID, say).
+            // A peer that speaks the draft alone must be able to pass over newer AVPs, like the Router ID.
             let newer = number > number::LAST_OF_VERSION_2
                 && !matches!(number, number::MESSAGE_DIGEST | number::NONCE);
             let mandatory = attribute.mandatory && (dialect.ietf || !newer);

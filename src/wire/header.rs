@@ -68,7 +68,7 @@ pub fn parse(message: &[u8], allow_version_2: bool) -> Result<(Header, &[u8]), H
     if flags & S == 0 {
         return Err(HeaderError::NoS);
     }
-    // What stands behind Length is not ours (Ethernet padding, for one).
+    // What stands beyond Length is not ours (Ethernet padding, for one).
     match message.get(..length) {
         Some(cut) if length >= LENGTH => Ok((Header { ccid, ns, nr, version }, cut)),
         _ => Err(HeaderError::Length(length)),

@@ -1,6 +1,6 @@
 //! Hiding of AVP values (RFC 3931 5.3).
 //!
-//! The value is put behind its own length, then XORed in blocks of 16 octets with a chain of MD5 digests that
+//! The value is put after its own length, then XORed in blocks of 16 octets with a chain of MD5 digests that
 //! begins with Attribute Type, key and Random Vector, and goes on with the key and the previous hidden block.
 
 use md5::{Digest, Md5};

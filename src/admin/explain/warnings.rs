@@ -119,7 +119,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-041",
         ["The peer sent an AVP that is not known here and that it marks as mandatory; the session or tunnel is \
           refused, as RFC 3931 demands.",
-         "Switch the function behind that AVP off at the peer; the next line has its number."],
+         "Switch off what uses that AVP at the peer; the next line has its number."],
         ["対向が、必須の印を付けた未知のAVPを送りました。RFC 3931に従って拒否します。",
          "そのAVPを使う機能を対向で止めてください。番号は次の行にあります。"],
     ),
