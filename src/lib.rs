@@ -20,6 +20,33 @@
 //! Pure means: no clock, socket, file or random source inside; the caller passes `now` and octets in and drains
 //! actions out. One rule holds the parts together: *mutate the engine, then drain its actions to the end, then
 //! mutate it again*. Frames never pass through the engine; it only tells the data plane which sessions are open.
+//!
+//! # Words
+//!
+//! The words are those of RFC 3931, or else Linux's; each has one meaning.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | LCCE | one of the two ends of a control connection: we, or the peer (RFC 3931 1.3) |
+//! | control connection | the reliable channel to a peer; its ids are the Control Connection IDs (CCID), one for each end |
+//! | session | one pseudowire in a control connection; its ids are the Session IDs, one for each end |
+//! | tunnel | a `tunnel` block of the configuration, and what comes of it: at most one connection that serves it |
+//! | slot | a `session` block within a tunnel; it has a session or waits for one |
+//! | manual session | one whose ids and cookies stand in the configuration: there is no control connection |
+//! | request | ICRQ or SCCRQ; of the admin socket: `AdminRequest` |
+//! | message | a control message; one of the log's catalogue is named by its id (`M-042`) |
+//! | AVP, attribute | Attribute Value Pair, as it stands in a message; a row of the table of what is known of each |
+//! | Ns, Nr, window | sequence numbers of control messages, and how many may be unacknowledged (RFC 3931 4.2) |
+//! | ZLB, ACK | the two forms of a bare acknowledgement: a header alone; a message with its own type |
+//! | tie breaker | what decides between two requests that cross each other (RFC 3931 5.4.3, 5.4.4) |
+//! | digest, nonce | the signature of a control message, and the random octets it covers (RFC 3931 4.3) |
+//! | cookie | octets in each data message that its receiver chose (RFC 3931 4.1) |
+//! | sublayer | L2-Specific Sublayer: the four octets with the sequence number of a data message (RFC 3931 4.6) |
+//! | circuit | what a pseudowire joins to the peer, here an interface; its status is up or down (RFC 3931 5.4.5) |
+//! | interface, bridge | as in Linux: `l2tp0`, a TAP or a device of the kernel's own L2TP; what it is a port of |
+//! | path | encapsulation (IP or UDP) and the addresses and ports of both ends |
+//! | data plane | what carries frames: this program over TAPs, or the kernel |
+//! | remark | a line of the log that is not of the catalogue: it begins with two blanks |
 
 pub mod admin;
 pub mod config;
