@@ -185,7 +185,7 @@ pub enum Target {
 
 /// A command with its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum AdminRequest {
     /// `status`.
     Status(Selection),
     /// `clear`.
@@ -243,7 +243,7 @@ pub struct Order {
     /// As JSON.
     pub json: bool,
     /// The request.
-    pub request: Request,
+    pub request: AdminRequest,
 }
 
 /// Why words are not a command.
@@ -401,7 +401,7 @@ pub fn decode(number: u16, body: &[u8]) -> Result<Order, UsageError> {
 /// A command of the table with the words after its first one.
 fn with_words(command: &'static Command, mut words: Vec<String>) -> Result<Order, UsageError> {
     if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
-        return Ok(Order { json: false, request: Request::ExplainText(words.join(" ")) });
+        return Ok(Order { json: false, request: AdminRequest::ExplainText(words.join(" ")) });
     }
     let before = words.len();
     words.retain(|word| word != "--json");
@@ -423,30 +423,30 @@ fn is_explain_tunnel(words: &[String]) -> bool {
 }
 
 /// The request that spelled-out words make.
-fn request(command: &'static Command, words: &[&str]) -> Result<Request, UsageError> {
+fn request(command: &'static Command, words: &[&str]) -> Result<AdminRequest, UsageError> {
     Ok(match (command.word, words) {
-        ("status", []) => Request::Status(Selection::All),
-        ("status", ["tunnel", name]) => Request::Status(Selection::Tunnel((*name).to_owned())),
-        ("status", ["session", name]) => Request::Status(Selection::Session((*name).to_owned())),
+        ("status", []) => AdminRequest::Status(Selection::All),
+        ("status", ["tunnel", name]) => AdminRequest::Status(Selection::Tunnel((*name).to_owned())),
+        ("status", ["session", name]) => AdminRequest::Status(Selection::Session((*name).to_owned())),
         ("clear", words) => return clear(words),
-        ("start", [name]) => Request::Start((*name).to_owned()),
-        ("stop", [name]) => Request::Stop((*name).to_owned()),
-        ("reload", words) => Request::Reload { check: !words.is_empty() },
-        ("log", ["-f"]) => Request::Log { follow: true, level: Level::Debug },
-        ("log", ["-f", name]) => Request::Log { follow: true, level: level(name)? },
-        ("log", []) => Request::Log { follow: false, level: Level::Debug },
-        ("log", [name]) => Request::Log { follow: false, level: level(name)? },
-        ("log-level", [name]) => Request::LogLevel(level(name)?),
-        ("watch", _) => Request::Watch,
-        ("counters", words) => Request::Counters { reset: !words.is_empty() },
-        ("metrics", _) => Request::Metrics,
-        ("trace", [name]) => Request::Trace { tunnel: (*name).to_owned(), file: None },
+        ("start", [name]) => AdminRequest::Start((*name).to_owned()),
+        ("stop", [name]) => AdminRequest::Stop((*name).to_owned()),
+        ("reload", words) => AdminRequest::Reload { check: !words.is_empty() },
+        ("log", ["-f"]) => AdminRequest::Log { follow: true, level: Level::Debug },
+        ("log", ["-f", name]) => AdminRequest::Log { follow: true, level: level(name)? },
+        ("log", []) => AdminRequest::Log { follow: false, level: Level::Debug },
+        ("log", [name]) => AdminRequest::Log { follow: false, level: level(name)? },
+        ("log-level", [name]) => AdminRequest::LogLevel(level(name)?),
+        ("watch", _) => AdminRequest::Watch,
+        ("counters", words) => AdminRequest::Counters { reset: !words.is_empty() },
+        ("metrics", _) => AdminRequest::Metrics,
+        ("trace", [name]) => AdminRequest::Trace { tunnel: (*name).to_owned(), file: None },
         ("trace", [name, file]) => {
-            Request::Trace { tunnel: (*name).to_owned(), file: Some((*file).to_owned()) }
+            AdminRequest::Trace { tunnel: (*name).to_owned(), file: Some((*file).to_owned()) }
         }
-        ("explain", []) => Request::Explain(Selection::All),
-        ("explain", ["tunnel", name]) => Request::Explain(Selection::Tunnel((*name).to_owned())),
-        ("health", _) => Request::Health,
+        ("explain", []) => AdminRequest::Explain(Selection::All),
+        ("explain", ["tunnel", name]) => AdminRequest::Explain(Selection::Tunnel((*name).to_owned())),
+        ("health", _) => AdminRequest::Health,
         _ => return Err(UsageError::Number(command.number)), // spell_out lets no other words through
     })
 }
@@ -455,7 +455,7 @@ fn level(name: &str) -> Result<Level, UsageError> {
     Level::from_name(name).ok_or_else(|| UsageError::Value(name.to_owned(), "error, warn, info or debug"))
 }
 
-fn clear(words: &[&str]) -> Result<Request, UsageError> {
+fn clear(words: &[&str]) -> Result<AdminRequest, UsageError> {
     let (target, rest) = match words {
         ["tunnel", name, rest @ ..] => (Target::Tunnel((*name).to_owned()), rest),
         ["session", name, rest @ ..] => (Target::Session((*name).to_owned()), rest),
@@ -472,17 +472,17 @@ fn clear(words: &[&str]) -> Result<Request, UsageError> {
         ),
         _ => None,
     };
-    Ok(Request::Clear { target, result })
+    Ok(AdminRequest::Clear { target, result })
 }
 
 impl Order {
     /// Refuses JSON of what has no form as JSON.
     fn checked(self) -> Result<Order, UsageError> {
         match self.request {
-            Request::Metrics if self.json => {
+            AdminRequest::Metrics if self.json => {
                 Err(UsageError::NoJson("metrics", "`l2tpctl --json counters` has one"))
             }
-            Request::Trace { .. } if self.json => Err(UsageError::NoJson("trace", "it writes pcapng")),
+            AdminRequest::Trace { .. } if self.json => Err(UsageError::NoJson("trace", "it writes pcapng")),
             _ => Ok(self),
         }
     }
@@ -498,13 +498,13 @@ impl Order {
     }
 }
 
-impl Request {
+impl AdminRequest {
     /// The first word, and those after it that travel.
     pub fn words(&self) -> (&'static str, Vec<String>) {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
-            Request::Status(selection) => ("status", selection.words()),
-            Request::Clear { target, result } => {
+            AdminRequest::Status(selection) => ("status", selection.words()),
+            AdminRequest::Clear { target, result } => {
                 let mut words: Vec<String> = match target {
                     Target::Tunnel(name) => owned(&["tunnel", name]),
                     Target::Peer(address) => owned(&["peer", &address.to_string()]),
@@ -516,19 +516,19 @@ impl Request {
                 }
                 ("clear", words)
             }
-            Request::Start(name) => ("start", owned(&[name])),
-            Request::Stop(name) => ("stop", owned(&[name])),
-            Request::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
-            Request::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
-            Request::Log { follow: false, level } => ("log", owned(&[level.name()])),
-            Request::LogLevel(level) => ("log-level", owned(&[level.name()])),
-            Request::Watch => ("watch", Vec::new()),
-            Request::Counters { reset } => ("counters", owned(if *reset { &["reset"] } else { &[] })),
-            Request::Metrics => ("metrics", Vec::new()),
-            Request::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
-            Request::Explain(selection) => ("explain", selection.words()),
-            Request::ExplainText(text) => ("explain", owned(&[text])),
-            Request::Health => ("health", Vec::new()),
+            AdminRequest::Start(name) => ("start", owned(&[name])),
+            AdminRequest::Stop(name) => ("stop", owned(&[name])),
+            AdminRequest::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
+            AdminRequest::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
+            AdminRequest::Log { follow: false, level } => ("log", owned(&[level.name()])),
+            AdminRequest::LogLevel(level) => ("log-level", owned(&[level.name()])),
+            AdminRequest::Watch => ("watch", Vec::new()),
+            AdminRequest::Counters { reset } => ("counters", owned(if *reset { &["reset"] } else { &[] })),
+            AdminRequest::Metrics => ("metrics", Vec::new()),
+            AdminRequest::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
+            AdminRequest::Explain(selection) => ("explain", selection.words()),
+            AdminRequest::ExplainText(text) => ("explain", owned(&[text])),
+            AdminRequest::Health => ("health", Vec::new()),
         }
     }
 }

@@ -16,5 +16,5 @@ pub mod time;
 pub mod trace;
 pub mod why;
 
-pub use command::Request;
+pub use command::AdminRequest;
 pub use report::Report;

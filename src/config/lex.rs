@@ -21,7 +21,7 @@ pub struct LexError {
 
 /// The words of a line up to the first mistake, and the mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct SourceLine {
     /// The words, the one with the mistake included as far as it goes.
     pub words: Vec<Word>,
     /// The first mistake.
@@ -37,8 +37,8 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 /// Cuts a line (without its end) into words.
-pub fn words(line: &[u8]) -> Line {
-    let mut found = Line { words: Vec::new(), error: None };
+pub fn words(line: &[u8]) -> SourceLine {
+    let mut found = SourceLine { words: Vec::new(), error: None };
     let mut rest = line;
     loop {
         rest = rest.trim_ascii_start();

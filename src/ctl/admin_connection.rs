@@ -13,13 +13,13 @@ const PATIENCE: Duration = Duration::from_secs(35);
 
 /// A connection whose request has been sent.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct AdminConnection {
     stream: UnixStream,
 }
 
-impl Connection {
+impl AdminConnection {
     /// Connects and sends the request.
-    pub fn open(socket: &str, command: u16, body: &[u8], follows: bool) -> Result<Connection, String> {
+    pub fn open(socket: &str, command: u16, body: &[u8], follows: bool) -> Result<AdminConnection, String> {
         let text = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 format!("{} (is l2tpd running?)", sys::error_text(&error))
@@ -35,7 +35,7 @@ impl Connection {
         // A daemon that refuses us has closed already, and its reason waits to be read.
         match stream.write_all(&envelope::encode(command, body)) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(text(error)),
-            Ok(()) | Err(_) => Ok(Connection { stream }),
+            Ok(()) | Err(_) => Ok(AdminConnection { stream }),
         }
     }
 

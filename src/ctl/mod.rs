@@ -1,16 +1,16 @@
 //! `l2tpctl`: connects, sends one request, prints what comes back. `explain TEXT` needs no daemon at all.
 
-mod connection;
+mod admin_connection;
 pub mod pcapng;
 
 use std::fs::File;
 use std::io::{self, Write};
 
-use crate::admin::command::{self, Order, Request, UsageError};
+use crate::admin::command::{self, AdminRequest, Order, UsageError};
 use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
 use crate::admin::trace::Record;
-use connection::Connection;
+use admin_connection::AdminConnection;
 
 /// The socket where none is named.
 pub const SOCKET: &str = "/run/l2tpd.sock";
@@ -32,7 +32,7 @@ pub enum Outcome {
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum CommandLine {
     Help,
     Version,
     Run { socket: String, order: Order },
@@ -44,9 +44,9 @@ pub fn main(words: &[String]) -> Outcome {
         ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     let language = Language::of_locale(&variables.find(|value| !value.is_empty()).unwrap_or_default());
     match parse(words) {
-        Ok(Line::Help) => print(&command::usage()),
-        Ok(Line::Version) => print(&format!("l2tpctl {}\n", env!("CARGO_PKG_VERSION"))),
-        Ok(Line::Run { socket, order }) => run(&socket, &order, language),
+        Ok(CommandLine::Help) => print(&command::usage()),
+        Ok(CommandLine::Version) => print(&format!("l2tpctl {}\n", env!("CARGO_PKG_VERSION"))),
+        Ok(CommandLine::Run { socket, order }) => run(&socket, &order, language),
         Err(error) => {
             if words.is_empty() {
                 complain(command::usage().trim_end());
@@ -59,14 +59,14 @@ pub fn main(words: &[String]) -> Outcome {
 }
 
 /// Reads the options, then the command.
-fn parse(words: &[String]) -> Result<Line, UsageError> {
+fn parse(words: &[String]) -> Result<CommandLine, UsageError> {
     let mut socket = SOCKET.to_owned();
     let mut json = false;
     let mut rest = words.iter();
     while let Some(word) = rest.clone().next() {
         match word.as_str() {
-            "-h" | "--help" => return Ok(Line::Help),
-            "-V" | "--version" => return Ok(Line::Version),
+            "-h" | "--help" => return Ok(CommandLine::Help),
+            "-V" | "--version" => return Ok(CommandLine::Version),
             "--json" => json = true,
             "-s" | "--socket" => {
                 rest.next();
@@ -91,19 +91,19 @@ fn parse(words: &[String]) -> Result<Line, UsageError> {
     // It may stand before the command's first word, too.
     let json = json.then(|| "--json".to_owned());
     let order = command::parse(&json.into_iter().chain(rest.cloned()).collect::<Vec<_>>())?;
-    if matches!(order.request, Request::Trace { file: None, .. }) {
+    if matches!(order.request, AdminRequest::Trace { file: None, .. }) {
         return Err(UsageError::Incomplete(vec!["FILE"]));
     }
-    Ok(Line::Run { socket, order })
+    Ok(CommandLine::Run { socket, order })
 }
 
 fn run(socket: &str, order: &Order, language: Language) -> Outcome {
-    if let Request::ExplainText(text) = &order.request {
+    if let AdminRequest::ExplainText(text) = &order.request {
         return explain_text(text, order.json, language);
     }
     // The file first: a trace that cannot be written need not begin.
     let trace = match &order.request {
-        Request::Trace { file: Some(file), .. } => match begin_trace(file) {
+        AdminRequest::Trace { file: Some(file), .. } => match begin_trace(file) {
             Ok(out) => Some(out),
             Err(error) => {
                 complain(&format!("l2tpctl: {file}: {error}"));
@@ -113,9 +113,11 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
         _ => None,
     };
     let (number, body) = order.encode();
-    let follows =
-        matches!(order.request, Request::Log { follow: true, .. } | Request::Watch | Request::Trace { .. });
-    let mut connection = match Connection::open(socket, number, &body, follows) {
+    let follows = matches!(
+        order.request,
+        AdminRequest::Log { follow: true, .. } | AdminRequest::Watch | AdminRequest::Trace { .. }
+    );
+    let mut connection = match AdminConnection::open(socket, number, &body, follows) {
         Ok(connection) => connection,
         Err(error) => {
             complain(&format!("l2tpctl: {socket}: {error}"));
@@ -124,7 +126,9 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
     };
     let mut output = match trace {
         Some(file) => Output::Trace(file),
-        None if matches!(order.request, Request::Explain(_)) && !order.json => Output::Explained(language),
+        None if matches!(order.request, AdminRequest::Explain(_)) && !order.json => {
+            Output::Explained(language)
+        }
         None => Output::Text,
     };
     receive(socket, &mut connection, &mut output)
@@ -139,7 +143,7 @@ enum Output {
 }
 
 /// Reads replies until the answer is complete.
-fn receive(socket: &str, connection: &mut Connection, output: &mut Output) -> Outcome {
+fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output) -> Outcome {
     loop {
         let envelope = match connection.next() {
             Ok(envelope) => envelope,
@@ -236,20 +240,20 @@ fn explain_text(text: &str, json: bool, language: Language) -> Outcome {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Result<Line, UsageError> {
+    fn line(text: &str) -> Result<CommandLine, UsageError> {
         parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn options_stand_before_the_command() {
-        let order = Order { json: true, request: Request::Watch };
-        let run = |socket: &str| Ok(Line::Run { socket: socket.to_owned(), order: order.clone() });
+        let order = Order { json: true, request: AdminRequest::Watch };
+        let run = |socket: &str| Ok(CommandLine::Run { socket: socket.to_owned(), order: order.clone() });
         assert_eq!(line("-s /x --json watch"), run("/x"));
         assert_eq!(line("-s/x watch --json"), run("/x"));
         assert_eq!(line("--socket=/x --json wa"), run("/x"));
         assert_eq!(line("--json -- watch"), run(SOCKET));
-        assert_eq!(line("-h"), Ok(Line::Help));
-        assert_eq!(line("--version"), Ok(Line::Version));
+        assert_eq!(line("-h"), Ok(CommandLine::Help));
+        assert_eq!(line("--version"), Ok(CommandLine::Version));
         assert!(matches!(line("-x status"), Err(UsageError::Unknown(word, _)) if word == "-x"));
         assert_eq!(line("-s"), Err(UsageError::Incomplete(vec!["SOCKET"])));
         assert_eq!(line("trace center"), Err(UsageError::Incomplete(vec!["FILE"])));

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::admin_client::{AdminClient, Stream};
 use super::admin_host::Host;
-use crate::admin::command::{self, Request, Selection, Target};
+use crate::admin::command::{self, AdminRequest, Selection, Target};
 use crate::admin::envelope::{self, reply, Envelope};
 use crate::admin::report::Report;
 use crate::admin::{json, metrics, show, why};
@@ -40,12 +40,12 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
     };
     let json = order.json;
     match order.request {
-        Request::Log { follow: true, level } => {
+        AdminRequest::Log { follow: true, level } => {
             let (next, first) = (host.ring().next_number(), kept_lines(host.ring(), level, json));
             client.follow(now, Stream::Log { next, level, json }, first.as_bytes());
         }
-        Request::Watch => client.follow(now, Stream::Watch { json }, b""),
-        Request::Trace { tunnel, .. } if knows_tunnel(host, now, &tunnel) => {
+        AdminRequest::Watch => client.follow(now, Stream::Watch { json }, b""),
+        AdminRequest::Trace { tunnel, .. } if knows_tunnel(host, now, &tunnel) => {
             client.follow(now, Stream::Trace { tunnel }, b"");
         }
         request => {
@@ -63,14 +63,17 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
 }
 
 /// Whether the reply is a display, with a form of its own, and not the outcome of an action.
-fn is_display(request: &Request) -> bool {
+fn is_display(request: &AdminRequest) -> bool {
     match request {
-        Request::Status(_) | Request::Explain(_) | Request::ExplainText(_) => true,
-        Request::Metrics | Request::Health => true,
-        Request::Counters { reset } => !reset,
-        Request::Log { .. } | Request::Watch | Request::Trace { .. } => true,
-        Request::Clear { .. } | Request::Start(_) | Request::Stop(_) | Request::Reload { .. } => false,
-        Request::LogLevel(_) => false,
+        AdminRequest::Status(_) | AdminRequest::Explain(_) | AdminRequest::ExplainText(_) => true,
+        AdminRequest::Metrics | AdminRequest::Health => true,
+        AdminRequest::Counters { reset } => !reset,
+        AdminRequest::Log { .. } | AdminRequest::Watch | AdminRequest::Trace { .. } => true,
+        AdminRequest::Clear { .. }
+        | AdminRequest::Start(_)
+        | AdminRequest::Stop(_)
+        | AdminRequest::Reload { .. } => false,
+        AdminRequest::LogLevel(_) => false,
     }
 }
 
@@ -79,47 +82,47 @@ fn knows_tunnel(host: &mut dyn Host, now: Instant, name: &str) -> bool {
 }
 
 /// Runs a request that has one reply.
-fn run(request: &Request, json: bool, now: Instant, host: &mut dyn Host) -> Reply {
+fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) -> Reply {
     match request {
-        Request::Status(selection) => {
+        AdminRequest::Status(selection) => {
             let report = host.report(now);
             let text = if json { json::status(&report, selection) } else { show::status(&report, selection) };
             judged(&report, selection, text)
         }
-        Request::Explain(selection) => {
+        AdminRequest::Explain(selection) => {
             let report = host.report(now);
             let text = if json { json::status(&report, selection) } else { why::explain(&report, selection) };
             judged(&report, selection, text)
         }
-        Request::Health => {
+        AdminRequest::Health => {
             let report = host.report(now);
             let text = if json { json::health(&report) } else { show::health(&report) };
             judged(&report, &Selection::All, Some(text))
         }
-        Request::Counters { reset: true } => {
+        AdminRequest::Counters { reset: true } => {
             outcome(host.command(now, Command::ResetCounters), "counters", "")
         }
-        Request::Counters { reset: false } if json => done(json::counters(&host.report(now))),
-        Request::Counters { reset: false } => done(show::counters(&host.report(now))),
-        Request::Metrics => done(metrics::render(&host.report(now))),
-        Request::Log { level, .. } => done(kept_lines(host.ring(), *level, json)),
-        Request::LogLevel(level) => {
+        AdminRequest::Counters { reset: false } if json => done(json::counters(&host.report(now))),
+        AdminRequest::Counters { reset: false } => done(show::counters(&host.report(now))),
+        AdminRequest::Metrics => done(metrics::render(&host.report(now))),
+        AdminRequest::Log { level, .. } => done(kept_lines(host.ring(), *level, json)),
+        AdminRequest::LogLevel(level) => {
             host.set_log_level(*level);
             done("")
         }
-        Request::Reload { check } => match host.reload(now, *check) {
+        AdminRequest::Reload { check } => match host.reload(now, *check) {
             Ok(text) => done(text),
             Err(text) => refused(text),
         },
-        Request::Start(name) => {
+        AdminRequest::Start(name) => {
             outcome(host.command(now, Command::Start(name.clone())), name, "there is nothing to start")
         }
-        Request::Stop(name) => {
+        AdminRequest::Stop(name) => {
             outcome(host.command(now, Command::Stop(name.clone())), name, "there is nothing to stop")
         }
-        Request::Clear { target, result } => clear(target, *result, now, host),
-        Request::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
-        Request::Watch | Request::ExplainText(_) => {
+        AdminRequest::Clear { target, result } => clear(target, *result, now, host),
+        AdminRequest::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
+        AdminRequest::Watch | AdminRequest::ExplainText(_) => {
             (reply::USAGE, "this is answered by the client\n".to_owned()) // a stream, or needs no daemon
         }
     }

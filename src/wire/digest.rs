@@ -59,42 +59,42 @@ pub struct Verdict {
 /// Checks the Message Digest AVPs of a message (cut to its Length) that was hashed with the sender's nonce, then
 /// the receiver's. Only a digest right after the Message Type AVP (or a second one right after the first) counts.
 pub fn verify(message: &[u8], secrets: &[&Secret], sender_nonce: &[u8], receiver_nonce: &[u8]) -> Verdict {
-    let slots = slots(message);
+    let digests = digests(message);
     let valid = secrets.iter().position(|secret| {
-        slots.iter().flatten().any(|slot| {
-            slot.fits_md5()
-                && hash(message, &slots, secret, sender_nonce, receiver_nonce)
+        digests.iter().flatten().any(|digest| {
+            digest.fits_md5()
+                && hash(message, &digests, secret, sender_nonce, receiver_nonce)
                     // In constant time: how many octets were right must not show.
-                    .is_some_and(|mac| mac.verify_slice(slot.octets(message)).is_ok())
+                    .is_some_and(|mac| mac.verify_slice(digest.octets(message)).is_ok())
         })
     });
     Verdict {
         valid,
         present: avp::iter(message).any(|avp| is_digest(&avp)),
-        unsupported: slots.iter().flatten().map(|slot| slot.kind).find(|kind| *kind != HMAC_MD5),
-        supported: slots.iter().flatten().any(|slot| slot.kind == HMAC_MD5),
+        unsupported: digests.iter().flatten().map(|digest| digest.kind).find(|kind| *kind != HMAC_MD5),
+        supported: digests.iter().flatten().any(|digest| digest.kind == HMAC_MD5),
     }
 }
 
 /// Fills in the HMAC-MD5 digest that [`super::message::encode`] left room for. Does nothing if there is none.
 pub fn sign(message: &mut [u8], secret: &Secret, sender_nonce: &[u8], receiver_nonce: &[u8]) {
-    let slots = slots(message);
-    let Some(slot) = slots.iter().flatten().find(|slot| slot.fits_md5()) else { return };
-    let Some(mac) = hash(message, &slots, secret, sender_nonce, receiver_nonce) else { return };
-    if let Some(room) = message.get_mut(slot.start..slot.end) {
+    let digests = digests(message);
+    let Some(digest) = digests.iter().flatten().find(|digest| digest.fits_md5()) else { return };
+    let Some(mac) = hash(message, &digests, secret, sender_nonce, receiver_nonce) else { return };
+    if let Some(room) = message.get_mut(digest.start..digest.end) {
         room.copy_from_slice(&mac.finalize().into_bytes());
     }
 }
 
 /// Where the digest of a Message Digest AVP stands in a message.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct Digest {
     kind: u8,
     start: usize,
     end: usize,
 }
 
-impl Slot {
+impl Digest {
     /// RFC 3931 5.4.1: the length must fit the type.
     fn fits_md5(&self) -> bool {
         self.kind == HMAC_MD5 && self.end.saturating_sub(self.start) == MD5_LENGTH
@@ -111,20 +111,20 @@ fn is_digest(avp: &avp::RawAvp<'_>) -> bool {
 
 /// The digests that count: right after the Message Type AVP, and one more right after that. A hidden one does not
 /// (RFC 3931 5.4.1: it must not be).
-fn slots(message: &[u8]) -> [Option<Slot>; 2] {
+fn digests(message: &[u8]) -> [Option<Digest>; 2] {
     let mut found = [None; 2];
     let mut walker = Walker::new(message);
     if !matches!(walker.step(), Some(Ok(_))) {
         return found;
     }
-    for slot in &mut found {
+    for place in &mut found {
         let Some(Ok(avp)) = walker.step() else { break };
         if !is_digest(&avp) || avp.hidden {
             break;
         }
         let Some((kind, digest)) = avp.value.split_first() else { break };
         let end = walker.offset();
-        *slot = Some(Slot { kind: *kind, start: end.saturating_sub(digest.len()), end });
+        *place = Some(Digest { kind: *kind, start: end.saturating_sub(digest.len()), end });
     }
     found
 }
@@ -132,7 +132,7 @@ fn slots(message: &[u8]) -> [Option<Slot>; 2] {
 /// The HMAC of nonces and message, the octets of all digests taken as zero (RFC 3931 5.4.1).
 fn hash(
     message: &[u8],
-    slots: &[Option<Slot>; 2],
+    digests: &[Option<Digest>; 2],
     secret: &Secret,
     sender_nonce: &[u8],
     receiver_nonce: &[u8],
@@ -141,10 +141,10 @@ fn hash(
     mac.update(sender_nonce);
     mac.update(receiver_nonce);
     let mut done = 0;
-    for slot in slots.iter().flatten() {
-        mac.update(message.get(done..slot.start)?);
-        mac.update([0; avp::MAX_VALUE].get(..slot.end.checked_sub(slot.start)?)?);
-        done = slot.end;
+    for digest in digests.iter().flatten() {
+        mac.update(message.get(done..digest.start)?);
+        mac.update([0; avp::MAX_VALUE].get(..digest.end.checked_sub(digest.start)?)?);
+        done = digest.end;
     }
     mac.update(message.get(done..)?);
     Some(mac)

@@ -1,6 +1,8 @@
 //! The table of commands: shortened words, ambiguous ones, wrong ones, and the way over the socket.
 
-use l2tpd::admin::command::{decode, parse, usage, Order, Request, Selection, Target, UsageError, COMMANDS};
+use l2tpd::admin::command::{
+    decode, parse, usage, AdminRequest, Order, Selection, Target, UsageError, COMMANDS,
+};
 use l2tpd::admin::envelope;
 use l2tpd::log::Level;
 
@@ -8,44 +10,44 @@ fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-fn request(line: &str) -> Request {
+fn request(line: &str) -> AdminRequest {
     parse(&words(line)).unwrap().request
 }
 
 #[test]
 fn words_may_be_shortened_while_they_are_unambiguous() {
-    assert_eq!(request("stat"), Request::Status(Selection::All));
-    assert_eq!(request("stat t center"), Request::Status(Selection::Tunnel("center".into())));
-    assert_eq!(request("stat s l2tp0"), Request::Status(Selection::Session("l2tp0".into())));
+    assert_eq!(request("stat"), AdminRequest::Status(Selection::All));
+    assert_eq!(request("stat t center"), AdminRequest::Status(Selection::Tunnel("center".into())));
+    assert_eq!(request("stat s l2tp0"), AdminRequest::Status(Selection::Session("l2tp0".into())));
     assert_eq!(
         request("cl p 2001:db8::1 r 6"),
-        Request::Clear { target: Target::Peer("2001:db8::1".parse().unwrap()), result: Some(6) }
+        AdminRequest::Clear { target: Target::Peer("2001:db8::1".parse().unwrap()), result: Some(6) }
     );
-    assert_eq!(request("cl a"), Request::Clear { target: Target::All, result: None });
-    assert_eq!(request("rel --c"), Request::Reload { check: true });
-    assert_eq!(request("log w"), Request::Log { follow: false, level: Level::Warn });
-    assert_eq!(request("log -f e"), Request::Log { follow: true, level: Level::Error });
-    assert_eq!(request("log-l d"), Request::LogLevel(Level::Debug));
-    assert_eq!(request("co r"), Request::Counters { reset: true });
-    assert_eq!(request("m"), Request::Metrics);
+    assert_eq!(request("cl a"), AdminRequest::Clear { target: Target::All, result: None });
+    assert_eq!(request("rel --c"), AdminRequest::Reload { check: true });
+    assert_eq!(request("log w"), AdminRequest::Log { follow: false, level: Level::Warn });
+    assert_eq!(request("log -f e"), AdminRequest::Log { follow: true, level: Level::Error });
+    assert_eq!(request("log-l d"), AdminRequest::LogLevel(Level::Debug));
+    assert_eq!(request("co r"), AdminRequest::Counters { reset: true });
+    assert_eq!(request("m"), AdminRequest::Metrics);
 }
 
 #[test]
 fn a_word_spelled_out_wins_over_longer_ones() {
-    assert_eq!(request("log"), Request::Log { follow: false, level: Level::Debug });
-    assert_eq!(request("stop a"), Request::Stop("a".into()));
+    assert_eq!(request("log"), AdminRequest::Log { follow: false, level: Level::Debug });
+    assert_eq!(request("stop a"), AdminRequest::Stop("a".into()));
 }
 
 #[test]
 fn names_are_not_mistaken_for_words() {
-    assert_eq!(request("status tunnel session"), Request::Status(Selection::Tunnel("session".into())));
-    assert_eq!(request("start tunnel"), Request::Start("tunnel".into()));
+    assert_eq!(request("status tunnel session"), AdminRequest::Status(Selection::Tunnel("session".into())));
+    assert_eq!(request("start tunnel"), AdminRequest::Start("tunnel".into()));
     assert_eq!(
         request("clear tunnel all result-code 3"),
-        Request::Clear { target: Target::Tunnel("all".into()), result: Some(3) }
+        AdminRequest::Clear { target: Target::Tunnel("all".into()), result: Some(3) }
     );
     assert_eq!(request("clear session result-code"), {
-        Request::Clear { target: Target::Session("result-code".into()), result: None }
+        AdminRequest::Clear { target: Target::Session("result-code".into()), result: None }
     });
 }
 
@@ -77,7 +79,7 @@ fn wrong_words_are_told_with_what_is_possible() {
 #[test]
 fn json_may_stand_anywhere() {
     let json = |line: &str| parse(&words(line)).unwrap();
-    let order = Order { json: true, request: Request::Status(Selection::Tunnel("a".into())) };
+    let order = Order { json: true, request: AdminRequest::Status(Selection::Tunnel("a".into())) };
     assert_eq!(json("--json status tunnel a"), order);
     assert_eq!(json("status --json tunnel a"), order);
     assert_eq!(json("status tunnel a --json"), order);
@@ -99,13 +101,13 @@ fn what_has_no_form_as_json_says_so() {
 
 #[test]
 fn explain_takes_a_pasted_line_as_it_is() {
-    assert_eq!(request("explain"), Request::Explain(Selection::All));
-    assert_eq!(request("explain tunnel center"), Request::Explain(Selection::Tunnel("center".into())));
-    assert_eq!(request("exp t center"), Request::Explain(Selection::Tunnel("center".into())));
+    assert_eq!(request("explain"), AdminRequest::Explain(Selection::All));
+    assert_eq!(request("explain tunnel center"), AdminRequest::Explain(Selection::Tunnel("center".into())));
+    assert_eq!(request("exp t center"), AdminRequest::Explain(Selection::Tunnel("center".into())));
     let text = "tunnel create suceeded: my connection ID = 7(0x7)";
-    assert_eq!(request(&format!("explain {text}")), Request::ExplainText(text.into()));
-    assert_eq!(request("explain l2tpd start"), Request::ExplainText("l2tpd start".into()));
-    assert_eq!(request("explain M-039"), Request::ExplainText("M-039".into()));
+    assert_eq!(request(&format!("explain {text}")), AdminRequest::ExplainText(text.into()));
+    assert_eq!(request("explain l2tpd start"), AdminRequest::ExplainText("l2tpd start".into()));
+    assert_eq!(request("explain M-039"), AdminRequest::ExplainText("M-039".into()));
     assert!(matches!(parse(&words("explain tunnel")), Err(UsageError::Incomplete(_))));
 }
 
@@ -145,7 +147,7 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
         assert_eq!(decode(number, &body), Ok(order), "{line}");
     }
     let (number, body) = parse(&words("trace a /tmp/x")).unwrap().encode();
-    let request = Request::Trace { tunnel: "a".into(), file: None };
+    let request = AdminRequest::Trace { tunnel: "a".into(), file: None };
     assert_eq!(decode(number, &body), Ok(Order { json: false, request }), "the file's name stays at home");
 }
 
@@ -153,7 +155,7 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
 fn names_with_blanks_survive_and_zero_octets_do_not() {
     let order = parse(&["start".into(), "a b\0c".into()]).unwrap();
     let (number, body) = order.encode();
-    assert_eq!(decode(number, &body).unwrap().request, Request::Start("a bc".into()));
+    assert_eq!(decode(number, &body).unwrap().request, AdminRequest::Start("a bc".into()));
     assert_eq!(envelope::body_to_words(b"a"), None);
     assert_eq!(envelope::body_to_words(b"\xff\0"), None);
     assert_eq!(envelope::body_to_words(b"a\0\0"), Some(vec!["a".into(), "".into()]));
