@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::command::Selection;
 use super::envelope::MAX_REPLY;
+use super::explain::Found;
 use super::report::{Interface, Report};
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
@@ -345,7 +346,7 @@ pub fn event(time: WallTime, event: &Notification) -> String {
 }
 
 /// What a message means, in both languages.
-pub fn explanation(found: &super::explain::Found) -> String {
+pub fn explanation(found: &Found) -> String {
     let mut out = String::new();
     object(&mut out, |top| {
         top.text("id", found.template.id);

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use crate::admin::command::{self, AdminRequest, Order, UsageError};
 use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
+use crate::admin::json;
 use crate::admin::trace::Record;
 use admin_connection::AdminConnection;
 
@@ -227,7 +228,7 @@ fn begin_trace(file: &str) -> io::Result<Box<dyn Write>> {
 
 fn explain_text(text: &str, json: bool, language: Language) -> Outcome {
     match explain::find(text) {
-        Some(found) if json => print(&found.json()),
+        Some(found) if json => print(&json::explanation(&found)),
         Some(found) => print(&found.text(language)),
         None => {
             complain(explain::nothing_found(text, language).trim_end());

@@ -111,11 +111,6 @@ impl Found {
         put(&mut out, self.explanation, language);
         out
     }
-
-    /// For programs.
-    pub fn json(&self) -> String {
-        super::json::explanation(self)
-    }
 }
 
 fn put(out: &mut String, explanation: &Explanation, language: Language) {
