@@ -1,6 +1,6 @@
 //! Messages of level error.
 
-use super::{about, Explanation};
+use super::about::{about, Explanation};
 
 /// M-001 to M-025.
 pub(super) static TABLE: &[Explanation] = &[

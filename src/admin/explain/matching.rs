@@ -4,9 +4,9 @@
 
 use std::net::IpAddr;
 
-use super::templates;
 use crate::config::tags;
-use crate::log::catalogue::{pieces, Piece, Template};
+use crate::log::catalogue::{pieces, Piece, Template, CATALOGUE};
+use crate::log::remark::RemarkKind;
 use crate::log::Level;
 
 /// A remark with no more fixed text than `: ` fits nearly every line. It is found by its name only.
@@ -14,6 +14,11 @@ const TOO_LITTLE: usize = 2;
 
 /// A message's variable parts: names and values.
 type Values = Vec<(&'static str, String)>;
+
+/// The messages of the catalogue, and the daemon's own remarks.
+pub(super) fn templates() -> impl Iterator<Item = &'static Template> {
+    CATALOGUE.iter().chain(RemarkKind::ALL.iter().map(|kind| kind.template()))
+}
 
 /// The best message for a line.
 pub(super) fn best(line: &str) -> Option<(&'static Template, Values)> {

@@ -1,6 +1,7 @@
 //! What a message of the log means and what to do about it, in English and in Japanese, found by the line itself
 //! as it was pasted from wherever the log is kept.
 
+mod about;
 mod errors;
 mod matching;
 mod notices;
@@ -9,32 +10,11 @@ mod warnings;
 
 use std::fmt::Write;
 
-use crate::log::catalogue::{Template, CATALOGUE};
+pub use about::Explanation;
+use matching::templates;
+
+use crate::log::catalogue::Template;
 use crate::log::remark::RemarkKind;
-
-/// The texts about one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explanation {
-    /// The message: `M-001` to `M-088`, or the name of a remark.
-    pub id: &'static str,
-    /// What it means.
-    pub meaning: &'static str,
-    /// What to do.
-    pub advice: &'static str,
-    /// What it means, in Japanese.
-    pub meaning_ja: &'static str,
-    /// What to do, in Japanese.
-    pub advice_ja: &'static str,
-}
-
-/// An entry of the tables: meaning and advice, in English and in Japanese.
-const fn about(
-    id: &'static str,
-    [meaning, advice]: [&'static str; 2],
-    [meaning_ja, advice_ja]: [&'static str; 2],
-) -> Explanation {
-    Explanation { id, meaning, advice, meaning_ja, advice_ja }
-}
 
 /// The language of explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +51,6 @@ pub struct Found {
 /// Every explanation of a message of the catalogue, in its order.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {
     errors::TABLE.iter().chain(warnings::TABLE).chain(notices::TABLE)
-}
-
-/// The messages of the catalogue, and the daemon's own remarks.
-fn templates() -> impl Iterator<Item = &'static Template> {
-    CATALOGUE.iter().chain(RemarkKind::ALL.iter().map(|kind| kind.template()))
 }
 
 /// A message and its explanation by its id.

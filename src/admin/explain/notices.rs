@@ -1,6 +1,6 @@
 //! Messages of level info and debug: what goes on, mostly without anything to be done.
 
-use super::{about, Explanation};
+use super::about::{about, Explanation};
 
 const NOTHING: &str = "Nothing: this is how it should be.";
 const NOTHING_JA: &str = "対処は不要です。正常な動作です。";

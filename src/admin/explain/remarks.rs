@@ -1,7 +1,7 @@
 //! The daemon's own remarks. The table below is a match over all of them: a new one does not compile before it is
 //! explained.
 
-use super::{about, Explanation};
+use super::about::{about, Explanation};
 use crate::log::remark::RemarkKind;
 
 macro_rules! explanations {

@@ -1,6 +1,6 @@
 //! Messages of level warn: the peer or the network did something wrong.
 
-use super::{about, Explanation};
+use super::about::{about, Explanation};
 
 /// M-026 to M-046.
 pub(super) static TABLE: &[Explanation] = &[
