@@ -3,6 +3,7 @@
 
 mod packets;
 
+use l2tpd::wire::attribute::AvpId;
 use l2tpd::wire::avp;
 use l2tpd::wire::code;
 use l2tpd::wire::digest::Secret;
@@ -358,12 +359,12 @@ fn which_avps_may_be_hidden() {
 fn unknown_avps() {
     let set_up = [7, 60, 61, 62];
     let refused = why(&build(1, &set_up, &[raw(true, 0, 77, &[0; 10])]), &STRICT);
-    assert_eq!(refused, Some(Why::UnknownMandatory { vendor: 0, attribute: 77 }));
+    assert_eq!(refused, Some(Why::UnknownMandatory(AvpId::ietf(77))));
     let text = refused.unwrap().to_string();
     assert!(text.contains("77"), "C-199: {text}");
     let decoded = decode(&build(1, &set_up, &[raw(false, 0, 77, &[0; 10])]), &STRICT);
     assert!(decoded.message.is_ok());
-    assert_eq!(decoded.notes, [Note::UnknownAttribute { vendor: 0, attribute: 77, mandatory: false }]);
+    assert_eq!(decoded.notes, [Note::UnknownAttribute { avp: AvpId::ietf(77), mandatory: false }]);
     // The ids are told even if they stand behind the unknown AVP.
     let early = message(&[&message_type(12), &raw(true, 0, 200, &[]), &good(true, 63), &good(true, 64)]);
     let refusal = decode(&early, &STRICT).message.unwrap_err();
@@ -410,12 +411,12 @@ fn leftovers_of_version_2() {
     let leftovers: Vec<Vec<u8>> =
         [2, 3, 4, 6, 9, 11, 13, 19, 24, 38, 39].map(|number| raw(true, 0, number, &[1, 0])).to_vec();
     let octets = build(1, &set_up, &leftovers);
-    assert_eq!(why(&octets, &STRICT), Some(Why::UnknownMandatory { vendor: 0, attribute: 2 }));
+    assert_eq!(why(&octets, &STRICT), Some(Why::UnknownMandatory(AvpId::ietf(2))));
     for options in [DecodeOptions { version_2: true, ..STRICT }, DecodeOptions { cisco: true, ..STRICT }] {
         let decoded = decode(&octets, &options);
         assert_eq!((decoded.message.is_ok(), decoded.notes), (true, vec![]));
         let unknown = why(&build(1, &set_up, &[raw(true, 0, 200, &[])]), &options);
-        assert_eq!(unknown, Some(Why::UnknownMandatory { vendor: 0, attribute: 200 }));
+        assert_eq!(unknown, Some(Why::UnknownMandatory(AvpId::ietf(200))));
     }
     // C-357: an SCCRQ of L2TPv2 lacks what version 3 requires.
     let pure = build(1, &[7], &leftovers);
@@ -495,11 +496,11 @@ fn full_messages_there_and_back() {
         assert_eq!(decode(&octets, &STRICT).message, Ok(value.clone()));
         let mut seen = Vec::new();
         for avp in avp::iter(&octets) {
-            let optional = matches!(avp.attribute, 8 | 15 | 25 | 74 | 75 | 91);
-            assert_eq!(avp.mandatory, !optional, "M bit of {}", avp.attribute);
-            assert_eq!((avp.vendor, avp.hidden, avp.reserved), (0, false, 0));
-            assert!(!seen.contains(&avp.attribute), "{} twice", avp.attribute);
-            seen.push(avp.attribute);
+            let optional = matches!(avp.id.attribute, 8 | 15 | 25 | 74 | 75 | 91);
+            assert_eq!(avp.mandatory, !optional, "M bit of {}", avp.id.attribute);
+            assert_eq!((avp.id.vendor, avp.hidden, avp.reserved), (0, false, 0));
+            assert!(!seen.contains(&avp.id.attribute), "{} twice", avp.id.attribute);
+            seen.push(avp.id.attribute);
         }
         assert_eq!(seen[..2], [0, 59]);
         let (_, required, optional) =
@@ -509,9 +510,9 @@ fn full_messages_there_and_back() {
     // What does not belong into a message is not written.
     let wrong = Message::Iccn(Iccn { ids: IDS, circuit_status: None, avps: session_avps() });
     let octets = encode(&wrong, &PLAIN).unwrap();
-    assert!(!avp::iter(&octets).any(|avp| matches!(avp.attribute, 65 | 25)));
+    assert!(!avp::iter(&octets).any(|avp| matches!(avp.id.attribute, 65 | 25)));
     let octets = encode(&Message::Sccrp(set_up()), &PLAIN).unwrap();
-    assert!(!avp::iter(&octets).any(|avp| avp.attribute == 5), "C-284");
+    assert!(!avp::iter(&octets).any(|avp| avp.id.attribute == 5), "C-284");
     // An empty cookie is written as one, C-141.
     let empty = SessionAvps { cookie: Some(Cookie::NONE), ..SessionAvps::default() };
     let value = Message::Icrp(Icrp { ids: IDS, circuit_status: CircuitStatus(1), avps: empty });
@@ -587,7 +588,7 @@ fn messages_of_cisco_equipment() {
     assert_eq!((result.result, result.message.as_deref()), (1, Some(&b"Peer reset"[..])));
     // Without knowledge of vendor 9 the SCCRQ cannot be accepted.
     let strict = decode(&one("cisco.txt", "SCCRQ 1"), &STRICT).message.unwrap_err();
-    assert_eq!(strict.why, Why::UnknownMandatory { vendor: 0, attribute: 2 });
+    assert_eq!(strict.why, Why::UnknownMandatory(AvpId::ietf(2)));
 }
 
 // C-354: each dialect is understood by those who speak it, and BOTH also by those who know the RFC alone.
@@ -601,7 +602,7 @@ fn dialects() {
                 set_up.dialect = dialect;
             }
             assert_eq!(decode(&octets, &CISCO).message, Ok(expected), "{dialect:?}");
-            let copies: Vec<_> = avp::iter(&octets).filter(|avp| avp.vendor == 9).collect();
+            let copies: Vec<_> = avp::iter(&octets).filter(|avp| avp.id.vendor == 9).collect();
             let has_copies = !matches!(value.message_type().0, 3 | 6 | 20);
             assert_eq!(!copies.is_empty(), dialect.cisco && has_copies, "{value:?}");
             if dialect.ietf {
@@ -613,7 +614,7 @@ fn dialects() {
                     matches!(number, 61..=66 | 68 | 71 | 91)
                         || number == 5 && value.message_type().is_session()
                 };
-                let alone = avp::iter(&octets).all(|avp| avp.vendor == 9 || !doubled(avp.attribute));
+                let alone = avp::iter(&octets).all(|avp| avp.id.vendor == 9 || !doubled(avp.id.attribute));
                 assert!(alone, "{value:?}");
             }
         }
@@ -635,7 +636,7 @@ fn two_forms_of_one_avp() {
     assert_eq!((set_up.router_id, set_up.dialect), ([0; 4], Dialect::CISCO));
     assert_eq!(set_up.receive_window, None, "vendor 9's attribute 10 is not the IETF's");
     let strict = why(&draft, &STRICT);
-    assert_eq!(strict, Some(Why::UnknownMandatory { vendor: 9, attribute: 1 }), "C-203");
+    assert_eq!(strict, Some(Why::UnknownMandatory(AvpId { vendor: 9, attribute: 1 })), "C-203");
     // The RFC's own form still needs its Router ID.
     let rfc = why(&build(1, &[7, 61, 62], &[]), &CISCO);
     assert_eq!(rfc, Some(Why::Missing { name: "Router ID", attribute: 60 }));
@@ -655,13 +656,13 @@ fn unknown_attribute_of_cisco() {
         assert_eq!(decoded.notes, [Note::UnknownOfCisco { attribute: 77 }]);
         assert_eq!(decoded.message, decode(&build(kind, required, &[]), &CISCO).message, "{kind}");
         let strict = why(&octets, &STRICT);
-        assert_eq!(strict, Some(Why::UnknownMandatory { vendor: 9, attribute: 77 }), "{kind}");
+        assert_eq!(strict, Some(Why::UnknownMandatory(AvpId { vendor: 9, attribute: 77 })), "{kind}");
         // Of the IETF, or of another vendor, one is enough.
         for vendor in [0, 10] {
             let octets = build(kind, required, &[raw(true, vendor, 200, &[])]);
             assert_eq!(
                 why(&octets, &CISCO),
-                Some(Why::UnknownMandatory { vendor, attribute: 200 }),
+                Some(Why::UnknownMandatory(AvpId { vendor, attribute: 200 })),
                 "{kind}"
             );
         }

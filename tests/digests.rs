@@ -312,15 +312,15 @@ fn hidden_avps_of_a_message() {
     let ours = encode(&clear, &EncodeOptions { hide: Some(vector), ..PLAIN }).unwrap();
     assert_eq!(decode(&ours, &open).message, Ok(clear.clone()));
     for avp in avp::iter(&ours) {
-        assert_eq!(avp.hidden, !matches!(avp.attribute, 0 | 36 | 5), "attribute {}", avp.attribute);
+        assert_eq!(avp.hidden, !matches!(avp.id.attribute, 0 | 36 | 5), "attribute {}", avp.id.attribute);
     }
-    let mut attributes: Vec<_> = avp::iter(&ours).map(|avp| avp.attribute).collect();
+    let mut attributes: Vec<_> = avp::iter(&ours).map(|avp| avp.id.attribute).collect();
     attributes.sort_unstable();
     attributes.dedup();
     assert_eq!(attributes.len(), avp::iter(&ours).count(), "C-250: one value of each under one vector");
     let first_hidden = avp::iter(&ours).position(|avp| avp.hidden);
-    assert!(avp::iter(&ours).position(|avp| avp.attribute == 36) < first_hidden);
-    assert!(!avp::iter(&encode(&clear, &PLAIN).unwrap()).any(|avp| avp.hidden || avp.attribute == 36));
+    assert!(avp::iter(&ours).position(|avp| avp.id.attribute == 36) < first_hidden);
+    assert!(!avp::iter(&encode(&clear, &PLAIN).unwrap()).any(|avp| avp.hidden || avp.id.attribute == 36));
     let hello = encode(&Message::Hello, &EncodeOptions { hide: Some(vector), ..PLAIN }).unwrap();
     assert_eq!(hello.len(), 20, "nothing to hide, no Random Vector");
 }

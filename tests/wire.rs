@@ -3,6 +3,7 @@
 
 mod packets;
 
+use l2tpd::wire::attribute::AvpId;
 use l2tpd::wire::avp::{self, MessageTypeAvp, StructureError};
 use l2tpd::wire::data::{Format, ReceiveSequence, Sublayer, RESET_AFTER};
 use l2tpd::wire::demux::{from_ip, from_udp, Packet};
@@ -158,7 +159,7 @@ fn every_malformed_message() {
         ("N-07", "header Length(11)"),
         ("N-08", "header Short(8)"),
         ("N-09", "structure FirstAvpNotMessageType"),
-        ("N-10", "structure ReservedBit { vendor: 0, attribute: 7 }"),
+        ("N-10", "structure ReservedBit(AvpId { vendor: 0, attribute: 7 })"),
         ("N-11", "structure WrongSize(5)"),
         ("N-12", "structure WrongSize(27)"),
         (
@@ -293,7 +294,7 @@ fn structure() {
     assert_eq!(check(&[0, 6, 0, 0, 0, 8]), Ok(hello_type));
     for bit in [0x04_u8, 0x08, 0x10, 0x20] {
         let avp = [bit, 6, 0, 9, 0, 8];
-        let reserved = Err(StructureError::ReservedBit { vendor: 9, attribute: 8 });
+        let reserved = Err(StructureError::ReservedBit(AvpId { vendor: 9, attribute: 8 }));
         assert_eq!(check(&avp), reserved, "bit {bit:#x}");
         assert_eq!(avp::check_structure(&message(&[&hello, &avp]), false), Ok(hello_type));
     }

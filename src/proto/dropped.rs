@@ -14,7 +14,7 @@ use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::model::Remote;
 use crate::log::{escape, Remark};
-use crate::wire::attribute::number;
+use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp;
 use crate::wire::header::HeaderError;
 use crate::wire::{Ccid, Encapsulation, SessionId};
@@ -337,7 +337,7 @@ pub fn unclaimed(tunnels: &Tunnels, path: &Path) -> String {
 
 /// "an SCCRQ of ...: ", from one that was not decoded; neither AVP may be hidden (C-251).
 pub fn sender(message: &[u8]) -> String {
-    let value = |wanted: u16| avp::iter(message).find(|a| a.vendor == 0 && a.attribute == wanted);
+    let value = |wanted: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(wanted));
     let id = value(number::ROUTER_ID).and_then(|a| <[u8; 4]>::try_from(a.value).ok());
     match value(number::HOST_NAME) {
         Some(name) => named(name.value, id.unwrap_or_default()),

@@ -4,6 +4,7 @@ use super::connection::auth::Judgement;
 use super::context::Context;
 use crate::log::{Event, Remark};
 use crate::wire::attribute::number::{ASSIGNED_COOKIE, SERIAL_NUMBER};
+use crate::wire::attribute::AvpId;
 use crate::wire::avp::{self, MessageTypeAvp, StructureError};
 use crate::wire::message::{Note, Refusal, Why};
 use crate::wire::{Ccid, MessageType};
@@ -29,9 +30,8 @@ pub fn check_structure(
             cx.log_detail(Event::WrongSize { tunnel: ccid, func: "avp_handler", length }, detail);
         }
         StructureError::FirstAvpNotMessageType => cx.log(Event::FirstAvpNotMessageType { tunnel: ccid }),
-        StructureError::ReservedBit { vendor, attribute } => {
-            let detail = format!("vendor {vendor}, attribute {attribute}");
-            cx.log_detail(Event::ReservedBitSet { tunnel: ccid }, detail);
+        StructureError::ReservedBit(avp) => {
+            cx.log_detail(Event::ReservedBitSet { tunnel: ccid }, avp.to_string());
         }
     }
     cx.log(Event::AvpHandlerFailed { tunnel: ccid });
@@ -54,11 +54,11 @@ pub fn log_judgement(cx: &mut Context, ccid: Ccid, message: MessageType, judgeme
 pub fn log_notes(cx: &mut Context, ccid: Ccid, message: MessageType, notes: &[Note]) {
     for note in notes {
         match *note {
-            Note::UnknownVendor { vendor, attribute, length, mandatory: _ } => {
+            Note::UnknownVendor { avp: AvpId { vendor, attribute }, length, mandatory: _ } => {
                 cx.log(Event::UnknownVendor { vendor, attribute, length });
             }
-            Note::UnknownAttribute { vendor, attribute, mandatory } => {
-                let detail = format!("vendor {vendor}, attribute {attribute} in {message}");
+            Note::UnknownAttribute { avp, mandatory } => {
+                let detail = format!("{avp} in {message}");
                 let event = match mandatory {
                     true => Event::NoHandler { tunnel: ccid },
                     false => Event::NoHandlerNotMandatory { tunnel: ccid },
@@ -103,7 +103,7 @@ pub fn log_refusal(cx: &mut Context, ccid: Ccid, refusal: &Refusal) {
             return cx.log(event);
         }
         // Its line was logged with the notes.
-        Why::UnknownMandatory { .. } => return,
+        Why::UnknownMandatory(_) => return,
         Why::Missing { attribute: SERIAL_NUMBER, .. } => {
             cx.log(Event::SerialNumberNotFound { tunnel: ccid, message });
         }

@@ -24,7 +24,7 @@ use super::tunnels::Tunnels;
 use crate::config::model::{Check, Compatibility, ReservedBits, Role};
 use crate::log::catalogue::Tie;
 use crate::log::Event;
-use crate::wire::attribute::number;
+use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::code::{error, stopccn};
 use crate::wire::header::{Header, HeaderError};
@@ -181,8 +181,7 @@ fn choose(tunnels: &Tunnels, candidates: &[TunnelKey], message: &[u8]) -> Option
         return Some(first);
     }
     // Neither may be hidden (C-251), so this needs no secret.
-    let value =
-        |number: u16| avp::iter(message).find(|a| a.vendor == 0 && a.attribute == number).map(|a| a.value);
+    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
     let (host_name, router_id) = (value(number::HOST_NAME), value(number::ROUTER_ID));
     let fits = |key: &TunnelKey| {
         let Some(config) = tunnels.get(*key).map(|t| &t.config) else { return false };

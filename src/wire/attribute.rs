@@ -8,6 +8,8 @@
 //! which peer that is and what is done about it; a rule without such a remark is kept by every peer that was seen,
 //! and holds as the RFC has it.
 
+use std::fmt;
+
 use super::MessageType;
 
 /// Vendor ID of the IETF.
@@ -16,6 +18,28 @@ pub const IETF: u16 = 0;
 pub const CISCO: u16 = 9;
 /// Vendor ID of CableLabs, whose AVPs stand in the session messages of Cisco's cable equipment.
 const CABLELABS: u16 = 4491;
+
+/// Which AVP it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvpId {
+    /// Vendor ID; 0 is the IETF.
+    pub vendor: u16,
+    /// Attribute Type, one of the vendor's.
+    pub attribute: u16,
+}
+
+impl AvpId {
+    /// An AVP of the IETF.
+    pub const fn ietf(attribute: u16) -> AvpId {
+        AvpId { vendor: IETF, attribute }
+    }
+}
+
+impl fmt::Display for AvpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vendor {}, attribute {}", self.vendor, self.attribute)
+    }
+}
 
 /// Attribute Types of the IETF.
 pub mod number {
@@ -143,10 +167,8 @@ const fn bit(message: MessageType) -> u32 {
 /// What there is to know about one attribute.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Attribute {
-    /// Vendor ID.
-    pub vendor: u16,
-    /// Attribute Type.
-    pub number: u16,
+    /// Vendor ID and Attribute Type.
+    pub id: AvpId,
     /// The RFC's name, without "AVP".
     pub name: &'static str,
     /// The M bit that we send; what is received does not matter for a known AVP (RFC 3931 5.2).
@@ -183,7 +205,7 @@ impl Attribute {
     /// The rest is ignored without a word; peers repeat what the request said. Cisco IOS, its cable equipment and
     /// SoftEther send the Pseudowire Type in the ICRP, freeRtr besides it Serial Number and Remote End ID.
     pub fn is_strange_in(&self, message: MessageType) -> bool {
-        !self.has_kin(message) || self.number == number::ASSIGNED_COOKIE
+        !self.has_kin(message) || self.id == AvpId::ietf(number::ASSIGNED_COOKIE)
     }
 
     /// Whether the AVP belongs into some message that is about the same as this one: a session, or a connection.
@@ -217,8 +239,7 @@ const PLAIN: bool = false;
 
 const fn row(number: u16, name: &'static str, mandatory: bool, may_hide: bool, length: Length) -> Attribute {
     Attribute {
-        vendor: IETF,
-        number,
+        id: AvpId::ietf(number),
         name,
         mandatory,
         may_hide,
@@ -298,7 +319,7 @@ pub static TABLE: [Attribute; 36] = {
         row(FAILOVER_CAPABILITY, "Failover Capability", O, PLAIN, AtLeast(0)).optional(In::SET_UP),
         // Vendor 9: which draft the AVPs follow; and vendor data whose meaning nobody has published.
         Attribute {
-            vendor: CISCO,
+            id: AvpId { vendor: CISCO, attribute: CISCO_DRAFT_VERSION },
             ..row(CISCO_DRAFT_VERSION, "Draft AVP Version", M, PLAIN, Exact(2)).optional(In::SET_UP)
         },
     ]
@@ -348,18 +369,20 @@ pub enum Lookup {
 }
 
 /// Looks up an AVP of a message of type `message`. With `cisco` the AVPs of vendor 9 are known and what Cisco's
-/// equipment sends besides is passed over, even if that goes against the M bit; `version_2` passes over what only L2TPv2 knows (RFC 3931 4.7.3).
-pub fn look_up(vendor: u16, number: u16, message: MessageType, cisco: bool, version_2: bool) -> Lookup {
-    match vendor {
-        IETF => match find(IETF, number, message) {
+/// equipment sends besides is passed over, even if that goes against the M bit; `version_2` passes over what only
+/// L2TPv2 knows (RFC 3931 4.7.3).
+pub fn look_up(id: AvpId, message: MessageType, cisco: bool, version_2: bool) -> Lookup {
+    let number = id.attribute;
+    match id.vendor {
+        IETF => match find(id, message) {
             Some(attribute) => Lookup::Known(attribute),
             None if (cisco || version_2) && is_version_2_only(number) => Lookup::PassedOver,
             None => Lookup::UnknownAttribute,
         },
-        CISCO if cisco => match ietf_number(number).and_then(|alias| find(IETF, alias, message)) {
+        CISCO if cisco => match ietf_number(number).and_then(|alias| find(AvpId::ietf(alias), message)) {
             Some(attribute) => Lookup::CiscoCopy(attribute),
             None if CISCO_PRIVATE.contains(&number) => Lookup::PassedOver,
-            None => match find(CISCO, number, message) {
+            None => match find(id, message) {
                 Some(attribute) => Lookup::CiscoCopy(attribute),
                 None => Lookup::UnknownAttribute,
             },
@@ -370,17 +393,17 @@ pub fn look_up(vendor: u16, number: u16, message: MessageType, cisco: bool, vers
 }
 
 /// The row of an attribute: the one for such a message where a number has two meanings.
-pub fn find(vendor: u16, number: u16, message: MessageType) -> Option<&'static Attribute> {
-    let mut rows = TABLE.iter().filter(|row| row.vendor == vendor && row.number == number);
+pub fn find(id: AvpId, message: MessageType) -> Option<&'static Attribute> {
+    let mut rows = TABLE.iter().filter(|row| row.id == id);
     let first = rows.clone().next()?;
     Some(rows.find(|row| row.has_kin(message)).unwrap_or(first))
 }
 
 /// Whether an AVP is the IETF attribute `number`, or Cisco's alias of it.
-pub fn is(vendor: u16, attribute: u16, number: u16) -> bool {
-    match vendor {
-        IETF => attribute == number,
-        CISCO => ietf_number(attribute) == Some(number),
+pub fn is(id: AvpId, number: u16) -> bool {
+    match id.vendor {
+        IETF => id.attribute == number,
+        CISCO => ietf_number(id.attribute) == Some(number),
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The walker trusts no length: an AVP is handed out only if all of it lies within the message.
 
-use super::attribute::{self, number};
+use super::attribute::{self, number, AvpId};
 use super::read::Reader;
 use super::{header, MessageType};
 
@@ -16,10 +16,8 @@ pub struct RawAvp<'a> {
     pub hidden: bool,
     /// The four reserved bits.
     pub reserved: u8,
-    /// Vendor ID.
-    pub vendor: u16,
-    /// Attribute Type.
-    pub attribute: u16,
+    /// Vendor ID and Attribute Type.
+    pub id: AvpId,
     /// Attribute Value, still hidden if `hidden`.
     pub value: &'a [u8],
 }
@@ -32,12 +30,7 @@ pub enum StructureError {
     /// The first AVP is not Message Type, or not of its length.
     FirstAvpNotMessageType,
     /// A reserved bit of an AVP is set, and the configuration wants such messages discarded.
-    ReservedBit {
-        /// Its Vendor ID.
-        vendor: u16,
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    ReservedBit(AvpId),
     /// More AVPs than [`MAX_AVPS`].
     TooMany,
 }
@@ -105,8 +98,7 @@ impl<'a> Walker<'a> {
             mandatory: flags & 0x8000 != 0,
             hidden: flags & 0x4000 != 0,
             reserved: f0 >> 2 & 0x0f,
-            vendor: u16::from_be_bytes([v0, v1]),
-            attribute: u16::from_be_bytes([a0, a1]),
+            id: AvpId { vendor: u16::from_be_bytes([v0, v1]), attribute: u16::from_be_bytes([a0, a1]) },
             value,
         });
         Some((length, avp))
@@ -124,7 +116,7 @@ pub fn check_structure(message: &[u8], discard_reserved: bool) -> Result<Message
     while let Some(step) = walker.step() {
         let avp = step.map_err(StructureError::WrongSize)?;
         if discard_reserved && avp.reserved != 0 {
-            return Err(StructureError::ReservedBit { vendor: avp.vendor, attribute: avp.attribute });
+            return Err(StructureError::ReservedBit(avp.id));
         }
         if count == 0 {
             first = message_type(&avp)?;
@@ -140,8 +132,8 @@ pub fn check_structure(message: &[u8], discard_reserved: bool) -> Result<Message
 /// Reads an AVP as a Message Type AVP. It must not be hidden (RFC 3931 5.4.1), so its value is in the clear.
 pub fn message_type(avp: &RawAvp<'_>) -> Result<MessageTypeAvp, StructureError> {
     match avp.value.try_into().map(u16::from_be_bytes) {
-        Ok(value) if avp.attribute == number::MESSAGE_TYPE && !avp.hidden => Ok(MessageTypeAvp::Type {
-            vendor: avp.vendor,
+        Ok(value) if avp.id.attribute == number::MESSAGE_TYPE && !avp.hidden => Ok(MessageTypeAvp::Type {
+            vendor: avp.id.vendor,
             value: MessageType(value),
             mandatory: avp.mandatory,
         }),
@@ -159,7 +151,7 @@ pub fn iter(message: &[u8]) -> impl Iterator<Item = RawAvp<'_>> {
 /// digest of an SCCRP can be checked. An empty one counts for nothing.
 pub fn nonce(message: &[u8]) -> Option<&[u8]> {
     iter(message)
-        .find(|avp| attribute::is(avp.vendor, avp.attribute, number::NONCE) && !avp.hidden)
+        .find(|avp| attribute::is(avp.id, number::NONCE) && !avp.hidden)
         .map(|avp| avp.value)
         .filter(|value| !value.is_empty())
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::attribute::{self, number, Attribute, Lookup};
+use super::attribute::{self, number, Attribute, AvpId, Lookup};
 use super::avp::{self, MessageTypeAvp, RawAvp};
 use super::hidden;
 use super::message::{
@@ -40,7 +40,7 @@ pub fn decode(message: &[u8], options: &DecodeOptions<'_>) -> Decoded {
 fn message_type(first: &RawAvp<'_>, cisco: bool) -> Result<MessageType, Refusal> {
     let (vendor, value, mandatory) = match avp::message_type(first) {
         Ok(MessageTypeAvp::Type { vendor, value, mandatory }) => (vendor, value, mandatory),
-        Ok(MessageTypeAvp::Zlb) | Err(_) => (first.vendor, MessageType(0), first.mandatory),
+        Ok(MessageTypeAvp::Zlb) | Err(_) => (first.id.vendor, MessageType(0), first.mandatory),
     };
     match vendor {
         attribute::IETF if value.name().is_some() => Ok(value),
@@ -74,24 +74,24 @@ struct Collector<'a, 'o> {
 
 impl<'a> Collector<'a, '_> {
     fn add(&mut self, avp: &RawAvp<'a>) {
-        let RawAvp { vendor, attribute, mandatory, .. } = *avp;
+        let RawAvp { id, mandatory, .. } = *avp;
         let options = self.options;
-        match attribute::look_up(vendor, attribute, self.kind, options.cisco, options.version_2) {
+        match attribute::look_up(id, self.kind, options.cisco, options.version_2) {
             Lookup::Known(known) => self.add_known(avp, known, false),
             Lookup::CiscoCopy(known) => self.add_known(avp, known, true),
             Lookup::PassedOver => {}
             Lookup::UnknownVendor => {
                 let length = avp.value.len().saturating_add(avp::HEADER);
-                self.notes.push(Note::UnknownVendor { vendor, attribute, length, mandatory });
+                self.notes.push(Note::UnknownVendor { avp: id, length, mandatory });
                 self.unknown(avp);
             }
             // The M bit of vendor 9 says nothing: IOS sets it on what it can do without itself, like the tie breaker
             // and the unpublished AVP of its SLI.
-            Lookup::UnknownAttribute if mandatory && vendor == attribute::CISCO => {
-                self.notes.push(Note::UnknownOfCisco { attribute });
+            Lookup::UnknownAttribute if mandatory && id.vendor == attribute::CISCO => {
+                self.notes.push(Note::UnknownOfCisco { attribute: id.attribute });
             }
             Lookup::UnknownAttribute => {
-                self.notes.push(Note::UnknownAttribute { vendor, attribute, mandatory });
+                self.notes.push(Note::UnknownAttribute { avp: id, mandatory });
                 self.unknown(avp);
             }
         }
@@ -100,8 +100,7 @@ impl<'a> Collector<'a, '_> {
     /// RFC 3931 5.2: the M bit decides.
     fn unknown(&mut self, avp: &RawAvp<'_>) {
         if avp.mandatory {
-            let why = Why::UnknownMandatory { vendor: avp.vendor, attribute: avp.attribute };
-            self.why.get_or_insert(why);
+            self.why.get_or_insert(Why::UnknownMandatory(avp.id));
         }
     }
 
@@ -119,7 +118,7 @@ impl<'a> Collector<'a, '_> {
         }
         match self.read(avp, attribute) {
             // The closest Random Vector before a hidden AVP is the one that was used (RFC 3931 5.3).
-            Ok(_) if attribute.number == number::RANDOM_VECTOR => self.random_vector = Some(avp.value),
+            Ok(_) if attribute.id.attribute == number::RANDOM_VECTOR => self.random_vector = Some(avp.value),
             Ok(value) => self.found.push(Found { attribute, copy, value }),
             Err(why) => self.malformed(avp, attribute, why),
         }
@@ -127,7 +126,7 @@ impl<'a> Collector<'a, '_> {
 
     /// The value of an AVP in the clear, if its length and range are right.
     fn read(&self, avp: &RawAvp<'a>, attribute: &'static Attribute) -> Result<Cow<'a, [u8]>, Why> {
-        let Attribute { name, number, .. } = *attribute;
+        let Attribute { name, id: AvpId { attribute: number, .. }, .. } = *attribute;
         let value = if avp.hidden {
             Cow::Owned(self.unhide(avp, attribute).ok_or(Why::BadHiding { name, attribute: number })?)
         } else {
@@ -149,7 +148,7 @@ impl<'a> Collector<'a, '_> {
             .options
             .secrets
             .iter()
-            .filter_map(|secret| hidden::unhide(avp.attribute, avp.value, random_vector, secret));
+            .filter_map(|secret| hidden::unhide(avp.id.attribute, avp.value, random_vector, secret));
         let first = values.next()?;
         if attribute.length_fits(first.len()) {
             return Some(first);
@@ -159,7 +158,7 @@ impl<'a> Collector<'a, '_> {
 
     /// RFC 3931 7.1: a malformed AVP is treated like an unknown one.
     fn malformed(&mut self, avp: &RawAvp<'_>, attribute: &Attribute, why: Why) {
-        if attribute.number == number::RESULT_CODE {
+        if attribute.id.attribute == number::RESULT_CODE {
             // Reported as missing at the end.
         } else if avp.mandatory && !self.closes() {
             self.why.get_or_insert(why);
@@ -202,21 +201,22 @@ impl<'a> Collector<'a, '_> {
         attribute::TABLE
             .iter()
             .filter(|row| row.required.contains(self.kind))
-            .filter(|row| !matches!(row.number, number::MESSAGE_TYPE | number::RESULT_CODE))
+            .filter(|row| !matches!(row.id.attribute, number::MESSAGE_TYPE | number::RESULT_CODE))
             .filter(|row| {
-                !ids_only || matches!(row.number, number::LOCAL_SESSION_ID | number::REMOTE_SESSION_ID)
+                !ids_only || matches!(row.id.attribute, number::LOCAL_SESSION_ID | number::REMOTE_SESSION_ID)
             })
             .filter(|row| {
-                !self.draft_only() || !matches!(row.number, number::ROUTER_ID | number::CIRCUIT_STATUS)
+                !self.draft_only() || !matches!(row.id.attribute, number::ROUTER_ID | number::CIRCUIT_STATUS)
             })
-            .find(|row| self.get(row.number).is_none())
-            .map(|row| self.absent(row.number))
+            .find(|row| self.get(row.id.attribute).is_none())
+            .map(|row| self.absent(row.id.attribute))
     }
 
     /// Whether the sender knows no AVPs but Cisco's: its id, which is in every such message, is there in that form
     /// alone. Cisco IOS in its default mode sends no Router ID and, in ICRQ and ICRP, no Circuit Status.
     fn draft_only(&self) -> bool {
-        let own_id = |row: &Attribute| matches!(row.number, number::ASSIGNED_CCID | number::LOCAL_SESSION_ID);
+        let own_id =
+            |row: &Attribute| matches!(row.id.attribute, number::ASSIGNED_CCID | number::LOCAL_SESSION_ID);
         let mut ids = self.found.iter().filter(|found| own_id(found.attribute));
         ids.clone().next().is_some() && ids.all(|found| found.copy)
     }
@@ -267,7 +267,8 @@ impl<'a> Collector<'a, '_> {
 
     fn set_up(&self) -> Result<SetUp, Why> {
         let capabilities = self.require(number::PW_CAPABILITIES, Self::octets)?;
-        let ietf = |number| self.found.iter().any(|found| !found.copy && found.attribute.number == number);
+        let ietf =
+            |number| self.found.iter().any(|found| !found.copy && found.attribute.id.attribute == number);
         Ok(SetUp {
             host_name: self.require(number::HOST_NAME, Self::octets)?,
             router_id: match self.array(number::ROUTER_ID) {
@@ -328,7 +329,7 @@ impl<'a> Collector<'a, '_> {
     /// The value of an AVP of RFC 3931, under its own number or Cisco's; its own goes first.
     fn get(&self, number: u16) -> Option<&[u8]> {
         // Vendor 9 has attributes of its own, whose numbers mean something else here.
-        let is_it = |row: &Attribute| row.vendor == attribute::IETF && row.number == number;
+        let is_it = |row: &Attribute| row.id == AvpId::ietf(number);
         let mut values = self.found.iter().filter(|found| is_it(found.attribute));
         let first = values.next()?;
         let best = if first.copy { values.next().unwrap_or(first) } else { first };
@@ -340,7 +341,7 @@ impl<'a> Collector<'a, '_> {
     }
 
     fn absent(&self, number: u16) -> Why {
-        let row = attribute::find(attribute::IETF, number, self.kind);
+        let row = attribute::find(AvpId::ietf(number), self.kind);
         Why::Missing { name: row.map_or("", |row| row.name), attribute: number }
     }
 

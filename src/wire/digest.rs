@@ -106,7 +106,7 @@ impl Digest {
 }
 
 fn is_digest(avp: &avp::RawAvp<'_>) -> bool {
-    attribute::is(avp.vendor, avp.attribute, number::MESSAGE_DIGEST)
+    attribute::is(avp.id, number::MESSAGE_DIGEST)
 }
 
 /// The digests that count: right after the Message Type AVP, and one more right after that. A hidden one does not

@@ -8,7 +8,7 @@
 //! know them cannot use the message. What RFC 3931 added and Cisco has no number for is not mandatory then. The digest and its
 //! nonce are written as RFC 3931 has them in every dialect, since how the draft computed its digest is not published.
 
-use super::attribute::{self, number, Attribute};
+use super::attribute::{self, number, Attribute, AvpId};
 use super::digest;
 use super::message::{
     Cdn, EncodeError, EncodeOptions, Iccn, Icrp, Icrq, Message, ResultCode, SessionAvps, SessionIds, SetUp,
@@ -18,6 +18,8 @@ use super::{avp, header, hidden, CircuitStatus, MessageType};
 
 /// The draft that Cisco's AVPs follow, as its equipment says it.
 const CISCO_DRAFT: u16 = 1;
+/// The AVP that says so.
+const DRAFT_VERSION: AvpId = AvpId { vendor: attribute::CISCO, attribute: number::CISCO_DRAFT_VERSION };
 
 /// Writes a control message, from the T bit on. The header's CCID, Ns and Nr are 0 and the digest is zero:
 /// [`super::header::stamp`] and [`super::digest::sign`] fill them in at each transmission.
@@ -63,7 +65,7 @@ fn set_start(message: &mut [u8], length: [u8; size_of::<usize>()]) {
 
 /// A Cisco copy that waits for the end of the message.
 struct Copy {
-    number: u16,
+    id: AvpId,
     attribute: &'static Attribute,
     value: Vec<u8>,
 }
@@ -95,10 +97,9 @@ impl<'o> Writer<'o> {
         }
         self.put_some(number::VENDOR_NAME, set_up.vendor_name.as_deref())?;
         if self.options.dialect.cisco {
-            if let Some(attribute) = attribute::find(attribute::CISCO, number::CISCO_DRAFT_VERSION, self.kind)
-            {
+            if let Some(attribute) = attribute::find(DRAFT_VERSION, self.kind) {
                 let value = CISCO_DRAFT.to_be_bytes().to_vec();
-                self.copies.push(Copy { number: attribute.number, attribute, value });
+                self.copies.push(Copy { id: attribute.id, attribute, value });
             }
         }
         Ok(())
@@ -182,7 +183,7 @@ impl<'o> Writer<'o> {
 
     /// Writes an AVP of RFC 3931, its copy for Cisco, or both, as the dialect wants.
     fn put(&mut self, number: u16, value: &[u8]) -> Result<(), EncodeError> {
-        let Some(attribute) = attribute::find(attribute::IETF, number, self.kind) else { return Ok(()) };
+        let Some(attribute) = attribute::find(AvpId::ietf(number), self.kind) else { return Ok(()) };
         if !attribute.length_fits(value.len()) {
             return Err(EncodeError { name: attribute.name, length: value.len() });
         }
@@ -193,10 +194,11 @@ impl<'o> Writer<'o> {
             let newer = number > number::LAST_OF_VERSION_2
                 && !matches!(number, number::MESSAGE_DIGEST | number::NONCE);
             let mandatory = attribute.mandatory && (dialect.ietf || !newer);
-            self.write(attribute, attribute::IETF, number, mandatory, value)?;
+            self.write(attribute, attribute.id, mandatory, value)?;
         }
         if let Some(number) = copy {
-            self.copies.push(Copy { number, attribute, value: value.to_vec() });
+            let id = AvpId { vendor: attribute::CISCO, attribute: number };
+            self.copies.push(Copy { id, attribute, value: value.to_vec() });
         }
         Ok(())
     }
@@ -213,33 +215,30 @@ impl<'o> Writer<'o> {
     fn write(
         &mut self,
         attribute: &Attribute,
-        vendor: u16,
-        number: u16,
+        id: AvpId,
         mandatory: bool,
         value: &[u8],
     ) -> Result<(), EncodeError> {
         let too_long = |length| EncodeError { name: attribute.name, length };
         let Some(hide) = self.options.hide.filter(|_| attribute.may_hide) else {
-            return self.append(vendor, number, mandatory, false, value).ok_or(too_long(value.len()));
+            return self.append(id, mandatory, false, value).ok_or(too_long(value.len()));
         };
         if !self.random_vector_written {
             self.random_vector_written = true;
             self.put(number::RANDOM_VECTOR, hide.random_vector)?;
         }
-        let octets = hidden::hide(number, value, &[], hide.random_vector, hide.secret);
-        octets
-            .and_then(|octets| self.append(vendor, number, mandatory, true, &octets))
-            .ok_or(too_long(value.len()))
+        let octets = hidden::hide(id.attribute, value, &[], hide.random_vector, hide.secret);
+        octets.and_then(|octets| self.append(id, mandatory, true, &octets)).ok_or(too_long(value.len()))
     }
 
     /// The octets of an AVP; `None` if the value is too long for one.
-    fn append(&mut self, vendor: u16, number: u16, mandatory: bool, hide: bool, value: &[u8]) -> Option<()> {
+    fn append(&mut self, id: AvpId, mandatory: bool, hide: bool, value: &[u8]) -> Option<()> {
         if value.len() > avp::MAX_VALUE {
             return None;
         }
         let length = u16::try_from(value.len().checked_add(avp::HEADER)?).ok()?;
         let flags = u16::from(mandatory) << 15 | u16::from(hide) << 14 | length;
-        for field in [flags, vendor, number] {
+        for field in [flags, id.vendor, id.attribute] {
             self.out.extend(field.to_be_bytes());
         }
         self.out.extend(value);
@@ -249,7 +248,7 @@ impl<'o> Writer<'o> {
     fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
         for copy in std::mem::take(&mut self.copies) {
             let mandatory = copy.attribute.mandatory && !self.options.dialect.ietf;
-            self.write(copy.attribute, attribute::CISCO, copy.number, mandatory, &copy.value)?;
+            self.write(copy.attribute, copy.id, mandatory, &copy.value)?;
         }
         let length = self.out.len();
         if length > usize::from(u16::MAX) {

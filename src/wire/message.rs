@@ -1,5 +1,6 @@
 //! Control messages as values (RFC 3931 6): what each carries, how it is read from AVPs and written to them.
 
+use super::attribute::AvpId;
 use super::code::error;
 use super::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
 
@@ -235,10 +236,8 @@ pub struct Decoded {
 pub enum Note {
     /// An AVP of a vendor that is not known here.
     UnknownVendor {
-        /// Its Vendor ID.
-        vendor: u16,
-        /// Its Attribute Type.
-        attribute: u16,
+        /// Which.
+        avp: AvpId,
         /// Its Length field.
         length: usize,
         /// Its M bit.
@@ -246,10 +245,8 @@ pub enum Note {
     },
     /// An AVP of the IETF (or of vendor 9) that is not known here.
     UnknownAttribute {
-        /// Its Vendor ID.
-        vendor: u16,
-        /// Its Attribute Type.
-        attribute: u16,
+        /// Which.
+        avp: AvpId,
         /// Its M bit.
         mandatory: bool,
     },
@@ -300,12 +297,7 @@ pub enum Why {
         mandatory: bool,
     },
     /// An AVP that is not known here has its M bit set (RFC 3931 5.2).
-    UnknownMandatory {
-        /// Its Vendor ID.
-        vendor: u16,
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    UnknownMandatory(AvpId),
     /// The length of a known AVP does not fit (M=1).
     BadLength {
         /// The RFC's name of the AVP.
@@ -374,7 +366,7 @@ impl Why {
     /// The Error Code that goes with Result Code 2 (RFC 3931 5.4.2).
     pub fn error_code(&self) -> u16 {
         match self {
-            Why::UnknownMessageType { .. } | Why::UnknownMandatory { .. } => error::UNKNOWN_AVP,
+            Why::UnknownMessageType { .. } | Why::UnknownMandatory(_) => error::UNKNOWN_AVP,
             Why::BadLength { .. } => error::LENGTH,
             Why::BadValue { .. } | Why::BadHiding { .. } => error::RANGE,
             // No code of the RFC fits; the Error Message tells which AVP it is.
@@ -389,10 +381,10 @@ impl std::fmt::Display for Why {
         match self {
             Why::UnknownMessageType { vendor: 0, .. } => write!(f, "unknown message type"),
             Why::UnknownMessageType { vendor, .. } => write!(f, "unknown message type of vendor {vendor}"),
-            Why::UnknownMandatory { vendor: 0, attribute } => {
+            Why::UnknownMandatory(AvpId { vendor: 0, attribute }) => {
                 write!(f, "unknown AVP {attribute} with the M bit set")
             }
-            Why::UnknownMandatory { vendor, attribute } => {
+            Why::UnknownMandatory(AvpId { vendor, attribute }) => {
                 write!(f, "unknown AVP {attribute} of vendor {vendor} with the M bit set")
             }
             Why::BadLength { name, attribute, length } => {

@@ -30,7 +30,7 @@ fn all_signed(world: &World) -> bool {
 }
 
 fn none_signed(world: &World) -> bool {
-    world.wire.iter().all(|d| avp::iter(&d.octets).all(|a| a.attribute != 59 && a.attribute != 73))
+    world.wire.iter().all(|d| avp::iter(&d.octets).all(|a| a.id.attribute != 59 && a.id.attribute != 73))
 }
 
 // C-048 C-051 C-223 C-235 C-237 C-359: with a password everything is signed, acknowledgements too; nonces in SCCRQ and

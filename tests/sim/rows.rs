@@ -447,16 +447,16 @@ fn c_009_c_253_every_message_by_the_book() {
             assert_eq!(usize::from(u16::from_be_bytes([o[2], o[3]])), o.len(), "C-016");
             let avps: Vec<_> = avp::iter(o).collect();
             if o.len() > 12 {
-                assert!(avps[0].mandatory && avps[0].attribute == 0 && o[12..18] == [0x80, 8, 0, 0, 0, 0]);
+                assert!(avps[0].mandatory && avps[0].id.attribute == 0 && o[12..18] == [0x80, 8, 0, 0, 0, 0]);
             }
             assert!(avps.iter().all(|a| a.reserved == 0), "C-192");
             assert!(avps.iter().all(|a| !a.hidden) || tags.contains("hidden"), "C-243");
             // C-097: every SCCRQ asks for one connection a pair; C-284: an SCCRP has no tie breaker.
             if matches!(datagram.kind(), 1 | 2) {
-                assert_eq!(avps.iter().any(|a| a.attribute == 5), datagram.kind() == 1);
+                assert_eq!(avps.iter().any(|a| a.id.attribute == 5), datagram.kind() == 1);
             }
             // C-073 C-078: session AVPs only in session messages.
-            let session = avps.iter().any(|a| matches!(a.attribute, 63 | 64));
+            let session = avps.iter().any(|a| matches!(a.id.attribute, 63 | 64));
             assert_eq!(
                 session || tags.contains("hidden"),
                 session && datagram.kind() >= 10 || tags.contains("hidden")
