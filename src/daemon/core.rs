@@ -11,14 +11,15 @@ use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::resolve::{self, Answer, Resolver};
+use super::ways::Ways;
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Line, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path};
+use crate::proto::{Action, Attachment, Ends, Engine, Happening, Notification, Path, Way};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
-use crate::sys::{clock, error_text};
+use crate::sys::{address, clock, error_text};
 use crate::wire::{Encapsulation, SessionId};
 
 /// Events that wait for the admin server; beyond that the oldest are dropped.
@@ -45,6 +46,8 @@ pub struct Daemon {
     pub hooks: Hooks,
     /// Name lookups.
     pub resolver: Resolver,
+    /// The ways to the peers.
+    ways: Ways,
     /// When the daemon began.
     pub started: Instant,
     /// Events for the clients of the admin server that follow them.
@@ -63,8 +66,17 @@ pub struct Daemon {
 
 /// What the engine is to be told once its actions are drained.
 enum Reply {
-    Prepared(String, Result<Path, String>),
+    Prepared(String, Result<Path, Unprepared>),
+    Way(Ends, Way),
     Attached(SessionId, Result<(), String>),
+}
+
+/// Why a tunnel cannot be tried now.
+enum Unprepared {
+    /// Something failed.
+    Failed(String),
+    /// There is no way to the peer (or no network to look its name up in) yet.
+    NoWay(Option<IpAddr>, String),
 }
 
 /// What is needed to make a [`Daemon`].
@@ -86,15 +98,21 @@ pub struct Parts {
 impl Daemon {
     /// A daemon whose engine knows nothing of the configuration yet.
     pub fn new(now: Instant, parts: Parts) -> Daemon {
+        let (ways, trouble) = Ways::open();
+        let mut logger = parts.logger;
+        if let Some(error) = trouble {
+            logger.log(now, &Line::remark(&Remark::Routes { error }));
+        }
         Daemon {
             engine: parts.engine,
             data: parts.data,
-            logger: parts.logger,
+            logger,
             config: parts.config,
             options: parts.options,
             manager: parts.manager,
             hooks: Hooks::default(),
             resolver: Resolver::default(),
+            ways,
             started: now,
             stream_events: VecDeque::new(),
             wanted: Wanted::default(),
@@ -131,7 +149,8 @@ impl Daemon {
                 self.perform(now, action, &mut replies);
             }
             match replies.pop_front() {
-                Some(Reply::Prepared(tunnel, path)) => self.engine.prepared(now, &tunnel, path),
+                Some(Reply::Prepared(tunnel, path)) => self.prepared(now, &tunnel, path),
+                Some(Reply::Way(ends, way)) => self.engine.way(now, ends, way),
                 Some(Reply::Attached(session, result)) => self.engine.attached(now, session, result),
                 None => return,
             }
@@ -156,6 +175,8 @@ impl Daemon {
             }
             Action::Move { session, path } => self.data.move_session(session, &path),
             Action::Detach { session } => self.data.detach(session),
+            Action::Watch { ends } => replies.push_back(Reply::Way(ends, self.ways.watch(ends))),
+            Action::Unwatch { ends } => self.ways.forget(ends),
             Action::Notify(notification) => self.notify(now, notification),
         }
     }
@@ -237,25 +258,45 @@ impl Daemon {
     }
 
     /// Makes ready to talk to a tunnel's peer; `None` when its name has to be looked up first.
-    fn prepare(&mut self, now: Instant, name: &str) -> Option<Result<Path, String>> {
-        let Some(tunnel) = self.tunnel(name) else { return Some(Err("the tunnel is gone".to_string())) };
+    fn prepare(&mut self, now: Instant, name: &str) -> Option<Result<Path, Unprepared>> {
+        let failed = |why: &str| Some(Err(Unprepared::Failed(why.to_string())));
+        let Some(tunnel) = self.tunnel(name) else { return failed("the tunnel is gone") };
         let tunnel = tunnel.clone();
         match &tunnel.remote {
             Some(Remote::Address(peer)) => Some(self.open(now, &tunnel, *peer)),
+            Some(Remote::Any) if tunnel.local_address.is_none() => Some(self.open_for_any(now, &tunnel)),
+            Some(Remote::Name(_) | Remote::Any) if !address::any() => {
+                let why = "this host has no address yet".to_string();
+                Some(Err(Unprepared::NoWay(None, why)))
+            }
             Some(Remote::Any) => Some(self.open_for_any(now, &tunnel)),
             Some(Remote::Name(host)) => {
                 self.look_after_children = true;
                 self.resolver.look_up(name, host);
                 None
             }
-            None => Some(Err("remote-address is missing".to_string())),
+            None => failed("remote-address is missing"),
+        }
+    }
+
+    fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, Unprepared>) {
+        match path {
+            Ok(path) => self.engine.prepared(now, tunnel, Ok(path)),
+            Err(Unprepared::Failed(why)) => self.engine.prepared(now, tunnel, Err(why)),
+            Err(Unprepared::NoWay(peer, why)) => self.engine.no_way(now, tunnel, peer, &why),
         }
     }
 
     /// Opens the socket for a peer.
-    fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, String> {
-        let result =
-            self.data.open_socket(tunnel.encapsulation, tunnel.local_address, peer, tunnel.udp_port.local);
+    fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, Unprepared> {
+        if let Some(why) = self.ways.hindrance(Ends { remote: peer, local: tunnel.local_address }) {
+            return Err(Unprepared::NoWay(Some(peer), why));
+        }
+        // A socket that is open already outlives its address.
+        let own = tunnel.local_address.map_or(Ok(()), |local| self.ways.check_own(local));
+        let (encapsulation, local, port) =
+            (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
+        let result = own.and_then(|()| self.data.open_socket(encapsulation, local, peer, port));
         match result {
             Ok(()) => Ok(path(tunnel, peer)),
             Err(error) => {
@@ -263,13 +304,13 @@ impl Daemon {
                 let (which, detail) = (socket_name(tunnel, peer), socket_detail(tunnel, peer));
                 let failed = Event::SocketFailed { error: error.clone() };
                 self.logger.log(now, &Line::with_detail(&failed, detail));
-                Err(format!("{which}: {error}"))
+                Err(Unprepared::Failed(format!("{which}: {error}")))
             }
         }
     }
 
     /// Opens the sockets for a peer that is not known yet: of the local address' family, or of both.
-    fn open_for_any(&mut self, now: Instant, tunnel: &Tunnel) -> Result<Path, String> {
+    fn open_for_any(&mut self, now: Instant, tunnel: &Tunnel) -> Result<Path, Unprepared> {
         let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
         match tunnel.local_address {
             Some(IpAddr::V4(_)) => self.open(now, tunnel, v4),
@@ -290,13 +331,16 @@ impl Daemon {
             return; // the configuration has changed meanwhile; the engine asks anew
         }
         let path = match answer.result {
-            Err(why) => Err(format!("{}: {why}", answer.name)),
+            Err(why) => Err(Unprepared::Failed(format!("{}: {why}", answer.name))),
             Ok(addresses) => match resolve::choose(&addresses, tunnel.local_address) {
                 Some(peer) => self.open(now, &tunnel, peer),
-                None => Err(format!("{} has no address of the family of local-address", answer.name)),
+                None => {
+                    let why = format!("{} has no address of the family of local-address", answer.name);
+                    Err(Unprepared::Failed(why))
+                }
             },
         };
-        self.engine.prepared(now, &answer.tunnel, path);
+        self.prepared(now, &answer.tunnel, path);
         self.drain(now);
     }
 
@@ -357,6 +401,10 @@ impl Daemon {
             self.engine.dropped(now, address, DropCause::Session(id), count);
             self.drain(now);
         }
+        for of in self.data.take_net_news() {
+            other_work = true;
+            self.ways.news(now, &of);
+        }
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
         other_work |= !events.is_empty();
         for event in events {
@@ -396,6 +444,19 @@ impl Daemon {
         self.manager.turn(now);
     }
 
+    /// Looks at the ways that there was news of, some at a time.
+    pub fn look_at_ways(&mut self, now: Instant) {
+        let looked = self.ways.turn(now);
+        for (ends, way) in looked.ways {
+            self.engine.way(now, ends, way);
+            self.drain(now);
+        }
+        if looked.addresses && self.engine.is_offline() && address::any() {
+            self.engine.online(now);
+            self.drain(now);
+        }
+    }
+
     /// Looks after child processes, when there is something to see.
     pub fn children(&mut self, now: Instant) {
         let deadline = self.hooks.next().into_iter().chain(self.resolver.next()).min();
@@ -415,8 +476,14 @@ impl Daemon {
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
         let at_once = self.look_after_children.then_some(now);
-        let own =
-            [at_once, self.hooks.next(), self.resolver.next(), self.logger.next(now), self.manager.next()];
+        let own = [
+            at_once,
+            self.hooks.next(),
+            self.resolver.next(),
+            self.logger.next(now),
+            self.manager.next(),
+            self.ways.next(),
+        ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
 }

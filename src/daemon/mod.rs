@@ -17,3 +17,4 @@ mod reload;
 pub mod resolve;
 mod serve;
 pub mod start;
+mod ways;

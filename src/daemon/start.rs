@@ -172,7 +172,7 @@ fn configuration(
 fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     let now = clock::now();
     let Prepared { config, settings, detached } = prepared;
-    let (resources, parts) = match acquire(&options, &config, &mut logger) {
+    let (resources, parts) = match acquire(&options, &config) {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
     };
@@ -224,7 +224,7 @@ struct Acquired {
     data: DataPlane,
 }
 
-fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(Resources, Acquired), Failed> {
+fn acquire(options: &Options, config: &Config) -> Result<(Resources, Acquired), Failed> {
     let pid_file = pid_file(options.pid_file.as_ref().unwrap_or(&config.pid_file))?;
     let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
     let signals =
@@ -237,7 +237,7 @@ fn acquire(options: &Options, config: &Config, logger: &mut Logger) -> Result<(R
         data.use_kernel()
             .map_err(|error| failed_remark(&Remark::NoKernelL2tp { error: error_text(&error) }))?;
     }
-    open_sockets(&mut data, config, logger)?;
+    open_sockets(&mut data, config)?;
     let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
         .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
@@ -261,7 +261,7 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 
 /// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. An address
 /// or port that cannot be had now may be there later: that is the tunnel's trouble, not the daemon's.
-fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> Result<(), Failed> {
+fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         let Some(end) = known_end(tunnel) else { continue };
         let (encapsulation, local, port) =
@@ -271,13 +271,13 @@ fn open_sockets(data: &mut DataPlane, config: &Config, logger: &mut Logger) -> R
             let _ = data.open_socket(encapsulation, None, Ipv6Addr::UNSPECIFIED.into(), port);
         }
         let Err(error) = data.open_socket(encapsulation, local, end, port) else { continue };
-        let event = Event::SocketFailed { error: error_text(&error) };
-        let line = Line::with_detail(&event, socket_detail(tunnel, end));
         match error.kind() {
-            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::AddrInUse => {
-                logger.log(clock::now(), &line);
+            // The first attempt at the tunnel tells it.
+            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::AddrInUse => {}
+            _ => {
+                let event = Event::SocketFailed { error: error_text(&error) };
+                return Err(vec![Line::with_detail(&event, socket_detail(tunnel, end))]);
             }
-            _ => return Err(vec![line]),
         }
     }
     Ok(())

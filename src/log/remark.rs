@@ -164,6 +164,12 @@ remarks! {
         Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
+    "no-way" Info "tunnel <tun_name> waits: <text>" =>
+        NoWay { tunnel: String, why: String };
+    "source" Info "tunnel <tun_name> is set up anew: <text>" =>
+        Source { tunnel: String, why: String };
+    "source-passive" Info "tunnel <tun_name> sends from another address: <text>" =>
+        SourcePassive { tunnel: String, why: String };
     "pw-type" Warn "[<tunnel_id>] session <if_name>: <failure>" =>
         PwType { tunnel: Ccid, interface: String, failure: String };
     "avp-of-cisco" Debug "[<tunnel_id>] AVP <type> of vendor 9 in <msg_type> is not known: ignored, though its M bit is set" =>
@@ -180,6 +186,8 @@ remarks! {
         FramesNotSent { interface: String, error: String };
     "links" Warn "interfaces that go up or down are not noticed: <error>" =>
         Links { error: String };
+    "routes" Warn "routes that change are not noticed: <error>" =>
+        Routes { error: String };
     "interface" Warn "interface <if_name> was deleted" =>
         InterfaceDeleted { interface: String };
     "carrier" Warn "<if_name>: carrier: <error>" =>

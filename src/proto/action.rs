@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::way::Ends;
 use crate::log::Line;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
@@ -61,6 +62,16 @@ pub enum Action {
     Detach {
         /// Our id of the session.
         session: SessionId,
+    },
+    /// Look at the way between two ends, now and whenever there is news of it; answer with `Engine::way` each time.
+    Watch {
+        /// The ends.
+        ends: Ends,
+    },
+    /// The way between two ends is of no interest any more.
+    Unwatch {
+        /// The ends.
+        ends: Ends,
     },
     /// Something that watchers and hooks want to know.
     Notify(Notification),

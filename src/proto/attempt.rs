@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Timer};
-use super::snapshot::Failure;
+use super::snapshot::{Cause, Failure};
 use crate::wheel::TimerId;
 
 /// When it is tried next, and what went wrong last.
@@ -48,6 +48,11 @@ impl Attempt {
     /// Notes what went wrong.
     pub fn fail(&mut self, now: Instant, failure: Failure) {
         self.failure = Some((failure, now));
+    }
+
+    /// What went wrong for this cause is over.
+    pub fn forget(&mut self, cause: Cause) {
+        self.failure.take_if(|(failure, _)| failure.cause == cause);
     }
 
     /// What went wrong last.

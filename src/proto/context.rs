@@ -8,6 +8,7 @@ use super::action::{Action, Notification};
 use super::dropped::Sources;
 use super::peers::Peers;
 use super::snapshot::{count, Drops};
+use super::way::Ways;
 use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
@@ -80,6 +81,8 @@ pub struct Context {
     pub ids: Ids,
     /// The addresses of the peers.
     pub peers: Peers,
+    /// The ways that are watched.
+    pub ways: Ways,
     /// `max-tunnels`: connections that are not closed.
     pub max_tunnels: usize,
     /// `max-sessions`.
@@ -143,6 +146,7 @@ impl Context {
             now,
             ids: Ids::default(),
             peers: Peers::default(),
+            ways: Ways::default(),
             max_tunnels: 0,
             max_sessions: 0,
             alive: 0,

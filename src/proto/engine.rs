@@ -17,6 +17,7 @@ use super::show;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
+use super::way::{Ends, User, Way};
 use crate::config::Config;
 use crate::log::Event;
 use crate::wire::avp;
@@ -134,6 +135,37 @@ impl Engine {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
             tunnel.prepared(&mut self.cx, path);
+        }
+    }
+
+    /// Answers `Action::Prepare` where nothing can be sent to the peer at present, for the reason given in the
+    /// system's words. `peer` is not known while there is not even a network to look its name up in.
+    pub fn no_way(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, why: &str) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(tunnel) {
+            tunnel.no_way(&mut self.cx, peer, why);
+        }
+    }
+
+    /// Answers `Action::Watch`, and tells of each change until `Action::Unwatch`.
+    pub fn way(&mut self, now: Instant, ends: Ends, way: Way) {
+        self.cx.now = now;
+        let (users, old) = self.cx.ways.update(ends, way);
+        for User(key, ccid) in users {
+            self.with(key, |tunnel, cx| tunnel.way(cx, ccid, ends, old, way));
+        }
+    }
+
+    /// Whether a tunnel waits for [`online`](Engine::online).
+    pub fn is_offline(&self) -> bool {
+        !self.cx.ways.offline.is_empty()
+    }
+
+    /// This host's addresses changed: tunnels that wait for one are tried.
+    pub fn online(&mut self, now: Instant) {
+        self.cx.now = now;
+        for key in std::mem::take(&mut self.cx.ways.offline) {
+            self.with(key, |tunnel, cx| tunnel.try_now(cx));
         }
     }
 

@@ -88,7 +88,7 @@ impl Members {
     }
 
     /// One more.
-    pub fn add(&mut self, cx: &mut Context, connection: Connection) {
+    pub fn add(&mut self, cx: &mut Context, mut connection: Connection) {
         connection.file(cx);
         self.connections.push(connection);
     }

@@ -21,6 +21,7 @@
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
+//! | `way` | our own addresses and the routes to the peers: what becomes of tunnels when they change |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
 
@@ -51,12 +52,14 @@ mod show;
 pub mod snapshot;
 mod tunnel;
 mod tunnels;
+mod way;
 
 pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};
 pub use command::{Command, CommandError};
 pub use context::Random;
 pub use engine::Engine;
 pub use snapshot::Snapshot;
+pub use way::{Ends, Hop, Way};
 
 #[cfg(test)]
 pub(crate) mod tests {

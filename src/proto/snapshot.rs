@@ -162,6 +162,8 @@ impl SessionState {
 pub enum Cause {
     /// The check says all.
     Other,
+    /// There is no route to the peer, or our own address is gone.
+    Route,
     /// No random octets for ids and nonce.
     NoRandom,
     /// Neither socket nor address, or no room for one more connection.
@@ -194,7 +196,7 @@ impl Cause {
     /// The id of the message, or empty.
     pub fn message(self) -> &'static str {
         match self {
-            Cause::Other => "",
+            Cause::Other | Cause::Route => "",
             Cause::NoRandom => "M-001",
             Cause::NoConnection => "M-009",
             Cause::NotBuilt => "M-011",

@@ -28,6 +28,7 @@ use super::result::{result, Objection};
 use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
+use super::way::{User, Watch};
 use crate::config::model::{self, Remote, Role};
 use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
@@ -46,7 +47,8 @@ const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
 /// A tunnel.
 #[derive(Debug)]
 pub struct Tunnel {
-    key: TunnelKey,
+    /// Its name inside the engine.
+    pub key: TunnelKey,
     /// Its block.
     pub config: Rc<model::Tunnel>,
     /// Its session blocks.
@@ -59,6 +61,8 @@ pub struct Tunnel {
     pub attempt: Attempt,
     /// How far apart attempts are.
     pause: Pause,
+    /// The way that it takes.
+    pub watch: Watch,
     /// Stopped by the administrator until the next reload.
     stopped: bool,
     /// Started by the administrator although the configuration disables it.
@@ -66,7 +70,7 @@ pub struct Tunnel {
     /// Not in the configuration any more: it is gone with its last connection.
     removed: bool,
     /// `Prepare` was asked for and is not answered yet.
-    preparing: bool,
+    pub preparing: bool,
     /// How often our own attempt has waited for one of the peer's.
     deferred: u32,
 }
@@ -83,6 +87,7 @@ impl Tunnel {
             path: None,
             attempt: Attempt::new(now),
             pause: Pause::default(),
+            watch: Watch::new(User(key, None)),
             stopped: false,
             started: false,
             removed: false,
@@ -175,6 +180,12 @@ impl Tunnel {
     /// connect), or in words why there is none yet.
     pub fn prepared(&mut self, cx: &mut Context, path: Result<Path, String>) {
         self.preparing = false;
+        let named = match self.config.remote {
+            Some(Remote::Address(address)) => Some(address),
+            Some(Remote::Any | Remote::Name(_)) | None => None,
+        };
+        let known = path.as_ref().ok().map(|path| path.remote.ip()).filter(|ip| !ip.is_unspecified());
+        self.watch_next(cx, named.or(known), path.is_err());
         let path = match path {
             Ok(path) => path,
             Err(why) => {
@@ -362,10 +373,10 @@ impl Tunnel {
     /// A new message came from another port of the peer (NAT), or shows which local address it reached.
     fn follow_peer(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let before = connection.move_to(cx, path);
-        if before.remote == path.remote && before.local == path.local {
+        if connection.transport.path == path {
             return;
         }
+        let before = connection.move_to(cx, path);
         self.slots.move_to(cx, ccid, path);
         if before.remote != path.remote {
             cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
@@ -373,7 +384,7 @@ impl Tunnel {
     }
 
     /// What came of a message or timer of a connection.
-    fn conclude(&mut self, cx: &mut Context, ccid: Ccid, outcome: Outcome) {
+    pub fn conclude(&mut self, cx: &mut Context, ccid: Ccid, outcome: Outcome) {
         match outcome {
             Outcome::Keep => {}
             Outcome::Established => self.established(cx, ccid),
@@ -509,7 +520,7 @@ impl Tunnel {
     }
 
     /// Deletes a connection whose peer cannot be reached (C-059), and tries again later.
-    fn lose(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
+    pub fn lose(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
         if self.members.get(ccid).is_some_and(|c| c.state == State::Established) {
             let reason = failure.to_string();
             self.slots.drop_sessions(cx, Some(ccid), &reason);
@@ -531,6 +542,7 @@ impl Tunnel {
             self.close_connection(cx, ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
+        self.watch_next(cx, None, false);
         self.attempt.cancel(cx);
         self.slots.cancel(cx);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
-use super::link::number;
+use super::netlink::{attribute, number};
 use super::socket::{self, IPPROTO_L2TP};
 use super::{cvt, cvt_size};
 use crate::wire::{Cookie, Encapsulation, SessionId};
@@ -49,8 +49,6 @@ const PW_TYPE_ETHERNET: u16 = 5;
 /// Octets of struct nlmsghdr, and of the struct genlmsghdr that follows it.
 const NETLINK_HEADER: usize = mem::size_of::<libc::nlmsghdr>();
 const GENERIC_HEADER: usize = mem::size_of::<libc::genlmsghdr>();
-/// Bits of an attribute's type that are flags.
-const TYPE_FLAGS: u16 = (libc::NLA_F_NESTED | libc::NLA_F_NET_BYTEORDER) as u16;
 
 /// The layout that [`Request`] and [`read_reply`] are written for.
 const _: () = {
@@ -282,19 +280,6 @@ fn read_reply(mut messages: &[u8], sequence: u32, reply: &mut Vec<u8>) -> Option
         messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     None
-}
-
-/// The value of the first attribute of a kind.
-fn attribute(mut attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk::<2>()?));
-        let found = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk::<2>()?) & !TYPE_FLAGS;
-        let value = attributes.get(4..length)?;
-        if found == kind {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 /// Whether an error means that a module of the kernel's L2TP is missing.

@@ -1,58 +1,85 @@
-//! News about interfaces from the kernel (NETLINK_ROUTE): brought up, brought down, deleted.
+//! News from the kernel (NETLINK_ROUTE): of interfaces, of this host's addresses, of routes.
 
 use std::io;
 use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
 use super::cvt;
+use super::netlink::{address, attribute, messages, number};
 
-/// What happened to an interface.
+/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkNews {
-    /// Its flags as they are now; other things than the flags may have changed.
-    State {
+pub enum NetNews {
+    /// An interface: its flags as they are now; other things than the flags may have changed.
+    Link {
         /// Interface index.
         index: c_int,
         /// The administrator has it up.
         up: bool,
     },
-    /// It is gone.
-    Deleted {
+    /// An interface is gone.
+    LinkDeleted {
         /// Interface index.
         index: c_int,
     },
-    /// The kernel could not tell everything: look at all interfaces.
+    /// An address of this host came, went, or is valid for another time.
+    Address {
+        /// Index of its interface.
+        index: c_int,
+        /// The address.
+        address: IpAddr,
+        /// It is there, but nothing new is to use it.
+        deprecated: bool,
+    },
+    /// A route to this network came, went or changed.
+    Route {
+        /// The network's first address.
+        network: IpAddr,
+        /// Bits of the address that are the network's.
+        bits: u8,
+    },
+    /// A rule that chooses between tables of routes.
+    Rule,
+    /// The kernel could not tell everything: look at all.
     Lost,
 }
 
 /// The socket that news come from.
 #[derive(Debug)]
-pub struct LinkMonitor {
+pub struct NetMonitor {
     fd: OwnedFd,
 }
 
-impl LinkMonitor {
+impl NetMonitor {
     /// Subscribes.
-    pub fn open() -> io::Result<LinkMonitor> {
+    pub fn open() -> io::Result<NetMonitor> {
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: no pointers are passed.
         let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let groups = libc::RTMGRP_LINK
+            | libc::RTMGRP_IPV4_IFADDR
+            | libc::RTMGRP_IPV6_IFADDR
+            | libc::RTMGRP_IPV4_ROUTE
+            | libc::RTMGRP_IPV6_ROUTE
+            | libc::RTMGRP_IPV4_RULE
+            | 1 << (libc::RTNLGRP_IPV6_RULE - 1);
         // SAFETY: sockaddr_nl is plain data for which all zeros is a valid value.
         let mut name: libc::sockaddr_nl = unsafe { mem::zeroed() };
         name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        name.nl_groups = libc::RTMGRP_LINK as u32;
+        name.nl_groups = groups as u32;
         let length = mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
         // SAFETY: `name` is a sockaddr_nl of `length` octets.
         cvt(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), length) })?;
-        Ok(LinkMonitor { fd })
+        Ok(NetMonitor { fd })
     }
 
     /// Hands what there is to `tell`; returns when nothing is left.
-    pub fn drain(&self, tell: &mut dyn FnMut(LinkNews)) {
+    pub fn drain(&self, tell: &mut dyn FnMut(NetNews)) {
         let mut buffer = [0u8; 16384];
         loop {
             let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
@@ -61,7 +88,7 @@ impl LinkMonitor {
             match usize::try_from(got) {
                 Ok(got) => parse(buffer.get(..got).unwrap_or_default(), tell),
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
-                    Some(libc::ENOBUFS) => tell(LinkNews::Lost),
+                    Some(libc::ENOBUFS) => tell(NetNews::Lost),
                     Some(libc::EINTR) => {}
                     _ => return,
                 },
@@ -70,72 +97,134 @@ impl LinkMonitor {
     }
 }
 
-impl AsRawFd for LinkMonitor {
+impl AsRawFd for NetMonitor {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 }
 
-/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); then struct ifinfomsg: family (1),
-/// padding (1), type (2), index (4), flags (4), change (4); host byte order, messages begin at multiples of 4.
-fn parse(mut messages: &[u8], tell: &mut dyn FnMut(LinkNews)) {
-    while let Some(length) = number(messages, 0) {
-        let length = length as usize;
-        let Some(message) = messages.get(..length).filter(|_| length >= 16) else { return };
-        let kind = message.get(4..6).and_then(|k| k.first_chunk::<2>()).map(|k| u16::from_ne_bytes(*k));
-        if let (Some(kind), Some(index), Some(flags)) = (kind, number(message, 20), number(message, 24)) {
-            let index = index as c_int;
-            match kind {
-                libc::RTM_NEWLINK => {
-                    tell(LinkNews::State { index, up: flags & libc::IFF_UP as u32 != 0 });
-                }
-                // A port that leaves a bridge is "deleted" from it too, in the family AF_BRIDGE.
-                libc::RTM_DELLINK if message.get(16) == Some(&0) => tell(LinkNews::Deleted { index }),
-                _ => {}
-            }
-        }
-        messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
+fn parse(octets: &[u8], tell: &mut dyn FnMut(NetNews)) {
+    for (kind, message) in messages(octets) {
+        let news = match kind {
+            libc::RTM_NEWLINK | libc::RTM_DELLINK => link(kind, message),
+            libc::RTM_NEWADDR | libc::RTM_DELADDR => host_address(kind, message),
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => route(message),
+            libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(NetNews::Rule),
+            _ => None,
+        };
+        news.into_iter().for_each(&mut *tell);
     }
 }
 
-/// A number of a netlink message.
-pub(super) fn number(octets: &[u8], at: usize) -> Option<u32> {
-    octets.get(at..)?.first_chunk::<4>().map(|n| u32::from_ne_bytes(*n))
+/// struct ifinfomsg: family (1), padding (1), type (2), index (4), flags (4), change (4).
+fn link(kind: u16, message: &[u8]) -> Option<NetNews> {
+    let index = number(message, 20)? as c_int;
+    let flags = number(message, 24)?;
+    match kind {
+        libc::RTM_NEWLINK => Some(NetNews::Link { index, up: flags & libc::IFF_UP as u32 != 0 }),
+        // A port that leaves a bridge is "deleted" from it too, in the family AF_BRIDGE.
+        _ => (message.get(16) == Some(&0)).then_some(NetNews::LinkDeleted { index }),
+    }
+}
+
+/// struct ifaddrmsg: family (1), prefix length (1), flags (1), scope (1), index (4); then attributes. Of a
+/// point-to-point interface, IFA_ADDRESS is the other end.
+fn host_address(kind: u16, message: &[u8]) -> Option<NetNews> {
+    let index = number(message, 20)? as c_int;
+    let attributes = message.get(24..)?;
+    let value = attribute(attributes, libc::IFA_LOCAL).or_else(|| attribute(attributes, libc::IFA_ADDRESS));
+    let flags = u32::from(*message.get(18)?);
+    let deprecated = kind == libc::RTM_NEWADDR && flags & libc::IFA_F_DEPRECATED != 0;
+    Some(NetNews::Address { index, address: address(value?)?, deprecated })
+}
+
+/// struct rtmsg: family (1), length of destination (1) and source (1), TOS (1), table (1), protocol (1), scope (1),
+/// type (1), flags (4); then attributes. The default route has no destination.
+fn route(message: &[u8]) -> Option<NetNews> {
+    let any: IpAddr = match c_int::from(*message.get(16)?) {
+        libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
+        libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let bits = *message.get(17)?;
+    let network = attribute(message.get(28..)?, libc::RTA_DST).and_then(address).unwrap_or(any);
+    Some(NetNews::Route { network, bits })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn message(kind: u16, family: u8, index: u32, flags: u32) -> Vec<u8> {
-        let mut octets = 32u32.to_ne_bytes().to_vec();
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut octets = (16 + body.len() as u32).to_ne_bytes().to_vec();
         octets.extend(kind.to_ne_bytes());
         octets.extend([0; 10]);
-        octets.extend([family, 0, 1, 0]);
-        octets.extend(index.to_ne_bytes());
-        octets.extend(flags.to_ne_bytes());
-        octets.extend([0; 4]);
+        octets.extend(body);
+        octets.resize(octets.len().next_multiple_of(4), 0);
         octets
+    }
+
+    fn link(kind: u16, family: u8, index: u32, flags: u32) -> Vec<u8> {
+        let numbers = [index.to_ne_bytes(), flags.to_ne_bytes(), [0; 4]].concat();
+        message(kind, &[&[family, 0, 1, 0][..], &numbers].concat())
+    }
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend(value);
+        octets
+    }
+
+    fn read(octets: &[u8]) -> Vec<NetNews> {
+        let mut news = Vec::new();
+        parse(octets, &mut |n| news.push(n));
+        for cut in 0..octets.len() {
+            parse(&octets[..cut], &mut |_| {});
+        }
+        news
     }
 
     #[test]
     fn reads_link_messages() {
-        let mut octets = message(libc::RTM_NEWLINK, 0, 7, libc::IFF_UP as u32);
-        octets.extend(message(libc::RTM_DELLINK, libc::AF_BRIDGE as u8, 8, 0));
-        octets.extend(message(libc::RTM_NEWLINK, 0, 9, 0));
-        octets.extend(message(libc::RTM_DELLINK, 0, 10, 0));
-        let mut news = Vec::new();
-        parse(&octets, &mut |n| news.push(n));
-        assert_eq!(
-            news,
-            [
-                LinkNews::State { index: 7, up: true },
-                LinkNews::State { index: 9, up: false },
-                LinkNews::Deleted { index: 10 }
-            ]
-        );
-        for cut in 0..octets.len() {
-            parse(&octets[..cut], &mut |_| {});
-        }
+        let mut octets = link(libc::RTM_NEWLINK, 0, 7, libc::IFF_UP as u32);
+        octets.extend(link(libc::RTM_DELLINK, libc::AF_BRIDGE as u8, 8, 0));
+        octets.extend(link(libc::RTM_NEWLINK, 0, 9, 0));
+        octets.extend(link(libc::RTM_DELLINK, 0, 10, 0));
+        let expected = [
+            NetNews::Link { index: 7, up: true },
+            NetNews::Link { index: 9, up: false },
+            NetNews::LinkDeleted { index: 10 },
+        ];
+        assert_eq!(read(&octets), expected);
+    }
+
+    #[test]
+    fn reads_address_and_route_messages() {
+        let v6: Ipv6Addr = "2001:db8::1".parse().unwrap();
+        let head = |family: c_int| [family as u8, 24, 0, 0];
+        let old = [libc::AF_INET6 as u8, 64, libc::IFA_F_DEPRECATED as u8, 0];
+        let index = 5u32.to_ne_bytes();
+        let far = attribute(libc::IFA_ADDRESS, &[192, 0, 2, 9]);
+        let near = attribute(libc::IFA_LOCAL, &[192, 0, 2, 1]);
+        let only = attribute(libc::IFA_ADDRESS, &v6.octets());
+        let route = attribute(libc::RTA_DST, &[198, 51, 100, 0]);
+        let octets = [
+            message(libc::RTM_NEWADDR, &[&head(libc::AF_INET)[..], &index, &far, &near].concat()),
+            message(libc::RTM_NEWADDR, &[&old[..], &index, &only].concat()),
+            message(libc::RTM_DELADDR, &[&old[..], &index, &only].concat()),
+            message(libc::RTM_NEWROUTE, &[&head(libc::AF_INET)[..], &[0; 8], &route].concat()),
+            message(libc::RTM_DELROUTE, &[&[libc::AF_INET6 as u8, 0, 0, 0][..], &[0; 8]].concat()),
+            message(libc::RTM_DELRULE, &[0; 12]),
+        ];
+        let expected = [
+            NetNews::Address { index: 5, address: [192, 0, 2, 1].into(), deprecated: false },
+            NetNews::Address { index: 5, address: v6.into(), deprecated: true },
+            NetNews::Address { index: 5, address: v6.into(), deprecated: false },
+            NetNews::Route { network: [198, 51, 100, 0].into(), bits: 24 },
+            NetNews::Route { network: Ipv6Addr::UNSPECIFIED.into(), bits: 0 },
+            NetNews::Rule,
+        ];
+        assert_eq!(read(&octets.concat()), expected);
     }
 }

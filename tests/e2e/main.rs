@@ -7,6 +7,7 @@
 //! The logs of all daemons stay in target/e2e-logs.
 #![allow(missing_docs, clippy::disallowed_methods)]
 
+mod addresses;
 mod bridges;
 mod capture;
 mod client;
@@ -53,6 +54,7 @@ const TESTS: &[&[Test]] = &[
     matrix::TESTS,
     lifecycle::TESTS,
     bridges::TESTS,
+    addresses::TESTS,
     messages_state::TESTS,
     messages_system::TESTS,
     messages_wire::TESTS,

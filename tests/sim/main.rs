@@ -27,3 +27,4 @@ mod restart;
 mod rows;
 mod sessions;
 mod timing;
+mod ways;

@@ -4,7 +4,7 @@
 //! attached once, gated only while attached, detached once. No engine may act without end at one instant. The log
 //! tells of each tunnel once that it was created, once that it was cleaned up and then once that it was deleted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use l2tpd::config::model::Remote;
 use l2tpd::config::Config;
 use l2tpd::log::{Level, Line};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
-use l2tpd::proto::{Action, Attachment, Engine, Happening, Notification, Path, Random};
+use l2tpd::proto::{Action, Attachment, Ends, Engine, Happening, Hop, Notification, Path, Random, Way};
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Fault, Rng};
@@ -46,12 +46,17 @@ pub struct Node {
     held: Vec<(SessionId, Result<(), String>)>,
     /// What the next preparations come to; then all succeed.
     pub prepare_outcomes: VecDeque<Result<(), String>>,
+    /// Preparations are asked for and not answered.
+    pub hold_preparations: bool,
     /// When data of a session was heard.
     pub heard: BTreeMap<SessionId, Instant>,
     /// Datagrams that it sent.
     pub sent: usize,
     /// The port that its datagrams seem to come from (a NAT between).
     pub seen_port: Option<u16>,
+    /// What the system says of the ways to other nodes; without: from its address through interface 1.
+    pub ways: BTreeMap<Ends, Way>,
+    watched: BTreeSet<Ends>,
     /// Ids of the tunnels that the log tells of, and whether they were cleaned up.
     tunnels: BTreeMap<String, bool>,
 }
@@ -125,9 +130,12 @@ impl World {
             hold_attachments: false,
             held: Vec::new(),
             prepare_outcomes: VecDeque::new(),
+            hold_preparations: false,
             heard: BTreeMap::new(),
             sent: 0,
             seen_port: None,
+            ways: BTreeMap::new(),
+            watched: BTreeSet::new(),
             tunnels: BTreeMap::new(),
         });
         n
@@ -168,6 +176,7 @@ impl World {
         node.engine = Engine::new(now, random);
         node.ports.clear();
         node.held.clear();
+        node.watched.clear();
         node.tunnels.clear();
         self.start(n);
     }
@@ -197,6 +206,7 @@ impl World {
                 node.follow_tunnel(&line.text);
                 node.log.push((time, line));
             }
+            Action::Prepare { .. } if node.hold_preparations => {}
             Action::Prepare { tunnel } => {
                 let outcome = match node.prepare_outcomes.pop_front() {
                     Some(Err(why)) => Err(why),
@@ -229,6 +239,12 @@ impl World {
             Action::Detach { session } => {
                 assert!(node.ports.remove(&session).is_some(), "detach of unattached {session}");
             }
+            Action::Watch { ends } => {
+                let way = node.way(ends);
+                assert!(node.watched.insert(ends), "{ends:?} is watched already");
+                node.engine.way(now, ends, way);
+            }
+            Action::Unwatch { ends } => assert!(node.watched.remove(&ends), "{ends:?} was not watched"),
             Action::Notify(notification) => node.events.push((time, notification)),
         }
     }
@@ -446,6 +462,17 @@ impl Node {
         } else if rest == "delete tunnel" {
             assert_eq!(self.tunnels.remove(id), Some(true), "{text}");
         }
+    }
+
+    /// What the system says of a way.
+    fn way(&self, ends: Ends) -> Way {
+        let usual = Way {
+            hop: Some(Hop { device: 1, gateway: None }),
+            source: Some(self.address),
+            own: true,
+            deprecated: false,
+        };
+        self.ways.get(&ends).copied().unwrap_or(usual)
     }
 
     /// What the daemon would make of a tunnel's addresses.

@@ -258,6 +258,26 @@ explanations! {
          "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]
         ["経路に合うMTUをインタフェースに設定できず、今の値のままです。",
          "システムが受け付ける値を`mtu`に設定してください。ブリッジが制限している場合もあります。"];
+    NoWay
+        ["Nothing can be sent to the peer yet: there is no route to it, or this host has no address at all.",
+         "Nothing while the system boots: the tunnel is tried as soon as a route appears. Later, see `ip route`."]
+        ["対向への経路がないか、このホストにまだアドレスがないため、何も送れません。",
+         "起動中なら対処は不要です。経路ができ次第、接続を試みます。続くなら`ip route`で確かめてください。"];
+    Source
+        ["The address of this host that the tunnel used is gone, or the system sends from another one now.",
+         "Nothing, where addresses may change; a fixed one can be named by local-address."]
+        ["トンネルが使っていた自ホストのアドレスがなくなったか、別の送信元アドレスが選ばれるようになりました。",
+         "アドレスが変わり得るなら対処は不要です。固定したい場合はlocal-addressで指定してください。"];
+    SourcePassive
+        ["The address in use is gone, at an end that does not begin: the peer gets a HELLO from the new one.",
+         "If the peer does not follow it, let the peer begin anew (`clear tunnel` there)."]
+        ["自分からは接続を始めない側で、使っていたアドレスがなくなりました。新しいアドレスから対向にHELLOを送ります。",
+         "対向が追随しない場合は、対向側で`clear tunnel`を実行して接続し直してください。"];
+    Routes
+        ["The system does not answer the daemon's questions about routes: a change is noticed by time-outs only.",
+         "Allow netlink sockets (AF_NETLINK) where a sandbox or container forbids them; see links."]
+        ["経路についての問い合わせにシステムが答えないため、経路の変化は時間切れでしか分かりません。",
+         "サンドボックスやコンテナがnetlinkソケットを禁じていないか確かめてください。"];
     BridgeDeleted
         ["Somebody has removed the bridge that sessions' interfaces were in; the sessions stay up, without the LAN.",
          "Nothing, if the network is being restarted; else make the bridge again: the interfaces join it."]

@@ -30,7 +30,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::batch::Sender;
 use crate::sys::error_text;
-use crate::sys::link::{LinkMonitor, LinkNews};
+use crate::sys::link::{NetMonitor, NetNews};
 use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
 use crate::wire::SessionId;
 
@@ -204,7 +204,7 @@ impl Session {
 /// The data plane.
 pub struct DataPlane {
     registry: Registry,
-    links: Option<LinkMonitor>,
+    links: Option<NetMonitor>,
     links_ready: bool,
     links_changed: bool,
     ports: Vec<Option<Port>>,
@@ -220,6 +220,7 @@ pub struct DataPlane {
     /// Data of no session since the last call of `take_stray`: from whom the newest came, its id, how much from there.
     stray: Option<(IpAddr, SessionId, u64)>,
     events: Vec<DataPlaneEvent>,
+    net_news: Vec<NetNews>,
     /// Datagrams received in the last turn.
     received: usize,
     /// The interface that the newest received frame is for.
@@ -249,11 +250,12 @@ impl DataPlane {
             strays: Strays::default(),
             stray: None,
             events: Vec::new(),
+            net_news: Vec::new(),
             received: 0,
             delivered: None,
             kernel: None,
         };
-        let links = LinkMonitor::open();
+        let links = NetMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
             Ok(links) => plane.links = Some(links),
             Err(error) => plane.remark(Remark::Links { error: error_text(&error) }),
@@ -346,6 +348,11 @@ impl DataPlane {
         self.stray.take()
     }
 
+    /// News of the kernel about addresses, routes and interfaces since the last call.
+    pub fn take_net_news(&mut self) -> Vec<NetNews> {
+        std::mem::take(&mut self.net_news)
+    }
+
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
     pub fn has_news(&self) -> bool {
         !self.events.is_empty() || !self.ready.is_empty()
@@ -353,10 +360,14 @@ impl DataPlane {
 
     fn read_links(&mut self) {
         let Some(links) = self.links.take() else { return };
-        links.drain(&mut |news| match news {
-            LinkNews::State { index, up } => self.link_state(index, up),
-            LinkNews::Deleted { index } => self.link_deleted(index),
-            LinkNews::Lost => self.look_at_links(),
+        links.drain(&mut |news| {
+            match news {
+                NetNews::Link { index, up } => self.link_state(index, up),
+                NetNews::LinkDeleted { index } => self.link_deleted(index),
+                NetNews::Lost => self.look_at_links(),
+                NetNews::Address { .. } | NetNews::Route { .. } | NetNews::Rule => {}
+            }
+            self.net_news.push(news);
         });
         self.links = Some(links);
         if std::mem::take(&mut self.links_changed) {

@@ -17,6 +17,7 @@ use super::dropped::DropCause;
 use super::notes;
 use super::result::{result, stopccn_reason, Objection};
 use super::snapshot::{count, Cause, Failure};
+use super::way::{Hop, User, Watch};
 use crate::config::model::{Compatibility, ReservedBits, Tunnel};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
@@ -63,6 +64,12 @@ pub struct Connection {
     pub peer: Peer,
     /// When a message of the peer came last.
     pub heard: Instant,
+    /// The way that it takes.
+    pub watch: Watch,
+    /// There is a route, as far as we know.
+    pub has_way: bool,
+    /// Where packets went first when the system would have chosen our address of this path.
+    pub hop: Option<Hop>,
     hello: Option<TimerId>,
     guard: Option<TimerId>,
     /// It was logged that it is out of service.
@@ -93,6 +100,9 @@ impl Connection {
             answered_again: false,
             peer: Peer::default(),
             heard: cx.now,
+            watch: Watch::new(User(key, Some(ccid))),
+            has_way: true,
+            hop: None,
             hello: None,
             guard: None,
             cleaned_up: false,
@@ -126,10 +136,11 @@ impl Connection {
     }
 
     /// Its id is in use from now on; says so.
-    pub fn file(&self, cx: &mut Context) {
+    pub fn file(&mut self, cx: &mut Context) {
         let ccid = self.ccid();
         cx.ids.file(ccid, self.key);
         cx.peers.add(self.transport.path.remote, ccid, self.key);
+        self.watch_path(cx);
         cx.alive = cx.alive.saturating_add(1);
         cx.log(Event::CreateNewTunnel { tunnel: ccid });
         cx.log(Event::TunnelCreated { id: ccid, hex: Hex(ccid.0) });
@@ -139,6 +150,7 @@ impl Connection {
     pub fn free(&mut self, cx: &mut Context) {
         self.clean_up(cx);
         self.stop_timers(cx);
+        self.watch.set(cx, None, None);
         cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
         cx.half_open = cx.half_open.saturating_sub(usize::from(self.state == State::WaitCtlConn));
         cx.ids.free(self.ccid());
@@ -481,7 +493,7 @@ impl Connection {
         Outcome::Keep
     }
 
-    /// There is a hint that the peer has forgotten it: the peer is asked, if it has ever known it.
+    /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
     pub fn probe(&mut self, cx: &mut Context) -> Outcome {
         match self.state == State::Established && !self.transport.probe(cx) {
             true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
@@ -493,7 +505,9 @@ impl Connection {
     pub fn move_to(&mut self, cx: &mut Context, path: Path) -> Path {
         cx.peers.remove(self.transport.path.remote, self.ccid());
         cx.peers.add(path.remote, self.ccid(), self.key);
-        std::mem::replace(&mut self.transport.path, path)
+        let before = std::mem::replace(&mut self.transport.path, path);
+        self.watch_path(cx);
+        before
     }
 
     /// A timer of this connection; `data` is when valid data of its sessions came last.
@@ -542,6 +556,17 @@ impl Connection {
         self.transport.channel.drop_unsent();
         cx.cancel(&mut self.hello);
         self.stop(cx, &message)
+    }
+
+    /// A StopCCN from an address of ours that is given up, once: nobody waits for its acknowledgement.
+    pub fn say_good_bye(&self, cx: &mut Context) {
+        let code = result(stopccn::GENERAL, None, "set up anew from another address");
+        let tunnel = self.ccid();
+        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(tunnel) });
+        cx.log(Event::SendControlPacket { tunnel, count: 1, message: MessageType::STOPCCN });
+        let Transport { path, ttl, channel, auth, remote_ccid: to, .. } = &self.transport;
+        let numbers = (channel.ns(), channel.nr());
+        Once { path: *path, ttl: *ttl, to: *to, numbers, auth, message: &message }.send(cx);
     }
 
     fn stop(&mut self, cx: &mut Context, message: &Message) -> Outcome {

@@ -1,0 +1,146 @@
+//! Which way packets would take: the kernel's answer to RTM_GETROUTE.
+
+use std::cell::Cell;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libc::c_int;
+
+use super::netlink::{address, attribute, messages, number, HEADER};
+use super::{cvt, cvt_size};
+
+/// Octets of struct rtmsg.
+const RTMSG: usize = 12;
+
+/// A route that the kernel chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Index of the interface that packets leave through.
+    pub device: c_int,
+    /// The router that they go to first.
+    pub gateway: Option<IpAddr>,
+    /// The source address that they get where none is wanted.
+    pub source: Option<IpAddr>,
+    /// The destination is this host.
+    pub local: bool,
+}
+
+/// Asks the kernel for routes.
+#[derive(Debug)]
+pub struct Routes {
+    fd: OwnedFd,
+    sequence: Cell<u32>,
+}
+
+impl Routes {
+    /// Opens the socket.
+    pub fn open() -> io::Result<Routes> {
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers are passed.
+        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
+        // SAFETY: `fd` was just opened and nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Routes { fd, sequence: Cell::new(0) })
+    }
+
+    /// Whether `address` is one of this host; the error is that of bind(2) to another.
+    pub fn check_own(&self, address: IpAddr) -> io::Result<()> {
+        match self.look_up(address, None) {
+            Ok(route) if route.local => Ok(()),
+            Ok(_) | Err(_) => Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)),
+        }
+    }
+
+    /// The route of packets to `remote`, from `source` if that is given. Errors are those that sending would meet:
+    /// `NetworkUnreachable` without a route, and so on.
+    pub fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> io::Result<Route> {
+        let sequence = self.sequence.get().wrapping_add(1);
+        self.sequence.set(sequence);
+        let octets = request(remote, source, sequence);
+        // SAFETY: the pointer and the length are those of `octets`.
+        cvt_size(unsafe { libc::send(self.fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+        // The kernel has answered when the call that sends returns.
+        let mut buffer = [0u8; 4096];
+        loop {
+            let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+            // SAFETY: `pointer` points to `length` writable octets.
+            let got =
+                cvt_size(unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
+            if let Some(answer) = answer(buffer.get(..got).unwrap_or_default(), sequence) {
+                return answer;
+            }
+        }
+    }
+}
+
+/// struct nlmsghdr, struct rtmsg (family, lengths of destination and source, ...), attributes.
+fn request(remote: IpAddr, source: Option<IpAddr>, sequence: u32) -> Vec<u8> {
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    };
+    let source = source.filter(|s| s.is_ipv4() == remote.is_ipv4()).map(octets);
+    let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let remote = octets(remote);
+    let mut body =
+        vec![family as u8, 8 * remote.len() as u8, source.as_ref().map_or(0, |s| 8 * s.len() as u8)];
+    body.resize(RTMSG, 0);
+    for (kind, value) in [(libc::RTA_DST, Some(remote)), (libc::RTA_SRC, source)] {
+        let Some(value) = value else { continue };
+        body.extend((4 + value.len() as u16).to_ne_bytes());
+        body.extend(kind.to_ne_bytes());
+        body.extend(value);
+    }
+    let mut message = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+    message.extend(libc::RTM_GETROUTE.to_ne_bytes());
+    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 4]);
+    message.extend(body);
+    message
+}
+
+/// The answer to the request of this number, if it is there.
+fn answer(octets: &[u8], sequence: u32) -> Option<io::Result<Route>> {
+    let (kind, message) = messages(octets).find(|(_, message)| number(message, 8) == Some(sequence))?;
+    if c_int::from(kind) == libc::NLMSG_ERROR {
+        let error = number(message, HEADER)? as i32;
+        return Some(Err(io::Error::from_raw_os_error(-error)));
+    }
+    let attributes = message.get(HEADER + RTMSG..)?;
+    Some(Ok(Route {
+        device: attribute(attributes, libc::RTA_OIF).and_then(|oif| number(oif, 0)).unwrap_or(0) as c_int,
+        gateway: attribute(attributes, libc::RTA_GATEWAY).and_then(address),
+        source: attribute(attributes, libc::RTA_PREFSRC).and_then(address),
+        local: message.get(HEADER + 7) == Some(&libc::RTN_LOCAL),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_is_this_host() {
+        let routes = Routes::open().unwrap();
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        let route = routes.look_up(loopback, None).unwrap();
+        assert_eq!((route.local, route.source), (true, Some(loopback)));
+        assert_ne!(route.device, 0);
+        assert_eq!(routes.look_up(loopback, Some(loopback)).unwrap().device, route.device);
+        assert!(routes.check_own(loopback).is_ok());
+        let error = routes.check_own([192, 0, 2, 77].into()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+        // A source that is not ours.
+        assert!(routes.look_up(loopback, Some([192, 0, 2, 77].into())).is_err());
+    }
+
+    #[test]
+    fn cut_answers_end_nothing() {
+        let octets = request([192, 0, 2, 1].into(), Some([192, 0, 2, 2].into()), 7);
+        for cut in 0..octets.len() {
+            let _ = answer(&octets[..cut], 7);
+        }
+    }
+}
