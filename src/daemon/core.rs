@@ -29,26 +29,23 @@ const STREAM_EVENTS: usize = 1024;
 const UNREACHABLE: usize = 4096;
 
 /// Everything but the loop's own things.
+#[allow(missing_docs)] // a field whose type says all has no more
 pub struct Daemon {
-    /// The state machines.
     pub engine: Engine,
-    /// The sockets and interfaces.
+    /// Sockets and interfaces.
     pub data: DataPlane,
-    /// The log.
     pub logger: Logger,
-    /// The configuration in force.
+    /// In force.
     pub config: Config,
     /// The command line.
     pub options: Options,
-    /// The service manager.
+    /// To the service manager.
     pub manager: Notifier,
-    /// Event commands.
+    /// The commands of `on-event`.
     pub hooks: Hooks,
-    /// Name lookups.
     pub resolver: Resolver,
     /// The ways to the peers.
     ways: Ways,
-    /// When the daemon began.
     pub started: Instant,
     /// Events for the clients of the admin server that follow them.
     pub stream_events: VecDeque<StreamEvent>,
@@ -79,37 +76,28 @@ enum Unprepared {
     NoWay(Option<IpAddr>, String),
 }
 
-/// What is needed to make a [`Daemon`].
-pub struct Parts {
-    /// An engine without tunnels.
-    pub engine: Engine,
-    /// A data plane without sockets.
-    pub data: DataPlane,
-    /// The log.
-    pub logger: Logger,
-    /// The first configuration.
-    pub config: Config,
-    /// The command line.
-    pub options: Options,
-    /// The service manager.
-    pub manager: Notifier,
-}
-
 impl Daemon {
-    /// A daemon whose engine knows nothing of the configuration yet.
-    pub fn new(now: Instant, parts: Parts) -> Daemon {
+    /// A daemon whose `engine` knows nothing of the configuration yet.
+    pub fn new(
+        now: Instant,
+        options: Options,
+        config: Config,
+        mut logger: Logger,
+        engine: Engine,
+        data: DataPlane,
+        manager: Notifier,
+    ) -> Daemon {
         let (ways, trouble) = Ways::open();
-        let mut logger = parts.logger;
         if let Some(error) = trouble {
             logger.log(now, &Line::remark(&Remark::Routes { error }));
         }
         Daemon {
-            engine: parts.engine,
-            data: parts.data,
+            engine,
+            data,
             logger,
-            config: parts.config,
-            options: parts.options,
-            manager: parts.manager,
+            config,
+            options,
+            manager,
             hooks: Hooks::default(),
             resolver: Resolver::default(),
             ways,

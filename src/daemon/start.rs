@@ -2,7 +2,6 @@
 //! privileges. The first step that fails is logged, then `l2tpd initialization failed`, and the exit status is 1.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
 use std::path::{absolute, Path};
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use mio::Poll;
 
 use super::admin_server::AdminServer;
 use super::args::{self, Command, Options};
-use super::core::{socket_detail, Daemon, Parts};
+use super::core::{socket_detail, Daemon};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
@@ -81,8 +80,13 @@ fn run(mut options: Options) -> i32 {
             *name = full.to_string_lossy().into_owned();
         }
     }
-    match prepare(&options, &mut logger, inherited) {
-        Ok(prepared) => serve(options, logger, prepared),
+    let (config, settings) = match configuration(clock::now(), &options, &mut logger) {
+        Ok(read) => read,
+        Err(lines) => return give_up(&mut logger, &lines),
+    };
+    drop(inherited);
+    match background(&options) {
+        Ok(detached) => serve(options, config, &settings, logger, detached),
         Err(Stop::Parent(status)) => status,
         Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
     }
@@ -116,26 +120,14 @@ enum Stop {
     Failed(Failed),
 }
 
-/// What is there before the daemon's own resources.
-struct Prepared {
-    config: Config,
-    /// The settings of the file; they are logged once the start has succeeded.
-    settings: Vec<Setting>,
-    /// In the background only.
-    detached: Option<Detached>,
-}
-
-/// Configuration and background.
-fn prepare(options: &Options, logger: &mut Logger, inherited: Vec<OwnedFd>) -> Result<Prepared, Stop> {
-    let now = clock::now();
-    let (config, settings) = configuration(now, options, logger).map_err(Stop::Failed)?;
-    drop(inherited);
+/// Goes to the background, unless the options say otherwise.
+fn background(options: &Options) -> Result<Option<Detached>, Stop> {
     if options.foreground {
-        return Ok(Prepared { config, settings, detached: None });
+        return Ok(None);
     }
     match daemonize::detach() {
         Ok(Side::Parent(status)) => Err(Stop::Parent(status)),
-        Ok(Side::Child(detached)) => Ok(Prepared { config, settings, detached: Some(detached) }),
+        Ok(Side::Child(detached)) => Ok(Some(detached)),
         Err(error) => {
             let line = Line::new(&Event::DaemonError { error: error_text(&error) });
             Err(Stop::Failed(vec![line]))
@@ -143,6 +135,7 @@ fn prepare(options: &Options, logger: &mut Logger, inherited: Vec<OwnedFd>) -> R
     }
 }
 
+/// The configuration, and the settings of the file.
 fn configuration(
     now: Instant,
     options: &Options,
@@ -168,22 +161,25 @@ fn configuration(
     Ok((config, parsed.settings))
 }
 
-/// Everything that stays until the end, then the loop.
-fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
+/// Everything that stays until the end, then the loop. The `settings` are logged once the start has succeeded.
+fn serve(
+    options: Options,
+    config: Config,
+    settings: &[Setting],
+    mut logger: Logger,
+    detached: Option<Detached>,
+) -> i32 {
     let now = clock::now();
-    let Prepared { config, settings, detached } = prepared;
-    let (resources, parts) = match acquire(&options, &config) {
+    let (pid_file, event_loop, engine, data) = match acquire(&options, &config) {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
     };
-    let Resources { pid_file, signals, poll, admin } = resources;
-    let Acquired { engine, data } = parts;
     // In the background nobody waits for our word: the parent's end tells that we are ready.
     let manager = match options.foreground {
         true => Notifier::from_environment(now, std::process::id()),
         false => Notifier::default(),
     };
-    let mut daemon = Daemon::new(now, Parts { engine, data, logger, config, options, manager });
+    let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         daemon.configure_interfaces(now, tunnel, &[]);
     }
@@ -206,25 +202,13 @@ fn serve(options: Options, mut logger: Logger, prepared: Prepared) -> i32 {
     }
     daemon.logger.started();
     daemon.manager.ready(now);
-    let status = EventLoop::new(poll, signals, admin).run(&mut daemon);
+    let status = event_loop.run(&mut daemon);
     drop(pid_file);
     status
 }
 
-/// What is released at the end of the process.
-struct Resources {
-    pid_file: PidFile,
-    signals: Signals,
-    poll: Poll,
-    admin: AdminServer,
-}
-
-struct Acquired {
-    engine: Engine,
-    data: DataPlane,
-}
-
-fn acquire(options: &Options, config: &Config) -> Result<(Resources, Acquired), Failed> {
+/// What the daemon needs of the system.
+fn acquire(options: &Options, config: &Config) -> Result<(PidFile, EventLoop, Engine, DataPlane), Failed> {
     let pid_file = pid_file(options.pid_file.as_ref().unwrap_or(&config.pid_file))?;
     let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
     let signals =
@@ -242,7 +226,7 @@ fn acquire(options: &Options, config: &Config) -> Result<(Resources, Acquired), 
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
         .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
-    Ok((Resources { pid_file, signals, poll, admin }, Acquired { engine, data }))
+    Ok((pid_file, EventLoop::new(poll, signals, admin), engine, data))
 }
 
 fn pid_file(path: &str) -> Result<PidFile, Failed> {
