@@ -135,7 +135,7 @@ pub fn status(report: &Report, selection: &Selection) -> Option<String> {
             }
         });
         top.counters("drops", report.snapshot.drops.entries());
-        top.counters("strays", report.strays.entries());
+        top.counters("strays", report.unmatched.entries());
         array(top.member("dropped_from"), &report.snapshot.dropped_from, |out, source| {
             object(out, |object| {
                 object.text("address", &source.address.to_string());
@@ -288,7 +288,7 @@ pub fn counters(report: &Report) -> String {
             });
         });
         top.counters("drops", report.snapshot.drops.entries());
-        top.counters("strays", report.strays.entries());
+        top.counters("strays", report.unmatched.entries());
     });
     out.push('\n');
     out

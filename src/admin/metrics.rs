@@ -75,7 +75,7 @@ pub fn render(report: &Report) -> String {
         sample(&mut out, "l2tpd_control_drops_total", &format!("reason=\"{reason}\""), value);
     }
     family(&mut out, "l2tpd_stray_drops", "counter", "data messages dropped that belong to no session");
-    for (reason, _, value) in report.strays.entries().filter(|(name, _, _)| is_drop(name)) {
+    for (reason, _, value) in report.unmatched.entries().filter(|(name, _, _)| is_drop(name)) {
         sample(&mut out, "l2tpd_stray_drops_total", &format!("reason=\"{reason}\""), value);
     }
     out.push_str("# EOF\n");

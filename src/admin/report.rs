@@ -28,7 +28,7 @@ pub struct Report {
     /// missing.
     pub interfaces: BTreeMap<String, Interface>,
     /// Counters of data that belongs to no session.
-    pub strays: Counters,
+    pub unmatched: Counters,
 }
 
 /// A session's interface as the data plane sees it.

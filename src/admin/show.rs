@@ -322,7 +322,7 @@ pub fn counters(report: &Report) -> String {
     out.push_str("control messages of no tunnel, dropped:\n");
     list(&mut out, report.snapshot.drops.entries(), 0);
     out.push_str("data of no session, dropped:\n");
-    list(&mut out, report.strays.entries(), 0);
+    list(&mut out, report.unmatched.entries(), 0);
     out.push_str("(what is not listed is 0)\n");
     out
 }

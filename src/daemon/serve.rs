@@ -15,9 +15,9 @@ use crate::sys::clock;
 impl Daemon {
     /// Everything that is shown.
     fn build_report(&self, now: Instant) -> Report {
-        let strays = self.data.strays();
+        let unmatched = self.data.strays();
         let mut snapshot = self.engine.snapshot(now);
-        snapshot.drops.version = snapshot.drops.version.saturating_add(strays.version);
+        snapshot.drops.version = snapshot.drops.version.saturating_add(unmatched.version);
         let sessions = self.config.tunnels.iter().flat_map(|t| &t.sessions);
         Report {
             version: env!("CARGO_PKG_VERSION"),
@@ -31,9 +31,9 @@ impl Daemon {
                     Some((s.interface.clone(), self.interface(&s.interface, s.bridge.as_deref())?))
                 })
                 .collect(),
-            strays: Counters {
-                rx_short: strays.short.saturating_add(strays.truncated),
-                rx_closed: strays.unknown_session,
+            unmatched: Counters {
+                rx_short: unmatched.short.saturating_add(unmatched.truncated),
+                rx_closed: unmatched.unknown_session,
                 ..Counters::default()
             },
         }

@@ -155,6 +155,6 @@ pub fn report() -> Report {
             dropped_others: 2,
         },
         interfaces: [("l2tp0".to_owned(), interface)].into(),
-        strays: Counters::default(),
+        unmatched: Counters::default(),
     }
 }
