@@ -165,15 +165,15 @@ fn every_malformed_message() {
         (
             "N-13",
             "SCCRQ refused, error 8, ccid true, ids false: unknown AVP 200 with the M bit set, \
-             UnknownAttribute { vendor: 0, attribute: 200, mandatory: true }",
+             UnknownAttribute { avp: AvpId { vendor: 0, attribute: 200 }, mandatory: true }",
         ),
-        ("N-14", "SCCRQ, UnknownAttribute { vendor: 0, attribute: 200, mandatory: false }"),
+        ("N-14", "SCCRQ, UnknownAttribute { avp: AvpId { vendor: 0, attribute: 200 }, mandatory: false }"),
         (
             "N-15",
             "SCCRQ refused, error 8, ccid true, ids false: unknown AVP 1 of vendor 9999 with the M bit set, \
-             UnknownVendor { vendor: 9999, attribute: 1, length: 8, mandatory: true }",
+             UnknownVendor { avp: AvpId { vendor: 9999, attribute: 1 }, length: 8, mandatory: true }",
         ),
-        ("N-16", "SCCRQ, UnknownVendor { vendor: 9999, attribute: 1, length: 8, mandatory: false }"),
+        ("N-16", "SCCRQ, UnknownVendor { avp: AvpId { vendor: 9999, attribute: 1 }, length: 8, mandatory: false }"),
         ("N-17", "99 refused, error 8, ccid false, ids false: unknown message type"),
         ("N-18", "99 refused, error 8, ccid false, ids false: unknown message type"),
         ("N-19", "21 refused, error 8, ccid false, ids false: unknown message type"),
