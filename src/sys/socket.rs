@@ -176,7 +176,7 @@ impl Socket {
 
     /// Sets time to live (hop limit) and TOS (traffic class) of what is sent from now on.
     pub fn set_ttl_and_tos(&mut self, ttl: u8, tos: u8) -> io::Result<()> {
-        let (level, ttl_option, tos_option) = manner(self.local.is_ipv4());
+        let (level, ttl_option, tos_option) = ttl_and_tos(self.local.is_ipv4());
         if self.ttl != Some(ttl) {
             set_option(self.output(), level, ttl_option, c_int::from(ttl))?;
             self.ttl = Some(ttl);
@@ -267,7 +267,7 @@ pub fn is_icmp_news(error: &io::Error) -> bool {
 }
 
 /// Level and options for time to live (hop limit) and TOS (traffic class).
-fn manner(ipv4: bool) -> (c_int, c_int, c_int) {
+fn ttl_and_tos(ipv4: bool) -> (c_int, c_int, c_int) {
     match ipv4 {
         true => (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_TOS),
         false => (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_TCLASS),
@@ -276,7 +276,7 @@ fn manner(ipv4: bool) -> (c_int, c_int, c_int) {
 
 /// Sets time to live (hop limit) and TOS (traffic class) of a socket that the kernel sends through.
 pub fn set_ttl_and_tos(fd: RawFd, ipv4: bool, ttl: u8, tos: u8) -> io::Result<()> {
-    let (level, ttl_option, tos_option) = manner(ipv4);
+    let (level, ttl_option, tos_option) = ttl_and_tos(ipv4);
     set_option(fd, level, ttl_option, c_int::from(ttl))?;
     set_option(fd, level, tos_option, c_int::from(tos))
 }
