@@ -102,8 +102,8 @@ fn the_table_has_the_tags_of_the_interface() {
         ),
         (
             Block::Session,
-            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss bridge mac-address link-state manual \
-             local-cookie remote-cookie disable",
+            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss bridge link-local-frames mac-address \
+             link-state manual local-cookie remote-cookie disable",
         ),
     ];
     for (block, names) in by_hand {
@@ -201,6 +201,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Session, "mtu 1400", "live a l2tp0 mtu"),
     (Block::Session, "tcp-mss auto", "live a l2tp0 tcp-mss"),
     (Block::Session, "bridge br0", "live a l2tp0 bridge"),
+    (Block::Session, "link-local-frames forward", "live a l2tp0 link-local-frames"),
     (Block::Session, "mac-address 02:00:5e:00:53:01", "live a l2tp0 mac-address"),
     (Block::Session, "link-state up", "live a l2tp0 link-state"),
     (Block::Session, "manual 1 2", "restart a manual"), // the tunnel's only session: no control connection any more

@@ -166,6 +166,7 @@ fn node() {
         mtu: mtu.parse().map_or(Mtu::Auto, Mtu::Value),
         tcp_mss: TcpMss::Off,
         bridge: None,
+        forwards_link_local: false,
         mac_address: [2, 0, 0, 0, 0, local_id.parse().unwrap()],
         follow_link_state: true,
         tagged: false,

@@ -206,6 +206,8 @@ remarks! {
         BridgeAgain { interface: String, bridge: String };
     "bridge-refused" Warn "<if_name>: <not_joined>: <error>" =>
         BridgeRefused { interface: String, why: String, error: String };
+    "link-local" Warn "<if_name>: link-local frames are not forwarded by bridge <bridge>: <error>" =>
+        LinkLocal { interface: String, bridge: String, error: String };
     "kernel-session" Warn "<if_name>: <failure>" =>
         KernelSession { interface: String, failure: String };
 }

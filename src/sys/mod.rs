@@ -6,6 +6,7 @@
 pub mod address;
 pub mod admin_socket;
 pub mod batch;
+pub mod bridge;
 pub mod clock;
 pub mod daemonize;
 pub mod l2tp;

@@ -17,6 +17,7 @@ mod daemon;
 mod judge;
 mod judge_test;
 mod lifecycle;
+mod link_local;
 mod manage;
 mod manage_admin;
 mod manage_ctl;
@@ -53,6 +54,7 @@ const TESTS: &[&[Test]] = &[
     manage_hooks::TESTS, // the longest test
     matrix::TESTS,
     lifecycle::TESTS,
+    link_local::TESTS,
     bridges::TESTS,
     addresses::TESTS,
     messages_state::TESTS,

@@ -298,6 +298,12 @@ explanations! {
          "See that this name is a bridge's, and that the interface is in no other one; then put it in by hand."]
         ["ブリッジは戻りましたが、インタフェースが参加できず、LANとつながっていません。",
          "その名前がブリッジであること、ほかに参加していないことを確認し、手で参加させてください。"];
+    LinkLocal
+        ["The bridge or its port could not be set to forward frames such as those of 802.1X and LLDP; all other frames \
+          pass.",
+         "See the system's error; else set `group_fwd_mask` by hand with `ip link`, see l2tpd.conf(5)."]
+        ["802.1XやLLDPなどのフレームを転送するよう、ブリッジまたはポートを設定できませんでした。ほかのフレームは通ります。",
+         "示されたエラーを確認するか、`ip link`で`group_fwd_mask`を手で設定してください。l2tpd.conf(5)を参照。"];
     KernelSession
         ["The peer has a new address, and the kernel did not make the session anew for it: the session ends.",
          "It is set up again by itself; if that fails too, see the error in this line."]

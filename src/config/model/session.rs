@@ -31,6 +31,8 @@ pub struct Session {
     pub tcp_mss: TcpMss,
     /// Bridge that the interface joins; created where it is missing.
     pub bridge: Option<String>,
+    /// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
+    pub link_local_frames: LinkLocalFrames,
     /// Ethernet address of the interface.
     pub mac_address: Option<[u8; 6]>,
     /// Whether the interface has a carrier only while the session is up.
@@ -50,20 +52,21 @@ pub static SESSION_HEADER: Tag = tag::header("session", Block::Tunnel, Interface
 
 /// The tags of a session, in the order of the manual.
 pub static SESSION: &[Row<Session>] = rows! { Session, Block::Session;
-    "remote-end-id" remote_end_id, Octets,             SetUp, Text("required");
-    "pseudowire"    pseudowire,    Word,               SetUp, As("ethernet");
-    "cookie"        cookie,        Word,               SetUp, Text("the tunnel's");
-    "l2-sublayer"   sublayer,      Word,               SetUp, As("none");
-    "sequencing"    sequencing,    Word,               SetUp, As("off");
-    "mtu"           mtu,           Number(68, 65521),  Live,  As("auto");
-    "tcp-mss"       tcp_mss,       Number(536, 65495), Live,  As("off");
-    "bridge"        bridge,        InterfaceName,      Live,  Text("none");
-    "mac-address"   mac_address,   Mac,                Live,  Text("derived from the names");
-    "link-state"    link_state,    Word,               Live,  As("follow");
-    "manual"        manual,        SessionIds,         SetUp, Text("none");
-    "local-cookie"  local_cookie,  Hex,                SetUp, Text("none");
-    "remote-cookie" remote_cookie, Hex,                SetUp, Text("none");
-    "disable"       disabled,      Flag,               SetUp, Text("");
+    "remote-end-id"     remote_end_id,     Octets,             SetUp, Text("required");
+    "pseudowire"        pseudowire,        Word,               SetUp, As("ethernet");
+    "cookie"            cookie,            Word,               SetUp, Text("the tunnel's");
+    "l2-sublayer"       sublayer,          Word,               SetUp, As("none");
+    "sequencing"        sequencing,        Word,               SetUp, As("off");
+    "mtu"               mtu,               Number(68, 65521),  Live,  As("auto");
+    "tcp-mss"           tcp_mss,           Number(536, 65495), Live,  As("off");
+    "bridge"            bridge,            InterfaceName,      Live,  Text("none");
+    "link-local-frames" link_local_frames, Word,               Live,  As("drop");
+    "mac-address"       mac_address,       Mac,                Live,  Text("derived from the names");
+    "link-state"        link_state,        Word,               Live,  As("follow");
+    "manual"            manual,            SessionIds,         SetUp, Text("none");
+    "local-cookie"      local_cookie,      Hex,                SetUp, Text("none");
+    "remote-cookie"     remote_cookie,     Hex,                SetUp, Text("none");
+    "disable"           disabled,          Flag,               SetUp, Text("");
 };
 
 /// The pseudowire type that is signalled.
@@ -168,6 +171,18 @@ pub enum TcpMss {
 }
 
 words! { TcpMss { Off = "off", Auto = "auto" } else Value(u16) }
+
+/// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkLocalFrames {
+    /// What it is set to do: mostly it keeps them.
+    #[default]
+    Drop,
+    /// It forwards all that the kernel lets it.
+    Forward,
+}
+
+words! { LinkLocalFrames { Drop = "drop", Forward = "forward" } }
 
 /// Whether the interface's carrier is that of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -64,6 +64,12 @@ impl Circuit {
         self.membership.take_if(|m| m.index.is_some());
     }
 
+    /// The bridge that it is in.
+    pub(super) fn joined_bridge(&self) -> Option<&str> {
+        let joined = self.bridge_state() == Some(BridgeState::Joined);
+        self.membership.as_ref().filter(|_| joined).map(|membership| membership.bridge.as_str())
+    }
+
     /// Where it stands with its bridge, if it has one.
     pub(super) fn bridge_state(&self) -> Option<BridgeState> {
         self.interface.bridge.as_ref()?;
@@ -115,16 +121,19 @@ impl DataPlane {
     pub(super) fn look_at_bridge(&mut self, at: usize) {
         if let Some(remark) = self.circuit_mut(at).and_then(Circuit::look_at_bridge) {
             self.remark(remark);
+            self.settle_link_local(at);
         }
     }
 
     /// An interface that is not ours was deleted: a bridge?
     pub(super) fn bridge_deleted(&mut self, index: i32) {
         let mut gone = None;
-        for membership in self.circuits.iter_mut().flatten().filter_map(|c| c.membership.as_mut()) {
-            if membership.index == Some(index) {
+        for at in 0..self.circuits.len() {
+            let membership = self.circuit_mut(at).and_then(|c| c.membership.as_mut());
+            if let Some(membership) = membership.filter(|m| m.index == Some(index)) {
                 (membership.index, membership.inside) = (None, false);
                 gone = Some(membership.bridge.clone());
+                self.settle_link_local(at);
             }
         }
         if let Some(bridge) = gone {
@@ -141,6 +150,7 @@ impl DataPlane {
     pub(super) fn join_again(&mut self, at: usize) {
         if let Some(remark) = self.circuit_mut(at).and_then(Circuit::join_again) {
             self.remark(remark);
+            self.settle_link_local(at);
         }
     }
 

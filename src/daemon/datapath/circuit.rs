@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
 use super::{DataPlane, DataPlaneEvent, Failure, Source};
-use crate::config::model::{self, LinkState, Mtu, Pseudowire, TcpMss, Tos};
+use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Pseudowire, TcpMss, Tos};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::ETHERNET_HEADER;
@@ -43,6 +43,8 @@ pub struct Interface {
     pub tcp_mss: TcpMss,
     /// `bridge`.
     pub bridge: Option<String>,
+    /// `link-local-frames forward`.
+    pub forwards_link_local: bool,
     /// `mac-address`, or the one that is derived from the names.
     pub mac_address: [u8; 6],
     /// `link-state follow`.
@@ -66,6 +68,7 @@ impl Interface {
             mtu: session.mtu,
             tcp_mss: session.tcp_mss,
             bridge: session.bridge.clone(),
+            forwards_link_local: session.link_local_frames == LinkLocalFrames::Forward,
             mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
             follow_link_state: session.link_state == LinkState::Follow,
             tagged: session.pseudowire == Pseudowire::Vlan,
@@ -145,6 +148,8 @@ pub(super) struct Circuit {
     pub(super) carrier: Option<bool>,
     /// `None`: it was put into no bridge yet.
     pub(super) membership: Option<Membership>,
+    /// The bridge that was set to forward link-local frames for it.
+    pub(super) forwarding: Option<String>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
     complete: bool,
     /// The explicit MTU does not fit the path: told once.
@@ -216,6 +221,7 @@ impl DataPlane {
                     quiet: true,
                     carrier: None,
                     membership: None,
+                    forwarding: None,
                     complete: false,
                     warned: false,
                 };
@@ -309,6 +315,7 @@ impl DataPlane {
             netif::set_up(&name).map_err(plain)?;
         }
         circuit.complete = true;
+        self.settle_link_local(at);
         self.join_again(at);
         Ok(())
     }
@@ -329,6 +336,7 @@ impl DataPlane {
     pub(super) fn close_device(&mut self, at: usize) {
         let Some(device) = self.circuit_mut(at).and_then(|c| c.device.take()) else { return };
         self.circuit_indexes.remove(&device.index());
+        self.settle_link_local(at);
         match device {
             Device::Tap(tap) => {
                 let fd = tap.as_raw_fd();

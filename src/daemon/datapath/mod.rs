@@ -9,6 +9,7 @@ mod bridge;
 mod circuit;
 mod device;
 mod kernel;
+mod link_local;
 mod ports;
 mod receive;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use ports::SocketKey;
 
 use circuit::Circuit;
 use kernel::Kernel;
+use link_local::Forwarding;
 use ports::Port;
 use receive::Inbound;
 
@@ -227,6 +229,8 @@ pub struct DataPlane {
     delivered: Option<usize>,
     /// Where the kernel carries the frames.
     kernel: Option<Kernel>,
+    /// Bridges that forward link-local frames because of us.
+    link_local: Forwarding,
 }
 
 impl DataPlane {
@@ -254,6 +258,7 @@ impl DataPlane {
             received: 0,
             delivered: None,
             kernel: None,
+            link_local: Forwarding::default(),
         };
         let links = NetMonitor::open();
         match links.and_then(|l| plane.register(l.as_raw_fd(), Source::Links).map(|()| l)) {
