@@ -1,0 +1,41 @@
+//! An entry for the log.
+
+use super::{Event, Level, Remark};
+
+/// One entry for the log: a message of the catalogue, or a remark of our own, and what is to be added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The level of the entry and of its detail.
+    pub level: Level,
+    /// The message itself, without level or time.
+    pub text: String,
+    /// Further lines (separated by `\n`): values expected and received, the place in the file, advice.
+    pub detail: Option<String>,
+    /// What the volume limit counts this line under: the id of the catalogue's message, or the remark's name.
+    pub kind: &'static str,
+}
+
+impl Line {
+    /// The line for `event`.
+    pub fn new(event: &Event) -> Line {
+        let template = event.template();
+        Line { level: template.level, text: event.to_string(), detail: None, kind: template.id }
+    }
+
+    /// The line for `event`, with a further line of our own below it.
+    pub fn with_detail(event: &Event, detail: impl Into<String>) -> Line {
+        Line { detail: Some(detail.into()), ..Line::new(event) }
+    }
+
+    /// A remark of our own: it begins with two blanks.
+    pub fn remark(remark: &Remark) -> Line {
+        let template = remark.kind().template();
+        Line { level: template.level, text: format!("  {remark}"), detail: None, kind: template.id }
+    }
+
+    /// An error of the configuration that the catalogue lacks: like the others of the configuration it begins without
+    /// blanks.
+    pub fn error(remark: &Remark) -> Line {
+        Line { text: remark.to_string(), ..Line::remark(remark) }
+    }
+}
