@@ -2,10 +2,11 @@
 //! use. Objects draw ids here and give them back; only the engine asks whose an id is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Notification};
-use super::dropped::Sources;
+use super::action::{Action, Notification, Path};
+use super::dropped::{DropCause, Sources};
 use super::peers::Peers;
 use super::snapshot::{count, Drops};
 use super::way::Ways;
@@ -195,6 +196,35 @@ impl Context {
     /// An id that should be known is not: a fault of the engine, which goes on.
     pub fn missing(&mut self) {
         count(&mut self.drops.missing);
+    }
+
+    // ----- what is dropped -----
+
+    /// A message is dropped before it is known to belong to a tunnel: it is counted and told.
+    pub fn drop_message(&mut self, path: &Path, cause: DropCause) {
+        self.drop_request(path, cause, String::new);
+    }
+
+    /// The same of an SCCRQ; `why` tells whose it is, and more than the cause does.
+    pub fn drop_request(&mut self, path: &Path, cause: DropCause, why: impl FnOnce() -> String) {
+        if let Some(counter) = cause.counter(&mut self.drops) {
+            count(counter);
+        }
+        self.note_dropped(path.remote.ip(), cause, 1, why);
+    }
+
+    /// What came from this address was dropped, so often.
+    pub fn note_dropped(
+        &mut self,
+        address: IpAddr,
+        cause: DropCause,
+        count: u64,
+        why: impl FnOnce() -> String,
+    ) {
+        let words = || why() + &cause.words();
+        if let Some(text) = self.dropped_from.note(self.now, address, (cause, count), words) {
+            self.remark(&Remark::Dropped { from: address, text });
+        }
     }
 
     // ----- timers -----

@@ -7,17 +7,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use super::action::Path;
-use super::context::Context;
-use super::snapshot::{count, DroppedFrom, Drops};
-use super::tunnel::Tunnel;
-use super::tunnels::Tunnels;
-use crate::config::model::Remote;
-use crate::log::{escape, Remark};
+use super::snapshot::{DroppedFrom, Drops};
+use crate::log::escape;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp;
 use crate::wire::header::HeaderError;
-use crate::wire::{Ccid, Encapsulation, SessionId};
+use crate::wire::{Ccid, SessionId};
 
 /// Addresses that are told apart; what further ones send is only counted.
 const PLACES: usize = 32;
@@ -75,7 +70,7 @@ impl DropCause {
     }
 
     /// Which counter counts it; a refusal is no drop, and data is counted by the data plane.
-    fn counter(self, drops: &mut Drops) -> Option<&mut u64> {
+    pub fn counter(self, drops: &mut Drops) -> Option<&mut u64> {
         Some(match self {
             DropCause::Header(HeaderError::Short(_)) => &mut drops.short,
             DropCause::Header(HeaderError::NoT | HeaderError::NoL | HeaderError::NoS) => &mut drops.flags,
@@ -94,7 +89,7 @@ impl DropCause {
     }
 
     /// In words; those of an SCCRQ follow what it says of its sender.
-    fn words(self) -> String {
+    pub fn words(self) -> String {
         match self {
             DropCause::Header(error) => format!("no control message of L2TPv3: {}", header_words(error)),
             DropCause::Malformed => "a control message whose AVPs cannot be read".to_owned(),
@@ -150,7 +145,7 @@ pub struct Sources {
 
 impl Sources {
     /// Counts messages that were dropped; what to log, if a line is due. `words` makes the cause's text.
-    fn note(
+    pub fn note(
         &mut self,
         now: Instant,
         address: IpAddr,
@@ -225,114 +220,6 @@ impl Sources {
         shown.sort_by_key(|s| s.ago);
         (shown, self.others)
     }
-}
-
-/// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
-pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
-    let config = &tunnel.config;
-    if tunnel.is_disabled() {
-        Some(Obstacle::Disabled)
-    } else if let Some(problem) = config.problem() {
-        Some(Obstacle::Problem(problem))
-    } else if tunnel.slots.is_manual() {
-        Some(Obstacle::Manual)
-    } else if config.encapsulation != path.encapsulation {
-        Some(Obstacle::Encapsulation)
-    } else if config.local_address.is_some_and(|address| address != path.local.ip()) {
-        Some(Obstacle::LocalAddress)
-    } else if path.local.port() != 0 && config.udp_port.local != path.local.port() {
-        Some(Obstacle::Port)
-    } else {
-        None
-    }
-}
-
-/// See [`obstacle`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The configuration or the administrator disables it.
-    Disabled,
-    /// What is missing in its block.
-    Problem(&'static str),
-    /// Nothing is negotiated.
-    Manual,
-    /// `encapsulation` differs.
-    Encapsulation,
-    /// `local-address` differs.
-    LocalAddress,
-    /// `udp-port` differs.
-    Port,
-}
-
-impl Obstacle {
-    /// What the tunnel is or has, and what came.
-    fn words(self, tunnel: &Tunnel, path: &Path) -> String {
-        let name = |encapsulation| match encapsulation {
-            Encapsulation::Ip => "ip",
-            Encapsulation::Udp => "udp",
-        };
-        match self {
-            Obstacle::Disabled => "is disabled".to_owned(),
-            Obstacle::Problem(problem) => format!("cannot be used: {problem}"),
-            Obstacle::Manual => "has manual sessions only".to_owned(),
-            Obstacle::Encapsulation => {
-                let (ours, theirs) = (name(tunnel.config.encapsulation), name(path.encapsulation));
-                format!("has encapsulation {ours}, and it came over {theirs}")
-            }
-            Obstacle::LocalAddress => {
-                let ours = tunnel.config.local_address.map(|a| a.to_string()).unwrap_or_default();
-                format!("has local-address {ours}, and it came to {}", path.local.ip())
-            }
-            Obstacle::Port => {
-                format!("has udp-port {}, and it came to {}", tunnel.config.udp_port.local, path.local.port())
-            }
-        }
-    }
-}
-
-impl Context {
-    /// A message is dropped before it is known to belong to a tunnel: it is counted and told.
-    pub fn drop_message(&mut self, path: &Path, cause: DropCause) {
-        self.drop_request(path, cause, String::new);
-    }
-
-    /// The same of an SCCRQ; `why` tells whose it is, and more than the cause does.
-    pub fn drop_request(&mut self, path: &Path, cause: DropCause, why: impl FnOnce() -> String) {
-        if let Some(counter) = cause.counter(&mut self.drops) {
-            count(counter);
-        }
-        self.note_dropped(path.remote.ip(), cause, 1, why);
-    }
-
-    /// What came from this address was dropped, so often.
-    pub fn note_dropped(
-        &mut self,
-        address: IpAddr,
-        cause: DropCause,
-        count: u64,
-        why: impl FnOnce() -> String,
-    ) {
-        let words = || why() + &cause.words();
-        if let Some(text) = self.dropped_from.note(self.now, address, (cause, count), words) {
-            self.remark(&Remark::Dropped { from: address, text });
-        }
-    }
-}
-
-/// Why none of the tunnels near an address takes an SCCRQ on this path.
-pub fn unclaimed(tunnels: &Tunnels, path: &Path) -> String {
-    let mut any = None;
-    for (_, tunnel) in tunnels.near(path.remote.ip()) {
-        let Some(obstacle) = obstacle(tunnel, path) else { continue };
-        let words = || format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path));
-        if tunnel.names(path.remote.ip()) {
-            return words();
-        }
-        if tunnel.config.remote == Some(Remote::Any) {
-            any.get_or_insert_with(words);
-        }
-    }
-    any.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
 }
 
 /// "an SCCRQ of ...: ", from one that was not decoded; neither AVP may be hidden (C-251).

@@ -22,6 +22,7 @@
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `way` | our own addresses and the routes to the peers: what becomes of tunnels when they change |
+//! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
 
@@ -43,6 +44,7 @@ mod engine;
 pub mod guard;
 mod members;
 mod notes;
+mod obstacle;
 mod pause;
 mod peers;
 mod request;

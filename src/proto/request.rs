@@ -71,7 +71,7 @@ pub fn receive(
                 return;
             }
             let Some(key) = choose(tunnels, &candidates, message) else {
-                let why = || dropped::sender(message) + &dropped::unclaimed(tunnels, &path);
+                let why = || dropped::sender(message) + &tunnels.unclaimed(&path);
                 return cx.drop_request(&path, DropCause::Request, why);
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::action::Path;
 use super::context::{Context, TunnelKey};
-use super::dropped;
+use super::obstacle::obstacle;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
@@ -80,13 +80,29 @@ impl Tunnels {
         let fits = |tunnel: &Tunnel, any: bool| {
             let is_any = tunnel.config.remote == Some(Remote::Any);
             let wanted = if any { is_any } else { tunnel.names(path.remote.ip()) };
-            wanted && dropped::obstacle(tunnel, &path).is_none()
+            wanted && obstacle(tunnel, &path).is_none()
         };
         let of = |any: bool| {
             let near = self.near(path.remote.ip());
             near.filter(move |(_, tunnel)| fits(tunnel, any)).map(|(key, _)| key)
         };
         of(false).chain(of(true)).collect()
+    }
+
+    /// Why none of the tunnels whose peer may have that address takes an SCCRQ on this path.
+    pub fn unclaimed(&self, path: &Path) -> String {
+        let mut any = None;
+        for (_, tunnel) in self.near(path.remote.ip()) {
+            let Some(obstacle) = obstacle(tunnel, path) else { continue };
+            let words = || format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path));
+            if tunnel.names(path.remote.ip()) {
+                return words();
+            }
+            if tunnel.config.remote == Some(Remote::Any) {
+                any.get_or_insert_with(words);
+            }
+        }
+        any.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
     }
 
     // ----- the configuration changes -----

@@ -1,0 +1,68 @@
+//! Why a tunnel is not the one that a datagram is for.
+
+use super::action::Path;
+use super::tunnel::Tunnel;
+use crate::wire::Encapsulation;
+
+/// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
+pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
+    let config = &tunnel.config;
+    if tunnel.is_disabled() {
+        Some(Obstacle::Disabled)
+    } else if let Some(problem) = config.problem() {
+        Some(Obstacle::Problem(problem))
+    } else if tunnel.slots.is_manual() {
+        Some(Obstacle::Manual)
+    } else if config.encapsulation != path.encapsulation {
+        Some(Obstacle::Encapsulation)
+    } else if config.local_address.is_some_and(|address| address != path.local.ip()) {
+        Some(Obstacle::LocalAddress)
+    } else if path.local.port() != 0 && config.udp_port.local != path.local.port() {
+        Some(Obstacle::Port)
+    } else {
+        None
+    }
+}
+
+/// See [`obstacle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The configuration or the administrator disables it.
+    Disabled,
+    /// What is missing in its block.
+    Problem(&'static str),
+    /// Nothing is negotiated.
+    Manual,
+    /// `encapsulation` differs.
+    Encapsulation,
+    /// `local-address` differs.
+    LocalAddress,
+    /// `udp-port` differs.
+    Port,
+}
+
+impl Obstacle {
+    /// What the tunnel is or has, and what came.
+    pub fn words(self, tunnel: &Tunnel, path: &Path) -> String {
+        let name = |encapsulation| match encapsulation {
+            Encapsulation::Ip => "ip",
+            Encapsulation::Udp => "udp",
+        };
+        match self {
+            Obstacle::Disabled => "is disabled".to_owned(),
+            Obstacle::Problem(problem) => format!("cannot be used: {problem}"),
+            Obstacle::Manual => "has manual sessions only".to_owned(),
+            Obstacle::Encapsulation => {
+                let (ours, theirs) = (name(tunnel.config.encapsulation), name(path.encapsulation));
+                format!("has encapsulation {ours}, and it came over {theirs}")
+            }
+            Obstacle::LocalAddress => {
+                let ours = tunnel.config.local_address.map(|a| a.to_string()).unwrap_or_default();
+                format!("has local-address {ours}, and it came to {}", path.local.ip())
+            }
+            Obstacle::Port => {
+                format!("has udp-port {}, and it came to {}", tunnel.config.udp_port.local, path.local.port())
+            }
+        }
+    }
+}
