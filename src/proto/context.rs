@@ -1,12 +1,13 @@
 //! What the engine hands down to each object: the time, the timers, the actions to do, random octets, and the ids in
 //! use. Objects draw ids here and give them back; only the engine asks whose an id is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, Notification, Path};
 use super::dropped::{DropCause, Sources};
+use super::ids::Ids;
 use super::peers::Peers;
 use super::snapshot::{count, Drops};
 use super::way::Ways;
@@ -14,19 +15,13 @@ use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
 
+pub use super::ids::{SlotKey, TunnelKey};
+
 /// Where random octets come from: the system, or a seeded generator in tests.
 pub trait Random {
     /// Fills `octets`, or says in the system's words why it cannot.
     fn fill(&mut self, octets: &mut [u8]) -> Result<(), String>;
 }
-
-/// Names a tunnel inside the engine; never used again once the tunnel is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TunnelKey(pub u32);
-
-/// Names a session block inside its tunnel; never used again once the block is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotKey(pub u32);
 
 /// A timer: the tunnel whose it is, and what it is for there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +62,6 @@ pub enum SlotDue {
     CircuitStatus,
 }
 
-/// The ids in use, and whose they are.
-#[derive(Debug, Default)]
-pub struct Ids {
-    connections: BTreeMap<Ccid, TunnelKey>,
-    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
-}
-
 /// What all objects share.
 pub struct Context {
     /// The present.
@@ -101,43 +89,6 @@ pub struct Context {
     random: Box<dyn Random>,
     wheel: Wheel<Timer>,
     actions: VecDeque<Action>,
-}
-
-impl Ids {
-    /// The tunnel of a connection.
-    pub fn tunnel_of(&self, ccid: Ccid) -> Option<TunnelKey> {
-        self.connections.get(&ccid).copied()
-    }
-
-    /// The tunnel and the session block of a session.
-    pub fn slot_of(&self, id: SessionId) -> Option<(TunnelKey, SlotKey)> {
-        self.sessions.get(&id).copied()
-    }
-
-    /// Sessions, of all tunnels.
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// A connection of the tunnel has this id from now on.
-    pub fn file(&mut self, ccid: Ccid, key: TunnelKey) {
-        self.connections.insert(ccid, key);
-    }
-
-    /// A session has this id from now on.
-    pub fn file_session(&mut self, id: SessionId, key: TunnelKey, slot: SlotKey) {
-        self.sessions.insert(id, (key, slot));
-    }
-
-    /// The connection is gone.
-    pub fn free(&mut self, ccid: Ccid) {
-        self.connections.remove(&ccid);
-    }
-
-    /// The session is gone.
-    pub fn free_session(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
-    }
 }
 
 impl Context {
@@ -289,7 +240,7 @@ impl Context {
     pub fn draw_ccid(&mut self) -> Option<Ccid> {
         for _ in 0..64 {
             let ccid = Ccid(u32::from_be_bytes(self.random()?));
-            if ccid.0 != 0 && !self.ids.connections.contains_key(&ccid) {
+            if ccid.0 != 0 && self.ids.tunnel_of(ccid).is_none() {
                 return Some(ccid);
             }
         }
@@ -300,7 +251,7 @@ impl Context {
     pub fn draw_session_id(&mut self) -> Option<SessionId> {
         for _ in 0..64 {
             let id = SessionId(u32::from_be_bytes(self.random()?));
-            if id.0 != 0 && !self.ids.sessions.contains_key(&id) {
+            if id.0 != 0 && self.ids.slot_of(id).is_none() {
                 return Some(id);
             }
         }

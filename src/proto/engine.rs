@@ -11,7 +11,6 @@ use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
-use super::peers::hint;
 use super::request;
 use super::show;
 use super::snapshot::Snapshot;
@@ -98,7 +97,7 @@ impl Engine {
             connection.is_some_and(|c| c.is_from(id, path))
         };
         if !is_acknowledgement(&message_type) || self.cx.peers.at(path.remote).any(is_from) {
-            hint(&mut self.cx, &mut self.tunnels, path.remote);
+            self.tunnels.hint(&mut self.cx, path.remote);
         }
     }
 
@@ -203,7 +202,7 @@ impl Engine {
             self.with(key, |tunnel, cx| tunnel.unreachable(cx, ccid, error));
         }
         if refused {
-            hint(&mut self.cx, &mut self.tunnels, remote);
+            self.tunnels.hint(&mut self.cx, remote);
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `members` | the connections of a tunnel |
 //! | `pause` | how far apart attempts are |
+//! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
@@ -42,6 +43,7 @@ mod context;
 pub mod dropped;
 mod engine;
 pub mod guard;
+mod ids;
 mod members;
 mod notes;
 mod obstacle;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::context::{Context, TunnelKey};
-use super::tunnels::Tunnels;
+use super::ids::TunnelKey;
 use crate::wire::Ccid;
 
 /// Hints from one address that follow another one within this time are passed over: anybody can forge them.
@@ -48,27 +47,12 @@ impl Peers {
     }
 
     /// Whether a hint from there is to be heeded.
-    fn heeds_hint(&mut self, now: Instant, remote: SocketAddr) -> bool {
+    pub fn heeds_hint(&mut self, now: Instant, remote: SocketAddr) -> bool {
         let Some(peer) = self.peers.get_mut(&remote) else { return false };
         if peer.hinted.is_some_and(|at| now.saturating_duration_since(at) < HINT_PAUSE) {
             return false;
         }
         peer.hinted = Some(now);
         true
-    }
-}
-
-/// A message from this address fits no connection that we know, as if the peer had forgotten ours. That proves nothing,
-/// since anybody can forge it; so the peer is asked.
-pub fn hint(cx: &mut Context, tunnels: &mut Tunnels, remote: SocketAddr) {
-    if !cx.peers.heeds_hint(cx.now, remote) {
-        return;
-    }
-    let connections: Vec<(Ccid, TunnelKey)> = cx.peers.at(remote).collect();
-    for (ccid, key) in connections {
-        match tunnels.get_mut(key) {
-            Some(tunnel) => tunnel.probe(cx, ccid),
-            None => cx.missing(),
-        }
     }
 }

@@ -16,7 +16,6 @@ use super::context::{Context, TunnelKey};
 use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
-use super::peers::hint;
 use super::result::{break_tie, result, TieBreak};
 use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
@@ -88,12 +87,12 @@ pub fn receive(
         }
         MessageTypeAvp::Type { vendor: 0, value: MessageType::STOPCCN, .. } => {
             if !stopped(cx, tunnels, path, header, (message, &message_type)) {
-                hint(cx, tunnels, path.remote);
+                tunnels.hint(cx, path.remote);
             }
         }
         MessageTypeAvp::Type { .. } | MessageTypeAvp::Zlb => {
             cx.drop_message(&path, DropCause::Connection(header.ccid));
-            hint(cx, tunnels, path.remote);
+            tunnels.hint(cx, path.remote);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of tunnels: found by name, by the peer's address, by key; how it follows the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::action::Path;
@@ -11,6 +11,7 @@ use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
 use crate::wire::code::stopccn;
+use crate::wire::Ccid;
 
 /// All tunnels.
 #[derive(Default)]
@@ -103,6 +104,21 @@ impl Tunnels {
             }
         }
         any.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
+    }
+
+    /// A message from this address fits no connection that we know, as if the peer had forgotten ours. That proves nothing,
+    /// since anybody can forge it; so the peer is asked.
+    pub fn hint(&mut self, cx: &mut Context, remote: SocketAddr) {
+        if !cx.peers.heeds_hint(cx.now, remote) {
+            return;
+        }
+        let connections: Vec<(Ccid, TunnelKey)> = cx.peers.at(remote).collect();
+        for (ccid, key) in connections {
+            match self.get_mut(key) {
+                Some(tunnel) => tunnel.probe(cx, ccid),
+                None => cx.missing(),
+            }
+        }
     }
 
     // ----- the configuration changes -----

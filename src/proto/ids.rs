@@ -1,0 +1,57 @@
+//! The ids in use, and whose they are.
+
+use std::collections::BTreeMap;
+
+use crate::wire::{Ccid, SessionId};
+
+/// Names a tunnel inside the engine; never used again once the tunnel is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelKey(pub u32);
+
+/// Names a session block inside its tunnel; never used again once the block is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotKey(pub u32);
+
+/// The ids in use, and whose they are.
+#[derive(Debug, Default)]
+pub struct Ids {
+    connections: BTreeMap<Ccid, TunnelKey>,
+    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
+}
+
+impl Ids {
+    /// The tunnel of a connection.
+    pub fn tunnel_of(&self, ccid: Ccid) -> Option<TunnelKey> {
+        self.connections.get(&ccid).copied()
+    }
+
+    /// The tunnel and the session block of a session.
+    pub fn slot_of(&self, id: SessionId) -> Option<(TunnelKey, SlotKey)> {
+        self.sessions.get(&id).copied()
+    }
+
+    /// Sessions, of all tunnels.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A connection of the tunnel has this id from now on.
+    pub fn file(&mut self, ccid: Ccid, key: TunnelKey) {
+        self.connections.insert(ccid, key);
+    }
+
+    /// A session has this id from now on.
+    pub fn file_session(&mut self, id: SessionId, key: TunnelKey, slot: SlotKey) {
+        self.sessions.insert(id, (key, slot));
+    }
+
+    /// The connection is gone.
+    pub fn free(&mut self, ccid: Ccid) {
+        self.connections.remove(&ccid);
+    }
+
+    /// The session is gone.
+    pub fn free_session(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+}
