@@ -17,6 +17,7 @@ use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use super::way::{Ends, User, Way};
+use super::way_change;
 use crate::config::Config;
 use crate::log::Event;
 use crate::wire::avp;
@@ -142,7 +143,7 @@ impl Engine {
     pub fn no_way(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, why: &str) {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
-            tunnel.no_way(&mut self.cx, peer, why);
+            way_change::no_way(tunnel, &mut self.cx, peer, why);
         }
     }
 
@@ -151,7 +152,7 @@ impl Engine {
         self.cx.now = now;
         let (users, old) = self.cx.ways.update(ends, way);
         for User(key, ccid) in users {
-            self.with(key, |tunnel, cx| tunnel.way(cx, ccid, ends, old, way));
+            self.with(key, |tunnel, cx| way_change::changed(tunnel, cx, ccid, ends, old, way));
         }
     }
 
@@ -164,7 +165,7 @@ impl Engine {
     pub fn online(&mut self, now: Instant) {
         self.cx.now = now;
         for key in std::mem::take(&mut self.cx.ways.offline) {
-            self.with(key, |tunnel, cx| tunnel.try_now(cx));
+            self.with(key, way_change::try_now);
         }
     }
 

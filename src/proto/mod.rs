@@ -22,7 +22,8 @@
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
-//! | `way` | our own addresses and the routes to the peers: what becomes of tunnels when they change |
+//! | `way`, `watch` | our own addresses and the routes to the peers; who watches them |
+//! | `way_change` | what becomes of tunnels when they change |
 //! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
@@ -56,7 +57,9 @@ mod show;
 pub mod snapshot;
 mod tunnel;
 mod tunnels;
+mod watch;
 mod way;
+mod way_change;
 
 pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};
 pub use command::{Command, CommandError};

@@ -28,7 +28,8 @@ use super::result::{result, Objection};
 use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
-use super::way::{User, Watch};
+use super::watch::Watch;
+use super::way::User;
 use crate::config::model::{self, Remote, Role};
 use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
@@ -185,7 +186,7 @@ impl Tunnel {
             Some(Remote::Any | Remote::Name(_)) | None => None,
         };
         let known = path.as_ref().ok().map(|path| path.remote.ip()).filter(|ip| !ip.is_unspecified());
-        self.watch_next(cx, named.or(known), path.is_err());
+        self.watch.set_next(cx, named.or(known), self.config.local_address, path.is_err());
         let path = match path {
             Ok(path) => path,
             Err(why) => {
@@ -542,7 +543,7 @@ impl Tunnel {
             self.close_connection(cx, ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
-        self.watch_next(cx, None, false);
+        self.watch.set_next(cx, None, self.config.local_address, false);
         self.attempt.cancel(cx);
         self.slots.cancel(cx);
     }

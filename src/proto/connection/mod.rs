@@ -8,6 +8,7 @@ pub mod outcome;
 pub mod table;
 pub mod transport;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use super::dropped::DropCause;
 use super::notes;
 use super::result::{result, stopccn_reason, Objection};
 use super::snapshot::{count, Cause, Failure};
-use super::way::{Hop, User, Watch};
+use super::watch::Watch;
+use super::way::{Hop, User};
 use crate::config::model::{Compatibility, ReservedBits, Tunnel};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
@@ -508,6 +510,26 @@ impl Connection {
         let before = std::mem::replace(&mut self.transport.path, path);
         self.watch_path(cx);
         before
+    }
+
+    /// Watches the way that it takes, once it is known from which address of ours.
+    fn watch_path(&mut self, cx: &mut Context) {
+        let path = self.transport.path;
+        let local = Some(path.local.ip()).filter(|local| !local.is_unspecified());
+        self.watch.set(cx, local.and(Some(path.remote.ip())), local);
+    }
+
+    /// From now on the system chooses the source address; the path is then this.
+    pub fn send_from_anywhere(&mut self, cx: &mut Context) -> Path {
+        let mut path = self.transport.path;
+        let any: IpAddr = match path.local.is_ipv4() {
+            true => Ipv4Addr::UNSPECIFIED.into(),
+            false => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        path.local.set_ip(any);
+        self.hop = None;
+        self.move_to(cx, path);
+        path
     }
 
     /// A timer of this connection; `data` is when valid data of its sessions came last.
