@@ -1,12 +1,9 @@
-//! What the rooms of the program may name: the pure ones no clock, socket, file or random source; `unsafe` only in
-//! `src/sys`; no file too long to be read in one sitting. Comments and, for purity, test modules do not count.
+//! What the rooms of the program may name: only rooms before them in the list of lib.rs, the pure ones no clock, socket,
+//! file or random source; `unsafe` only in `src/sys`. In a room with layers no two files need each other. No file is too
+//! long to be read in one sitting. Comments and, except for `unsafe` and length, tests do not count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-
-/// The files and directories under `src` that must be pure.
-const PURE: [&str; 8] =
-    ["token_bucket.rs", "wire", "proto", "frame", "config", "admin", "log/catalogue.rs", "wheel.rs"];
 
 /// What a pure file must not name.
 const IMPURE: [&str; 10] = [
@@ -22,8 +19,8 @@ const IMPURE: [&str; 10] = [
     "getrandom",
 ];
 
-/// The directories under `src` in which no two files need each other.
-const LAYERED: [&str; 2] = ["config", "admin"];
+/// The directories under `src` in which no two files need each other, and a type's methods stand in its file.
+const LAYERED: [&str; 6] = ["wire", "log", "config", "proto", "frame", "admin"];
 
 /// Lines of a file in `src`, tests included.
 const LONGEST: usize = 700;
@@ -53,7 +50,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// What stands before the test module that ends a file.
 fn without_tests(text: &str) -> &str {
     let begins_tests = |rest: &&str| {
-        rest.lines().find(|line| !line.starts_with("#[")).is_some_and(|line| line.starts_with("mod tests {"))
+        rest.lines().find(|line| !line.starts_with("#[")).is_some_and(|line| line.ends_with("mod tests {"))
     };
     let mut places = text.match_indices("\n#[cfg(test)]\n").map(|(at, _)| (at, &text[at + 1..]));
     places.find(|(_, rest)| begins_tests(rest)).map_or(text, |(at, _)| &text[..at])
@@ -72,16 +69,11 @@ fn names(line: &str, word: &str) -> bool {
 #[test]
 fn pure_rooms_name_nothing_impure() {
     let mut faults = Vec::new();
-    let library = std::fs::read_to_string(source().join("lib.rs")).unwrap();
-    for room in PURE {
+    for (room, _) in rooms_of_library().iter().filter(|(_, pure)| *pure) {
         let path = source().join(room);
-        if !path.exists() && !library.contains(&format!("pub mod {room};")) {
-            continue;
-        }
-        let files = rust_files(&path);
-        assert!(!files.is_empty(), "{room}");
-        for file in files {
-            let text = std::fs::read_to_string(&file).unwrap();
+        let files = if path.is_dir() { rust_files(&path) } else { vec![path.with_extension("rs")] };
+        for file in files.iter().filter(|file| !is_test(file)) {
+            let text = std::fs::read_to_string(file).unwrap();
             for (number, line) in code(without_tests(&text)) {
                 let named = IMPURE.into_iter().filter(|word| names(line, word));
                 faults.extend(named.map(|word| format!("{}:{number}: {word}", file.display())));
@@ -122,86 +114,277 @@ fn no_file_is_too_long() {
     assert!(too_long.is_empty(), "{too_long:#?}");
 }
 
-/// What is named right after `prefix`: `a` and `b` of `prefix{a::{X, Y}, b}`, `a` of `prefix a::X`.
-fn named_after<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
-    let word = |text: &'a str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+/// The paths of modules, types and functions that a text names: `a::b` and `a::c::D` of `a::{b, c::D}`.
+fn paths(text: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
-    for (at, _) in text.match_indices(prefix) {
-        let rest = &text[at + prefix.len()..];
-        let Some(list) = rest.strip_prefix('{') else {
-            found.push(word(rest));
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(c) = rest.chars().next() {
+        let length = word(rest).len();
+        if length == 0 || matches!(before, ':' | '.') {
+            before = rest[..length.max(c.len_utf8())].chars().next_back().unwrap();
+            rest = &rest[length.max(c.len_utf8())..];
             continue;
-        };
-        let mut depth = 1;
-        let end = list.find(|c| {
-            depth += i32::from(c == '{') - i32::from(c == '}');
-            depth == 0
-        });
-        let mut depth = 0;
-        let items = list[..end.unwrap()].split(|c| {
-            depth += i32::from(c == '{') - i32::from(c == '}');
-            depth == 0 && c == ','
-        });
-        found.extend(items.map(|item| word(item.trim_start())));
+        }
+        rest = path(rest, &[], &mut found);
+        before = 'a';
     }
+    found.retain(|path| path.len() > 1);
     found
 }
 
-/// The files of a directory, each with those of the directory that it names. The file at its root, which declares
-/// them, is left out.
-fn needs(room: &str) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
-    let root = source().join(room);
-    let files: BTreeSet<PathBuf> =
-        rust_files(&root).into_iter().filter(|file| *file != root.join("mod.rs")).collect();
-    // `module` as the path of a module, without extension.
-    let file_of = |module: PathBuf| {
-        [module.with_extension("rs"), module.join("mod.rs")].into_iter().find(|file| files.contains(file))
-    };
-    let mut found = BTreeMap::new();
-    for file in &files {
-        let text = std::fs::read_to_string(file).unwrap();
-        let text: String = code(without_tests(&text)).flat_map(|(_, line)| [line, "\n"]).collect();
-        let module = if file.ends_with("mod.rs") { file.with_file_name("") } else { file.with_extension("") };
-        let above = module.parent().unwrap();
-        let declared = named_after(&text, "\nmod ").into_iter().map(|name| file_of(module.join(name)));
-        let siblings = named_after(&text, "super::").into_iter().map(|name| {
-            // What is no file stands in the module above itself.
-            file_of(above.join(name)).or_else(|| file_of(above.to_path_buf()))
-        });
-        let prefix = format!("crate::{room}::");
-        let others = named_after(&text, &prefix).into_iter().map(|name| file_of(root.join(name)));
-        let all = declared.chain(siblings).chain(others).flatten().filter(|other| other != file);
-        found.insert(file.clone(), all.collect());
-    }
-    found
+/// The letters, digits and underscores that `text` begins with.
+fn word(text: &str) -> &str {
+    &text[..text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())]
 }
 
-/// Whether `from` needs `to`, directly or by way of others.
-fn reaches(needs: &BTreeMap<PathBuf, BTreeSet<PathBuf>>, from: &Path, to: &Path) -> bool {
-    let mut seen = BTreeSet::from([from]);
-    let mut open = Vec::from([from]);
-    while let Some(file) = open.pop() {
-        for next in &needs[file] {
-            if next == to {
-                return true;
+/// Adds the paths of the tree that `text` begins with, each after `prefix`; returns what follows it.
+fn path<'a>(text: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
+    let mut path = prefix.to_vec();
+    let mut rest = text;
+    loop {
+        let name = word(rest);
+        rest = &rest[name.len()..];
+        if !name.is_empty() && (name != "self" || path.is_empty()) {
+            path.push(name);
+        }
+        match rest.strip_prefix("::") {
+            Some(after) if after.starts_with('{') => return branches(&after[1..], &path, found),
+            Some(after) if !name.is_empty() => rest = after,
+            Some(_) | None => break,
+        }
+    }
+    found.push(path);
+    rest
+}
+
+/// The branches of a tree, from after its bracket on.
+fn branches<'a>(text: &'a str, prefix: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> &'a str {
+    let mut rest = text.trim_start();
+    while !rest.is_empty() && !rest.starts_with('}') {
+        rest = path(rest, prefix, found);
+        // `*` and `as name`.
+        rest = rest[rest.find([',', '}']).unwrap_or(rest.len())..].trim_start_matches(',').trim_start();
+    }
+    rest.strip_prefix('}').unwrap_or(rest)
+}
+
+/// The text without its re-exports (`pub use`, `pub(super) use`), and these.
+fn without_reexports(text: &str) -> (String, Vec<&str>) {
+    let (mut kept, mut reexports) = (String::new(), Vec::new());
+    let mut rest = text;
+    while let Some(at) = rest.find("\npub").map(|at| at + 1) {
+        let length = rest[at..].find(';').map_or(rest.len(), |end| at + end + 1) - at;
+        let statement = &rest[at..at + length];
+        let word = statement.split_once([' ', ')']).map_or("", |(_, after)| after.trim_start());
+        kept.push_str(&rest[..at]);
+        match word.starts_with("use ") {
+            true => {
+                reexports.push(word);
+                rest = &rest[at + length..];
             }
-            if seen.insert(next) {
-                open.push(next);
+            false => {
+                kept.push_str("pub");
+                rest = &rest[at + 3..];
             }
         }
     }
-    false
+    (kept + rest, reexports)
+}
+
+/// A file of the program.
+struct Source {
+    /// Its code without comments, tests and re-exports.
+    text: String,
+    /// What it hands on from elsewhere, by name: where that is.
+    reexports: BTreeMap<String, Vec<String>>,
+}
+
+/// The modules of the program by their paths: `proto`, `proto::action`.
+struct Modules(BTreeMap<Vec<String>, Source>);
+
+fn strings(path: &[&str]) -> Vec<String> {
+    path.iter().map(|name| (*name).to_owned()).collect()
+}
+
+impl Modules {
+    fn read() -> Modules {
+        let mut modules = BTreeMap::new();
+        for file in rust_files(&source()).iter().filter(|file| !is_test(file)) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let text: String = code(without_tests(&text)).flat_map(|(_, line)| ["\n", line]).collect();
+            let (text, statements) = without_reexports(&text);
+            let reexports = statements.into_iter().flat_map(paths);
+            let reexports =
+                reexports.map(|path| ((*path.last().unwrap()).to_owned(), strings(&path))).collect();
+            modules.insert(module_of(file), Source { text, reexports });
+        }
+        Modules(modules)
+    }
+
+    /// The module that a path leads to, as it is written in `from`; none if it leads out of the program, or is the
+    /// name of a type.
+    fn resolve(&self, from: &[String], path: &[String]) -> Option<Vec<String>> {
+        let (first, mut rest) = path.split_first()?;
+        let mut module = match first.as_str() {
+            "crate" => Vec::new(),
+            "self" => from.to_vec(),
+            "super" => from[..from.len().checked_sub(1)?].to_vec(),
+            name => self.child(from, name)?,
+        };
+        while let Some((name, after)) = rest.split_first() {
+            if name == "super" {
+                module.pop();
+            } else if let Some(child) = self.child(&module, name) {
+                module = child;
+            } else if let Some(target) = self.0.get(&module).and_then(|source| source.reexports.get(name)) {
+                // What is handed on may come from outside.
+                return Some(self.resolve(&module, target).unwrap_or(module));
+            } else {
+                break;
+            }
+            rest = after;
+        }
+        self.0.contains_key(&module).then_some(module)
+    }
+
+    fn child(&self, module: &[String], name: &str) -> Option<Vec<String>> {
+        let child = [module, &[name.to_owned()]].concat();
+        self.0.contains_key(&child).then_some(child)
+    }
+
+    /// The other modules that one needs. One that only declares others and hands their names on does not need them.
+    fn needs(&self, module: &[String]) -> BTreeSet<Vec<String>> {
+        let source = &self.0[module];
+        let named = paths(&source.text).into_iter().map(|path| strings(&path));
+        let handed_on =
+            source.reexports.iter().filter(|(name, _)| source.text.lines().any(|line| names(line, name)));
+        let all = named.chain(handed_on.map(|(_, path)| path.clone()));
+        all.filter_map(|path| self.resolve(module, &path)).filter(|other| other != module).collect()
+    }
+}
+
+/// Whether a file is only there for tests.
+fn is_test(file: &Path) -> bool {
+    file.ends_with("tests.rs") || file.ends_with("main.rs")
+}
+
+/// `src/proto/action.rs` is `proto::action`, `src/proto/mod.rs` is `proto`, `src/lib.rs` nothing.
+fn module_of(file: &Path) -> Vec<String> {
+    let module = file.strip_prefix(source()).unwrap().with_extension("");
+    let names = module.iter().map(|name| name.to_str().unwrap().to_owned());
+    names.filter(|name| !["mod", "lib"].contains(&name.as_str())).collect()
+}
+
+/// The shortest way by which a module needs itself.
+fn circle(needs: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, start: &Vec<String>) -> Option<String> {
+    let mut ways = VecDeque::from([vec![start]]);
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for next in needs.get(*way.last()?)? {
+            if next == start {
+                let names = way.iter().chain([&start]).map(|module| module.join("::"));
+                return Some(names.collect::<Vec<String>>().join(" -> "));
+            }
+            if needs.contains_key(next) && seen.insert(next) {
+                ways.push_back([way.clone(), vec![next]].concat());
+            }
+        }
+    }
+    None
 }
 
 #[test]
 fn no_two_files_need_each_other() {
+    let modules = Modules::read();
+    let mut circles = BTreeSet::new();
     for room in LAYERED {
-        let needs = needs(room);
-        let count: usize = needs.values().map(BTreeSet::len).sum();
-        assert!(count >= needs.len(), "{room}: the search finds what is there");
-        let circles: Vec<&PathBuf> = needs.keys().filter(|file| reaches(&needs, file, file)).collect();
-        assert!(circles.is_empty(), "{room}: these need each other: {circles:#?}");
+        let room: Vec<String> = room.split('/').map(str::to_owned).collect();
+        let inside = modules.0.keys().filter(|module| module.starts_with(&room));
+        let needs: BTreeMap<_, _> = inside.map(|module| (module.clone(), modules.needs(module))).collect();
+        let count = needs.values().flatten().filter(|other| needs.contains_key(*other)).count();
+        assert!(count + 1 >= needs.len(), "{room:?}: the search finds what is there");
+        circles.extend(needs.keys().filter_map(|module| circle(&needs, module)));
     }
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+/// The type whose own methods (not those of a trait) stand in a block that begins with this line.
+fn type_of_methods(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("impl")?;
+    let mut depth = 0;
+    let parameters = rest.find(|c| {
+        depth += i32::from(c == '<') - i32::from(c == '>');
+        depth == 0
+    });
+    let rest = rest[parameters? + 1..].trim_start();
+    let last = rest.split(['<', ' ', '{']).next()?.rsplit("::").next()?;
+    (!rest.contains(" for ")).then_some(last)
+}
+
+#[test]
+fn the_methods_of_a_type_stand_in_its_file() {
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for (module, source) in &Modules::read().0 {
+        let room = module.join("/");
+        if !LAYERED.iter().any(|layered| room.starts_with(layered)) {
+            continue;
+        }
+        let is_here = |name: &str| {
+            let kinds = ["struct", "enum", "trait"];
+            let wanted = kinds.map(|kind| format!("{kind} {name}"));
+            source.text.lines().any(|line| wanted.iter().any(|wanted| names(line, wanted)))
+        };
+        let types: Vec<&str> = source.text.lines().filter_map(type_of_methods).collect();
+        count += types.len();
+        faults.extend(types.iter().filter(|name| !is_here(name)).map(|name| format!("{room}: impl {name}")));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(count > 0, "the search finds what is there");
+}
+
+/// The rooms, in their order, and whether they claim to be pure, as a table of `lib.rs` or of the README has them.
+fn rooms(text: &str) -> Vec<(String, bool)> {
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<String>>();
+    let table = text.lines().map(|line| cells(line.trim_start_matches("//! ")));
+    let table = table.skip_while(|row| row.get(3).is_none_or(|cell| cell != "pure")).skip(2);
+    let rows = table.take_while(|row| row.len() == 5);
+    rows.map(|row| (row[1].trim_matches(['`', '[', ']']).to_owned(), row[3] == "yes")).collect()
+}
+
+#[test]
+fn a_room_imports_only_from_rooms_before_it() {
+    let rooms: Vec<String> = rooms_of_library().into_iter().map(|(room, _)| room).collect();
+    let modules = Modules::read();
+    let mut faults = Vec::new();
+    let mut count = 0;
+    for (module, source) in modules.0.iter().filter(|(module, _)| !module.is_empty()) {
+        let place = |room: &str| rooms.iter().position(|other| other == room);
+        let own = place(&module[0]).unwrap_or_else(|| panic!("{} is no room of lib.rs", module[0]));
+        let reexported = source.reexports.values().cloned();
+        let all = paths(&source.text).into_iter().map(|path| strings(&path)).chain(reexported);
+        for path in all.filter(|path| path[0] == "crate") {
+            count += 1;
+            if place(&path[1]).is_none_or(|other| other > own) {
+                faults.push(format!("{}: {}", module.join("::"), path.join("::")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(count > modules.0.len(), "the search finds what is there");
+}
+
+fn rooms_of_library() -> Vec<(String, bool)> {
+    let rooms = rooms(&std::fs::read_to_string(source().join("lib.rs")).unwrap());
+    assert!(rooms.len() > 5, "{rooms:?}");
+    rooms
+}
+
+#[test]
+fn the_readme_has_the_rooms_of_the_library() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert_eq!(rooms(&readme), rooms_of_library());
 }
 
 // The search itself: words, and neither parts of words nor comments.
@@ -211,8 +394,17 @@ fn the_search_finds_words() {
     assert!(names("use std::net::UdpSocket;", "std::net::Udp") && names("mio::Poll", "mio::"));
     assert!(names("    unsafe { f() }", "unsafe") && !names("#![deny(unsafe_code)]", "unsafe"));
     assert_eq!(code("a\n  // libc\nb").collect::<Vec<_>>(), [(1, "a"), (3, "b")]);
-    let names = named_after("use a::b;\nuse a::{c::{d, e}, f};\n a::g::h()", "a::");
-    assert_eq!(names, ["b", "c", "f", "g"]);
+    let found = paths(
+        "use a::b;\nuse a::{\n    c::{self, d, E as F},\n    g::*,\n};\nlet x: h::I<j::K> = y.z; L::m()",
+    );
+    let found: Vec<String> = found.iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["a::b", "a::c", "a::c::d", "a::c::E", "a::g", "h::I", "j::K", "L::m"]);
+    let text = "\nmod a;\npub use a::{B,\n C};\npub(super) use d::E;\npub fn f() {}\n";
+    let (kept, reexports) = without_reexports(text);
+    assert_eq!(reexports, ["use a::{B,\n C};", "use d::E;"]);
+    assert_eq!(kept, "\nmod a;\n\n\npub fn f() {}\n");
+    assert_eq!(type_of_methods("impl<'a, T: Into<U>> a::B<'a, T> {"), Some("B"));
+    assert_eq!([type_of_methods("impl C {"), type_of_methods("impl D for C {")], [Some("C"), None]);
     assert_eq!(without_tests("a\n#[cfg(test)]\n#[allow(x)]\nmod tests {\nlibc"), "a");
     assert_eq!(without_tests("a\n#[cfg(test)]\nfn f() {}\nlibc"), "a\n#[cfg(test)]\nfn f() {}\nlibc");
 }
