@@ -1,8 +1,8 @@
 //! What tags mean beside each other: in one block, and in the whole file. A value that is good for itself is found
 //! wrong here.
 
-use std::collections::hash_map::Entry;
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::error::{Fault, Given, Place};
@@ -12,12 +12,12 @@ use crate::wire::{Encapsulation, SessionId};
 /// What the blocks read so far have taken, each with its line (or its name, for messages).
 pub(super) struct Known {
     data_plane: DataPlane,
-    tunnels: HashMap<String, usize>,
-    identities: HashMap<Identity, String>,
-    interfaces: HashMap<String, usize>,
-    session_ids: HashMap<SessionId, usize>,
+    tunnels: BTreeMap<String, usize>,
+    identities: BTreeMap<Identity, String>,
+    interfaces: BTreeMap<String, usize>,
+    session_ids: BTreeMap<SessionId, usize>,
     /// Of the tunnel that is being read.
-    end_ids: HashMap<Vec<u8>, String>,
+    end_ids: BTreeMap<Vec<u8>, String>,
 }
 
 impl Known {
@@ -25,11 +25,11 @@ impl Known {
     pub fn new(data_plane: DataPlane) -> Known {
         Known {
             data_plane,
-            tunnels: HashMap::new(),
-            identities: HashMap::new(),
-            interfaces: HashMap::new(),
-            session_ids: HashMap::new(),
-            end_ids: HashMap::new(),
+            tunnels: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            session_ids: BTreeMap::new(),
+            end_ids: BTreeMap::new(),
         }
     }
 }

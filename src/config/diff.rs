@@ -3,7 +3,7 @@
 //! When a tag's new value takes effect stands in its row ([`Effect`]). Where the block begins in the file is no
 //! difference.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
@@ -85,8 +85,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global { tags });
     }
-    let before: HashMap<&str, &Tunnel> = old.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
-    let after: HashSet<&str> = new.tunnels.iter().map(|t| t.name.as_str()).collect();
+    let before: BTreeMap<&str, &Tunnel> = old.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
+    let after: BTreeSet<&str> = new.tunnels.iter().map(|t| t.name.as_str()).collect();
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::TunnelRemoved { tunnel: gone.name.clone() });
     }
@@ -132,8 +132,8 @@ fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, change
     if !live.is_empty() {
         changes.push(Change::TunnelLive { tunnel: tunnel(), tags: live });
     }
-    let before: HashMap<&str, &Session> = old.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
-    let after: HashSet<&str> = new.sessions.iter().map(|s| s.interface.as_str()).collect();
+    let before: BTreeMap<&str, &Session> = old.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
+    let after: BTreeSet<&str> = new.sessions.iter().map(|s| s.interface.as_str()).collect();
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::SessionRemoved { tunnel: tunnel(), interface: gone.interface.clone() });
     }

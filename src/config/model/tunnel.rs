@@ -147,7 +147,7 @@ impl Field for Remote {
 }
 
 /// Whether, and against what, something that the peer says is checked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check<T> {
     /// Not checked.
     Any,
