@@ -21,7 +21,7 @@ pub use super::admin_host::{Host, StreamEvent, Wanted};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, Line, Remark};
-use crate::sys::{admin_socket as sys, error_text, privilege};
+use crate::sys::{admin_socket as sys, error_text, file, privilege};
 
 /// The mio tokens of this server.
 pub const TOKENS: RangeInclusive<usize> = 0x100..=0x1ff;
@@ -40,7 +40,7 @@ pub enum OpenError {
     /// Another daemon answers there.
     Running(PathBuf),
     /// Something that is no socket has that name.
-    NotASocket(PathBuf),
+    NotASocket(PathBuf, &'static str),
     /// The group cannot be found.
     NoGroup(String, io::Error),
     /// The system refuses.
@@ -51,8 +51,8 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Running(path) => write!(f, "{}: another l2tpd answers here", path.display()),
-            OpenError::NotASocket(path) => {
-                write!(f, "{}: something else than a socket has this name", path.display())
+            OpenError::NotASocket(path, what) => {
+                write!(f, "{}: {what} has this name, no socket", path.display())
             }
             OpenError::NoGroup(name, error) => write!(f, "admin-group {name}: {}", error_text(error)),
             OpenError::System(path, error) => write!(f, "{}: {}", path.display(), error_text(error)),
@@ -347,7 +347,7 @@ fn make_room(path: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(system(error)),
     };
     if !found.file_type().is_socket() {
-        return Err(OpenError::NotASocket(path.to_owned()));
+        return Err(OpenError::NotASocket(path.to_owned(), file::kind(found.file_type())));
     }
     match UnixStream::connect(path) {
         // WouldBlock: somebody listens, and its queue is full.

@@ -25,7 +25,7 @@ pub fn run(file: &str) -> i32 {
 
 /// A file that can be used, or every error in it, one or more lines each.
 fn read(file: &str) -> Result<Config, String> {
-    let parsed = reload::read(file).map_err(|e| Refused::Unreadable(e).text(file))?;
+    let parsed = reload::read(file, reload::PATIENCE).map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
     let mut problems: Vec<(usize, Line)> =
         config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();

@@ -19,7 +19,7 @@ use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Attachment, Ends, Engine, Happening, Notification, Path, Way};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
-use crate::sys::{address, clock, error_text};
+use crate::sys::{address, clock, error_text, process};
 use crate::wire::{Encapsulation, SessionId};
 
 /// Events that wait for the admin server; beyond that the oldest are dropped.
@@ -458,6 +458,7 @@ impl Daemon {
         for answer in self.resolver.turn(now) {
             self.resolved(now, answer);
         }
+        process::reap_adopted();
     }
 
     /// When there is something to do, if nothing else happens.

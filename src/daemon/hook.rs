@@ -3,12 +3,13 @@
 //! command that takes longer than [`TIME_LIMIT`] is killed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::log::{escape, Line, Remark};
 use crate::proto::Notification;
-use crate::sys::error_text;
 use crate::sys::process::Process;
+use crate::sys::{error_text, file};
 
 /// How long a command may run.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -124,7 +125,12 @@ impl Queue {
                 self.running = Some(Running { process, program, deadline, killed: false });
                 Ok(())
             }
-            Err(error) => Err(Remark::Hook { tunnel: tunnel.to_owned(), program, why: error_text(&error) }),
+            Err(error) => {
+                let name = Path::new(call.words.first().map_or("", String::as_str));
+                let what = file::no_file(name).map(|what| format!(", it is {what}")).unwrap_or_default();
+                let why = error_text(&error) + &what;
+                Err(Remark::Hook { tunnel: tunnel.to_owned(), program, why })
+            }
         }
     }
 
@@ -220,6 +226,8 @@ mod tests {
         assert_eq!(told.len(), 2);
         assert_eq!(told[0], "  on-event of tokyo: /nonexistent: No such file or directory");
         assert!(told[1].ends_with("exit status: 3"), "{told:?}");
+        hooks.call(&words(&["/tmp"]), &event(Happening::TunnelUp, ""));
+        assert_eq!(finish(&mut hooks), ["  on-event of tokyo: /tmp: Permission denied, it is a directory"]);
     }
 
     #[test]

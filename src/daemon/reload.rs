@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
@@ -18,15 +18,16 @@ use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::{Mode, Tags};
 use crate::log::{Event, Line, Remark};
-use crate::sys::{self, address, error_text};
+use crate::sys::{self, address, error_text, file};
 
+/// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// No configuration is as long; a device that never ends is not read for ever.
-const LONGEST: u64 = 64 * 1024 * 1024;
+const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Reads and parses a file. An error is the system's, about the file.
-pub fn read(file: &str) -> io::Result<Parsed> {
-    let mut text = Vec::new();
-    File::open(file)?.take(LONGEST).read_to_end(&mut text)?;
+/// Reads and parses a file, and waits no longer than `patience` for one that is a pipe. An error is about the file.
+pub fn read(file: &str, patience: Duration) -> io::Result<Parsed> {
+    let text = file::read(Path::new(file), LONGEST, patience)?;
     let defaults = Defaults { hostname: sys::host_name(), router_id: address::first_ipv4() };
     Ok(config::parse(&text, &defaults))
 }
@@ -66,7 +67,7 @@ impl Refused {
 
 /// Reads a configuration and logs its settings (at debug), unless it has errors.
 pub fn load(now: Instant, file: &str, logger: &mut Logger) -> Result<Config, Refused> {
-    let parsed = read(file).map_err(Refused::Unreadable)?;
+    let parsed = read(file, Duration::ZERO).map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
     for setting in &parsed.settings {
         logger.log(now, &setting.to_line());
@@ -138,7 +139,7 @@ impl Daemon {
     fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
-            true => match read(&file) {
+            true => match read(&file, Duration::ZERO) {
                 Ok(parsed) => parsed.config.map_err(Refused::Errors),
                 Err(error) => Err(Refused::Unreadable(error)),
             },

@@ -122,10 +122,18 @@ enum Stop {
 
 /// Goes to the background, unless the options say otherwise.
 fn background(options: &Options) -> Result<Option<Detached>, Stop> {
+    if !options.foreground && std::process::id() == 1 {
+        // The end of process 1 is that of its container, and of all processes there.
+        return Err(Stop::Failed(failed_remark(&Remark::ProcessOne {})));
+    }
     if options.foreground {
         return Ok(None);
     }
-    match daemonize::detach() {
+    let null = daemonize::null_device().map_err(|error| {
+        let event = Event::DaemonError { error: error_text(&error) };
+        Stop::Failed(failed(&event, format!("{}, the null device", daemonize::NULL)))
+    })?;
+    match daemonize::detach(null) {
         Ok(Side::Parent(status)) => Err(Stop::Parent(status)),
         Ok(Side::Child(detached)) => Ok(Some(detached)),
         Err(error) => {
@@ -142,7 +150,7 @@ fn configuration(
     logger: &mut Logger,
 ) -> Result<(Config, Vec<Setting>), Failed> {
     let file = &options.config;
-    let parsed = reload::read(file).map_err(|e| Refused::Unreadable(e).lines(file))?;
+    let parsed = reload::read(file, reload::PATIENCE).map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
     if let Err(error) = logger.resize(config.log_buffer) {
@@ -232,14 +240,14 @@ fn acquire(options: &Options, config: &Config) -> Result<(PidFile, EventLoop, En
 fn pid_file(path: &str) -> Result<PidFile, Failed> {
     let path = Path::new(path);
     PidFile::create(path).map_err(|error| {
-        let detail = match (error.kind(), PidFile::holder(path)) {
-            (std::io::ErrorKind::WouldBlock, Some(pid)) => {
-                format!("{}: l2tpd is running already, process {pid}", path.display())
-            }
-            (std::io::ErrorKind::WouldBlock, None) => format!("{}: l2tpd is running already", path.display()),
-            (_, _) => format!("{}: {}", path.display(), error_text(&error)),
+        let why = match error.kind() {
+            std::io::ErrorKind::WouldBlock => match PidFile::holder(path) {
+                Some(pid) => format!("l2tpd is running already, process {pid}"),
+                None => "l2tpd is running already".to_owned(),
+            },
+            _ => error_text(&error),
         };
-        failed(&Event::CannotCreatePidFile {}, detail)
+        failed(&Event::CannotCreatePidFile {}, format!("{}: {why}", path.display()))
     })
 }
 

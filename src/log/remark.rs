@@ -122,6 +122,8 @@ remarks! {
     // Start, end and the log itself.
     "nothing-to-start" Error "no tunnel of the configuration can be started" =>
         NothingToStart {};
+    "process-1" Error "process 1 has to stay in the foreground: use -d" =>
+        ProcessOne {};
     "signals" Error "signals: <error>" =>
         Signals { error: String };
     "epoll" Error "epoll: <error>" =>

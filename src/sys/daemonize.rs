@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::cvt;
 
@@ -24,9 +24,13 @@ pub struct Detached {
     parent: File,
 }
 
-/// The null device, open; ENODEV when something else stands in its place (daemon(3) looks as well).
-fn null_device() -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+/// The null device.
+pub const NULL: &str = "/dev/null";
+
+/// Opens the null device; ENODEV when something else stands in its place (daemon(3) looks as well).
+pub fn null_device() -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(NULL)?;
     let metadata = file.metadata()?;
     if !metadata.file_type().is_char_device() || metadata.rdev() != libc::makedev(1, 3) {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
@@ -34,9 +38,9 @@ fn null_device() -> io::Result<File> {
     Ok(file)
 }
 
-/// Forks; the child leads a session of its own and works in `/`. Must be called while there is one thread.
-pub fn detach() -> io::Result<Side> {
-    let null = null_device()?;
+/// Forks; the child leads a session of its own and works in `/`. Must be called while there is one thread. `null`
+/// becomes its standard descriptors.
+pub fn detach(null: File) -> io::Result<Side> {
     let mut ends: [RawFd; 2] = [-1; 2];
     // SAFETY: `ends` has room for the two descriptors.
     cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod bridge;
 pub mod clock;
 pub mod daemonize;
+pub mod file;
 pub mod l2tp;
 pub mod link;
 pub mod netif;
@@ -59,6 +60,14 @@ pub fn host_name() -> Vec<u8> {
         Ok(name) if result == 0 && !name.is_empty() => name.to_bytes().to_vec(),
         _ => b"localhost".to_vec(),
     }
+}
+
+#[cfg(test)]
+fn make_fifo(path: &std::path::Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: `path` is a terminated string that outlives the call.
+    cvt(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }).unwrap();
 }
 
 #[cfg(test)]

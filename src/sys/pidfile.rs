@@ -1,13 +1,17 @@
 //! The pid file: its lock, not its being there, tells that a daemon runs. So a file left behind by a crash
 //! is no obstacle, and a second daemon is refused however fast it comes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::cvt;
+use super::{cvt, file};
+
+/// Octets of a pid file, with room to spare.
+const LONGEST: usize = 32;
 
 /// A pid file that is locked and holds our pid; removed when dropped.
 #[derive(Debug)]
@@ -17,8 +21,8 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Creates or takes over the file. Fails with `WouldBlock` when another process holds it; symbolic links are
-    /// not followed.
+    /// Creates or takes over the file. Fails with `WouldBlock` when another process holds it. What is no pid file
+    /// - a FIFO, a link, a file with other contents - is an error, and not touched.
     pub fn create(path: &Path) -> io::Result<PidFile> {
         // A daemon that ends removes its file: between our open and our lock the path may have become another
         // file, or none. Then once more.
@@ -28,9 +32,11 @@ impl PidFile {
             if !is_same(path, &file) {
                 continue;
             }
+            refuse_contents(&file)?;
             let mut pid_file = PidFile { path: path.to_path_buf(), file };
             pid_file.file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
             pid_file.file.set_len(0)?;
+            pid_file.file.rewind()?;
             writeln!(pid_file.file, "{}", std::process::id())?;
             return Ok(pid_file);
         }
@@ -39,18 +45,42 @@ impl PidFile {
 
     /// The pid in a file that another daemon holds, to be named in a message.
     pub fn holder(path: &Path) -> Option<u32> {
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+        let text = file::read(path, LONGEST, Duration::ZERO).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
+    }
+}
+
+/// Fails where the path is that of something else than a file.
+fn refuse_others(found: io::Result<Metadata>) -> io::Result<()> {
+    match found {
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::other(format!("{} has this name", file::kind(found.file_type()))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails where the file holds something else than a pid: it is somebody's, and would be lost.
+fn refuse_contents(file: &File) -> io::Result<()> {
+    let mut text = Vec::new();
+    file.take(LONGEST as u64 + 1).read_to_end(&mut text)?;
+    // NULs are what a crash of the machine may leave.
+    let is_pid = |octet: &u8| octet.is_ascii_digit() || octet.is_ascii_whitespace() || *octet == 0;
+    match text.len() <= LONGEST && text.iter().all(is_pid) {
+        true => Ok(()),
+        false => Err(io::Error::other("a file that holds something else than a process id has this name")),
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
+    // Opening a device may have effects of its own.
+    refuse_others(std::fs::symlink_metadata(path))?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o644);
-    // O_NONBLOCK: a FIFO in this place must not make us wait.
-    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
+    // Should it have become something else meanwhile, it must not make us wait.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = options.custom_flags(flags).open(path)?;
+    refuse_others(file.metadata())?;
     Ok(file)
 }
 
@@ -107,7 +137,7 @@ mod tests {
     #[test]
     fn a_stale_file_is_taken_over_and_a_link_is_not_followed() {
         let (stale, link) = (place("stale"), place("link"));
-        std::fs::write(&stale, "999999999999 of a longer content\n").unwrap();
+        std::fs::write(&stale, "99999999999999999999\n\0\0").unwrap();
         let file = PidFile::create(&stale).unwrap();
         assert_eq!(std::fs::read_to_string(&stale).unwrap(), format!("{}\n", std::process::id()));
         std::os::unix::fs::symlink(&stale, &link).unwrap();
@@ -115,5 +145,39 @@ mod tests {
         std::fs::remove_file(&link).unwrap();
         drop(file);
         assert!(PidFile::create(Path::new("/nonexistent/l2tpd.pid")).is_err());
+    }
+
+    fn refusal(path: &Path) -> String {
+        let before = std::fs::symlink_metadata(path).unwrap();
+        let error = PidFile::create(path).unwrap_err();
+        let after = std::fs::symlink_metadata(path).unwrap();
+        assert_eq!((before.len(), before.mode()), (after.len(), after.mode()), "it was touched");
+        error.to_string()
+    }
+
+    #[test]
+    fn what_is_no_pid_file_is_refused_at_once_and_not_touched() {
+        let path = place("other");
+        std::fs::write(&path, "precious\n").unwrap();
+        assert_eq!(refusal(&path), "a file that holds something else than a process id has this name");
+        // A large file, with nothing in it but NULs.
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(refusal(&path), "a file that holds something else than a process id has this name");
+        std::fs::remove_file(&path).unwrap();
+        crate::sys::make_fifo(&path);
+        assert_eq!(refusal(&path), "a FIFO has this name");
+        assert_eq!(PidFile::holder(&path), None);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(refusal(&path), "a directory has this name");
+        std::fs::remove_dir(&path).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(refusal(&path), "a socket has this name");
+        drop(listener);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", &path).unwrap();
+        assert_eq!(refusal(&path), "a symbolic link has this name");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(refusal(Path::new("/dev/null")), "a device has this name");
     }
 }

@@ -2,15 +2,17 @@
 //! Every descriptor of the daemon is closed on exec; a child gets the null device, and a pipe for its output where
 //! that is wanted.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libc::c_long;
 
-use super::cvt;
+use super::{cvt, daemonize, error_text};
 
 /// A child process with a process group of its own.
 #[derive(Debug)]
@@ -39,6 +41,10 @@ impl Process {
     pub fn start(words: &[String], environment: &[(String, String)], capture: bool) -> io::Result<Process> {
         let (program, arguments) =
             words.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // The library would open it as well, but its error would not tell what is missing.
+        let null = daemonize::null_device().map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {}", daemonize::NULL, error_text(&error)))
+        })?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -46,9 +52,9 @@ impl Process {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(if capture { Stdio::piped() } else { Stdio::null() })
-            .stderr(Stdio::null());
+            .stdin(null.try_clone()?)
+            .stdout(if capture { Stdio::piped() } else { null.try_clone()?.into() })
+            .stderr(null);
         if BATCHES.load(Ordering::Relaxed) {
             // SAFETY: between fork and exec only async-signal-safe functions may be called; this one makes one system
             // call.
@@ -59,12 +65,15 @@ impl Process {
                 })
             };
         }
-        Ok(Process { child: command.spawn()? })
+        let child = command.spawn()?;
+        own_children().insert(child.id());
+        Ok(Process { child })
     }
 
     /// How it ended, if it has; never waits.
     pub fn ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().ok()??;
+        own_children().remove(&self.child.id());
         let mut output = Vec::new();
         if let Some(pipe) = self.child.stdout.take() {
             let _ = pipe.take(OUTPUT_LIMIT).read_to_end(&mut output);
@@ -82,6 +91,36 @@ impl Process {
             // SAFETY: no pointers. The child is not reaped yet, so the number is still its own.
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
+    }
+}
+
+/// The children that a [`Process`] looks after.
+static OWN_CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn own_children() -> MutexGuard<'static, BTreeSet<u32>> {
+    OWN_CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes note of the end of children that we did not start, so that they do not stay as zombies: process 1 gets those
+/// that have lost their parent, and a program may get some from a shell that became it. To be called when SIGCHLD
+/// comes, behind [`Process::ended`].
+pub fn reap_adopted() {
+    loop {
+        // SAFETY: all zeros is a valid siginfo_t.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // WNOWAIT: only looked at, for it may be one of our own.
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` lives through the call.
+        let looked = cvt(unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) });
+        // SAFETY: waitid(2) has filled in the fields of a child, or left zeros.
+        let pid = unsafe { info.si_pid() };
+        // One of our own that has ended meanwhile: its SIGCHLD comes, and then it is the turn of those behind it.
+        let is_own = u32::try_from(pid).is_ok_and(|pid| own_children().contains(&pid));
+        if looked.is_err() || pid <= 0 || is_own {
+            return;
+        }
+        // SAFETY: a null pointer: the status is not wanted.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
     }
 }
 

@@ -3,11 +3,11 @@
 //! `/dev/urandom` gives octets before the pool is initialised; so [`Urandom::new`] calls getrandom(2) once, which
 //! waits until it is.
 
-use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use super::error_text;
+use super::{error_text, file};
 use crate::proto::Random;
 
 /// The system's random source.
@@ -28,7 +28,13 @@ impl Urandom {
     }
 
     fn read(&self, octets: &mut [u8]) -> io::Result<()> {
-        File::open(&self.path)?.read_exact(octets)
+        let mut source = file::open(&self.path)?;
+        let found = source.metadata()?.file_type();
+        // The octets of a file would be the same each time.
+        if !found.is_char_device() {
+            return Err(io::Error::other(format!("{} has this name", file::kind(found))));
+        }
+        source.read_exact(octets)
     }
 }
 
@@ -56,6 +62,20 @@ mod tests {
     fn a_missing_or_empty_source_is_an_error() {
         let mut missing = Urandom { path: "/nonexistent/urandom".into() };
         assert_eq!(missing.fill(&mut [0; 4]), Err("No such file or directory".to_string()));
+        // Neither a FIFO, which would make us wait, nor a file, whose octets do not change.
+        let place = std::env::temp_dir().join(format!("l2tpd-random-{}", std::process::id()));
+        crate::sys::make_fifo(&place);
+        assert_eq!(
+            Urandom { path: place.clone() }.fill(&mut [0; 4]),
+            Err("a FIFO has this name".to_string())
+        );
+        std::fs::remove_file(&place).unwrap();
+        std::fs::write(&place, "0123456789").unwrap();
+        assert_eq!(
+            Urandom { path: place.clone() }.fill(&mut [0; 4]),
+            Err("a file has this name".to_string())
+        );
+        std::fs::remove_file(&place).unwrap();
         let mut empty = Urandom { path: "/dev/null".into() };
         assert!(empty.fill(&mut [0; 4]).is_err());
     }

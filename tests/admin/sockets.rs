@@ -393,7 +393,10 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "precious").unwrap();
     drop(first);
-    assert!(matches!(AdminServer::open(text, None, poll.registry()), Err(OpenError::NotASocket(_))));
+    assert!(matches!(
+        AdminServer::open(text, None, poll.registry()),
+        Err(OpenError::NotASocket(_, "a file"))
+    ));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
     let long = format!("/tmp/{}", "x".repeat(200));

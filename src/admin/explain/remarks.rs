@@ -98,6 +98,11 @@ explanations! {
          "The lines before say what each tunnel or session lacks, with the place in the file."]
         ["有効なトンネルの全てに足りない設定があるため、起動しません。",
          "直前の行が、足りないものとファイルの位置を示します。"];
+    ProcessOne
+        ["As process 1 of a container the daemon cannot go into the background: with process 1 the container ends.",
+         "Start it with -d."]
+        ["コンテナのプロセス1はバックグラウンドに移れません。プロセス1が終わるとコンテナも終わります。",
+         "-dを付けて起動してください。"];
     Signals
         ["The system did not let the daemon receive signals, so it did not start.", SYSTEM]
         ["シグナルを受け取る準備ができず、起動できませんでした。", SYSTEM_JA];
