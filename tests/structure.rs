@@ -103,6 +103,24 @@ fn unsafe_code_only_in_sys() {
     assert!(in_sys > 0, "the search finds what is there");
 }
 
+// The library's own hash takes a random number, and aborts the program where none can be had; but that has a message.
+#[test]
+fn nothing_is_seeded_by_the_library() {
+    let mut faults = Vec::new();
+    for file in rust_files(&source()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (number, line) in code(without_tests(&text)).filter(|(_, line)| !line.starts_with("use ")) {
+            let seeded = names(line, "RandomState")
+                || names(line, "HashSet")
+                || (names(line, "HashMap") && !names(line, "FixedHash") && !names(line, "HashMap::default"));
+            if seeded {
+                faults.push(format!("{}:{number}: {line}", file.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
 #[test]
 fn no_file_is_too_long() {
     let too_long: Vec<String> = rust_files(&source())

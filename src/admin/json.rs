@@ -249,6 +249,7 @@ fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) 
     object.optional_text("data_plane", (!interface.data_plane.is_empty()).then_some(interface.data_plane));
     object.optional_text("bridge", interface.bridge.as_ref().map(|(bridge, _)| bridge));
     object.optional_text("bridge_state", interface.bridge.as_ref().map(|(_, state)| state));
+    object.optional_text("interface_problem", interface.problem.as_deref());
     object.counters("counters", interface.counters.entries());
 }
 

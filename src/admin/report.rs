@@ -46,6 +46,8 @@ pub struct Interface {
     pub data_plane: &'static str,
     /// The bridge that it is to be in, and how it stands with it: `joined`, `out` or `missing`.
     pub bridge: Option<(String, &'static str)>,
+    /// Why it could not be made or set up, if so.
+    pub problem: Option<String>,
     /// What was counted since the daemon started, or since `counters reset`.
     pub counters: Counters,
 }

@@ -31,10 +31,9 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         let since = span(tunnel.since.min(report.uptime));
         let name = escape(tunnel.name.as_bytes());
         line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
-        // What kept it from coming up earlier is of no interest any more, nor what happened to one that is disabled.
-        let past = tunnel.state == State::Established
-            && tunnel.last_failure.as_ref().is_some_and(|(_, ago)| *ago > tunnel.since);
-        let failure = if past || tunnel.disabled { &None } else { &tunnel.last_failure };
+        let failure = tunnel.last_failure.as_ref().filter(|(_, ago)| {
+            matters(*ago, tunnel.since, tunnel.state == State::Established, tunnel.disabled)
+        });
         reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
         if tunnel.disabled {
             line(
@@ -52,7 +51,13 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
             let since = span(session.since.min(report.uptime));
             let name = escape(session.interface.as_bytes());
             line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
-            let failure = if session.disabled { &None } else { &session.last_failure };
+            let failure = session.last_failure.as_ref().filter(|(_, ago)| {
+                matters(*ago, session.since, session.state == SessionState::Established, session.disabled)
+            });
+            let interface = report.interface(&session.interface).and_then(|i| i.problem.as_deref());
+            if let Some(problem) = interface.filter(|_| !session.disabled) {
+                line(&mut out, format_args!("    {:<13}: {}", "interface", escape(problem.as_bytes())));
+            }
             reasons(&mut out, "    ", session.problem, failure, session.next_try);
             let lost = too_long(report, session);
             if lost > 0 {
@@ -91,6 +96,13 @@ const TOO_LONG: &str =
     "they were too long for the path to the peer (tx_drop_size): say `mtu auto` or a smaller mtu, and tcp-mss for \
      TCP, or `dont-fragment off` (until `l2tpctl counters reset`)";
 
+/// Whether a failure that was `ago` is of interest: not what kept it from coming up before it was up, nor what happened
+/// to one that is disabled.
+fn matters(ago: Duration, since: Duration, up: bool, disabled: bool) -> bool {
+    let past = up && ago > since;
+    !disabled && !past
+}
+
 /// What keeps a peer silent. A peer that cannot authenticate our messages must not answer them, which looks like a
 /// peer that is not there.
 const UNANSWERED: &str =
@@ -111,7 +123,7 @@ fn reasons(
     out: &mut String,
     indent: &str,
     problem: Option<&str>,
-    failure: &Option<(Failure, Duration)>,
+    failure: Option<&(Failure, Duration)>,
     next_try: Option<Duration>,
 ) {
     let mut reason = |name: &str, value: &str| {

@@ -48,6 +48,7 @@ impl Daemon {
             mtu: state.mtu,
             data_plane: state.data_plane,
             bridge: state.bridge.and_then(|state| Some((bridge?.to_owned(), state.name()))),
+            problem: state.problem,
             counters: self.data.counters(name).unwrap_or_default(),
         })
     }

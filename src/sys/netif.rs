@@ -177,6 +177,7 @@ pub fn bridge_ports(bridge: &str) -> Vec<String> {
 pub fn why_not_joined(bridge: &str, error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EOPNOTSUPP) => format!("{bridge} is not a bridge"),
+        Some(libc::ENOPKG) => format!("cannot make {bridge}: the kernel's module bridge is not there"),
         Some(libc::EBUSY) => format!("cannot join {bridge}, being a port of something else"),
         _ => format!("cannot join the bridge {bridge}"),
     }

@@ -31,13 +31,40 @@ pub fn reserve(count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What an error of [`Tap::open`] means; empty where the system's own text says it.
-pub fn why_not_open(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
+/// Why there is no interface.
+#[derive(Debug)]
+pub struct NotOpened {
+    /// The system's error.
+    pub error: io::Error,
+    /// What it means; empty where the system's own text says it.
+    pub about: &'static str,
+}
+
+/// An error about the device.
+fn no_device(error: io::Error) -> NotOpened {
+    let about = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            "/dev/net/tun is missing: create it, or hand it to the container"
+        }
+        Some(libc::EPERM | libc::EACCES) => {
+            "/dev/net/tun may not be opened: hand it to the container, or run as root"
+        }
+        Some(libc::ENODEV | libc::ENXIO) => "/dev/net/tun has no driver: load the kernel's module tun",
+        _ => "/dev/net/tun",
+    };
+    NotOpened { error, about }
+}
+
+/// An error about the interface.
+fn no_interface(error: io::Error) -> NotOpened {
+    let about = match error.raw_os_error() {
         Some(libc::EINVAL) => "another interface has this name, and is no TAP",
         Some(libc::EBUSY) => "another process holds the interface of this name",
+        Some(libc::EPERM) => "/dev/net/tun makes no interface without the capability CAP_NET_ADMIN",
+        Some(libc::ENOTTY) => "/dev/net/tun is something else than that device",
         _ => "",
-    }
+    };
+    NotOpened { error, about }
 }
 
 fn open_new() -> io::Result<File> {
@@ -61,8 +88,12 @@ impl Tap {
     /// Makes the interface `name`, or takes it over where it exists and is free (persistent). Every frame has a
     /// virtio network header before it (`frame::vnet`). With `offload` it may be longer than the MTU, or lack its
     /// checksum.
-    pub fn open(name: &str, offload: bool) -> io::Result<Tap> {
-        let file = open_device()?;
+    pub fn open(name: &str, offload: bool) -> Result<Tap, NotOpened> {
+        let file = open_device().map_err(no_device)?;
+        Tap::make(file, name, offload).map_err(no_interface)
+    }
+
+    fn make(file: File, name: &str, offload: bool) -> io::Result<Tap> {
         let mut request = netif::request(name)?;
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.

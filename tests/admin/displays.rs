@@ -127,6 +127,18 @@ fn explain_tells_what_came_for_no_tunnel() {
 }
 
 #[test]
+fn explain_names_what_is_missing_for_the_interface() {
+    let mut report = sample::report();
+    let problem = "/dev/net/tun is missing: No such file or directory";
+    report.interfaces.get_mut("l2tp0").unwrap().problem = Some(problem.to_owned());
+    let selection = Selection::Session("l2tp0".to_owned());
+    let text = why::explain(&report, &selection).unwrap();
+    assert_eq!(text.lines().nth(2), Some(format!("    interface    : {problem}").as_str()), "{text}");
+    let json = l2tpd::admin::json::status(&report, &selection).unwrap();
+    assert!(json.contains(&format!("\"interface_problem\":\"{problem}\"")), "{json}");
+}
+
+#[test]
 fn counters_say_that_what_is_zero_is_left_out() {
     let text = show::counters(&sample::report());
     assert!(text.contains(" 2 tx_drop_size ") && !text.contains("tx_drop_queue"), "{text}");

@@ -135,6 +135,7 @@ pub fn report() -> Report {
         mtu: 1462,
         data_plane: "tap",
         bridge: Some(("br0".to_owned(), "out")),
+        problem: None,
         counters,
     };
     Report {

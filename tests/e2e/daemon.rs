@@ -45,6 +45,17 @@ impl Daemon {
 
     /// As `start`, with a command (`unshare -m ...`) before the daemon's and more arguments behind it.
     pub fn start_under(net: &Net, netns: &str, config: &str, before: &[&str], arguments: &[&str]) -> Daemon {
+        Daemon::start_prepared(net, netns, config, (before, arguments), |_| ())
+    }
+
+    /// As `start_under`; `prepare` may change more of the command.
+    pub fn start_prepared(
+        net: &Net,
+        netns: &str,
+        config: &str,
+        (before, arguments): (&[&str], &[&str]),
+        prepare: impl FnOnce(&mut Command),
+    ) -> Daemon {
         let file = net.dir.join(format!("{netns}.conf"));
         write_config(&file, config);
         let mut command = Command::new("ip");
@@ -53,6 +64,7 @@ impl Daemon {
         command.arg("-p").arg(net.dir.join(format!("{netns}.pid")));
         command.arg("-s").arg(net.dir.join(format!("{netns}.sock")));
         command.args(arguments);
+        prepare(&mut command);
         Daemon::spawn(net, netns, command)
     }
 

@@ -5,16 +5,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::daemon::write_config;
+use crate::daemon::{write_config, Daemon};
 use crate::manage::{host, pair_of, source, wait_for, Flood};
 use crate::matrix::up;
-use crate::net::{stderr, Net};
+use crate::messages_system::OWN_DEV;
+use crate::net::{run, stderr, Net};
+use crate::peer::{self, Peer};
 use crate::tests;
 
 tests!(
     hanging_command_delays_nothing_and_is_killed,
     command_inherits_nothing,
     command_runs_at_once,
+    as_process_1_it_reaps_what_commands_leave_behind,
+    command_without_the_null_device,
     own_user_end_to_end,
     capabilities_of_the_unit_suffice
 );
@@ -41,6 +45,13 @@ fn policy(pid: u32) -> i32 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
     let fields = text.rsplit_once(") ").expect("a name").1.split(' ').nth(38);
     fields.and_then(|field| field.parse().ok()).expect("a number")
+}
+
+/// The children of a process, those that have ended too.
+fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|(_, of)| of == parent)).collect()
 }
 
 /// The children of a process that have ended and were not waited for.
@@ -264,4 +275,49 @@ fn capabilities_of_the_unit_suffice() {
     net.ping(&net.a, "10.9.9.2", 56);
     a.stop();
     b.stop();
+}
+
+/// In a container the daemon is process 1: what a command leaves behind becomes its child, and must not stay as a
+/// zombie when it ends.
+fn as_process_1_it_reaps_what_commands_leave_behind() {
+    let net = Net::new();
+    let fifo = net.dir.join("fifo");
+    run(&["mkfifo", fifo.to_str().expect("path")]);
+    let done = net.dir.join("done");
+    let text = "#!/bin/sh\n[ $L2TPD_EVENT = tunnel-up ] || exit 0\n{ read line < FIFO; echo $$ > DONE; } &\n";
+    let text = text.replace("FIFO", &fifo.display().to_string()).replace("DONE", &done.display().to_string());
+    let hook = script(&net, "leave.sh", &text);
+    let text = peer::config(&format!("  on-event {}\n", hook.display()), peer::SESSION);
+    let before = ["unshare", "-p", "-f", "--kill-child"];
+    let mut peer = Peer::new(&net);
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &before, &[]);
+    peer.accept();
+    daemon.expect("info send SCCCN, state --> ESTABLISHED");
+    let only = |parent: u32| {
+        let children = children(parent);
+        (children.len() == 1).then(|| children[0])
+    };
+    let pid = wait_for("process 1", || only(daemon.pid()));
+    // The command is over; what it left behind waits for a line.
+    wait_for("what the command left behind", || only(pid));
+    let mut writer = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).expect("FIFO");
+    std::io::Write::write_all(&mut writer, b"go\n").expect("FIFO");
+    wait_for("its last word", || number(&done));
+    wait_for("its end", || children(pid).is_empty().then_some(()));
+    crate::sys::kill(pid, libc::SIGTERM);
+    daemon.expect("info l2tpd exit.");
+}
+
+/// What is missing is named, and not taken for the command.
+fn command_without_the_null_device() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = peer::config("  role passive\n  on-event /bin/true\n", peer::SESSION);
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
+    daemon.expect("debug l2tpd start");
+    let pid = daemon.pid().to_string();
+    run(&["nsenter", "-t", &pid, "-m", "umount", "/dev/null"]);
+    run(&["nsenter", "-t", &pid, "-m", "rm", "/dev/null"]);
+    peer.connect();
+    daemon.expect("warn   on-event of t1: /bin/true: /dev/null: No such file or directory");
 }

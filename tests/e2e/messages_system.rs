@@ -42,7 +42,7 @@ tests!(
 
 /// A daemon that must not start: its exit status is 1, and the last line says why it ended.
 #[track_caller]
-fn does_not_start(daemon: &mut Daemon, line: &str) {
+pub fn does_not_start(daemon: &mut Daemon, line: &str) {
     let status = daemon.wait_exit();
     daemon.expect(line);
     assert_eq!(status.code(), Some(1), "{}", daemon.tail(10));
@@ -114,7 +114,7 @@ fn no_random_source_at_start() {
 }
 
 /// A command that starts the daemon with a /dev of its own, from which things can be taken.
-const OWN_DEV: [&str; 6] = [
+pub const OWN_DEV: [&str; 6] = [
     "unshare",
     "-m",
     "sh",

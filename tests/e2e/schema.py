@@ -20,7 +20,7 @@ BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent seq
 STRING = ("version time log_level name state check expected received interface remote_end_id level message event "
           "tunnel reason remark id address what text value meaning advice meaning_ja advice_ja")
 STRING_OR_NULL = ("peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
-                  "problem local_cookie remote_cookie data_plane bridge bridge_state")
+                  "problem interface_problem local_cookie remote_cookie data_plane bridge bridge_state")
 LIST = "tunnels sessions detail values lines dropped_from"
 COUNTERS = "counters drops strays"
 

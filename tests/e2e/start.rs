@@ -8,12 +8,23 @@ use std::time::{Duration, Instant};
 
 use crate::coverage;
 use crate::daemon::{program, write_config, Daemon};
-use crate::net::{have, Net};
+use crate::messages_system::{does_not_start, OWN_DEV};
+use crate::net::{have, run, Net};
 use crate::peer::*;
 use crate::runner::skip;
+use crate::sys::refuse_getrandom;
 use crate::tests;
 
-tests!(background_fails, background_and_syslog, answers_from_the_start_on, answers_when_the_parent_ends);
+tests!(
+    background_fails,
+    background_and_syslog,
+    answers_from_the_start_on,
+    answers_when_the_parent_ends,
+    no_random_source_and_no_getrandom,
+    getrandom_is_not_needed,
+    no_device_for_interfaces,
+    other_things_in_place_of_files,
+);
 
 /// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
 fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
@@ -84,6 +95,7 @@ fn background_fails() {
     let (socket, status, stderr) = in_background(&net, script, "info", &config("", SESSION));
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("daemon error: "), "who started it sees it as well: {stderr}");
+    assert!(stderr.contains("  /dev/null, the null device"), "what is wrong has a name: {stderr}");
     let message = socket.expect(27, "daemon error: ");
     coverage::saw("error", message[message.find("daemon error").expect("text")..].trim_end());
     socket.expect(27, "l2tpd initialization failed");
@@ -155,4 +167,99 @@ fn answers_when_the_parent_ends() {
     let (_log, status, _) = in_background(&net, &script, "debug", &answer_only());
     assert_eq!(status, Some(0));
     peer.connect();
+}
+
+/// M-001 M-021: not even the library needs a random number before that is told.
+fn no_random_source_and_no_getrandom() {
+    let net = Net::new();
+    let before = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /dev; exec \"$@\"", "sh"];
+    let text = config("", SESSION);
+    let mut daemon = Daemon::start_prepared(&net, &net.a, &text, (&before, &[]), refuse_getrandom);
+    does_not_start(&mut daemon, "error /dev/urandom open error: *No such file or directory*");
+}
+
+/// With /dev/urandom everything works; a lookup of a name, which is another process, too.
+fn getrandom_is_not_needed() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = config("  remote-address peer\n", SESSION);
+    let hosts = net.dir.join("hosts");
+    std::fs::write(&hosts, "192.0.2.2 peer\n").expect("hosts");
+    let mount = format!("mount --bind {} /etc/hosts; exec \"$@\"", hosts.display());
+    let before = ["unshare", "-m", "sh", "-c", &mount, "sh"];
+    let mut daemon = Daemon::start_prepared(&net, &net.a, &text, (&before, &[]), refuse_getrandom);
+    peer.accept();
+    daemon.ctl_ok(&["status"]);
+    daemon.stop();
+}
+
+/// The log names the file, and so does `explain`: the peer has no part in it. C-177
+fn no_device_for_interfaces() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = config("  role passive\n", SESSION);
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
+    daemon.expect("debug l2tpd start");
+    daemon.stop();
+    let missing = OWN_DEV.map(|word| word.replace("urandom net/tun;", "urandom;"));
+    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &missing, &[]);
+    daemon.expect("error failed to ioctl: No such file or directory");
+    daemon.expect("error   interface l0: /dev/net/tun is missing: *");
+    daemon.expect("debug l2tpd start");
+    // Before any peer comes, and after it came.
+    let explains = |daemon: &Daemon| {
+        let text = daemon.ctl_ok(&["explain", "tunnel", "t1"]);
+        assert!(text.contains("interface    : /dev/net/tun is missing: "), "{text}");
+    };
+    explains(&daemon);
+    peer.connect();
+    let icrq = peer.icrq("end1");
+    peer.send(&icrq);
+    assert_eq!(peer.expect(CDN).result().0, 4);
+    explains(&daemon);
+    // Given later, it is used.
+    let pid = daemon.pid().to_string();
+    run(&["nsenter", "-t", &pid, "-m", "mknod", "/dev/net/tun", "c", "10", "200"]);
+    peer.call("end1");
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    assert!(!daemon.ctl_ok(&["explain", "tunnel", "t1"]).contains("/dev/net/tun"));
+    // As a file that is something else.
+    run(&["nsenter", "-t", &pid, "-m", "rm", "/dev/net/tun"]);
+    run(&["nsenter", "-t", &pid, "-m", "touch", "/dev/net/tun"]);
+    net.batch(&net.a, "link del l0\n");
+    daemon.expect("debug [*][*] delete session");
+    peer.expect(CDN);
+    let icrq = peer.icrq("end1");
+    peer.send(&icrq);
+    daemon.expect("error   interface l0: /dev/net/tun is something else than that device*");
+}
+
+/// Nothing hangs on what stands in the place of a file, and nothing of it is destroyed.
+fn other_things_in_place_of_files() {
+    let net = Net::new();
+    let place = net.dir.join("place");
+    let name = place.to_str().expect("path");
+    let things: [(&str, &[&str]); 4] = [
+        ("a FIFO", &["mkfifo", name]),
+        ("a directory", &["mkdir", name]),
+        ("a symbolic link", &["ln", "-s", "/nonexistent", name]),
+        ("a file that holds something else than a process id", &["cp", "/etc/passwd", name]),
+    ];
+    for (what, make) in things {
+        run(make);
+        let mut daemon = Daemon::start_under(&net, &net.a, &config("", SESSION), &[], &["-p", name]);
+        does_not_start(&mut daemon, "error Can't create pid file");
+        assert_eq!(daemon.count(&format!("error   {name}: {what} has this name")), 1, "{}", daemon.tail(5));
+        if what == "a FIFO" || what == "a directory" {
+            let mut daemon = Daemon::start_under(&net, &net.a, &config("", SESSION), &[], &["-c", name]);
+            does_not_start(&mut daemon, "error Can't open config file");
+            let mut daemon = Daemon::start_under(&net, &net.a, &config("", SESSION), &[], &["-s", name]);
+            let status = daemon.wait_exit();
+            assert_eq!(status.code(), Some(1));
+            let line = format!("error   admin socket: {name}: {what} has this name, no socket");
+            assert_eq!(daemon.count(&line), 1, "{}", daemon.tail(5));
+        }
+        run(&["rm", "-r", name]);
+    }
 }

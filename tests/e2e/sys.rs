@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Runs `f` inside the network namespace `name`. A socket that `f` opens stays in that namespace, whoever uses
@@ -204,6 +206,32 @@ pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
 pub fn kill(pid: u32, signal: i32) {
     // SAFETY: kill(2) takes no pointers.
     unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Makes getrandom(2) fail for the program that `command` starts, and for all that it starts: a seccomp filter.
+pub fn refuse_getrandom(command: &mut Command) {
+    let row = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    let mut rows = [
+        row(0x20, 0, 0), // the number of the call
+        libc::sock_filter { jf: 1, ..row(0x15, 0, libc::SYS_getrandom as u32) },
+        row(0x06, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        row(0x06, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let filter = libc::sock_fprog { len: rows.len() as u16, filter: rows.as_mut_ptr() };
+        // SAFETY: the filter and its rows live through the calls.
+        let failed = unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
+                || libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) != 0
+        };
+        if failed {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: between fork and exec it makes two system calls and nothing else.
+    unsafe { command.pre_exec(install) };
 }
 
 /// Whether the tests run with all rights.

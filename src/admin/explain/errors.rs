@@ -50,9 +50,10 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-007",
         ["The daemon could not detach from its terminal and go into the background.",
-         "Look at the system's error text; under a service manager run it in the foreground with -d."],
+         "Look at the system's error text and the file that the next line names; under a service manager run it in the \
+          foreground with -d."],
         ["端末から離れてバックグラウンドに移れませんでした。",
-         "システムのエラー文を見てください。サービス管理の下では-dで前面のまま動かします。"],
+         "システムのエラー文と、次の行にあればファイル名を見てください。サービス管理の下では-dで前面のまま動かします。"],
     ),
     about(
         "M-008",
@@ -71,10 +72,11 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-010",
         ["The system refused to create or set up a network interface.",
-         "Check that no other program uses the interface's name, that /dev/net/tun exists, and that the daemon has \
-          CAP_NET_ADMIN."],
+         "The next line names what is in the way: /dev/net/tun (missing, not permitted, the module tun not loaded), \
+          another user of the interface's name, or a missing CAP_NET_ADMIN. The peer has no part in it."],
         ["ネットワークインタフェースの作成または設定をシステムが拒みました。",
-         "名前の重複がないこと、/dev/net/tunがあること、CAP_NET_ADMINがあることを確認してください。"],
+         "次の行が原因を示します: /dev/net/tun(無い、使えない、モジュールtunが無い)、名前の重複、CAP_NET_ADMINの不足。\
+          相手側の問題ではありません。"],
     ),
     about(
         "M-011",

@@ -17,7 +17,7 @@ use crate::frame::ETHERNET_HEADER;
 use crate::log::Remark;
 use crate::proto::Path;
 use crate::sys::socket::path_mtu;
-use crate::sys::tap::{self, Tap};
+use crate::sys::tap::Tap;
 use crate::sys::{error_text, netif};
 use crate::wire::Encapsulation;
 
@@ -118,7 +118,7 @@ fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8;
 }
 
 /// What an interface is like at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceState {
     /// It exists.
     pub present: bool,
@@ -132,6 +132,8 @@ pub struct InterfaceState {
     pub data_plane: &'static str,
     /// Where it stands with its bridge, if it is to be in one.
     pub bridge: Option<BridgeState>,
+    /// Why it could not be made or set up, if so.
+    pub problem: Option<String>,
 }
 
 /// An interface and its state.
@@ -154,6 +156,8 @@ pub(super) struct Circuit {
     complete: bool,
     /// The explicit MTU does not fit the path: told once.
     warned: bool,
+    /// Why it could not be made or set up, the last time that was tried.
+    pub(super) failure: Option<Failure>,
 }
 
 impl Circuit {
@@ -197,6 +201,7 @@ impl DataPlane {
             mtu: if present { circuit.mtu.unwrap_or(1500) } else { 0 },
             data_plane: circuit.device.as_ref().map_or("", Device::plane),
             bridge: circuit.bridge_state(),
+            problem: circuit.failure.as_ref().map(ToString::to_string),
         })
     }
 
@@ -207,6 +212,25 @@ impl DataPlane {
     /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
     /// session is attached.
     pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
+        let at = self.circuit_for(interface);
+        let result = self.configure_circuit(at, interface);
+        self.remember_failure(at, result)
+    }
+
+    /// Keeps what came of setting up an interface, to be shown.
+    pub(super) fn remember_failure<T>(
+        &mut self,
+        at: usize,
+        result: Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(circuit) = self.circuit_mut(at) {
+            circuit.failure = result.as_ref().err().cloned();
+        }
+        result
+    }
+
+    /// The place of an interface, which is new or known.
+    fn circuit_for(&mut self, interface: &Interface) -> usize {
         let at = match self.circuit_names.get(&interface.name) {
             Some(at) => *at,
             None => {
@@ -224,12 +248,17 @@ impl DataPlane {
                     forwarding: None,
                     complete: false,
                     warned: false,
+                    failure: None,
                 };
                 let at = super::place(&mut self.circuits, circuit);
                 self.circuit_names.insert(interface.name.clone(), at);
                 at
             }
         };
+        at
+    }
+
+    fn configure_circuit(&mut self, at: usize, interface: &Interface) -> Result<(), Failure> {
         if let Some(circuit) = self.circuit_mut(at) {
             circuit.interface = interface.clone();
             circuit.warned = false;
@@ -243,17 +272,14 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The place of a configured interface, which is made (again) where it is missing.
-    pub(super) fn open_circuit(&mut self, interface: &str) -> Result<usize, Failure> {
-        let Some(at) = self.circuit_names.get(interface).copied() else {
-            return Err(Failure::Other(format!("interface {interface} is not configured")));
-        };
+    /// Makes a configured interface (again) where it is missing.
+    pub(super) fn open_circuit(&mut self, at: usize) -> Result<(), Failure> {
         if self.circuit_mut(at).is_some_and(|c| c.device.is_none() || !c.complete) {
             self.open_tap(at)?;
             self.set_up_device(at)?;
             self.show_carrier(at);
         }
-        Ok(at)
+        Ok(())
     }
 
     fn open_tap(&mut self, at: usize) -> Result<(), Failure> {
@@ -262,8 +288,8 @@ impl DataPlane {
         if circuit.device.is_some() || with_kernel {
             return Ok(());
         }
-        let tap = Tap::open(&circuit.interface.name, true)
-            .map_err(|e| Failure::ioctl(&e, tap::why_not_open(&e)))?;
+        let tap =
+            Tap::open(&circuit.interface.name, true).map_err(|no| Failure::ioctl(&no.error, no.about))?;
         let fd = tap.as_raw_fd();
         self.device_opened(at, Device::Tap(tap));
         if let Err(error) = self.register(fd, Source::Circuit(at)) {

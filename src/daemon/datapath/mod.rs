@@ -18,6 +18,7 @@ mod transmit;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
@@ -44,6 +45,10 @@ use kernel::Kernel;
 use link_local::Forwarding;
 use ports::Port;
 use receive::Inbound;
+
+/// The library's own hash is seeded by the system's random source, and aborts the program where that is missing. The
+/// keys are names of the configuration and ids that we chose at random: nobody else can choose them to be alike.
+type FixedHash = BuildHasherDefault<DefaultHasher>;
 
 /// The data plane's tokens begin here.
 pub const FIRST_TOKEN: usize = 0x1000;
@@ -211,10 +216,10 @@ pub struct DataPlane {
     links_changed: bool,
     ports: Vec<Option<Port>>,
     circuits: Vec<Option<Circuit>>,
-    circuit_names: HashMap<String, usize>,
-    circuit_indexes: HashMap<i32, usize>,
+    circuit_names: HashMap<String, usize, FixedHash>,
+    circuit_indexes: HashMap<i32, usize, FixedHash>,
     sessions: Vec<Option<Session>>,
-    session_ids: HashMap<SessionId, usize>,
+    session_ids: HashMap<SessionId, usize, FixedHash>,
     ready: VecDeque<Source>,
     inbound: Option<Box<Inbound>>,
     sender: Option<Box<Sender>>,
@@ -244,10 +249,10 @@ impl DataPlane {
             links_changed: false,
             ports: Vec::new(),
             circuits: Vec::new(),
-            circuit_names: HashMap::new(),
-            circuit_indexes: HashMap::new(),
+            circuit_names: HashMap::default(),
+            circuit_indexes: HashMap::default(),
             sessions: Vec::new(),
-            session_ids: HashMap::new(),
+            session_ids: HashMap::default(),
             ready: VecDeque::new(),
             inbound: None,
             sender: None,
@@ -383,7 +388,15 @@ impl DataPlane {
 
     /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
     pub fn attach(&mut self, attachment: &Attachment) -> Result<(), Failure> {
-        let circuit = self.open_circuit(&attachment.interface)?;
+        let Some(circuit) = self.circuit_names.get(&attachment.interface).copied() else {
+            return Err(Failure::Other(format!("interface {} is not configured", attachment.interface)));
+        };
+        let result = self.attach_to(circuit, attachment);
+        self.remember_failure(circuit, result)
+    }
+
+    fn attach_to(&mut self, circuit: usize, attachment: &Attachment) -> Result<(), Failure> {
+        self.open_circuit(circuit)?;
         let Some(port) = self.port_for(&attachment.path) else {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         };
