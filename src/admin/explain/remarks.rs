@@ -100,7 +100,7 @@ explanations! {
          "直前の行が、足りないものとファイルの位置を示します。"];
     ProcessOne
         ["As process 1 of a container the daemon cannot go into the background: with process 1 the container ends.",
-         "Start it with -d."]
+         "Start it with -d: it stays in the foreground then and logs to standard error."]
         ["コンテナのプロセス1はバックグラウンドに移れません。プロセス1が終わるとコンテナも終わります。",
          "-dを付けて起動してください。"];
     Signals
