@@ -25,23 +25,23 @@ pub enum Token {
 
 /// One way to write a command, after its first word.
 #[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // a field whose name says all has no more
 pub struct Form {
-    /// Its places.
     pub tokens: &'static [Token],
     /// Whether it appears in the usage text (another form that does may stand for it).
     pub usage: Option<&'static str>,
 }
 
-/// A command.
+/// A row of the table.
 #[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // a field whose name says all has no more
 pub struct Command {
-    /// Its number on the admin socket.
+    /// On the admin socket.
     pub number: u16,
-    /// Its first word.
+    /// The first one.
     pub word: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    /// The ways to write it.
     pub forms: &'static [Form],
 }
 
@@ -183,48 +183,39 @@ pub enum Target {
     All,
 }
 
-/// A command with its values.
+/// A command with its values; each is named after its word.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // what each does stands in the table
 pub enum AdminRequest {
-    /// `status`.
     Status(Selection),
-    /// `clear`.
     Clear {
-        /// What.
         target: Target,
         /// `result-code`.
         result: Option<u16>,
     },
-    /// `start`.
+    /// A tunnel, by its name.
     Start(String),
-    /// `stop`.
+    /// A tunnel, by its name.
     Stop(String),
-    /// `reload`.
     Reload {
         /// `--check`: only say what would change.
         check: bool,
     },
-    /// `log`.
     Log {
         /// `-f`: go on with new messages as they come.
         follow: bool,
         /// This level and worse.
         level: Level,
     },
-    /// `log-level`.
     LogLevel(Level),
-    /// `watch`.
     Watch,
-    /// `counters`.
     Counters {
         /// `reset`: begin again at 0.
         reset: bool,
     },
-    /// `metrics`.
     Metrics,
-    /// `trace`.
     Trace {
-        /// The tunnel.
+        /// By its name.
         tunnel: String,
         /// Where the client writes to; does not travel.
         file: Option<String>,
@@ -233,16 +224,15 @@ pub enum AdminRequest {
     Explain(Selection),
     /// `explain` of a message's text: answered by the client alone.
     ExplainText(String),
-    /// `health`.
     Health,
 }
 
 /// A request, and how its reply is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // a field whose name says all has no more
 pub struct Order {
-    /// As JSON.
+    /// The reply as JSON.
     pub json: bool,
-    /// The request.
     pub request: AdminRequest,
 }
 
@@ -294,7 +284,7 @@ impl fmt::Display for UsageError {
 
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 
-/// The command of this number.
+/// The command with a number of the admin socket.
 pub fn by_number(number: u16) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.number == number)
 }

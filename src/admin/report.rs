@@ -11,16 +11,15 @@ use crate::proto::snapshot::{SessionSnapshot, SessionState, Snapshot, TunnelSnap
 
 /// Everything that is shown.
 #[derive(Debug, Clone)]
+#[allow(missing_docs)] // a field whose name says all has no more
 pub struct Report {
-    /// Version of the daemon.
     pub version: &'static str,
-    /// Its process id.
     pub pid: u32,
-    /// How long it has been running.
+    /// Since the daemon started.
     pub uptime: Duration,
-    /// The time of this report.
+    /// Of this report.
     pub time: WallTime,
-    /// The log level in force.
+    /// In force.
     pub log_level: Level,
     /// What the engine knows.
     pub snapshot: Snapshot,

@@ -12,7 +12,7 @@ use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::{Command, CommandError};
 
-/// A reply's kind and text.
+/// Its kind ([`reply`]) and its text.
 type Reply = (u16, String);
 
 fn done(text: impl Into<String>) -> Reply {

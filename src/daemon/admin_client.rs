@@ -53,10 +53,8 @@ enum Stage {
     Follow(Stream),
 }
 
-/// A connection.
 #[derive(Debug)]
 pub(super) struct AdminClient {
-    /// The socket.
     pub stream: UnixStream,
     input: Vec<u8>,
     output: Vec<u8>,

@@ -41,7 +41,7 @@ pub enum StreamEvent {
     Message {
         /// The name of the tunnel that the message belongs to.
         tunnel: String,
-        /// The message.
+        #[allow(missing_docs)] // its type says all
         record: Record,
     },
 }

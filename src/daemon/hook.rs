@@ -20,13 +20,12 @@ const RUNNING: usize = 16;
 /// Where commands are looked for that a command calls.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A command that is to be run.
+/// A command that waits for its turn.
 struct Call {
     words: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
-/// A command that runs.
 struct Running {
     process: Process,
     program: String,
@@ -41,7 +40,7 @@ struct Queue {
     running: Option<Running>,
 }
 
-/// All calls.
+/// The calls of all tunnels, by the tunnel's name.
 #[derive(Default)]
 pub struct Hooks {
     tunnels: BTreeMap<String, Queue>,

@@ -30,13 +30,11 @@ pub fn child(name: &str) -> i32 {
     }
 }
 
-/// A lookup that is wanted.
 struct Wanted {
     tunnel: String,
     name: String,
 }
 
-/// A lookup that runs.
 struct Lookup {
     wanted: Wanted,
     process: Process,
@@ -44,16 +42,16 @@ struct Lookup {
 }
 
 /// What a lookup came to.
+#[allow(missing_docs)] // a field whose name says all has no more
 pub struct Answer {
-    /// The tunnel that it was for.
+    /// The name of the tunnel that asked.
     pub tunnel: String,
-    /// The name.
     pub name: String,
     /// The addresses, in the resolver's order; or why there are none.
     pub result: Result<Vec<IpAddr>, String>,
 }
 
-/// The lookups.
+/// The lookups of all tunnels.
 #[derive(Default)]
 pub struct Resolver {
     waiting: VecDeque<Wanted>,

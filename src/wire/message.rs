@@ -231,42 +231,28 @@ pub struct Decoded {
     pub notes: Vec<Note>,
 }
 
-/// Something about one AVP that is worth a line in the log.
+/// Something about one AVP that is worth a line in the log. `name` is the RFC's name of the AVP, `mandatory` its M bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // a field whose name says all has no more
 pub enum Note {
     /// An AVP of a vendor that is not known here.
     UnknownVendor {
-        /// Which.
         avp: AvpId,
-        /// Its Length field.
+        /// The Length field, in octets.
         length: usize,
-        /// Its M bit.
         mandatory: bool,
     },
     /// An AVP of the IETF (or of vendor 9) that is not known here.
-    UnknownAttribute {
-        /// Which.
-        avp: AvpId,
-        /// Its M bit.
-        mandatory: bool,
-    },
+    UnknownAttribute { avp: AvpId, mandatory: bool },
     /// An AVP of vendor 9 that is not known here, with its M bit set: ignored all the same.
-    UnknownOfCisco {
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    UnknownOfCisco { attribute: u16 },
     /// A known AVP in a message that is about something else: ignored.
-    NotInThisMessage {
-        /// The RFC's name of the AVP.
-        name: &'static str,
-    },
+    NotInThisMessage { name: &'static str },
     /// A known AVP with a bad length or value and M=0: ignored (RFC 3931 7.1).
     Ignored {
-        /// The RFC's name of the AVP.
         name: &'static str,
-        /// Its value's length.
+        /// Of its value, in octets.
         length: usize,
-        /// What is wrong with it.
         why: Why,
     },
     /// A Result Code AVP is missing or malformed: the StopCCN or CDN is honoured all the same.
@@ -286,48 +272,23 @@ pub struct Refusal {
     pub ids: Option<SessionIds>,
 }
 
-/// What is wrong with a message.
+/// What is wrong with a message. `name` is the RFC's name of the AVP, `attribute` its Attribute Type, `length` that of
+/// its value in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum Why {
     /// Unknown Message Type; `mandatory` is the M bit of the Message Type AVP.
-    UnknownMessageType {
-        /// Its Vendor ID.
-        vendor: u16,
-        /// The M bit of the Message Type AVP.
-        mandatory: bool,
-    },
+    UnknownMessageType { vendor: u16, mandatory: bool },
     /// An AVP that is not known here has its M bit set (RFC 3931 5.2).
     UnknownMandatory(AvpId),
     /// The length of a known AVP does not fit (M=1).
-    BadLength {
-        /// The RFC's name of the AVP.
-        name: &'static str,
-        /// Its Attribute Type.
-        attribute: u16,
-        /// The length of its value.
-        length: usize,
-    },
+    BadLength { name: &'static str, attribute: u16, length: usize },
     /// The value of a known AVP is out of range (M=1).
-    BadValue {
-        /// The RFC's name of the AVP.
-        name: &'static str,
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    BadValue { name: &'static str, attribute: u16 },
     /// An AVP is hidden that must not be, or cannot be unhidden: no Random Vector before it, no secret.
-    BadHiding {
-        /// The RFC's name of the AVP.
-        name: &'static str,
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    BadHiding { name: &'static str, attribute: u16 },
     /// A required AVP is not there.
-    Missing {
-        /// The RFC's name of the AVP.
-        name: &'static str,
-        /// Its Attribute Type.
-        attribute: u16,
-    },
+    Missing { name: &'static str, attribute: u16 },
 }
 
 /// How a message is to be written.
