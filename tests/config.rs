@@ -97,7 +97,7 @@ fn the_table_has_the_tags_of_the_interface() {
             Block::Tunnel,
             "local-address remote-address local-hostname local-router-id remote-hostname remote-router-id password \
              password-old digest cookie retry retry-interval retry-interval-max hello-interval receive-window \
-             setup-timeout restart-interval restart-interval-max linger encapsulation udp-port compatibility reserved-bits role hidden \
+             setup-timeout restart-interval restart-interval-max resolve-interval linger encapsulation udp-port compatibility reserved-bits role hidden \
              dont-fragment ttl tos on-event disable session",
         ),
         (
@@ -180,6 +180,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Tunnel, "setup-timeout 9", "live a setup-timeout"),
     (Block::Tunnel, "restart-interval 9", "live a restart-interval"),
     (Block::Tunnel, "restart-interval-max 90", "live a restart-interval-max"),
+    (Block::Tunnel, "resolve-interval none", "live a resolve-interval"),
     (Block::Tunnel, "linger 9", "live a linger"),
     (Block::Tunnel, "encapsulation udp", "restart a encapsulation"),
     (Block::Tunnel, "udp-port 1701 1702", "restart a udp-port"),

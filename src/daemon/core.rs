@@ -10,7 +10,7 @@ use super::args::Options;
 use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
-use super::resolve::{self, Answer, Resolver};
+use super::resolve::{Answer, Resolver};
 use super::ways::Ways;
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
@@ -67,6 +67,9 @@ enum Reply {
     Way(Ends, Way),
     Attached(SessionId, Result<(), String>),
 }
+
+/// Why a host without any address tries nothing.
+const NO_ADDRESS: &str = "this host has no address yet";
 
 /// Why a tunnel cannot be tried now.
 enum Unprepared {
@@ -149,10 +152,14 @@ impl Daemon {
         match action {
             Action::Transmit { path, ttl, message } => self.transmit(now, &path, ttl, message),
             Action::Log(line) => self.logger.log(now, &line),
-            Action::Prepare { tunnel } => {
-                if let Some(result) = self.prepare(now, &tunnel) {
-                    replies.push_back(Reply::Prepared(tunnel, result));
+            Action::Resolve { tunnel } => {
+                if let Some(why) = self.look_up(&tunnel) {
+                    replies.push_back(Reply::Prepared(tunnel, Err(why)));
                 }
+            }
+            Action::Prepare { tunnel, peer } => {
+                let result = self.prepare(now, &tunnel, peer);
+                replies.push_back(Reply::Prepared(tunnel, result));
             }
             Action::Attach(attachment) => {
                 let result = self.attach(now, &attachment);
@@ -245,25 +252,29 @@ impl Daemon {
         self.config.tunnels.iter().find(|t| t.name == name)
     }
 
-    /// Makes ready to talk to a tunnel's peer; `None` when its name has to be looked up first.
-    fn prepare(&mut self, now: Instant, name: &str) -> Option<Result<Path, Unprepared>> {
-        let failed = |why: &str| Some(Err(Unprepared::Failed(why.to_string())));
-        let Some(tunnel) = self.tunnel(name) else { return failed("the tunnel is gone") };
-        let tunnel = tunnel.clone();
-        match &tunnel.remote {
-            Some(Remote::Address(peer)) => Some(self.open(now, &tunnel, *peer)),
-            Some(Remote::Any) if tunnel.local_address.is_none() => Some(self.open_for_any(now, &tunnel)),
-            Some(Remote::Name(_) | Remote::Any) if !address::any() => {
-                let why = "this host has no address yet".to_string();
-                Some(Err(Unprepared::NoWay(None, why)))
+    /// Begins to look up the name of a tunnel's peer; why that is no use now.
+    fn look_up(&mut self, name: &str) -> Option<Unprepared> {
+        let remote = self.tunnel(name).and_then(|tunnel| tunnel.remote.clone());
+        let Some(Remote::Name(host)) = remote else { return None };
+        if !address::any() {
+            return Some(Unprepared::NoWay(None, NO_ADDRESS.to_string()));
+        }
+        self.look_after_children = true;
+        self.resolver.look_up(name, &host);
+        None
+    }
+
+    /// Makes ready to talk to a tunnel's peer.
+    fn prepare(&mut self, now: Instant, name: &str, peer: Option<IpAddr>) -> Result<Path, Unprepared> {
+        let Some(tunnel) = self.tunnel(name).cloned() else {
+            return Err(Unprepared::Failed("the tunnel is gone".to_string()));
+        };
+        match peer {
+            Some(peer) => self.open(now, &tunnel, peer),
+            None if tunnel.local_address.is_some() && !address::any() => {
+                Err(Unprepared::NoWay(None, NO_ADDRESS.to_string()))
             }
-            Some(Remote::Any) => Some(self.open_for_any(now, &tunnel)),
-            Some(Remote::Name(host)) => {
-                self.look_after_children = true;
-                self.resolver.look_up(name, host);
-                None
-            }
-            None => failed("remote-address is missing"),
+            None => self.open_for_any(now, &tunnel),
         }
     }
 
@@ -318,17 +329,8 @@ impl Daemon {
         if tunnel.remote != Some(Remote::Name(answer.name.clone())) {
             return; // the configuration has changed meanwhile; the engine asks anew
         }
-        let path = match answer.result {
-            Err(why) => Err(Unprepared::Failed(format!("{}: {why}", answer.name))),
-            Ok(addresses) => match resolve::choose(&addresses, tunnel.local_address) {
-                Some(peer) => self.open(now, &tunnel, peer),
-                None => {
-                    let why = format!("{} has no address of the family of local-address", answer.name);
-                    Err(Unprepared::Failed(why))
-                }
-            },
-        };
-        self.prepared(now, &answer.tunnel, path);
+        let addresses = answer.result.map_err(|why| format!("{}: {why}", answer.name));
+        self.engine.resolved(now, &answer.tunnel, addresses);
         self.drain(now);
     }
 

@@ -123,11 +123,6 @@ fn addresses(ended: &Ended) -> Result<Vec<IpAddr>, String> {
     Ok(addresses)
 }
 
-/// The first of `addresses` that `local` can talk to: any, or one of its family.
-pub fn choose(addresses: &[IpAddr], local: Option<IpAddr>) -> Option<IpAddr> {
-    addresses.iter().find(|a| local.is_none_or(|local| local.is_ipv4() == a.is_ipv4())).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,15 +139,6 @@ mod tests {
         assert!(addresses(&ended(true, "")).is_err());
         assert_eq!(addresses(&ended(false, "failed to lookup\n")), Err("failed to lookup".into()));
         assert_eq!(addresses(&ended(false, "")), Err("exit status: 1".into()));
-    }
-
-    #[test]
-    fn the_family_is_that_of_the_local_address() {
-        let v4: IpAddr = [192, 0, 2, 2].into();
-        let v6: IpAddr = "2001:db8::2".parse().unwrap();
-        assert_eq!(choose(&[v6, v4], None), Some(v6));
-        assert_eq!(choose(&[v6, v4], Some([192, 0, 2, 1].into())), Some(v4));
-        assert_eq!(choose(&[v6], Some([192, 0, 2, 1].into())), None);
     }
 
     #[test]

@@ -32,11 +32,17 @@ pub enum Action {
     },
     /// Write to the log.
     Log(Line),
-    /// Make ready to talk to a tunnel's peer: look up its name if it has one, open and bind the socket. Answer
-    /// with `Engine::prepared`, at once or later.
+    /// Look up the name of a tunnel's peer; answer with `Engine::resolved`, at once or later.
+    Resolve {
+        /// Name of the tunnel in the configuration.
+        tunnel: String,
+    },
+    /// Make ready to talk to a tunnel's peer: open and bind the socket. Answer with `Engine::prepared`.
     Prepare {
         /// Name of the tunnel in the configuration.
         tunnel: String,
+        /// The peer's address; `None` where any may connect.
+        peer: Option<IpAddr>,
     },
     /// Attach a session to its interface, closed still; answer with `Engine::attached`.
     Attach(Box<Attachment>),

@@ -32,6 +32,8 @@ pub struct Timer(pub TunnelKey, pub Due);
 pub enum Due {
     /// The next attempt at the tunnel.
     Attempt,
+    /// The peer's name is to be looked up again.
+    LookUp,
     /// Something of one of its connections.
     Connection(Ccid, ConnectionDue),
     /// Something of one of its session blocks.

@@ -11,6 +11,7 @@ use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
+use super::prepare;
 use super::request;
 use super::show;
 use super::snapshot::Snapshot;
@@ -129,12 +130,21 @@ impl Engine {
         self.tunnels.release(key);
     }
 
+    /// Answers `Action::Resolve`: the addresses that the name of the tunnel's peer means, the best first, or in words
+    /// why there are none.
+    pub fn resolved(&mut self, now: Instant, tunnel: &str, addresses: Result<Vec<IpAddr>, String>) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(tunnel) {
+            prepare::resolved(tunnel, &mut self.cx, addresses);
+        }
+    }
+
     /// Answers `Action::Prepare`: the path to the peer (with an unspecified remote address where any may
     /// connect), or in words why there is none yet. A tunnel that is not configured any more has no use for it.
     pub fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, String>) {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
-            tunnel.prepared(&mut self.cx, path);
+            prepare::prepared(tunnel, &mut self.cx, path);
         }
     }
 
@@ -200,7 +210,7 @@ impl Engine {
         self.cx.now = now;
         let connections: Vec<(Ccid, TunnelKey)> = self.cx.peers.at(remote).collect();
         for (ccid, key) in connections {
-            self.with(key, |tunnel, cx| tunnel.unreachable(cx, ccid, error));
+            self.with(key, |tunnel, cx| prepare::unreachable(tunnel, cx, ccid, error));
         }
         if refused {
             self.tunnels.hint(&mut self.cx, remote);

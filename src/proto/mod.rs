@@ -16,6 +16,7 @@
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `members` | the connections of a tunnel |
+//! | `addresses` | the addresses of a peer that has a name: whose turn is it, is the name to be looked up again |
 //! | `pause` | how far apart attempts are |
 //! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
@@ -24,6 +25,7 @@
 //! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `way`, `watch` | our own addresses and the routes to the peers; who watches them |
 //! | `way_change` | what becomes of tunnels when they change |
+//! | `prepare` | what an attempt needs first: address and socket; names that mean another address |
 //! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
@@ -37,6 +39,7 @@
 )]
 
 pub mod action;
+mod addresses;
 mod attempt;
 mod command;
 pub mod connection;
@@ -50,6 +53,7 @@ mod notes;
 mod obstacle;
 mod pause;
 mod peers;
+mod prepare;
 mod request;
 mod result;
 pub mod session;

@@ -69,6 +69,9 @@ pub fn receive(
             if cx.shutting_down {
                 return;
             }
+            if first.is_none_or(|tunnel| !tunnel.names(path.remote.ip())) {
+                doubt_names(cx, tunnels, path, message);
+            }
             let Some(key) = choose(tunnels, &candidates, message) else {
                 let why = || dropped::sender(message) + &tunnels.unclaimed(&path);
                 return cx.drop_request(&path, DropCause::Request, why);
@@ -179,22 +182,34 @@ fn choose(tunnels: &Tunnels, candidates: &[TunnelKey], message: &[u8]) -> Option
     if candidates.len() == 1 {
         return Some(first);
     }
-    // Neither may be hidden (C-251), so this needs no secret.
-    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
-    let (host_name, router_id) = (value(number::HOST_NAME), value(number::ROUTER_ID));
-    let fits = |key: &TunnelKey| {
-        let Some(config) = tunnels.get(*key).map(|t| &t.config) else { return false };
-        let name = match &config.remote_hostname {
-            Some(Check::Exactly(name)) => Some(name.as_slice()) == host_name,
-            Some(Check::Any) | None => true,
-        };
-        let id = match &config.remote_router_id {
-            Some(Check::Exactly(id)) => Some(id.as_slice()) == router_id,
-            Some(Check::Any) | None => true,
-        };
-        name && id
-    };
+    let fits = |key: &TunnelKey| tunnels.get(*key).is_some_and(|tunnel| is_meant(tunnel, message));
     candidates.iter().copied().find(fits).or(Some(first))
+}
+
+/// Whether a tunnel's peer is the one that an SCCRQ claims to be of. Neither Host Name nor Router ID may be hidden
+/// (C-251), so this needs no secret.
+fn is_meant(tunnel: &Tunnel, message: &[u8]) -> bool {
+    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
+    let name = match &tunnel.config.remote_hostname {
+        Some(Check::Exactly(name)) => Some(name.as_slice()) == value(number::HOST_NAME),
+        Some(Check::Any) | None => true,
+    };
+    let id = match &tunnel.config.remote_router_id {
+        Some(Check::Exactly(id)) => Some(id.as_slice()) == value(number::ROUTER_ID),
+        Some(Check::Any) | None => true,
+    };
+    name && id
+}
+
+/// An SCCRQ from an address that no tunnel names: perhaps a peer whose name means another address now. The name is
+/// looked up, and the peer's next SCCRQ is for the tunnel.
+fn doubt_names(cx: &mut Context, tunnels: &mut Tunnels, path: Path, message: &[u8]) {
+    for key in tunnels.with_names(path) {
+        let Some(tunnel) = tunnels.get_mut(key).filter(|tunnel| is_meant(tunnel, message)) else { continue };
+        if Auth::new(&tunnel.config).judge_request(message).believed {
+            tunnel.addresses.doubt(cx, &tunnel.config);
+        }
+    }
 }
 
 /// An SCCRQ that may be believed: a repetition, a reflection, a tie, a restart, or simply the first.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, Happening, Notification, Path};
+use super::addresses::Addresses;
 use super::attempt::Attempt;
 use super::connection::outcome::{Outcome, Receipt};
 use super::connection::table::State;
@@ -30,7 +31,7 @@ use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
 use super::way::User;
-use crate::config::model::{self, Remote, Role};
+use crate::config::model::{self, Remote};
 use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{self, cdn, stopccn};
@@ -58,6 +59,8 @@ pub struct Tunnel {
     pub members: Members,
     /// The path to the peer, as prepared last.
     pub path: Option<Path>,
+    /// The addresses of a peer that has a name.
+    pub addresses: Addresses,
     /// The next attempt.
     pub attempt: Attempt,
     /// How far apart attempts are.
@@ -86,6 +89,7 @@ impl Tunnel {
             config,
             members: Members::default(),
             path: None,
+            addresses: Addresses::default(),
             attempt: Attempt::new(now),
             pause: Pause::default(),
             watch: Watch::new(User(key, None)),
@@ -106,7 +110,7 @@ impl Tunnel {
     pub fn names(&self, address: IpAddr) -> bool {
         match &self.config.remote {
             Some(Remote::Address(remote)) => *remote == address,
-            Some(Remote::Name(_)) => self.path.is_some_and(|p| p.remote.ip() == address),
+            Some(Remote::Name(_)) => self.addresses.contains(address),
             Some(Remote::Any) | None => false,
         }
     }
@@ -173,53 +177,29 @@ impl Tunnel {
             return self.retry(cx);
         }
         self.deferred = 0;
-        self.preparing = true;
-        cx.act(Action::Prepare { tunnel: self.config.name.clone() });
+        match self.config.remote {
+            Some(Remote::Name(_)) => {
+                self.preparing = true;
+                self.addresses.look_up(cx, &self.config);
+            }
+            Some(Remote::Address(address)) => self.prepare(cx, Some(address)),
+            Some(Remote::Any) | None => self.prepare(cx, None),
+        }
     }
 
-    /// The answer to `Action::Prepare`: the path to the peer (with an unspecified remote address where any may
-    /// connect), or in words why there is none yet.
-    pub fn prepared(&mut self, cx: &mut Context, path: Result<Path, String>) {
-        self.preparing = false;
-        let named = match self.config.remote {
-            Some(Remote::Address(address)) => Some(address),
-            Some(Remote::Any | Remote::Name(_)) | None => None,
-        };
-        let known = path.as_ref().ok().map(|path| path.remote.ip()).filter(|ip| !ip.is_unspecified());
-        self.watch.set_next(cx, named.or(known), self.config.local_address, path.is_err());
-        let path = match path {
-            Ok(path) => path,
-            Err(why) => {
-                cx.log_detail(Event::CreateTunnelFailed {}, format!("tunnel {}: {why}", self.config.name));
-                self.fail(cx, Failure::new(why, Cause::NoConnection));
-                return self.retry(cx);
-            }
-        };
-        self.path = Some(path);
-        if cx.shutting_down || !self.is_usable() {
-            return;
-        }
-        let answers_only = self.config.role == Role::Passive || self.config.remote == Some(Remote::Any);
-        let may_move = matches!(self.config.remote, Some(Remote::Name(_)));
-        let begins = !answers_only && !self.slots.is_manual() && self.members.main_ccid().is_none();
-        if let Some(path) = self.known_path() {
-            self.slots.start_manual(cx, path);
-        }
-        if begins {
-            self.begin(cx, path);
-        } else if answers_only && may_move {
-            // The name may come to mean another address while we wait for its SCCRQ.
-            self.retry(cx);
-        }
+    /// Asks the daemon for the socket.
+    pub fn prepare(&mut self, cx: &mut Context, peer: Option<IpAddr>) {
+        self.preparing = true;
+        cx.act(Action::Prepare { tunnel: self.config.name.clone(), peer });
     }
 
     /// The path, where it leads to one peer.
-    fn known_path(&self) -> Option<Path> {
+    pub fn known_path(&self) -> Option<Path> {
         self.path.filter(|path| !path.remote.ip().is_unspecified())
     }
 
     /// Idle and local open: SCCRQ (C-110).
-    fn begin(&mut self, cx: &mut Context, path: Path) {
+    pub fn begin(&mut self, cx: &mut Context, path: Path) {
         let Some((mut connection, nonce)) = self.new_connection(cx, path) else { return self.retry(cx) };
         connection.initiator = true;
         if connection.transport.auth.signs() {
@@ -232,7 +212,9 @@ impl Tunnel {
         self.file(cx, connection);
         cx.log(Event::BeginNewTunnel { tunnel, name, peer: path.remote.ip() });
         self.notify(cx, Happening::TunnelConnecting, String::new());
-        let sent = self.members.get_mut(tunnel).is_some_and(|connection| connection.send_request(cx));
+        // Other addresses wait for their turn.
+        let soon = self.addresses.has_others();
+        let sent = self.members.get_mut(tunnel).is_some_and(|connection| connection.send_request(cx, soon));
         if !sent {
             self.delete(cx, tunnel);
             self.retry(cx);
@@ -283,6 +265,7 @@ impl Tunnel {
     pub fn due(&mut self, cx: &mut Context, due: Due, heard: &dyn Fn(SessionId) -> Option<Instant>) {
         match due {
             Due::Attempt => self.attempt_due(cx),
+            Due::LookUp => self.addresses.due(cx, &self.config),
             Due::Connection(ccid, due) => {
                 let data = match due {
                     ConnectionDue::Hello => self.slots.heard(ccid, heard),
@@ -290,7 +273,11 @@ impl Tunnel {
                 };
                 let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
                 let outcome = connection.due(cx, due, data);
+                let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
                 self.conclude(cx, ccid, outcome);
+                if silent {
+                    self.addresses.doubt(cx, &self.config);
+                }
             }
             Due::Slot(key, due) => self.slot_due(cx, key, due),
         }
@@ -427,6 +414,9 @@ impl Tunnel {
             self.replace(cx, other);
         }
         self.members.set_main(ccid);
+        if let Some(connection) = self.members.get(ccid) {
+            self.addresses.answered(connection.transport.path.remote.ip());
+        }
         count(&mut self.members.counters.established);
         self.attempt.cancel(cx);
         self.attempt.since = cx.now;
@@ -520,21 +510,34 @@ impl Tunnel {
         self.retry_unless_served(cx);
     }
 
-    /// Deletes a connection whose peer cannot be reached (C-059), and tries again later.
+    /// Deletes a connection whose peer cannot be reached (C-059), and tries again later; the next address of the peer's
+    /// name has its turn before the pause.
     pub fn lose(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
-        if self.members.get(ccid).is_some_and(|c| c.state == State::Established) {
-            let reason = failure.to_string();
-            self.slots.drop_sessions(cx, Some(ccid), &reason);
-            self.notify(cx, Happening::TunnelDown, reason);
-            self.attempt.fail(cx.now, failure);
-        } else {
-            if self.members.state(ccid) == Some(State::WaitCtlReply) {
-                self.pause.unacknowledged();
+        let mut next = false;
+        match self.members.state(ccid) {
+            Some(State::Established) => {
+                let reason = failure.to_string();
+                self.slots.drop_sessions(cx, Some(ccid), &reason);
+                self.notify(cx, Happening::TunnelDown, reason);
+                self.attempt.fail(cx.now, failure);
             }
-            self.fail_connection(cx, ccid, failure);
+            Some(State::WaitCtlReply) if self.addresses.unanswered() => {
+                self.attempt.fail(cx.now, failure);
+                next = true;
+            }
+            Some(State::WaitCtlReply) => {
+                self.pause.unacknowledged();
+                self.fail_connection(cx, ccid, failure);
+            }
+            Some(State::Idle | State::WaitCtlConn | State::Stopping | State::Linger) | None => {
+                self.fail_connection(cx, ccid, failure);
+            }
         }
         self.delete(cx, ccid);
-        self.retry_unless_served(cx);
+        match next {
+            true => self.schedule(cx, Duration::ZERO),
+            false => self.retry_unless_served(cx),
+        }
     }
 
     /// Ends everything that the tunnel has: its connections with a StopCCN, its manual sessions without a word.
@@ -545,6 +548,7 @@ impl Tunnel {
         self.slots.drop_sessions(cx, None, why);
         self.watch.set_next(cx, None, self.config.local_address, false);
         self.attempt.cancel(cx);
+        self.addresses.cancel(cx);
         self.slots.cancel(cx);
     }
 
@@ -587,7 +591,11 @@ impl Tunnel {
 
     /// Settings that are used from now on; timers that run are armed with them again.
     pub fn update(&mut self, cx: &mut Context, block: &model::Tunnel) {
+        let interval_changed = self.config.resolve_interval != block.resolve_interval;
         self.config = Rc::new(block.clone());
+        if interval_changed {
+            self.addresses.arm(cx, self.key, &self.config);
+        }
         for connection in self.members.iter_mut() {
             connection.update(cx, &self.config);
         }
@@ -646,24 +654,15 @@ impl Tunnel {
         }
     }
 
-    /// The network reports (ICMP) that what a connection sent did not arrive: shown as the reason while it waits for an
-    /// answer. It hides no reason that was found here.
-    pub fn unreachable(&mut self, cx: &mut Context, ccid: Ccid, error: &str) {
-        if self.members.state(ccid) != Some(State::WaitCtlReply) {
-            return;
-        }
-        self.sign_of_life(cx);
-        if self.attempt.failure().is_none_or(|f| f.cause == Cause::NoAnswer) {
-            let check = format!("what we send does not arrive, the network reports: {error}");
-            self.attempt.fail(cx.now, Failure::new(check, Cause::NoAnswer));
-        }
-    }
-
     /// There is a hint that the peer has forgotten a connection.
     pub fn probe(&mut self, cx: &mut Context, ccid: Ccid) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
+        let established = connection.state == State::Established;
         let outcome = connection.probe(cx);
         self.conclude(cx, ccid, outcome);
+        if established {
+            self.addresses.doubt(cx, &self.config);
+        }
     }
 
     fn notify(&self, cx: &mut Context, what: Happening, reason: String) {

@@ -90,6 +90,17 @@ impl Tunnels {
         of(false).chain(of(true)).collect()
     }
 
+    /// The tunnels whose peer has a name, if an SCCRQ on this path may be for them once the name means its source.
+    pub fn with_names(&self, path: Path) -> Vec<TunnelKey> {
+        let fits = |key: &&TunnelKey| {
+            let tunnel = self.tunnels.get(key);
+            tunnel.is_some_and(|t| {
+                matches!(t.config.remote, Some(Remote::Name(_))) && obstacle(t, &path).is_none()
+            })
+        };
+        self.unaddressed.iter().filter(fits).copied().collect()
+    }
+
     /// Why none of the tunnels whose peer may have that address takes an SCCRQ on this path.
     pub fn unclaimed(&self, path: &Path) -> String {
         let mut any = None;

@@ -16,11 +16,18 @@ use crate::wire::Ccid;
 /// The answer to `Action::Prepare` where nothing can be sent to the peer at present: the tunnel is tried when that
 /// changes, and now and then. `peer` is not known while there is not even a network to look its name up in.
 pub fn no_way(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why: &str) {
-    tunnel.preparing = false;
+    // Without a network a name cannot be looked up again; no attempt waits for that.
+    if !std::mem::take(&mut tunnel.preparing) {
+        return;
+    }
     let text = match peer {
         Some(peer) => format!("no route to {peer}: {why}"),
         None => why.to_owned(),
     };
+    if peer.is_some() && tunnel.addresses.unanswered() {
+        tunnel.attempt.fail(cx.now, Failure::new(text, Cause::Route));
+        return tunnel.schedule(cx, Duration::ZERO);
+    }
     if tunnel.attempt.failure().is_none_or(|failure| failure.check != text) {
         cx.remark(&Remark::NoWay { tunnel: tunnel.config.name.clone(), why: text.clone() });
         tunnel.attempt.fail(cx.now, Failure::new(text, Cause::Route));

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use l2tpd::config::model::Remote;
 use l2tpd::config::Config;
 use l2tpd::log::{Level, Line};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
@@ -44,6 +43,9 @@ pub struct Node {
     /// Attachments wait for `answer_attachments`.
     pub hold_attachments: bool,
     held: Vec<(SessionId, Result<(), String>)>,
+    /// What the name of its peer means, and how often it was looked up.
+    pub addresses: Result<Vec<IpAddr>, String>,
+    pub lookups: usize,
     /// What the next preparations come to; then all succeed.
     pub prepare_outcomes: VecDeque<Result<(), String>>,
     /// Preparations are asked for and not answered.
@@ -129,6 +131,8 @@ impl World {
             attach_outcomes: VecDeque::new(),
             hold_attachments: false,
             held: Vec::new(),
+            addresses: Ok(vec![address(1)]),
+            lookups: 0,
             prepare_outcomes: VecDeque::new(),
             hold_preparations: false,
             heard: BTreeMap::new(),
@@ -206,11 +210,16 @@ impl World {
                 node.follow_tunnel(&line.text);
                 node.log.push((time, line));
             }
+            Action::Resolve { tunnel } => {
+                node.lookups += 1;
+                let addresses = node.addresses.clone();
+                node.engine.resolved(now, &tunnel, addresses);
+            }
             Action::Prepare { .. } if node.hold_preparations => {}
-            Action::Prepare { tunnel } => {
+            Action::Prepare { tunnel, peer } => {
                 let outcome = match node.prepare_outcomes.pop_front() {
                     Some(Err(why)) => Err(why),
-                    Some(Ok(())) | None => Ok(node.path(&tunnel)),
+                    Some(Ok(())) | None => Ok(node.path(&tunnel, peer)),
                 };
                 node.engine.prepared(now, &tunnel, outcome);
             }
@@ -476,14 +485,10 @@ impl Node {
     }
 
     /// What the daemon would make of a tunnel's addresses.
-    fn path(&self, name: &str) -> Path {
+    fn path(&self, name: &str, peer: Option<IpAddr>) -> Path {
         let tunnel = self.config.tunnels.iter().find(|t| t.name == name).expect("prepared tunnels exist");
-        let unspecified = IpAddr::from([0; 4]);
-        let remote = match &tunnel.remote {
-            Some(Remote::Address(address)) => *address,
-            Some(Remote::Name(_)) => address(1),
-            Some(Remote::Any) | None => unspecified,
-        };
+        let remote = peer.unwrap_or(IpAddr::from([0; 4]));
+        let unspecified = if remote.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
         let (local_port, remote_port) = match tunnel.encapsulation {
             Encapsulation::Ip => (0, 0),
             Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),

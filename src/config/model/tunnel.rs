@@ -57,6 +57,8 @@ pub struct Tunnel {
     pub restart_interval: Duration,
     /// Towards a peer that is mute that time doubles up to this; not less than that.
     pub restart_interval_max: Duration,
+    /// Time after which the name of a peer is looked up again, even while all is well.
+    pub resolve_interval: Option<Duration>,
     /// Time that a closed tunnel still acknowledges.
     pub linger: Duration,
     /// IP protocol 115, or UDP.
@@ -108,6 +110,7 @@ pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
     "setup-timeout"        setup_timeout,        Number(1, 3600),  Live,      As("31");
     "restart-interval"     restart_interval,     Number(1, 3600),  Live,      Text("the global one");
     "restart-interval-max" restart_interval_max, Number(1, 3600),  Live,      As("80");
+    "resolve-interval"     resolve_interval,     Number(1, 86400), Live,      As("300");
     "linger"               linger,               Number(1, 3600),  Live,      As("31");
     "encapsulation"        encapsulation,        Word,             SetUp,     As("ip");
     "udp-port"             udp_port,             Kind::Ports,      SetUp,     As("1701 1701");

@@ -201,15 +201,19 @@ impl Connection {
         }
     }
 
-    /// Idle and local open: SCCRQ (C-110). `false`: it could not be built.
+    /// Idle and local open: SCCRQ (C-110), to be acknowledged `soon` where something else is to be tried then. `false`:
+    /// it could not be built.
     #[must_use]
-    pub fn send_request(&mut self, cx: &mut Context) -> bool {
+    pub fn send_request(&mut self, cx: &mut Context, soon: bool) -> bool {
         let request = SetUp { tie_breaker: self.tie_breaker, ..self.set_up() };
         self.enter(cx, State::WaitCtlReply);
         cx.log(Event::SendState { message: MessageType::SCCRQ, state: State::WaitCtlReply.log_name() });
         let sent = self.transport.enqueue(cx, &Message::Sccrq(request));
         if sent {
             self.arm_guard(cx);
+        }
+        if soon {
+            self.transport.press(cx);
         }
         sent
     }
@@ -550,7 +554,7 @@ impl Connection {
                     cx.log(Event::ControlSendFailed {});
                     count(&mut self.transport.counters.lost);
                     let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
-                    match self.transport.is_probed() {
+                    match self.transport.is_pressed() && self.state == State::Established {
                         true => Outcome::Forgotten(failure),
                         false => Outcome::Lost(failure),
                     }

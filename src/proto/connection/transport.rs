@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 /// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
 
-/// How long a peer that seems to have forgotten a connection has for an acknowledgement: what it is asked with leaves at
-/// 0, 1 and 3 s.
-const PROBE: Duration = Duration::from_secs(7);
+/// How long a peer that seems to have forgotten us, or an address beside others, has for an acknowledgement. By default
+/// what it is asked with leaves at 0, 1 and 3 s.
+const SOON: Duration = Duration::from_secs(7);
 
 /// The sending side of a connection.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub struct Transport {
     pub hidden: bool,
     /// A reply is being prepared and will carry the acknowledgement.
     pub reply_pending: bool,
-    /// What waits for an acknowledgement must have it by then: there are hints that the peer has forgotten us.
-    probed_until: Option<Instant>,
+    /// What waits for an acknowledgement must have it by then, however many retransmissions are left.
+    answer_by: Option<Instant>,
     /// What was sent and received.
     pub counters: ControlCounters,
     retransmit: Option<TimerId>,
@@ -77,7 +77,7 @@ impl Transport {
             dialect: Dialect::IETF,
             hidden: false,
             reply_pending: false,
-            probed_until: None,
+            answer_by: None,
             counters: ControlCounters::default(),
             retransmit: None,
             acknowledge: None,
@@ -137,7 +137,7 @@ impl Transport {
         match (self.channel.awaits_acknowledgement(), self.retransmit.is_some()) {
             (true, false) => {
                 let timer = self.timer(ConnectionDue::Retransmit);
-                let left = self.probed_until.map(|end| end.saturating_duration_since(cx.now));
+                let left = self.answer_by.map(|end| end.saturating_duration_since(cx.now));
                 let rto = left.map_or(self.channel.rto(), |left| left.min(self.channel.rto()));
                 cx.arm(&mut self.retransmit, rto, timer);
             }
@@ -191,7 +191,7 @@ impl Transport {
 
     /// Something was acknowledged: the timer starts anew for what is the oldest now, and more may be sent.
     fn acknowledged(&mut self, cx: &mut Context) {
-        self.probed_until = None;
+        self.answer_by = None;
         cx.cancel(&mut self.retransmit);
         self.watch_acknowledgement(cx);
         self.flush(cx);
@@ -205,7 +205,7 @@ impl Transport {
     /// The oldest message in flight was not acknowledged in time.
     pub fn retransmit_due(&mut self, cx: &mut Context) -> Retransmission {
         self.retransmit = None;
-        if self.probed_until.is_some_and(|end| end <= cx.now) {
+        if self.answer_by.is_some_and(|end| end <= cx.now) {
             return Retransmission::UsedUp;
         }
         // C-055, C-056: the same Ns, the current Nr, and so another digest.
@@ -220,27 +220,35 @@ impl Transport {
     }
 
     /// Asks at once whether the peer still knows us: what waits for an acknowledgement anyway, or else a HELLO, has to be
-    /// acknowledged within [`PROBE`]. `false`: the HELLO could not be built.
+    /// acknowledged soon. `false`: the HELLO could not be built.
     #[must_use]
     pub fn probe(&mut self, cx: &mut Context) -> bool {
-        if self.is_probed() {
+        if self.is_pressed() {
             return true;
         }
-        self.probed_until = cx.now.checked_add(PROBE);
         if !self.channel.awaits_acknowledgement() {
             cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
-            return self.enqueue(cx, &Message::Hello);
+            let sent = self.enqueue(cx, &Message::Hello);
+            self.press(cx);
+            return sent;
         }
         self.channel.restart_rto();
         self.repeat_oldest(cx);
-        cx.cancel(&mut self.retransmit);
-        self.watch_acknowledgement(cx);
+        self.press(cx);
         true
     }
 
-    /// Whether the peer is asked, and has not answered yet.
-    pub fn is_probed(&self) -> bool {
-        self.probed_until.is_some()
+    /// What is in flight has to be acknowledged within [`SOON`], or three transmissions if that is longer.
+    pub fn press(&mut self, cx: &mut Context) {
+        let patience = SOON.max(self.channel.retry.interval.saturating_mul(7));
+        self.answer_by = cx.now.checked_add(patience);
+        cx.cancel(&mut self.retransmit);
+        self.watch_acknowledgement(cx);
+    }
+
+    /// Whether what is in flight has to be acknowledged soon.
+    pub fn is_pressed(&self) -> bool {
+        self.answer_by.is_some()
     }
 
     /// Sends the oldest message in flight once more, out of turn.

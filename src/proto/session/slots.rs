@@ -1,6 +1,7 @@
 //! The session blocks of a tunnel: which of them a message, a timer or an answer of the daemon is for.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -284,6 +285,16 @@ impl Slots {
     pub fn move_to(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
         for slot in self.slots.values_mut().filter(|slot| slot.is_of(ccid)) {
             slot.move_to(cx, path);
+        }
+    }
+
+    /// The manual sessions have this path from now on, unless the address that they have is `known` still.
+    pub fn move_manual(&mut self, cx: &mut Context, path: Path, known: impl Fn(IpAddr) -> bool) {
+        for slot in self.slots.values_mut().filter(|slot| !slot.is_dynamic()) {
+            let current = slot.session.as_ref().map(|session| session.path.remote);
+            if current.is_some_and(|remote| remote != path.remote && !known(remote.ip())) {
+                slot.move_to(cx, path);
+            }
         }
     }
 
