@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use l2tpd::frame::coalesce::Coalescer;
-use l2tpd::frame::segment::{finish_checksum, Cut};
+use l2tpd::frame::gro::Coalescer;
+use l2tpd::frame::gso::{finish_checksum, Cut};
 use l2tpd::frame::vnet::{Super, VnetHeader};
 use l2tpd::frame::{ethertype, packet};
 
@@ -298,7 +298,7 @@ impl Buffer {
 fn join(buffer: &mut Buffer) -> Vec<(Vec<u8>, VnetHeader, usize)> {
     let mut coalescer = Coalescer::default();
     let mut out = Vec::new();
-    let mut output = |joined: &l2tpd::frame::coalesce::Joined<'_>, octets: &[u8]| {
+    let mut output = |joined: &l2tpd::frame::gro::Joined<'_>, octets: &[u8]| {
         let frame: Vec<u8> = joined.pieces.iter().flat_map(|p| octets[p.clone()].to_vec()).collect();
         out.push((frame, VnetHeader::from_octets(joined.vnet), joined.frames));
     };

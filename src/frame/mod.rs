@@ -1,5 +1,5 @@
 //! Ethernet frames as octets. Pure. [`packet`] finds the headers, [`checksum`] sums, [`vnet`] is the header that TAP
-//! interfaces put before frames, [`segment`] cuts super-frames, [`coalesce`] joins received frames to such,
+//! interfaces put before frames, [`gso`] cuts super-frames, [`gro`] joins received frames to such,
 //! [`mss`] lowers the MSS of TCP connections.
 
 #![cfg_attr(
@@ -8,10 +8,10 @@
 )]
 
 pub mod checksum;
-pub mod coalesce;
+pub mod gro;
+pub mod gso;
 pub mod mss;
 pub mod packet;
-pub mod segment;
 pub mod vnet;
 
 /// Octets of an Ethernet header without tags.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::circuit::Circuit;
 use super::{same_peer, DataPlane, Session};
 use crate::counters::Counters;
-use crate::frame::coalesce::{Coalescer, Joined, MAX_FRAMES};
+use crate::frame::gro::{Coalescer, Joined, MAX_FRAMES};
 use crate::frame::{mss, ETHERNET_HEADER};
 use crate::proto::Path;
 use crate::sys::batch::{Datagram, Receiver};

@@ -7,7 +7,7 @@ use super::circuit::Circuit;
 use super::ports::{Port, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
-use crate::frame::segment::{finish_checksum, Cut, MAX_CUT_HEADER};
+use crate::frame::gso::{finish_checksum, Cut, MAX_CUT_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
 use crate::log::Remark;

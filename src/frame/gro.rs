@@ -1,5 +1,5 @@
 //! Joins received frames of one TCP or UDP flow to super-frames, which the system takes in one piece: the opposite
-//! of [`segment`](super::segment). Only frames whose cutting would give back exactly the same octets are joined, and
+//! of [`gso`](super::gso). Only frames whose cutting would give back exactly the same octets are joined, and
 //! only with verified checksums; anything else of a flow first lets the flow go, so that the order stays. What was
 //! received in one batch leaves in one: nothing waits.
 
