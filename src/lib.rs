@@ -10,7 +10,7 @@
 //! | [`config`] | the configuration file <-> values, and what changed between two of them | yes |
 //! | [`wheel`] | the timer wheel | yes |
 //! | [`proto`] | the state machines: `now` and messages in, actions out | yes |
-//! | [`frame`] | Ethernet frames: checksums, segmentation, coalescing, MSS | yes |
+//! | [`frame`] | Ethernet frames: checksums, GSO, GRO, MSS | yes |
 //! | [`counters`] | what is counted, and every reason for a drop | yes |
 //! | [`sys`] | the operating system: the only room with `unsafe` and `libc` | no |
 //! | [`admin`] | the admin socket's protocol, commands and displays | yes |

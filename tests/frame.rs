@@ -1,12 +1,12 @@
-//! Cutting and joining frames, with random packets: what leaves has right checksums by an independent routine, and
-//! joining, then cutting again, gives back the same octets.
+//! GSO and GRO, with random packets: what leaves has right checksums by an independent routine, and merging, then
+//! segmenting again, gives back the same octets.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use l2tpd::frame::gro::Coalescer;
-use l2tpd::frame::gso::{finish_checksum, Cut};
-use l2tpd::frame::vnet::{Super, VnetHeader};
+use l2tpd::frame::gro::{Gro, GroFrame};
+use l2tpd::frame::gso::{finish_checksum, SuperFrame};
+use l2tpd::frame::vnet::{GsoKind, VnetHeader};
 use l2tpd::frame::{ethertype, packet};
 
 /// xorshift64: the same numbers in each run.
@@ -166,12 +166,12 @@ fn assert_valid(frame: &[u8], shape: &Shape) {
     assert_eq!(transport_sum(frame, transport, shape.v6, ip, protocol), 0xffff, "transport {shape:?}");
 }
 
-fn cut(frame: &[u8], vnet: &VnetHeader) -> Option<Vec<Vec<u8>>> {
-    let cut = Cut::new(frame, vnet)?;
+fn segments(frame: &[u8], vnet: &VnetHeader) -> Option<Vec<Vec<u8>>> {
+    let super_frame = SuperFrame::new(frame, vnet)?;
     let mut frames = Vec::new();
-    for at in 0..cut.count() {
-        let mut octets = vec![0; cut.header_length()];
-        let payload = cut.write(frame, at, &mut octets)?;
+    for at in 0..super_frame.segments() {
+        let mut octets = vec![0; super_frame.header_length()];
+        let payload = super_frame.write_segment(frame, at, &mut octets)?;
         octets.extend(&frame[payload]);
         frames.push(octets);
     }
@@ -186,16 +186,16 @@ fn super_frame(shape: &Shape, flags: u8, payload: &[u8], size: usize) -> (Vec<u8
     let sum = naive_sum(&pseudo(&frame, shape.v6, shape.ip(), protocol, length));
     put16(&mut frame, shape.transport() + offset, sum);
     let kind = match (shape.tcp, shape.v6) {
-        (true, false) => Super::Tcp4,
-        (true, true) => Super::Tcp6,
-        (false, _) => Super::Udp,
+        (true, false) => GsoKind::Tcp4,
+        (true, true) => GsoKind::Tcp6,
+        (false, _) => GsoKind::Udp,
     };
     let checksum = Some((shape.transport(), offset));
-    (frame, VnetHeader { checksum, cut: Some((kind, size)), headers: shape.header() })
+    (frame, VnetHeader { checksum, gso: Some((kind, size)), headers: shape.header() })
 }
 
 #[test]
-fn cut_frames_are_what_they_should_be() {
+fn segments_are_what_they_should_be() {
     let mut dice = Dice(1);
     for _ in 0..600 {
         let shape = Shape::random(&mut dice);
@@ -204,31 +204,31 @@ fn cut_frames_are_what_they_should_be() {
         let payload = dice.octets(count);
         // CWR, PSH, ACK, FIN
         let (frame, vnet) = super_frame(&shape, 0x99, &payload, size);
-        let frames = cut(&frame, &vnet).unwrap_or_else(|| panic!("{shape:?} {size}"));
+        let frames = segments(&frame, &vnet).unwrap_or_else(|| panic!("{shape:?} {size}"));
         assert_eq!(frames.len(), payload.len().div_ceil(size));
         let (ip, transport, header) = (shape.ip(), shape.transport(), shape.header());
-        let mut joined: Vec<u8> = Vec::new();
-        for (at, cut) in frames.iter().enumerate() {
-            assert_valid(cut, &shape);
-            assert_eq!(cut[..ip], frame[..ip]);
+        let mut merged: Vec<u8> = Vec::new();
+        for (at, segment) in frames.iter().enumerate() {
+            assert_valid(segment, &shape);
+            assert_eq!(segment[..ip], frame[..ip]);
             let (first, last) = (at == 0, at + 1 == frames.len());
             if !shape.v6 {
-                assert_eq!(get16(cut, ip + 4), 0xfffeu16.wrapping_add(at as u16));
-                assert_eq!(cut[ip + 20..transport], frame[ip + 20..transport], "options");
+                assert_eq!(get16(segment, ip + 4), 0xfffeu16.wrapping_add(at as u16));
+                assert_eq!(segment[ip + 20..transport], frame[ip + 20..transport], "options");
             } else {
-                assert_eq!(cut[ip + 40..transport], frame[ip + 40..transport], "extension header");
+                assert_eq!(segment[ip + 40..transport], frame[ip + 40..transport], "extension header");
             }
             if shape.tcp {
-                let sequence = u32::from_be_bytes(cut[transport + 4..transport + 8].try_into().unwrap());
-                assert_eq!(sequence, 0xffff_fff0u32.wrapping_add(joined.len() as u32));
+                let sequence = u32::from_be_bytes(segment[transport + 4..transport + 8].try_into().unwrap());
+                assert_eq!(sequence, 0xffff_fff0u32.wrapping_add(merged.len() as u32));
                 let flags = 0x10 | if first { 0x80 } else { 0 } | if last { 0x09 } else { 0 };
-                assert_eq!(cut[transport + 13], flags, "{at} of {}", frames.len());
-                assert_eq!(cut[transport + 20..header], frame[transport + 20..header]);
+                assert_eq!(segment[transport + 13], flags, "{at} of {}", frames.len());
+                assert_eq!(segment[transport + 20..header], frame[transport + 20..header]);
             }
-            assert!(last || cut.len() - header == size);
-            joined.extend(&cut[header..]);
+            assert!(last || segment.len() - header == size);
+            merged.extend(&segment[header..]);
         }
-        assert!(joined == payload);
+        assert!(merged == payload);
     }
 }
 
@@ -256,7 +256,7 @@ fn a_left_out_checksum_is_filled_in() {
 #[test]
 fn wrong_super_frames_are_refused() {
     let mut dice = Dice(3);
-    let (mut cuts, mut refused) = (0, 0);
+    let (mut segmented, mut refused) = (0, 0);
     for _ in 0..20_000 {
         let shape = Shape::random(&mut dice);
         let count = dice.next(300);
@@ -265,17 +265,19 @@ fn wrong_super_frames_are_refused() {
         let at = 12 + dice.next(frame.len() - 12);
         frame[at] = dice.next(256) as u8;
         frame.truncate(dice.next(frame.len() + 1).max(1));
-        vnet.cut =
-            Some(([Super::Tcp4, Super::Tcp6, Super::Udp, Super::Unknown][dice.next(4)], dice.next(120)));
-        match cut(&frame, &vnet) {
+        vnet.gso = Some((
+            [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp, GsoKind::Unknown][dice.next(4)],
+            dice.next(120),
+        ));
+        match segments(&frame, &vnet) {
             Some(frames) => {
-                cuts += 1;
+                segmented += 1;
                 assert!(frames.iter().all(|f| f.len() <= frame.len()));
             }
             None => refused += 1,
         }
     }
-    assert!(cuts > 100 && refused > 1000, "{cuts} {refused}");
+    assert!(segmented > 100 && refused > 1000, "{segmented} {refused}");
 }
 
 /// Frames in a buffer, each at its own place.
@@ -295,29 +297,29 @@ impl Buffer {
 }
 
 /// What the interface gets: frames with their virtio headers.
-fn join(buffer: &mut Buffer) -> Vec<(Vec<u8>, VnetHeader, usize)> {
-    let mut coalescer = Coalescer::default();
+fn merge(buffer: &mut Buffer) -> Vec<(Vec<u8>, VnetHeader, usize)> {
+    let mut gro = Gro::default();
     let mut out = Vec::new();
-    let mut output = |joined: &l2tpd::frame::gro::Joined<'_>, octets: &[u8]| {
-        let frame: Vec<u8> = joined.pieces.iter().flat_map(|p| octets[p.clone()].to_vec()).collect();
-        out.push((frame, VnetHeader::from_octets(joined.vnet), joined.frames));
+    let mut output = |merged: &GroFrame<'_>, octets: &[u8]| {
+        let frame: Vec<u8> = merged.pieces.iter().flat_map(|p| octets[p.clone()].to_vec()).collect();
+        out.push((frame, VnetHeader::from_octets(merged.vnet), merged.frames));
     };
     for range in buffer.frames.clone() {
-        coalescer.push(&mut buffer.octets, 0, range, true, &mut output);
+        gro.push(&mut buffer.octets, 0, range, true, &mut output);
     }
-    coalescer.flush(&mut buffer.octets, &mut output);
+    gro.flush(&mut buffer.octets, &mut output);
     out
 }
 
-/// Cuts what was joined.
+/// Segments what was merged.
 fn again(out: &[(Vec<u8>, VnetHeader, usize)]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for (frame, vnet, count) in out {
-        match vnet.cut {
+        match vnet.gso {
             Some(_) => {
-                let cut = cut(frame, vnet).unwrap();
-                assert_eq!(cut.len(), *count);
-                frames.extend(cut);
+                let again = segments(frame, vnet).unwrap();
+                assert_eq!(again.len(), *count);
+                frames.extend(again);
             }
             None => frames.push(frame.clone()),
         }
@@ -326,7 +328,7 @@ fn again(out: &[(Vec<u8>, VnetHeader, usize)]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn bulk_is_joined_and_cut_again_the_same() {
+fn bulk_is_merged_and_segmented_again_the_same() {
     let mut dice = Dice(4);
     for _ in 0..200 {
         let mut shape = Shape::random(&mut dice);
@@ -335,10 +337,10 @@ fn bulk_is_joined_and_cut_again_the_same() {
         let count = size * (2 + dice.next(60)) + dice.next(size);
         let payload = dice.octets(count);
         let (whole, vnet) = super_frame(&shape, 0x18, &payload, size);
-        let frames = cut(&whole, &vnet).unwrap();
+        let frames = segments(&whole, &vnet).unwrap();
         let mut buffer = Buffer::default();
         frames.iter().for_each(|f| buffer.add(f));
-        let out = join(&mut buffer);
+        let out = merge(&mut buffer);
         assert_eq!(out.len(), 1, "{shape:?} {size} {count}");
         assert!(out[0].0 == whole, "the super-frame itself");
         assert_eq!(out[0].1, vnet);
@@ -346,7 +348,7 @@ fn bulk_is_joined_and_cut_again_the_same() {
     }
 }
 
-/// One of the things that must not be lost by joining.
+/// One of the things that must not be lost by merging.
 fn disturb(dice: &mut Dice, frame: &mut Vec<u8>, shape: &Shape) {
     let (ip, transport) = (shape.ip(), shape.transport());
     frame.resize(frame.len().max(transport + 20), 0);
@@ -370,7 +372,7 @@ fn disturb(dice: &mut Dice, frame: &mut Vec<u8>, shape: &Shape) {
 #[test]
 fn whatever_comes_goes_out_unchanged_and_in_order() {
     let mut dice = Dice(5);
-    let mut joined = 0;
+    let mut merged = 0;
     for _ in 0..400 {
         let mut flows: Vec<(Shape, u32, u16)> = (0..1 + dice.next(20))
             .map(|_| (Shape::random(&mut dice), dice.next(1 << 30) as u32, 7))
@@ -393,13 +395,13 @@ fn whatever_comes_goes_out_unchanged_and_in_order() {
             sent.push(frame);
         }
         sent.iter().for_each(|f| buffer.add(f));
-        let out = join(&mut buffer);
-        joined += out.iter().filter(|o| o.2 > 1).count();
+        let out = merge(&mut buffer);
+        merged += out.iter().filter(|o| o.2 > 1).count();
         let received = again(&out);
         assert_eq!(received.len(), sent.len());
         assert!(by_flow(&received) == by_flow(&sent));
     }
-    assert!(joined > 500, "{joined}");
+    assert!(merged > 500, "{merged}");
 }
 
 /// The frames of each flow in their order.
@@ -429,7 +431,7 @@ fn limits_hold() {
         for at in 0..count {
             buffer.add(&shape.build(at as u16, (at * size) as u32, 0x10, &vec![at as u8; size]));
         }
-        let out = join(&mut buffer);
+        let out = merge(&mut buffer);
         assert_eq!(out.iter().map(|o| o.2).collect::<Vec<_>>(), expected);
         assert!(out.iter().all(|o| o.0.len() <= 65_535 + 18));
     }

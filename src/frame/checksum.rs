@@ -1,5 +1,5 @@
 //! The Internet checksum (RFC 1071). Sums are 16-bit one's complement numbers in host order, as they stand in
-//! the packet: [`sum`] of several pieces may be joined with [`add`] when all but the last have an even length.
+//! the packet: sums of several pieces are added up with [`add`] when all but the last have an even length.
 
 /// The one's complement sum of `octets`, folded to 16 bits and not inverted; a last odd octet counts as the upper
 /// half of a word.

@@ -1,13 +1,13 @@
-//! Joins received frames of one TCP or UDP flow to super-frames, which the system takes in one piece: the opposite
-//! of [`gso`](super::gso). Only frames whose cutting would give back exactly the same octets are joined, and
-//! only with verified checksums; anything else of a flow first lets the flow go, so that the order stays. What was
-//! received in one batch leaves in one: nothing waits.
+//! Generic receive offload (GRO): merges received frames of one TCP or UDP flow into super-frames, which the system
+//! takes in one piece: the opposite of [`gso`](super::gso). Only frames that GSO would give back with exactly the same
+//! octets are merged, and only with verified checksums; anything else of a flow first lets the flow go, so that the
+//! order stays. What was received in one batch leaves in one: nothing waits.
 
 use std::ops::Range;
 
 use super::checksum::sum;
 use super::packet::{self, Packet, Version, TCP};
-use super::vnet::{Super, VnetHeader, VNET_HEADER};
+use super::vnet::{GsoKind, VnetHeader, VNET_HEADER};
 use super::{read16, write16};
 
 const PSH: u8 = 0x08;
@@ -18,7 +18,7 @@ const MAX_FLOWS: usize = 16;
 pub const MAX_FRAMES: usize = 64;
 
 /// A frame or super-frame that is ready for the interface.
-pub struct Joined<'a> {
+pub struct GroFrame<'a> {
     /// What the caller gave with its frames.
     pub owner: usize,
     /// The virtio network header.
@@ -32,9 +32,9 @@ pub struct Joined<'a> {
 }
 
 /// Takes what is ready, and the buffer that it lies in.
-pub type Output<'a> = &'a mut dyn FnMut(&Joined<'_>, &[u8]);
+pub type Output<'a> = &'a mut dyn FnMut(&GroFrame<'_>, &[u8]);
 
-/// Frames of one flow, joined so far.
+/// Frames of one flow, merged so far.
 struct Flow {
     owner: usize,
     packet: Packet,
@@ -42,14 +42,14 @@ struct Flow {
     /// The end of the headers of the first frame.
     header: usize,
     /// Octets of payload of each frame, the last excepted.
-    size: usize,
+    gso_size: usize,
     /// Octets of payload in all.
     payload: usize,
     octets: usize,
     push: bool,
 }
 
-/// A frame that can be joined with others.
+/// A frame that can be merged with others.
 struct Candidate {
     packet: Packet,
     range: Range<usize>,
@@ -60,25 +60,25 @@ struct Candidate {
 
 /// What a frame is.
 enum Kind {
-    /// Can be joined.
-    Joinable(Candidate),
-    /// Belongs to a flow, cannot be joined.
+    /// Can be merged.
+    Mergeable(Candidate),
+    /// Belongs to a flow, cannot be merged.
     Single(Packet),
-    /// Nobody knows to which flow it belongs.
+    /// It is not known to which flow it belongs.
     Unknown,
 }
 
 /// Collects the frames of one batch. Its memory is kept from batch to batch.
 #[derive(Default)]
-pub struct Coalescer {
+pub struct Gro {
     flows: Vec<Flow>,
     spare: Vec<Vec<Range<usize>>>,
 }
 
-impl Coalescer {
-    /// Takes a frame that lies at `range` in `buffer`; calls `output` with what is ready. Frames are joined only
+impl Gro {
+    /// Takes a frame that lies at `range` in `buffer`; calls `output` with what is ready. Frames are merged only
     /// if they have the same `owner`, UDP datagrams only with `udp`. The caller leaves the buffer alone until
-    /// [`flush`](Coalescer::flush).
+    /// [`flush`](Gro::flush).
     pub fn push(
         &mut self,
         buffer: &mut [u8],
@@ -89,7 +89,7 @@ impl Coalescer {
     ) {
         let frame = buffer.get(range.clone()).unwrap_or_default();
         let candidate = match classify(frame, range.clone(), udp) {
-            Kind::Joinable(candidate) => candidate,
+            Kind::Mergeable(candidate) => candidate,
             Kind::Single(packet) => {
                 if let Some(at) = self.find(buffer, owner, &packet, &range) {
                     self.release(at, buffer, output);
@@ -130,7 +130,7 @@ impl Coalescer {
             packet: candidate.packet,
             pieces,
             header: candidate.header,
-            size: candidate.payload,
+            gso_size: candidate.payload,
             payload: candidate.payload,
             octets,
             push: false,
@@ -161,14 +161,14 @@ impl Coalescer {
         // In the order in which they came.
         let mut flow = self.flows.remove(at);
         let vnet = flow.complete(buffer).unwrap_or_default();
-        let joined = Joined {
+        let merged = GroFrame {
             owner: flow.owner,
             vnet: vnet.to_octets(),
             pieces: &flow.pieces,
             frames: flow.pieces.len(),
             octets: flow.octets,
         };
-        output(&joined, buffer);
+        output(&merged, buffer);
         flow.pieces.clear();
         self.spare.push(flow.pieces);
     }
@@ -177,7 +177,7 @@ impl Coalescer {
 fn single(buffer: &[u8], owner: usize, range: Range<usize>, output: Output<'_>) {
     let octets = range.len();
     let pieces = [range];
-    output(&Joined { owner, vnet: [0; VNET_HEADER], pieces: &pieces, frames: 1, octets }, buffer);
+    output(&GroFrame { owner, vnet: [0; VNET_HEADER], pieces: &pieces, frames: 1, octets }, buffer);
 }
 
 fn classify(frame: &[u8], range: Range<usize>, udp: bool) -> Kind {
@@ -190,12 +190,12 @@ fn classify(frame: &[u8], range: Range<usize>, udp: bool) -> Kind {
     }
     let payload = packet.end - header;
     let plain = if is_tcp { flags & !PSH == ACK } else { udp && udp_is_plain(frame, &packet) };
-    // Padding behind the packet would be lost.
+    // Padding after the packet would be lost.
     if !plain || payload == 0 || packet.has_options || packet.end != frame.len() || !verified(frame, &packet)
     {
         return Kind::Single(packet);
     }
-    Kind::Joinable(Candidate { packet, range, header, payload, push: flags & PSH != 0 })
+    Kind::Mergeable(Candidate { packet, range, header, payload, push: flags & PSH != 0 })
 }
 
 /// With a checksum, and as long as the IP packet says.
@@ -218,7 +218,7 @@ impl Flow {
         self.pieces.first().and_then(|p| buffer.get(p.clone())).unwrap_or_default()
     }
 
-    /// Whether the candidate is the next frame that cutting would give.
+    /// Whether the candidate is the next segment that GSO would give.
     fn accepts(&self, buffer: &[u8], candidate: &Candidate) -> bool {
         let first = self.first(buffer);
         let next = buffer.get(candidate.range.clone()).unwrap_or_default();
@@ -246,7 +246,7 @@ impl Flow {
         };
         link && network
             && transport_same
-            && candidate.payload <= self.size
+            && candidate.payload <= self.gso_size
             && self.header - ip + self.payload + candidate.payload <= usize::from(u16::MAX)
     }
 
@@ -257,7 +257,7 @@ impl Flow {
         self.payload += candidate.payload;
         self.octets += candidate.range.len();
         self.push = candidate.push;
-        candidate.push || candidate.payload < self.size || self.pieces.len() >= MAX_FRAMES
+        candidate.push || candidate.payload < self.gso_size || self.pieces.len() >= MAX_FRAMES
     }
 
     /// Makes the first frame's headers those of the super-frame.
@@ -281,9 +281,9 @@ impl Flow {
         }
         let pseudo = self.packet.pseudo_sum(frame, length);
         let (kind, field) = match (protocol, version) {
-            (TCP, Version::V4) => (Super::Tcp4, 16),
-            (TCP, Version::V6) => (Super::Tcp6, 16),
-            (_, Version::V4 | Version::V6) => (Super::Udp, 6),
+            (TCP, Version::V4) => (GsoKind::Tcp4, 16),
+            (TCP, Version::V6) => (GsoKind::Tcp6, 16),
+            (_, Version::V4 | Version::V6) => (GsoKind::Udp, 6),
         };
         if protocol == TCP {
             *frame.get_mut(transport + 13)? |= if self.push { PSH } else { 0 };
@@ -292,6 +292,6 @@ impl Flow {
         }
         write16(frame, transport + field, pseudo);
         let checksum = Some((transport, field));
-        Some(VnetHeader { checksum, cut: Some((kind, self.size)), headers: self.header })
+        Some(VnetHeader { checksum, gso: Some((kind, self.gso_size)), headers: self.header })
     }
 }

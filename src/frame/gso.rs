@@ -1,20 +1,20 @@
-//! Cuts super-frames: what the system hands over in one piece (TCP segmentation offload, UDP segmentation) becomes
+//! Generic segmentation offload (GSO): a super-frame, which the system hands over whole (TSO, USO), becomes segments:
 //! frames that fit, with lengths, identification, sequence numbers, flags and checksums of their own. The payload
-//! is not copied; a frame is a new header and a part of the super-frame.
+//! is not copied; a segment is a new header and a part of the super-frame.
 
 use std::ops::Range;
 
 use super::checksum::{add, sum};
 use super::packet::{self, Packet, Version, TCP, UDP};
-use super::vnet::{Super, VnetHeader};
+use super::vnet::{GsoKind, VnetHeader};
 use super::{read16, write16};
 
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
-/// The longest header that is cut: Ethernet, two tags, IPv6 with extension headers, TCP with options.
-pub const MAX_CUT_HEADER: usize = 512;
+/// The longest header that a segment gets: Ethernet, two tags, IPv6 with extension headers, TCP with options.
+pub const MAX_GSO_HEADER: usize = 512;
 
 /// Fills in the checksum that the system left to the interface. `false`: the place for it is outside the frame.
 pub fn finish_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool {
@@ -27,51 +27,51 @@ pub fn finish_checksum(frame: &mut [u8], start: usize, offset: usize) -> bool {
     write16(frame, start + offset, value)
 }
 
-/// A super-frame about to be cut.
+/// A super-frame about to be segmented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
+pub struct SuperFrame {
     packet: Packet,
     /// The end of all headers.
     header: usize,
     /// The end of the payload.
     end: usize,
-    /// Octets of payload in each frame but the last.
-    size: usize,
+    /// Octets of payload in each segment but the last.
+    gso_size: usize,
 }
 
-impl Cut {
+impl SuperFrame {
     /// Looks at a super-frame; `None` if it is not what its virtio header says.
-    pub fn new(frame: &[u8], vnet: &VnetHeader) -> Option<Cut> {
-        let (kind, size) = vnet.cut?;
-        let packet = packet::parse_super(frame)?;
+    pub fn new(frame: &[u8], vnet: &VnetHeader) -> Option<SuperFrame> {
+        let (kind, gso_size) = vnet.gso?;
+        let packet = packet::parse_super_frame(frame)?;
         let fits = matches!(
             (kind, packet.version, packet.protocol),
-            (Super::Tcp4, Version::V4, TCP) | (Super::Tcp6, Version::V6, TCP) | (Super::Udp, _, UDP)
+            (GsoKind::Tcp4, Version::V4, TCP) | (GsoKind::Tcp6, Version::V6, TCP) | (GsoKind::Udp, _, UDP)
         );
         let header = packet.payload(frame)?;
-        let payload = frame.len().checked_sub(header)?.min(size);
-        let too_long = header - packet.ip + payload > usize::from(u16::MAX) || header > MAX_CUT_HEADER;
-        if !fits || size == 0 || packet.is_fragment || too_long {
+        let payload = frame.len().checked_sub(header)?.min(gso_size);
+        let too_long = header - packet.ip + payload > usize::from(u16::MAX) || header > MAX_GSO_HEADER;
+        if !fits || gso_size == 0 || packet.is_fragment || too_long {
             return None;
         }
-        Some(Cut { packet, header, end: frame.len(), size })
+        Some(SuperFrame { packet, header, end: frame.len(), gso_size })
     }
 
-    /// How many frames it makes.
-    pub fn count(&self) -> usize {
-        (self.end - self.header).div_ceil(self.size).max(1)
+    /// How many segments it makes.
+    pub fn segments(&self) -> usize {
+        (self.end - self.header).div_ceil(self.gso_size).max(1)
     }
 
-    /// Octets of each frame's header.
+    /// Octets of each segment's header.
     pub fn header_length(&self) -> usize {
         self.header
     }
 
-    /// Writes the header of the frame `at` (from 0) to `to`, which has [`header_length`](Cut::header_length)
-    /// octets, and returns where its payload lies. `None` never happens for a cut of this very frame.
-    pub fn write(&self, frame: &[u8], at: usize, to: &mut [u8]) -> Option<Range<usize>> {
-        let start = self.header + at * self.size;
-        let range = start..(start + self.size).min(self.end);
+    /// Writes the header of the segment `at` (from 0) to `to`, which has [`header_length`](SuperFrame::header_length)
+    /// octets, and returns where its payload lies. `None` never happens for this very frame.
+    pub fn write_segment(&self, frame: &[u8], at: usize, to: &mut [u8]) -> Option<Range<usize>> {
+        let start = self.header + at * self.gso_size;
+        let range = start..(start + self.gso_size).min(self.end);
         let payload = frame.get(range.clone())?;
         to.get_mut(..self.header)?.copy_from_slice(frame.get(..self.header)?);
         let transport = self.packet.transport;
@@ -93,7 +93,7 @@ impl Cut {
         write16(to, field, value).then_some(range)
     }
 
-    /// `length`: octets behind the IP header and its options or extensions.
+    /// `length`: octets after the IP header and its options or extensions.
     fn write_ip(&self, to: &mut [u8], at: usize, length: usize) -> Option<()> {
         let (ip, transport) = (self.packet.ip, self.packet.transport);
         match self.packet.version {
@@ -115,7 +115,7 @@ impl Cut {
     fn write_tcp(&self, to: &mut [u8], at: usize, last: bool) -> Option<()> {
         let transport = self.packet.transport;
         let place = to.get_mut(transport + 4..)?.first_chunk_mut::<4>()?;
-        *place = u32::from_be_bytes(*place).wrapping_add((at * self.size) as u32).to_be_bytes();
+        *place = u32::from_be_bytes(*place).wrapping_add((at * self.gso_size) as u32).to_be_bytes();
         let flags = to.get_mut(transport + 13)?;
         if !last {
             *flags &= !(FIN | PSH);

@@ -1,5 +1,5 @@
 //! Ethernet frames as octets. Pure. [`packet`] finds the headers, [`checksum`] sums, [`vnet`] is the header that TAP
-//! interfaces put before frames, [`gso`] cuts super-frames, [`gro`] joins received frames to such,
+//! interfaces put before frames, [`gso`] cuts super-frames into segments, [`gro`] merges received frames into such,
 //! [`mss`] lowers the MSS of TCP connections.
 
 #![cfg_attr(
@@ -22,7 +22,7 @@ pub const IPV4: u16 = 0x0800;
 /// EtherType of IPv6.
 pub const IPV6: u16 = 0x86dd;
 
-/// The EtherType behind all VLAN tags (802.1Q, 802.1ad), and where the payload begins; `None` for a frame that
+/// The EtherType after all VLAN tags (802.1Q, 802.1ad), and where the payload starts; `None` for a frame that
 /// ends before.
 pub fn ethertype(frame: &[u8]) -> Option<(u16, usize)> {
     let mut at = 12;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_behind_tags() {
+    fn tags_are_passed_over() {
         let mut frame = vec![0; 12];
         frame.extend([0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, 0x6b, 0x8f]);
         assert_eq!(ethertype(&frame), Some((IPV6, 22)));

@@ -1,5 +1,5 @@
 //! Where the headers of a TCP or UDP packet lie in an Ethernet frame. Always walked from the Ethernet header on:
-//! VLAN tags, IPv4 options and IPv6 extension headers shift everything behind them.
+//! VLAN tags, IPv4 options and IPv6 extension headers shift everything after them.
 
 use super::{ethertype, read16, IPV4, IPV6};
 
@@ -17,7 +17,7 @@ pub enum Version {
     V6,
 }
 
-/// The places of the headers, counted from the begin of the frame.
+/// The places of the headers, counted from the start of the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// IPv4 or IPv6.
@@ -28,7 +28,7 @@ pub struct Packet {
     pub transport: usize,
     /// [`TCP`], [`UDP`] or another protocol.
     pub protocol: u8,
-    /// The end of the packet by the IP header's length; the frame may have padding behind it.
+    /// The end of the packet by the IP header's length; the frame may have padding after it.
     pub end: usize,
     /// Options or extension headers are between the IP header and the transport header.
     pub has_options: bool,
@@ -52,7 +52,7 @@ pub fn parse(frame: &[u8]) -> Option<Packet> {
 }
 
 /// As [`parse`], for a super-frame: whatever its IP header says, it ends where the frame ends.
-pub fn parse_super(frame: &[u8]) -> Option<Packet> {
+pub fn parse_super_frame(frame: &[u8]) -> Option<Packet> {
     match ethertype(frame)? {
         (IPV4, ip) => parse_v4(frame, ip, frame.len()),
         (IPV6, ip) => parse_v6(frame, ip, frame.len()),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::circuit::Circuit;
 use super::{same_peer, DataPlane, Session};
 use crate::counters::Counters;
-use crate::frame::gro::{Coalescer, Joined, MAX_FRAMES};
+use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
 use crate::frame::{mss, ETHERNET_HEADER};
 use crate::proto::Path;
 use crate::sys::batch::{Datagram, Receiver};
@@ -23,7 +23,7 @@ const MAX_ERRORS: u32 = 128;
 #[derive(Default)]
 pub(super) struct Inbound {
     pub(super) receiver: Receiver,
-    coalescer: Coalescer,
+    gro: Gro,
 }
 
 /// Why a received frame is not delivered: the counter for it.
@@ -32,7 +32,7 @@ pub(super) type Drop = fn(&mut Counters) -> &mut u64;
 /// The batch at hand: where its datagrams lie, and what becomes of their frames.
 struct Batch<'a> {
     buffer: &'a mut [u8],
-    coalescer: &'a mut Coalescer,
+    gro: &'a mut Gro,
 }
 
 impl DataPlane {
@@ -50,11 +50,11 @@ impl DataPlane {
                 port.errors = 0;
                 let (datagrams, buffer) = inbound.receiver.datagrams();
                 self.received += datagrams.len();
-                let coalescer = &mut inbound.coalescer;
+                let gro = &mut inbound.gro;
                 for datagram in datagrams {
-                    self.datagram(now, at, datagram, &mut Batch { buffer, coalescer }, on_control);
+                    self.datagram(now, at, datagram, &mut Batch { buffer, gro }, on_control);
                 }
-                coalescer.flush(buffer, &mut |joined, buffer| deliver(&mut self.circuits, joined, buffer));
+                gro.flush(buffer, &mut |merged, buffer| deliver(&mut self.circuits, merged, buffer));
                 more
             }
             Err(error) => {
@@ -72,7 +72,7 @@ impl DataPlane {
         more
     }
 
-    /// Takes a datagram apart into messages: the kernel may have joined several.
+    /// Takes a datagram apart into messages: the kernel may have merged several (UDP GRO).
     fn datagram(
         &mut self,
         now: Instant,
@@ -166,8 +166,8 @@ impl DataPlane {
         let udp = circuit.tap().is_some_and(|t| t.joins_udp());
         self.delivered = Some(owner);
         let circuits = &mut self.circuits;
-        let output = &mut |joined: &Joined<'_>, buffer: &[u8]| deliver(circuits, joined, buffer);
-        batch.coalescer.push(batch.buffer, owner, range, udp, output);
+        let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(circuits, merged, buffer);
+        batch.gro.push(batch.buffer, owner, range, udp, output);
     }
 }
 
@@ -225,20 +225,20 @@ fn same_octets(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Writes a frame or super-frame to its interface.
-fn deliver(circuits: &mut [Option<Circuit>], joined: &Joined<'_>, buffer: &[u8]) {
-    let Some(circuit) = circuits.get_mut(joined.owner).and_then(|c| c.as_mut()) else { return };
+fn deliver(circuits: &mut [Option<Circuit>], merged: &GroFrame<'_>, buffer: &[u8]) {
+    let Some(circuit) = circuits.get_mut(merged.owner).and_then(|c| c.as_mut()) else { return };
     let mut pieces = [IoSlice::new(&[]); MAX_FRAMES + 1];
-    for (to, from) in pieces.iter_mut().skip(1).zip(joined.pieces) {
+    for (to, from) in pieces.iter_mut().skip(1).zip(merged.pieces) {
         *to = IoSlice::new(buffer.get(from.clone()).unwrap_or_default());
     }
-    pieces[0] = IoSlice::new(&joined.vnet);
-    let pieces = pieces.get(..=joined.pieces.len()).unwrap_or_default();
-    let frames = joined.frames as u64;
+    pieces[0] = IoSlice::new(&merged.vnet);
+    let pieces = pieces.get(..=merged.pieces.len()).unwrap_or_default();
+    let frames = merged.frames as u64;
     let written = circuit.tap().is_some_and(|tap| tap.write(pieces).is_ok());
     let counters = &mut circuit.counters;
     if written {
         counters.rx_frames += frames;
-        counters.rx_octets += joined.octets as u64;
+        counters.rx_octets += merged.octets as u64;
         counters.rx_coalesced += if frames > 1 { frames } else { 0 };
     } else {
         counters.rx_interface += frames;

@@ -7,7 +7,7 @@ use super::circuit::Circuit;
 use super::ports::{Port, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
-use crate::frame::gso::{finish_checksum, Cut, MAX_CUT_HEADER};
+use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
 use crate::log::Remark;
@@ -24,8 +24,8 @@ const BUDGET: usize = 64;
 const MAX_ERRORS: u32 = 8;
 /// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
 const HEADROOM: usize = 32;
-/// Octets that one header of a cut frame takes at most.
-const CUT_ROOM: usize = MAX_HEADER + MAX_CUT_HEADER + 8;
+/// Octets that one header of a segment takes at most.
+const SEGMENT_ROOM: usize = MAX_HEADER + MAX_GSO_HEADER + 8;
 /// The longest frame that is read: a super-frame and its tags.
 const MAX_FRAME: usize = 65_535 + 32;
 
@@ -89,7 +89,7 @@ impl Turn<'_> {
         let mut errors = 0;
         let mut frames = 0;
         for _ in 0..BUDGET {
-            if self.used + HEADROOM + MAX_FRAME + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
+            if self.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.sender.len() >= SLOTS {
                 self.flush();
             }
             match self.read() {
@@ -136,7 +136,7 @@ impl Turn<'_> {
         Ok(start..start + got.saturating_sub(VNET_HEADER))
     }
 
-    /// Adds a frame to the batch, cut where it is a super-frame, or drops it.
+    /// Adds a frame to the batch, segmented where it is a super-frame, or drops it.
     fn frame(&mut self, range: Range<usize>) {
         let counters = &mut self.circuit.counters;
         let Some(session) = self.session.as_deref_mut() else {
@@ -160,9 +160,9 @@ impl Turn<'_> {
         };
         let runs = session.runs && port.runs;
         self.used = range.end.next_multiple_of(8);
-        if vnet.cut.is_some() {
-            match Cut::new(frame, &vnet) {
-                Some(cut) => self.cut(range, &cut, tos, runs),
+        if vnet.gso.is_some() {
+            match SuperFrame::new(frame, &vnet) {
+                Some(super_frame) => self.segment(range, &super_frame, tos, runs),
                 None => counters.tx_error += 1,
             }
             return;
@@ -185,23 +185,24 @@ impl Turn<'_> {
         self.sender.push(std::slice::from_ref(&(start..range.end)), tos, runs);
     }
 
-    /// Cuts the super-frame at `range`: new headers are built behind it, the payload stays where it is.
-    fn cut(&mut self, range: Range<usize>, cut: &Cut, tos: u8, runs: bool) {
-        let behind = self.used;
-        for at in 0..cut.count() {
-            if self.used + CUT_ROOM > ARENA || self.sender.len() >= SLOTS {
+    /// Segments the super-frame at `range`: new headers are built after it, the payload stays where it is.
+    fn segment(&mut self, range: Range<usize>, super_frame: &SuperFrame, tos: u8, runs: bool) {
+        let headers_start = self.used;
+        for at in 0..super_frame.segments() {
+            if self.used + SEGMENT_ROOM > ARENA || self.sender.len() >= SLOTS {
                 self.flush();
-                self.used = behind;
+                self.used = headers_start;
             }
             let Some((before, after)) = self.sender.arena.split_at_mut_checked(self.used) else { return };
             let Some(frame) = before.get(range.clone()) else { return };
             let Some(session) = self.session.as_deref_mut() else { return };
             let length = session.header_length;
             let Some((to, headers)) = after.split_at_mut_checked(length) else { return };
-            let Some(payload) = cut.write(frame, at, headers) else { return };
-            let (header, _) = session.next_header(headers.get(..cut.header_length()).unwrap_or_default());
+            let Some(payload) = super_frame.write_segment(frame, at, headers) else { return };
+            let (header, _) =
+                session.next_header(headers.get(..super_frame.header_length()).unwrap_or_default());
             to.copy_from_slice(header.get(..length).unwrap_or_default());
-            let end = self.used + length + cut.header_length();
+            let end = self.used + length + super_frame.header_length();
             let payload = range.start + payload.start..range.start + payload.end;
             self.sender.push(&[self.used..end, payload], tos, runs);
             self.used = end.next_multiple_of(8);
