@@ -234,7 +234,7 @@ fn node() {
             ["counters"] => {
                 let counters = plane.counters("pw0").unwrap();
                 let list: Vec<String> = counters.entries().map(|(n, _, v)| format!("{n}={v}")).collect();
-                format!("{} stray={}", list.join(" "), plane.strays().unknown_session)
+                format!("{} stray={}", list.join(" "), plane.unmatched().unknown_session)
             }
             ["events"] => std::mem::take(&mut happened),
             ["control"] => std::mem::take(&mut control),

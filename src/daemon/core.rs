@@ -387,7 +387,7 @@ impl Daemon {
             }
         }
         self.received = received;
-        if let Some((address, id, count)) = self.data.take_stray() {
+        if let Some((address, id, count)) = self.data.take_unmatched() {
             self.engine.dropped(now, address, DropCause::Session(id), count);
             self.drain(now);
         }

@@ -15,7 +15,7 @@ use crate::sys::clock;
 impl Daemon {
     /// Everything that is shown.
     fn build_report(&self, now: Instant) -> Report {
-        let unmatched = self.data.strays();
+        let unmatched = self.data.unmatched();
         let mut snapshot = self.engine.snapshot(now);
         snapshot.drops.version = snapshot.drops.version.saturating_add(unmatched.version);
         let sessions = self.config.tunnels.iter().flat_map(|t| &t.sessions);

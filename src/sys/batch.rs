@@ -1,5 +1,5 @@
-//! Many datagrams with one system call: recvmmsg and sendmmsg, and UDP_SEGMENT, which makes a run of equally long
-//! datagrams out of one message. The buffers belong to the daemon, not to a session; what is never used is never
+//! Many datagrams with one system call: recvmmsg and sendmmsg, and UDP GSO, which makes
+//! equally long datagrams out of one message. The buffers belong to the daemon, not to a session; what is never used is never
 //! touched, so that it costs address space only.
 
 use std::io;
@@ -8,73 +8,39 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-use libc::{c_int, c_long, c_void, socklen_t};
+use libc::{c_int, c_long, socklen_t};
 
-use super::socket::{decode, encode, name_capacity, zeroed_name, Socket};
+use super::cmsg::{append, control_messages, Aligned};
+use super::sockaddr::{decode, encode, name_capacity, zeroed_name};
+use super::socket::Socket;
 
 /// Messages in one system call.
 pub const SLOTS: usize = 64;
 /// The fewest slots that are offered to a receiving call.
 const MIN_WIDTH: usize = 4;
-/// Octets of a slot: the longest datagram, or as many as the kernel joins.
+/// Octets of a slot: the longest datagram, or as many as the kernel merges (UDP GRO).
 const SLOT_OCTETS: usize = 65_536;
-/// Octets from slot to slot. Were it a power of two, the begins of all slots would compete for the same few places
+/// Octets from slot to slot. Were it a power of two, the starts of all slots would compete for the same few places
 /// of the processor's caches.
 const SLOT_STRIDE: usize = SLOT_OCTETS + 1600;
 /// Room for the control messages of one datagram.
 const CONTROL_OCTETS: usize = 128;
-/// The most datagrams that one UDP_SEGMENT message may hold with all kernels.
+/// The most segments that one message of UDP GSO may hold with all kernels.
 const MAX_SEGMENTS: usize = 64;
-/// The most octets that one UDP_SEGMENT message may hold.
-const MAX_SEGMENTED: usize = 65_000;
-
-/// Octets aligned as control messages must be.
-#[repr(C, align(8))]
-#[derive(Clone, Copy)]
-pub(super) struct Aligned<const N: usize>([u8; N]);
-
-impl<const N: usize> Aligned<N> {
-    pub(super) const fn new() -> Aligned<N> {
-        Aligned([0; N])
-    }
-
-    pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
-        self.0.as_mut_ptr().cast()
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        N
-    }
-}
-
-/// Calls `tell` with level, type and data of each control message of a received message.
-pub(super) fn control_messages(message: &libc::msghdr, mut tell: impl FnMut(c_int, c_int, &[u8])) {
-    // SAFETY: `message` was filled in by the kernel: msg_control points to msg_controllen octets of whole, aligned
-    // control messages, which CMSG_FIRSTHDR and CMSG_NXTHDR walk without leaving them.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(message);
-        while let Some(current) = header.as_ref() {
-            // A size_t, or a socklen_t with musl.
-            let whole: usize = current.cmsg_len as _;
-            let length = whole.saturating_sub(libc::CMSG_LEN(0) as usize);
-            let data = std::slice::from_raw_parts(libc::CMSG_DATA(header), length);
-            tell(current.cmsg_level, current.cmsg_type, data);
-            header = libc::CMSG_NXTHDR(message, header);
-        }
-    }
-}
+/// The most octets that one message of UDP GSO may hold.
+const MAX_GSO_OCTETS: usize = 65_000;
 
 /// A received datagram.
 #[derive(Debug, Clone)]
 pub struct Datagram {
     /// Where it lies in the receiver's buffer. Over raw IPv4 the IP header comes first.
     pub range: Range<usize>,
-    /// Who sent it.
+    /// The sender.
     pub remote: SocketAddr,
     /// To which address of ours.
     pub local: Option<IpAddr>,
-    /// The kernel joined datagrams of this length (the last may be shorter).
-    pub segment: Option<usize>,
+    /// UDP GRO: the kernel merged datagrams of this length (the last may be shorter).
+    pub gso_size: Option<usize>,
 }
 
 /// Buffers for receiving.
@@ -124,7 +90,7 @@ impl Receiver {
             }
             let start = slot * SLOT_STRIDE;
             let range = start..start + header.msg_len as usize;
-            let mut datagram = Datagram { range, remote, local: None, segment: None };
+            let mut datagram = Datagram { range, remote, local: None, gso_size: None };
             control_messages(&header.msg_hdr, |level, kind, data| note(&mut datagram, level, kind, data));
             self.datagrams.push(datagram);
         }
@@ -173,7 +139,7 @@ fn zeroed_header() -> libc::mmsghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Notes what a control message tells about a datagram.
+/// Notes what a control message says about a datagram.
 fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
     match (level, kind) {
         // ipi_addr is the destination in the IP header, ipi_spec_dst an address for replies.
@@ -187,7 +153,7 @@ fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
         }
         (libc::SOL_UDP, libc::UDP_GRO) => {
             let length = data.first_chunk::<4>().map(|l| i32::from_ne_bytes(*l));
-            datagram.segment = length.and_then(|l| usize::try_from(l).ok()).filter(|l| *l > 0);
+            datagram.gso_size = length.and_then(|l| usize::try_from(l).ok()).filter(|l| *l > 0);
         }
         _ => {}
     }
@@ -219,8 +185,8 @@ pub struct Sent {
     pub failed: u64,
     /// The last error of those.
     pub error: Option<io::Error>,
-    /// The kernel did not take a run of datagrams as one message; they were sent one by one.
-    pub refused_run: bool,
+    /// The kernel did not take several datagrams as one message (UDP GSO); they were sent one by one.
+    pub gso_refused: bool,
     /// An error was reported that may belong to an earlier datagram: the error queue should be read.
     pub look_at_errors: bool,
 }
@@ -240,7 +206,7 @@ pub struct Sender {
     iovecs: Vec<libc::iovec>,
     pieces: Vec<Range<usize>>,
     parts: Vec<Part>,
-    /// Runs of parts, each of which is one message.
+    /// The parts of each message; several with UDP GSO.
     messages: Vec<Range<usize>>,
     controls: Vec<(Aligned<CONTROL_OCTETS>, usize)>,
     headers: Vec<libc::mmsghdr>,
@@ -262,32 +228,33 @@ impl Sender {
         }
     }
 
-    /// Adds a datagram that consists of these pieces of the arena. With `runs`, datagrams of equal length that
+    /// Adds a datagram that consists of these pieces of the arena. With `gso`, datagrams of equal length that
     /// follow each other become one message.
-    pub fn push(&mut self, pieces: &[Range<usize>], tos: u8, runs: bool) {
+    pub fn push(&mut self, pieces: &[Range<usize>], tos: u8, gso: bool) {
         let first = self.pieces.len();
         self.pieces.extend_from_slice(pieces);
         let length = pieces.iter().map(|p| p.len()).sum();
         let part = Part { pieces: first..self.pieces.len(), length, tos };
         let at = self.parts.len();
-        let joins = runs && self.messages.last().is_some_and(|run| self.fits(run, &part));
+        let fits = gso && self.messages.last().is_some_and(|message| self.fits(message, &part));
         self.parts.push(part);
         match self.messages.last_mut() {
-            Some(run) if joins => run.end = at + 1,
+            Some(message) if fits => message.end = at + 1,
             _ => self.messages.push(at..at + 1),
         }
     }
 
-    /// Whether a datagram can be the next of a run: all but the last are equally long.
-    fn fits(&self, run: &Range<usize>, next: &Part) -> bool {
-        let (Some(first), Some(last)) = (self.parts.get(run.start), self.parts.get(run.end - 1)) else {
+    /// Whether a datagram can be the next segment of a message: all but the last are equally long.
+    fn fits(&self, message: &Range<usize>, next: &Part) -> bool {
+        let (Some(first), Some(last)) = (self.parts.get(message.start), self.parts.get(message.end - 1))
+        else {
             return false;
         };
-        run.len() < MAX_SEGMENTS
+        message.len() < MAX_SEGMENTS
             && last.length == first.length
             && next.length <= first.length
             && next.tos == first.tos
-            && (run.len() + 1) * first.length <= MAX_SEGMENTED
+            && (message.len() + 1) * first.length <= MAX_GSO_OCTETS
     }
 
     /// Messages waiting.
@@ -338,7 +305,8 @@ impl Sender {
         }
         match result {
             Ok(count) => {
-                for part in messages.iter().take(count).flat_map(|run| self.parts.get(run.clone())).flatten()
+                for part in
+                    messages.iter().take(count).flat_map(|message| self.parts.get(message.clone())).flatten()
                 {
                     sent.datagrams += 1;
                     sent.octets += part.length as u64;
@@ -354,8 +322,8 @@ impl Sender {
                         for at in first.clone() {
                             self.send_some(socket, to, name, std::slice::from_ref(&(at..at + 1)), sent);
                         }
-                        // Where only a short one got through, the others are too long, run or not.
-                        sent.refused_run |= sent.datagrams == before + count;
+                        // Where only a short one got through, the others are too long, with GSO or without.
+                        sent.gso_refused |= sent.datagrams == before + count;
                     }
                     Some(libc::EMSGSIZE) => sent.too_long += count,
                     _ => {
@@ -400,21 +368,21 @@ impl Sender {
         let messages = messages.get(..messages.len().min(SLOTS)).unwrap_or_default();
         // What a bound socket sends leaves from its address anyway.
         let local = Some(to.local).filter(|local| !local.is_unspecified() && *local != bound);
-        for run in messages {
-            let parts = self.parts.get(run.clone()).unwrap_or_default();
+        for message in messages {
+            let parts = self.parts.get(message.clone()).unwrap_or_default();
             for piece in parts.iter().filter_map(|p| self.pieces.get(p.pieces.clone())).flatten() {
                 let octets = self.arena.get(piece.clone()).unwrap_or_default();
                 let iov_base = octets.as_ptr().cast_mut().cast();
                 self.iovecs.push(libc::iovec { iov_base, iov_len: octets.len() });
             }
             let tos = parts.first().map(|p| p.tos).filter(|tos| *tos != self.usual_tos);
-            let segment = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
-            self.controls.push(control(to, local, tos, segment));
+            let gso_size = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
+            self.controls.push(control(to, local, tos, gso_size));
         }
         // Only now do iovecs and controls stay where they are.
         let mut iovec = 0;
-        for (run, (control, control_length)) in messages.iter().zip(&mut self.controls) {
-            let parts = self.parts.get(run.clone()).unwrap_or_default();
+        for (message, (control, control_length)) in messages.iter().zip(&mut self.controls) {
+            let parts = self.parts.get(message.clone()).unwrap_or_default();
             let count = parts.iter().map(|p| p.pieces.len()).sum::<usize>();
             let Some(iovecs) = self.iovecs.get_mut(iovec..iovec + count) else { return };
             iovec += count;
@@ -439,60 +407,37 @@ fn control(
     to: &Destination,
     local: Option<IpAddr>,
     tos: Option<u8>,
-    segment: Option<u16>,
+    gso_size: Option<u16>,
 ) -> (Aligned<CONTROL_OCTETS>, usize) {
     let mut buffer = Aligned::new();
     let mut at = 0;
-    if let Some(tos) = tos.map(|tos| c_int::from(tos).to_ne_bytes()) {
+    if let Some(tos) = tos {
         let (level, kind) = match to.remote.ip() {
             IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
             IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
         };
-        append(&mut buffer, &mut at, level, kind, &tos);
+        append(&mut buffer, &mut at, level, kind, c_int::from(tos));
     }
     match local {
         Some(IpAddr::V4(local)) => {
-            let mut info = [0; mem::size_of::<libc::in_pktinfo>()];
-            put(&mut info, mem::offset_of!(libc::in_pktinfo, ipi_spec_dst), &local.octets());
-            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(local.octets()) },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
         }
         Some(IpAddr::V6(local)) => {
-            let mut info = [0; mem::size_of::<libc::in6_pktinfo>()];
-            put(&mut info, mem::offset_of!(libc::in6_pktinfo, ipi6_addr), &local.octets());
-            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+            let info =
+                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: local.octets() }, ipi6_ifindex: 0 };
+            append(&mut buffer, &mut at, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
         }
         None => {}
     }
-    if let Some(segment) = segment {
-        append(&mut buffer, &mut at, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+    if let Some(gso_size) = gso_size {
+        append(&mut buffer, &mut at, libc::SOL_UDP, libc::UDP_SEGMENT, gso_size);
     }
     (buffer, at)
-}
-
-/// Appends a control message: struct cmsghdr, then the data, filled up to its alignment.
-fn append(buffer: &mut Aligned<CONTROL_OCTETS>, at: &mut usize, level: c_int, kind: c_int, data: &[u8]) {
-    // SAFETY: these two only compute lengths.
-    let (length, space) =
-        unsafe { (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize) };
-    // SAFETY: cmsghdr is plain data for which all zeros is a valid value.
-    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
-    header.cmsg_len = length as _;
-    header.cmsg_level = level;
-    header.cmsg_type = kind;
-    let Some(room) = buffer.0.get_mut(*at..*at + space) else { return };
-    if room.len() >= mem::size_of_val(&header) {
-        // SAFETY: there is room for it, and a cmsghdr without an alignment is written.
-        unsafe { room.as_mut_ptr().cast::<libc::cmsghdr>().write_unaligned(header) };
-    }
-    put(room, length - data.len(), data);
-    *at += space;
-}
-
-/// Writes `value` at an offset, if there is room.
-fn put(octets: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = octets.get_mut(at..).and_then(|o| o.get_mut(..value.len())) {
-        place.copy_from_slice(value);
-    }
 }
 
 #[cfg(test)]
@@ -516,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_neighbours_form_runs() {
+    fn equal_neighbours_become_one_message() {
         let mut sender = Sender::new(100_000);
         for (length, tos) in
             [(100, 0), (100, 0), (80, 0), (80, 0), (90, 0), (90, 1), (50_000, 1), (20_000, 1)]

@@ -1,16 +1,17 @@
 //! The sockets that L2TP messages travel on: raw IP (protocol 115) and UDP. None of them is connected: one socket
 //! serves all peers of a local address, for every further raw socket would get its copy of each packet. All are
-//! non-blocking, say to which local address a datagram came, and keep an error queue for ICMP news.
+//! non-blocking, say to which local address a datagram came, and keep an error queue for ICMP errors.
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, c_void};
 
-use super::batch::{control_messages, Aligned};
+use super::cmsg::{control_messages, Aligned};
 use super::cvt;
+use super::sockaddr::{decode, encode, name_capacity, zeroed_name};
 use crate::wire::Encapsulation;
 
 /// IP protocol number of L2TPv3 (RFC 3931 10; linux/l2tp.h, libc lacks it).
@@ -147,13 +148,13 @@ impl Socket {
         Ok(())
     }
 
-    /// Asks the kernel to join datagrams of one sender as they come in (UDP_GRO); whether it does.
-    pub fn join_received(&self) -> bool {
+    /// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO); whether it does.
+    pub fn enable_gro(&self) -> bool {
         self.encapsulation == Encapsulation::Udp && self.set(libc::SOL_UDP, libc::UDP_GRO, 1).is_ok()
     }
 
-    /// Whether the kernel knows UDP_SEGMENT: one call sends a run of datagrams of equal length.
-    pub fn sends_segmented(&self) -> bool {
+    /// Whether the kernel knows UDP GSO (UDP_SEGMENT): one message becomes several datagrams of equal length.
+    pub fn has_gso(&self) -> bool {
         self.encapsulation == Encapsulation::Udp && self.get(libc::SOL_UDP, libc::UDP_SEGMENT).is_ok()
     }
 
@@ -248,9 +249,9 @@ impl AsRawFd for Socket {
     }
 }
 
-/// Whether a socket's error is one that ICMP news of earlier datagrams leave on it, beside their entry in the error
+/// Whether a socket's error is one that ICMP errors of earlier datagrams leave on it, beside their entry in the error
 /// queue: icmp(7), and what the kernel makes of the types and codes of ICMP and ICMPv6.
-pub fn is_icmp_news(error: &io::Error) -> bool {
+pub fn is_icmp_error(error: &io::Error) -> bool {
     let known = [
         libc::ECONNREFUSED,
         libc::ENOPROTOOPT,
@@ -365,66 +366,4 @@ pub fn source_address(remote: SocketAddr) -> io::Result<IpAddr> {
     to.set_port(9);
     socket.connect(to)?;
     Ok(socket.local_addr()?.ip())
-}
-
-/// A sockaddr_storage of zeros.
-pub(super) fn zeroed_name() -> libc::sockaddr_storage {
-    // SAFETY: sockaddr_storage is plain data for which all zeros is a valid value.
-    unsafe { mem::zeroed() }
-}
-
-/// Octets of a sockaddr_storage.
-pub(super) fn name_capacity() -> libc::socklen_t {
-    mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t
-}
-
-/// The kernel's form of an address, and its length.
-pub(super) fn encode(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
-    let mut name = zeroed_name();
-    let pointer = std::ptr::from_mut(&mut name);
-    match address {
-        SocketAddr::V4(v4) => {
-            let value = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
-                sin_zero: [0; 8],
-            };
-            // SAFETY: a sockaddr_storage is large enough and aligned for every address family.
-            unsafe { pointer.cast::<libc::sockaddr_in>().write(value) };
-            (name, mem::size_of::<libc::sockaddr_in>() as libc::socklen_t)
-        }
-        SocketAddr::V6(v6) => {
-            let value = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: v6.port().to_be(),
-                sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
-                sin6_scope_id: v6.scope_id(),
-            };
-            // SAFETY: as above.
-            unsafe { pointer.cast::<libc::sockaddr_in6>().write(value) };
-            (name, mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t)
-        }
-    }
-}
-
-/// The address in the kernel's form; `None` for other families than IPv4 and IPv6.
-pub(super) fn decode(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    let pointer = std::ptr::from_ref(name);
-    match c_int::from(name.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: the family says that this is a sockaddr_in; the storage is large enough and aligned.
-            let v4 = unsafe { pointer.cast::<libc::sockaddr_in>().read() };
-            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above, for sockaddr_in6.
-            let v6 = unsafe { pointer.cast::<libc::sockaddr_in6>().read() };
-            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into())
-        }
-        _ => None,
-    }
 }

@@ -17,7 +17,7 @@ use super::{cvt, netif};
 pub struct Tap {
     file: File,
     index: c_int,
-    joins_udp: bool,
+    has_uso: bool,
 }
 
 /// Descriptors of the device that were opened while we were root: where only root may open it, interfaces can
@@ -98,11 +98,11 @@ impl Tap {
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as c_short;
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.
         cvt(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, std::ptr::from_mut(&mut request)) })?;
-        let mut tap = Tap { file, index: 0, joins_udp: false };
+        let mut tap = Tap { file, index: 0, has_uso: false };
         let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
         // Older kernels do not know the UDP flags.
-        tap.joins_udp = offload && tap.set_offload(tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6).is_ok();
-        if !tap.joins_udp && (!offload || tap.set_offload(tcp).is_err()) {
+        tap.has_uso = offload && tap.set_offload(tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6).is_ok();
+        if !tap.has_uso && (!offload || tap.set_offload(tcp).is_err()) {
             tap.set_offload(0)?;
         }
         tap.index = netif::index(&tap.name()?)?;
@@ -120,9 +120,9 @@ impl Tap {
         self.index
     }
 
-    /// Whether UDP super-frames may be written (and are read).
-    pub fn joins_udp(&self) -> bool {
-        self.joins_udp
+    /// Whether UDP super-frames may be written (and are read): USO.
+    pub fn has_uso(&self) -> bool {
+        self.has_uso
     }
 
     /// Its name at present; an error means that the interface was deleted.
@@ -145,7 +145,7 @@ impl Tap {
         Ok(())
     }
 
-    /// Reads a frame behind its virtio network header. What does not fit is cut off silently: `buffer` must
+    /// Reads a frame after its virtio network header. What does not fit is lost silently: `buffer` must
     /// hold 65 563 octets.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.file).read(buffer)

@@ -117,7 +117,7 @@ pub enum DataPlaneEvent {
 
 /// Datagrams that were dropped before they belonged to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Strays {
+pub struct Unmatched {
     /// Shorter than a header.
     pub short: u64,
     /// Over UDP: not version 3.
@@ -172,8 +172,8 @@ struct Session {
     send: bool,
     carrier: bool,
     heard: Option<Instant>,
-    /// The path takes runs of frames as one message.
-    runs: bool,
+    /// UDP GSO goes through on this path: the system has not refused it.
+    gso: bool,
     /// The error that the last batch ended with; told once, not with each frame.
     send_error: Option<i32>,
 }
@@ -202,7 +202,7 @@ impl Session {
             send: false,
             carrier: false,
             heard: None,
-            runs: true,
+            gso: true,
             send_error: None,
         }
     }
@@ -223,9 +223,9 @@ pub struct DataPlane {
     ready: VecDeque<Source>,
     inbound: Option<Box<Inbound>>,
     sender: Option<Box<Sender>>,
-    strays: Strays,
-    /// Data of no session since the last call of `take_stray`: from whom the newest came, its id, how much from there.
-    stray: Option<(IpAddr, SessionId, u64)>,
+    unmatched: Unmatched,
+    /// Data of no session since the last call of `take_unmatched`: from whom the newest came, its id, how much from there.
+    newest_unmatched: Option<(IpAddr, SessionId, u64)>,
     events: Vec<DataPlaneEvent>,
     net_news: Vec<NetNews>,
     /// Datagrams received in the last turn.
@@ -256,8 +256,8 @@ impl DataPlane {
             ready: VecDeque::new(),
             inbound: None,
             sender: None,
-            strays: Strays::default(),
-            stray: None,
+            unmatched: Unmatched::default(),
+            newest_unmatched: None,
             events: Vec::new(),
             net_news: Vec::new(),
             received: 0,
@@ -354,8 +354,8 @@ impl DataPlane {
     }
 
     /// Who has sent data of no session since the last call: of several the last one, the session's id, how much.
-    pub fn take_stray(&mut self) -> Option<(IpAddr, SessionId, u64)> {
-        self.stray.take()
+    pub fn take_unmatched(&mut self) -> Option<(IpAddr, SessionId, u64)> {
+        self.newest_unmatched.take()
     }
 
     /// News of the kernel about addresses, routes and interfaces since the last call.
@@ -441,7 +441,7 @@ impl DataPlane {
         let port = self.port_for(path);
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
-        (session.path, session.port, session.runs) = (*path, port, true);
+        (session.path, session.port, session.gso) = (*path, port, true);
         let circuit = session.circuit;
         self.fit_mtu(circuit);
     }
@@ -482,9 +482,9 @@ impl DataPlane {
     }
 
     /// What was dropped before it belonged to a session.
-    pub fn strays(&self) -> Strays {
+    pub fn unmatched(&self) -> Unmatched {
         let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());
-        Strays { truncated: self.strays.truncated.wrapping_add(truncated), ..self.strays }
+        Unmatched { truncated: self.unmatched.truncated.wrapping_add(truncated), ..self.unmatched }
     }
 
     /// Sets all counters to zero.
@@ -494,7 +494,7 @@ impl DataPlane {
         }
         self.reset_kernel_counters();
         let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());
-        self.strays = Strays { truncated: 0u64.wrapping_sub(truncated), ..Strays::default() };
+        self.unmatched = Unmatched { truncated: 0u64.wrapping_sub(truncated), ..Unmatched::default() };
     }
 }
 

@@ -11,7 +11,7 @@ use super::{place, unspecified, DataPlane, DataPlaneEvent, Source};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender};
 use crate::sys::error_text;
-use crate::sys::socket::{is_icmp_news, Socket};
+use crate::sys::socket::{is_icmp_error, Socket};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
@@ -69,8 +69,8 @@ pub(super) struct Port {
     pub(super) shadows: Vec<IpAddr>,
     /// Errors in a row.
     pub(super) errors: u32,
-    /// The kernel sends runs of datagrams as one message.
-    pub(super) runs: bool,
+    /// The kernel knows UDP GSO.
+    pub(super) gso: bool,
     /// It is connected to this peer, for the kernel to take the data messages from: see `kernel.rs`.
     pub(super) peer: Option<SocketAddr>,
 }
@@ -94,7 +94,7 @@ impl DataPlane {
         if self.kernel.is_some() {
             socket.receive_control_only()?;
         }
-        socket.join_received();
+        socket.enable_gro();
         self.add_port(key, socket, None).map(|_| ())
     }
 
@@ -105,9 +105,9 @@ impl DataPlane {
         socket: Socket,
         peer: Option<SocketAddr>,
     ) -> io::Result<usize> {
-        let runs = socket.sends_segmented();
+        let gso = socket.has_gso();
         let fd = socket.as_raw_fd();
-        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, runs, peer };
+        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, gso, peer };
         let at = place(&mut self.ports, port);
         if let Err(error) = self.register(fd, Source::Port(at)) {
             self.ports[at] = None;
@@ -221,7 +221,7 @@ impl DataPlane {
     /// the socket's own failure, which is told once for all that come in a row.
     pub(super) fn receive_failed(&mut self, at: usize, error: &io::Error) {
         let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
-        if port.errors == 1 && !is_icmp_news(error) {
+        if port.errors == 1 && !is_icmp_error(error) {
             let error = error_text(error);
             self.events.push(DataPlaneEvent::ReceiveFailed { socket: port.key.to_string(), error });
         }

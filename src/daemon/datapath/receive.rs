@@ -91,16 +91,16 @@ impl DataPlane {
             match batch.buffer.get(range.clone()).and_then(ipv4_header_length) {
                 Some(header) => range.start += header,
                 None => {
-                    self.strays.short += 1;
+                    self.unmatched.short += 1;
                     return;
                 }
             }
         }
         let local = SocketAddr::new(datagram.local.unwrap_or(key.local), key.port);
         let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote };
-        let step = datagram.segment.unwrap_or(range.len()).max(1);
+        let step = datagram.gso_size.unwrap_or(range.len()).max(1);
         if range.is_empty() {
-            self.strays.short += 1;
+            self.unmatched.short += 1;
         }
         while range.start < range.end {
             let end = (range.start + step).min(range.end);
@@ -130,8 +130,8 @@ impl DataPlane {
                 let start = end - data.len();
                 self.data(now, path, batch, start..end);
             }
-            Packet::Short => self.strays.short += 1,
-            Packet::OtherVersion(_) => self.strays.version += 1,
+            Packet::Short => self.unmatched.short += 1,
+            Packet::OtherVersion(_) => self.unmatched.version += 1,
         }
     }
 
@@ -142,12 +142,14 @@ impl DataPlane {
         let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
         let at = id.and_then(|id| self.session_ids.get(&id));
         let Some(session) = at.and_then(|at| self.sessions.get_mut(*at)?.as_mut()) else {
-            self.strays.unknown_session += 1;
+            self.unmatched.unknown_session += 1;
             if let Some(id) = id {
                 let from = path.remote.ip();
-                let before =
-                    self.stray.filter(|(address, _, _)| *address == from).map_or(0, |(_, _, count)| count);
-                self.stray = Some((from, id, before + 1));
+                let before = self
+                    .newest_unmatched
+                    .filter(|(address, _, _)| *address == from)
+                    .map_or(0, |(_, _, count)| count);
+                self.newest_unmatched = Some((from, id, before + 1));
             }
             return;
         };
@@ -163,7 +165,7 @@ impl DataPlane {
         if let (Some(limit), Some(frame)) = (circuit.mss_limit(), batch.buffer.get_mut(range.clone())) {
             circuit.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
-        let udp = circuit.tap().is_some_and(|t| t.joins_udp());
+        let udp = circuit.tap().is_some_and(|t| t.has_uso());
         self.delivered = Some(owner);
         let circuits = &mut self.circuits;
         let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(circuits, merged, buffer);

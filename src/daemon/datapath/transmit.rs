@@ -158,11 +158,11 @@ impl Turn<'_> {
             Tos::Value(tos) => tos,
             Tos::Copy => frame::tos(frame),
         };
-        let runs = session.runs && port.runs;
+        let gso = session.gso && port.gso;
         self.used = range.end.next_multiple_of(8);
         if vnet.gso.is_some() {
             match SuperFrame::new(frame, &vnet) {
-                Some(super_frame) => self.segment(range, &super_frame, tos, runs),
+                Some(super_frame) => self.segment(range, &super_frame, tos, gso),
                 None => counters.tx_error += 1,
             }
             return;
@@ -182,11 +182,11 @@ impl Turn<'_> {
         {
             to.copy_from_slice(from);
         }
-        self.sender.push(std::slice::from_ref(&(start..range.end)), tos, runs);
+        self.sender.push(std::slice::from_ref(&(start..range.end)), tos, gso);
     }
 
     /// Segments the super-frame at `range`: new headers are built after it, the payload stays where it is.
-    fn segment(&mut self, range: Range<usize>, super_frame: &SuperFrame, tos: u8, runs: bool) {
+    fn segment(&mut self, range: Range<usize>, super_frame: &SuperFrame, tos: u8, gso: bool) {
         let headers_start = self.used;
         for at in 0..super_frame.segments() {
             if self.used + SEGMENT_ROOM > ARENA || self.sender.len() >= SLOTS {
@@ -204,7 +204,7 @@ impl Turn<'_> {
             to.copy_from_slice(header.get(..length).unwrap_or_default());
             let end = self.used + length + super_frame.header_length();
             let payload = range.start + payload.start..range.start + payload.end;
-            self.sender.push(&[self.used..end, payload], tos, runs);
+            self.sender.push(&[self.used..end, payload], tos, gso);
             self.used = end.next_multiple_of(8);
             self.circuit.counters.tx_segmented += 1;
         }
@@ -238,7 +238,7 @@ impl Turn<'_> {
         counters.tx_size += sent.too_long;
         counters.tx_queue += sent.no_space;
         counters.tx_error += sent.failed;
-        session.runs &= !sent.refused_run;
+        session.gso &= !sent.gso_refused;
         self.look_at_errors |= sent.look_at_errors;
         let errno = sent.error.as_ref().map(|e| e.raw_os_error().unwrap_or(0));
         if errno.is_some() && errno != session.send_error {
