@@ -113,8 +113,10 @@ demo: all
 	sh tests/demo.sh
 
 # Everything that must pass.
+# T=word: those whose name holds the word.
+T ?=
 test:
-	CARGO='$(CARGO)' sh tests/run.sh
+	CARGO='$(CARGO)' sh tests/run.sh '$(T)'
 
 test-targets:
 	CARGO='$(CARGO)' sh tests/targets.sh
@@ -129,7 +131,7 @@ help:
 	@echo 'make                build target/release/l2tpd and target/release/l2tpctl'
 	@echo 'make STATIC=1       the same without shared libraries'
 	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
-	@echo 'make test           all tests (those end to end need root)'
+	@echo 'make test           all tests (those end to end need root); make test T=word: those whose name holds the word'
 	@echo 'make test-targets   musl, 32 bits and the other octet order, as far as they can be had here'
 	@echo 'make bench          measure the data path (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'

@@ -7,6 +7,11 @@ report=target/test-report.txt
 mkdir -p target
 rm -f target/e2e-logs/summary.txt target/dataplane-logs/summary.txt
 
+# A word: only the tests whose name holds it.
+if [ -n "${1:-}" ]; then
+    exec "$CARGO" test --locked --no-fail-fast -- "$1" </dev/null
+fi
+
 # --no-fail-fast: one run shows everything that is wrong.
 { "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
 status=$(cat target/test-status)

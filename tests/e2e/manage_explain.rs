@@ -122,7 +122,7 @@ fn different_passwords() {
     check(
         ("  password one\n", ""),
         ("  password two\n", ""),
-        &["the peer does not answer", "another password"],
+        &["the peer does not answer", "the same password"],
         &["no valid digest", "passwords", WHEN, "M-040"],
     );
 }
@@ -135,7 +135,7 @@ fn password_at_the_responder_only() {
     check(
         ("", ""),
         ("  password two\n", ""),
-        &["the peer does not answer", "another password"],
+        &["the peer does not answer", "the same password"],
         &["no valid digest", "passwords", WHEN, "M-040"],
     );
 }

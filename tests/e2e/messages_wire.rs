@@ -491,8 +491,9 @@ fn sequence_numbers() {
     peer.send(&Out { ns: Some(peer.ns), nr: Some(99), ..Out::new(STOPCCN).with(avp(1, &[0, 1])) });
     peer.expect_silence(WHILE);
     assert_eq!(daemon.count("*receive StopCCN*"), 0);
-    // A connection that does not exist.
+    // A connection that does not exist: no answer to that, but the peer may have forgotten ours, and is asked.
     peer.send(&Out { ns: Some(0), ccid: Some(0xdead_beef), ..Out::new(HELLO) });
+    assert_eq!(peer.expect(HELLO).nr, peer.ns);
     peer.expect_silence(WHILE);
     daemon.stop();
 }
