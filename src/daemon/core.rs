@@ -412,6 +412,7 @@ impl Daemon {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
             }
+            DataPlaneEvent::Elsewhere { session, path } => self.engine.heard_elsewhere(now, session, path),
             DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {
                 self.engine.unreachable(now, remote, &error, refused);

@@ -11,6 +11,7 @@ use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
+use super::moved;
 use super::prepare;
 use super::request;
 use super::show;
@@ -193,6 +194,15 @@ impl Engine {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| tunnel.interface_failed(cx, slot, why));
+        }
+    }
+
+    /// Data of a session came on another path than its own, with the right cookie. That moves nothing: the peer is asked
+    /// there.
+    pub fn heard_elsewhere(&mut self, now: Instant, session: SessionId, path: Path) {
+        self.cx.now = now;
+        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
+            self.with(key, |tunnel, cx| moved::heard_elsewhere(tunnel, cx, slot, path));
         }
     }
 

@@ -439,6 +439,6 @@ fn stopped(
         count(&mut connection.transport.counters.rx_bad_digest);
         return false;
     }
-    tunnel.receive_stop(cx, ccid, path, header, (message, message_type));
+    tunnel.receive_stop(cx, ccid, header, (message, message_type));
     tunnel.members.get(ccid).is_none_or(|c| !c.is_alive())
 }

@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use super::action::{Action, Happening, Notification, Path};
 use super::addresses::Addresses;
 use super::attempt::Attempt;
-use super::connection::outcome::{Outcome, Receipt};
+use super::connection::outcome::{Outcome, Place, Receipt};
 use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use super::members::Members;
+use super::moved;
 use super::pause::Pause;
 use super::result::{result, Objection};
 use super::session::slot::Slot;
@@ -32,7 +33,7 @@ use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
 use super::way::User;
 use crate::config::model::{self, Remote};
-use crate::log::{Event, Remark};
+use crate::log::Event;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::header::Header;
@@ -293,8 +294,14 @@ impl Tunnel {
     /// A control message with the id of a connection.
     pub fn receive(&mut self, cx: &mut Context, ccid: Ccid, path: Path, header: &Header, message: &[u8]) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let receipt = connection.receive(cx, path, header, message);
-        self.take(cx, ccid, path, receipt, message);
+        let (receipt, place) = connection.receive(cx, path, header, message);
+        if let Place::At(path) = place {
+            moved::follow(self, cx, ccid, path);
+        }
+        self.take(cx, ccid, receipt, message);
+        if let Place::Perhaps(path) = place {
+            moved::look_for(self, cx, ccid, path);
+        }
     }
 
     /// A StopCCN whose header names no connection (C-106), and that may be believed.
@@ -302,13 +309,12 @@ impl Tunnel {
         &mut self,
         cx: &mut Context,
         ccid: Ccid,
-        path: Path,
         header: &Header,
         (message, message_type): (&[u8], &MessageTypeAvp),
     ) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
         let receipt = connection.take_numbers(cx, header, message, message_type);
-        self.take(cx, ccid, path, receipt, message);
+        self.take(cx, ccid, receipt, message);
     }
 
     /// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
@@ -326,7 +332,7 @@ impl Tunnel {
     }
 
     /// Processes a message in its turn, and those that wait behind it; acknowledges what is to be acknowledged.
-    fn take(&mut self, cx: &mut Context, ccid: Ccid, path: Path, receipt: Receipt, message: &[u8]) {
+    fn take(&mut self, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
         if receipt != Receipt::Dropped {
             self.sign_of_life(cx);
             self.withdraw_restart(cx, ccid);
@@ -335,7 +341,6 @@ impl Tunnel {
             Receipt::Dropped => return,
             Receipt::Acknowledgement | Receipt::OutOfTurn => {}
             Receipt::InTurn => {
-                self.follow_peer(cx, ccid, path);
                 self.process(cx, ccid, message);
                 while let Some(early) = self.members.get_mut(ccid).and_then(Connection::take_early) {
                     self.process(cx, ccid, &early);
@@ -356,19 +361,6 @@ impl Tunnel {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
         let outcome = connection.process(cx, message);
         self.conclude(cx, ccid, outcome);
-    }
-
-    /// A new message came from another port of the peer (NAT), or shows which local address it reached.
-    fn follow_peer(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        if connection.transport.path == path {
-            return;
-        }
-        let before = connection.move_to(cx, path);
-        self.slots.move_to(cx, ccid, path);
-        if before.remote != path.remote {
-            cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
-        }
     }
 
     /// What came of a message or timer of a connection.

@@ -13,6 +13,7 @@ use crate::tests;
 tests!(
     own_address_changes,
     own_ipv6_address_is_deprecated,
+    address_of_an_end_that_only_answers_changes,
     fixed_local_address_goes_and_returns,
     default_route_moves_to_another_uplink,
     route_is_withdrawn_and_returns,
@@ -103,6 +104,47 @@ fn own_ipv6_address_is_deprecated() {
         a.expect("info   tunnel t is set up anew: the route to 2001:db8::2 takes the source address *::77*");
         b.expect("info receive StopCCN, state --> IDLE");
         anew(&net, &mut a, start);
+        a.stop();
+        b.stop();
+    }
+}
+
+/// It cannot set up anew: it sends from its new address, the other end asks there and follows. Nothing is set up anew.
+fn address_of_an_end_that_only_answers_changes() {
+    for (peer, tunnel) in [
+        ("192.0.2.2", "  password x\n"),
+        ("2001:db8::2", "  encapsulation udp\n  password x\n"),
+        // A HELLO alone proves nothing here, but its frames make the other end ask.
+        ("192.0.2.2", ""),
+        ("192.0.2.2", "  encapsulation udp\n"),
+    ] {
+        let net = Net::new();
+        // The recorder knows ends by their addresses.
+        net.stranger.store(true, std::sync::atomic::Ordering::Relaxed);
+        let own = if peer.contains(':') { "2001:db8::1" } else { "192.0.2.1" };
+        let named = hub(&format!("{tunnel}  role active\n"))
+            .replace("remote-address any", &format!("remote-address {own}"));
+        let mut a = Daemon::start(&net, &net.a, &site(peer, &format!("{tunnel}  role passive\n")));
+        a.expect("debug l2tpd start");
+        let mut b = Daemon::start(&net, &net.b, &named);
+        up(&mut a, 1);
+        up(&mut b, 1);
+        for (number, name) in [(1, &net.a), (2, &net.b)] {
+            net.batch(name, &format!("addr replace 10.9.9.{number}/24 dev l0\n"));
+        }
+        net.ping(&net.a, "10.9.9.2", 56);
+        let change = match peer.contains(':') {
+            true => "addr del 2001:db8::1/64 dev wire\naddr add 2001:db8::77/64 dev wire nodad\n",
+            false => "addr del 192.0.2.1/24 dev wire\naddr add 192.0.2.77/24 dev wire\n",
+        };
+        let start = Instant::now();
+        net.batch(&net.a, change);
+        a.expect("info   tunnel t sends from another address: * is not an address of this host any more");
+        net.ping(&net.a, "10.9.9.2", 56);
+        b.expect("info   [*] the peer is at *77* now");
+        println!("passive end changed its address: back after {:?} at most", start.elapsed());
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        assert_eq!(b.count("*begin new tunnel*"), 1);
         a.stop();
         b.stop();
     }

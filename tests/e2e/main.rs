@@ -29,6 +29,7 @@ mod message;
 mod messages_state;
 mod messages_system;
 mod messages_wire;
+mod nat;
 mod net;
 mod order;
 mod outer;
@@ -62,6 +63,7 @@ const TESTS: &[&[Test]] = &[
     messages_wire::TESTS,
     config::TESTS,
     client::TESTS,
+    nat::TESTS,
     outer::TESTS,
     restarted::TESTS,
     robustness::TESTS,

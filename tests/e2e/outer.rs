@@ -19,6 +19,7 @@ tests!(
     octets_behind_the_datagram_are_cut,
     nat_from_the_first_message,
     nat_changes_the_port,
+    nat_changes_the_port_without_a_password,
     answer_from_another_port,
 );
 
@@ -215,8 +216,7 @@ fn nat_from_the_first_message() {
     peer.expect(STOPCCN);
 }
 
-/// C-027: later only a message with a valid digest moves the peer; a frame from elsewhere does not, nor does a
-/// message where there is no password.
+/// C-027: a message with a valid digest from another port makes the daemon ask there; the answer moves the peer.
 fn nat_changes_the_port() {
     let net = Net::new();
     let mut peer = Peer::udp(&net);
@@ -225,27 +225,57 @@ fn nat_changes_the_port() {
     let (mut daemon, call) = up(&net, &mut peer, "  encapsulation udp\n  password x\n");
     let socket = in_netns(&net.a, || FrameSocket::open("l0"));
     peer.move_to_port(&net, 40001);
-    for _ in 0..3 {
-        peer.send_frame(&call, &frame(9));
-    }
     peer.send(&Out { sign: Sign::Wrongly, ns: Some(peer.ns), ..Out::new(HELLO) });
     daemon.expect("warn [*] message digest invalid in HELLO");
     socket.send(&frame(10));
     assert!(peer.receive(Duration::from_millis(300)).is_none(), "the daemon followed a stranger");
     peer.send(&Out::new(HELLO));
-    peer.expect_ack();
+    peer.expect(HELLO);
+    daemon.expect("info   [*] the peer is at 192.0.2.2:40001 now");
     socket.send(&frame(11));
     data(&mut peer, &frame(11));
+    peer.send_frame(&call, &frame(12));
+    comes_out(&socket, &frame(12));
+}
 
+/// Waits for a frame of the peer.
+#[track_caller]
+fn comes_out(socket: &FrameSocket, wanted: &[u8]) {
+    let deadline = Instant::now() + PATIENCE;
+    while socket.receive(deadline).expect("the frame comes out") != wanted {}
+}
+
+/// Without a password a message from another port tells nothing, nor do data with another cookie. Data with the right
+/// one make the daemon ask there, and the answer moves the peer.
+fn nat_changes_the_port_without_a_password() {
     let net = Net::new();
     let mut peer = Peer::udp(&net);
-    let (_daemon, _call) = up(&net, &mut peer, "  encapsulation udp\n");
+    let session = "  session l0\n    remote-end-id end1\n    cookie 8\n";
+    let text = config("  role passive\n  encapsulation udp\n", session);
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    daemon.expect("debug l2tpd start");
+    peer.connect();
+    let icrq = peer.icrq("end1").with(avp(65, &[7; 8]));
+    let call = peer.call_with(&icrq);
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    let socket = in_netns(&net.a, || FrameSocket::open("l0"));
     peer.move_to_port(&net, 40000);
     peer.send(&Out { ns: Some(peer.ns), ..Out::new(HELLO) });
+    peer.send_frame(&Call { cookie: vec![9; 8], ..call.clone() }, &frame(1));
+    peer.send_frame(&Call { cookie: Vec::new(), ..call.clone() }, &frame(2));
     peer.expect_silence(Duration::from_millis(300));
-    peer.move_to_port(&net, 1701);
-    peer.send(&Out::new(HELLO));
-    peer.expect_ack();
+    peer.acknowledge = false;
+    for mark in 3..8 {
+        peer.send_frame(&call, &frame(mark));
+    }
+    peer.expect(HELLO);
+    assert_eq!(daemon.count("*the peer is at*"), 0, "before it has answered");
+    peer.send_ack();
+    daemon.expect("info   [*] the peer is at 192.0.2.2:40000 now");
+    socket.send(&frame(11));
+    data(&mut peer, &frame(11));
+    peer.send_frame(&call, &frame(12));
+    comes_out(&socket, &frame(12));
 }
 
 /// C-027: the peer may answer our SCCRQ from a port of its own choice.

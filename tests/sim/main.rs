@@ -20,6 +20,7 @@ mod hostile;
 mod life;
 mod loss;
 mod many;
+mod moves;
 mod names;
 mod negative;
 mod refusals;

@@ -195,9 +195,9 @@ explanations! {
          "SCCRQなら、受けるべきトンネルを直すか加えてください。`remote-address any`ならどのアドレスでも受けます。\
           存在しない接続宛てのものは、対向が切断に気付けば止まります。心当たりがなければ対処は不要です。"];
     Moved
-        ["Authenticated messages of the peer come from another address or port; the tunnel follows them.",
+        ["The peer was asked at another address or port, from where its frames or messages came, and has answered there.",
          "Nothing, if the peer's address may change; else find out who holds the new address."]
-        ["認証済みの対向のメッセージが別のアドレスまたはポートから届いたので、宛先を切り替えました。",
+        ["対向のフレームまたはメッセージが別のアドレスかポートから届き、そこへの問い合わせに応答があったので、宛先を切り替えました。",
          "対向のアドレスが変わり得るなら対処は不要です。そうでなければ新しいアドレスを確認してください。"];
     PwType
         ["The peer does not list the pseudowire type of this session, so the session is not asked for.",

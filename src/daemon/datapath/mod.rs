@@ -95,6 +95,13 @@ pub enum DataPlaneEvent {
         /// Up.
         up: bool,
     },
+    /// Data of a session came from elsewhere than its peer, with the right cookie.
+    Elsewhere {
+        /// Our id of it.
+        session: SessionId,
+        /// The path that it came on.
+        path: Path,
+    },
     /// The network reported that a datagram of ours did not arrive (ICMP).
     Unreachable {
         /// Where that datagram was sent to.
@@ -176,6 +183,8 @@ struct Session {
     gso: bool,
     /// The error that the last batch ended with; told once, not with each frame.
     send_error: Option<i32>,
+    /// When it was told last that its data came from elsewhere.
+    elsewhere: Option<Instant>,
 }
 
 impl Session {
@@ -204,6 +213,7 @@ impl Session {
             heard: None,
             gso: true,
             send_error: None,
+            elsewhere: None,
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::circuit::Circuit;
-use super::{same_peer, DataPlane, Session};
+use super::{same_peer, DataPlane, DataPlaneEvent, Session};
 use crate::counters::Counters;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
 use crate::frame::{mss, ETHERNET_HEADER};
@@ -25,6 +25,9 @@ pub(super) struct Inbound {
     pub(super) receiver: Receiver,
     gro: Gro,
 }
+
+/// Data from elsewhere than the peer is told of once in such a time.
+const TELL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a received frame is not delivered: the counter for it.
 pub(super) type Drop = fn(&mut Counters) -> &mut u64;
@@ -154,6 +157,9 @@ impl DataPlane {
             return;
         };
         let owner = session.circuit;
+        if session.is_heard_elsewhere(now, path, data) {
+            self.events.push(DataPlaneEvent::Elsewhere { session: session.id, path: *path });
+        }
         let Some(circuit) = self.circuits.get_mut(owner).and_then(|c| c.as_mut()) else { return };
         let range = match session.check(now, path, data) {
             Ok(offset) => range.start + offset..range.end,
@@ -180,6 +186,22 @@ fn ipv4_header_length(packet: &[u8]) -> Option<usize> {
 }
 
 impl Session {
+    /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
+    /// anybody who has seen the cookie can cause it.
+    fn is_heard_elsewhere(&mut self, now: Instant, path: &Path, data: &[u8]) -> bool {
+        if path.encapsulation != self.path.encapsulation || same_peer(path.remote, self.path.remote) {
+            return false;
+        }
+        let cookie = self.attachment.cookie_expected;
+        let fits = data.get(4..4 + cookie.len()).is_some_and(|octets| same_octets(octets, cookie.as_slice()));
+        let recently = |at| now.saturating_duration_since(at) < TELL_PAUSE;
+        let told = fits && self.established && !self.elsewhere.is_some_and(recently);
+        if told {
+            self.elsewhere = Some(now);
+        }
+        told
+    }
+
     /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
     /// begins.
     pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {

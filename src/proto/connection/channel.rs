@@ -243,6 +243,12 @@ impl Channel {
         self.in_flight > 0 && self.queue.front().is_some_and(|pending| pending.transmissions > 1)
     }
 
+    /// Whether a received Nr acknowledges what nothing has acknowledged yet. Changes nothing.
+    pub fn would_release(&self, nr: u16) -> bool {
+        let oldest = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns);
+        oldest.is_some_and(|oldest| (1..=self.in_flight).contains(&usize::from(nr.wrapping_sub(oldest))))
+    }
+
     /// Takes a received Nr: releases what it acknowledges and opens the congestion window.
     pub fn acknowledged(&mut self, nr: u16) -> Acknowledgement {
         let Some(oldest) = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns) else {

@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod channel;
+mod elsewhere;
 pub mod identity;
 pub mod outcome;
 pub mod table;
@@ -33,8 +34,9 @@ use crate::wire::message::{
 use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
 use auth::{Auth, Judgement, Mode};
 use channel::{Channel, Retry};
+use elsewhere::Origin;
 use identity::{check_identity, Peer};
-use outcome::{Outcome, Receipt};
+use outcome::{Outcome, Place, Receipt};
 use table::{row, Row, State};
 use transport::{Once, Retransmission, Transport};
 
@@ -68,6 +70,8 @@ pub struct Connection {
     pub heard: Instant,
     /// The way that it takes.
     pub watch: Watch,
+    /// When it was looked for elsewhere.
+    looked: Option<Instant>,
     /// There is a route, as far as we know.
     pub has_way: bool,
     /// Where packets went first when the system would have chosen our address of this path.
@@ -103,6 +107,7 @@ impl Connection {
             peer: Peer::default(),
             heard: cx.now,
             watch: Watch::new(User(key, Some(ccid))),
+            looked: None,
             has_way: true,
             hop: None,
             hello: None,
@@ -313,22 +318,46 @@ impl Connection {
 
     /// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
     /// C-225). What is in turn is to be given to [`process`](Connection::process).
-    pub fn receive(&mut self, cx: &mut Context, path: Path, header: &Header, message: &[u8]) -> Receipt {
-        if !self.may_come_from(path) {
+    pub fn receive(
+        &mut self,
+        cx: &mut Context,
+        path: Path,
+        header: &Header,
+        message: &[u8],
+    ) -> (Receipt, Place) {
+        let dropped = (Receipt::Dropped, Place::Known);
+        let origin = self.origin(path);
+        // Without a digest it takes an answer: our id, and a number that was sent just now, are known to the peer alone.
+        let answers = self.transport.channel.would_release(header.nr);
+        let signed = self.transport.auth.mode == Mode::On;
+        if origin == Origin::Stranger || (origin == Origin::Elsewhere && !signed && !answers) {
             cx.drop_message(&path, DropCause::WrongSource(self.ccid()));
-            return Receipt::Dropped;
+            return dropped;
         }
         count(&mut self.transport.counters.rx_messages);
         let discard = self.config.reserved_bits == ReservedBits::Discard;
         let Some(message_type) = notes::check_structure(cx, self.ccid(), message, discard) else {
             count(&mut self.transport.counters.rx_malformed);
-            return Receipt::Dropped;
+            return dropped;
         };
         if !self.authenticate(cx, message, &message_type) {
             count(&mut self.transport.counters.rx_bad_digest);
-            return Receipt::Dropped;
+            return dropped;
         }
-        self.take_numbers(cx, header, message, &message_type)
+        let asked = self.transport.candidate.is_some();
+        if answers {
+            // Wherever it comes from, that is where the peer is.
+            self.transport.candidate = None;
+        }
+        let receipt = self.take_numbers(cx, header, message, &message_type);
+        let place = match (origin, receipt) {
+            (_, Receipt::Dropped) => Place::Known,
+            (Origin::Elsewhere, _) if asked && answers => Place::At(path),
+            (Origin::Elsewhere, Receipt::InTurn) => Place::Perhaps(path),
+            (Origin::Peer, Receipt::InTurn) => Place::At(path),
+            (Origin::Peer | Origin::Elsewhere | Origin::Stranger, _) => Place::Known,
+        };
+        (receipt, place)
     }
 
     /// Nr, then Ns, of a message that may be believed.
@@ -344,15 +373,6 @@ impl Connection {
             self.heard = cx.now;
         }
         receipt
-    }
-
-    fn may_come_from(&self, path: Path) -> bool {
-        let known = self.transport.path;
-        let same_port = known.remote.port() == path.remote.port();
-        // RFC 3931 4.1.1.2: a peer may answer our SCCRQ from another port; later only a digest lets it move.
-        let may_move = self.state == State::WaitCtlReply || self.transport.auth.mode == Mode::On;
-        let same_host = known.remote.ip() == path.remote.ip() && known.encapsulation == path.encapsulation;
-        same_host && (same_port || may_move)
     }
 
     /// Whether a message may be believed; if not, nothing of it is used (C-224).

@@ -1,5 +1,6 @@
 //! What a message or timer of a connection came to.
 
+use crate::proto::action::Path;
 use crate::proto::result::Objection;
 use crate::proto::snapshot::Failure;
 use crate::wire::message::Refusal;
@@ -16,6 +17,17 @@ pub enum Receipt {
     OutOfTurn,
     /// The expected one.
     InTurn,
+}
+
+/// Where the peer is, as far as a message tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Where it was known to be.
+    Known,
+    /// At the other end of this path from now on.
+    At(Path),
+    /// Perhaps there: to be asked.
+    Perhaps(Path),
 }
 
 /// What came of a message or timer, for the tunnel.

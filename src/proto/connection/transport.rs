@@ -34,6 +34,8 @@ pub struct Transport {
     pub remote_ccid: Ccid,
     /// Where messages go.
     pub path: Path,
+    /// Where the peer may be instead: the next answer tells.
+    pub candidate: Option<Path>,
     /// TTL of the packets that carry them.
     pub ttl: u8,
     /// Reliable delivery.
@@ -71,6 +73,7 @@ impl Transport {
             ccid,
             remote_ccid: Ccid(0),
             path,
+            candidate: None,
             ttl: 0,
             channel,
             auth,
@@ -125,11 +128,19 @@ impl Transport {
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
         cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
-        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
+        self.emit(cx, message);
         self.counters.tx_messages = self.counters.tx_messages.saturating_add(1);
         let again = u64::from(count > 1);
         self.counters.tx_retransmissions = self.counters.tx_retransmissions.saturating_add(again);
         true
+    }
+
+    /// Sends a message that is ready to where the peer is known to be, and to where it may be.
+    fn emit(&self, cx: &mut Context, message: Vec<u8>) {
+        if let Some(path) = self.candidate {
+            cx.act(Action::Transmit { path, ttl: self.ttl, message: message.clone() });
+        }
+        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
     }
 
     /// Arms or stops the retransmission timer according to what is in flight.
@@ -295,7 +306,7 @@ impl Transport {
         self.channel.acknowledgement_sent();
         cx.cancel(&mut self.acknowledge);
         cx.log(Event::Send { tunnel: self.ccid, message: MessageType::ACK });
-        cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
+        self.emit(cx, message);
         self.counters.tx_acks = self.counters.tx_acks.saturating_add(1);
     }
 
