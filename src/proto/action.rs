@@ -18,6 +18,13 @@ pub struct Path {
     pub remote: SocketAddr,
 }
 
+impl Path {
+    /// Whether both lead to the same address and port; the scope of a link-local one does not matter.
+    pub fn same_end(self, other: Path) -> bool {
+        self.remote.ip() == other.remote.ip() && self.remote.port() == other.remote.port()
+    }
+}
+
 /// What the daemon must do. The order of actions matters.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {

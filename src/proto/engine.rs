@@ -11,7 +11,6 @@ use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
-use super::moved;
 use super::prepare;
 use super::request;
 use super::show;
@@ -202,7 +201,11 @@ impl Engine {
     pub fn heard_elsewhere(&mut self, now: Instant, session: SessionId, path: Path) {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
-            self.with(key, |tunnel, cx| moved::heard_elsewhere(tunnel, cx, slot, path));
+            self.with(key, |tunnel, cx| {
+                if let Some(ccid) = tunnel.slots.get(slot).and_then(|slot| slot.connection()) {
+                    tunnel.look_for(cx, ccid, path);
+                }
+            });
         }
     }
 

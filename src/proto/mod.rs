@@ -26,7 +26,6 @@
 //! | `way`, `watch` | our own addresses and the routes to the peers; who watches them |
 //! | `way_change` | what becomes of tunnels when they change |
 //! | `prepare` | what an attempt needs first: address and socket; names that mean another address |
-//! | `moved` | the peer seems to be at another address, or is |
 //! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
@@ -50,7 +49,6 @@ mod engine;
 pub mod guard;
 mod ids;
 mod members;
-mod moved;
 mod notes;
 mod obstacle;
 mod pause;

@@ -24,7 +24,6 @@ use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use super::members::Members;
-use super::moved;
 use super::pause::Pause;
 use super::result::{result, Objection};
 use super::session::slot::Slot;
@@ -33,7 +32,7 @@ use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
 use super::way::User;
 use crate::config::model::{self, Remote};
-use crate::log::Event;
+use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::header::Header;
@@ -296,11 +295,11 @@ impl Tunnel {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
         let (receipt, place) = connection.receive(cx, path, header, message);
         if let Place::At(path) = place {
-            moved::follow(self, cx, ccid, path);
+            self.follow_peer(cx, ccid, path);
         }
         self.take(cx, ccid, receipt, message);
         if let Place::Perhaps(path) = place {
-            moved::look_for(self, cx, ccid, path);
+            self.look_for(cx, ccid, path);
         }
     }
 
@@ -360,6 +359,26 @@ impl Tunnel {
     fn process(&mut self, cx: &mut Context, ccid: Ccid, message: &[u8]) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
         let outcome = connection.process(cx, message);
+        self.conclude(cx, ccid, outcome);
+    }
+
+    /// The peer is at another address or port, or a message shows which address of ours it reached.
+    fn follow_peer(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
+        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
+        if connection.transport.path == path {
+            return;
+        }
+        let before = connection.move_to(cx, path);
+        self.slots.move_to(cx, ccid, path);
+        if before.remote != path.remote {
+            cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
+        }
+    }
+
+    /// Something of the peer came on another path than its own.
+    pub fn look_for(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
+        let Some(connection) = self.members.get_mut(ccid) else { return };
+        let outcome = connection.look_for(cx, path);
         self.conclude(cx, ccid, outcome);
     }
 

@@ -3,8 +3,8 @@
 
 pub mod auth;
 pub mod channel;
-mod elsewhere;
 pub mod identity;
+pub mod origin;
 pub mod outcome;
 pub mod table;
 pub mod transport;
@@ -34,8 +34,8 @@ use crate::wire::message::{
 use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
 use auth::{Auth, Judgement, Mode};
 use channel::{Channel, Retry};
-use elsewhere::Origin;
 use identity::{check_identity, Peer};
+use origin::{origin, Origin};
 use outcome::{Outcome, Place, Receipt};
 use table::{row, Row, State};
 use transport::{Once, Retransmission, Transport};
@@ -70,8 +70,6 @@ pub struct Connection {
     pub heard: Instant,
     /// The way that it takes.
     pub watch: Watch,
-    /// When it was looked for elsewhere.
-    looked: Option<Instant>,
     /// There is a route, as far as we know.
     pub has_way: bool,
     /// Where packets went first when the system would have chosen our address of this path.
@@ -107,7 +105,6 @@ impl Connection {
             peer: Peer::default(),
             heard: cx.now,
             watch: Watch::new(User(key, Some(ccid))),
-            looked: None,
             has_way: true,
             hop: None,
             hello: None,
@@ -326,10 +323,11 @@ impl Connection {
         message: &[u8],
     ) -> (Receipt, Place) {
         let dropped = (Receipt::Dropped, Place::Known);
-        let origin = self.origin(path);
+        let signed = self.transport.auth.mode == Mode::On;
+        let Transport { path: known, candidate, .. } = self.transport;
+        let origin = origin(self.state, signed, known, candidate, path);
         // Without a digest it takes an answer: our id, and a number that was sent just now, are known to the peer alone.
         let answers = self.transport.channel.would_release(header.nr);
-        let signed = self.transport.auth.mode == Mode::On;
         if origin == Origin::Stranger || (origin == Origin::Elsewhere && !signed && !answers) {
             cx.drop_message(&path, DropCause::WrongSource(self.ccid()));
             return dropped;
@@ -344,7 +342,6 @@ impl Connection {
             count(&mut self.transport.counters.rx_bad_digest);
             return dropped;
         }
-        let asked = self.transport.candidate.is_some();
         if answers {
             // Wherever it comes from, that is where the peer is.
             self.transport.candidate = None;
@@ -352,7 +349,7 @@ impl Connection {
         let receipt = self.take_numbers(cx, header, message, &message_type);
         let place = match (origin, receipt) {
             (_, Receipt::Dropped) => Place::Known,
-            (Origin::Elsewhere, _) if asked && answers => Place::At(path),
+            (Origin::Elsewhere, _) if candidate.is_some() && answers => Place::At(path),
             (Origin::Elsewhere, Receipt::InTurn) => Place::Perhaps(path),
             (Origin::Peer, Receipt::InTurn) => Place::At(path),
             (Origin::Peer | Origin::Elsewhere | Origin::Stranger, _) => Place::Known,
@@ -522,6 +519,14 @@ impl Connection {
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
     pub fn probe(&mut self, cx: &mut Context) -> Outcome {
         match self.state == State::Established && !self.transport.probe(cx) {
+            true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
+            false => Outcome::Keep,
+        }
+    }
+
+    /// There is a sign that the peer is at the other end of `path` now: it is asked there, too, at once.
+    pub fn look_for(&mut self, cx: &mut Context, path: Path) -> Outcome {
+        match self.state == State::Established && !self.transport.look_for(cx, path) {
             true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
             false => Outcome::Keep,
         }

@@ -23,6 +23,9 @@ const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
 /// what it is asked with leaves at 0, 1 and 3 s.
 const SOON: Duration = Duration::from_secs(7);
 
+/// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
 /// The sending side of a connection.
 #[derive(Debug)]
 pub struct Transport {
@@ -36,6 +39,8 @@ pub struct Transport {
     pub path: Path,
     /// Where the peer may be instead: the next answer tells.
     pub candidate: Option<Path>,
+    /// When it was taken for that.
+    looked: Option<Instant>,
     /// TTL of the packets that carry them.
     pub ttl: u8,
     /// Reliable delivery.
@@ -74,6 +79,7 @@ impl Transport {
             remote_ccid: Ccid(0),
             path,
             candidate: None,
+            looked: None,
             ttl: 0,
             channel,
             auth,
@@ -247,6 +253,23 @@ impl Transport {
         self.repeat_oldest(cx);
         self.press(cx);
         true
+    }
+
+    /// Asks the peer at the other end of `path`, too, where it seems to be now. `false`: the HELLO could not be built.
+    #[must_use]
+    pub fn look_for(&mut self, cx: &mut Context, path: Path) -> bool {
+        let new = self.path.encapsulation == path.encapsulation && !self.path.same_end(path);
+        let recently = |at| cx.now.saturating_duration_since(at) < LOOK_PAUSE;
+        if !new || self.looked.is_some_and(recently) {
+            return true;
+        }
+        self.looked = Some(cx.now);
+        self.candidate = Some(path);
+        if self.is_pressed() {
+            self.repeat_oldest(cx);
+            return true;
+        }
+        self.probe(cx)
     }
 
     /// What is in flight has to be acknowledged within [`SOON`], or three transmissions if that is longer.
