@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::action::Action;
+use super::action::{Action, Path};
 use super::context::{Context, Due, Timer, TunnelKey};
 use crate::config::model::{self, Remote};
 use crate::wheel::TimerId;
 
 /// A name is not looked up again within this time because of what a stranger may have caused.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(5);
+
+/// Octets of an SCCRQ that waits for a lookup; real ones have a few hundred.
+const LONGEST_KEPT: usize = 2048;
 
 /// The addresses of a tunnel's peer, where it has a name.
 #[derive(Debug, Default)]
@@ -25,6 +28,7 @@ pub struct Addresses {
     /// When the name was looked up last.
     asked: Option<Instant>,
     timer: Option<TimerId>,
+    kept: Option<(Path, Vec<u8>)>,
 }
 
 impl Addresses {
@@ -41,12 +45,29 @@ impl Addresses {
         }
     }
 
-    /// The peer may be at another address now: looks the name up, unless that was done just now.
-    pub fn doubt(&mut self, cx: &mut Context, config: &model::Tunnel) {
-        let fresh = |at| cx.now.saturating_duration_since(at) < LOOKUP_PAUSE;
-        if !self.asked.is_some_and(fresh) {
+    /// The peer may be at another address now: looks the name up, or a little later, where that was done just now.
+    pub fn doubt(&mut self, cx: &mut Context, key: TunnelKey, config: &model::Tunnel) {
+        let Some(Remote::Name(_)) = config.remote else { return };
+        let passed = self.asked.map_or(LOOKUP_PAUSE, |at| cx.now.saturating_duration_since(at));
+        let wait = LOOKUP_PAUSE.saturating_sub(passed);
+        let due = cx.when(self.timer).map(|at| at.saturating_duration_since(cx.now));
+        if wait.is_zero() {
             self.look_up(cx, config);
+        } else if due.is_none_or(|due| due > wait) {
+            cx.arm(&mut self.timer, wait, Timer(key, Due::LookUp));
         }
+    }
+
+    /// Keeps an SCCRQ that came from an address that the name does not mean yet, until it is looked up: one, the newest.
+    pub fn keep(&mut self, path: Path, message: &[u8]) {
+        if message.len() <= LONGEST_KEPT {
+            self.kept = Some((path, message.to_vec()));
+        }
+    }
+
+    /// That SCCRQ, if the name means its source now.
+    pub fn take_kept(&mut self) -> Option<(Path, Vec<u8>)> {
+        self.kept.take().filter(|(path, _)| self.contains(path.remote.ip()))
     }
 
     /// Looks the name up after `resolve-interval`.

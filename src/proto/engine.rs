@@ -136,6 +136,9 @@ impl Engine {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
             prepare::resolved(tunnel, &mut self.cx, addresses);
+            if let Some((path, request)) = tunnel.addresses.take_kept() {
+                self.handle_datagram(now, path, &request);
+            }
         }
     }
 

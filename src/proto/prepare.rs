@@ -101,7 +101,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
 pub fn unreachable(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, error: &str) {
     match tunnel.members.state(ccid) {
         Some(State::WaitCtlReply) => {}
-        Some(State::Established) => return tunnel.addresses.doubt(cx, &tunnel.config),
+        Some(State::Established) => return tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config),
         Some(State::Idle | State::WaitCtlConn | State::Stopping | State::Linger) | None => return,
     }
     tunnel.sign_of_life(cx);

@@ -202,12 +202,13 @@ fn is_meant(tunnel: &Tunnel, message: &[u8]) -> bool {
 }
 
 /// An SCCRQ from an address that no tunnel names: perhaps a peer whose name means another address now. The name is
-/// looked up, and the peer's next SCCRQ is for the tunnel.
+/// looked up, and then the SCCRQ is looked at again.
 fn doubt_names(cx: &mut Context, tunnels: &mut Tunnels, path: Path, message: &[u8]) {
     for key in tunnels.with_names(path) {
         let Some(tunnel) = tunnels.get_mut(key).filter(|tunnel| is_meant(tunnel, message)) else { continue };
         if Auth::new(&tunnel.config).judge_request(message).believed {
-            tunnel.addresses.doubt(cx, &tunnel.config);
+            tunnel.addresses.keep(path, message);
+            tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
         }
     }
 }

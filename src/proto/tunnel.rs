@@ -276,7 +276,7 @@ impl Tunnel {
                 let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
                 self.conclude(cx, ccid, outcome);
                 if silent {
-                    self.addresses.doubt(cx, &self.config);
+                    self.addresses.doubt(cx, self.key, &self.config);
                 }
             }
             Due::Slot(key, due) => self.slot_due(cx, key, due),
@@ -668,12 +668,8 @@ impl Tunnel {
     /// There is a hint that the peer has forgotten a connection.
     pub fn probe(&mut self, cx: &mut Context, ccid: Ccid) {
         let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let established = connection.state == State::Established;
         let outcome = connection.probe(cx);
         self.conclude(cx, ccid, outcome);
-        if established {
-            self.addresses.doubt(cx, &self.config);
-        }
     }
 
     fn notify(&self, cx: &mut Context, what: Happening, reason: String) {

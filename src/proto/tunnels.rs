@@ -126,7 +126,10 @@ impl Tunnels {
         let connections: Vec<(Ccid, TunnelKey)> = cx.peers.at(remote).collect();
         for (ccid, key) in connections {
             match self.get_mut(key) {
-                Some(tunnel) => tunnel.probe(cx, ccid),
+                Some(tunnel) => {
+                    tunnel.probe(cx, ccid);
+                    tunnel.addresses.doubt(cx, key, &tunnel.config);
+                }
                 None => cx.missing(),
             }
         }

@@ -29,6 +29,7 @@ mod message;
 mod messages_state;
 mod messages_system;
 mod messages_wire;
+mod names;
 mod nat;
 mod net;
 mod order;
@@ -54,6 +55,7 @@ pub const THREADS: usize = 6;
 const TESTS: &[&[Test]] = &[
     manage_hooks::TESTS, // the longest test
     matrix::TESTS,
+    names::TESTS,
     lifecycle::TESTS,
     link_local::TESTS,
     bridges::TESTS,
