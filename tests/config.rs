@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use l2tpd::config::diff::{diff, Change};
 use l2tpd::config::error::Fault;
+use l2tpd::config::identity::DerivedId;
 use l2tpd::config::tag::{Block, Effect, Tag};
 use l2tpd::config::tags;
 use l2tpd::config::value::Kind;
@@ -16,7 +17,7 @@ use l2tpd::log::Level;
 use l2tpd::wire::digest::Secret;
 
 fn defaults() -> Defaults {
-    Defaults { hostname: b"system".to_vec(), router_id: Some([198, 51, 100, 1]) }
+    Defaults { hostname: b"system".to_vec(), router_id: DerivedId::of_address([198, 51, 100, 1]) }
 }
 
 fn read(text: &str) -> Parsed {

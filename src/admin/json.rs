@@ -127,6 +127,11 @@ pub fn status(report: &Report, selection: &Selection) -> Option<String> {
     let mut out = String::new();
     object(&mut out, |top| {
         header(top, report);
+        let identity = &report.identity;
+        top.text("hostname", &lossy(&identity.hostname));
+        top.text("hostname_source", &identity.hostname_source);
+        top.optional_text("router_id", identity.router_id.map(Ipv4Addr::from));
+        top.text("router_id_source", &identity.router_id_source);
         array(top.member("tunnels"), selected, |out, (one, sessions)| {
             if out.len() <= MAX_REPLY {
                 object(out, |object| tunnel(object, report, one, &sessions));
@@ -181,7 +186,7 @@ fn tunnel(object: &mut Object<'_>, report: &Report, tunnel: &TunnelSnapshot, ses
     object.plain("peer_window", tunnel.peer_window);
     object.plain("authenticated", tunnel.authenticated);
     object.plain("cisco", tunnel.cisco);
-    troubles(object, tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+    troubles(object, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     object.counters("counters", tunnel.counters.entries());
     array(object.member("sessions"), sessions, |out, one| {
         self::object(out, |object| session(object, report, one));

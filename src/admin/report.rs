@@ -19,6 +19,8 @@ pub struct Report {
     pub uptime: Duration,
     /// Of this report.
     pub time: WallTime,
+    /// Our name towards the peers.
+    pub identity: Identity,
     /// In force.
     pub log_level: Level,
     /// What the engine knows.
@@ -28,6 +30,19 @@ pub struct Report {
     pub interfaces: BTreeMap<String, Interface>,
     /// Counters of data that belongs to no session.
     pub unmatched: Counters,
+}
+
+/// Who we are towards peers whose tunnels say nothing else, and where that comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// Host Name.
+    pub hostname: Vec<u8>,
+    /// Where it comes from, in words.
+    pub hostname_source: String,
+    /// Router ID; `None` where each tunnel has its own.
+    pub router_id: Option<[u8; 4]>,
+    /// Where it comes from, in words.
+    pub router_id_source: String,
 }
 
 /// A session's interface as the data plane sees it.

@@ -60,10 +60,15 @@ fn display(report: &Report, selection: &Selection, cookies: Cookies) -> Option<S
         line(
             &mut out,
             format_args!(
-                "l2tpd {}: process {}, up {up}, log level {}\n",
+                "l2tpd {}: process {}, up {up}, log level {}",
                 report.version, report.pid, report.log_level
             ),
         );
+        let identity = &report.identity;
+        let name = escape(&identity.hostname);
+        line(&mut out, format_args!("host name {name}: from {}", identity.hostname_source));
+        let id = or_dash(identity.router_id.map(Ipv4Addr::from));
+        line(&mut out, format_args!("router id {id}: from {}\n", identity.router_id_source));
     }
     for (tunnel, sessions) in report.select(selection)? {
         if sessions.is_empty() {
@@ -159,7 +164,7 @@ fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
         field(out, "Remote Vendor", escape(vendor));
     }
     field(out, "Peer Window", format_args!("{}, {} waiting", tunnel.peer_window, tunnel.queued));
-    troubles(out, tunnel.problem, &tunnel.last_failure, tunnel.next_try);
+    troubles(out, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
 }
 
 /// The state's word; what the configuration says about it comes first.

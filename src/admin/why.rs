@@ -34,7 +34,7 @@ pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
         let failure = tunnel.last_failure.as_ref().filter(|(_, ago)| {
             matters(*ago, tunnel.since, tunnel.state == State::Established, tunnel.disabled)
         });
-        reasons(&mut out, "  ", tunnel.problem, failure, tunnel.next_try);
+        reasons(&mut out, "  ", tunnel.problem.as_deref(), failure, tunnel.next_try);
         if tunnel.disabled {
             line(
                 &mut out,

@@ -9,6 +9,7 @@ mod check;
 pub mod diff;
 pub mod error;
 pub mod field;
+pub mod identity;
 pub mod lex;
 pub mod model;
 pub mod parse;
@@ -17,5 +18,6 @@ pub mod tags;
 pub mod value;
 
 pub use error::ConfigError;
+pub use identity::Defaults;
 pub use model::Config;
-pub use parse::{parse, Defaults, Parsed, Setting};
+pub use parse::{parse, Parsed, Setting};

@@ -5,21 +5,13 @@ use std::cmp::Reverse;
 
 use super::check;
 use super::error::{ConfigError, Fault, Given, Place};
+use super::identity::{Defaults, DerivedId, Source};
 use super::lex::{self, Word};
 use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, SESSION_HEADER, TUNNEL, TUNNEL_HEADER};
 use super::tag::{Block, Row, Tag};
 use super::tags;
 use super::value::{Kind, Refusal, Value};
 use crate::log::{escape, Event, Line};
-
-/// What the system contributes where the file is silent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Defaults {
-    /// The system's host name.
-    pub hostname: Vec<u8>,
-    /// The system's first IPv4 address that is not loopback.
-    pub router_id: Option<[u8; 4]>,
-}
 
 /// A file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,14 +126,16 @@ impl Parser {
     }
 
     fn config(&mut self, blocks: &Blocks, defaults: &Defaults) -> Config {
-        let mut config = Config { hostname: defaults.hostname.clone(), ..Config::new() };
-        self.settings(GLOBAL, Block::Global, "global", &mut config, &blocks.global.body);
+        let mut config =
+            Config { hostname: defaults.hostname.clone(), system: defaults.clone(), ..Config::new() };
+        let given = self.settings(GLOBAL, Block::Global, "global", &mut config, &blocks.global.body);
+        config.hostname_given = given.iter().any(|g| g.tag == "hostname");
         let mut known = check::Known::new(config.data_plane);
         for (lines, sessions) in &blocks.tunnels {
             let tunnel = self.tunnel(lines, sessions, &config, &mut known);
             config.tunnels.push(tunnel);
         }
-        derive_router_ids(&mut config, defaults.router_id);
+        derive_router_ids(&mut config);
         config
     }
 
@@ -301,15 +295,21 @@ fn unknown(block: Block, name: &[u8]) -> String {
     }
 }
 
-/// Where no router id is given, all tunnels use the first IPv4 address that the file names as ours, or else the
-/// system's first one: the same id towards all peers, and a stable one.
-fn derive_router_ids(config: &mut Config, system: Option<[u8; 4]>) {
+/// Where no router id is given, all tunnels use the one that was derived before, or the first IPv4 address that the
+/// file names as ours, or what the system offers: the same id towards all peers, and a stable one.
+fn derive_router_ids(config: &mut Config) {
+    let system = config.system.router_id;
     let named = config.tunnels.iter().find_map(|t| match t.local_address {
         Some(std::net::IpAddr::V4(address)) => Some(address.octets()),
         _ => None,
     });
-    for tunnel in &mut config.tunnels {
-        tunnel.local_router_id = tunnel.local_router_id.or(named).or(system);
+    let derived = match named {
+        Some(id) if !system.kept => DerivedId { id, source: Source::LocalAddress, kept: false },
+        _ => system,
+    };
+    for tunnel in config.tunnels.iter_mut().filter(|t| t.local_router_id.is_none()) {
+        tunnel.local_router_id = Some(derived.id);
+        config.system.router_id = DerivedId { kept: true, ..derived };
     }
 }
 
@@ -318,7 +318,25 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Parsed {
-        parse(text.as_bytes(), &Defaults { hostname: b"here".to_vec(), router_id: Some([192, 0, 2, 9]) })
+        parse(text.as_bytes(), &defaults())
+    }
+
+    fn defaults() -> Defaults {
+        Defaults { hostname: b"here".to_vec(), router_id: DerivedId::of_address([192, 0, 2, 9]) }
+    }
+
+    #[test]
+    fn a_router_id_that_was_derived_stays() {
+        let named = "tunnel a\nlocal-address 192.0.2.1\n";
+        let first = read(named).config.unwrap().system;
+        let derived = DerivedId { id: [192, 0, 2, 1], source: Source::LocalAddress, kept: true };
+        assert_eq!(first.router_id, derived);
+        let later = parse(b"tunnel b\nlocal-address 192.0.2.2\ntunnel a\n", &first).config.unwrap();
+        assert!(later.tunnels.iter().all(|t| t.local_router_id == Some(derived.id)), "{later:?}");
+        assert_eq!(later.system, first);
+        let given = read("hostname h\nrouter-id 10.0.0.1\ntunnel a\n").config.unwrap();
+        assert_eq!((&given.system, given.hostname_given), (&defaults(), true));
+        assert!(!read(named).config.unwrap().hostname_given);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl fmt::Display for OpenError {
 /// The server.
 #[derive(Debug)]
 pub struct AdminServer {
-    listener: UnixListener,
+    listener: Option<UnixListener>,
     registry: Registry,
     path: PathBuf,
     /// Device and inode of the socket's name, to remove only our own at the end.
@@ -79,27 +79,36 @@ pub struct AdminServer {
 
 impl AdminServer {
     /// Opens the socket at `path`, for the members of `group` too if there is one. A socket that nobody answers
-    /// on any more is replaced.
-    pub fn open(path: &str, group: Option<&str>, registry: &Registry) -> Result<AdminServer, OpenError> {
-        let path = PathBuf::from(path);
+    /// on any more is replaced. Without a path there is no socket, and nothing to be served.
+    pub fn open(
+        path: Option<&str>,
+        group: Option<&str>,
+        registry: &Registry,
+    ) -> Result<AdminServer, OpenError> {
+        let is_wanted = path.is_some();
+        let path = PathBuf::from(path.unwrap_or_default());
         let system = |error| OpenError::System(path.clone(), error);
-        let group = match group.map(privilege::group) {
+        let group = match group.filter(|_| is_wanted).map(privilege::group) {
             Some(Ok(id)) => Some(id),
             Some(Err(error)) => return Err(OpenError::NoGroup(group.unwrap_or_default().to_owned(), error)),
             None => None,
         };
-        make_room(&path)?;
-        let mut listener = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
         let registry = registry.try_clone().map_err(system)?;
-        registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(system)?;
+        let mut listener = None;
+        if is_wanted {
+            make_room(&path)?;
+            let mut new = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
+            registry.register(&mut new, LISTENER, Interest::READABLE).map_err(system)?;
+            listener = Some(new);
+        }
         Ok(AdminServer {
+            identity: listener.as_ref().and_then(|_| identity(&path)),
+            accepting: listener.is_some(),
             listener,
             registry,
-            identity: identity(&path),
             path,
             group,
             clients: Default::default(),
-            accepting: true,
             pause: None,
             wanted: Wanted::default(),
             now: None,
@@ -213,7 +222,8 @@ impl AdminServer {
             if !self.accepting {
                 return;
             }
-            match self.listener.accept() {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
                 Ok((stream, _)) => self.admit(stream, now, host),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.accepting = false,
                 Err(error)

@@ -4,14 +4,18 @@
 use super::lan;
 use super::reload::{self, Refused};
 use crate::config::model::Config;
-use crate::log::Line;
+use crate::log::{Line, Remark};
+use crate::sys::{error_text, privilege};
 
 /// Checks a file; prints each error as `FILE:LINE:COLUMN: TEXT`, details indented, or else the warnings. Returns the exit
 /// status: warnings do not change it.
 pub fn run(file: &str) -> i32 {
     match read(file) {
         Ok(config) => {
-            for (line, text) in lan::warnings(&config) {
+            let mut warnings = lan::warnings(&config);
+            let remarks = reload::warnings(file, &config).into_iter().chain(unreadable(file, &config));
+            warnings.extend(remarks.map(|remark| (1, of_file(file, &remark))));
+            for (line, text) in warnings {
                 eprintln!("{file}:{line}:1: warning: {text}");
             }
             0
@@ -23,9 +27,27 @@ pub fn run(file: &str) -> i32 {
     }
 }
 
+/// A remark about the file, without the name that it begins with.
+fn of_file(file: &str, remark: &Remark) -> String {
+    remark.to_string().trim_start_matches(file).trim_start_matches([':', ' ']).to_owned()
+}
+
+/// Whether the `user` of the file could read it again: becomes that user, for good, and tries.
+fn unreadable(file: &str, config: &Config) -> Option<Remark> {
+    let name = config.user.as_deref()?;
+    let user = match privilege::user(name) {
+        Ok(user) => user,
+        Err(error) => return Some(Remark::User { user: name.to_owned(), error: error_text(&error) }),
+    };
+    // Only root can become somebody else, and find out.
+    privilege::drop_to(user, &[]).ok()?;
+    reload::unreadable(file, Some(name))
+}
+
 /// A file that can be used, or every error in it, one or more lines each.
 fn read(file: &str) -> Result<Config, String> {
-    let parsed = reload::read(file, reload::PATIENCE).map_err(|e| Refused::Unreadable(e).text(file))?;
+    let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults())
+        .map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
     let mut problems: Vec<(usize, Line)> =
         config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
@@ -50,7 +72,14 @@ mod tests {
     fn check(name: &str, text: &str) -> String {
         let path = std::env::temp_dir().join(format!("l2tpd-check-{}-{name}", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let report = read(&path.to_string_lossy()).err().unwrap_or_default();
+        let file = path.to_string_lossy();
+        let report = match read(&file) {
+            Ok(config) => {
+                let warnings = reload::warnings(&file, &config);
+                warnings.iter().map(|remark| format!("warning: {}\n", of_file(&file, remark))).collect()
+            }
+            Err(errors) => errors,
+        };
         std::fs::remove_file(&path).unwrap();
         report.replace(&*path.to_string_lossy(), "FILE")
     }
@@ -63,11 +92,21 @@ mod tests {
             check("missing", text),
             "FILE:7:1: get session configuration failed\n  tunnel tokyo, session l2tp0: remote-end-id is missing\n"
         );
-        assert!(
-            check("tunnel", "tunnel tokyo\n").starts_with("FILE:1:1: get tunnel configuration failed\n  ")
+        // All of them in one go.
+        assert_eq!(
+            check("tunnel", "tunnel tokyo\nsession l2tp0\n"),
+            "FILE:1:1: get tunnel configuration failed\n  tunnel tokyo: remote-address is missing; \
+             remote-hostname is missing (`any` turns the check off); \
+             remote-router-id is missing (`any` turns the check off)\n\
+             FILE:2:1: get session configuration failed\n  tunnel tokyo, session l2tp0: remote-end-id is missing\n"
         );
         assert_eq!(check("disabled", "tunnel tokyo\n disable\n"), "");
-        assert_eq!(check("empty", ""), "");
+    }
+
+    #[test]
+    fn what_is_hardly_meant_is_a_warning() {
+        assert_eq!(check("empty", ""), "warning: has no tunnel: there is nothing to do\n");
+        assert_eq!(check("none", "log-level info\n"), "warning: has no tunnel: there is nothing to do\n");
     }
 
     #[test]

@@ -329,7 +329,8 @@ impl Daemon {
         if tunnel.remote != Some(Remote::Name(answer.name.clone())) {
             return; // the configuration has changed meanwhile; the engine asks anew
         }
-        let addresses = answer.result.map_err(|why| format!("{}: {why}", answer.name));
+        let addresses =
+            answer.result.map_err(|why| format!("the name {} cannot be looked up: {why}", answer.name));
         self.engine.resolved(now, &answer.tunnel, addresses);
         self.drain(now);
     }

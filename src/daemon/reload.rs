@@ -13,12 +13,13 @@ use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change};
+use crate::config::identity::DerivedId;
 use crate::config::model::{Config, Problem, Remote, Tunnel};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::{Mode, Tags};
 use crate::log::{Event, Line, Remark};
-use crate::sys::{self, address, error_text, file};
+use crate::sys::{self, address, error_text, file, machine};
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,10 +27,28 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Reads and parses a file, and waits no longer than `patience` for one that is a pipe. An error is about the file.
-pub fn read(file: &str, patience: Duration) -> io::Result<Parsed> {
+pub fn read(file: &str, patience: Duration, system: &Defaults) -> io::Result<Parsed> {
     let text = file::read(Path::new(file), LONGEST, patience)?;
-    let defaults = Defaults { hostname: sys::host_name(), router_id: address::first_ipv4() };
-    Ok(config::parse(&text, &defaults))
+    Ok(config::parse(&text, system))
+}
+
+/// What the system contributes at present. The daemon asks for it once: host name and addresses may change while the
+/// peers know it by what it had at its start.
+pub fn system_defaults() -> Defaults {
+    let hostname = sys::host_name();
+    let router_id = match address::first_ipv4() {
+        Some(id) => DerivedId::of_address(id),
+        None => DerivedId::of_machine(&hostname, &machine::id()),
+    };
+    Defaults { hostname, router_id }
+}
+
+/// What there is to tell of a Router ID that was derived, and was not before.
+pub fn derived_router_id(before: &Defaults, config: &Config) -> Option<Remark> {
+    let derived = config.system.router_id;
+    let source = derived.source.to_string();
+    (derived.kept && !before.router_id.kept)
+        .then(|| Remark::RouterIdDerived { id: Ipv4Addr::from(derived.id), source })
 }
 
 /// The line for a file that cannot be read.
@@ -66,8 +85,8 @@ impl Refused {
 }
 
 /// Reads a configuration and logs its settings (at debug), unless it has errors.
-pub fn load(now: Instant, file: &str, logger: &mut Logger) -> Result<Config, Refused> {
-    let parsed = read(file, Duration::ZERO).map_err(Refused::Unreadable)?;
+fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
+    let parsed = read(file, Duration::ZERO, system).map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
     for setting in &parsed.settings {
         logger.log(now, &setting.to_line());
@@ -75,12 +94,28 @@ pub fn load(now: Instant, file: &str, logger: &mut Logger) -> Result<Config, Ref
     Ok(config)
 }
 
-/// A file with passwords that others may read: a line of warning.
-pub fn secrecy(file: &str, config: &Config) -> Option<Line> {
+/// What is no error of a file, but hardly meant.
+pub fn warnings(file: &str, config: &Config) -> Vec<Remark> {
+    let mut found = Vec::new();
+    if config.tunnels.is_empty() {
+        found.push(Remark::NoTunnel { file: file.to_owned() });
+    }
     let secret = config.tunnels.iter().any(|t| t.password.is_some());
-    let mode = std::fs::metadata(file).ok()?.mode();
-    (secret && mode & 0o007 != 0)
-        .then(|| Line::remark(&Remark::Secrecy { file: file.to_owned(), mode: Mode(mode & 0o7777) }))
+    let mode = std::fs::metadata(file).map_or(0, |found| found.mode());
+    if secret && mode & 0o007 != 0 {
+        found.push(Remark::Secrecy { file: file.to_owned(), mode: Mode(mode & 0o7777) });
+    }
+    found
+}
+
+/// A warning when the file cannot be opened any more, by who we are: else `HUP` cannot work. `user` is who we became.
+pub fn unreadable(file: &str, user: Option<&str>) -> Option<Remark> {
+    let error = error_text(&file::open(Path::new(file)).err()?);
+    let file = file.to_owned();
+    Some(match user {
+        Some(user) => Remark::Unreadable { file, error, user: user.to_owned() },
+        None => Remark::Gone { file, error },
+    })
 }
 
 /// What keeps a tunnel of its sessions from being started: the lines for the log, with the place in the file.
@@ -139,11 +174,11 @@ impl Daemon {
     fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
-            true => match read(&file, Duration::ZERO) {
+            true => match read(&file, Duration::ZERO, &self.config.system) {
                 Ok(parsed) => parsed.config.map_err(Refused::Errors),
                 Err(error) => Err(Refused::Unreadable(error)),
             },
-            false => load(now, &file, &mut self.logger),
+            false => load(now, &file, &self.config.system, &mut self.logger),
         };
         let new = match loaded {
             Ok(new) => new,
@@ -166,6 +201,9 @@ impl Daemon {
             if !check {
                 self.log(now, &line);
             }
+        }
+        for remark in warnings(&file, &new) {
+            let _ = writeln!(text, "warning: {remark}");
         }
         if changes.is_empty() {
             text.push_str("nothing changed\n");
@@ -190,8 +228,9 @@ impl Daemon {
                 }
             }
         }
-        if let Some(line) = secrecy(&self.options.config, &new) {
-            self.log(now, &line);
+        let derived = derived_router_id(&self.config.system, &new);
+        for remark in warnings(&self.options.config, &new).into_iter().chain(derived) {
+            self.log(now, &Line::remark(&remark));
         }
         if new.log_level != self.config.log_level && self.options.log_level.is_none() {
             self.logger.set_level(new.log_level);

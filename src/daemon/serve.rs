@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::admin_host::{Host, StreamEvent, Wanted};
 use super::core::Daemon;
-use crate::admin::report::Interface;
+use crate::admin::report::{Identity, Interface};
 use crate::admin::{show, Report};
 use crate::counters::Counters;
 use crate::log::ring::Ring;
@@ -24,6 +24,7 @@ impl Daemon {
             pid: std::process::id(),
             uptime: now.saturating_duration_since(self.started),
             time: clock::wall(),
+            identity: self.identity(),
             log_level: self.logger.level(),
             snapshot,
             interfaces: sessions
@@ -36,6 +37,26 @@ impl Daemon {
                 rx_closed: unmatched.unknown_session,
                 ..Counters::default()
             },
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let config = &self.config;
+        let hostname_source = match config.hostname_given {
+            true => "the configuration",
+            false => "the system's host name at the start",
+        };
+        let derived = config.system.router_id;
+        let (router_id, router_id_source) = match config.router_id {
+            Some(id) => (Some(id), "the configuration".to_owned()),
+            None if derived.kept => (Some(derived.id), derived.source.to_string()),
+            None => (None, "each tunnel".to_owned()),
+        };
+        Identity {
+            hostname: config.hostname.clone(),
+            hostname_source: hostname_source.to_owned(),
+            router_id,
+            router_id_source,
         }
     }
 

@@ -14,7 +14,7 @@ use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
 use super::reload::{self, Refused};
-use crate::config::model::{self, Config, Remote, Tunnel};
+use crate::config::model::{self, Config, Place, Remote, Tunnel};
 use crate::config::Setting;
 use crate::log::{Event, Level, Line, Remark};
 use crate::proto::Engine;
@@ -30,6 +30,8 @@ use crate::wire::Encapsulation;
 
 /// Interfaces that can be made after the daemon has become another user, where only root may open the device.
 const SPARE_INTERFACES: usize = 64;
+/// The word for no pid file and no admin socket.
+const NONE: &str = "none";
 /// Log messages kept before the configuration tells how many.
 const EARLY_LINES: usize = 1000;
 
@@ -75,8 +77,9 @@ fn run(mut options: Options) -> i32 {
     let level = options.log_level.unwrap_or(Level::Info);
     let Ok(mut logger) = Logger::new(options.foreground, level, EARLY_LINES) else { return 1 };
     // The working directory becomes `/`, the names stay what they mean now.
-    for name in [Some(&mut options.config), options.pid_file.as_mut(), options.socket.as_mut()] {
-        if let Some((name, full)) = name.and_then(|n| absolute(&n).ok().map(|full| (n, full))) {
+    let names = [Some(&mut options.config), options.pid_file.as_mut(), options.socket.as_mut()];
+    for name in names.into_iter().flatten().filter(|name| *name != NONE) {
+        if let Ok(full) = absolute(&name) {
             *name = full.to_string_lossy().into_owned();
         }
     }
@@ -150,15 +153,18 @@ fn configuration(
     logger: &mut Logger,
 ) -> Result<(Config, Vec<Setting>), Failed> {
     let file = &options.config;
-    let parsed = reload::read(file, reload::PATIENCE).map_err(|e| Refused::Unreadable(e).lines(file))?;
+    let system = reload::system_defaults();
+    let parsed =
+        reload::read(file, reload::PATIENCE, &system).map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
     if let Err(error) = logger.resize(config.log_buffer) {
         let event = Event::MallocError { error: error.to_string() };
         return Err(failed(&event, format!("log-buffer {}", config.log_buffer)));
     }
-    if let Some(line) = reload::secrecy(file, &config) {
-        logger.log(now, &line);
+    let derived = reload::derived_router_id(&system, &config);
+    for remark in reload::warnings(file, &config).into_iter().chain(derived) {
+        logger.log(now, &Line::remark(&remark));
     }
     let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
@@ -194,8 +200,8 @@ fn serve(
     if let Err(lines) = drop_privileges(&daemon) {
         return give_up(&mut daemon.logger, &lines);
     }
-    if daemon.config.user.is_some() {
-        warn_unreadable(&mut daemon, now);
+    if let Some(remark) = reload::unreadable(&daemon.options.config, daemon.config.user.as_deref()) {
+        daemon.log(now, &Line::remark(&remark));
     }
     settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
@@ -216,8 +222,11 @@ fn serve(
 }
 
 /// What the daemon needs of the system.
-fn acquire(options: &Options, config: &Config) -> Result<(PidFile, EventLoop, Engine, DataPlane), Failed> {
-    let pid_file = pid_file(options.pid_file.as_ref().unwrap_or(&config.pid_file))?;
+fn acquire(
+    options: &Options,
+    config: &Config,
+) -> Result<(Option<PidFile>, EventLoop, Engine, DataPlane), Failed> {
+    let pid_file = place(options.pid_file.as_deref(), &config.pid_file).map(pid_file).transpose()?;
     let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
     let signals =
         Signals::install().map_err(|error| failed_remark(&Remark::Signals { error: error_text(&error) }))?;
@@ -230,11 +239,19 @@ fn acquire(options: &Options, config: &Config) -> Result<(PidFile, EventLoop, En
             .map_err(|error| failed_remark(&Remark::NoKernelL2tp { error: error_text(&error) }))?;
     }
     open_sockets(&mut data, config)?;
-    let path = options.socket.as_ref().unwrap_or(&config.admin_socket);
+    let path = place(options.socket.as_deref(), &config.admin_socket);
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
         .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
     Ok((pid_file, EventLoop::new(poll, signals, admin), engine, data))
+}
+
+/// The path that the command line names, or else the configuration; `none` is none.
+fn place<'a>(option: Option<&'a str>, configured: &'a Place) -> Option<&'a str> {
+    match option {
+        Some(path) => (path != NONE).then_some(path),
+        None => configured.path(),
+    }
 }
 
 fn pid_file(path: &str) -> Result<PidFile, Failed> {
@@ -251,8 +268,8 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
     })
 }
 
-/// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. An address
-/// or port that cannot be had now may be there later: that is the tunnel's trouble, not the daemon's.
+/// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. What
+/// else cannot be had now (an address, a port, IPv6) may be there later: the tunnel's trouble, not the daemon's.
 fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         let Some(end) = known_end(tunnel) else { continue };
@@ -263,13 +280,10 @@ fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
             let _ = data.open_socket(encapsulation, None, Ipv6Addr::UNSPECIFIED.into(), port);
         }
         let Err(error) = data.open_socket(encapsulation, local, end, port) else { continue };
-        match error.kind() {
-            // The first attempt at the tunnel tells it.
-            std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::AddrInUse => {}
-            _ => {
-                let event = Event::SocketFailed { error: error_text(&error) };
-                return Err(vec![Line::with_detail(&event, socket_detail(tunnel, end))]);
-            }
+        // Of what else is in the way, the first attempt at the tunnel tells.
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            let event = Event::SocketFailed { error: error_text(&error) };
+            return Err(vec![Line::with_detail(&event, socket_detail(tunnel, end))]);
         }
     }
     Ok(())
@@ -299,19 +313,28 @@ fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
         .map_err(|error| failed_remark(&Remark::User { user: name.clone(), error: error_text(&error) }))
 }
 
-/// The configuration must stay readable for the user that we became: else `HUP` cannot work. Told, not fatal.
-fn warn_unreadable(daemon: &mut Daemon, now: Instant) {
-    let file = daemon.options.config.clone();
-    if let Err(error) = std::fs::File::open(&file) {
-        daemon.log(now, &Line::remark(&Remark::Unreadable { file, error: error_text(&error) }));
-    }
-}
-
 /// A kernel that does L2TP over IP itself takes part in our conversations, which is wanted only with `data-plane kernel`.
 fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
     let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip)
         && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
         daemon.log(now, &Line::remark(&Remark::KernelReceives {}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_comes_before_the_configuration_and_none_is_none() {
+        let configured = Place::At("/run/l2tpd.pid".to_owned());
+        assert_eq!(place(None, &configured), Some("/run/l2tpd.pid"));
+        assert_eq!(place(Some("/tmp/pid"), &configured), Some("/tmp/pid"));
+        assert_eq!(place(Some("none"), &configured), None);
+        assert_eq!(
+            (place(None, &Place::None), place(Some("/tmp/pid"), &Place::None)),
+            (None, Some("/tmp/pid"))
+        );
     }
 }

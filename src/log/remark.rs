@@ -6,7 +6,7 @@
 //! row is explained there.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::catalogue::{fill, Name, Template};
 use super::Level;
@@ -92,8 +92,14 @@ remarks! {
         InvalidValue { tag: String };
     "secrecy" Warn "<file> holds passwords and everybody may read or write it (mode <mode>)" =>
         Secrecy { file: String, mode: Mode };
-    "unreadable" Warn "<file>: <error>: it cannot be read again by this user" =>
-        Unreadable { file: String, error: String };
+    "unreadable" Warn "<file>: <error>: it cannot be read again by user <user>, a reload will fail" =>
+        Unreadable { file: String, error: String, user: String };
+    "gone" Warn "<file>: <error>: it cannot be read again, a reload will fail" =>
+        Gone { file: String, error: String };
+    "no-tunnel" Warn "<file> has no tunnel: there is nothing to do" =>
+        NoTunnel { file: String };
+    "router-id" Info "router-id <IPaddress>: from <source>, until the next start" =>
+        RouterIdDerived { id: Ipv4Addr, source: String };
     "reload-refused" Warn "the configuration in force is not changed" =>
         ReloadRefused {};
     "nothing-changed" Info "the configuration was read again: nothing changed" =>

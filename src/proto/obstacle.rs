@@ -9,8 +9,8 @@ pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
     let config = &tunnel.config;
     if tunnel.is_disabled() {
         Some(Obstacle::Disabled)
-    } else if let Some(problem) = config.problem() {
-        Some(Obstacle::Problem(problem))
+    } else if config.problem().is_some() {
+        Some(Obstacle::Problem)
     } else if tunnel.slots.is_manual() {
         Some(Obstacle::Manual)
     } else if config.encapsulation != path.encapsulation {
@@ -29,8 +29,8 @@ pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
 pub enum Obstacle {
     /// The configuration or the administrator disables it.
     Disabled,
-    /// What is missing in its block.
-    Problem(&'static str),
+    /// Something is missing in its block.
+    Problem,
     /// Nothing is negotiated.
     Manual,
     /// `encapsulation` differs.
@@ -50,7 +50,9 @@ impl Obstacle {
         };
         match self {
             Obstacle::Disabled => "is disabled".to_owned(),
-            Obstacle::Problem(problem) => format!("cannot be used: {problem}"),
+            Obstacle::Problem => {
+                format!("cannot be used: {}", tunnel.config.problem().unwrap_or_default())
+            }
             Obstacle::Manual => "has manual sessions only".to_owned(),
             Obstacle::Encapsulation => {
                 let (ours, theirs) = (name(tunnel.config.encapsulation), name(path.encapsulation));

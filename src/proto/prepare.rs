@@ -20,10 +20,11 @@ pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, addresses: Result<Vec<IpA
     }
     let local = tunnel.config.local_address;
     let fits = |address: &IpAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
+    let Some(Remote::Name(name)) = &tunnel.config.remote else { return };
     let usable = addresses.and_then(|mut list| {
         list.retain(fits);
         match list.is_empty() {
-            true => Err("the name has no address of the family of local-address".to_owned()),
+            true => Err(format!("the name {name} has no address of the family of local-address")),
             false => Ok(list),
         }
     });

@@ -45,7 +45,7 @@ pub struct TunnelSnapshot {
     /// `role passive`: the peer is to begin.
     pub passive: bool,
     /// What is missing in the configuration.
-    pub problem: Option<&'static str>,
+    pub problem: Option<String>,
     /// The peer's address, or `None` where any may connect and none has.
     pub peer: Option<IpAddr>,
     /// Both ends, encapsulation; `None` while there is no connection.

@@ -13,6 +13,7 @@ pub mod daemonize;
 pub mod file;
 pub mod l2tp;
 pub mod link;
+pub mod machine;
 pub mod netif;
 mod netlink;
 pub mod notify;

@@ -30,6 +30,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "text" => &["[7] message digest invalid in SCCRQ", "x (y)"],
         "level" => &["debug", "info"],
         "user" => &["nobody", "l2tpd"],
+        "source" => &["the first local-address of the file", "host name and machine id, without an address"],
         "why" => &["exit status: 3", "signal: 9 (SIGKILL)", "No such file or directory"],
         "end" => &["192.0.2.9:1701", "[2001:db8::1%2]:4711"],
         "failure" => &["pseudowire type in the peer's list: expected 5, received [4]"],

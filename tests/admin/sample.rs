@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use l2tpd::admin::report::{Interface, Report};
+use l2tpd::admin::report::{Identity, Interface, Report};
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
@@ -143,6 +143,12 @@ pub fn report() -> Report {
         pid: 4711,
         uptime: Duration::from_millis(93_784_500),
         time: WallTime(1_795_347_000_123_456),
+        identity: Identity {
+            hostname: b"center".to_vec(),
+            hostname_source: "the configuration".to_owned(),
+            router_id: Some([240, 1, 2, 3]),
+            router_id_source: "host name and machine id".to_owned(),
+        },
         log_level: Level::Info,
         snapshot: Snapshot {
             tunnels: vec![established(), failing()],

@@ -162,7 +162,7 @@ impl Server {
     pub fn open(report: Report, lines: &[Line], group: Option<&str>) -> Server {
         let path = fresh_path();
         let mut poll = mio::Poll::new().unwrap();
-        let mut admin = AdminServer::open(path.to_str().unwrap(), group, poll.registry()).unwrap();
+        let mut admin = AdminServer::open(path.to_str(), group, poll.registry()).unwrap();
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(1)).unwrap());
         let mut ring = Ring::new(1000).unwrap();
         for line in lines {

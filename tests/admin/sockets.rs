@@ -370,15 +370,23 @@ fn the_socket_is_private_and_its_name_goes_with_it() {
     let poll = mio::Poll::new().unwrap();
     let path = fresh_path();
     let text = path.to_str().unwrap();
-    let admin = AdminServer::open(text, None, poll.registry()).unwrap();
+    let admin = AdminServer::open(Some(text), None, poll.registry()).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(matches!(AdminServer::open(text, None, poll.registry()), Err(OpenError::Running(_))));
+    assert!(matches!(AdminServer::open(Some(text), None, poll.registry()), Err(OpenError::Running(_))));
     drop(admin);
     assert!(!path.exists());
     assert!(matches!(
-        AdminServer::open(text, Some("no-such-group"), poll.registry()),
+        AdminServer::open(Some(text), Some("no-such-group"), poll.registry()),
         Err(OpenError::NoGroup(..))
     ));
+}
+
+#[test]
+fn without_a_path_there_is_no_socket() {
+    let poll = mio::Poll::new().unwrap();
+    // A group that is not needed need not exist.
+    let admin = AdminServer::open(None, Some("no-such-group"), poll.registry()).unwrap();
+    assert_eq!(admin.next_deadline(), None);
 }
 
 #[test]
@@ -388,17 +396,17 @@ fn a_stale_socket_is_replaced_and_nothing_else_is() {
     let text = path.to_str().unwrap();
     drop(UnixListener::bind(&path).unwrap()); // leaves its name behind
     assert!(path.exists());
-    let first = AdminServer::open(text, None, poll.registry()).unwrap();
+    let first = AdminServer::open(Some(text), None, poll.registry()).unwrap();
     // Somebody replaces the name: it is not ours to remove any more.
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "precious").unwrap();
     drop(first);
     assert!(matches!(
-        AdminServer::open(text, None, poll.registry()),
+        AdminServer::open(Some(text), None, poll.registry()),
         Err(OpenError::NotASocket(_, "a file"))
     ));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
     let long = format!("/tmp/{}", "x".repeat(200));
-    assert!(matches!(AdminServer::open(&long, None, poll.registry()), Err(OpenError::System(..))));
+    assert!(matches!(AdminServer::open(Some(&long), None, poll.registry()), Err(OpenError::System(..))));
 }

@@ -15,7 +15,8 @@ tests!(
     usage,
     bad_file_at_start,
     settings_are_logged,
-    no_kernel_plane
+    no_kernel_plane,
+    warnings_are_no_errors
 );
 
 fn check(text: &str) -> Output {
@@ -26,6 +27,32 @@ fn check(text: &str) -> Output {
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What will be in the way later: told before, by the program as it is installed.
+fn warnings_are_no_errors() {
+    let file = crate::net::work_dir().join("warnings.conf");
+    let warnings = |mode: u32, config: &str| {
+        std::fs::write(&file, config).expect("file");
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&file, permissions).expect("mode");
+        let output =
+            Command::new(program()).arg("-n").arg("-c").arg(&file).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        text(&output).replace(&file.display().to_string(), "FILE")
+    };
+    let config = format!("user nobody\n{}", peer::config("", peer::SESSION));
+    assert_eq!(warnings(0o644, &config), "");
+    let unreadable =
+        "FILE:1:1: warning: Permission denied: it cannot be read again by user nobody, a reload will fail\n";
+    assert_eq!(warnings(0o600, &config), unreadable);
+    assert_eq!(
+        warnings(0o600, "log-level info\n"),
+        "FILE:1:1: warning: has no tunnel: there is nothing to do\n"
+    );
+    let secret = peer::config("  password abc\n", peer::SESSION);
+    let open = "FILE:1:1: warning: holds passwords and everybody may read or write it (mode 0644)\n";
+    assert_eq!(warnings(0o644, &secret), open);
 }
 
 /// M-002 M-003 M-004, and the place of each.

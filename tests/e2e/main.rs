@@ -14,6 +14,7 @@ mod client;
 mod config;
 mod coverage;
 mod daemon;
+mod identity;
 mod judge;
 mod judge_test;
 mod lifecycle;
@@ -71,6 +72,7 @@ const TESTS: &[&[Test]] = &[
     robustness::TESTS,
     service::TESTS,
     start::TESTS,
+    identity::TESTS,
     suspend::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,

@@ -17,9 +17,9 @@ NUMBER_OR_NULL = ("local_port remote_port local_tunnel_id remote_tunnel_id next_
                   "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id")
 BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent "
         "present link_up admin_up done up")
-STRING = ("version time log_level name state check expected received interface remote_end_id level message event "
+STRING = ("hostname hostname_source router_id_source version time log_level name state check expected received interface remote_end_id level message event "
           "tunnel reason remark id address what text value meaning advice meaning_ja advice_ja")
-STRING_OR_NULL = ("peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
+STRING_OR_NULL = ("router_id peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
                   "problem interface_problem local_cookie remote_cookie data_plane bridge bridge_state")
 LIST = "tunnels sessions detail values lines dropped_from"
 COUNTERS = "counters drops strays"

@@ -100,7 +100,10 @@ fn addresses_that_cannot_be_used() {
     world.start_all();
     world.run_seconds(1);
     let failure = world.tunnel(0).last_failure.expect("told").0;
-    assert!(failure.check.contains("no address of the family of local-address"), "{failure}");
+    assert!(
+        failure.check.contains("the name peer.example has no address of the family of local-address"),
+        "{failure}"
+    );
 }
 
 /// Node 1 goes to another address, where it knows nothing of node 0; the old address is silent.

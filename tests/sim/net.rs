@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use l2tpd::config::identity::DerivedId;
 use l2tpd::config::{parse, Config, Defaults};
 use l2tpd::proto::Random;
 use l2tpd::wire::Encapsulation;
@@ -104,7 +105,8 @@ pub fn faulty(percent: u64) -> Fault {
 
 /// Reads a configuration that has no errors.
 pub fn config(text: &str) -> Config {
-    let defaults = Defaults { hostname: b"system".to_vec(), router_id: Some([198, 51, 100, 1]) };
+    let defaults =
+        Defaults { hostname: b"system".to_vec(), router_id: DerivedId::of_address([198, 51, 100, 1]) };
     parse(text.as_bytes(), &defaults).config.unwrap_or_else(|e| panic!("{text}\n{e:#?}"))
 }
 

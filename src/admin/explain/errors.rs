@@ -65,9 +65,11 @@ pub(super) static TABLE: &[Explanation] = &[
     about(
         "M-009",
         ["A control connection could not be made: too many exist, no id is free, or its socket cannot be bound.",
-         "Check max-tunnels, and that local-address is an address of this host; it is tried again by itself."],
+         "The next line says which: check max-tunnels, that local-address is an address of this host, or that the name \
+          of the peer that it names can be looked up (DNS, /etc/hosts); it is tried again by itself."],
         ["コントロールコネクションを作れません。数の上限、IDの不足、またはソケットを割り当てられないことが原因です。",
-         "max-tunnelsと、local-addressがこのホストのアドレスであることを確認してください。自動で再試行します。"],
+         "次の行が原因を示します。max-tunnels、local-addressがこのホストのアドレスであること、そこに書かれた相手の名前が\
+          引けること(DNS、/etc/hosts)を確認してください。自動で再試行します。"],
     ),
     about(
         "M-010",

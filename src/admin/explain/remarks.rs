@@ -44,10 +44,26 @@ explanations! {
         ["設定ファイルにはトンネルのパスワードがありますが、誰でも読み書きできるモードです。",
          "`chmod 600`で直してください。ほかの利用者がいる場合はパスワードも変えてください。"];
     Unreadable
-        ["The daemon has become another user (tag user), who may not read the configuration: a reload will fail.",
-         "Let the file belong to a group of that user, with mode 0640."]
-        ["userで切り替えた利用者には設定ファイルを読む権限が無く、再読み込みができません。",
-         "ファイルをその利用者のグループに属させ、モードを0640にしてください。"];
+        ["The daemon becomes another user (tag user), who may not read the configuration.",
+         "Let the file belong to a group of that user, with mode 0640, and see that its directories may be entered."]
+        ["userで切り替える利用者には設定ファイルを読む権限が無く、再読み込みができません。",
+         "ファイルをその利用者のグループに属させ、モードを0640にしてください。ディレクトリに入れることも必要です。"];
+    Gone
+        ["The configuration was read, but is not there any more: it came through a pipe, say.",
+         "Give a file with -c if you want to change the configuration without a restart."]
+        ["設定は読めましたが、そのファイルはもうありません(パイプから読んだ場合など)。",
+         "再起動せずに設定を変えたい場合は、-cでファイルを指定してください。"];
+    NoTunnel
+        ["The configuration has no `tunnel` block: no peer can connect, and none is called.",
+         "See that this is the file that was meant (-c), and that it is whole."]
+        ["設定に`tunnel`ブロックがありません。どの相手とも接続しません。",
+         "意図したファイル(-c)か、途中で切れていないかを確認してください。"];
+    RouterIdDerived
+        ["No router-id is configured, so one was derived. It does not change while the daemon runs, whatever becomes of \
+          host name and addresses.",
+         "Give router-id if the peer checks it (remote-router-id there), so that it never changes."]
+        ["router-idが設定されていないため、自動で決めました。動作中は、ホスト名やアドレスが変わっても同じです。",
+         "対向がremote-router-idで検査する場合は、router-idを設定して固定してください。"];
     ReloadRefused
         ["The file that was to be read again has errors, so everything goes on as before.",
          "The lines before name the errors; correct them and reload again."]

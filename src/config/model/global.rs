@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::tunnel::Tunnel;
 use crate::config::field::words;
+use crate::config::identity::Defaults;
 use crate::config::tag::{self, rows, Block, Effect::*, Row, Unset::*};
 use crate::config::value::Kind::{self, *};
 use crate::log::Level;
@@ -13,6 +14,8 @@ use crate::log::Level;
 pub struct Config {
     /// Our Host Name, or the system's name.
     pub hostname: Vec<u8>,
+    /// It is not the system's name.
+    pub hostname_given: bool,
     /// Our Router ID.
     pub router_id: Option<[u8; 4]>,
     /// The least severe messages that are logged.
@@ -20,9 +23,9 @@ pub struct Config {
     /// Messages kept in memory for `l2tpctl log`.
     pub log_buffer: u64,
     /// Where the process id is written.
-    pub pid_file: String,
+    pub pid_file: Place,
     /// The socket that l2tpctl talks to.
-    pub admin_socket: String,
+    pub admin_socket: Place,
     /// Group that may use the admin socket besides root.
     pub admin_group: Option<String>,
     /// Time between two attempts to set up, 25 % more or less.
@@ -35,6 +38,8 @@ pub struct Config {
     pub user: Option<String>,
     /// What carries the frames.
     pub data_plane: DataPlane,
+    /// What the system contributed where the file is silent. It does not change before the next start.
+    pub system: Defaults,
     /// The tunnel blocks, in the order of the file; names are unique.
     pub tunnels: Vec<Tunnel>,
 }
@@ -42,7 +47,7 @@ pub struct Config {
 /// The tags before the first tunnel, in the order of the manual.
 pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
     "hostname"         hostname,         Octets,                       Inherited, Text("the system's host name");
-    "router-id"        router_id,        RouterId,                     Inherited, Text("derived from the first local IPv4 address");
+    "router-id"        router_id,        RouterId,                     Inherited, Text("derived from the first local IPv4 address, or from the machine");
     "log-level"        log_level,        Word,                         Live,      As("info");
     "log-buffer"       log_buffer,       Number(0, u64::MAX), Live,      As("1000");
     "pid-file"         pid_file,         Path(4095),                   Start,     As("/run/l2tpd.pid");
@@ -54,6 +59,26 @@ pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
     "user"             user,             Account,                      Start,     Text("root");
     "data-plane"       data_plane,       Word,                         Start,     As("auto");
 };
+
+/// Where something stands in the file system.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Nowhere: there is none.
+    #[default]
+    None,
+    /// At this path.
+    At(String),
+}
+
+impl Place {
+    /// The path, if there is one.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Place::None => None,
+            Place::At(path) => Some(path),
+        }
+    }
+}
 
 /// What carries the frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +92,7 @@ pub enum DataPlane {
     Kernel,
 }
 
+words! { Place { None = "none" } else At(String) }
 words! { DataPlane { Auto = "auto", Tap = "tap", Kernel = "kernel" } }
 words! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug" } }
 

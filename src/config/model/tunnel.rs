@@ -270,7 +270,7 @@ impl Tunnel {
                 line: session.line,
                 event: Event::SessionConfigurationFailed {},
                 interface: Some(session.interface.clone()),
-                text: session.problem()?,
+                text: session.problem()?.to_owned(),
             })
         });
         tunnel.into_iter().chain(sessions).collect()
@@ -281,24 +281,23 @@ impl Tunnel {
         !self.sessions.is_empty() && self.sessions.iter().all(|s| s.manual.is_some())
     }
 
-    /// What is missing before this tunnel can be started, in words.
-    pub fn problem(&self) -> Option<&'static str> {
-        if self.remote.is_none() {
-            return Some("remote-address is missing");
-        }
-        if self.is_manual() {
-            return None; // nothing is negotiated: nobody checks names
-        }
-        if self.remote_hostname.is_none() {
-            return Some("remote-hostname is missing (`any` turns the check off)");
-        }
-        if self.remote_router_id.is_none() {
-            return Some("remote-router-id is missing (`any` turns the check off)");
-        }
-        if self.local_router_id.is_none() {
-            return Some("router-id is missing and there is no local IPv4 address to derive it from");
-        }
-        None
+    /// All that is missing before this tunnel can be started, in words.
+    pub fn problem(&self) -> Option<String> {
+        // Where nothing is negotiated, nobody checks names.
+        let checks = !self.is_manual();
+        let missing = [
+            (self.remote.is_none(), "remote-address is missing"),
+            (
+                checks && self.remote_hostname.is_none(),
+                "remote-hostname is missing (`any` turns the check off)",
+            ),
+            (
+                checks && self.remote_router_id.is_none(),
+                "remote-router-id is missing (`any` turns the check off)",
+            ),
+        ];
+        let texts: Vec<&str> = missing.into_iter().filter_map(|(is, text)| is.then_some(text)).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// The secret that messages are signed with: the password, or the empty one where only integrity is wanted.
@@ -320,6 +319,6 @@ pub struct Problem {
     pub event: Event,
     /// The session's; `None` for a problem of the tunnel itself.
     pub interface: Option<String>,
-    /// What is missing.
-    pub text: &'static str,
+    /// All that is missing.
+    pub text: String,
 }
