@@ -138,7 +138,7 @@ fn command_runs_at_once() {
     let text = text.replace("router-id 10", "restart-interval 60\nrouter-id 10");
     let text = text.replace("  session", "  remote-hostname any\n  remote-router-id any\n  session");
     let mut a = crate::daemon::Daemon::start(&net, &net.a, &text);
-    a.expect("error *nowhere.invalid: *");
+    a.expect("error *nowhere.invalid cannot be looked up: *");
     a.ctl_ok(&["stop", "t"]);
     std::thread::sleep(Duration::from_secs(1));
     let before = events().matches("tunnel-failed").count();
