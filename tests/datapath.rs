@@ -221,6 +221,10 @@ fn node() {
             ));
         };
         more = plane.turn(clock::now(), &mut on_control);
+        // The daemon looks closer whose path it is about.
+        for _ in plane.take_net_news() {
+            plane.path_changed(clock::now(), path.remote.ip());
+        }
         for event in plane.take_events() {
             happened.push_str(&format!("{event:?}; "));
         }

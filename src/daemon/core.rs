@@ -432,6 +432,7 @@ impl Daemon {
         let data = &self.data;
         self.engine.handle_timeout(now, &|session| data.heard(session));
         self.drain(now);
+        self.data.timers(now);
         self.close_stale_sockets();
         self.manager.turn(now);
     }
@@ -440,6 +441,7 @@ impl Daemon {
     pub fn look_at_ways(&mut self, now: Instant) {
         let looked = self.ways.turn(now);
         for (ends, way) in looked.ways {
+            self.data.path_changed(now, ends.remote);
             self.engine.way(now, ends, way);
             self.drain(now);
         }
@@ -476,6 +478,7 @@ impl Daemon {
             self.logger.next(now),
             self.manager.next(),
             self.ways.next(),
+            self.data.next_timeout(),
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }

@@ -20,6 +20,7 @@ tests!(
     interface_is_renamed,
     network_comes_after_the_daemon,
     name_is_looked_up_when_there_is_a_network,
+    mtu_follows_what_the_kernel_knows_of_the_path,
 );
 
 /// Far below what a HELLO's time-outs take, far above what a loaded machine adds.
@@ -287,4 +288,88 @@ fn name_is_looked_up_when_there_is_a_network() {
     // That name does not exist: it was looked up.
     a.expect("error failed to create tunnel");
     a.stop();
+}
+
+/// One more host behind `b`, which forwards to it through a link of MTU 1400. It goes away with the value.
+struct Behind(String);
+
+impl Behind {
+    fn new(net: &Net) -> Behind {
+        let c = format!("{}c", net.b.trim_end_matches('b'));
+        crate::net::run(&["ip", "netns", "add", &c]);
+        let behind = Behind(c);
+        let c = &behind.0;
+        net.batch(&net.b, &format!("link add far type veth peer name far netns {c}\n"));
+        net.batch(
+            &net.b,
+            "link set far mtu 1400 up\naddr add 203.0.113.1/24 dev far\naddr add 2001:db8:9::1/64 dev far nodad\n",
+        );
+        net.batch(
+            c,
+            "link set lo up\nlink set far mtu 1400 up\naddr add 203.0.113.9/24 dev far\n\
+             addr add 2001:db8:9::9/64 dev far nodad\nroute add default via 203.0.113.1\n\
+             route add ::/0 via 2001:db8:9::1\n",
+        );
+        for forwarding in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
+            net.exec(&net.b, &["sysctl", "-qw", forwarding]);
+        }
+        net.batch(
+            &net.a,
+            "route add 203.0.113.0/24 via 192.0.2.2\nroute add 2001:db8:9::/64 via 2001:db8::2\n",
+        );
+        behind
+    }
+
+    fn set_mtu(&self, net: &Net, mtu: usize) {
+        net.batch(&self.0, &format!("link set far mtu {mtu}\n"));
+        net.batch(&net.b, &format!("link set far mtu {mtu}\n"));
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("ip").args(["netns", "del", &self.0]).output();
+    }
+}
+
+/// Waits until `l0` of `a` has this MTU; how long it took.
+#[track_caller]
+fn has_mtu(net: &Net, mtu: usize, patience: Duration) -> Duration {
+    let start = Instant::now();
+    loop {
+        let link = net.exec(&net.a, &["ip", "link", "show", "l0"]);
+        if link.contains(&format!(" mtu {mtu} ")) {
+            return start.elapsed();
+        }
+        assert!(start.elapsed() < patience, "not {mtu}: {link}");
+        // Frames that do not fit, so that a router tells it.
+        let _ = net.try_exec(&net.a, &["ping", "-n", "-q", "-c", "1", "-W", "0.2", "-s", "1400", "10.9.9.2"]);
+    }
+}
+
+/// What ICMP told of the path makes the interface narrower, and when the kernel has forgotten it, wide again.
+fn mtu_follows_what_the_kernel_knows_of_the_path() {
+    for (peer, outer, expires) in [
+        ("203.0.113.9", 20, "net.ipv4.route.mtu_expires=3"),
+        ("2001:db8:9::9", 40, "net.ipv6.route.mtu_expires=3"),
+    ] {
+        let net = Net::new();
+        let behind = Behind::new(&net);
+        net.exec(&net.a, &["sysctl", "-qw", expires]);
+        let tunnel = "  dont-fragment on\n";
+        let mut b = Daemon::start(&net, &behind.0, &hub(tunnel));
+        b.expect("debug l2tpd start");
+        let mut a = Daemon::start(&net, &net.a, &site(peer, tunnel));
+        up(&mut a, 1);
+        net.batch(&net.a, "addr replace 10.9.9.1/24 dev l0\n");
+        net.batch(&behind.0, "addr replace 10.9.9.2/24 dev l0\n");
+        let fitting = |mtu: usize| mtu - outer - 4 - 14 - 4;
+        has_mtu(&net, fitting(1400), SOON);
+        behind.set_mtu(&net, 1500);
+        let took = has_mtu(&net, fitting(1500), Duration::from_secs(40));
+        println!("{peer}: the MTU grew back after {took:?}");
+        net.ping(&net.a, "10.9.9.2", 1400);
+        a.stop();
+        b.stop();
+    }
 }

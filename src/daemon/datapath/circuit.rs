@@ -2,7 +2,6 @@
 //! `remove_interface`; sessions come and go.
 
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use mio::unix::SourceFd;
@@ -435,25 +434,9 @@ impl DataPlane {
         circuit.interface.fitting_mtu(path, session.header_length)
     }
 
-    /// ICMP told another MTU of the path to `remote`.
-    pub(super) fn path_mtu_changed(&mut self, remote: IpAddr) {
-        let sessions = self.sessions.iter().flatten().filter(|s| s.path.remote.ip() == remote);
-        let circuits: Vec<usize> = sessions.map(|s| s.circuit).collect();
-        for at in circuits {
-            self.fit_mtu(at);
-        }
-    }
-
-    /// Looks at the paths of all attached sessions again.
-    pub(super) fn fit_all(&mut self) {
-        for at in 0..self.circuits.len() {
-            self.fit_mtu(at);
-        }
-    }
-
     pub(super) fn link_state(&mut self, index: i32, up: bool) {
         let Some(at) = self.circuit_indexes.get(&index).copied() else {
-            // An interface towards the peers may have got another MTU.
+            // A bridge that was deleted may be there again.
             self.links_changed = true;
             return;
         };

@@ -10,6 +10,7 @@ mod circuit;
 mod device;
 mod kernel;
 mod link_local;
+mod paths;
 mod ports;
 mod receive;
 #[cfg(test)]
@@ -31,8 +32,8 @@ use crate::counters::Counters;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::batch::Sender;
-use crate::sys::error_text;
 use crate::sys::link::{NetMonitor, NetNews};
+use crate::sys::{clock, error_text};
 use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
 use crate::wire::SessionId;
 
@@ -43,6 +44,7 @@ pub use ports::SocketKey;
 use circuit::Circuit;
 use kernel::Kernel;
 use link_local::Forwarding;
+use paths::Paths;
 use ports::Port;
 use receive::Inbound;
 
@@ -230,6 +232,7 @@ pub struct DataPlane {
     circuit_indexes: HashMap<i32, usize, FixedHash>,
     sessions: Vec<Option<Session>>,
     session_ids: HashMap<SessionId, usize, FixedHash>,
+    paths: Paths,
     ready: VecDeque<Source>,
     inbound: Option<Box<Inbound>>,
     sender: Option<Box<Sender>>,
@@ -263,6 +266,7 @@ impl DataPlane {
             circuit_indexes: HashMap::default(),
             sessions: Vec::new(),
             session_ids: HashMap::default(),
+            paths: Paths::new(clock::now()),
             ready: VecDeque::new(),
             inbound: None,
             sender: None,
@@ -373,6 +377,25 @@ impl DataPlane {
         std::mem::take(&mut self.net_news)
     }
 
+    /// There is news of the way to a peer: its MTU may be another one.
+    pub fn path_changed(&mut self, now: Instant, remote: IpAddr) {
+        for at in self.paths.look_at(now, remote) {
+            self.fit_mtu(at);
+        }
+    }
+
+    /// Looks at the paths whose time has come.
+    pub fn timers(&mut self, now: Instant) {
+        for at in self.paths.due(now) {
+            self.fit_mtu(at);
+        }
+    }
+
+    /// When [`timers`](DataPlane::timers) has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.paths.next()
+    }
+
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
     pub fn has_news(&self) -> bool {
         !self.events.is_empty() || !self.ready.is_empty()
@@ -391,7 +414,6 @@ impl DataPlane {
         });
         self.links = Some(links);
         if std::mem::take(&mut self.links_changed) {
-            self.fit_all();
             self.join_bridges_again();
         }
     }
@@ -424,6 +446,7 @@ impl DataPlane {
         if let Some(circuit) = self.circuits.get_mut(circuit).and_then(|c| c.as_mut()) {
             circuit.session = Some(at);
         }
+        self.paths.add(clock::now(), &attachment.path, circuit);
         self.fit_mtu(circuit);
         Ok(())
     }
@@ -451,8 +474,10 @@ impl DataPlane {
         let port = self.port_for(path);
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
-        (session.path, session.port, session.gso) = (*path, port, true);
         let circuit = session.circuit;
+        self.paths.remove(&session.path, circuit);
+        self.paths.add(clock::now(), path, circuit);
+        (session.path, session.port, session.gso) = (*path, port, true);
         self.fit_mtu(circuit);
     }
 
@@ -460,6 +485,7 @@ impl DataPlane {
     pub fn detach(&mut self, session: SessionId) {
         let Some(at) = self.session_ids.remove(&session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(Option::take) else { return };
+        self.paths.remove(&session.path, session.circuit);
         if let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) {
             if circuit.session == Some(at) {
                 circuit.session = None;

@@ -10,8 +10,8 @@ use mio::unix::SourceFd;
 use super::{place, unspecified, DataPlane, DataPlaneEvent, Source};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender};
-use crate::sys::error_text;
 use crate::sys::socket::{is_icmp_error, Socket};
+use crate::sys::{clock, error_text};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
@@ -235,7 +235,7 @@ impl DataPlane {
             let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
             let Some(error) = port.socket.take_error() else { return };
             match (error.mtu, error.remote) {
-                (Some(_), Some(remote)) => self.path_mtu_changed(remote.ip()),
+                (Some(_), Some(remote)) => self.path_changed(clock::now(), remote.ip()),
                 (None, Some(remote)) => {
                     let refused = error.is_refusal();
                     let error = error_text(&io::Error::from_raw_os_error(error.errno));

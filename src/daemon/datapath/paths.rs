@@ -1,0 +1,163 @@
+//! The MTUs of the paths to the peers, as the kernel has them. What ICMP told it about a path it forgets after some
+//! time, without a word: so each path is looked at now and then, once for all of its sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::proto::Path;
+use crate::sys::socket::path_mtu;
+use crate::wheel::{TimerId, Wheel};
+
+/// Between two looks at a path.
+const USUAL: Duration = Duration::from_secs(60);
+/// Between two looks at a path that became narrower: it may heal.
+const NARROW: Duration = Duration::from_secs(10);
+
+/// The peer's address, and ours.
+type Ends = (IpAddr, IpAddr);
+
+/// A path that sessions use.
+#[derive(Debug)]
+struct Used {
+    mtu: Option<usize>,
+    /// The places of their interfaces.
+    circuits: BTreeSet<usize>,
+    /// It became narrower, and not wider since.
+    narrow: bool,
+    timer: TimerId,
+}
+
+/// The paths in use.
+pub(super) struct Paths {
+    used: BTreeMap<Ends, Used>,
+    wheel: Wheel<Ends>,
+}
+
+fn ends(path: &Path) -> Ends {
+    (path.remote.ip(), path.local.ip())
+}
+
+fn look_up((remote, local): Ends) -> Option<usize> {
+    path_mtu(local, remote).ok()
+}
+
+impl Paths {
+    /// None yet.
+    pub(super) fn new(now: Instant) -> Paths {
+        Paths { used: BTreeMap::new(), wheel: Wheel::new(now) }
+    }
+
+    /// A session of this interface uses the path.
+    pub(super) fn add(&mut self, now: Instant, path: &Path, circuit: usize) {
+        let ends = ends(path);
+        let wheel = &mut self.wheel;
+        let used = self.used.entry(ends).or_insert_with(|| {
+            let timer = wheel.arm(now + USUAL, ends);
+            Used { mtu: look_up(ends), circuits: BTreeSet::new(), narrow: false, timer }
+        });
+        used.circuits.insert(circuit);
+    }
+
+    /// It does not any more.
+    pub(super) fn remove(&mut self, path: &Path, circuit: usize) {
+        let ends = ends(path);
+        let Some(used) = self.used.get_mut(&ends) else { return };
+        used.circuits.remove(&circuit);
+        if used.circuits.is_empty() {
+            self.wheel.cancel(used.timer);
+            self.used.remove(&ends);
+        }
+    }
+
+    /// Looks at a path; the interfaces that its sessions have, if its MTU is another one now.
+    fn look(&mut self, now: Instant, ends: Ends) -> Vec<usize> {
+        let Some(used) = self.used.get_mut(&ends) else { return Vec::new() };
+        self.wheel.cancel(used.timer);
+        let (old, new) = (used.mtu, look_up(ends).or(used.mtu));
+        used.mtu = new;
+        used.narrow = new < old || (used.narrow && new == old);
+        let pause = if used.narrow { NARROW } else { USUAL };
+        used.timer = self.wheel.arm(now + pause, ends);
+        match new == old {
+            true => Vec::new(),
+            false => used.circuits.iter().copied().collect(),
+        }
+    }
+
+    /// There is news of the paths to a peer: see [`look`](Paths::look).
+    pub(super) fn look_at(&mut self, now: Instant, remote: IpAddr) -> Vec<usize> {
+        let first = (remote, IpAddr::from([0; 4]));
+        let ends: Vec<Ends> =
+            self.used.range(first..).map(|(e, _)| *e).take_while(|e| e.0 == remote).collect();
+        ends.into_iter().flat_map(|ends| self.look(now, ends)).collect()
+    }
+
+    /// Looks at the paths whose time has come: see [`look`](Paths::look).
+    pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
+        let mut circuits = Vec::new();
+        while let Some(ends) = self.wheel.pop(now) {
+            circuits.extend(self.look(now, ends));
+        }
+        circuits
+    }
+
+    /// When the next path is to be looked at.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::wire::Encapsulation;
+
+    /// From the unspecified address of the loopback's family to a loopback address: such a path can be looked up.
+    fn path(last: u8) -> Path {
+        let end = |ip: [u8; 4]| SocketAddr::new(ip.into(), 0);
+        Path { encapsulation: Encapsulation::Ip, local: end([0; 4]), remote: end([127, 0, 0, last]) }
+    }
+
+    /// Pretends that the kernel told another MTU before.
+    fn pretend(paths: &mut Paths, path: &Path, mtu: usize) {
+        paths.used.get_mut(&ends(path)).unwrap().mtu = Some(mtu);
+    }
+
+    #[test]
+    fn a_path_is_looked_at_once_for_all_its_sessions() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        for circuit in 0..1000 {
+            paths.add(now, &path(1), circuit);
+        }
+        paths.add(now, &path(2), 1000);
+        assert_eq!(paths.used.len(), 2);
+        assert!(paths.due(now + USUAL).is_empty(), "nothing has changed");
+        pretend(&mut paths, &path(1), 1400);
+        assert_eq!(paths.look_at(now, [127, 0, 0, 1].into()).len(), 1000);
+        assert!(paths.look_at(now, [127, 0, 0, 1].into()).is_empty());
+        assert!(paths.look_at(now, [127, 0, 0, 3].into()).is_empty());
+        (0..1000).for_each(|circuit| paths.remove(&path(1), circuit));
+        paths.remove(&path(2), 1000);
+        assert_eq!((paths.used.len(), paths.next()), (0, None));
+    }
+
+    #[test]
+    fn a_narrow_path_is_looked_at_more_often_until_it_is_wide_again() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        paths.add(now, &path(1), 7);
+        // The loopback's MTU is less than this, so it seems to become narrower, and then wider than 1400.
+        pretend(&mut paths, &path(1), 100_000);
+        assert_eq!(paths.due(now + USUAL), [7]);
+        let narrow = now + USUAL + NARROW;
+        assert!(paths.next().unwrap() <= narrow + Duration::from_millis(1));
+        pretend(&mut paths, &path(1), 1400);
+        assert_eq!(paths.due(narrow + Duration::from_millis(1)), [7]);
+        assert!(paths.due(narrow + NARROW * 2).is_empty());
+        assert!(paths.next().unwrap() >= narrow + USUAL);
+    }
+}
