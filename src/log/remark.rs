@@ -38,13 +38,13 @@ macro_rules! remarks {
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[allow(missing_docs)] // the text of each variant is its documentation
         pub enum Remark {
-            $(#[doc = $text] $variant { $($field: $ty),* },)*
+            $(#[doc = concat!("`", $text, "`")] $variant { $($field: $ty),* },)*
         }
 
         /// A remark without what it tells.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum RemarkKind {
-            $(#[doc = $text] $variant,)*
+            $(#[doc = concat!("`", $text, "`")] $variant,)*
         }
 
         impl Remark {
