@@ -54,9 +54,9 @@ fn starts(line: &str) -> Vec<&str> {
     let mut starts = vec![line];
     add_without_stamp(&mut starts, line);
     // Last, for such an ident may be a word of the message: `the kernel's l2tp: `.
-    if let Some(behind) = ["l2tpd", "l2tp"].into_iter().find_map(|ident| behind_ident(line, ident)) {
-        starts.push(behind);
-        add_without_stamp(&mut starts, behind);
+    if let Some(after) = ["l2tpd", "l2tp"].into_iter().find_map(|ident| after_ident(line, ident)) {
+        starts.push(after);
+        add_without_stamp(&mut starts, after);
     }
     starts
 }
@@ -64,34 +64,34 @@ fn starts(line: &str) -> Vec<&str> {
 /// What is left without our own time and level.
 fn add_without_stamp<'a>(starts: &mut Vec<&'a str>, line: &'a str) {
     let mut rest = line;
-    if let Some((first, behind)) = rest.split_once(' ') {
+    if let Some((first, after)) = rest.split_once(' ') {
         if first.len() >= 19 && first.starts_with(|c: char| c.is_ascii_digit()) && first.contains('T') {
-            rest = behind.trim_start();
+            rest = after.trim_start();
             starts.push(rest);
         }
     }
-    if let Some((first, behind)) = rest.split_once(' ') {
+    if let Some((first, after)) = rest.split_once(' ') {
         let level = first.trim_matches(|c| matches!(c, '[' | ']' | '<' | '>' | ':')).to_ascii_lowercase();
         if Level::from_name(&level).is_some() || matches!(level.as_str(), "err" | "warning") {
-            starts.push(behind.trim_start());
+            starts.push(after.trim_start());
         }
     }
 }
 
 /// What follows `l2tpd[123]: ` or `l2tpd: `, where a word begins with it.
-fn behind_ident<'a>(line: &'a str, ident: &str) -> Option<&'a str> {
+fn after_ident<'a>(line: &'a str, ident: &str) -> Option<&'a str> {
     line.match_indices(ident).find_map(|(at, _)| {
         if at > 0 && !line.get(..at)?.ends_with(|c: char| c.is_whitespace() || c == '/') {
             return None;
         }
-        let behind = line.get(at + ident.len()..)?;
-        if let Some(behind) = behind.strip_prefix(": ") {
-            return Some(behind);
+        let after = line.get(at + ident.len()..)?;
+        if let Some(after) = after.strip_prefix(": ") {
+            return Some(after);
         }
         // RFC 5424: `l2tpd 123 - - MESSAGE`
-        let (pid, message) = match behind.strip_prefix('[') {
-            Some(behind) => behind.split_once("]: ")?,
-            None => behind.strip_prefix(' ')?.split_once(" - - ")?,
+        let (pid, message) = match after.strip_prefix('[') {
+            Some(after) => after.split_once("]: ")?,
+            None => after.strip_prefix(' ')?.split_once(" - - ")?,
         };
         pid.bytes().all(|octet| octet.is_ascii_digit()).then_some(message)
     })
