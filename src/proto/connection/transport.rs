@@ -272,7 +272,7 @@ impl Transport {
         self.probe(cx)
     }
 
-    /// What is in flight has to be acknowledged within [`SOON`], or three transmissions if that is longer.
+    /// What is in flight has to be acknowledged within `SOON`, or three transmissions if that is longer.
     pub fn press(&mut self, cx: &mut Context) {
         let patience = SOON.max(self.channel.retry.interval.saturating_mul(7));
         self.answer_by = cx.now.checked_add(patience);
