@@ -19,6 +19,7 @@ tests!(
     route_is_withdrawn_and_returns,
     interface_is_renamed,
     network_comes_after_the_daemon,
+    hub_waits_for_its_address,
     name_is_looked_up_when_there_is_a_network,
     mtu_follows_what_the_kernel_knows_of_the_path,
 );
@@ -275,6 +276,20 @@ fn network_comes_after_the_daemon() {
         a.stop();
         b.stop();
     }
+}
+
+/// A hub with a `local-address` is there before the network, too.
+fn hub_waits_for_its_address() {
+    let net = Net::new();
+    net.batch(&net.b, "addr flush dev wire\n");
+    let mut b = Daemon::start(&net, &net.b, &hub("  local-address 192.0.2.2\n"));
+    b.expect("info   tunnel t waits: this host has no address yet");
+    net.batch(&net.b, "addr add 192.0.2.2/24 dev wire\n");
+    let mut a = Daemon::start(&net, &net.a, &site("192.0.2.2", ""));
+    up(&mut a, 1);
+    assert_eq!(b.count("error *") + b.count("warn *"), 0, "{}", b.tail(40));
+    a.stop();
+    b.stop();
 }
 
 /// A name is not looked up while there is no address to do it from.
