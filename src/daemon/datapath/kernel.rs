@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::circuit::Interface;
 use super::device::{self, Device, KernelSession};
-use super::ports::SocketKey;
+use super::sockets::SocketKey;
 use super::{DataPlane, DataPlaneEvent, Failure};
 use crate::config::model::Tos;
 use crate::counters::Counters;

@@ -11,8 +11,8 @@ mod device;
 mod kernel;
 mod link_local;
 mod paths;
-mod ports;
 mod receive;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -39,14 +39,14 @@ use crate::wire::SessionId;
 
 pub use bridge::BridgeState;
 pub use circuit::{Interface, InterfaceState};
-pub use ports::SocketKey;
+pub use sockets::SocketKey;
 
 use circuit::Circuit;
 use kernel::Kernel;
 use link_local::Forwarding;
 use paths::Paths;
-use ports::Port;
 use receive::Inbound;
+use sockets::Port;
 
 /// The library's own hash is seeded by the system's random source, and aborts the program where that is missing. The
 /// keys are names of the configuration and ids that we chose at random: nobody else can choose them to be alike.

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::circuit::Circuit;
-use super::ports::{Port, ARENA};
+use super::sockets::{Port, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
