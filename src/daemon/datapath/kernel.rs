@@ -1,7 +1,7 @@
 //! `data-plane kernel`: the kernel carries the frames of established sessions. Control messages stay ours. Each peer
 //! (each [`Path`]) that has sessions has a tunnel in the kernel, which is bound to a socket of ours and ends with it.
 //!
-//! Over UDP that socket is one of our ports, connected to the peer: the kernel takes the data messages that come in
+//! Over UDP that socket is one of our sockets, connected to the peer: the kernel takes the data messages that come in
 //! there, and leaves the control messages to us. Over IP it is a socket of the kernel's L2TP, beside our raw one,
 //! which receives control messages only.
 
@@ -42,7 +42,7 @@ struct Tunnel {
 enum TunnelSocket {
     /// Of the kernel's L2TP over IP.
     Ip(OwnedFd),
-    /// The place of one of our ports.
+    /// The place of one of our sockets.
     Udp(usize),
 }
 
@@ -118,7 +118,7 @@ impl DataPlane {
     fn new_kernel_tunnel(&mut self, path: &Path, id: u32, manner: &Interface) -> io::Result<u32> {
         let socket = match path.encapsulation {
             Encapsulation::Ip => TunnelSocket::Ip(l2tp::open_ip_socket(path.local.ip(), path.remote, id)?),
-            Encapsulation::Udp => TunnelSocket::Udp(self.open_tunnel_port(path)?),
+            Encapsulation::Udp => TunnelSocket::Udp(self.open_tunnel_socket(path)?),
         };
         let fd = self.tunnel_descriptor(&socket);
         let Some(kernel) = &mut self.kernel else { return Err(io::ErrorKind::NotFound.into()) };
@@ -138,20 +138,20 @@ impl DataPlane {
         }
     }
 
-    /// A port of ours for one peer, which the kernel may take data messages from.
-    fn open_tunnel_port(&mut self, path: &Path) -> io::Result<usize> {
+    /// A socket of ours for one peer, which the kernel may take data messages from.
+    fn open_tunnel_socket(&mut self, path: &Path) -> io::Result<usize> {
         let local = Some(path.local.ip());
         let key = SocketKey::new(Encapsulation::Udp, local, path.remote.ip(), path.local.port());
         let mut socket = Socket::open(Encapsulation::Udp, key.local, key.port)?;
         self.bind(&mut socket, &key)?;
         socket.connect(path.remote)?;
-        self.add_port(key, socket, Some(path.remote))
+        self.add_socket(key, socket, Some(path.remote))
     }
 
     fn tunnel_descriptor(&self, socket: &TunnelSocket) -> Option<RawFd> {
         match socket {
             TunnelSocket::Ip(fd) => Some(fd.as_raw_fd()),
-            TunnelSocket::Udp(at) => Some(self.ports.get(*at)?.as_ref()?.socket.as_raw_fd()),
+            TunnelSocket::Udp(at) => Some(self.sockets.get(*at)?.as_ref()?.inner.as_raw_fd()),
         }
     }
 
@@ -159,7 +159,7 @@ impl DataPlane {
     fn close_tunnel_socket(&mut self, socket: TunnelSocket) {
         match socket {
             TunnelSocket::Ip(fd) => drop(fd),
-            TunnelSocket::Udp(at) => self.close_port(at),
+            TunnelSocket::Udp(at) => self.close_socket(at),
         }
     }
 

@@ -46,7 +46,7 @@ use kernel::Kernel;
 use link_local::Forwarding;
 use paths::Paths;
 use receive::Inbound;
-use sockets::Port;
+use sockets::OpenSocket;
 
 /// The library's own hash is seeded by the system's random source, and aborts the program where that is missing. The
 /// keys are names of the configuration and ids that we chose at random: nobody else can choose them to be alike.
@@ -141,7 +141,7 @@ pub struct Unmatched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Links,
-    Port(usize),
+    Socket(usize),
     Circuit(usize),
 }
 
@@ -149,7 +149,7 @@ impl Source {
     fn token(self) -> Token {
         match self {
             Source::Links => Token(FIRST_TOKEN),
-            Source::Port(at) => Token(FIRST_TOKEN + 2 + 2 * at),
+            Source::Socket(at) => Token(FIRST_TOKEN + 2 + 2 * at),
             Source::Circuit(at) => Token(FIRST_TOKEN + 3 + 2 * at),
         }
     }
@@ -158,7 +158,7 @@ impl Source {
         let number = token.0.checked_sub(FIRST_TOKEN)?;
         match (number, number % 2) {
             (0 | 1, _) => Some(Source::Links),
-            (_, 0) => Some(Source::Port((number - 2) / 2)),
+            (_, 0) => Some(Source::Socket((number - 2) / 2)),
             (_, _) => Some(Source::Circuit((number - 3) / 2)),
         }
     }
@@ -169,7 +169,7 @@ struct Session {
     id: SessionId,
     circuit: usize,
     path: Path,
-    port: Option<usize>,
+    socket: Option<usize>,
     attachment: Attachment,
     header: [u8; MAX_HEADER],
     header_length: usize,
@@ -190,7 +190,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(attachment: &Attachment, circuit: usize, port: usize) -> Session {
+    fn new(attachment: &Attachment, circuit: usize, socket: usize) -> Session {
         let format = Format {
             encapsulation: attachment.path.encapsulation,
             session: attachment.remote,
@@ -202,7 +202,7 @@ impl Session {
             id: attachment.local,
             circuit,
             path: attachment.path,
-            port: Some(port),
+            socket: Some(socket),
             attachment: attachment.clone(),
             header,
             header_length,
@@ -226,7 +226,7 @@ pub struct DataPlane {
     links: Option<NetMonitor>,
     links_ready: bool,
     links_changed: bool,
-    ports: Vec<Option<Port>>,
+    sockets: Vec<Option<OpenSocket>>,
     circuits: Vec<Option<Circuit>>,
     circuit_names: HashMap<String, usize, FixedHash>,
     circuit_indexes: HashMap<i32, usize, FixedHash>,
@@ -260,7 +260,7 @@ impl DataPlane {
             links: None,
             links_ready: false,
             links_changed: false,
-            ports: Vec::new(),
+            sockets: Vec::new(),
             circuits: Vec::new(),
             circuit_names: HashMap::default(),
             circuit_indexes: HashMap::default(),
@@ -306,7 +306,7 @@ impl DataPlane {
     fn enqueue(&mut self, source: Source) -> bool {
         let queued = match source {
             Source::Links => Some(&mut self.links_ready),
-            Source::Port(at) => self.ports.get_mut(at).and_then(|p| p.as_mut()).map(|p| &mut p.ready),
+            Source::Socket(at) => self.sockets.get_mut(at).and_then(|p| p.as_mut()).map(|p| &mut p.ready),
             Source::Circuit(at) => self.circuits.get_mut(at).and_then(|c| c.as_mut()).map(|c| &mut c.ready),
         };
         let new = queued.is_some_and(|queued| !std::mem::replace(queued, true));
@@ -328,9 +328,9 @@ impl DataPlane {
                     self.read_links();
                     false
                 }
-                Source::Port(at) => {
-                    if let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) {
-                        port.ready = false;
+                Source::Socket(at) => {
+                    if let Some(socket) = self.sockets.get_mut(at).and_then(|p| p.as_mut()) {
+                        socket.ready = false;
                     }
                     let more = self.receive(now, at, on_control);
                     // Much is answered at once, with an acknowledgement or an echo.
@@ -429,7 +429,7 @@ impl DataPlane {
 
     fn attach_to(&mut self, circuit: usize, attachment: &Attachment) -> Result<(), Failure> {
         self.open_circuit(circuit)?;
-        let Some(port) = self.port_for(&attachment.path) else {
+        let Some(socket) = self.socket_for(&attachment.path) else {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         };
         self.detach(attachment.local);
@@ -440,7 +440,7 @@ impl DataPlane {
                 return Err(failure);
             }
         }
-        let session = Session::new(attachment, circuit, port);
+        let session = Session::new(attachment, circuit, socket);
         let at = place(&mut self.sessions, session);
         self.session_ids.insert(attachment.local, at);
         if let Some(circuit) = self.circuits.get_mut(circuit).and_then(|c| c.as_mut()) {
@@ -471,13 +471,13 @@ impl DataPlane {
             self.move_kernel_session(session, path);
             return;
         }
-        let port = self.port_for(path);
+        let socket = self.socket_for(path);
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
         let circuit = session.circuit;
         self.paths.remove(&session.path, circuit);
         self.paths.add(clock::now(), path, circuit);
-        (session.path, session.port, session.gso) = (*path, port, true);
+        (session.path, session.socket, session.gso) = (*path, socket, true);
         self.fit_mtu(circuit);
     }
 

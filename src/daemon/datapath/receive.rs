@@ -46,11 +46,11 @@ impl DataPlane {
         at: usize,
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) -> bool {
-        let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) else { return false };
+        let Some(socket) = self.sockets.get_mut(at).and_then(|p| p.as_mut()) else { return false };
         let mut inbound = self.inbound.take().unwrap_or_default();
-        let more = match inbound.receiver.receive(&port.socket) {
+        let more = match inbound.receiver.receive(&socket.inner) {
             Ok(more) => {
-                port.errors = 0;
+                socket.errors = 0;
                 let (datagrams, buffer) = inbound.receiver.datagrams();
                 self.received += datagrams.len();
                 let gro = &mut inbound.gro;
@@ -62,8 +62,8 @@ impl DataPlane {
             }
             Err(error) => {
                 let empty = error.kind() == io::ErrorKind::WouldBlock;
-                port.errors = if empty { 0 } else { port.errors.saturating_add(1) };
-                let again = !empty && port.errors < MAX_ERRORS;
+                socket.errors = if empty { 0 } else { socket.errors.saturating_add(1) };
+                let again = !empty && socket.errors < MAX_ERRORS;
                 match empty {
                     true => self.read_errors(at),
                     false => self.receive_failed(at, &error),
@@ -84,9 +84,9 @@ impl DataPlane {
         batch: &mut Batch<'_>,
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) {
-        let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
-        let key = port.key;
-        if datagram.local.is_some_and(|local| port.shadows.contains(&local)) {
+        let Some(socket) = self.sockets.get(at).and_then(|p| p.as_ref()) else { return };
+        let key = socket.key;
+        if datagram.local.is_some_and(|local| socket.shadows.contains(&local)) {
             return;
         }
         let mut range = datagram.range.clone();

@@ -61,9 +61,9 @@ impl fmt::Display for SocketKey {
 }
 
 /// An open socket.
-pub(super) struct Port {
+pub(super) struct OpenSocket {
     pub(super) key: SocketKey,
-    pub(super) socket: Socket,
+    pub(super) inner: Socket,
     pub(super) ready: bool,
     /// Addresses that raw sockets of ours are bound to: the kernel gives this one a copy of their packets.
     pub(super) shadows: Vec<IpAddr>,
@@ -86,7 +86,7 @@ impl DataPlane {
         port: u16,
     ) -> io::Result<()> {
         let key = SocketKey::new(encapsulation, local, family_of, port);
-        if self.ports.iter().flatten().any(|p| p.key == key && p.peer.is_none()) {
+        if self.sockets.iter().flatten().any(|s| s.key == key && s.peer.is_none()) {
             return Ok(());
         }
         let mut socket = Socket::open(encapsulation, key.local, key.port)?;
@@ -95,11 +95,11 @@ impl DataPlane {
             socket.receive_control_only()?;
         }
         socket.enable_gro();
-        self.add_port(key, socket, None).map(|_| ())
+        self.add_socket(key, socket, None).map(|_| ())
     }
 
     /// Watches a socket; its place.
-    pub(super) fn add_port(
+    pub(super) fn add_socket(
         &mut self,
         key: SocketKey,
         socket: Socket,
@@ -107,13 +107,14 @@ impl DataPlane {
     ) -> io::Result<usize> {
         let gso = socket.has_gso();
         let fd = socket.as_raw_fd();
-        let port = Port { key, socket, ready: false, shadows: Vec::new(), errors: 0, gso, peer };
-        let at = place(&mut self.ports, port);
-        if let Err(error) = self.register(fd, Source::Port(at)) {
-            self.ports[at] = None;
+        let socket =
+            OpenSocket { key, inner: socket, ready: false, shadows: Vec::new(), errors: 0, gso, peer };
+        let at = place(&mut self.sockets, socket);
+        if let Err(error) = self.register(fd, Source::Socket(at)) {
+            self.sockets[at] = None;
             return Err(error);
         }
-        self.ports_changed();
+        self.sockets_changed();
         Ok(at)
     }
 
@@ -124,71 +125,72 @@ impl DataPlane {
         if !result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             return result;
         }
-        let siblings = || self.ports.iter().flatten().filter(|p| p.key.is_sibling(key));
+        let siblings = || self.sockets.iter().flatten().filter(|s| s.key.is_sibling(key));
         for sibling in siblings() {
-            sibling.socket.share_port(true)?;
+            sibling.inner.share_port(true)?;
         }
         socket.share_port(true)?;
         let result = if siblings().next().is_some() { socket.bind() } else { result };
         socket.share_port(false)?;
         for sibling in siblings() {
-            sibling.socket.share_port(false)?;
+            sibling.inner.share_port(false)?;
         }
         result
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &[SocketKey]) {
-        for at in 0..self.ports.len() {
-            let port = self.ports.get(at).and_then(|p| p.as_ref());
-            if port.is_some_and(|p| p.peer.is_none() && !keep.contains(&p.key)) {
-                self.close_port(at);
+        for at in 0..self.sockets.len() {
+            let socket = self.sockets.get(at).and_then(|s| s.as_ref());
+            if socket.is_some_and(|s| s.peer.is_none() && !keep.contains(&s.key)) {
+                self.close_socket(at);
             }
         }
-        self.ports_changed();
+        self.sockets_changed();
     }
 
-    pub(super) fn close_port(&mut self, at: usize) {
-        if let Some(port) = self.ports.get_mut(at).and_then(Option::take) {
-            let fd = port.socket.as_raw_fd();
+    pub(super) fn close_socket(&mut self, at: usize) {
+        if let Some(socket) = self.sockets.get_mut(at).and_then(Option::take) {
+            let fd = socket.inner.as_raw_fd();
             // Closing it would do, too; the epoll set forgets closed descriptors.
             let _ = self.registry.deregister(&mut SourceFd(&fd));
         }
     }
 
-    fn ports_changed(&mut self) {
-        let keys: Vec<SocketKey> = self.ports.iter().flatten().map(|p| p.key).collect();
-        for port in self.ports.iter_mut().flatten() {
-            let raw_for_any = port.key.encapsulation == Encapsulation::Ip && port.key.local.is_unspecified();
-            let bound = keys.iter().filter(|k| raw_for_any && k.is_sibling(&port.key) && **k != port.key);
-            port.shadows = bound.map(|k| k.local).collect();
+    fn sockets_changed(&mut self) {
+        let keys: Vec<SocketKey> = self.sockets.iter().flatten().map(|s| s.key).collect();
+        for socket in self.sockets.iter_mut().flatten() {
+            let raw_for_any =
+                socket.key.encapsulation == Encapsulation::Ip && socket.key.local.is_unspecified();
+            let bound = keys.iter().filter(|k| raw_for_any && k.is_sibling(&socket.key) && **k != socket.key);
+            socket.shadows = bound.map(|k| k.local).collect();
         }
         for at in 0..self.sessions.len() {
             let path = self.sessions.get(at).and_then(|s| s.as_ref()).map(|s| s.path);
-            let port = path.and_then(|path| self.port_for(&path));
+            let socket = path.and_then(|path| self.socket_for(&path));
             if let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) {
-                session.port = port;
+                session.socket = socket;
             }
         }
     }
 
     /// The socket for a path: the one bound to its local address, else the one for any address.
-    pub(super) fn port_for(&self, path: &Path) -> Option<usize> {
+    pub(super) fn socket_for(&self, path: &Path) -> Option<usize> {
         let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
         let exact = key(Some(path.local.ip()));
         let any = key(None);
-        let is = |port: &Port, key| port.key == key && port.peer.is_none();
-        let find = |key: SocketKey| self.ports.iter().position(|p| p.as_ref().is_some_and(|p| is(p, key)));
+        let is = |socket: &OpenSocket, key| socket.key == key && socket.peer.is_none();
+        let find = |key: SocketKey| self.sockets.iter().position(|s| s.as_ref().is_some_and(|s| is(s, key)));
         find(exact).or_else(|| find(any))
     }
 
     /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
     /// why.
     pub fn send_control(&mut self, path: &Path, message: &[u8], ttl: u8) -> io::Result<()> {
-        let Some(at) = self.port_for(path) else {
+        let Some(at) = self.socket_for(path) else {
             return Err(io::Error::from(io::ErrorKind::NotConnected));
         };
-        let Some(port) = self.ports.get_mut(at).and_then(|p| p.as_mut()) else {
+        let Some(socket) = self.sockets.get_mut(at).and_then(|s| s.as_mut()) else {
             return Err(io::Error::from(io::ErrorKind::NotConnected));
         };
         let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
@@ -202,12 +204,12 @@ impl DataPlane {
         };
         place[..prefix.len()].copy_from_slice(prefix);
         place[prefix.len()..].copy_from_slice(message);
-        port.socket.set_dont_fragment(false)?;
+        socket.inner.set_dont_fragment(false)?;
         sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let sent = sender.flush(&mut port.socket, &to);
+        let sent = sender.flush(&mut socket.inner, &to);
         if sent.look_at_errors {
-            self.enqueue(Source::Port(at));
+            self.enqueue(Source::Socket(at));
         }
         match (sent.datagrams, sent.error) {
             (1, _) => Ok(()),
@@ -220,10 +222,10 @@ impl DataPlane {
     /// Receiving failed. What ICMP told about earlier datagrams has its place in the error queue; anything else is
     /// the socket's own failure, which is told once for all that come in a row.
     pub(super) fn receive_failed(&mut self, at: usize, error: &io::Error) {
-        let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
-        if port.errors == 1 && !is_icmp_error(error) {
+        let Some(socket) = self.sockets.get(at).and_then(|s| s.as_ref()) else { return };
+        if socket.errors == 1 && !is_icmp_error(error) {
             let error = error_text(error);
-            self.events.push(DataPlaneEvent::ReceiveFailed { socket: port.key.to_string(), error });
+            self.events.push(DataPlaneEvent::ReceiveFailed { socket: socket.key.to_string(), error });
         }
         self.read_errors(at);
     }
@@ -232,8 +234,8 @@ impl DataPlane {
     pub(super) fn read_errors(&mut self, at: usize) {
         // Bounded: a peer must not keep us here with ICMP messages.
         for _ in 0..64 {
-            let Some(port) = self.ports.get(at).and_then(|p| p.as_ref()) else { return };
-            let Some(error) = port.socket.take_error() else { return };
+            let Some(socket) = self.sockets.get(at).and_then(|s| s.as_ref()) else { return };
+            let Some(error) = socket.inner.take_error() else { return };
             match (error.mtu, error.remote) {
                 (Some(_), Some(remote)) => self.path_changed(clock::now(), remote.ip()),
                 (None, Some(remote)) => {

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::circuit::Circuit;
-use super::sockets::{Port, ARENA};
+use super::sockets::{OpenSocket, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
@@ -34,21 +34,22 @@ impl DataPlane {
     pub(super) fn transmit(&mut self, at: usize) -> bool {
         let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) else { return false };
         let session = circuit.session.and_then(|s| self.sessions.get_mut(s)?.as_mut());
-        let (session, port) = match session {
+        let (session, socket) = match session {
             Some(session) => {
-                let port = session.port.and_then(|p| self.ports.get_mut(p)?.as_mut());
-                (Some(session), port)
+                let socket = session.socket.and_then(|p| self.sockets.get_mut(p)?.as_mut());
+                (Some(session), socket)
             }
             None => (None, None),
         };
         let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let mut turn = Turn { circuit, session, port, sender, used: 0, look_at_errors: false, remark: None };
+        let mut turn =
+            Turn { circuit, session, socket, sender, used: 0, look_at_errors: false, remark: None };
         let end = turn.run();
         let (look_at_errors, remark) = (turn.look_at_errors, turn.remark.take());
-        let port = turn.session.and_then(|s| s.port);
+        let socket = turn.session.and_then(|s| s.socket);
         self.events.extend(remark.map(DataPlaneEvent::Remark));
-        if let Some(port) = port.filter(|_| look_at_errors) {
-            self.enqueue(Source::Port(port));
+        if let Some(socket) = socket.filter(|_| look_at_errors) {
+            self.enqueue(Source::Socket(socket));
         }
         match end {
             End::Budget => true,
@@ -75,7 +76,7 @@ enum End {
 struct Turn<'a> {
     circuit: &'a mut Circuit,
     session: Option<&'a mut Session>,
-    port: Option<&'a mut Port>,
+    socket: Option<&'a mut OpenSocket>,
     sender: &'a mut Sender,
     /// Octets of the arena that hold frames not sent yet.
     used: usize,
@@ -150,7 +151,7 @@ impl Turn<'_> {
         let vnet = self.sender.arena.get(range.start - VNET_HEADER..range.start);
         let vnet = vnet.and_then(|v| v.first_chunk()).map(|v| VnetHeader::from_octets(*v));
         let frame = self.sender.arena.get_mut(range.clone()).unwrap_or_default();
-        let (Some(vnet), Some(port), true) = (vnet, &self.port, frame.len() >= ETHERNET_HEADER) else {
+        let (Some(vnet), Some(socket), true) = (vnet, &self.socket, frame.len() >= ETHERNET_HEADER) else {
             counters.tx_error += 1;
             return;
         };
@@ -158,7 +159,7 @@ impl Turn<'_> {
             Tos::Value(tos) => tos,
             Tos::Copy => frame::tos(frame),
         };
-        let gso = session.gso && port.gso;
+        let gso = session.gso && socket.gso;
         self.used = range.end.next_multiple_of(8);
         if vnet.gso.is_some() {
             match SuperFrame::new(frame, &vnet) {
@@ -213,20 +214,20 @@ impl Turn<'_> {
     /// Sends what waits.
     fn flush(&mut self) {
         self.used = 0;
-        let (Some(session), Some(port)) = (self.session.as_deref_mut(), self.port.as_deref_mut()) else {
+        let (Some(session), Some(socket)) = (self.session.as_deref_mut(), self.socket.as_deref_mut()) else {
             return;
         };
         if self.sender.is_empty() {
             return;
         }
         // A failure shows in the length of what is sent.
-        let _ = port.socket.set_dont_fragment(self.circuit.interface.dont_fragment);
+        let _ = socket.inner.set_dont_fragment(self.circuit.interface.dont_fragment);
         let to = Destination {
             remote: session.path.remote,
             local: session.path.local.ip(),
             ttl: self.circuit.interface.ttl,
         };
-        let sent = self.sender.flush(&mut port.socket, &to);
+        let sent = self.sender.flush(&mut socket.inner, &to);
         self.count(&sent);
     }
 
