@@ -3,7 +3,7 @@
 //! programs that set up the network delete bridges and make them anew, so a bridge that comes back gets its
 //! interfaces back.
 
-use super::circuit::Circuit;
+use super::port::Circuit;
 use super::{DataPlane, Failure};
 use crate::log::Remark;
 use crate::sys::{error_text, netif};

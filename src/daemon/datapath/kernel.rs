@@ -8,8 +8,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use super::circuit::Interface;
 use super::device::{self, Device, KernelSession};
+use super::port::Interface;
 use super::sockets::SocketKey;
 use super::{DataPlane, DataPlaneEvent, Failure};
 use crate::config::model::Tos;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::circuit::Circuit;
+use super::port::Circuit;
 use super::DataPlane;
 use crate::log::Remark;
 use crate::sys::{bridge, error_text};

@@ -6,11 +6,11 @@
 //! plane and are made when the first batch comes.
 
 mod bridge;
-mod circuit;
 mod device;
 mod kernel;
 mod link_local;
 mod paths;
+mod port;
 mod receive;
 mod sockets;
 #[cfg(test)]
@@ -38,13 +38,13 @@ use crate::wire::data::{Format, ReceiveSequence, MAX_HEADER};
 use crate::wire::SessionId;
 
 pub use bridge::BridgeState;
-pub use circuit::{Interface, InterfaceState};
+pub use port::{Interface, InterfaceState};
 pub use sockets::SocketKey;
 
-use circuit::Circuit;
 use kernel::Kernel;
 use link_local::Forwarding;
 use paths::Paths;
+use port::Circuit;
 use receive::Inbound;
 use sockets::OpenSocket;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::circuit::Circuit;
+use super::port::Circuit;
 use super::{same_peer, DataPlane, DataPlaneEvent, Session};
 use crate::counters::Counters;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};

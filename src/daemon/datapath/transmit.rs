@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::circuit::Circuit;
+use super::port::Circuit;
 use super::sockets::{OpenSocket, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
