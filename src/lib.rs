@@ -44,6 +44,7 @@
 //! | sublayer | L2-Specific Sublayer: the four octets with the sequence number of a data message (RFC 3931 4.6) |
 //! | circuit | what a pseudowire joins to the peer, here an interface; its status is up or down (RFC 3931 5.4.5) |
 //! | interface, bridge | as in Linux: `l2tp0`, a TAP or a device of the kernel's own L2TP; what it is a port of |
+//! | port | of the data plane: the interface of a session, and what is known of it; of a bridge: an interface in it; of UDP: a number |
 //! | path | encapsulation (IP or UDP) and the addresses and ports of both ends |
 //! | data plane | what carries frames: this program over TAPs, or the kernel |
 //! | remark | a line of the log that is not of the catalogue: it begins with two blanks |

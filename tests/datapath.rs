@@ -367,11 +367,11 @@ fn gates_carrier_and_interface() {
     hosts.reach();
 
     hosts.shell('b', "ip link set pw0 down");
-    b.wait("events", "Circuit { interface: \"pw0\", up: false }");
+    b.wait("events", "AdminState { interface: \"pw0\", up: false }");
     hosts.shell('a', ping);
     assert!(b.counter("rx_drop_interface") > 0);
     hosts.shell('b', "ip link set pw0 up");
-    b.wait("events", "Circuit { interface: \"pw0\", up: true }");
+    b.wait("events", "AdminState { interface: \"pw0\", up: true }");
 
     hosts.shell('b', "ip link del pw0");
     let gone = b.wait("events", "InterfaceGone");

@@ -414,7 +414,7 @@ impl Daemon {
                 }
             }
             DataPlaneEvent::Elsewhere { session, path } => self.engine.heard_elsewhere(now, session, path),
-            DataPlaneEvent::Circuit { interface, up } => self.engine.circuit(now, &interface, up),
+            DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {
                 self.engine.unreachable(now, remote, &error, refused);
                 self.logger.log(now, &Line::remark(&Remark::Unreachable { peer: remote.ip(), error }));

@@ -3,7 +3,7 @@
 //! programs that set up the network delete bridges and make them anew, so a bridge that comes back gets its
 //! interfaces back.
 
-use super::port::Circuit;
+use super::port::Port;
 use super::{DataPlane, Failure};
 use crate::log::Remark;
 use crate::sys::{error_text, netif};
@@ -40,7 +40,7 @@ impl BridgeState {
     }
 }
 
-impl Circuit {
+impl Port {
     /// Puts the interface `name` into the configured bridge, unless it was put there before.
     pub(super) fn join_bridge(&mut self, name: &str) -> Result<(), Failure> {
         if self.membership.as_ref().map(|m| &m.bridge) == self.interface.bridge.as_ref() {
@@ -119,7 +119,7 @@ impl Circuit {
 impl DataPlane {
     /// There is news of an interface of ours.
     pub(super) fn look_at_bridge(&mut self, at: usize) {
-        if let Some(remark) = self.circuit_mut(at).and_then(Circuit::look_at_bridge) {
+        if let Some(remark) = self.port_mut(at).and_then(Port::look_at_bridge) {
             self.remark(remark);
             self.settle_link_local(at);
         }
@@ -128,8 +128,8 @@ impl DataPlane {
     /// An interface that is not ours was deleted: a bridge?
     pub(super) fn bridge_deleted(&mut self, index: i32) {
         let mut gone = None;
-        for at in 0..self.circuits.len() {
-            let membership = self.circuit_mut(at).and_then(|c| c.membership.as_mut());
+        for at in 0..self.ports.len() {
+            let membership = self.port_mut(at).and_then(|c| c.membership.as_mut());
             if let Some(membership) = membership.filter(|m| m.index == Some(index)) {
                 (membership.index, membership.inside) = (None, false);
                 gone = Some(membership.bridge.clone());
@@ -143,12 +143,12 @@ impl DataPlane {
 
     /// There is news of other interfaces: a bridge that was deleted may be there again.
     pub(super) fn join_bridges_again(&mut self) {
-        (0..self.circuits.len()).for_each(|at| self.join_again(at));
+        (0..self.ports.len()).for_each(|at| self.join_again(at));
     }
 
     /// Puts an interface into its bridge if that was deleted and is there again.
     pub(super) fn join_again(&mut self, at: usize) {
-        if let Some(remark) = self.circuit_mut(at).and_then(Circuit::join_again) {
+        if let Some(remark) = self.port_mut(at).and_then(Port::join_again) {
             self.remark(remark);
             self.settle_link_local(at);
         }
@@ -156,7 +156,7 @@ impl DataPlane {
 
     /// The kernel lost news: bridges that are not what they were.
     pub(super) fn look_for_deleted_bridges(&mut self) {
-        let memberships = self.circuits.iter().flatten().filter_map(|c| c.membership.as_ref());
+        let memberships = self.ports.iter().flatten().filter_map(|c| c.membership.as_ref());
         let gone = memberships.filter(|m| netif::index(&m.bridge).ok() != m.index).filter_map(|m| m.index);
         for index in gone.collect::<std::collections::BTreeSet<i32>>() {
             self.bridge_deleted(index);

@@ -62,8 +62,8 @@ impl DataPlane {
             return Err(Failure::Other(why.to_owned()));
         }
         self.close_device(at);
-        let Some(circuit) = self.circuits.get(at).and_then(|c| c.as_ref()) else { return Ok(()) };
-        let interface = circuit.interface.clone();
+        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return Ok(()) };
+        let interface = port.interface.clone();
         let tunnel = self
             .kernel_tunnel(&attachment.path, attachment.local, &interface)
             .map_err(|e| refused("tunnel", &e))?;
@@ -198,10 +198,10 @@ impl DataPlane {
 
     /// The kernel's counters begin anew.
     pub(super) fn reset_kernel_counters(&mut self) {
-        for at in 0..self.circuits.len() {
-            let session = self.circuits.get(at).and_then(|c| c.as_ref()?.kernel_session());
+        for at in 0..self.ports.len() {
+            let session = self.ports.get(at).and_then(|c| c.as_ref()?.kernel_session());
             let Some(statistics) = session.map(|s| self.kernel_statistics(s)) else { continue };
-            if let Some(Device::Kernel(session)) = self.circuit_mut(at).and_then(|c| c.device.as_mut()) {
+            if let Some(Device::Kernel(session)) = self.port_mut(at).and_then(|c| c.device.as_mut()) {
                 session.counted = statistics;
             }
         }
@@ -209,9 +209,9 @@ impl DataPlane {
 
     /// `ttl` and `tos` of a tunnel may have changed.
     pub(super) fn set_kernel_manner(&mut self, at: usize) {
-        let Some(circuit) = self.circuits.get(at).and_then(|c| c.as_ref()) else { return };
-        let (Some(session), Some(kernel)) = (circuit.kernel_session(), &self.kernel) else { return };
-        let (ttl, tos) = (circuit.interface.ttl, fixed_tos(circuit.interface.tos));
+        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return };
+        let (Some(session), Some(kernel)) = (port.kernel_session(), &self.kernel) else { return };
+        let (ttl, tos) = (port.interface.ttl, fixed_tos(port.interface.tos));
         let Some(tunnel) = kernel.tunnels.iter().find(|t| t.id == session.tunnel) else { return };
         if let Some(fd) = self.tunnel_descriptor(&tunnel.socket) {
             // Without them frames go out all the same.
@@ -221,15 +221,14 @@ impl DataPlane {
 
     /// Brings the interface of a kernel session up while its frames may pass, unless the administrator has it down.
     pub(super) fn raise(&mut self, at: usize) {
-        let Some(circuit) = self.circuits.get(at).and_then(|c| c.as_ref()) else { return };
-        let session = circuit.session.and_then(|s| self.sessions.get(s)?.as_ref());
-        let open =
-            session.is_some_and(|s| s.established && (s.carrier || !circuit.interface.follow_link_state));
-        let wanted = open && circuit.up;
-        let Some(circuit) = self.circuit_mut(at) else { return };
-        circuit.carrier = Some(open);
-        let name = circuit.interface.name.clone();
-        let Some(Device::Kernel(session)) = &mut circuit.device else { return };
+        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return };
+        let session = port.session.and_then(|s| self.sessions.get(s)?.as_ref());
+        let open = session.is_some_and(|s| s.established && (s.carrier || !port.interface.follow_link_state));
+        let wanted = open && port.up;
+        let Some(port) = self.port_mut(at) else { return };
+        port.carrier = Some(open);
+        let name = port.interface.name.clone();
+        let Some(Device::Kernel(session)) = &mut port.device else { return };
         if session.raised == wanted {
             return;
         }

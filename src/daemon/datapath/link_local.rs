@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::port::Circuit;
+use super::port::Port;
 use super::DataPlane;
 use crate::log::Remark;
 use crate::sys::{bridge, error_text};
@@ -70,7 +70,7 @@ fn give_back(bridge: &str, bits: u16) {
     }
 }
 
-impl Circuit {
+impl Port {
     /// The bridge that is to forward link-local frames for this interface, which is in it.
     fn wants_forwarding(&self) -> Option<&str> {
         self.device.as_ref().filter(|_| self.interface.forwards_link_local)?;
@@ -81,21 +81,21 @@ impl Circuit {
 impl DataPlane {
     /// The interface has joined its bridge or left it, or is to be treated in another way: sets the bridge accordingly.
     pub(super) fn settle_link_local(&mut self, at: usize) {
-        let Some(circuit) = self.circuits.get_mut(at).and_then(Option::as_mut) else { return };
-        let wanted = circuit.wants_forwarding().map(str::to_owned);
-        if circuit.forwarding == wanted {
+        let Some(port) = self.ports.get_mut(at).and_then(Option::as_mut) else { return };
+        let wanted = port.wants_forwarding().map(str::to_owned);
+        if port.forwarding == wanted {
             return;
         }
-        let port = circuit.device.as_ref().and_then(|device| device.name().ok()).unwrap_or_default();
-        if let Some(bridge) = std::mem::replace(&mut circuit.forwarding, wanted.clone()) {
+        let name = port.device.as_ref().and_then(|device| device.name().ok()).unwrap_or_default();
+        if let Some(bridge) = std::mem::replace(&mut port.forwarding, wanted.clone()) {
             // It may have left it.
-            let _ = bridge::forward_from(&port, 0);
+            let _ = bridge::forward_from(&name, 0);
             self.link_local.end(&bridge);
         }
         let Some(bridge) = wanted else { return };
-        let done = self.link_local.begin(&bridge).and_then(|()| bridge::forward_from(&port, PORT));
+        let done = self.link_local.begin(&bridge).and_then(|()| bridge::forward_from(&name, PORT));
         if let Err(error) = done {
-            let interface = circuit.interface.name.clone();
+            let interface = port.interface.name.clone();
             self.remark(Remark::LinkLocal { interface, bridge, error: error_text(&error) });
         }
     }

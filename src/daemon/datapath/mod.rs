@@ -44,7 +44,7 @@ pub use sockets::SocketKey;
 use kernel::Kernel;
 use link_local::Forwarding;
 use paths::Paths;
-use port::Circuit;
+use port::Port;
 use receive::Inbound;
 use sockets::OpenSocket;
 
@@ -91,7 +91,7 @@ pub enum DataPlaneEvent {
         session: Option<SessionId>,
     },
     /// The administrator brought an interface up or down.
-    Circuit {
+    AdminState {
         /// Its name in the configuration.
         interface: String,
         /// Up.
@@ -142,7 +142,7 @@ pub struct Unmatched {
 enum Source {
     Links,
     Socket(usize),
-    Circuit(usize),
+    Port(usize),
 }
 
 impl Source {
@@ -150,7 +150,7 @@ impl Source {
         match self {
             Source::Links => Token(FIRST_TOKEN),
             Source::Socket(at) => Token(FIRST_TOKEN + 2 + 2 * at),
-            Source::Circuit(at) => Token(FIRST_TOKEN + 3 + 2 * at),
+            Source::Port(at) => Token(FIRST_TOKEN + 3 + 2 * at),
         }
     }
 
@@ -159,7 +159,7 @@ impl Source {
         match (number, number % 2) {
             (0 | 1, _) => Some(Source::Links),
             (_, 0) => Some(Source::Socket((number - 2) / 2)),
-            (_, _) => Some(Source::Circuit((number - 3) / 2)),
+            (_, _) => Some(Source::Port((number - 3) / 2)),
         }
     }
 }
@@ -167,7 +167,7 @@ impl Source {
 /// A session, as far as its frames are concerned.
 struct Session {
     id: SessionId,
-    circuit: usize,
+    port: usize,
     path: Path,
     socket: Option<usize>,
     attachment: Attachment,
@@ -190,7 +190,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(attachment: &Attachment, circuit: usize, socket: usize) -> Session {
+    fn new(attachment: &Attachment, port: usize, socket: usize) -> Session {
         let format = Format {
             encapsulation: attachment.path.encapsulation,
             session: attachment.remote,
@@ -200,7 +200,7 @@ impl Session {
         let (header, header_length) = format.header();
         Session {
             id: attachment.local,
-            circuit,
+            port,
             path: attachment.path,
             socket: Some(socket),
             attachment: attachment.clone(),
@@ -227,9 +227,9 @@ pub struct DataPlane {
     links_ready: bool,
     links_changed: bool,
     sockets: Vec<Option<OpenSocket>>,
-    circuits: Vec<Option<Circuit>>,
-    circuit_names: HashMap<String, usize, FixedHash>,
-    circuit_indexes: HashMap<i32, usize, FixedHash>,
+    ports: Vec<Option<Port>>,
+    port_names: HashMap<String, usize, FixedHash>,
+    port_indexes: HashMap<i32, usize, FixedHash>,
     sessions: Vec<Option<Session>>,
     session_ids: HashMap<SessionId, usize, FixedHash>,
     paths: Paths,
@@ -261,9 +261,9 @@ impl DataPlane {
             links_ready: false,
             links_changed: false,
             sockets: Vec::new(),
-            circuits: Vec::new(),
-            circuit_names: HashMap::default(),
-            circuit_indexes: HashMap::default(),
+            ports: Vec::new(),
+            port_names: HashMap::default(),
+            port_indexes: HashMap::default(),
             sessions: Vec::new(),
             session_ids: HashMap::default(),
             paths: Paths::new(clock::now()),
@@ -307,7 +307,7 @@ impl DataPlane {
         let queued = match source {
             Source::Links => Some(&mut self.links_ready),
             Source::Socket(at) => self.sockets.get_mut(at).and_then(|p| p.as_mut()).map(|p| &mut p.ready),
-            Source::Circuit(at) => self.circuits.get_mut(at).and_then(|c| c.as_mut()).map(|c| &mut c.ready),
+            Source::Port(at) => self.ports.get_mut(at).and_then(|c| c.as_mut()).map(|c| &mut c.ready),
         };
         let new = queued.is_some_and(|queued| !std::mem::replace(queued, true));
         if new {
@@ -334,14 +334,14 @@ impl DataPlane {
                     }
                     let more = self.receive(now, at, on_control);
                     // Much is answered at once, with an acknowledgement or an echo.
-                    if let Some(circuit) = self.delivered.take() {
-                        left += usize::from(self.enqueue(Source::Circuit(circuit)));
+                    if let Some(port) = self.delivered.take() {
+                        left += usize::from(self.enqueue(Source::Port(port)));
                     }
                     more
                 }
-                Source::Circuit(at) => {
-                    if let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) {
-                        circuit.ready = false;
+                Source::Port(at) => {
+                    if let Some(port) = self.ports.get_mut(at).and_then(|c| c.as_mut()) {
+                        port.ready = false;
                     }
                     self.transmit(at)
                 }
@@ -420,34 +420,34 @@ impl DataPlane {
 
     /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
     pub fn attach(&mut self, attachment: &Attachment) -> Result<(), Failure> {
-        let Some(circuit) = self.circuit_names.get(&attachment.interface).copied() else {
+        let Some(port) = self.port_names.get(&attachment.interface).copied() else {
             return Err(Failure::Other(format!("interface {} is not configured", attachment.interface)));
         };
-        let result = self.attach_to(circuit, attachment);
-        self.remember_failure(circuit, result)
+        let result = self.attach_to(port, attachment);
+        self.remember_failure(port, result)
     }
 
-    fn attach_to(&mut self, circuit: usize, attachment: &Attachment) -> Result<(), Failure> {
-        self.open_circuit(circuit)?;
+    fn attach_to(&mut self, port: usize, attachment: &Attachment) -> Result<(), Failure> {
+        self.open_port(port)?;
         let Some(socket) = self.socket_for(&attachment.path) else {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         };
         self.detach(attachment.local);
         if self.kernel.is_some() {
-            self.open_kernel_session(circuit, attachment)?;
-            if let Err(failure) = self.set_up_device(circuit) {
-                self.close_device(circuit);
+            self.open_kernel_session(port, attachment)?;
+            if let Err(failure) = self.set_up_device(port) {
+                self.close_device(port);
                 return Err(failure);
             }
         }
-        let session = Session::new(attachment, circuit, socket);
+        let session = Session::new(attachment, port, socket);
         let at = place(&mut self.sessions, session);
         self.session_ids.insert(attachment.local, at);
-        if let Some(circuit) = self.circuits.get_mut(circuit).and_then(|c| c.as_mut()) {
-            circuit.session = Some(at);
+        if let Some(port) = self.ports.get_mut(port).and_then(|c| c.as_mut()) {
+            port.session = Some(at);
         }
-        self.paths.add(clock::now(), &attachment.path, circuit);
-        self.fit_mtu(circuit);
+        self.paths.add(clock::now(), &attachment.path, port);
+        self.fit_mtu(port);
         Ok(())
     }
 
@@ -461,8 +461,8 @@ impl DataPlane {
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
         session.established = true;
         (session.receive, session.send, session.carrier) = (receive, send, carrier);
-        let circuit = session.circuit;
-        self.show_carrier(circuit);
+        let port = session.port;
+        self.show_carrier(port);
     }
 
     /// The ends of a session's tunnel are others from now on.
@@ -474,27 +474,27 @@ impl DataPlane {
         let socket = self.socket_for(path);
         let Some(at) = self.session_at(session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) else { return };
-        let circuit = session.circuit;
-        self.paths.remove(&session.path, circuit);
-        self.paths.add(clock::now(), path, circuit);
+        let port = session.port;
+        self.paths.remove(&session.path, port);
+        self.paths.add(clock::now(), path, port);
         (session.path, session.socket, session.gso) = (*path, socket, true);
-        self.fit_mtu(circuit);
+        self.fit_mtu(port);
     }
 
     /// Detaches a session. Its interface stays, unless the kernel carries its frames.
     pub fn detach(&mut self, session: SessionId) {
         let Some(at) = self.session_ids.remove(&session) else { return };
         let Some(session) = self.sessions.get_mut(at).and_then(Option::take) else { return };
-        self.paths.remove(&session.path, session.circuit);
-        if let Some(circuit) = self.circuits.get_mut(session.circuit).and_then(|c| c.as_mut()) {
-            if circuit.session == Some(at) {
-                circuit.session = None;
-                if circuit.kernel_session().is_some() {
-                    self.close_device(session.circuit);
+        self.paths.remove(&session.path, session.port);
+        if let Some(port) = self.ports.get_mut(session.port).and_then(|c| c.as_mut()) {
+            if port.session == Some(at) {
+                port.session = None;
+                if port.kernel_session().is_some() {
+                    self.close_device(session.port);
                 }
             }
         }
-        self.show_carrier(session.circuit);
+        self.show_carrier(session.port);
     }
 
     /// When a valid data message of this session was received last. Of those that the kernel receives it is not known.
@@ -504,9 +504,9 @@ impl DataPlane {
 
     /// The counters of an interface; they outlive its sessions.
     pub fn counters(&self, interface: &str) -> Option<Counters> {
-        let circuit = self.circuit(interface)?;
-        let mut counters = circuit.counters;
-        if let Some(session) = circuit.kernel_session() {
+        let port = self.port(interface)?;
+        let mut counters = port.counters;
+        if let Some(session) = port.kernel_session() {
             counters.add(&self.kernel_counters(session));
         }
         Some(counters)
@@ -514,7 +514,7 @@ impl DataPlane {
 
     /// The MTU of an interface, as it was set last.
     pub fn mtu(&self, interface: &str) -> Option<usize> {
-        self.circuit(interface)?.mtu
+        self.port(interface)?.mtu
     }
 
     /// What was dropped before it belonged to a session.
@@ -525,8 +525,8 @@ impl DataPlane {
 
     /// Sets all counters to zero.
     pub fn reset_counters(&mut self) {
-        for circuit in self.circuits.iter_mut().flatten() {
-            circuit.counters = Counters::default();
+        for port in self.ports.iter_mut().flatten() {
+            port.counters = Counters::default();
         }
         self.reset_kernel_counters();
         let truncated = self.inbound.as_ref().map_or(0, |i| i.receiver.truncated());

@@ -22,7 +22,7 @@ type Ends = (IpAddr, IpAddr);
 struct Used {
     mtu: Option<usize>,
     /// The places of their interfaces.
-    circuits: BTreeSet<usize>,
+    ports: BTreeSet<usize>,
     /// It became narrower, and not wider since.
     narrow: bool,
     timer: TimerId,
@@ -49,22 +49,22 @@ impl Paths {
     }
 
     /// A session of this interface uses the path.
-    pub(super) fn add(&mut self, now: Instant, path: &Path, circuit: usize) {
+    pub(super) fn add(&mut self, now: Instant, path: &Path, port: usize) {
         let ends = ends(path);
         let wheel = &mut self.wheel;
         let used = self.used.entry(ends).or_insert_with(|| {
             let timer = wheel.arm(now + USUAL, ends);
-            Used { mtu: look_up(ends), circuits: BTreeSet::new(), narrow: false, timer }
+            Used { mtu: look_up(ends), ports: BTreeSet::new(), narrow: false, timer }
         });
-        used.circuits.insert(circuit);
+        used.ports.insert(port);
     }
 
     /// It does not any more.
-    pub(super) fn remove(&mut self, path: &Path, circuit: usize) {
+    pub(super) fn remove(&mut self, path: &Path, port: usize) {
         let ends = ends(path);
         let Some(used) = self.used.get_mut(&ends) else { return };
-        used.circuits.remove(&circuit);
-        if used.circuits.is_empty() {
+        used.ports.remove(&port);
+        if used.ports.is_empty() {
             self.wheel.cancel(used.timer);
             self.used.remove(&ends);
         }
@@ -81,7 +81,7 @@ impl Paths {
         used.timer = self.wheel.arm(now + pause, ends);
         match new == old {
             true => Vec::new(),
-            false => used.circuits.iter().copied().collect(),
+            false => used.ports.iter().copied().collect(),
         }
     }
 
@@ -95,11 +95,11 @@ impl Paths {
 
     /// Looks at the paths whose time has come: see [`look`](Paths::look).
     pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
-        let mut circuits = Vec::new();
+        let mut ports = Vec::new();
         while let Some(ends) = self.wheel.pop(now) {
-            circuits.extend(self.look(now, ends));
+            ports.extend(self.look(now, ends));
         }
-        circuits
+        ports
     }
 
     /// When the next path is to be looked at.
@@ -130,8 +130,8 @@ mod tests {
     fn a_path_is_looked_at_once_for_all_its_sessions() {
         let now = crate::sys::clock::now();
         let mut paths = Paths::new(now);
-        for circuit in 0..1000 {
-            paths.add(now, &path(1), circuit);
+        for port in 0..1000 {
+            paths.add(now, &path(1), port);
         }
         paths.add(now, &path(2), 1000);
         assert_eq!(paths.used.len(), 2);
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(paths.look_at(now, [127, 0, 0, 1].into()).len(), 1000);
         assert!(paths.look_at(now, [127, 0, 0, 1].into()).is_empty());
         assert!(paths.look_at(now, [127, 0, 0, 3].into()).is_empty());
-        (0..1000).for_each(|circuit| paths.remove(&path(1), circuit));
+        (0..1000).for_each(|port| paths.remove(&path(1), port));
         paths.remove(&path(2), 1000);
         assert_eq!((paths.used.len(), paths.next()), (0, None));
     }

@@ -136,7 +136,7 @@ pub struct InterfaceState {
 }
 
 /// An interface and its state.
-pub(super) struct Circuit {
+pub(super) struct Port {
     pub(super) interface: Interface,
     pub(super) device: Option<Device>,
     pub(super) session: Option<usize>,
@@ -159,7 +159,7 @@ pub(super) struct Circuit {
     pub(super) failure: Option<Failure>,
 }
 
-impl Circuit {
+impl Port {
     /// The TAP, where there is one.
     pub(super) fn tap(&self) -> Option<&Tap> {
         self.device.as_ref()?.tap()
@@ -184,35 +184,35 @@ impl Circuit {
 }
 
 impl DataPlane {
-    pub(super) fn circuit(&self, interface: &str) -> Option<&Circuit> {
-        self.circuits.get(*self.circuit_names.get(interface)?)?.as_ref()
+    pub(super) fn port(&self, interface: &str) -> Option<&Port> {
+        self.ports.get(*self.port_names.get(interface)?)?.as_ref()
     }
 
     /// What a configured interface is like at present.
     pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
-        let circuit = self.circuit(interface)?;
-        let present = circuit.device.is_some();
+        let port = self.port(interface)?;
+        let present = port.device.is_some();
         Some(InterfaceState {
             present,
-            carrier: present && circuit.carrier == Some(true),
-            up: present && circuit.up,
+            carrier: present && port.carrier == Some(true),
+            up: present && port.up,
             // A new interface has the system's default until a path is known.
-            mtu: if present { circuit.mtu.unwrap_or(1500) } else { 0 },
-            data_plane: circuit.device.as_ref().map_or("", Device::plane),
-            bridge: circuit.bridge_state(),
-            problem: circuit.failure.as_ref().map(ToString::to_string),
+            mtu: if present { port.mtu.unwrap_or(1500) } else { 0 },
+            data_plane: port.device.as_ref().map_or("", Device::plane),
+            bridge: port.bridge_state(),
+            problem: port.failure.as_ref().map(ToString::to_string),
         })
     }
 
-    pub(super) fn circuit_mut(&mut self, at: usize) -> Option<&mut Circuit> {
-        self.circuits.get_mut(at)?.as_mut()
+    pub(super) fn port_mut(&mut self, at: usize) -> Option<&mut Port> {
+        self.ports.get_mut(at)?.as_mut()
     }
 
     /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
     /// session is attached.
     pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
-        let at = self.circuit_for(interface);
-        let result = self.configure_circuit(at, interface);
+        let at = self.port_for(interface);
+        let result = self.configure_port(at, interface);
         self.remember_failure(at, result)
     }
 
@@ -222,18 +222,18 @@ impl DataPlane {
         at: usize,
         result: Result<T, Failure>,
     ) -> Result<T, Failure> {
-        if let Some(circuit) = self.circuit_mut(at) {
-            circuit.failure = result.as_ref().err().cloned();
+        if let Some(port) = self.port_mut(at) {
+            port.failure = result.as_ref().err().cloned();
         }
         result
     }
 
     /// The place of an interface, which is new or known.
-    fn circuit_for(&mut self, interface: &Interface) -> usize {
-        let at = match self.circuit_names.get(&interface.name) {
+    fn port_for(&mut self, interface: &Interface) -> usize {
+        let at = match self.port_names.get(&interface.name) {
             Some(at) => *at,
             None => {
-                let circuit = Circuit {
+                let port = Port {
                     interface: interface.clone(),
                     device: None,
                     session: None,
@@ -249,19 +249,19 @@ impl DataPlane {
                     warned: false,
                     failure: None,
                 };
-                let at = super::place(&mut self.circuits, circuit);
-                self.circuit_names.insert(interface.name.clone(), at);
+                let at = super::place(&mut self.ports, port);
+                self.port_names.insert(interface.name.clone(), at);
                 at
             }
         };
         at
     }
 
-    fn configure_circuit(&mut self, at: usize, interface: &Interface) -> Result<(), Failure> {
-        if let Some(circuit) = self.circuit_mut(at) {
-            circuit.interface = interface.clone();
-            circuit.warned = false;
-            circuit.complete = false;
+    fn configure_port(&mut self, at: usize, interface: &Interface) -> Result<(), Failure> {
+        if let Some(port) = self.port_mut(at) {
+            port.interface = interface.clone();
+            port.warned = false;
+            port.complete = false;
         }
         self.open_tap(at)?;
         self.set_up_device(at)?;
@@ -272,8 +272,8 @@ impl DataPlane {
     }
 
     /// Makes a configured interface (again) where it is missing.
-    pub(super) fn open_circuit(&mut self, at: usize) -> Result<(), Failure> {
-        if self.circuit_mut(at).is_some_and(|c| c.device.is_none() || !c.complete) {
+    pub(super) fn open_port(&mut self, at: usize) -> Result<(), Failure> {
+        if self.port_mut(at).is_some_and(|c| c.device.is_none() || !c.complete) {
             self.open_tap(at)?;
             self.set_up_device(at)?;
             self.show_carrier(at);
@@ -283,15 +283,14 @@ impl DataPlane {
 
     fn open_tap(&mut self, at: usize) -> Result<(), Failure> {
         let with_kernel = self.kernel.is_some();
-        let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
-        if circuit.device.is_some() || with_kernel {
+        let Some(port) = self.port_mut(at) else { return Ok(()) };
+        if port.device.is_some() || with_kernel {
             return Ok(());
         }
-        let tap =
-            Tap::open(&circuit.interface.name, true).map_err(|no| Failure::ioctl(&no.error, no.about))?;
+        let tap = Tap::open(&port.interface.name, true).map_err(|no| Failure::ioctl(&no.error, no.about))?;
         let fd = tap.as_raw_fd();
         self.device_opened(at, Device::Tap(tap));
-        if let Err(error) = self.register(fd, Source::Circuit(at)) {
+        if let Err(error) = self.register(fd, Source::Port(at)) {
             self.close_device(at);
             return Err(Failure::Other(error_text(&error)));
         }
@@ -301,45 +300,45 @@ impl DataPlane {
     /// A new interface: nothing of it is set yet.
     pub(super) fn device_opened(&mut self, at: usize, device: Device) {
         let index = device.index();
-        let Some(circuit) = self.circuit_mut(at) else { return };
+        let Some(port) = self.port_mut(at) else { return };
         // An interface of the kernel is new with each session: what the administrator brought down stays down.
-        let made_up = device.tap().is_some() && !std::mem::replace(&mut circuit.up, true);
-        let interface = circuit.interface.name.clone();
-        circuit.device = Some(device);
-        circuit.carrier = None;
-        circuit.forget_membership();
-        circuit.mtu = None;
-        circuit.ready = false;
-        circuit.complete = false;
-        self.circuit_indexes.insert(index, at);
+        let made_up = device.tap().is_some() && !std::mem::replace(&mut port.up, true);
+        let interface = port.interface.name.clone();
+        port.device = Some(device);
+        port.carrier = None;
+        port.forget_membership();
+        port.mtu = None;
+        port.ready = false;
+        port.complete = false;
+        self.port_indexes.insert(index, at);
         if made_up {
-            self.events.push(DataPlaneEvent::Circuit { interface, up: true });
+            self.events.push(DataPlaneEvent::AdminState { interface, up: true });
         }
     }
 
     /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
     pub(super) fn set_up_device(&mut self, at: usize) -> Result<(), Failure> {
-        let Some(circuit) = self.circuit_mut(at) else { return Ok(()) };
-        let Some(device) = &circuit.device else { return Ok(()) };
+        let Some(port) = self.port_mut(at) else { return Ok(()) };
+        let Some(device) = &port.device else { return Ok(()) };
         let plain = |e: io::Error| Failure::ioctl(&e, "");
         let name = device.name().map_err(plain)?;
-        if netif::mac_address(&name).map_err(plain)? != circuit.interface.mac_address {
+        if netif::mac_address(&name).map_err(plain)? != port.interface.mac_address {
             // The kernel's does not change while it is up.
-            if let Some(Device::Kernel(session)) = &mut circuit.device {
+            if let Some(Device::Kernel(session)) = &mut port.device {
                 netif::set_state(&name, false).map_err(plain)?;
                 session.raised = false;
             }
-            netif::set_mac_address(&name, circuit.interface.mac_address).map_err(plain)?;
+            netif::set_mac_address(&name, port.interface.mac_address).map_err(plain)?;
         }
-        if let Mtu::Value(mtu) = circuit.interface.mtu {
+        if let Mtu::Value(mtu) = port.interface.mtu {
             netif::set_mtu(&name, mtu).map_err(plain)?;
-            circuit.mtu = Some(mtu);
+            port.mtu = Some(mtu);
         }
-        circuit.join_bridge(&name)?;
-        if circuit.tap().is_some() {
+        port.join_bridge(&name)?;
+        if port.tap().is_some() {
             netif::set_up(&name).map_err(plain)?;
         }
-        circuit.complete = true;
+        port.complete = true;
         self.settle_link_local(at);
         self.join_again(at);
         Ok(())
@@ -347,20 +346,20 @@ impl DataPlane {
 
     /// Removes the interface; a session that is attached to it is detached.
     pub fn remove_interface(&mut self, name: &str) {
-        let Some(at) = self.circuit_names.remove(name) else { return };
-        let session = self.circuit_mut(at).and_then(|c| c.session);
+        let Some(at) = self.port_names.remove(name) else { return };
+        let session = self.port_mut(at).and_then(|c| c.session);
         if let Some(id) = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id) {
             self.detach(id);
         }
         self.close_device(at);
-        if let Some(slot) = self.circuits.get_mut(at) {
+        if let Some(slot) = self.ports.get_mut(at) {
             *slot = None;
         }
     }
 
     pub(super) fn close_device(&mut self, at: usize) {
-        let Some(device) = self.circuit_mut(at).and_then(|c| c.device.take()) else { return };
-        self.circuit_indexes.remove(&device.index());
+        let Some(device) = self.port_mut(at).and_then(|c| c.device.take()) else { return };
+        self.port_indexes.remove(&device.index());
         self.settle_link_local(at);
         match device {
             Device::Tap(tap) => {
@@ -370,8 +369,8 @@ impl DataPlane {
             }
             Device::Kernel(session) => {
                 let counters = self.close_kernel_session(&session);
-                if let Some(circuit) = self.circuit_mut(at) {
-                    circuit.counters.add(&counters);
+                if let Some(port) = self.port_mut(at) {
+                    port.counters.add(&counters);
                 }
             }
         }
@@ -383,15 +382,15 @@ impl DataPlane {
             self.raise(at);
             return;
         }
-        let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
+        let session = self.ports.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
         let established = session.and_then(|s| self.sessions.get(s)?.as_ref()).is_some_and(|s| s.carrier);
-        let Some(circuit) = self.circuit_mut(at) else { return };
-        let wanted = established || !circuit.interface.follow_link_state;
-        let Some(tap) = circuit.tap().filter(|_| circuit.carrier != Some(wanted)) else { return };
+        let Some(port) = self.port_mut(at) else { return };
+        let wanted = established || !port.interface.follow_link_state;
+        let Some(tap) = port.tap().filter(|_| port.carrier != Some(wanted)) else { return };
         match tap.set_carrier(wanted) {
-            Ok(()) => circuit.carrier = Some(wanted),
+            Ok(()) => port.carrier = Some(wanted),
             Err(error) => {
-                let interface = circuit.interface.name.clone();
+                let interface = port.interface.name.clone();
                 self.remark(Remark::Carrier { interface, error: error_text(&error) });
             }
         }
@@ -400,19 +399,18 @@ impl DataPlane {
     /// Sets the MTU that fits the path of the attached session, or warns of one that does not.
     pub(super) fn fit_mtu(&mut self, at: usize) {
         let Some(fitting) = self.fitting_mtu(at) else { return };
-        let Some(circuit) = self.circuit_mut(at) else { return };
-        let interface = circuit.interface.name.clone();
-        match circuit.interface.mtu {
-            Mtu::Value(mtu) if mtu > fitting && !circuit.warned => {
-                circuit.warned = true;
-                let fate =
-                    if circuit.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
+        let Some(port) = self.port_mut(at) else { return };
+        let interface = port.interface.name.clone();
+        match port.interface.mtu {
+            Mtu::Value(mtu) if mtu > fitting && !port.warned => {
+                port.warned = true;
+                let fate = if port.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
                 self.remark(Remark::Mtu { interface, mtu, fitting, fate });
             }
-            Mtu::Auto if circuit.mtu != Some(fitting) => {
+            Mtu::Auto if port.mtu != Some(fitting) => {
                 let set = |device: &Device| netif::set_mtu(&device.name()?, fitting);
-                match circuit.device.as_ref().map(set) {
-                    Some(Ok(())) => circuit.mtu = Some(fitting),
+                match port.device.as_ref().map(set) {
+                    Some(Ok(())) => port.mtu = Some(fitting),
                     Some(Err(error)) => {
                         self.remark(Remark::MtuRefused {
                             interface,
@@ -428,37 +426,37 @@ impl DataPlane {
     }
 
     fn fitting_mtu(&self, at: usize) -> Option<usize> {
-        let circuit = self.circuits.get(at)?.as_ref()?;
-        let session = self.sessions.get(circuit.session?)?.as_ref()?;
+        let port = self.ports.get(at)?.as_ref()?;
+        let session = self.sessions.get(port.session?)?.as_ref()?;
         let path = &session.path;
-        circuit.interface.fitting_mtu(path, session.header_length)
+        port.interface.fitting_mtu(path, session.header_length)
     }
 
     pub(super) fn link_state(&mut self, index: i32, up: bool) {
-        let Some(at) = self.circuit_indexes.get(&index).copied() else {
+        let Some(at) = self.port_indexes.get(&index).copied() else {
             // A bridge that was deleted may be there again.
             self.links_changed = true;
             return;
         };
         self.look_at_bridge(at);
-        let Some(circuit) = self.circuit_mut(at) else { return };
+        let Some(port) = self.port_mut(at) else { return };
         let mut up = up;
-        if let Some(Device::Kernel(session)) = &mut circuit.device {
+        if let Some(Device::Kernel(session)) = &mut port.device {
             // We bring it up and down ourselves: what counts is how it is now, and whether that is our doing.
             up = netif::name(session.index).and_then(|name| netif::is_up(&name)).unwrap_or(up);
             if std::mem::replace(&mut session.raised, up) == up {
                 return;
             }
         }
-        if std::mem::replace(&mut circuit.up, up) == up {
+        if std::mem::replace(&mut port.up, up) == up {
             return;
         }
-        let interface = circuit.interface.name.clone();
-        self.events.push(DataPlaneEvent::Circuit { interface, up });
+        let interface = port.interface.name.clone();
+        self.events.push(DataPlaneEvent::AdminState { interface, up });
     }
 
     pub(super) fn link_deleted(&mut self, index: i32) {
-        match self.circuit_indexes.get(&index).copied() {
+        match self.port_indexes.get(&index).copied() {
             Some(at) => self.interface_gone(at),
             None => self.bridge_deleted(index),
         }
@@ -467,17 +465,17 @@ impl DataPlane {
     /// The interface was deleted by somebody else. It is made again when a session is attached.
     pub(super) fn interface_gone(&mut self, at: usize) {
         self.close_device(at);
-        let session = self.circuits.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
+        let session = self.ports.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
         let session = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id);
-        let Some(circuit) = self.circuit_mut(at) else { return };
-        let interface = circuit.interface.name.clone();
+        let Some(port) = self.port_mut(at) else { return };
+        let interface = port.interface.name.clone();
         self.events.push(DataPlaneEvent::InterfaceGone { interface, session });
     }
 
     /// The kernel lost news: asks for everything.
     pub(super) fn look_at_links(&mut self) {
-        for at in 0..self.circuits.len() {
-            let device = self.circuits.get(at).and_then(|c| c.as_ref()?.device.as_ref());
+        for at in 0..self.ports.len() {
+            let device = self.ports.get(at).and_then(|c| c.as_ref()?.device.as_ref());
             let Some(device) = device else { continue };
             let index = device.index();
             match device.name().and_then(|name| netif::is_up(&name)) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::port::Circuit;
+use super::port::Port;
 use super::{same_peer, DataPlane, DataPlaneEvent, Session};
 use crate::counters::Counters;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
@@ -57,7 +57,7 @@ impl DataPlane {
                 for datagram in datagrams {
                     self.datagram(now, at, datagram, &mut Batch { buffer, gro }, on_control);
                 }
-                gro.flush(buffer, &mut |merged, buffer| deliver(&mut self.circuits, merged, buffer));
+                gro.flush(buffer, &mut |merged, buffer| deliver(&mut self.ports, merged, buffer));
                 more
             }
             Err(error) => {
@@ -156,25 +156,25 @@ impl DataPlane {
             }
             return;
         };
-        let owner = session.circuit;
+        let owner = session.port;
         if session.is_heard_elsewhere(now, path, data) {
             self.events.push(DataPlaneEvent::Elsewhere { session: session.id, path: *path });
         }
-        let Some(circuit) = self.circuits.get_mut(owner).and_then(|c| c.as_mut()) else { return };
+        let Some(port) = self.ports.get_mut(owner).and_then(|c| c.as_mut()) else { return };
         let range = match session.check(now, path, data) {
             Ok(offset) => range.start + offset..range.end,
             Err(counter) => {
-                *counter(&mut circuit.counters) += 1;
+                *counter(&mut port.counters) += 1;
                 return;
             }
         };
-        if let (Some(limit), Some(frame)) = (circuit.mss_limit(), batch.buffer.get_mut(range.clone())) {
-            circuit.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
+        if let (Some(limit), Some(frame)) = (port.mss_limit(), batch.buffer.get_mut(range.clone())) {
+            port.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
-        let udp = circuit.tap().is_some_and(|t| t.has_uso());
+        let udp = port.tap().is_some_and(|t| t.has_uso());
         self.delivered = Some(owner);
-        let circuits = &mut self.circuits;
-        let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(circuits, merged, buffer);
+        let ports = &mut self.ports;
+        let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(ports, merged, buffer);
         batch.gro.push(batch.buffer, owner, range, udp, output);
     }
 }
@@ -249,8 +249,8 @@ fn same_octets(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Writes a frame or super-frame to its interface.
-fn deliver(circuits: &mut [Option<Circuit>], merged: &GroFrame<'_>, buffer: &[u8]) {
-    let Some(circuit) = circuits.get_mut(merged.owner).and_then(|c| c.as_mut()) else { return };
+fn deliver(ports: &mut [Option<Port>], merged: &GroFrame<'_>, buffer: &[u8]) {
+    let Some(port) = ports.get_mut(merged.owner).and_then(|c| c.as_mut()) else { return };
     let mut pieces = [IoSlice::new(&[]); MAX_FRAMES + 1];
     for (to, from) in pieces.iter_mut().skip(1).zip(merged.pieces) {
         *to = IoSlice::new(buffer.get(from.clone()).unwrap_or_default());
@@ -258,8 +258,8 @@ fn deliver(circuits: &mut [Option<Circuit>], merged: &GroFrame<'_>, buffer: &[u8
     pieces[0] = IoSlice::new(&merged.vnet);
     let pieces = pieces.get(..=merged.pieces.len()).unwrap_or_default();
     let frames = merged.frames as u64;
-    let written = circuit.tap().is_some_and(|tap| tap.write(pieces).is_ok());
-    let counters = &mut circuit.counters;
+    let written = port.tap().is_some_and(|tap| tap.write(pieces).is_ok());
+    let counters = &mut port.counters;
     if written {
         counters.rx_frames += frames;
         counters.rx_octets += merged.octets as u64;

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::port::Circuit;
+use super::port::Port;
 use super::sockets::{OpenSocket, ARENA};
 use super::{DataPlane, Session, Source};
 use crate::config::model::Tos;
@@ -32,8 +32,8 @@ const MAX_FRAME: usize = 65_535 + 32;
 impl DataPlane {
     /// Reads and sends one batch of frames; `true` if there may be more.
     pub(super) fn transmit(&mut self, at: usize) -> bool {
-        let Some(circuit) = self.circuits.get_mut(at).and_then(|c| c.as_mut()) else { return false };
-        let session = circuit.session.and_then(|s| self.sessions.get_mut(s)?.as_mut());
+        let Some(port) = self.ports.get_mut(at).and_then(|c| c.as_mut()) else { return false };
+        let session = port.session.and_then(|s| self.sessions.get_mut(s)?.as_mut());
         let (session, socket) = match session {
             Some(session) => {
                 let socket = session.socket.and_then(|p| self.sockets.get_mut(p)?.as_mut());
@@ -42,8 +42,7 @@ impl DataPlane {
             None => (None, None),
         };
         let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let mut turn =
-            Turn { circuit, session, socket, sender, used: 0, look_at_errors: false, remark: None };
+        let mut turn = Turn { port, session, socket, sender, used: 0, look_at_errors: false, remark: None };
         let end = turn.run();
         let (look_at_errors, remark) = (turn.look_at_errors, turn.remark.take());
         let socket = turn.session.and_then(|s| s.socket);
@@ -74,7 +73,7 @@ enum End {
 
 /// One interface's batch.
 struct Turn<'a> {
-    circuit: &'a mut Circuit,
+    port: &'a mut Port,
     session: Option<&'a mut Session>,
     socket: Option<&'a mut OpenSocket>,
     sender: &'a mut Sender,
@@ -98,7 +97,7 @@ impl Turn<'_> {
                     self.frame(frame);
                     frames += 1;
                     // A frame that probably comes alone does not wait until it is known that no other one follows.
-                    if frames == 1 && self.circuit.quiet {
+                    if frames == 1 && self.port.quiet {
                         self.flush();
                     }
                 }
@@ -106,10 +105,10 @@ impl Turn<'_> {
                     end = match error.kind() {
                         io::ErrorKind::WouldBlock => End::Empty,
                         io::ErrorKind::Interrupted => End::Budget,
-                        _ if self.circuit.tap().is_some_and(|tap| tap.name().is_err()) => End::Gone,
+                        _ if self.port.tap().is_some_and(|tap| tap.name().is_err()) => End::Gone,
                         _ => {
                             // The system dropped a frame that it could not hand over. This does not last.
-                            self.circuit.counters.tx_error += 1;
+                            self.port.counters.tx_error += 1;
                             errors += 1;
                             if errors < MAX_ERRORS {
                                 continue;
@@ -123,14 +122,14 @@ impl Turn<'_> {
         }
         self.flush();
         if frames > 0 {
-            self.circuit.quiet = frames == 1;
+            self.port.quiet = frames == 1;
         }
         end
     }
 
     /// Reads the next frame into the arena; where it lies.
     fn read(&mut self) -> io::Result<Range<usize>> {
-        let tap = self.circuit.tap().ok_or(io::ErrorKind::WouldBlock)?;
+        let tap = self.port.tap().ok_or(io::ErrorKind::WouldBlock)?;
         let start = self.used + HEADROOM;
         let room = self.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
         let got = tap.read(room.unwrap_or_default())?;
@@ -139,7 +138,7 @@ impl Turn<'_> {
 
     /// Adds a frame to the batch, segmented where it is a super-frame, or drops it.
     fn frame(&mut self, range: Range<usize>) {
-        let counters = &mut self.circuit.counters;
+        let counters = &mut self.port.counters;
         let Some(session) = self.session.as_deref_mut() else {
             counters.tx_closed += 1;
             return;
@@ -155,7 +154,7 @@ impl Turn<'_> {
             counters.tx_error += 1;
             return;
         };
-        let tos = match self.circuit.interface.tos {
+        let tos = match self.port.interface.tos {
             Tos::Value(tos) => tos,
             Tos::Copy => frame::tos(frame),
         };
@@ -169,12 +168,12 @@ impl Turn<'_> {
             return;
         }
         let unfinished = vnet.checksum.is_some();
-        if let Some(limit) = self.circuit.mss_limit() {
-            let counters = &mut self.circuit.counters;
+        if let Some(limit) = self.port.mss_limit() {
+            let counters = &mut self.port.counters;
             counters.mss_clamped += u64::from(mss::clamp(frame, limit, unfinished));
         }
         if vnet.checksum.is_some_and(|(start, offset)| !finish_checksum(frame, start, offset)) {
-            self.circuit.counters.tx_error += 1;
+            self.port.counters.tx_error += 1;
             return;
         }
         let (header, length) = session.next_header(frame);
@@ -207,7 +206,7 @@ impl Turn<'_> {
             let payload = range.start + payload.start..range.start + payload.end;
             self.sender.push(&[self.used..end, payload], tos, gso);
             self.used = end.next_multiple_of(8);
-            self.circuit.counters.tx_segmented += 1;
+            self.port.counters.tx_segmented += 1;
         }
     }
 
@@ -221,11 +220,11 @@ impl Turn<'_> {
             return;
         }
         // A failure shows in the length of what is sent.
-        let _ = socket.inner.set_dont_fragment(self.circuit.interface.dont_fragment);
+        let _ = socket.inner.set_dont_fragment(self.port.interface.dont_fragment);
         let to = Destination {
             remote: session.path.remote,
             local: session.path.local.ip(),
-            ttl: self.circuit.interface.ttl,
+            ttl: self.port.interface.ttl,
         };
         let sent = self.sender.flush(&mut socket.inner, &to);
         self.count(&sent);
@@ -233,7 +232,7 @@ impl Turn<'_> {
 
     fn count(&mut self, sent: &Sent) {
         let Some(session) = self.session.as_deref_mut() else { return };
-        let counters = &mut self.circuit.counters;
+        let counters = &mut self.port.counters;
         counters.tx_frames += sent.datagrams;
         counters.tx_octets += sent.octets.saturating_sub(sent.datagrams * session.header_length as u64);
         counters.tx_size += sent.too_long;
@@ -244,7 +243,7 @@ impl Turn<'_> {
         let errno = sent.error.as_ref().map(|e| e.raw_os_error().unwrap_or(0));
         if errno.is_some() && errno != session.send_error {
             let error = sent.error.as_ref().map(error_text).unwrap_or_default();
-            let interface = self.circuit.interface.name.clone();
+            let interface = self.port.interface.name.clone();
             self.remark = Some(Remark::FramesNotSent { interface, error });
         }
         if errno.is_some() || sent.datagrams > 0 {
