@@ -127,6 +127,7 @@ pub struct World {
     pub first: Daemon,
     pub other: Other,
     pub variants: Vec<Variant>,
+    wire: Wire,
     errors: u64,
 }
 
@@ -157,7 +158,7 @@ impl World {
             true => Other::Naive(Naive::start(&net.b, wire, &variants)),
             false => Other::Daemon(Daemon::start(&net, &net.b, &config(2))),
         };
-        let mut world = World { net, first, other, variants, errors: 0 };
+        let mut world = World { net, first, other, variants, wire, errors: 0 };
         for variant in &world.variants {
             world.set_up(variant);
         }
@@ -212,16 +213,33 @@ impl World {
         let deadline = Instant::now() + Duration::from_secs(3);
         let mut came = 0;
         hold(&self.first, || {
+            let before = self.delivered();
             send();
             while came < count {
                 let Some((_, packet)) = wire.receive(deadline) else { break };
                 came += usize::from(packet.windows(SOURCE.len()).any(|octets| octets == SOURCE));
             }
-            // From the cable to the socket.
-            std::thread::sleep(Duration::from_millis(2));
+            // From the cable to the socket: the kernel counts a packet after it queued it there.
+            while self.delivered() < before + count as u64 {
+                assert!(Instant::now() < deadline, "{count} frames are not all in the socket");
+            }
             then();
         });
         assert_eq!(came, count, "frames of host 2 that came in");
+    }
+
+    /// Packets that the kernel of host 1 handed to its sockets, over the IP version of the pseudowires.
+    fn delivered(&self) -> u64 {
+        let read = |file| in_netns(&self.net.a, || std::fs::read_to_string(file).expect("statistics"));
+        let count = if self.wire.ipv6 {
+            let text = read("/proc/thread-self/net/snmp6");
+            text.lines().find_map(|line| line.strip_prefix("Ip6InDelivers")).map(|n| n.trim().parse())
+        } else {
+            let text = read("/proc/thread-self/net/snmp");
+            let rows: Vec<Vec<&str>> = text.lines().take(2).map(|l| l.split_whitespace().collect()).collect();
+            rows[0].iter().position(|name| *name == "InDelivers").map(|column| rows[1][column].parse())
+        };
+        count.expect("a row of delivered packets").expect("number")
     }
 
     /// Both kernels' counts of packets whose checksum was wrong.
