@@ -46,6 +46,7 @@
 //! | interface, bridge | as in Linux: `l2tp0`, a TAP or a device of the kernel's own L2TP; what it is a port of |
 //! | port | of the data plane: the interface of a session, and what is known of it; of a bridge: an interface in it; of UDP: a number |
 //! | path | encapsulation (IP or UDP) and the addresses and ports of both ends |
+//! | route, next hop | as in Linux: where the kernel sends packets to the peer first, and from which address of ours |
 //! | data plane | what carries frames: this program over TAPs, or the kernel |
 //! | remark | a line of the log that is not of the catalogue: it begins with two blanks |
 

@@ -11,12 +11,12 @@ use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::resolve::{Answer, Resolver};
-use super::ways::Ways;
+use super::routes::Routes;
 use crate::admin::trace::Record;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Line, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{Action, Attachment, Ends, Engine, Happening, Notification, Path, Way};
+use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Route, RouteKey};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
 use crate::sys::{address, clock, error_text, process};
@@ -44,8 +44,8 @@ pub struct Daemon {
     /// The commands of `on-event`.
     pub hooks: Hooks,
     pub resolver: Resolver,
-    /// The ways to the peers.
-    ways: Ways,
+    /// The routes to the peers.
+    routes: Routes,
     pub started: Instant,
     /// Events for the clients of the admin server that follow them.
     pub stream_events: VecDeque<StreamEvent>,
@@ -64,7 +64,7 @@ pub struct Daemon {
 /// What the engine is to be told once its actions are drained.
 enum Reply {
     Prepared(String, Result<Path, Unprepared>),
-    Way(Ends, Way),
+    Route(RouteKey, Route),
     Attached(SessionId, Result<(), String>),
 }
 
@@ -75,8 +75,8 @@ const NO_ADDRESS: &str = "this host has no address yet";
 enum Unprepared {
     /// Something failed.
     Failed(String),
-    /// There is no way to the peer (or no network to look its name up in) yet.
-    NoWay(Option<IpAddr>, String),
+    /// There is no route to the peer (or no network to look its name up in) yet.
+    NoRoute(Option<IpAddr>, String),
 }
 
 impl Daemon {
@@ -90,7 +90,7 @@ impl Daemon {
         data: DataPlane,
         manager: Notifier,
     ) -> Daemon {
-        let (ways, trouble) = Ways::open();
+        let (routes, trouble) = Routes::open();
         if let Some(error) = trouble {
             logger.log(now, &Line::remark(&Remark::Routes { error }));
         }
@@ -103,7 +103,7 @@ impl Daemon {
             manager,
             hooks: Hooks::default(),
             resolver: Resolver::default(),
-            ways,
+            routes,
             started: now,
             stream_events: VecDeque::new(),
             wanted: Wanted::default(),
@@ -141,7 +141,7 @@ impl Daemon {
             }
             match replies.pop_front() {
                 Some(Reply::Prepared(tunnel, path)) => self.prepared(now, &tunnel, path),
-                Some(Reply::Way(ends, way)) => self.engine.way(now, ends, way),
+                Some(Reply::Route(key, route)) => self.engine.route(now, key, route),
                 Some(Reply::Attached(session, result)) => self.engine.attached(now, session, result),
                 None => return,
             }
@@ -170,8 +170,8 @@ impl Daemon {
             }
             Action::Move { session, path } => self.data.move_session(session, &path),
             Action::Detach { session } => self.data.detach(session),
-            Action::Watch { ends } => replies.push_back(Reply::Way(ends, self.ways.watch(ends))),
-            Action::Unwatch { ends } => self.ways.forget(ends),
+            Action::Watch { key } => replies.push_back(Reply::Route(key, self.routes.watch(key))),
+            Action::Unwatch { key } => self.routes.forget(key),
             Action::Notify(notification) => self.notify(now, notification),
         }
     }
@@ -257,7 +257,7 @@ impl Daemon {
         let remote = self.tunnel(name).and_then(|tunnel| tunnel.remote.clone());
         let Some(Remote::Name(host)) = remote else { return None };
         if !address::any() {
-            return Some(Unprepared::NoWay(None, NO_ADDRESS.to_string()));
+            return Some(Unprepared::NoRoute(None, NO_ADDRESS.to_string()));
         }
         self.look_after_children = true;
         self.resolver.look_up(name, &host);
@@ -272,7 +272,7 @@ impl Daemon {
         match peer {
             Some(peer) => self.open(now, &tunnel, peer),
             None if tunnel.local_address.is_some() && !address::any() => {
-                Err(Unprepared::NoWay(None, NO_ADDRESS.to_string()))
+                Err(Unprepared::NoRoute(None, NO_ADDRESS.to_string()))
             }
             None => self.open_for_any(now, &tunnel),
         }
@@ -282,17 +282,17 @@ impl Daemon {
         match path {
             Ok(path) => self.engine.prepared(now, tunnel, Ok(path)),
             Err(Unprepared::Failed(why)) => self.engine.prepared(now, tunnel, Err(why)),
-            Err(Unprepared::NoWay(peer, why)) => self.engine.no_way(now, tunnel, peer, &why),
+            Err(Unprepared::NoRoute(peer, why)) => self.engine.no_route(now, tunnel, peer, &why),
         }
     }
 
     /// Opens the socket for a peer.
     fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, Unprepared> {
-        if let Some(why) = self.ways.hindrance(Ends { remote: peer, local: tunnel.local_address }) {
-            return Err(Unprepared::NoWay(Some(peer), why));
+        if let Some(why) = self.routes.hindrance(RouteKey { remote: peer, local: tunnel.local_address }) {
+            return Err(Unprepared::NoRoute(Some(peer), why));
         }
         // A socket that is open already outlives its address.
-        let own = tunnel.local_address.map_or(Ok(()), |local| self.ways.check_own(local));
+        let own = tunnel.local_address.map_or(Ok(()), |local| self.routes.check_own(local));
         let (encapsulation, local, port) =
             (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
         let result = own.and_then(|()| self.data.open_socket(encapsulation, local, peer, port));
@@ -394,7 +394,7 @@ impl Daemon {
         }
         for of in self.data.take_net_news() {
             other_work = true;
-            self.ways.news(now, &of);
+            self.routes.news(now, &of);
         }
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
         other_work |= !events.is_empty();
@@ -437,12 +437,12 @@ impl Daemon {
         self.manager.turn(now);
     }
 
-    /// Looks at the ways that there was news of, some at a time.
-    pub fn look_at_ways(&mut self, now: Instant) {
-        let looked = self.ways.turn(now);
-        for (ends, way) in looked.ways {
-            self.data.path_changed(now, ends.remote);
-            self.engine.way(now, ends, way);
+    /// Looks at the routes that there was news of, some at a time.
+    pub fn look_at_routes(&mut self, now: Instant) {
+        let looked = self.routes.turn(now);
+        for (key, route) in looked.routes {
+            self.data.path_changed(now, key.remote);
+            self.engine.route(now, key, route);
             self.drain(now);
         }
         if looked.addresses && self.engine.is_offline() && address::any() {
@@ -477,7 +477,7 @@ impl Daemon {
             self.resolver.next(),
             self.logger.next(now),
             self.manager.next(),
-            self.ways.next(),
+            self.routes.next(),
             self.data.next_timeout(),
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()

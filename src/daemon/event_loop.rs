@@ -96,7 +96,7 @@ impl EventLoop {
             more = turn.more;
             // Frames alone change nothing of the rest.
             if signalled || asked || turn.other_work || next.is_some_and(|next| next <= now) {
-                daemon.look_at_ways(now);
+                daemon.look_at_routes(now);
                 daemon.timers(now);
                 daemon.children(now);
                 daemon.logger.report(now, false);

@@ -15,6 +15,6 @@ pub mod logger;
 mod pace;
 mod reload;
 pub mod resolve;
+mod routes;
 mod serve;
 pub mod start;
-mod ways;

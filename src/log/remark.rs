@@ -172,8 +172,8 @@ remarks! {
         Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
-    "no-way" Info "tunnel <tun_name> waits: <text>" =>
-        NoWay { tunnel: String, why: String };
+    "no-route" Info "tunnel <tun_name> waits: <text>" =>
+        NoRoute { tunnel: String, why: String };
     "source" Info "tunnel <tun_name> is set up anew: <text>" =>
         Source { tunnel: String, why: String };
     "source-passive" Info "tunnel <tun_name> sends from another address: <text>" =>

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::way::Ends;
+use super::route::RouteKey;
 use crate::log::Line;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
@@ -76,15 +76,15 @@ pub enum Action {
         /// Our id of the session.
         session: SessionId,
     },
-    /// Look at the way between two ends, now and whenever there is news of it; answer with `Engine::way` each time.
+    /// Look up a route, now and whenever there is news of it; answer with `Engine::route` each time.
     Watch {
-        /// The ends.
-        ends: Ends,
+        /// Between which addresses.
+        key: RouteKey,
     },
-    /// The way between two ends is of no interest any more.
+    /// The route is of no interest any more.
     Unwatch {
-        /// The ends.
-        ends: Ends,
+        /// Between which addresses.
+        key: RouteKey,
     },
     /// Something that watchers and hooks want to know.
     Notify(Notification),

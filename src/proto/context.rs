@@ -9,8 +9,8 @@ use super::action::{Action, Notification, Path};
 use super::dropped::{DropCause, Sources};
 use super::ids::Ids;
 use super::peers::Peers;
+use super::route::Routes;
 use super::snapshot::{count, Drops};
-use super::way::Ways;
 use crate::log::{Event, Line, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
@@ -72,8 +72,8 @@ pub struct Context {
     pub ids: Ids,
     /// The addresses of the peers.
     pub peers: Peers,
-    /// The ways that are watched.
-    pub ways: Ways,
+    /// The routes that are watched.
+    pub routes: Routes,
     /// `max-tunnels`: connections that are not closed.
     pub max_tunnels: usize,
     /// `max-sessions`.
@@ -100,7 +100,7 @@ impl Context {
             now,
             ids: Ids::default(),
             peers: Peers::default(),
-            ways: Ways::default(),
+            routes: Routes::default(),
             max_tunnels: 0,
             max_sessions: 0,
             alive: 0,

@@ -13,12 +13,12 @@ use super::dropped::DropCause;
 use super::guard::Guard;
 use super::prepare;
 use super::request;
+use super::route::{Route, RouteKey, User};
+use super::route_change;
 use super::show;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
-use super::way::{Ends, User, Way};
-use super::way_change;
 use crate::config::Config;
 use crate::log::Event;
 use crate::wire::avp;
@@ -153,32 +153,32 @@ impl Engine {
 
     /// Answers `Action::Prepare` where nothing can be sent to the peer at present, for the reason given in the
     /// system's words. `peer` is not known while there is not even a network to look its name up in.
-    pub fn no_way(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, why: &str) {
+    pub fn no_route(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, why: &str) {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
-            way_change::no_way(tunnel, &mut self.cx, peer, why);
+            route_change::no_route(tunnel, &mut self.cx, peer, why);
         }
     }
 
     /// Answers `Action::Watch`, and tells of each change until `Action::Unwatch`.
-    pub fn way(&mut self, now: Instant, ends: Ends, way: Way) {
+    pub fn route(&mut self, now: Instant, key: RouteKey, route: Route) {
         self.cx.now = now;
-        let (users, old) = self.cx.ways.update(ends, way);
-        for User(key, ccid) in users {
-            self.with(key, |tunnel, cx| way_change::changed(tunnel, cx, ccid, ends, old, way));
+        let (users, old) = self.cx.routes.update(key, route);
+        for User(user, ccid) in users {
+            self.with(user, |tunnel, cx| route_change::changed(tunnel, cx, ccid, key, old, route));
         }
     }
 
     /// Whether a tunnel waits for [`online`](Engine::online).
     pub fn is_offline(&self) -> bool {
-        !self.cx.ways.offline.is_empty()
+        !self.cx.routes.offline.is_empty()
     }
 
     /// This host's addresses changed: tunnels that wait for one are tried.
     pub fn online(&mut self, now: Instant) {
         self.cx.now = now;
-        for key in std::mem::take(&mut self.cx.ways.offline) {
-            self.with(key, way_change::try_now);
+        for key in std::mem::take(&mut self.cx.routes.offline) {
+            self.with(key, route_change::try_now);
         }
     }
 

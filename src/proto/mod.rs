@@ -23,8 +23,8 @@
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
 //! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
-//! | `way`, `watch` | our own addresses and the routes to the peers; who watches them |
-//! | `way_change` | what becomes of tunnels when they change |
+//! | `route`, `watch` | our own addresses and the routes to the peers; who watches them |
+//! | `route_change` | what becomes of tunnels when they change |
 //! | `prepare` | what an attempt needs first: address and socket; names that mean another address |
 //! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
@@ -56,21 +56,21 @@ mod peers;
 mod prepare;
 mod request;
 mod result;
+mod route;
+mod route_change;
 pub mod session;
 mod show;
 pub mod snapshot;
 mod tunnel;
 mod tunnels;
 mod watch;
-mod way;
-mod way_change;
 
 pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};
 pub use command::{Command, CommandError};
 pub use context::Random;
 pub use engine::Engine;
+pub use route::{NextHop, Route, RouteKey};
 pub use snapshot::Snapshot;
-pub use way::{Ends, Hop, Way};
 
 #[cfg(test)]
 pub(crate) mod tests {

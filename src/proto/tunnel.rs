@@ -26,11 +26,11 @@ use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey, Timer, Tunne
 use super::members::Members;
 use super::pause::Pause;
 use super::result::{result, Objection};
+use super::route::User;
 use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use super::way::User;
 use crate::config::model::{self, Remote};
 use crate::log::{Event, Remark};
 use crate::wire::avp::MessageTypeAvp;
@@ -65,7 +65,7 @@ pub struct Tunnel {
     pub attempt: Attempt,
     /// How far apart attempts are.
     pause: Pause,
-    /// The way that it takes.
+    /// The route that it takes.
     pub watch: Watch,
     /// Stopped by the administrator until the next reload.
     stopped: bool,

@@ -1,4 +1,4 @@
-//! Which way packets would take: the kernel's answer to RTM_GETROUTE.
+//! Which route packets would take: the kernel's answer to RTM_GETROUTE.
 
 use std::cell::Cell;
 use std::io;
@@ -15,7 +15,7 @@ const RTMSG: usize = 12;
 
 /// A route that the kernel chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
+pub struct KernelRoute {
     /// Index of the interface that packets leave through.
     pub device: c_int,
     /// The router that they go to first.
@@ -28,20 +28,20 @@ pub struct Route {
 
 /// Asks the kernel for routes.
 #[derive(Debug)]
-pub struct Routes {
+pub struct RouteSocket {
     fd: OwnedFd,
     sequence: Cell<u32>,
 }
 
-impl Routes {
+impl RouteSocket {
     /// Opens the socket.
-    pub fn open() -> io::Result<Routes> {
+    pub fn open() -> io::Result<RouteSocket> {
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: no pointers are passed.
         let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Routes { fd, sequence: Cell::new(0) })
+        Ok(RouteSocket { fd, sequence: Cell::new(0) })
     }
 
     /// Whether `address` is one of this host; the error is that of bind(2) to another.
@@ -54,7 +54,7 @@ impl Routes {
 
     /// The route of packets to `remote`, from `source` if that is given. Errors are those that sending would meet:
     /// `NetworkUnreachable` without a route, and so on.
-    pub fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> io::Result<Route> {
+    pub fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> io::Result<KernelRoute> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let octets = request(remote, source, sequence);
@@ -102,14 +102,14 @@ fn request(remote: IpAddr, source: Option<IpAddr>, sequence: u32) -> Vec<u8> {
 }
 
 /// The answer to the request of this number, if it is there.
-fn answer(octets: &[u8], sequence: u32) -> Option<io::Result<Route>> {
+fn answer(octets: &[u8], sequence: u32) -> Option<io::Result<KernelRoute>> {
     let (kind, message) = messages(octets).find(|(_, message)| number(message, 8) == Some(sequence))?;
     if c_int::from(kind) == libc::NLMSG_ERROR {
         let error = number(message, HEADER)? as i32;
         return Some(Err(io::Error::from_raw_os_error(-error)));
     }
     let attributes = message.get(HEADER + RTMSG..)?;
-    Some(Ok(Route {
+    Some(Ok(KernelRoute {
         device: attribute(attributes, libc::RTA_OIF).and_then(|oif| number(oif, 0)).unwrap_or(0) as c_int,
         gateway: attribute(attributes, libc::RTA_GATEWAY).and_then(address),
         source: attribute(attributes, libc::RTA_PREFSRC).and_then(address),
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_loopback_is_this_host() {
-        let routes = Routes::open().unwrap();
+        let routes = RouteSocket::open().unwrap();
         let loopback: IpAddr = [127, 0, 0, 1].into();
         let route = routes.look_up(loopback, None).unwrap();
         assert_eq!((route.local, route.source), (true, Some(loopback)));

@@ -26,7 +26,7 @@ mod negative;
 mod refusals;
 mod reload;
 mod restart;
+mod routes;
 mod rows;
 mod sessions;
 mod timing;
-mod ways;

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use l2tpd::config::Config;
 use l2tpd::log::{Level, Line};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
-use l2tpd::proto::{Action, Attachment, Ends, Engine, Happening, Hop, Notification, Path, Random, Way};
+use l2tpd::proto::{
+    Action, Attachment, Engine, Happening, NextHop, Notification, Path, Random, Route, RouteKey,
+};
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Fault, Rng};
@@ -56,9 +58,9 @@ pub struct Node {
     pub sent: usize,
     /// The port that its datagrams seem to come from (a NAT between).
     pub seen_port: Option<u16>,
-    /// What the system says of the ways to other nodes; without: from its address through interface 1.
-    pub ways: BTreeMap<Ends, Way>,
-    watched: BTreeSet<Ends>,
+    /// What the system says of the routes to other nodes; without: from its address through interface 1.
+    pub routes: BTreeMap<RouteKey, Route>,
+    watched: BTreeSet<RouteKey>,
     /// Ids of the tunnels that the log tells of, and whether they were cleaned up.
     tunnels: BTreeMap<String, bool>,
 }
@@ -138,7 +140,7 @@ impl World {
             heard: BTreeMap::new(),
             sent: 0,
             seen_port: None,
-            ways: BTreeMap::new(),
+            routes: BTreeMap::new(),
             watched: BTreeSet::new(),
             tunnels: BTreeMap::new(),
         });
@@ -248,12 +250,12 @@ impl World {
             Action::Detach { session } => {
                 assert!(node.ports.remove(&session).is_some(), "detach of unattached {session}");
             }
-            Action::Watch { ends } => {
-                let way = node.way(ends);
-                assert!(node.watched.insert(ends), "{ends:?} is watched already");
-                node.engine.way(now, ends, way);
+            Action::Watch { key } => {
+                let route = node.route(key);
+                assert!(node.watched.insert(key), "{key:?} is watched already");
+                node.engine.route(now, key, route);
             }
-            Action::Unwatch { ends } => assert!(node.watched.remove(&ends), "{ends:?} was not watched"),
+            Action::Unwatch { key } => assert!(node.watched.remove(&key), "{key:?} was not watched"),
             Action::Notify(notification) => node.events.push((time, notification)),
         }
     }
@@ -473,15 +475,15 @@ impl Node {
         }
     }
 
-    /// What the system says of a way.
-    fn way(&self, ends: Ends) -> Way {
-        let usual = Way {
-            hop: Some(Hop { device: 1, gateway: None }),
+    /// What the system says of a route.
+    fn route(&self, key: RouteKey) -> Route {
+        let usual = Route {
+            next_hop: Some(NextHop { device: 1, gateway: None }),
             source: Some(self.address),
             own: true,
             deprecated: false,
         };
-        self.ways.get(&ends).copied().unwrap_or(usual)
+        self.routes.get(&key).copied().unwrap_or(usual)
     }
 
     /// What the daemon would make of a tunnel's addresses.

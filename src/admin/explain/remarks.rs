@@ -279,7 +279,7 @@ explanations! {
          "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]
         ["経路に合うMTUをインタフェースに設定できず、今の値のままです。",
          "システムが受け付ける値を`mtu`に設定してください。ブリッジが制限している場合もあります。"];
-    NoWay
+    NoRoute
         ["Nothing can be sent to the peer yet: there is no route to it, or this host has no address at all.",
          "Nothing while the system boots: the tunnel is tried as soon as a route appears. Later, see `ip route`."]
         ["対向への経路がないか、このホストにまだアドレスがないため、何も送れません。",

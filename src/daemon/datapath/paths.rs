@@ -15,7 +15,7 @@ const USUAL: Duration = Duration::from_secs(60);
 const NARROW: Duration = Duration::from_secs(10);
 
 /// The peer's address, and ours.
-type Ends = (IpAddr, IpAddr);
+type Addresses = (IpAddr, IpAddr);
 
 /// A path that sessions use.
 #[derive(Debug)]
@@ -30,15 +30,15 @@ struct Used {
 
 /// The paths in use.
 pub(super) struct Paths {
-    used: BTreeMap<Ends, Used>,
-    wheel: Wheel<Ends>,
+    used: BTreeMap<Addresses, Used>,
+    wheel: Wheel<Addresses>,
 }
 
-fn ends(path: &Path) -> Ends {
+fn addresses(path: &Path) -> Addresses {
     (path.remote.ip(), path.local.ip())
 }
 
-fn look_up((remote, local): Ends) -> Option<usize> {
+fn look_up((remote, local): Addresses) -> Option<usize> {
     path_mtu(local, remote).ok()
 }
 
@@ -50,35 +50,35 @@ impl Paths {
 
     /// A session of this interface uses the path.
     pub(super) fn add(&mut self, now: Instant, path: &Path, port: usize) {
-        let ends = ends(path);
+        let addresses = addresses(path);
         let wheel = &mut self.wheel;
-        let used = self.used.entry(ends).or_insert_with(|| {
-            let timer = wheel.arm(now + USUAL, ends);
-            Used { mtu: look_up(ends), ports: BTreeSet::new(), narrow: false, timer }
+        let used = self.used.entry(addresses).or_insert_with(|| {
+            let timer = wheel.arm(now + USUAL, addresses);
+            Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer }
         });
         used.ports.insert(port);
     }
 
     /// It does not any more.
     pub(super) fn remove(&mut self, path: &Path, port: usize) {
-        let ends = ends(path);
-        let Some(used) = self.used.get_mut(&ends) else { return };
+        let addresses = addresses(path);
+        let Some(used) = self.used.get_mut(&addresses) else { return };
         used.ports.remove(&port);
         if used.ports.is_empty() {
             self.wheel.cancel(used.timer);
-            self.used.remove(&ends);
+            self.used.remove(&addresses);
         }
     }
 
     /// Looks at a path; the interfaces that its sessions have, if its MTU is another one now.
-    fn look(&mut self, now: Instant, ends: Ends) -> Vec<usize> {
-        let Some(used) = self.used.get_mut(&ends) else { return Vec::new() };
+    fn look(&mut self, now: Instant, addresses: Addresses) -> Vec<usize> {
+        let Some(used) = self.used.get_mut(&addresses) else { return Vec::new() };
         self.wheel.cancel(used.timer);
-        let (old, new) = (used.mtu, look_up(ends).or(used.mtu));
+        let (old, new) = (used.mtu, look_up(addresses).or(used.mtu));
         used.mtu = new;
         used.narrow = new < old || (used.narrow && new == old);
         let pause = if used.narrow { NARROW } else { USUAL };
-        used.timer = self.wheel.arm(now + pause, ends);
+        used.timer = self.wheel.arm(now + pause, addresses);
         match new == old {
             true => Vec::new(),
             false => used.ports.iter().copied().collect(),
@@ -88,16 +88,16 @@ impl Paths {
     /// There is news of the paths to a peer: see [`look`](Paths::look).
     pub(super) fn look_at(&mut self, now: Instant, remote: IpAddr) -> Vec<usize> {
         let first = (remote, IpAddr::from([0; 4]));
-        let ends: Vec<Ends> =
+        let addresses: Vec<Addresses> =
             self.used.range(first..).map(|(e, _)| *e).take_while(|e| e.0 == remote).collect();
-        ends.into_iter().flat_map(|ends| self.look(now, ends)).collect()
+        addresses.into_iter().flat_map(|addresses| self.look(now, addresses)).collect()
     }
 
     /// Looks at the paths whose time has come: see [`look`](Paths::look).
     pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
         let mut ports = Vec::new();
-        while let Some(ends) = self.wheel.pop(now) {
-            ports.extend(self.look(now, ends));
+        while let Some(addresses) = self.wheel.pop(now) {
+            ports.extend(self.look(now, addresses));
         }
         ports
     }
@@ -123,7 +123,7 @@ mod tests {
 
     /// Pretends that the kernel told another MTU before.
     fn pretend(paths: &mut Paths, path: &Path, mtu: usize) {
-        paths.used.get_mut(&ends(path)).unwrap().mtu = Some(mtu);
+        paths.used.get_mut(&addresses(path)).unwrap().mtu = Some(mtu);
     }
 
     #[test]

@@ -18,9 +18,9 @@ use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::notes;
 use super::result::{result, stopccn_reason, Objection};
+use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use super::way::{Hop, User};
 use crate::config::model::{Compatibility, ReservedBits, Tunnel};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
@@ -68,12 +68,12 @@ pub struct Connection {
     pub peer: Peer,
     /// When a message of the peer came last.
     pub heard: Instant,
-    /// The way that it takes.
+    /// The route that it takes.
     pub watch: Watch,
     /// There is a route, as far as we know.
-    pub has_way: bool,
-    /// Where packets went first when the system would have chosen our address of this path.
-    pub hop: Option<Hop>,
+    pub has_route: bool,
+    /// The next hop when the system would have chosen our address of this path.
+    pub next_hop: Option<NextHop>,
     hello: Option<TimerId>,
     guard: Option<TimerId>,
     /// It was logged that it is out of service.
@@ -105,8 +105,8 @@ impl Connection {
             peer: Peer::default(),
             heard: cx.now,
             watch: Watch::new(User(key, Some(ccid))),
-            has_way: true,
-            hop: None,
+            has_route: true,
+            next_hop: None,
             hello: None,
             guard: None,
             cleaned_up: false,
@@ -541,7 +541,7 @@ impl Connection {
         before
     }
 
-    /// Watches the way that it takes, once it is known from which address of ours.
+    /// Watches the route that it takes, once it is known from which address of ours.
     fn watch_path(&mut self, cx: &mut Context) {
         let path = self.transport.path;
         let local = Some(path.local.ip()).filter(|local| !local.is_unspecified());
@@ -556,7 +556,7 @@ impl Connection {
             false => Ipv6Addr::UNSPECIFIED.into(),
         };
         path.local.set_ip(any);
-        self.hop = None;
+        self.next_hop = None;
         self.move_to(cx, path);
         path
     }

@@ -3,23 +3,23 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use l2tpd::proto::{Ends, Happening, Hop, Way};
+use l2tpd::proto::{Happening, NextHop, Route, RouteKey};
 
 use crate::net::{address, tunnel};
 use crate::world::World;
 
 const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 101));
 
-fn ends(local: Option<IpAddr>) -> Ends {
-    Ends { remote: address(1), local }
+fn key(local: Option<IpAddr>) -> RouteKey {
+    RouteKey { remote: address(1), local }
 }
 
-fn through(device: i32, source: Option<IpAddr>) -> Way {
-    let hop = Some(Hop { device, gateway: None });
-    Way { hop, source, own: true, deprecated: false }
+fn through(device: i32, source: Option<IpAddr>) -> Route {
+    let next_hop = Some(NextHop { device, gateway: None });
+    Route { next_hop, source, own: true, deprecated: false }
 }
 
-const NOWHERE: Way = Way { hop: None, source: None, own: true, deprecated: false };
+const NOWHERE: Route = Route { next_hop: None, source: None, own: true, deprecated: false };
 
 /// Two nodes that are up; the second one takes any peer.
 fn up(tags: &str) -> World {
@@ -36,23 +36,23 @@ fn up(tags: &str) -> World {
 }
 
 /// The system tells node 0 of a way.
-fn tell(world: &mut World, ends: Ends, way: Way) {
-    world.nodes[0].ways.insert(ends, way);
-    world.act(0, |engine, now| engine.way(now, ends, way));
+fn tell(world: &mut World, key: RouteKey, route: Route) {
+    world.nodes[0].routes.insert(key, route);
+    world.act(0, |engine, now| engine.route(now, key, route));
 }
 
 /// Node 0 has another address from now on.
-fn renumber(world: &mut World, gone: Way) {
+fn renumber(world: &mut World, gone: Route) {
     let old = world.nodes[0].address;
     world.nodes[0].address = OTHER;
-    tell(world, ends(None), through(1, Some(OTHER)));
-    tell(world, ends(Some(old)), gone);
+    tell(world, key(None), through(1, Some(OTHER)));
+    tell(world, key(Some(old)), gone);
 }
 
 #[test]
 fn a_lost_address_is_left_at_once() {
     let mut world = up("");
-    renumber(&mut world, Way { own: false, hop: None, ..through(1, Some(OTHER)) });
+    renumber(&mut world, Route { own: false, next_hop: None, ..through(1, Some(OTHER)) });
     assert!(world.run_while_not(Duration::from_millis(20), World::both_up), "{}", world.transcript(0));
     let tunnel = world.tunnel(1);
     assert_eq!(tunnel.peer, Some(OTHER));
@@ -67,18 +67,18 @@ fn a_deprecated_address_says_good_bye() {
     world.nodes[0].address = address(0);
     let old = through(1, Some(OTHER));
     // A new favourite alone is no reason to leave what works.
-    tell(&mut world, ends(Some(address(0))), old);
+    tell(&mut world, key(Some(address(0))), old);
     world.run_seconds(1);
     assert_eq!(world.logged(0, "set up anew"), 0);
-    tell(&mut world, ends(Some(address(0))), Way { deprecated: true, ..old });
+    tell(&mut world, key(Some(address(0))), Route { deprecated: true, ..old });
     assert_eq!(world.logged(0, "send control packet(1): StopCCN"), 1);
 }
 
 #[test]
-fn another_first_hop_with_another_source_is_another_uplink() {
+fn another_next_hop_with_another_source_is_another_uplink() {
     let mut world = up("");
-    // A router's loopback address goes by many ways.
-    tell(&mut world, ends(Some(address(0))), through(2, Some(address(0))));
+    // A router's loopback address is used through many interfaces.
+    tell(&mut world, key(Some(address(0))), through(2, Some(address(0))));
     world.run_seconds(1);
     assert_eq!(world.logged(0, "set up anew"), 0);
     renumber(&mut world, through(3, Some(OTHER)));
@@ -90,13 +90,13 @@ fn another_first_hop_with_another_source_is_another_uplink() {
 #[test]
 fn no_route_is_told_and_waited_out() {
     let mut world = up("hello-interval 60");
-    for of in [ends(None), ends(Some(address(0)))] {
+    for of in [key(None), key(Some(address(0)))] {
         tell(&mut world, of, NOWHERE);
     }
     let failure = world.tunnel(0).last_failure.expect("told").0;
     assert_eq!(failure.check, "no route to 192.0.2.2 any more");
     world.run_seconds(5);
-    for of in [ends(None), ends(Some(address(0)))] {
+    for of in [key(None), key(Some(address(0)))] {
         tell(&mut world, of, through(1, Some(address(0))));
     }
     assert!(world.tunnel(0).last_failure.is_none());
@@ -109,12 +109,12 @@ fn no_route_is_told_and_waited_out() {
 #[test]
 fn a_fixed_address_has_no_substitute() {
     let mut world = up("local-address 192.0.2.1");
-    let fixed = ends(Some(address(0)));
-    tell(&mut world, fixed, Way { deprecated: true, ..through(4, Some(OTHER)) });
+    let fixed = key(Some(address(0)));
+    tell(&mut world, fixed, Route { deprecated: true, ..through(4, Some(OTHER)) });
     world.run_seconds(1);
     assert_eq!(world.logged(0, "set up anew"), 0);
     world.nodes[0].prepare_outcomes.extend([Err("no such address".to_owned()), Ok(())]);
-    tell(&mut world, fixed, Way { own: false, hop: None, ..through(4, Some(OTHER)) });
+    tell(&mut world, fixed, Route { own: false, next_hop: None, ..through(4, Some(OTHER)) });
     assert_eq!(world.logged(0, "set up anew"), 1);
     world.run(Duration::from_millis(10));
     assert_eq!(world.logged(0, "failed to create tunnel"), 1);
@@ -131,8 +131,8 @@ fn an_attempt_does_not_wait_for_its_next_repetition() {
     world.start(0);
     world.run_seconds(4);
     world.forget();
-    tell(&mut world, ends(None), NOWHERE);
-    tell(&mut world, ends(None), through(1, Some(address(0))));
+    tell(&mut world, key(None), NOWHERE);
+    tell(&mut world, key(None), through(1, Some(address(0))));
     assert_eq!(world.logged(0, "SCCRQ"), 1);
 }
 
@@ -146,7 +146,7 @@ fn an_end_that_only_answers_sends_a_hello_from_the_new_address() {
     assert!(world.run_while_not(Duration::from_secs(5), World::both_up));
     world.forget();
     world.capture = true;
-    renumber(&mut world, Way { own: false, hop: None, ..through(1, Some(OTHER)) });
+    renumber(&mut world, Route { own: false, next_hop: None, ..through(1, Some(OTHER)) });
     assert_eq!(world.tunnel(0).state.status_name(), "established");
     assert!(world.wire.iter().any(|d| d.from.ip() == OTHER && d.kind() == 6), "a HELLO");
     assert!(world.nodes[0].ports.values().all(|port| port.path.local.ip().is_unspecified()));
@@ -161,16 +161,16 @@ fn without_a_network_tunnels_wait_in_silence() {
     world.start(0);
     world.run(Duration::from_millis(1));
     for peer in [Some(address(1)), None] {
-        world.act(0, |engine, now| engine.no_way(now, "t", peer, "Network is unreachable"));
+        world.act(0, |engine, now| engine.no_route(now, "t", peer, "Network is unreachable"));
         assert!(world.nodes[0].texts(l2tpd::log::Level::Warn).is_empty());
         world.forget();
         match peer {
-            Some(_) => tell(&mut world, ends(None), NOWHERE),
+            Some(_) => tell(&mut world, key(None), NOWHERE),
             None => assert!(world.nodes[0].engine.is_offline()),
         }
         world.nodes[0].hold_preparations = peer.is_some();
         match peer {
-            Some(_) => tell(&mut world, ends(None), through(1, Some(address(0)))),
+            Some(_) => tell(&mut world, key(None), through(1, Some(address(0)))),
             None => world.act(0, |engine, now| engine.online(now)),
         }
         world.run(Duration::from_millis(5));

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::connection::table::State;
 use super::context::Context;
+use super::route::{Route, RouteKey};
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
-use super::way::{Ends, Way};
 use crate::config::model::{Remote, Role};
 use crate::log::Remark;
 use crate::wire::Ccid;
 
 /// The answer to `Action::Prepare` where nothing can be sent to the peer at present: the tunnel is tried when that
 /// changes, and now and then. `peer` is not known while there is not even a network to look its name up in.
-pub fn no_way(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why: &str) {
+pub fn no_route(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why: &str) {
     // Without a network a name cannot be looked up again; no attempt waits for that.
     if !std::mem::take(&mut tunnel.preparing) {
         return;
@@ -29,7 +29,7 @@ pub fn no_way(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why: 
         return tunnel.schedule(cx, Duration::ZERO);
     }
     if tunnel.attempt.failure().is_none_or(|failure| failure.check != text) {
-        cx.remark(&Remark::NoWay { tunnel: tunnel.config.name.clone(), why: text.clone() });
+        cx.remark(&Remark::NoRoute { tunnel: tunnel.config.name.clone(), why: text.clone() });
         tunnel.attempt.fail(cx.now, Failure::new(text, Cause::Route));
     }
     tunnel.watch.set_next(cx, peer, tunnel.config.local_address, true);
@@ -43,27 +43,27 @@ pub fn try_now(tunnel: &mut Tunnel, cx: &mut Context) {
     }
 }
 
-/// A way of the tunnel (or of this connection) has changed, or is known now.
+/// A route of the tunnel (or of this connection) has changed, or is known now.
 pub fn changed(
     tunnel: &mut Tunnel,
     cx: &mut Context,
     ccid: Option<Ccid>,
-    ends: Ends,
-    old: Option<Way>,
-    way: Way,
+    key: RouteKey,
+    old: Option<Route>,
+    route: Route,
 ) {
     match (ccid, old) {
-        (Some(ccid), _) => connection_way(tunnel, cx, ccid, ends, way),
-        (None, Some(_)) => next_way(tunnel, cx, ends, way),
+        (Some(ccid), _) => connection_route(tunnel, cx, ccid, key, route),
+        (None, Some(_)) => next_route(tunnel, cx, key, route),
         // It was looked at before this attempt.
         (None, None) => {}
     }
 }
 
-/// The way that the next attempt would take has changed.
-fn next_way(tunnel: &mut Tunnel, cx: &mut Context, ends: Ends, way: Way) {
-    if way.hop.is_none() {
-        return tunnel.attempt.fail(cx.now, Failure::new(lost_way(ends, way), Cause::Route));
+/// The route that the next attempt would take has changed.
+fn next_route(tunnel: &mut Tunnel, cx: &mut Context, key: RouteKey, route: Route) {
+    if route.next_hop.is_none() {
+        return tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route));
     }
     let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
     match main.map(|c| (c.state, c)) {
@@ -77,24 +77,24 @@ fn next_way(tunnel: &mut Tunnel, cx: &mut Context, ends: Ends, way: Way) {
     }
 }
 
-/// The way that a connection takes has changed, or is seen for the first time.
-fn connection_way(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, ends: Ends, way: Way) {
+/// The route that a connection takes has changed, or is seen for the first time.
+fn connection_route(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey, route: Route) {
     let free = tunnel.config.local_address.is_none();
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let had_way = std::mem::replace(&mut connection.has_way, way.hop.is_some());
-    if way.source == ends.local {
-        connection.hop = way.hop;
+    let had_route = std::mem::replace(&mut connection.has_route, route.next_hop.is_some());
+    if route.source == key.local {
+        connection.next_hop = route.next_hop;
     }
-    // Packets from our address take another way than when it was chosen: providers drop foreign addresses. That
+    // Packets from our address take another route than when it was chosen: providers drop foreign addresses. That
     // the system has a new favourite alone is no reason.
-    let strayed = connection.hop.is_some() && connection.hop != way.hop;
+    let strayed = connection.next_hop.is_some() && connection.next_hop != route.next_hop;
     // While no address at all leads to the peer nothing is better than what there is: it may come back.
-    let another = way.source.is_some() && way.source != ends.local;
-    let leaves = if free { another && (strayed || way.deprecated || !way.own) } else { !way.own };
-    match (leaves, way.hop) {
-        (true, _) => leave_source(tunnel, cx, ccid, ends, way),
-        (false, None) => tunnel.attempt.fail(cx.now, Failure::new(lost_way(ends, way), Cause::Route)),
-        (false, Some(_)) if !had_way => {
+    let another = route.source.is_some() && route.source != key.local;
+    let leaves = if free { another && (strayed || route.deprecated || !route.own) } else { !route.own };
+    match (leaves, route.next_hop) {
+        (true, _) => leave_source(tunnel, cx, ccid, key, route),
+        (false, None) => tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route)),
+        (false, Some(_)) if !had_route => {
             tunnel.attempt.forget(Cause::Route);
             tunnel.probe(cx, ccid);
         }
@@ -104,10 +104,10 @@ fn connection_way(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, ends: Ends,
 
 /// The address of ours that a connection uses is gone, or the system prefers another one now. Where we may
 /// begin, the tunnel is set up anew from there; else the peer is greeted from there.
-fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, ends: Ends, way: Way) {
+fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey, route: Route) {
     let answers_only = tunnel.config.role == Role::Passive || tunnel.config.remote == Some(Remote::Any);
     let fixed = tunnel.config.local_address.is_some();
-    let failure = Failure::new(lost_way(ends, way), Cause::Route);
+    let failure = Failure::new(lost_route(key, route), Cause::Route);
     let (name, why) = (tunnel.config.name.clone(), failure.check.clone());
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     match connection.state {
@@ -122,8 +122,8 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, ends: Ends, w
         }
         State::WaitCtlReply | State::Established => {
             cx.remark(&Remark::Source { tunnel: name, why });
-            // By another way, nobody would take a message from that address.
-            if way.deprecated && connection.state == State::Established {
+            // By another route, nobody would take a message from that address.
+            if route.deprecated && connection.state == State::Established {
                 connection.say_good_bye(cx);
             }
             tunnel.lose(cx, ccid, failure);
@@ -132,13 +132,13 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, ends: Ends, w
     }
 }
 
-/// What is wrong with a way.
-fn lost_way(ends: Ends, way: Way) -> String {
-    match (ends.local, way.source) {
-        (Some(local), _) if !way.own => format!("{local} is not an address of this host any more"),
+/// What is wrong with a route.
+fn lost_route(key: RouteKey, route: Route) -> String {
+    match (key.local, route.source) {
+        (Some(local), _) if !route.own => format!("{local} is not an address of this host any more"),
         (Some(local), Some(source)) if source != local => {
-            format!("the route to {} takes the source address {source}, not {local} any more", ends.remote)
+            format!("the route to {} takes the source address {source}, not {local} any more", key.remote)
         }
-        (_, _) => format!("no route to {} any more", ends.remote),
+        (_, _) => format!("no route to {} any more", key.remote),
     }
 }

@@ -1,4 +1,4 @@
-//! The ways to the peers: from which address of ours, and through which interface and router.
+//! The routes to the peers: from which address of ours, and through which interface and router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -6,29 +6,29 @@ use std::net::IpAddr;
 use super::ids::TunnelKey;
 use crate::wire::Ccid;
 
-/// A peer's address, and that of ours which is used with it; `None`: the one that the system chooses.
+/// What a route is looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ends {
+pub struct RouteKey {
     /// The peer's address.
     pub remote: IpAddr,
-    /// Ours.
+    /// Ours; `None`: the one that the system chooses.
     pub local: Option<IpAddr>,
 }
 
-/// Where packets go first.
+/// Where packets go from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hop {
+pub struct NextHop {
     /// Index of the interface that they leave through.
     pub device: i32,
     /// The router there, if they need one.
     pub gateway: Option<IpAddr>,
 }
 
-/// How packets between two [`Ends`] would travel.
+/// How packets between the addresses of a [`RouteKey`] would travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
-    /// Where they go first; `None`: there is no route, or our address is gone.
-    pub hop: Option<Hop>,
+pub struct Route {
+    /// Where they go from here; `None`: there is no route, or our address is gone.
+    pub next_hop: Option<NextHop>,
     /// The source address that the system would choose; `None`: no route.
     pub source: Option<IpAddr>,
     /// Our address is (still) one of this host.
@@ -37,14 +37,14 @@ pub struct Way {
     pub deprecated: bool,
 }
 
-/// Who watches a way: a tunnel, for its next attempt, or one of its connections.
+/// Who watches a route: a tunnel, for its next attempt, or one of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User(pub TunnelKey, pub Option<Ccid>);
 
-/// The ways that are watched.
+/// The routes that are watched.
 #[derive(Debug, Default)]
-pub struct Ways {
-    watched: BTreeMap<Ends, Watched>,
+pub struct Routes {
+    watched: BTreeMap<RouteKey, Watched>,
     /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
     pub offline: BTreeSet<TunnelKey>,
 }
@@ -52,33 +52,33 @@ pub struct Ways {
 #[derive(Debug, Default)]
 struct Watched {
     users: BTreeSet<User>,
-    way: Option<Way>,
+    route: Option<Route>,
 }
 
-impl Ways {
-    /// The way is now like this. Its users and how it was before; nobody, if that is no news.
-    pub fn update(&mut self, ends: Ends, way: Way) -> (Vec<User>, Option<Way>) {
-        let Some(watched) = self.watched.get_mut(&ends) else { return (Vec::new(), None) };
-        let old = watched.way.replace(way);
-        match old == Some(way) {
+impl Routes {
+    /// The route is now like this. Its users and how it was before; nobody, if that is no news.
+    pub fn update(&mut self, key: RouteKey, route: Route) -> (Vec<User>, Option<Route>) {
+        let Some(watched) = self.watched.get_mut(&key) else { return (Vec::new(), None) };
+        let old = watched.route.replace(route);
+        match old == Some(route) {
             true => (Vec::new(), old),
             false => (watched.users.iter().copied().collect(), old),
         }
     }
 
-    /// `user` watches the way between these; whether it is the first one.
-    pub fn watch(&mut self, ends: Ends, user: User) -> bool {
-        let watched = self.watched.entry(ends).or_default();
+    /// `user` watches the route between these; whether it is the first one.
+    pub fn watch(&mut self, key: RouteKey, user: User) -> bool {
+        let watched = self.watched.entry(key).or_default();
         watched.users.insert(user) && watched.users.len() == 1
     }
 
     /// `user` does not watch it any more; whether it was the last one.
-    pub fn unwatch(&mut self, ends: Ends, user: User) -> bool {
-        let Some(watched) = self.watched.get_mut(&ends) else { return false };
+    pub fn unwatch(&mut self, key: RouteKey, user: User) -> bool {
+        let Some(watched) = self.watched.get_mut(&key) else { return false };
         watched.users.remove(&user);
         let last = watched.users.is_empty();
         if last {
-            self.watched.remove(&ends);
+            self.watched.remove(&key);
         }
         last
     }

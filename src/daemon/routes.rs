@@ -1,0 +1,271 @@
+//! The routes to the peers, as the kernel has them: which interface packets leave through, which source address they
+//! get. News of the kernel only mark what they may concern; a moment later each marked route is looked up once,
+//! however much news there was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use crate::proto::{NextHop, Route, RouteKey};
+use crate::sys::error_text;
+use crate::sys::link::NetNews;
+use crate::sys::route::{KernelRoute, RouteSocket};
+
+/// From the first news to the look at what it means: whoever changes routes rarely makes one change only.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Routes that are looked up in one turn of the loop.
+const LOOKS: usize = 256;
+
+/// What a look has shown.
+#[derive(Default)]
+pub struct Looked {
+    /// How these routes are now.
+    pub routes: Vec<(RouteKey, Route)>,
+    /// An address of this host came or went.
+    pub addresses: bool,
+}
+
+/// The routes that somebody watches.
+#[derive(Default)]
+pub struct Routes {
+    socket: Option<RouteSocket>,
+    known: BTreeMap<RouteKey, Route>,
+    by_source: BTreeSet<(IpAddr, RouteKey)>,
+    by_device: BTreeSet<(Option<i32>, RouteKey)>,
+    marked: BTreeSet<RouteKey>,
+    /// Addresses of this host that nothing new is to use.
+    deprecated: BTreeSet<IpAddr>,
+    /// An address of this host came or went.
+    addresses: bool,
+    due: Option<Instant>,
+}
+
+impl Routes {
+    /// No routes yet. A system that does not answer about routes is told; all routes seem good then.
+    pub fn open() -> (Routes, Option<String>) {
+        match RouteSocket::open() {
+            Ok(socket) => (Routes { socket: Some(socket), ..Routes::default() }, None),
+            Err(error) => (Routes::default(), Some(error_text(&error))),
+        }
+    }
+
+    /// Why nothing can be sent to a peer, whether there is our address or not; `None`: it can.
+    pub fn hindrance(&self, key: RouteKey) -> Option<String> {
+        if key.remote.is_unspecified() {
+            return None;
+        }
+        let error = self.look_up(key.remote, None)?.err()?;
+        // Routes may depend on the source.
+        if key.local.is_some() && self.look_up(key.remote, key.local)?.is_ok() {
+            return None;
+        }
+        matches!(
+            error.kind(),
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown
+        )
+        .then(|| error_text(&error))
+    }
+
+    /// Whether `address` is one of this host; the error is that of binding a socket to another.
+    pub fn check_own(&self, address: IpAddr) -> io::Result<()> {
+        self.socket.as_ref().map_or(Ok(()), |socket| socket.check_own(address))
+    }
+
+    fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> Option<io::Result<KernelRoute>> {
+        self.socket.as_ref().map(|socket| socket.look_up(remote, source))
+    }
+
+    /// The route as it is now.
+    fn look(&self, key: RouteKey) -> Route {
+        let Some(chosen) = self.look_up(key.remote, None).map(Result::ok) else {
+            return Route {
+                next_hop: Some(NextHop { device: 0, gateway: None }),
+                source: key.local,
+                own: true,
+                deprecated: false,
+            };
+        };
+        let source = chosen.and_then(|route| route.source);
+        match key.local {
+            None => Route { next_hop: chosen.map(next_hop), source, own: true, deprecated: false },
+            Some(local) => {
+                let own = self.check_own(local).is_ok();
+                let from = self.look_up(key.remote, Some(local)).and_then(Result::ok);
+                let deprecated = own && self.deprecated.contains(&local);
+                Route { next_hop: from.filter(|_| own).map(next_hop), source, own, deprecated }
+            }
+        }
+    }
+
+    /// Looks the route up, now and whenever there is news of it.
+    pub fn watch(&mut self, key: RouteKey) -> Route {
+        let route = self.look(key);
+        self.file(key, Some(route));
+        route
+    }
+
+    /// Nobody wants to know of it any more.
+    pub fn forget(&mut self, key: RouteKey) {
+        self.file(key, None);
+        self.marked.remove(&key);
+    }
+
+    fn file(&mut self, key: RouteKey, route: Option<Route>) {
+        let old = match route {
+            Some(route) => self.known.insert(key, route),
+            None => self.known.remove(&key),
+        };
+        let sources = |route: &Route| [route.source, key.local].into_iter().flatten().map(|s| (s, key));
+        if let Some(route) = old {
+            for entry in sources(&route) {
+                self.by_source.remove(&entry);
+            }
+            self.by_device.remove(&(route.next_hop.map(|hop| hop.device), key));
+        }
+        if let Some(route) = route {
+            self.by_source.extend(sources(&route));
+            self.by_device.insert((route.next_hop.map(|hop| hop.device), key));
+        }
+    }
+
+    /// Marks the routes that news may concern.
+    pub fn news(&mut self, now: Instant, news: &NetNews) {
+        match *news {
+            NetNews::Link { index, .. } | NetNews::LinkDeleted { index } => self.mark_device(index),
+            NetNews::Address { index, address, deprecated } => {
+                self.addresses = true;
+                match deprecated {
+                    true => self.deprecated.insert(address),
+                    false => self.deprecated.remove(&address),
+                };
+                // A new address may become the source of whatever leaves there.
+                self.mark_device(index);
+                let first = RouteKey { remote: Ipv4Addr::UNSPECIFIED.into(), local: None };
+                let users = self.by_source.range((address, first)..).take_while(|(s, _)| *s == address);
+                self.marked.extend(users.map(|(_, key)| *key));
+            }
+            NetNews::Route { network, bits } => {
+                let first = RouteKey { remote: network, local: None };
+                let concerned = self.known.range(first..).map(|(key, _)| *key);
+                self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
+            }
+            NetNews::Rule | NetNews::Lost => self.marked.extend(self.known.keys()),
+        }
+        if (self.addresses || !self.marked.is_empty()) && self.due.is_none() {
+            self.due = now.checked_add(SETTLE);
+        }
+    }
+
+    fn mark_device(&mut self, index: i32) {
+        let first = RouteKey { remote: Ipv4Addr::UNSPECIFIED.into(), local: None };
+        let users = self.by_device.range((Some(index), first)..).take_while(|(d, _)| *d == Some(index));
+        self.marked.extend(users.map(|(_, key)| *key));
+    }
+
+    /// Looks at what is marked, if it is time.
+    pub fn turn(&mut self, now: Instant) -> Looked {
+        let mut looked = Looked::default();
+        if self.due.is_none_or(|due| now < due) {
+            return looked;
+        }
+        while looked.routes.len() < LOOKS {
+            let Some(key) = self.marked.pop_first() else { break };
+            looked.routes.push((key, self.watch(key)));
+        }
+        looked.addresses = std::mem::take(&mut self.addresses);
+        self.due = (!self.marked.is_empty()).then_some(now);
+        looked
+    }
+
+    /// When [`turn`](Routes::turn) has something to do.
+    pub fn next(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
+fn next_hop(route: KernelRoute) -> NextHop {
+    NextHop { device: route.device, gateway: route.gateway }
+}
+
+/// Whether an address lies in a network.
+fn is_in(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let differ = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    differ >= u32::from(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(remote: &str, local: Option<&str>) -> RouteKey {
+        RouteKey { remote: remote.parse().unwrap(), local: local.map(|l| l.parse().unwrap()) }
+    }
+
+    fn marked(routes: &mut Routes, news: NetNews) -> Vec<RouteKey> {
+        routes.news(crate::sys::clock::now(), &news);
+        std::mem::take(&mut routes.marked).into_iter().collect()
+    }
+
+    #[test]
+    fn news_marks_what_it_concerns() {
+        let mut routes = Routes::default();
+        let [a, b] = [key("192.0.2.1", None), key("192.0.2.1", Some("10.0.0.1"))];
+        let [c, d] = [key("198.51.100.1", None), key("2001:db8::1", None)];
+        let local = Some([10, 0, 0, 1].into());
+        for (of, device) in [(a, 5), (b, 5), (c, 6), (d, 7)] {
+            let next_hop = Some(NextHop { device, gateway: None });
+            let route = Route { next_hop, source: local.filter(|_| of != d), own: true, deprecated: false };
+            routes.file(of, Some(route));
+        }
+        let route = |network: &str, bits| NetNews::Route { network: network.parse().unwrap(), bits };
+        assert_eq!(marked(&mut routes, route("192.0.2.0", 24)), [a, b]);
+        assert_eq!(marked(&mut routes, route("192.0.2.1", 32)), [a, b]);
+        assert_eq!(marked(&mut routes, route("192.0.2.2", 32)), []);
+        assert_eq!(marked(&mut routes, route("0.0.0.0", 0)), [a, b, c]);
+        assert_eq!(marked(&mut routes, route("::", 0)), [d]);
+        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 5 }), [a, b]);
+        let address = |index, address: &str| {
+            let address = address.parse().unwrap();
+            NetNews::Address { index, address, deprecated: false }
+        };
+        assert_eq!(marked(&mut routes, address(9, "10.0.0.1")), [a, b, c]);
+        assert_eq!(marked(&mut routes, address(7, "2001:db8:7::1")), [d]);
+        assert_eq!(marked(&mut routes, address(9, "10.0.0.2")), []);
+        assert_eq!(marked(&mut routes, NetNews::Lost), [a, b, c, d]);
+        // What changed its place is found there only.
+        let next_hop = Some(NextHop { device: 8, gateway: None });
+        routes.file(b, Some(Route { next_hop, source: None, own: false, deprecated: false }));
+        routes.forget(c);
+        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 5 }), [a]);
+        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 8 }), [b]);
+        assert_eq!(marked(&mut routes, address(9, "10.0.0.1")), [a, b]);
+    }
+
+    #[test]
+    fn much_news_is_one_look_at_each() {
+        let now = crate::sys::clock::now();
+        let (mut routes, _) = Routes::open();
+        let loopback = key("127.0.0.1", None);
+        assert_eq!(routes.watch(loopback).source, Some([127, 0, 0, 1].into()));
+        for _ in 0..1000 {
+            routes.news(now, &NetNews::Lost);
+        }
+        assert!(routes.turn(now).routes.is_empty(), "the news settles first");
+        assert_eq!(routes.turn(now + SETTLE).routes.len(), 1);
+        assert_eq!((routes.turn(now + SETTLE).routes.len(), routes.next()), (0, None));
+    }
+
+    #[test]
+    fn networks_hold_their_addresses() {
+        let all: IpAddr = [0, 0, 0, 0].into();
+        let net: IpAddr = [192, 0, 2, 0].into();
+        assert!(is_in([192, 0, 2, 255].into(), net, 24) && !is_in([192, 0, 3, 0].into(), net, 24));
+        assert!(is_in([255; 4].into(), all, 0) && !is_in([0; 16].into(), all, 0));
+        assert!(is_in(net, net, 32) && !is_in([192, 0, 2, 1].into(), net, 32));
+    }
+}
