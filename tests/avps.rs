@@ -1,7 +1,7 @@
 //! The rules for AVPs, one by one: which message carries which, lengths, ranges, M bits, unknown and repeated AVPs,
 //! and what the encoder refuses. The matrix below is written out again by hand, not taken from the program's table.
 
-mod packets;
+mod support;
 
 use l2tpd::wire::attribute::AvpId;
 use l2tpd::wire::avp;
@@ -13,7 +13,7 @@ use l2tpd::wire::message::{
     ResultCode, SessionAvps, SessionIds, SetUp, Sli, StopCcn, Why,
 };
 use l2tpd::wire::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
-use packets::{hex, load, message, one};
+use support::packets::{hex, load, message, one};
 
 const STRICT: DecodeOptions<'static> = DecodeOptions { secrets: &[], cisco: false, version_2: false };
 const PLAIN: EncodeOptions<'static> = EncodeOptions { digest: false, hide: None, dialect: Dialect::IETF };

@@ -1,12 +1,7 @@
 //! The admin socket when the process has no file descriptor left: it says so, does not spin, and goes on by itself.
 //! In a process of its own, for its limit of descriptors is lowered.
 
-#[allow(dead_code)]
-#[path = "admin/sample.rs"]
-mod sample;
-#[allow(dead_code)]
-#[path = "admin/server.rs"]
-mod server;
+mod support;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -14,10 +9,11 @@ use std::process::Command;
 
 use l2tpd::admin::envelope;
 use l2tpd::sys::clock;
+use support::{admin_report, admin_server};
 
 #[test]
 fn accepting_pauses_without_descriptors_and_resumes() {
-    let server = server::Server::start(sample::report());
+    let server = admin_server::Server::start(admin_report::report());
     let turns = server.state.lock().unwrap().turns;
     let mut client = server.connect(); // accepted before the shortage: the place of its own is kept
     server.until(|state| state.turns > turns);

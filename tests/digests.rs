@@ -1,6 +1,6 @@
 //! Message digests, their keys, and hidden AVPs, against octets that were computed without this program.
 
-mod packets;
+mod support;
 
 use hmac::{Hmac, KeyInit, Mac};
 use l2tpd::wire::digest::{self, Secret, Verdict};
@@ -8,7 +8,7 @@ use l2tpd::wire::hidden::{hide, unhide};
 use l2tpd::wire::message::{decode, encode, DecodeOptions, Dialect, EncodeOptions, Hide, Message, Why};
 use l2tpd::wire::{avp, header, Ccid};
 use md5::Md5;
-use packets::{hex, load, message, one};
+use support::packets::{hex, load, message, one};
 
 const NONCE_A: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 const NONCE_B: [u8; 16] =

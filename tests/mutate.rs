@@ -3,7 +3,7 @@
 //!
 //! `L2TPD_SEED=number` repeats a run; a failing run prints its seed.
 
-mod packets;
+mod support;
 
 use l2tpd::wire::data::{ReceiveSequence, Sublayer};
 use l2tpd::wire::demux::{from_ip, from_udp, Packet};
@@ -12,7 +12,7 @@ use l2tpd::wire::message::{
     decode, encode, DecodeOptions, Dialect, EncodeOptions, Hide, Message, ResultCode,
 };
 use l2tpd::wire::{avp, header};
-use packets::{load, message};
+use support::packets::{load, message};
 
 const NONCE: [u8; 4] = [1, 2, 3, 4];
 const RANDOM_VECTOR: [u8; 16] = [0xa5; 16];

@@ -1,7 +1,7 @@
 //! The wire formats against packets that were computed without this program: envelopes, headers, AVP structure,
 //! data messages, and the outcome of every malformed message.
 
-mod packets;
+mod support;
 
 use l2tpd::wire::attribute::AvpId;
 use l2tpd::wire::avp::{self, MessageTypeAvp, StructureError};
@@ -13,7 +13,7 @@ use l2tpd::wire::message::{
     decode, encode, encode_zlb, DecodeOptions, Dialect, EncodeOptions, Message, Refusal, Why,
 };
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, MessageType, SessionId};
-use packets::{hex, load, message, one};
+use support::packets::{hex, load, message, one};
 
 const STRICT: DecodeOptions<'static> = DecodeOptions { secrets: &[], cisco: false, version_2: false };
 const PLAIN: EncodeOptions<'static> = EncodeOptions { digest: false, hide: None, dialect: Dialect::IETF };

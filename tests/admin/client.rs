@@ -18,8 +18,8 @@ use l2tpd::wire::message::encode;
 use l2tpd::wire::message::{Dialect, EncodeOptions, Message};
 use l2tpd::wire::Encapsulation;
 
-use crate::sample;
-use crate::server::{fresh_path, Server};
+use crate::support::admin_report as sample;
+use crate::support::admin_server::{fresh_path, Server};
 
 fn l2tpctl(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_l2tpd"));

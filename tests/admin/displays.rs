@@ -10,7 +10,7 @@ use l2tpd::admin::{json, metrics, show, why};
 use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::{SessionState, Snapshot};
 
-use crate::sample;
+use crate::support::admin_report as sample;
 
 #[test]
 fn status_has_the_fields_of_the_routers_in_their_order() {

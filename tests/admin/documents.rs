@@ -10,7 +10,7 @@ use l2tpd::log::catalogue::{Template, CATALOGUE};
 use l2tpd::log::remark::RemarkKind;
 use l2tpd::log::Level;
 
-use crate::sample;
+use crate::support::admin_report as sample;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("man").join(name)

@@ -5,6 +5,7 @@ mod commands;
 mod displays;
 mod documents;
 mod messages;
-mod sample;
-mod server;
 mod sockets;
+
+#[path = "../support/mod.rs"]
+mod support;

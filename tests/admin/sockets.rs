@@ -12,8 +12,8 @@ use l2tpd::log::{Event, Level, Line, WallTime};
 use l2tpd::proto::{Happening, Notification};
 use l2tpd::sys::clock;
 
-use crate::sample;
-use crate::server::{fresh_path, Server};
+use crate::support::admin_report as sample;
+use crate::support::admin_server::{fresh_path, Server};
 
 /// A command line as a frame.
 fn request(line: &str) -> Vec<u8> {

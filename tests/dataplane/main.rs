@@ -6,24 +6,8 @@
 //! `LONG=1` moves 1 GB in each transfer.
 #![allow(missing_docs, clippy::disallowed_methods)]
 
-#[path = "../e2e/daemon.rs"]
-#[allow(dead_code)]
-mod daemon;
-#[path = "../e2e/message.rs"]
-#[allow(dead_code)]
-mod message;
-#[path = "../e2e/net.rs"]
-#[allow(dead_code)]
-mod net;
-#[path = "../e2e/peer.rs"]
-#[allow(dead_code)]
-mod peer;
-#[path = "../e2e/runner.rs"]
-#[allow(dead_code)]
-mod runner;
-#[path = "../e2e/sys.rs"]
-#[allow(dead_code)]
-mod sys;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod build;
 mod counters;
@@ -40,10 +24,8 @@ mod tos;
 mod transfer;
 mod world;
 
-use runner::Test;
-
-/// Tests that run at once.
-pub const THREADS: usize = 1;
+use support::runner::{self, Test};
+use support::{daemon, net, peer, sys};
 
 const TESTS: &[&[Test]] = &[
     transfer::TESTS,
@@ -56,34 +38,6 @@ const TESTS: &[&[Test]] = &[
     counters::TESTS,
 ];
 
-/// The runner's last question, which here nobody asks: it is that of the end-to-end tests.
-mod coverage {
-    pub fn check(_complete: bool) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Nor are control messages recorded and judged here.
-mod record {
-    pub struct Recorder;
-
-    impl Recorder {
-        pub fn start(_netns: &str) -> Recorder {
-            Recorder
-        }
-
-        pub fn finish(self, _dir: &std::path::Path, _both: bool) {}
-    }
-
-    pub fn configured(_file: &std::path::Path, _text: &str) {}
-}
-
-mod judge {
-    pub fn check(_complete: bool) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 fn main() {
-    std::process::exit(runner::run(TESTS));
+    std::process::exit(runner::run(TESTS, 1, |_, _| ()));
 }

@@ -1,9 +1,9 @@
 //! Bridges that somebody deletes and makes again, and interfaces that somebody takes out of them.
 
 use crate::daemon::Daemon;
-use crate::manage::{host, need_python, python, wait_for};
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::{host, need_python, python, wait_for};
 use crate::tests;
 
 tests!(

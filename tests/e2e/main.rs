@@ -1,6 +1,6 @@
 //! End-to-end tests: the real daemon in network namespaces, against itself, against a scripted peer that builds
 //! its own messages (`peer.rs` shares no code with the daemon), and with tshark as judge of every control message
-//! that the daemon sends (`judge.rs`). They need root.
+//! that the daemon sends (`judge/`). They need root.
 //!
 //! This is its own small runner, because the last question - which messages of the catalogue did no test see? -
 //! can only be asked when all tests are through. `cargo test --test e2e -- WORD` runs those whose name holds WORD.
@@ -8,71 +8,65 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod addresses;
+mod admin_socket;
+mod avps;
 mod bridges;
 mod capture;
-mod client;
 mod config;
 mod coverage;
-mod daemon;
-mod identity;
+mod ctl;
+mod encapsulations;
+mod explain;
+mod host_names;
+mod hostile;
+mod hostname_router_id;
 mod judge;
-mod judge_test;
-mod lifecycle;
-mod link_local;
-mod manage;
-mod manage_admin;
-mod manage_ctl;
-mod manage_explain;
-mod manage_hooks;
-mod manage_reload;
-mod matrix;
-mod message;
-mod messages_state;
-mod messages_system;
-mod messages_wire;
-mod names;
+mod link_local_frames;
 mod nat;
-mod net;
-mod order;
-mod outer;
-mod peer;
+mod notify_socket;
+mod on_event;
+mod outer_headers;
+mod pair;
+mod peer_ends;
+mod peer_restart;
 mod profiles;
 mod real_peers;
-mod record;
-mod restarted;
-mod robustness;
-mod runner;
-mod service;
+mod reload;
 mod start;
+mod start_refused;
+mod status;
+#[path = "../support/mod.rs"]
+mod support;
 mod suspend;
-mod sys;
+mod tie;
 
-use runner::Test;
+use support::runner::Test;
+use support::{daemon, message, net, peer, record, runner, sys};
 
 /// Tests that run at once.
-pub const THREADS: usize = 6;
+const THREADS: usize = 6;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
-    manage_hooks::TESTS, // the longest test
-    matrix::TESTS,
-    names::TESTS,
-    lifecycle::TESTS,
-    link_local::TESTS,
+    on_event::TESTS, // the longest test
+    encapsulations::TESTS,
+    host_names::TESTS,
+    peer_ends::TESTS,
+    link_local_frames::TESTS,
     bridges::TESTS,
     addresses::TESTS,
-    messages_state::TESTS,
-    messages_system::TESTS,
-    messages_wire::TESTS,
+    tie::TESTS,
+    start_refused::TESTS,
+    avps::TESTS,
     config::TESTS,
-    client::TESTS,
+    status::TESTS,
     nat::TESTS,
-    outer::TESTS,
-    restarted::TESTS,
-    robustness::TESTS,
-    service::TESTS,
+    outer_headers::TESTS,
+    peer_restart::TESTS,
+    hostile::TESTS,
+    notify_socket::TESTS,
     start::TESTS,
-    identity::TESTS,
+    hostname_router_id::TESTS,
     suspend::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,
@@ -82,12 +76,12 @@ const TESTS: &[&[Test]] = &[
     profiles::statics::TESTS,
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
-    manage_admin::TESTS,
-    manage_ctl::TESTS,
-    manage_explain::TESTS,
-    manage_reload::TESTS,
+    admin_socket::TESTS,
+    ctl::TESTS,
+    explain::TESTS,
+    reload::TESTS,
     real_peers::TESTS,
-    judge_test::TESTS,
+    judge::tests::TESTS,
 ];
 
 fn main() {
@@ -95,5 +89,11 @@ fn main() {
     if words.next().as_deref() == Some(suspend::ARGUMENT) {
         std::process::exit(suspend::daemon(words.skip(1)));
     }
-    std::process::exit(runner::run(TESTS));
+    record::begin();
+    std::process::exit(runner::run(TESTS, THREADS, |complete, failures| {
+        failures.extend(judge::check(complete));
+        if complete {
+            failures.extend(coverage::check(failures.is_empty()));
+        }
+    }));
 }

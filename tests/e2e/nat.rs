@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
 use crate::sys::in_netns;
 use crate::tests;

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::coverage;
 use crate::daemon::{program, write_config, Daemon};
-use crate::messages_system::{does_not_start, OWN_DEV};
 use crate::net::{have, run, Net};
 use crate::peer::*;
 use crate::runner::skip;
+use crate::start_refused::{does_not_start, OWN_DEV};
 use crate::sys::refuse_getrandom;
 use crate::tests;
 

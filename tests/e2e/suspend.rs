@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::manage::{host, need_python, python};
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::{host, need_python, python};
 use crate::tests;
 
 tests!(after_a_sleep_the_peer_is_asked_at_once);

@@ -390,7 +390,7 @@ fn c_106_stop_without_our_id() {
 fn with_digests(peer: &Peer, message: &Message, digests: &[&str]) -> Vec<u8> {
     let mut octets = peer.octets(message);
     let at = 20;
-    octets.splice(at..at, digests.iter().flat_map(|d| crate::packets::hex(d)));
+    octets.splice(at..at, digests.iter().flat_map(|d| crate::support::packets::hex(d)));
     let length = octets.len() as u16;
     octets[2..4].copy_from_slice(&length.to_be_bytes());
     octets

@@ -6,8 +6,8 @@ use std::time::Duration;
 use l2tpd::log::Level;
 use l2tpd::wire::{Message, SessionId};
 
-use crate::packets::{hex, one};
 use crate::peer::{stop, Peer};
+use crate::support::packets::{hex, one};
 use crate::world::World;
 
 /// Their own session ids.

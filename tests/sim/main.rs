@@ -5,9 +5,9 @@
 //! --test sim name` runs that one alone.
 
 mod net;
-#[path = "../packets/mod.rs"]
-mod packets;
 mod peer;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 mod auth;

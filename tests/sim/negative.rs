@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use l2tpd::wire::Message;
 
-use crate::packets::one;
 use crate::peer::{iccn, icrq, Peer};
+use crate::support::packets::one;
 use crate::world::World;
 
 /// In which state the message arrives.
@@ -181,7 +181,7 @@ fn malformed_messages() {
         }
     }
     let tested: Vec<&str> = CASES.iter().map(|c| c.0).collect();
-    for packet in crate::packets::load("malformed.txt") {
+    for packet in crate::support::packets::load("malformed.txt") {
         let known = tested.contains(&packet.label.as_str()) || packet.label == "N-45";
         assert!(known || !packet.label.starts_with("N-"), "{} is not tested", packet.label);
     }

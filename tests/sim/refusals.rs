@@ -8,9 +8,9 @@ use l2tpd::wire::header;
 use l2tpd::wire::message::{encode, Dialect, EncodeOptions, Iccn, SessionAvps};
 use l2tpd::wire::{CircuitStatus, Cookie, Encapsulation, Message, MessageType, SessionId};
 
-use crate::packets::hex;
 use crate::peer::{cdn, iccn, icrp, icrq, ids, stop, Peer, CCID, SESSION};
 use crate::sessions::{established, local, request_of_the_daemon, session_of_the_peer};
+use crate::support::packets::hex;
 
 /// An AVP that nobody knows, with the M bit set.
 const UNKNOWN: &str = "8008000000c80102";

@@ -8,8 +8,8 @@ use l2tpd::wire::message::{encode, Dialect, EncodeOptions, SetUp};
 use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
 use crate::net::{tunnel, Rng};
-use crate::packets::hex;
 use crate::peer::{icrq, stop, Peer, CCID};
+use crate::support::packets::hex;
 use crate::world::World;
 
 /// A node that has sent its SCCRQ, which the peer has seen.

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::avps::established;
 use crate::coverage;
 use crate::daemon::{client, Daemon};
-use crate::messages_wire::established;
 use crate::net::{have, run, Net};
 use crate::peer::*;
 use crate::runner::skip;

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::avps::established;
 use crate::daemon::{client, Daemon};
-use crate::messages_wire::established;
 use crate::net::{have, Net};
 use crate::peer::*;
 use crate::runner::skip;

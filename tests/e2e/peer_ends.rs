@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::Capture;
 use crate::daemon::{write_config, Daemon};
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
 use crate::peer::{self, Peer};
 use crate::tests;
@@ -404,7 +404,7 @@ fn frames_with_a_wrong_cookie_are_dropped() {
 }
 
 fn frames_for_no_session_are_counted() {
-    let (_net, mut daemon, peer) = crate::messages_wire::established("", "");
+    let (_net, mut daemon, peer) = crate::avps::established("", "");
     for _ in 0..5 {
         let call = peer::Call { local: 1, remote: 0x0102_0304, cookie: Vec::new() };
         peer.send_frame(&call, &[0xff; 60]);

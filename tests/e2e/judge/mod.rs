@@ -17,9 +17,13 @@ use std::process::Command;
 
 use crate::message::*;
 use crate::net::{have, log_dir};
-use crate::order::Order;
 use crate::record::{connections, is_signed, recordings, Connection, Message, Recording, Secrets};
 use crate::runner::note;
+
+mod order;
+pub mod tests;
+
+use order::Order;
 
 /// What a run of all tests must at least have: messages judged for form and order, and for their digest.
 const FLOOR: [usize; 2] = [2000, 400];

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{client, Daemon};
-use crate::manage::{host, need_python, pair_of, python, wait_for, Flood};
 use crate::net::{stderr, Net};
+use crate::pair::{host, need_python, pair_of, python, wait_for, Flood};
 use crate::runner::skip;
 use crate::tests;
 

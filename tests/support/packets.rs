@@ -1,5 +1,4 @@
 //! Known packets: the labelled hex of `tests/data`.
-#![allow(dead_code)]
 
 use std::path::Path;
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
 use crate::peer;
 

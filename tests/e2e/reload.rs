@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::daemon::{write_config, Daemon};
-use crate::manage::{host, need_python, pair, pair_of, python, wait_for, Flood};
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::{stderr, Net};
+use crate::pair::{host, need_python, pair, pair_of, python, wait_for, Flood};
 use crate::tests;
 
 tests!(

@@ -4,8 +4,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::avps::established;
 use crate::daemon::Daemon;
-use crate::messages_wire::established;
 use crate::net::{have, Net};
 use crate::peer::*;
 use crate::runner::skip;

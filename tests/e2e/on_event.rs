@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon};
-use crate::manage::{host, pair_of, source, wait_for, Flood};
-use crate::matrix::up;
-use crate::messages_system::OWN_DEV;
+use crate::encapsulations::up;
 use crate::net::{run, stderr, Net};
+use crate::pair::{host, pair_of, source, wait_for, Flood};
 use crate::peer::{self, Peer};
+use crate::start_refused::OWN_DEV;
 use crate::tests;
 
 tests!(
@@ -28,7 +28,7 @@ fn script(net: &Net, name: &str, text: &str) -> PathBuf {
     let file = net.dir.join(name);
     // By another process: a descriptor of ours that a fork inherits would make the file busy.
     let put = format!("cat > {0} && chmod 755 {0}", file.display());
-    let output = crate::manage::pipe(std::process::Command::new("sh").args(["-c", &put]), text);
+    let output = crate::pair::pipe(std::process::Command::new("sh").args(["-c", &put]), text);
     assert!(output.status.success(), "{}", stderr(&output));
     file
 }

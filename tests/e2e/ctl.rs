@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{channel, Receiver};
 
 use crate::daemon::{client, Daemon, PATIENCE};
-use crate::manage::{host, interpreter, need_python, pair, pair_of, pipe, python, source, wait_for};
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::{have, stderr, Net};
+use crate::pair::{host, interpreter, need_python, pair, pair_of, pipe, python, source, wait_for};
 use crate::peer::Peer;
 use crate::runner::{note, skip};
 use crate::tests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::matrix::up;
+use crate::encapsulations::up;
 use crate::net::Net;
 use crate::tests;
 

@@ -5,9 +5,9 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-pub use crate::message::*;
-use crate::net::Net;
-use crate::sys;
+pub use super::message::*;
+use super::net::Net;
+use super::sys;
 
 /// How long an answer of the daemon may take.
 const PATIENCE: Duration = Duration::from_secs(6);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Mutex;
 
-use crate::record::Recorder;
+use super::record::Recorder;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// `ip netns add` prepares /run/netns when it first runs; two at once get in each other's way.
@@ -72,7 +72,7 @@ impl Net {
                 ),
             );
         }
-        net.recorder = Some(Recorder::start(&net.a));
+        net.recorder = Recorder::start(&net.a);
         net
     }
 
@@ -129,7 +129,7 @@ impl Drop for Net {
             // A daemon in the background belongs to nobody; in its namespace it is surely ours.
             let pids = Command::new("ip").args(["netns", "pids", name]).output().map(|output| output.stdout);
             for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
-                crate::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
+                super::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
             }
         }
         if let Some(recorder) = self.recorder.take() {
@@ -150,7 +150,7 @@ pub fn remove_all() {
     for name in String::from_utf8_lossy(&list).split_whitespace().filter(|name| name.starts_with(&own)) {
         let pids = Command::new("ip").args(["netns", "pids", name]).output().map(|output| output.stdout);
         for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
-            crate::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
+            super::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
         }
         let _ = Command::new("ip").args(["netns", "del", name]).output();
     }

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon};
-use crate::manage::host;
 use crate::net::Net;
+use crate::pair::host;
 use crate::tests;
 
 tests!(
@@ -237,7 +237,7 @@ fn interface_name_taken() {
     says(&a, &["session l0", "failed check : ", "l0", WHEN, "next try"]);
     says(&b, &["session l0", "the peer closed it"]);
     net.batch(&net.a, "link del l0\n");
-    crate::matrix::up(&mut b, 1);
+    crate::encapsulations::up(&mut b, 1);
     a.stop();
     b.stop();
 }
@@ -262,7 +262,7 @@ fn disabled_and_stopped() {
 
 fn everything_is_up() {
     let net = Net::new();
-    let (mut a, mut b) = crate::manage::pair(&net, "", "");
+    let (mut a, mut b) = crate::pair::pair(&net, "", "");
     assert_eq!(a.ctl_ok(&["explain"]), "every tunnel and session is up\n");
     assert_eq!(a.ctl_ok(&["health"]), "up: 1 of 1 tunnels, 1 of 1 sessions\n");
     let codes = |daemon: &Daemon| {

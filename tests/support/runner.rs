@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::{coverage, daemon, judge, net, sys};
+use super::{daemon, net, sys};
 
 /// The most time that one test may take (the virtual machine is the slowest); with `LONG=1`, when each transfer moves
 /// 1 GB.
@@ -28,8 +28,8 @@ pub struct Test {
 #[macro_export]
 macro_rules! tests {
     ($($name:ident),* $(,)?) => {
-        pub const TESTS: &[$crate::runner::Test] = &[
-            $($crate::runner::Test { name: concat!(module_path!(), "::", stringify!($name)), run: $name }),*
+        pub const TESTS: &[$crate::support::runner::Test] = &[
+            $($crate::support::runner::Test { name: concat!(module_path!(), "::", stringify!($name)), run: $name }),*
         ];
     };
 }
@@ -90,8 +90,9 @@ fn run_one(test: &Test) -> Outcome {
     Outcome::Failed(format!("{at}: {text}"))
 }
 
-/// Runs all tests that the command line asks for; returns the exit status.
-pub fn run(groups: &[&[Test]]) -> i32 {
+/// Runs all tests that the command line asks for, `threads` at once; returns the exit status. When they are through,
+/// `last` adds to what failed; it hears whether all tests ran.
+pub fn run(groups: &[&[Test]], threads: usize, last: impl Fn(bool, &mut Vec<String>)) -> i32 {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |test: &&Test| words.is_empty() || words.iter().any(|word| test.name.contains(word));
     let tests: Vec<&Test> = groups.iter().flat_map(|group| group.iter()).filter(wanted).collect();
@@ -109,19 +110,15 @@ pub fn run(groups: &[&[Test]]) -> i32 {
     std::fs::create_dir_all(net::work_dir()).expect("directory of the tests");
     daemon::make_client();
     quiet_panics();
-    let mut failures = run_threads(&tests);
-    failures.extend(judge::check(words.is_empty()));
-    if words.is_empty() {
-        failures.extend(coverage::check(failures.is_empty()));
-    }
+    let mut failures = run_threads(&tests, threads);
+    last(words.is_empty(), &mut failures);
     let _ = std::fs::remove_dir_all(net::work_dir());
     sum_up(tests.len(), &failures)
 }
 
 /// What failed, each with its text. The numbers of skipped tests go into the notes.
-fn run_threads(tests: &[&Test]) -> Vec<String> {
-    let threads =
-        std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(crate::THREADS);
+fn run_threads(tests: &[&Test], threads: usize) -> Vec<String> {
+    let threads = std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(threads);
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let done = AtomicUsize::new(0);

@@ -6,8 +6,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::net::{log_dir, Net};
-use crate::sys;
+use super::net::{log_dir, Net};
+use super::sys;
 
 /// How long a line of the log may take to come.
 pub const PATIENCE: Duration = Duration::from_secs(12);
@@ -179,7 +179,7 @@ impl Daemon {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let displays = ["status", "explain", "health"];
         let down = output.status.code() == Some(4) && words.iter().any(|word| displays.contains(word));
-        assert!(output.status.success() || down, "l2tpctl {words:?}: {text}{}", crate::net::stderr(&output));
+        assert!(output.status.success() || down, "l2tpctl {words:?}: {text}{}", super::net::stderr(&output));
         text
     }
 
@@ -290,7 +290,7 @@ fn log_file(netns: &str) -> std::fs::File {
 
 /// Writes a configuration that only its owner may read, and puts it in place whole: a daemon may read meanwhile.
 pub fn write_config(file: &std::path::Path, text: &str) {
-    crate::record::configured(file, text);
+    super::record::configured(file, text);
     let new = file.with_extension("new");
     let _ = std::fs::remove_file(&new);
     let mut options = std::fs::OpenOptions::new();
@@ -306,7 +306,7 @@ pub fn program() -> &'static str {
 
 /// The same program under its other name.
 pub fn client() -> PathBuf {
-    crate::net::work_dir().join("l2tpctl")
+    super::net::work_dir().join("l2tpctl")
 }
 
 /// Makes that name.

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
-use crate::message::*;
-use crate::sys::{in_netns, ControlSocket};
+use super::message::*;
+use super::sys::{in_netns, ControlSocket};
 
 /// True if `a` sent it; from the IP header on.
 pub type Packet = (bool, Vec<u8>);
@@ -29,12 +30,21 @@ pub struct Recording {
     pub packets: Vec<Packet>,
 }
 
+/// Whether anybody asks for recordings.
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the control messages of each test are kept.
+pub fn begin() {
+    WANTED.store(true, Ordering::Relaxed);
+}
+
 /// Keeps the control messages on `wire` of one namespace.
 pub struct Recorder(ControlSocket);
 
 impl Recorder {
-    pub fn start(netns: &str) -> Recorder {
-        Recorder(in_netns(netns, || ControlSocket::open("wire")))
+    pub fn start(netns: &str) -> Option<Recorder> {
+        let wanted = WANTED.load(Ordering::Relaxed);
+        wanted.then(|| Recorder(in_netns(netns, || ControlSocket::open("wire"))))
     }
 
     /// Takes the messages; the configurations were in `dir`.
