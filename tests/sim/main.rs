@@ -19,6 +19,7 @@ mod good_run;
 mod hostile;
 mod life;
 mod loss;
+mod manual;
 mod many;
 mod moves;
 mod names;
