@@ -12,6 +12,7 @@ use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
 use super::prepare;
+use super::receive;
 use super::request;
 use super::route::{Route, RouteKey, User};
 use super::route_change;
@@ -70,7 +71,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(SessionId) -> Option<Instant>) {
         self.cx.now = now;
         while let Some(Timer(key, due)) = self.cx.next_due() {
-            self.with(key, |tunnel, cx| tunnel.due(cx, due, heard));
+            self.with(key, |tunnel, cx| receive::due(tunnel, cx, due, heard));
         }
     }
 
@@ -86,7 +87,7 @@ impl Engine {
             self.cx.drop_message(&path, DropCause::Connection(header.ccid));
             return self.unknown_id(path, header.ccid, message);
         };
-        self.with(key, |tunnel, cx| tunnel.receive(cx, header.ccid, path, &header, message));
+        self.with(key, |tunnel, cx| receive::receive(tunnel, cx, header.ccid, path, &header, message));
     }
 
     /// A message for an id that is not ours. The peer may mean a connection of former times, or send back the id that it
@@ -206,7 +207,7 @@ impl Engine {
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| {
                 if let Some(ccid) = tunnel.slots.get(slot).and_then(|slot| slot.connection()) {
-                    tunnel.look_for(cx, ccid, path);
+                    receive::look_for(tunnel, cx, ccid, path);
                 }
             });
         }

@@ -15,13 +15,14 @@
 //! | `request` | an SCCRQ that belongs to no connection yet: whose, ties, restarts |
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
+//! | `receive` | what messages and timers of a tunnel come to |
 //! | `members` | the connections of a tunnel |
 //! | `addresses` | the addresses of a peer that has a name: whose turn is it, is the name to be looked up again |
 //! | `pause` | how far apart attempts are |
 //! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
-//! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `auth` |
-//! | `session/` | a session: `table` (RFC 3931 7.3), `slot` (a session block: set-up, circuit, end), `slots` (which block?) |
+//! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave), `receive` (what messages and timers do to it), `auth` |
+//! | `session/` | a session: `table` (RFC 3931 7.3), `setup` (from either end), `slot` (a session block: circuit, end), `slots` (which block?) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `route`, `watch` | our own addresses and the routes to the peers; who watches them |
 //! | `route_change` | what becomes of tunnels when they change |
@@ -54,6 +55,7 @@ mod obstacle;
 mod pause;
 mod peers;
 mod prepare;
+mod receive;
 mod request;
 mod result;
 mod route;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::action::Path;
 use super::connection::table::State;
 use super::context::Context;
+use super::receive;
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
 use crate::config::model::{Remote, Role};
@@ -48,7 +49,7 @@ fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
     let moved = current.is_some_and(|address| !tunnel.addresses.contains(address));
     match tunnel.members.main_ccid() {
         // Whether the peer really has moved it has to tell itself, by its silence.
-        Some(main) if moved => tunnel.probe(cx, main),
+        Some(main) if moved => receive::probe(tunnel, cx, main),
         Some(_) => {}
         None if tunnel.slots.is_manual() && moved => {
             let next = tunnel.addresses.next();

@@ -16,6 +16,7 @@ use super::context::{Context, TunnelKey};
 use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
+use super::receive::receive_stop;
 use super::result::{break_tie, result, TieBreak};
 use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
@@ -440,6 +441,6 @@ fn stopped(
         count(&mut connection.transport.counters.rx_bad_digest);
         return false;
     }
-    tunnel.receive_stop(cx, ccid, header, (message, message_type));
+    receive_stop(tunnel, cx, ccid, header, (message, message_type));
     tunnel.members.get(ccid).is_none_or(|c| !c.is_alive())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::connection::table::State;
 use super::context::Context;
+use super::receive;
 use super::route::{Route, RouteKey};
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
@@ -96,7 +97,7 @@ fn connection_route(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: Rout
         (false, None) => tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route)),
         (false, Some(_)) if !had_route => {
             tunnel.attempt.forget(Cause::Route);
-            tunnel.probe(cx, ccid);
+            receive::probe(tunnel, cx, ccid);
         }
         (false, Some(_)) => {}
     }
@@ -118,7 +119,7 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             let path = connection.send_from_anywhere(cx);
             tunnel.attempt.fail(cx.now, failure);
             tunnel.slots.move_to(cx, ccid, path);
-            tunnel.probe(cx, ccid);
+            receive::probe(tunnel, cx, ccid);
         }
         State::WaitCtlReply | State::Established => {
             cx.remark(&Remark::Source { tunnel: name, why });

@@ -19,32 +19,27 @@ use std::time::{Duration, Instant};
 use super::action::{Action, Happening, Notification, Path};
 use super::addresses::Addresses;
 use super::attempt::Attempt;
-use super::connection::outcome::{Outcome, Place, Receipt};
+use super::connection::outcome::Outcome;
 use super::connection::table::State;
 use super::connection::Connection;
-use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
+use super::context::{Context, Due, SlotKey, Timer, TunnelKey};
 use super::members::Members;
 use super::pause::Pause;
-use super::result::{result, Objection};
+use super::result::result;
 use super::route::User;
+use super::session::setup;
 use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
 use crate::config::model::{self, Remote};
-use crate::log::{Event, Remark};
-use crate::wire::avp::MessageTypeAvp;
+use crate::log::Event;
 use crate::wire::code::{self, cdn, stopccn};
-use crate::wire::header::Header;
 use crate::wire::message::ResultCode;
-use crate::wire::{Ccid, SessionId};
+use crate::wire::Ccid;
 
 /// How often our own attempt waits for one of the peer's. A flood of forged SCCRQs must not keep us silent.
 const MOST_DEFERRALS: u32 = 3;
-
-/// How long the responder of a control connection waits before it asks for sessions of its own.
-/// Longer than the first retransmission of an ICRQ that was lost.
-const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
 
 /// A tunnel.
 #[derive(Debug)]
@@ -166,7 +161,7 @@ impl Tunnel {
 
     /// The next attempt is due: the daemon is asked for socket and address. While the peer is setting up a
     /// connection of its own, that one has its chance first.
-    fn attempt_due(&mut self, cx: &mut Context) {
+    pub fn attempt_due(&mut self, cx: &mut Context) {
         self.attempt.begin();
         if cx.shutting_down || !self.is_usable() || self.members.main_ccid().is_some() || self.preparing {
             return;
@@ -259,206 +254,7 @@ impl Tunnel {
         }
     }
 
-    // ----- what happens -----
-
-    /// A timer of the tunnel, or of something in it, fired. `heard` tells when valid data of a session came last.
-    pub fn due(&mut self, cx: &mut Context, due: Due, heard: &dyn Fn(SessionId) -> Option<Instant>) {
-        match due {
-            Due::Attempt => self.attempt_due(cx),
-            Due::LookUp => self.addresses.due(cx, &self.config),
-            Due::Connection(ccid, due) => {
-                let data = match due {
-                    ConnectionDue::Hello => self.slots.heard(ccid, heard),
-                    ConnectionDue::Retransmit | ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
-                };
-                let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-                let outcome = connection.due(cx, due, data);
-                let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
-                self.conclude(cx, ccid, outcome);
-                if silent {
-                    self.addresses.doubt(cx, self.key, &self.config);
-                }
-            }
-            Due::Slot(key, due) => self.slot_due(cx, key, due),
-        }
-    }
-
-    fn slot_due(&mut self, cx: &mut Context, key: SlotKey, due: SlotDue) {
-        let ccid = self.slots.get(key).and_then(|slot| slot.connection()).or(self.members.main_ccid());
-        let path = self.known_path();
-        let connection = ccid.and_then(|ccid| self.members.get_mut(ccid));
-        self.slots.due(cx, (key, due), connection, path);
-    }
-
-    /// A control message with the id of a connection.
-    pub fn receive(&mut self, cx: &mut Context, ccid: Ccid, path: Path, header: &Header, message: &[u8]) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let (receipt, place) = connection.receive(cx, path, header, message);
-        if let Place::At(path) = place {
-            self.follow_peer(cx, ccid, path);
-        }
-        self.take(cx, ccid, receipt, message);
-        if let Place::Perhaps(path) = place {
-            self.look_for(cx, ccid, path);
-        }
-    }
-
-    /// A StopCCN whose header names no connection (C-106), and that may be believed.
-    pub fn receive_stop(
-        &mut self,
-        cx: &mut Context,
-        ccid: Ccid,
-        header: &Header,
-        (message, message_type): (&[u8], &MessageTypeAvp),
-    ) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let receipt = connection.take_numbers(cx, header, message, message_type);
-        self.take(cx, ccid, receipt, message);
-    }
-
-    /// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
-    /// a repetition, and the half-open connection that answers it goes.
-    fn withdraw_restart(&mut self, cx: &mut Context, ccid: Ccid) {
-        let established = |c: &&Connection| c.answered_again && c.state == State::Established;
-        let Some(connection) = self.members.get(ccid).filter(established) else { return };
-        let half_open =
-            |c: &&Connection| c.state == State::WaitCtlConn && c.transport.channel.awaits_acknowledgement();
-        let answers = |c: &&Connection| half_open(c) && c.answers_as(connection);
-        let found = self.members.iter().find(answers).map(Connection::ccid);
-        if let Some(half_open) = found {
-            self.delete(cx, half_open);
-        }
-    }
-
-    /// Processes a message in its turn, and those that wait behind it; acknowledges what is to be acknowledged.
-    fn take(&mut self, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
-        if receipt != Receipt::Dropped {
-            self.sign_of_life(cx);
-            self.withdraw_restart(cx, ccid);
-        }
-        match receipt {
-            Receipt::Dropped => return,
-            Receipt::Acknowledgement | Receipt::OutOfTurn => {}
-            Receipt::InTurn => {
-                self.process(cx, ccid, message);
-                while let Some(early) = self.members.get_mut(ccid).and_then(Connection::take_early) {
-                    self.process(cx, ccid, &early);
-                }
-            }
-        }
-        // What the message came to may have been the connection's end.
-        let Some(connection) = self.members.get_mut(ccid) else { return };
-        if receipt != Receipt::Acknowledgement {
-            connection.transport.acknowledge(cx);
-        }
-        if connection.is_stopped() {
-            self.delete(cx, ccid);
-        }
-    }
-
-    fn process(&mut self, cx: &mut Context, ccid: Ccid, message: &[u8]) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let outcome = connection.process(cx, message);
-        self.conclude(cx, ccid, outcome);
-    }
-
-    /// The peer is at another address or port, or a message shows which address of ours it reached.
-    fn follow_peer(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        if connection.transport.path == path {
-            return;
-        }
-        let before = connection.move_to(cx, path);
-        self.slots.move_to(cx, ccid, path);
-        if before.remote != path.remote {
-            cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
-        }
-    }
-
-    /// Something of the peer came on another path than its own.
-    pub fn look_for(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
-        let Some(connection) = self.members.get_mut(ccid) else { return };
-        let outcome = connection.look_for(cx, path);
-        self.conclude(cx, ccid, outcome);
-    }
-
-    /// What came of a message or timer of a connection.
-    pub fn conclude(&mut self, cx: &mut Context, ccid: Ccid, outcome: Outcome) {
-        match outcome {
-            Outcome::Keep => {}
-            Outcome::Established => self.established(cx, ccid),
-            Outcome::Session(message) => {
-                let Some(connection) = self.members.get_mut(ccid) else { return };
-                let failure = self.slots.receive(cx, connection, &message);
-                failure.into_iter().for_each(|failure| self.attempt.fail(cx.now, failure));
-            }
-            Outcome::BadSession(refusal, failure) => {
-                let Some(connection) = self.members.get_mut(ccid) else { return };
-                let failure = self.slots.bad_message(cx, connection, &refusal, failure);
-                failure.into_iter().for_each(|failure| self.attempt.fail(cx.now, failure));
-            }
-            Outcome::Stopped { reason, lost_tie } => self.peer_stopped(cx, ccid, reason, lost_tie),
-            Outcome::Close(Objection { code, failure }) => {
-                self.fail_connection(cx, ccid, failure);
-                self.close_connection(cx, ccid, code);
-                self.retry_unless_served(cx);
-            }
-            Outcome::Lost(failure) => self.lose(cx, ccid, failure),
-            Outcome::Forgotten(failure) => {
-                self.lose(cx, ccid, failure);
-                if self.attempt.is_scheduled() {
-                    self.schedule(cx, Duration::ZERO);
-                }
-            }
-            Outcome::Done => self.delete(cx, ccid),
-        }
-    }
-
-    /// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
-    /// sessions begin.
-    fn established(&mut self, cx: &mut Context, ccid: Ccid) {
-        if let Some(connection) = self.members.get_mut(ccid) {
-            connection.stop_guard(cx);
-        }
-        let others: Vec<Ccid> = self.members.iter().map(Connection::ccid).filter(|c| *c != ccid).collect();
-        for other in others {
-            self.replace(cx, other);
-        }
-        self.members.set_main(ccid);
-        if let Some(connection) = self.members.get(ccid) {
-            self.addresses.answered(connection.transport.path.remote.ip());
-        }
-        count(&mut self.members.counters.established);
-        self.attempt.cancel(cx);
-        self.attempt.since = cx.now;
-        if let Some(connection) = self.members.get(ccid) {
-            cx.dropped_from.forget(connection.transport.path.remote.ip());
-        }
-        self.notify(cx, Happening::TunnelUp, String::new());
-        let Some(connection) = self.members.get_mut(ccid) else { return };
-        connection.serve(cx);
-        // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
-        // every connect and a tie must be broken.
-        let delay = if connection.initiator { Duration::ZERO } else { RESPONDER_DELAY };
-        self.slots.begin(cx, connection, delay);
-    }
-
     // ----- end -----
-
-    /// A connection gives way to one that has just been established. The peer does not know an old established one
-    /// any more (it came back with a new id), so nothing is sent.
-    fn replace(&mut self, cx: &mut Context, ccid: Ccid) {
-        match self.members.state(ccid) {
-            Some(State::Established) => {
-                let reason = "the peer has set up a new control connection";
-                self.slots.drop_sessions(cx, Some(ccid), reason);
-                self.delete(cx, ccid);
-            }
-            Some(State::WaitCtlReply) => self.linger(cx, ccid),
-            Some(State::Idle | State::WaitCtlConn) => self.delete(cx, ccid),
-            Some(State::Stopping | State::Linger) | None => {}
-        }
-    }
 
     /// Nothing is sent on a connection any more but acknowledgements.
     pub fn linger(&mut self, cx: &mut Context, ccid: Ccid) {
@@ -501,7 +297,7 @@ impl Tunnel {
     }
 
     /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
-    fn peer_stopped(&mut self, cx: &mut Context, ccid: Ccid, reason: String, lost_tie: bool) {
+    pub fn peer_stopped(&mut self, cx: &mut Context, ccid: Ccid, reason: String, lost_tie: bool) {
         match self.members.state(ccid) {
             Some(State::Established) => {
                 self.slots.drop_sessions(cx, Some(ccid), &reason);
@@ -632,7 +428,7 @@ impl Tunnel {
     /// The answer to `Action::Attach`: the interface is ready, or in words why not.
     pub fn attached(&mut self, cx: &mut Context, key: SlotKey, outcome: Result<(), String>) {
         let Some((slot, connection)) = self.slot_mut(key) else { return cx.missing() };
-        slot.attached(cx, connection, outcome);
+        setup::attached(slot, cx, connection, outcome);
     }
 
     /// The interface of a session failed (it was deleted, say).
@@ -659,20 +455,13 @@ impl Tunnel {
     }
 
     /// The same for a connection; one that fails beside another in service is nobody's concern.
-    fn fail_connection(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
+    pub fn fail_connection(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
         if self.members.main_ccid().is_none_or(|main| main == ccid) {
             self.fail(cx, failure);
         }
     }
 
-    /// There is a hint that the peer has forgotten a connection.
-    pub fn probe(&mut self, cx: &mut Context, ccid: Ccid) {
-        let Some(connection) = self.members.get_mut(ccid) else { return cx.missing() };
-        let outcome = connection.probe(cx);
-        self.conclude(cx, ccid, outcome);
-    }
-
-    fn notify(&self, cx: &mut Context, what: Happening, reason: String) {
+    pub fn notify(&self, cx: &mut Context, what: Happening, reason: String) {
         let connection = self.members.main();
         let path = connection.map(|c| c.transport.path).or(self.path);
         cx.notify(Notification {

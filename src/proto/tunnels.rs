@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::action::Path;
 use super::context::{Context, TunnelKey};
 use super::obstacle::obstacle;
+use super::receive;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
@@ -127,7 +128,7 @@ impl Tunnels {
         for (ccid, key) in connections {
             match self.get_mut(key) {
                 Some(tunnel) => {
-                    tunnel.probe(cx, ccid);
+                    receive::probe(tunnel, cx, ccid);
                     tunnel.addresses.doubt(cx, key, &tunnel.config);
                 }
                 None => cx.missing(),

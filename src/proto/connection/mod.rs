@@ -1,44 +1,40 @@
-//! A control connection (RFC 3931 3.3, 4, 7.2): set-up, what each received message does to it, keepalive, end. What
-//! concerns its tunnel comes up as an [`Outcome`].
+//! A control connection (RFC 3931 3.3, 4, 7.2): set-up, keepalive, end. What messages and timers do to it stands in
+//! [`receive`].
 
 pub mod auth;
 pub mod channel;
 pub mod identity;
 pub mod origin;
 pub mod outcome;
+pub mod receive;
 pub mod table;
 pub mod transport;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::action::Path;
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
-use super::dropped::DropCause;
-use super::notes;
-use super::result::{result, stopccn_reason, Objection};
+use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{Compatibility, ReservedBits, Tunnel};
+use crate::config::model::{Compatibility, Tunnel};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::header::Header;
-use crate::wire::message::{
-    decode, DecodeOptions, Decoded, Dialect, Refusal, ResultCode, SetUp, StopCcn, Why,
-};
+use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};
 use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
-use auth::{Auth, Judgement, Mode};
+use auth::Auth;
 use channel::{Channel, Retry};
-use identity::{check_identity, Peer};
-use origin::{origin, Origin};
-use outcome::{Outcome, Place, Receipt};
-use table::{row, Row, State};
-use transport::{Once, Retransmission, Transport};
+use identity::Peer;
+use outcome::{Outcome, Receipt};
+use table::State;
+use transport::{Once, Transport};
 
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
 const VENDOR_NAME: &[u8] = b"l2tpd";
@@ -253,31 +249,6 @@ impl Connection {
         }
     }
 
-    /// Wait-ctl-reply and SCCRP (C-115, C-116).
-    fn accept_reply(&mut self, cx: &mut Context, reply: &SetUp) -> Outcome {
-        self.take_peer(reply);
-        if let Err(failure) = check_identity(cx, &self.config, self.ccid(), reply, MessageType::SCCRP) {
-            let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
-            return Outcome::Close(Objection { code, failure });
-        }
-        let state = State::Established.log_name();
-        cx.log(Event::ReceiveState { message: MessageType::SCCRP, state });
-        self.enter(cx, State::Established);
-        cx.log(Event::SendState { message: MessageType::SCCCN, state });
-        match self.transport.enqueue(cx, &Message::Scccn) {
-            true => Outcome::Established,
-            false => Outcome::Lost(Failure::new("the SCCCN could not be built", Cause::NotBuilt)),
-        }
-    }
-
-    /// Wait-ctl-conn and SCCCN (C-121).
-    fn accept_connected(&mut self, cx: &mut Context) -> Outcome {
-        let state = State::Established.log_name();
-        cx.log(Event::ReceiveState { message: MessageType::SCCCN, state });
-        self.enter(cx, State::Established);
-        Outcome::Established
-    }
-
     /// It serves its tunnel from now on.
     pub fn serve(&mut self, cx: &mut Context) {
         self.arm_hello(cx, cx.now);
@@ -294,68 +265,7 @@ impl Connection {
         cx.arm(&mut self.guard, self.config.setup_timeout, timer);
     }
 
-    fn guard_due(&mut self, cx: &mut Context) -> Outcome {
-        self.guard = None;
-        let waited = match self.state {
-            State::WaitCtlReply => "the peer acknowledged our SCCRQ but sent no SCCRP",
-            State::WaitCtlConn => "the peer acknowledged our SCCRP but sent no SCCCN",
-            State::Linger => return Outcome::Done,
-            State::Idle | State::Established | State::Stopping => return Outcome::Keep,
-        };
-        if self.transport.channel.awaits_acknowledgement() {
-            // Retransmission still runs and ends by itself.
-            self.arm_guard(cx);
-            return Outcome::Keep;
-        }
-        let code = result(stopccn::FSM, None, "set-up timeout");
-        Outcome::Close(Objection { code, failure: Failure::new(waited, Cause::Other) })
-    }
-
     // ----- receiving -----
-
-    /// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
-    /// C-225). What is in turn is to be given to [`process`](Connection::process).
-    pub fn receive(
-        &mut self,
-        cx: &mut Context,
-        path: Path,
-        header: &Header,
-        message: &[u8],
-    ) -> (Receipt, Place) {
-        let dropped = (Receipt::Dropped, Place::Known);
-        let signed = self.transport.auth.mode == Mode::On;
-        let Transport { path: known, candidate, .. } = self.transport;
-        let origin = origin(self.state, signed, known, candidate, path);
-        // Without a digest it takes an answer: our id, and a number that was sent just now, are known to the peer alone.
-        let answers = self.transport.channel.would_release(header.nr);
-        if origin == Origin::Stranger || (origin == Origin::Elsewhere && !signed && !answers) {
-            cx.drop_message(&path, DropCause::WrongSource(self.ccid()));
-            return dropped;
-        }
-        count(&mut self.transport.counters.rx_messages);
-        let discard = self.config.reserved_bits == ReservedBits::Discard;
-        let Some(message_type) = notes::check_structure(cx, self.ccid(), message, discard) else {
-            count(&mut self.transport.counters.rx_malformed);
-            return dropped;
-        };
-        if !self.authenticate(cx, message, &message_type) {
-            count(&mut self.transport.counters.rx_bad_digest);
-            return dropped;
-        }
-        if answers {
-            // Wherever it comes from, that is where the peer is.
-            self.transport.candidate = None;
-        }
-        let receipt = self.take_numbers(cx, header, message, &message_type);
-        let place = match (origin, receipt) {
-            (_, Receipt::Dropped) => Place::Known,
-            (Origin::Elsewhere, _) if candidate.is_some() && answers => Place::At(path),
-            (Origin::Elsewhere, Receipt::InTurn) => Place::Perhaps(path),
-            (Origin::Peer, Receipt::InTurn) => Place::At(path),
-            (Origin::Peer | Origin::Elsewhere | Origin::Stranger, _) => Place::Known,
-        };
-        (receipt, place)
-    }
 
     /// Nr, then Ns, of a message that may be believed.
     pub fn take_numbers(
@@ -370,27 +280,6 @@ impl Connection {
             self.heard = cx.now;
         }
         receipt
-    }
-
-    /// Whether a message may be believed; if not, nothing of it is used (C-224).
-    fn authenticate(&mut self, cx: &mut Context, message: &[u8], message_type: &MessageTypeAvp) -> bool {
-        let auth = &mut self.transport.auth;
-        // An SCCRP for an SCCRQ that was given up is signed like any other (C-100).
-        let given_up = self.state == State::Linger && self.transport.remote_ccid == Ccid(0);
-        let waits_for_reply = self.state == State::WaitCtlReply || given_up;
-        let (judgement, kind) = match *message_type {
-            // C-049: a ZLB has no digest; it serves only where there are none.
-            MessageTypeAvp::Zlb => {
-                let believed = auth.mode != Mode::On && auth.remote_nonce.is_empty();
-                (Judgement { believed, unsupported: None, nonce_missing: false }, MessageType::ACK)
-            }
-            MessageTypeAvp::Type { vendor: 0, value: MessageType::SCCRP, .. } if waits_for_reply => {
-                (auth.judge_reply(message), MessageType::SCCRP)
-            }
-            MessageTypeAvp::Type { value, .. } => (auth.judge(message), value),
-        };
-        notes::log_judgement(cx, self.ccid(), kind, judgement);
-        judgement.believed
     }
 
     /// The SCCRQ that it answers came again: so does the SCCRP, if the SCCCN is not here yet.
@@ -410,70 +299,6 @@ impl Connection {
         self.transport.channel.take_early()
     }
 
-    /// The message in turn: it uses up its Ns whatever it says.
-    pub fn process(&mut self, cx: &mut Context, message: &[u8]) -> Outcome {
-        self.transport.channel.advance();
-        let secrets = self.transport.auth.hiding_secrets();
-        let cisco = self.config.compatibility != Compatibility::Rfc;
-        let options = DecodeOptions { secrets: &secrets, cisco, version_2: false };
-        let Decoded { message: decoded, notes } = decode(message, &options);
-        let kind = match &decoded {
-            Ok(message) => message.message_type(),
-            Err(refusal) => refusal.message,
-        };
-        notes::log_notes(cx, self.ccid(), kind, &notes);
-        match decoded {
-            Ok(message) => self.dispatch(cx, message),
-            Err(refusal) => self.refuse_message(cx, refusal),
-        }
-    }
-
-    /// A message that cannot be accepted: session messages cost their session, the others the connection (RFC 3931
-    /// 5.2, 7.1; C-197, C-198, C-206, C-207, C-210, C-211).
-    fn refuse_message(&mut self, cx: &mut Context, refusal: Refusal) -> Outcome {
-        notes::log_refusal(cx, self.ccid(), &refusal);
-        let optional = matches!(refusal.why, Why::UnknownMessageType { mandatory: false, .. });
-        if optional || matches!(self.state, State::Stopping | State::Linger) {
-            return Outcome::Keep;
-        }
-        if let (Ccid(0), Some(assigned)) = (self.transport.remote_ccid, refusal.assigned_ccid) {
-            self.transport.remote_ccid = assigned; // a bad SCCRP: the StopCCN goes to its sender
-        }
-        let failure = Failure::new(
-            format!("{} cannot be accepted: {}", refusal.message, refusal.why),
-            Cause::BadMessage,
-        );
-        if refusal.message.is_session() && self.state == State::Established {
-            return Outcome::BadSession(refusal, failure);
-        }
-        let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
-        count(&mut self.transport.counters.rx_refused);
-        Outcome::Close(Objection { code, failure })
-    }
-
-    /// A complete message, for the table.
-    fn dispatch(&mut self, cx: &mut Context, message: Message) -> Outcome {
-        let tunnel = self.ccid();
-        let kind = message.message_type();
-        match (row(self.state, kind), message) {
-            (Row::AcceptReply, Message::Sccrp(reply)) => self.accept_reply(cx, &reply),
-            (Row::AcceptConnected, _) => self.accept_connected(cx),
-            (Row::Hello, _) => {
-                cx.log(Event::ReceiveHello { tunnel });
-                Outcome::Keep
-            }
-            (Row::Session | Row::Unsupported, message) => Outcome::Session(message),
-            (Row::Stop, Message::StopCcn(stop)) => self.peer_stopped(cx, &stop),
-            (Row::Decline, Message::Sccrp(reply)) if self.transport.remote_ccid == Ccid(0) => {
-                self.decline_reply(cx, reply.assigned_ccid)
-            }
-            (Row::Ignore | Row::AcceptReply | Row::Stop | Row::Decline, _) => {
-                self.ignore(cx, kind);
-                Outcome::Keep
-            }
-        }
-    }
-
     /// A message that does not fit the state is acknowledged, and that is all.
     pub fn ignore(&mut self, cx: &mut Context, message: MessageType) {
         let (tunnel, state) = (self.ccid(), self.state.log_name());
@@ -490,30 +315,6 @@ impl Connection {
         let at = from.checked_add(interval.saturating_sub(early)).unwrap_or(from);
         let timer = self.timer(ConnectionDue::Hello);
         cx.arm_at(&mut self.hello, at, timer);
-    }
-
-    /// The HELLO timer fired. What was heard meanwhile (control, or `data` of its sessions, C-074) only left a stamp,
-    /// which is looked at now; one HELLO at a time.
-    fn hello_due(&mut self, cx: &mut Context, data: Option<Instant>) -> Outcome {
-        self.hello = None;
-        let (State::Established, Some(interval)) = (self.state, self.config.hello_interval) else {
-            return Outcome::Keep;
-        };
-        let last = data.map_or(self.heard, |data| data.max(self.heard));
-        // The timer ran a little short on purpose; so does this.
-        let quiet: Duration = interval.mul_f32(11.0 / 12.0);
-        if cx.now.saturating_duration_since(last) < quiet {
-            self.arm_hello(cx, last.min(cx.now));
-            return Outcome::Keep;
-        }
-        if self.transport.channel.is_empty() {
-            cx.log(Event::Send { tunnel: self.ccid(), message: MessageType::HELLO });
-            if !self.transport.enqueue(cx, &Message::Hello) {
-                return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
-            }
-        }
-        self.arm_hello(cx, cx.now);
-        Outcome::Keep
     }
 
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
@@ -561,33 +362,6 @@ impl Connection {
         path
     }
 
-    /// A timer of this connection; `data` is when valid data of its sessions came last.
-    pub fn due(&mut self, cx: &mut Context, due: ConnectionDue, data: Option<Instant>) -> Outcome {
-        match due {
-            ConnectionDue::Hello => self.hello_due(cx, data),
-            ConnectionDue::Guard => self.guard_due(cx),
-            ConnectionDue::Acknowledge => {
-                self.transport.acknowledge_due(cx);
-                Outcome::Keep
-            }
-            ConnectionDue::Retransmit => match self.transport.retransmit_due(cx) {
-                Retransmission::Goes => Outcome::Keep,
-                Retransmission::UsedUp if self.state == State::Stopping => Outcome::Done,
-                Retransmission::UsedUp => {
-                    // C-057: it was sent as often as `retry` allows.
-                    cx.log(Event::ControlSendFailedTunnel { tunnel: self.ccid() });
-                    cx.log(Event::ControlSendFailed {});
-                    count(&mut self.transport.counters.lost);
-                    let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
-                    match self.transport.is_pressed() && self.state == State::Established {
-                        true => Outcome::Forgotten(failure),
-                        false => Outcome::Lost(failure),
-                    }
-                }
-            },
-        }
-    }
-
     // ----- end -----
 
     /// Ends it with a StopCCN (C-102); it answers until that is acknowledged or its retransmissions are used up
@@ -626,31 +400,6 @@ impl Connection {
         match self.transport.enqueue(cx, message) {
             true => Outcome::Keep,
             false => Outcome::Done,
-        }
-    }
-
-    /// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
-    fn decline_reply(&mut self, cx: &mut Context, assigned: Ccid) -> Outcome {
-        self.transport.remote_ccid = assigned;
-        let code = result(stopccn::EXISTS, None, "given up for another control connection");
-        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(self.ccid()) });
-        cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
-        self.stop(cx, &message)
-    }
-
-    /// Any state and StopCCN (C-103, C-127).
-    fn peer_stopped(&mut self, cx: &mut Context, stop: &StopCcn) -> Outcome {
-        if let (Ccid(0), Some(assigned)) = (self.transport.remote_ccid, stop.assigned_ccid) {
-            self.transport.remote_ccid = assigned; // to acknowledge it there
-        }
-        let reason = stopccn_reason(cx, self.ccid(), stop.result.as_ref());
-        let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
-        cx.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
-        match self.state {
-            State::Linger => Outcome::Keep,
-            State::Idle | State::WaitCtlReply | State::WaitCtlConn | State::Established | State::Stopping => {
-                Outcome::Stopped { reason, lost_tie }
-            }
         }
     }
 

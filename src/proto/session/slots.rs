@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::setup;
 use super::slot::Slot;
 use super::table::{row, Row};
 use super::{refuse_call, refuse_reply, session_ids};
@@ -152,7 +153,7 @@ impl Slots {
         for key in &self.order {
             let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.is_dynamic()) else { continue };
             match delay.is_zero() {
-                true => slot.begin(cx, connection, &mut self.serial),
+                true => setup::begin(slot, cx, connection, &mut self.serial),
                 false => slot.schedule(cx, delay),
             }
         }
@@ -162,7 +163,7 @@ impl Slots {
     pub fn start_manual(&mut self, cx: &mut Context, path: Path) {
         for key in &self.order {
             if let Some(slot) = self.slots.get_mut(key).filter(|slot| !slot.is_dynamic()) {
-                slot.start_manual(cx, path);
+                setup::start_manual(slot, cx, path);
             }
         }
     }
@@ -176,8 +177,8 @@ impl Slots {
         path: Option<Path>,
     ) {
         match (self.slots.get_mut(&key), path) {
-            (Some(slot), _) if slot.is_dynamic() => slot.due(cx, due, connection, &mut self.serial),
-            (Some(slot), Some(path)) => slot.start_manual(cx, path),
+            (Some(slot), _) if slot.is_dynamic() => setup::due(slot, cx, due, connection, &mut self.serial),
+            (Some(slot), Some(path)) => setup::start_manual(slot, cx, path),
             (Some(slot), None) => slot.attempt.begin(),
             (None, _) => cx.missing(),
         }
@@ -201,7 +202,7 @@ impl Slots {
             }
             Message::Icrp(_) | Message::Iccn(_) | Message::Cdn(_) | Message::Sli(_) | Message::Wen(_) => {
                 match self.find(cx, connection.ccid(), ids) {
-                    Some(slot) => slot.receive(cx, connection, message),
+                    Some(slot) => setup::receive(slot, cx, connection, message),
                     None => no_session(cx, connection, message),
                 }
             }
@@ -226,7 +227,7 @@ impl Slots {
         let usable = |key: &&SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
         let found = keys.copied().find(|key| usable(&key));
         if let Some(slot) = found.and_then(|key| self.slots.get_mut(&key)) {
-            slot.call_requested(cx, connection, request);
+            setup::call_requested(slot, cx, connection, request);
             return None;
         }
         let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));

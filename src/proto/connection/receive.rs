@@ -1,0 +1,280 @@
+//! What each message and timer does to a control connection (RFC 3931 7.2). What concerns the tunnel is returned.
+
+use std::time::{Duration, Instant};
+
+use super::auth::{Judgement, Mode};
+use super::identity::check_identity;
+use super::origin::{origin, Origin};
+use super::outcome::{Outcome, Place, Receipt};
+use super::table::{row, Row, State};
+use super::transport::{Retransmission, Transport};
+use super::Connection;
+use crate::config::model::{Compatibility, ReservedBits};
+use crate::log::Event;
+use crate::proto::action::Path;
+use crate::proto::context::{ConnectionDue, Context};
+use crate::proto::dropped::DropCause;
+use crate::proto::notes;
+use crate::proto::result::{result, stopccn_reason, Objection};
+use crate::proto::snapshot::{count, Cause, Failure};
+use crate::wire::avp::MessageTypeAvp;
+use crate::wire::code::stopccn;
+use crate::wire::header::Header;
+use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, SetUp, StopCcn, Why};
+use crate::wire::{Ccid, Message, MessageType};
+
+/// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
+/// C-225). What is in turn is to be given to [`process`](Connection::process).
+pub fn receive(
+    connection: &mut Connection,
+    cx: &mut Context,
+    path: Path,
+    header: &Header,
+    message: &[u8],
+) -> (Receipt, Place) {
+    let dropped = (Receipt::Dropped, Place::Known);
+    let signed = connection.transport.auth.mode == Mode::On;
+    let Transport { path: known, candidate, .. } = connection.transport;
+    let origin = origin(connection.state, signed, known, candidate, path);
+    // Without a digest it takes an answer: our id, and a number that was sent just now, are known to the peer alone.
+    let answers = connection.transport.channel.would_release(header.nr);
+    if origin == Origin::Stranger || (origin == Origin::Elsewhere && !signed && !answers) {
+        cx.drop_message(&path, DropCause::WrongSource(connection.ccid()));
+        return dropped;
+    }
+    count(&mut connection.transport.counters.rx_messages);
+    let discard = connection.config.reserved_bits == ReservedBits::Discard;
+    let Some(message_type) = notes::check_structure(cx, connection.ccid(), message, discard) else {
+        count(&mut connection.transport.counters.rx_malformed);
+        return dropped;
+    };
+    if !authenticate(connection, cx, message, &message_type) {
+        count(&mut connection.transport.counters.rx_bad_digest);
+        return dropped;
+    }
+    if answers {
+        // Wherever it comes from, that is where the peer is.
+        connection.transport.candidate = None;
+    }
+    let receipt = connection.take_numbers(cx, header, message, &message_type);
+    let place = match (origin, receipt) {
+        (_, Receipt::Dropped) => Place::Known,
+        (Origin::Elsewhere, _) if candidate.is_some() && answers => Place::At(path),
+        (Origin::Elsewhere, Receipt::InTurn) => Place::Perhaps(path),
+        (Origin::Peer, Receipt::InTurn) => Place::At(path),
+        (Origin::Peer | Origin::Elsewhere | Origin::Stranger, _) => Place::Known,
+    };
+    (receipt, place)
+}
+
+/// Whether a message may be believed; if not, nothing of it is used (C-224).
+fn authenticate(
+    connection: &mut Connection,
+    cx: &mut Context,
+    message: &[u8],
+    message_type: &MessageTypeAvp,
+) -> bool {
+    let auth = &mut connection.transport.auth;
+    // An SCCRP for an SCCRQ that was given up is signed like any other (C-100).
+    let given_up = connection.state == State::Linger && connection.transport.remote_ccid == Ccid(0);
+    let waits_for_reply = connection.state == State::WaitCtlReply || given_up;
+    let (judgement, kind) = match *message_type {
+        // C-049: a ZLB has no digest; it serves only where there are none.
+        MessageTypeAvp::Zlb => {
+            let believed = auth.mode != Mode::On && auth.remote_nonce.is_empty();
+            (Judgement { believed, unsupported: None, nonce_missing: false }, MessageType::ACK)
+        }
+        MessageTypeAvp::Type { vendor: 0, value: MessageType::SCCRP, .. } if waits_for_reply => {
+            (auth.judge_reply(message), MessageType::SCCRP)
+        }
+        MessageTypeAvp::Type { value, .. } => (auth.judge(message), value),
+    };
+    notes::log_judgement(cx, connection.ccid(), kind, judgement);
+    judgement.believed
+}
+
+/// The message in turn: it uses up its Ns whatever it says.
+pub fn process(connection: &mut Connection, cx: &mut Context, message: &[u8]) -> Outcome {
+    connection.transport.channel.advance();
+    let secrets = connection.transport.auth.hiding_secrets();
+    let cisco = connection.config.compatibility != Compatibility::Rfc;
+    let options = DecodeOptions { secrets: &secrets, cisco, version_2: false };
+    let Decoded { message: decoded, notes } = decode(message, &options);
+    let kind = match &decoded {
+        Ok(message) => message.message_type(),
+        Err(refusal) => refusal.message,
+    };
+    notes::log_notes(cx, connection.ccid(), kind, &notes);
+    match decoded {
+        Ok(message) => dispatch(connection, cx, message),
+        Err(refusal) => refuse_message(connection, cx, refusal),
+    }
+}
+
+/// A message that cannot be accepted: session messages cost their session, the others the connection (RFC 3931
+/// 5.2, 7.1; C-197, C-198, C-206, C-207, C-210, C-211).
+fn refuse_message(connection: &mut Connection, cx: &mut Context, refusal: Refusal) -> Outcome {
+    notes::log_refusal(cx, connection.ccid(), &refusal);
+    let optional = matches!(refusal.why, Why::UnknownMessageType { mandatory: false, .. });
+    if optional || matches!(connection.state, State::Stopping | State::Linger) {
+        return Outcome::Keep;
+    }
+    if let (Ccid(0), Some(assigned)) = (connection.transport.remote_ccid, refusal.assigned_ccid) {
+        connection.transport.remote_ccid = assigned; // a bad SCCRP: the StopCCN goes to its sender
+    }
+    let failure =
+        Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), Cause::BadMessage);
+    if refusal.message.is_session() && connection.state == State::Established {
+        return Outcome::BadSession(refusal, failure);
+    }
+    let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+    count(&mut connection.transport.counters.rx_refused);
+    Outcome::Close(Objection { code, failure })
+}
+
+/// A complete message, for the table.
+fn dispatch(connection: &mut Connection, cx: &mut Context, message: Message) -> Outcome {
+    let tunnel = connection.ccid();
+    let kind = message.message_type();
+    match (row(connection.state, kind), message) {
+        (Row::AcceptReply, Message::Sccrp(reply)) => accept_reply(connection, cx, &reply),
+        (Row::AcceptConnected, _) => accept_connected(connection, cx),
+        (Row::Hello, _) => {
+            cx.log(Event::ReceiveHello { tunnel });
+            Outcome::Keep
+        }
+        (Row::Session | Row::Unsupported, message) => Outcome::Session(message),
+        (Row::Stop, Message::StopCcn(stop)) => peer_stopped(connection, cx, &stop),
+        (Row::Decline, Message::Sccrp(reply)) if connection.transport.remote_ccid == Ccid(0) => {
+            decline_reply(connection, cx, reply.assigned_ccid)
+        }
+        (Row::Ignore | Row::AcceptReply | Row::Stop | Row::Decline, _) => {
+            connection.ignore(cx, kind);
+            Outcome::Keep
+        }
+    }
+}
+
+/// Wait-ctl-reply and SCCRP (C-115, C-116).
+fn accept_reply(connection: &mut Connection, cx: &mut Context, reply: &SetUp) -> Outcome {
+    connection.take_peer(reply);
+    if let Err(failure) = check_identity(cx, &connection.config, connection.ccid(), reply, MessageType::SCCRP)
+    {
+        let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
+        return Outcome::Close(Objection { code, failure });
+    }
+    let state = State::Established.log_name();
+    cx.log(Event::ReceiveState { message: MessageType::SCCRP, state });
+    connection.enter(cx, State::Established);
+    cx.log(Event::SendState { message: MessageType::SCCCN, state });
+    match connection.transport.enqueue(cx, &Message::Scccn) {
+        true => Outcome::Established,
+        false => Outcome::Lost(Failure::new("the SCCCN could not be built", Cause::NotBuilt)),
+    }
+}
+
+/// Wait-ctl-conn and SCCCN (C-121).
+fn accept_connected(connection: &mut Connection, cx: &mut Context) -> Outcome {
+    let state = State::Established.log_name();
+    cx.log(Event::ReceiveState { message: MessageType::SCCCN, state });
+    connection.enter(cx, State::Established);
+    Outcome::Established
+}
+
+/// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
+fn decline_reply(connection: &mut Connection, cx: &mut Context, assigned: Ccid) -> Outcome {
+    connection.transport.remote_ccid = assigned;
+    let code = result(stopccn::EXISTS, None, "given up for another control connection");
+    let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(connection.ccid()) });
+    cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
+    connection.stop(cx, &message)
+}
+
+/// Any state and StopCCN (C-103, C-127).
+fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -> Outcome {
+    if let (Ccid(0), Some(assigned)) = (connection.transport.remote_ccid, stop.assigned_ccid) {
+        connection.transport.remote_ccid = assigned; // to acknowledge it there
+    }
+    let reason = stopccn_reason(cx, connection.ccid(), stop.result.as_ref());
+    let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
+    cx.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
+    match connection.state {
+        State::Linger => Outcome::Keep,
+        State::Idle | State::WaitCtlReply | State::WaitCtlConn | State::Established | State::Stopping => {
+            Outcome::Stopped { reason, lost_tie }
+        }
+    }
+}
+
+/// The HELLO timer fired. What was heard meanwhile (control, or `data` of its sessions, C-074) only left a stamp,
+/// which is looked at now; one HELLO at a time.
+fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {
+    connection.hello = None;
+    let (State::Established, Some(interval)) = (connection.state, connection.config.hello_interval) else {
+        return Outcome::Keep;
+    };
+    let last = data.map_or(connection.heard, |data| data.max(connection.heard));
+    // The timer ran a little short on purpose; so does this.
+    let quiet: Duration = interval.mul_f32(11.0 / 12.0);
+    if cx.now.saturating_duration_since(last) < quiet {
+        connection.arm_hello(cx, last.min(cx.now));
+        return Outcome::Keep;
+    }
+    if connection.transport.channel.is_empty() {
+        cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::HELLO });
+        if !connection.transport.enqueue(cx, &Message::Hello) {
+            return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
+        }
+    }
+    connection.arm_hello(cx, cx.now);
+    Outcome::Keep
+}
+
+fn guard_due(connection: &mut Connection, cx: &mut Context) -> Outcome {
+    connection.guard = None;
+    let waited = match connection.state {
+        State::WaitCtlReply => "the peer acknowledged our SCCRQ but sent no SCCRP",
+        State::WaitCtlConn => "the peer acknowledged our SCCRP but sent no SCCCN",
+        State::Linger => return Outcome::Done,
+        State::Idle | State::Established | State::Stopping => return Outcome::Keep,
+    };
+    if connection.transport.channel.awaits_acknowledgement() {
+        // Retransmission still runs and ends by itself.
+        connection.arm_guard(cx);
+        return Outcome::Keep;
+    }
+    let code = result(stopccn::FSM, None, "set-up timeout");
+    Outcome::Close(Objection { code, failure: Failure::new(waited, Cause::Other) })
+}
+
+/// A timer of this connection; `data` is when valid data of its sessions came last.
+pub fn due(
+    connection: &mut Connection,
+    cx: &mut Context,
+    due: ConnectionDue,
+    data: Option<Instant>,
+) -> Outcome {
+    match due {
+        ConnectionDue::Hello => hello_due(connection, cx, data),
+        ConnectionDue::Guard => guard_due(connection, cx),
+        ConnectionDue::Acknowledge => {
+            connection.transport.acknowledge_due(cx);
+            Outcome::Keep
+        }
+        ConnectionDue::Retransmit => match connection.transport.retransmit_due(cx) {
+            Retransmission::Goes => Outcome::Keep,
+            Retransmission::UsedUp if connection.state == State::Stopping => Outcome::Done,
+            Retransmission::UsedUp => {
+                // C-057: it was sent as often as `retry` allows.
+                cx.log(Event::ControlSendFailedTunnel { tunnel: connection.ccid() });
+                cx.log(Event::ControlSendFailed {});
+                count(&mut connection.transport.counters.lost);
+                let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
+                match connection.transport.is_pressed() && connection.state == State::Established {
+                    true => Outcome::Forgotten(failure),
+                    false => Outcome::Lost(failure),
+                }
+            }
+        },
+    }
+}

@@ -1,0 +1,233 @@
+//! What the messages and timers of a tunnel come to. A connection settles what it can and returns an [`Outcome`]; what
+//! that means for the tunnel and the sessions is concluded here.
+
+use std::time::{Duration, Instant};
+
+use super::action::{Happening, Path};
+use super::connection;
+use super::connection::outcome::{Outcome, Place, Receipt};
+use super::connection::table::State;
+use super::connection::Connection;
+use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey};
+use super::result::Objection;
+use super::snapshot::count;
+use super::tunnel::Tunnel;
+use crate::log::Remark;
+use crate::wire::avp::MessageTypeAvp;
+use crate::wire::header::Header;
+use crate::wire::{Ccid, SessionId};
+
+/// How long the responder of a control connection waits before it asks for sessions of its own.
+/// Longer than the first retransmission of an ICRQ that was lost.
+const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
+
+/// A timer of the tunnel, or of something in it, fired. `heard` tells when valid data of a session came last.
+pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(SessionId) -> Option<Instant>) {
+    match due {
+        Due::Attempt => tunnel.attempt_due(cx),
+        Due::LookUp => tunnel.addresses.due(cx, &tunnel.config),
+        Due::Connection(ccid, due) => {
+            let data = match due {
+                ConnectionDue::Hello => tunnel.slots.heard(ccid, heard),
+                ConnectionDue::Retransmit | ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
+            };
+            let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+            let outcome = connection::receive::due(connection, cx, due, data);
+            let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
+            conclude(tunnel, cx, ccid, outcome);
+            if silent {
+                tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
+            }
+        }
+        Due::Slot(key, due) => slot_due(tunnel, cx, key, due),
+    }
+}
+
+fn slot_due(tunnel: &mut Tunnel, cx: &mut Context, key: SlotKey, due: SlotDue) {
+    let ccid = tunnel.slots.get(key).and_then(|slot| slot.connection()).or(tunnel.members.main_ccid());
+    let path = tunnel.known_path();
+    let connection = ccid.and_then(|ccid| tunnel.members.get_mut(ccid));
+    tunnel.slots.due(cx, (key, due), connection, path);
+}
+
+/// A control message with the id of a connection.
+pub fn receive(
+    tunnel: &mut Tunnel,
+    cx: &mut Context,
+    ccid: Ccid,
+    path: Path,
+    header: &Header,
+    message: &[u8],
+) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let (receipt, place) = connection::receive::receive(connection, cx, path, header, message);
+    if let Place::At(path) = place {
+        follow_peer(tunnel, cx, ccid, path);
+    }
+    take(tunnel, cx, ccid, receipt, message);
+    if let Place::Perhaps(path) = place {
+        look_for(tunnel, cx, ccid, path);
+    }
+}
+
+/// A StopCCN whose header names no connection (C-106), and that may be believed.
+pub fn receive_stop(
+    tunnel: &mut Tunnel,
+    cx: &mut Context,
+    ccid: Ccid,
+    header: &Header,
+    (message, message_type): (&[u8], &MessageTypeAvp),
+) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let receipt = connection.take_numbers(cx, header, message, message_type);
+    take(tunnel, cx, ccid, receipt, message);
+}
+
+/// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
+/// a repetition, and the half-open connection that answers it goes.
+fn withdraw_restart(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    let established = |c: &&Connection| c.answered_again && c.state == State::Established;
+    let Some(connection) = tunnel.members.get(ccid).filter(established) else { return };
+    let half_open =
+        |c: &&Connection| c.state == State::WaitCtlConn && c.transport.channel.awaits_acknowledgement();
+    let answers = |c: &&Connection| half_open(c) && c.answers_as(connection);
+    let found = tunnel.members.iter().find(answers).map(Connection::ccid);
+    if let Some(half_open) = found {
+        tunnel.delete(cx, half_open);
+    }
+}
+
+/// Processes a message in its turn, and those that wait behind it; acknowledges what is to be acknowledged.
+fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
+    if receipt != Receipt::Dropped {
+        tunnel.sign_of_life(cx);
+        withdraw_restart(tunnel, cx, ccid);
+    }
+    match receipt {
+        Receipt::Dropped => return,
+        Receipt::Acknowledgement | Receipt::OutOfTurn => {}
+        Receipt::InTurn => {
+            process(tunnel, cx, ccid, message);
+            while let Some(early) = tunnel.members.get_mut(ccid).and_then(Connection::take_early) {
+                process(tunnel, cx, ccid, &early);
+            }
+        }
+    }
+    // What the message came to may have been the connection's end.
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    if receipt != Receipt::Acknowledgement {
+        connection.transport.acknowledge(cx);
+    }
+    if connection.is_stopped() {
+        tunnel.delete(cx, ccid);
+    }
+}
+
+fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let outcome = connection::receive::process(connection, cx, message);
+    conclude(tunnel, cx, ccid, outcome);
+}
+
+/// The peer is at another address or port, or a message shows which address of ours it reached.
+fn follow_peer(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    if connection.transport.path == path {
+        return;
+    }
+    let before = connection.move_to(cx, path);
+    tunnel.slots.move_to(cx, ccid, path);
+    if before.remote != path.remote {
+        cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
+    }
+}
+
+/// Something of the peer came on another path than its own.
+pub fn look_for(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    let outcome = connection.look_for(cx, path);
+    conclude(tunnel, cx, ccid, outcome);
+}
+
+/// What came of a message or timer of a connection.
+fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome) {
+    match outcome {
+        Outcome::Keep => {}
+        Outcome::Established => established(tunnel, cx, ccid),
+        Outcome::Session(message) => {
+            let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+            let failure = tunnel.slots.receive(cx, connection, &message);
+            failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
+        }
+        Outcome::BadSession(refusal, failure) => {
+            let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+            let failure = tunnel.slots.bad_message(cx, connection, &refusal, failure);
+            failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
+        }
+        Outcome::Stopped { reason, lost_tie } => tunnel.peer_stopped(cx, ccid, reason, lost_tie),
+        Outcome::Close(Objection { code, failure }) => {
+            tunnel.fail_connection(cx, ccid, failure);
+            tunnel.close_connection(cx, ccid, code);
+            tunnel.retry_unless_served(cx);
+        }
+        Outcome::Lost(failure) => tunnel.lose(cx, ccid, failure),
+        Outcome::Forgotten(failure) => {
+            tunnel.lose(cx, ccid, failure);
+            if tunnel.attempt.is_scheduled() {
+                tunnel.schedule(cx, Duration::ZERO);
+            }
+        }
+        Outcome::Done => tunnel.delete(cx, ccid),
+    }
+}
+
+/// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
+/// sessions begin.
+fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    if let Some(connection) = tunnel.members.get_mut(ccid) {
+        connection.stop_guard(cx);
+    }
+    let others: Vec<Ccid> = tunnel.members.iter().map(Connection::ccid).filter(|c| *c != ccid).collect();
+    for other in others {
+        replace(tunnel, cx, other);
+    }
+    tunnel.members.set_main(ccid);
+    if let Some(connection) = tunnel.members.get(ccid) {
+        tunnel.addresses.answered(connection.transport.path.remote.ip());
+    }
+    count(&mut tunnel.members.counters.established);
+    tunnel.attempt.cancel(cx);
+    tunnel.attempt.since = cx.now;
+    if let Some(connection) = tunnel.members.get(ccid) {
+        cx.dropped_from.forget(connection.transport.path.remote.ip());
+    }
+    tunnel.notify(cx, Happening::TunnelUp, String::new());
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    connection.serve(cx);
+    // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
+    // every connect and a tie must be broken.
+    let delay = if connection.initiator { Duration::ZERO } else { RESPONDER_DELAY };
+    tunnel.slots.begin(cx, connection, delay);
+}
+
+/// A connection gives way to one that has just been established. The peer does not know an old established one
+/// any more (it came back with a new id), so nothing is sent.
+fn replace(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    match tunnel.members.state(ccid) {
+        Some(State::Established) => {
+            let reason = "the peer has set up a new control connection";
+            tunnel.slots.drop_sessions(cx, Some(ccid), reason);
+            tunnel.delete(cx, ccid);
+        }
+        Some(State::WaitCtlReply) => tunnel.linger(cx, ccid),
+        Some(State::Idle | State::WaitCtlConn) => tunnel.delete(cx, ccid),
+        Some(State::Stopping | State::Linger) | None => {}
+    }
+}
+
+/// There is a hint that the peer has forgotten a connection.
+pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let outcome = connection.probe(cx);
+    conclude(tunnel, cx, ccid, outcome);
+}
