@@ -207,7 +207,7 @@ impl Engine {
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| {
                 if let Some(ccid) = tunnel.slots.get(slot).and_then(|slot| slot.connection()) {
-                    receive::look_for(tunnel, cx, ccid, path);
+                    receive::probe(tunnel, cx, ccid, Some(path));
                 }
             });
         }

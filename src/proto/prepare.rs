@@ -49,7 +49,7 @@ fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
     let moved = current.is_some_and(|address| !tunnel.addresses.contains(address));
     match tunnel.members.main_ccid() {
         // Whether the peer really has moved it has to tell itself, by its silence.
-        Some(main) if moved => receive::probe(tunnel, cx, main),
+        Some(main) if moved => receive::probe(tunnel, cx, main, None),
         Some(_) => {}
         None if tunnel.slots.is_manual() && moved => {
             let next = tunnel.addresses.next();

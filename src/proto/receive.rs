@@ -66,7 +66,7 @@ pub fn receive(
     }
     take(tunnel, cx, ccid, receipt, message);
     if let Place::Perhaps(path) = place {
-        look_for(tunnel, cx, ccid, path);
+        probe(tunnel, cx, ccid, Some(path));
     }
 }
 
@@ -140,13 +140,6 @@ fn follow_peer(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
     if before.remote != path.remote {
         cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
     }
-}
-
-/// Something of the peer came on another path than its own.
-pub fn look_for(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
-    let outcome = connection.look_for(cx, path);
-    conclude(tunnel, cx, ccid, outcome);
 }
 
 /// What came of a message or timer of a connection.
@@ -225,9 +218,10 @@ fn replace(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     }
 }
 
-/// There is a hint that the peer has forgotten a connection.
-pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+/// There is a hint that the peer has forgotten a connection, or (`elsewhere`) that it is at the other end of that path
+/// now: it is asked.
+pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, elsewhere: Option<Path>) {
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let outcome = connection.probe(cx);
+    let outcome = connection.probe(cx, elsewhere);
     conclude(tunnel, cx, ccid, outcome);
 }

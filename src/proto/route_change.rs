@@ -97,7 +97,7 @@ fn connection_route(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: Rout
         (false, None) => tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route)),
         (false, Some(_)) if !had_route => {
             tunnel.attempt.forget(Cause::Route);
-            receive::probe(tunnel, cx, ccid);
+            receive::probe(tunnel, cx, ccid, None);
         }
         (false, Some(_)) => {}
     }
@@ -119,7 +119,7 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             let path = connection.send_from_anywhere(cx);
             tunnel.attempt.fail(cx.now, failure);
             tunnel.slots.move_to(cx, ccid, path);
-            receive::probe(tunnel, cx, ccid);
+            receive::probe(tunnel, cx, ccid, None);
         }
         State::WaitCtlReply | State::Established => {
             cx.remark(&Remark::Source { tunnel: name, why });

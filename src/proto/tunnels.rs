@@ -128,7 +128,7 @@ impl Tunnels {
         for (ccid, key) in connections {
             match self.get_mut(key) {
                 Some(tunnel) => {
-                    receive::probe(tunnel, cx, ccid);
+                    receive::probe(tunnel, cx, ccid, None);
                     tunnel.addresses.doubt(cx, key, &tunnel.config);
                 }
                 None => cx.missing(),

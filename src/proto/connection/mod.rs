@@ -318,18 +318,18 @@ impl Connection {
     }
 
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
-    pub fn probe(&mut self, cx: &mut Context) -> Outcome {
-        match self.state == State::Established && !self.transport.probe(cx) {
-            true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
-            false => Outcome::Keep,
+    /// `elsewhere`: it seems to be at the other end of that path now, and is asked there, too.
+    pub fn probe(&mut self, cx: &mut Context, elsewhere: Option<Path>) -> Outcome {
+        if self.state != State::Established {
+            return Outcome::Keep;
         }
-    }
-
-    /// There is a sign that the peer is at the other end of `path` now: it is asked there, too, at once.
-    pub fn look_for(&mut self, cx: &mut Context, path: Path) -> Outcome {
-        match self.state == State::Established && !self.transport.look_for(cx, path) {
-            true => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
-            false => Outcome::Keep,
+        let built = match elsewhere {
+            Some(path) => self.transport.look_for(cx, path),
+            None => self.transport.probe(cx),
+        };
+        match built {
+            true => Outcome::Keep,
+            false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
         }
     }
 
