@@ -270,3 +270,20 @@ fn every_page_is_there_in_both_languages() {
         assert_eq!(heads(format!("man/{page}")), heads(format!("man/ja/{page}")), "sections of {page}");
     }
 }
+
+/// Each counter that the page on troubles names is one that `l2tpctl counters` prints.
+#[test]
+fn the_counters_named_for_a_symptom_exist() {
+    let names: BTreeSet<&str> =
+        l2tpd::counters::Counters::default().entries().map(|(name, _, _)| name).collect();
+    for page in ["man/l2tpd.8", "man/ja/l2tpd.8"] {
+        let text = text(page);
+        let symptoms = text.split(".Sh TROUBLESHOOTING").nth(1).expect("the section");
+        let symptoms = symptoms.split("\n.Sh ").next().unwrap();
+        let words = symptoms.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let mut named: BTreeSet<&str> =
+            words.filter(|w| w.starts_with("rx_") || w.starts_with("tx_")).collect();
+        named.remove("rx_drop"); // what several begin with
+        assert!(named.len() >= 6 && named.is_subset(&names), "{page}: {named:?}");
+    }
+}

@@ -8,7 +8,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-001",
         ["The system's source of random numbers cannot be opened or read, so no id, cookie or nonce can be drawn.",
          "See that /dev/urandom exists and is readable where the daemon runs (a chroot or container may lack it)."],
-        ["乱数源を開けないか読めないため、ID・クッキー・ノンスを作れません。",
+        ["乱数源を開けないか読めないため、ID・Cookie・Nonceを作れません。",
          "デーモンが動く環境(chrootやコンテナを含む)に /dev/urandom があり、読めることを確認してください。"],
     ),
     about(
@@ -68,7 +68,7 @@ pub(super) static TABLE: &[Explanation] = &[
          "The next line says which: check max-tunnels, that local-address is an address of this host, or that the name \
           of the peer that it names can be looked up (DNS, /etc/hosts); it is tried again by itself."],
         ["コントロールコネクションを作れません。数の上限、IDの不足、またはソケットを割り当てられないことが原因です。",
-         "次の行が原因を示します。max-tunnels、local-addressがこのホストのアドレスであること、そこに書かれた相手の名前が\
+         "次の行が原因を示します。max-tunnels、local-addressがこのホストのアドレスであること、そこに書かれた対向の名前が\
           引けること(DNS、/etc/hosts)を確認してください。自動で再試行します。"],
     ),
     about(
@@ -78,7 +78,7 @@ pub(super) static TABLE: &[Explanation] = &[
           another user of the interface's name, or a missing CAP_NET_ADMIN. The peer has no part in it."],
         ["ネットワークインタフェースの作成または設定をシステムが拒みました。",
          "次の行が原因を示します: /dev/net/tun(無い、使えない、モジュールtunが無い)、名前の重複、CAP_NET_ADMINの不足。\
-          相手側の問題ではありません。"],
+          対向側の問題ではありません。"],
     ),
     about(
         "M-011",
@@ -98,7 +98,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-013",
         ["Receiving from a client of the admin socket failed; its connection is closed.",
          "Usually a client that ended with unread data: harmless. Tunnels are not concerned."],
-        ["管理用ソケットの相手からの受信に失敗し、その接続を閉じました。",
+        ["管理用ソケットのクライアントからの受信に失敗し、その接続を閉じました。",
          "多くは読み残しのまま終わったクライアントで、害はありません。トンネルには影響しません。"],
     ),
     about(
@@ -107,7 +107,7 @@ pub(super) static TABLE: &[Explanation] = &[
          "Look for what the system lacks, memory for example. What ICMP tells about a peer does not come as this \
           message: see `l2tpctl explain tunnel`."],
         ["トンネルのソケット(次の行)での受信に失敗しました。受信は続けて試みます。",
-         "メモリなど、システムに足りないものを調べてください。相手についてのICMPの知らせはこの行にはならず、\
+         "メモリなど、システムに足りないものを調べてください。対向からのICMPエラーはこの行にはならず、\
           `l2tpctl explain tunnel`が示します。"],
     ),
     about(
@@ -125,7 +125,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-016",
         ["A reply could not be written to a client of the admin socket.",
          "The client ended or stopped reading before it had the whole reply; ask again."],
-        ["管理用ソケットの相手に返答を書けませんでした。",
+        ["管理用ソケットのクライアントに応答を送れませんでした。",
          "クライアントが返答を読み終える前に終了または停止しています。もう一度実行してください。"],
     ),
     about(

@@ -56,7 +56,7 @@ explanations! {
     NoTunnel
         ["The configuration has no `tunnel` block: no peer can connect, and none is called.",
          "See that this is the file that was meant (-c), and that it is whole."]
-        ["設定に`tunnel`ブロックがありません。どの相手とも接続しません。",
+        ["設定に`tunnel`ブロックがありません。どの対向とも接続しません。",
          "意図したファイル(-c)か、途中で切れていないかを確認してください。"];
     RouterIdDerived
         ["No router-id is configured, so one was derived. It does not change while the daemon runs, whatever becomes of \
@@ -241,7 +241,7 @@ explanations! {
         ["The peer or a router answered with an ICMP error. It is sent again: the peer may not be there yet.",
          "`Connection refused` or `Protocol not available`: see that L2TP runs at the peer, with the same \
           encapsulation and port, and that no filter rejects it."]
-        ["相手や途中の機器がICMPエラーを返しました。相手がまだ動いていないだけかもしれず、再送します。",
+        ["対向や途中の機器がICMPエラーを返しました。対向がまだ動いていないだけかもしれず、再送します。",
          "`Connection refused`や`Protocol not available`なら、対向でL2TPが動いていること、カプセル化とポートが\
           同じこと、途中で拒まれていないことを確認してください。"];
     FramesNotSent

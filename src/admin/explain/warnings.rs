@@ -23,7 +23,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-028",
         ["The peer assigned a cookie that is neither 4 nor 8 octets long.",
          "The peer breaks RFC 3931; look for an update of it, or switch cookies off at both ends."],
-        ["対向が割り当てたクッキーの長さが4でも8でもありません。",
+        ["対向が割り当てたCookieの長さが4でも8でもありません。",
          "対向がRFC 3931に反しています。更新を探すか、両側でcookieを切ってください。"],
     ),
     about(
@@ -60,7 +60,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-033",
         ["Cookies are on here, and the peer assigned none; the session is refused.",
          "Make the tag cookie and the peer's cookie setting agree: both on or both off."],
-        ["こちらはcookieが有効ですが、対向がクッキーを割り当てなかったため、セッションを拒否します。",
+        ["こちらはcookieが有効ですが、対向がCookieを割り当てなかったため、セッションを拒否します。",
          "両側のcookieの設定を、ともに有効かともに無効にそろえてください。"],
     ),
     about(
@@ -75,7 +75,7 @@ pub(super) static TABLE: &[Explanation] = &[
         "M-035",
         ["The peer assigned a cookie, and cookies are off here; the session is refused, as data could not pass.",
          "Make the tag cookie and the peer's cookie setting agree: both on or both off."],
-        ["対向がクッキーを割り当てましたが、こちらは無効です。データが通らないため、セッションを拒否します。",
+        ["対向がCookieを割り当てましたが、こちらは無効です。データが通らないため、セッションを拒否します。",
          "両側のcookieの設定を、ともに有効かともに無効にそろえてください。"],
     ),
     about(
