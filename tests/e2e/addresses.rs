@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::up;
+use crate::peer::*;
 use crate::tests;
 
 tests!(
@@ -22,6 +23,7 @@ tests!(
     hub_waits_for_its_address,
     name_is_looked_up_when_there_is_a_network,
     mtu_follows_what_the_kernel_knows_of_the_path,
+    local_address_is_missing,
 );
 
 /// Far below what a HELLO's time-outs take, far above what a loaded machine adds.
@@ -387,4 +389,15 @@ fn mtu_follows_what_the_kernel_knows_of_the_path() {
         a.stop();
         b.stop();
     }
+}
+
+/// M-009: C-084. When the address appears, the tunnel comes up by itself.
+fn local_address_is_missing() {
+    let net = Net::new();
+    let text = config("", SESSION).replace("local-address 192.0.2.1", "local-address 192.0.2.99");
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    daemon.expect("error failed to create tunnel");
+    daemon.expect("error failed to create tunnel");
+    net.batch(&net.a, "addr add 192.0.2.99/24 dev wire\n");
+    daemon.expect("info send SCCRQ, state --> WAIT-CTL-REPLY");
 }

@@ -3,17 +3,27 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
-use std::process::{Command, Output};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{client, Daemon};
-use crate::net::{stderr, Net};
+use crate::net::{run, stderr, Net};
 use crate::pair::{host, need_python, pair_of, python, wait_for, Flood};
+use crate::peer::*;
 use crate::runner::skip;
 use crate::tests;
 
-tests!(stuck_clients_delay_no_tunnel, mode_and_group_of_the_socket, who_the_peer_is_is_checked);
+tests!(
+    stuck_clients_delay_no_tunnel,
+    mode_and_group_of_the_socket,
+    who_the_peer_is_is_checked,
+    no_descriptors_for_clients,
+    client_that_resets,
+    client_that_does_not_wait,
+    client_that_sends_nonsense,
+);
 
 /// A request with the header of l2tpd-admin(5).
 fn request(command: u16, words: &[&str]) -> Vec<u8> {
@@ -26,6 +36,7 @@ fn request(command: u16, words: &[&str]) -> Vec<u8> {
 }
 
 const STATUS: u16 = 1;
+
 const LOG: u16 = 6;
 
 /// Eight clients hold all places: four never read a reply that is longer than any buffer, three never read a log
@@ -120,6 +131,7 @@ fn served(output: &std::process::Output) -> bool {
 }
 
 const STRANGER: &[&str] = &["--reuid", "65533", "--regid", "65533", "--clear-groups"];
+
 const MEMBER: &[&str] = &["--reuid", "65533", "--regid", "65533", "--groups", "65534"];
 
 fn mode(daemon: &Daemon) -> (u32, u32, u32) {
@@ -171,4 +183,99 @@ fn who_the_peer_is_is_checked() {
     daemon.expect("warn   admin socket: user 65533 (process *) may not use it");
     wait_for("the member's status", || served(&status_as(&net, &daemon, MEMBER)).then_some(()));
     daemon.stop();
+}
+
+/// M-008: the tunnel does not suffer, and no processor time is burnt.
+fn no_descriptors_for_clients() {
+    let (_net, mut daemon, mut peer) = established("", SESSION);
+    let pid = daemon.pid().to_string();
+    let used = |fd: &usize| Path::new(&format!("/proc/{pid}/fd/{fd}")).exists();
+    let free = (0..).find(|fd| !used(fd)).expect("a free descriptor");
+    run(&["prlimit", "--pid", &pid, &format!("--nofile={free}:")]);
+    let clients: Vec<UnixStream> =
+        (0..3).map(|_| UnixStream::connect(&daemon.socket).expect("connect")).collect();
+    daemon.expect("error failed to accept: *Too many open files*");
+    let before = daemon.cpu_seconds();
+    std::thread::sleep(Duration::from_millis(800));
+    assert!(daemon.cpu_seconds() - before < 0.2, "it spins");
+    assert!(daemon.count("error failed to accept: *") < 20, "it floods the log");
+    peer.send(&Out::new(HELLO));
+    peer.expect_ack();
+    run(&["prlimit", "--pid", &pid, "--nofile=1024:"]);
+    drop(clients);
+    daemon.ctl_ok(&["status"]);
+}
+
+/// The octets of a request, as l2tpctl sends them.
+fn request_of_ctl(net: &Net, words: &[&str]) -> Vec<u8> {
+    let path = net.dir.join("ear.sock");
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).expect("socket");
+    let mut ctl = Command::new(client())
+        .arg("-s")
+        .arg(&path)
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("l2tpctl");
+    let (mut stream, _) = listener.accept().expect("accept");
+    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
+    let mut request = vec![0; 1024];
+    let length = stream.read(&mut request).expect("request");
+    request.truncate(length);
+    drop(stream);
+    let _ = ctl.wait();
+    request
+}
+
+/// M-013: it follows the log, and goes away with lines unread.
+fn client_that_resets() {
+    let (net, mut daemon, mut peer) = established("", SESSION);
+    let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
+    stream.write_all(&request_of_ctl(&net, &["log", "-f"])).expect("request");
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while !crate::sys::wait_readable(std::os::fd::AsRawFd::as_raw_fd(&stream), deadline) {}
+    drop(stream);
+    daemon.expect("error failed to recv: *Connection reset by peer*");
+    daemon.ctl_ok(&["status"]);
+    peer.send(&Out::new(HELLO));
+    peer.expect_ack();
+}
+
+/// M-016
+fn client_that_does_not_wait() {
+    let (net, mut daemon, mut peer) = established("", SESSION);
+    let request = request_of_ctl(&net, &["status"]);
+    daemon.signal(libc::SIGSTOP);
+    let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
+    stream.write_all(&request).expect("request");
+    drop(stream);
+    daemon.signal(libc::SIGCONT);
+    daemon.expect("error failed to send l2tpd information: *Broken pipe*");
+    daemon.ctl_ok(&["status"]);
+    peer.send(&Out::new(HELLO));
+    peer.expect_ack();
+}
+
+/// M-020
+fn client_that_sends_nonsense() {
+    let (net, mut daemon, _peer) = established("", SESSION);
+    let mut broken = request_of_ctl(&net, &["status"]);
+    broken.fill(0xff);
+    for nonsense in [&[1][..], &broken, &[0; 64], b"GET / HTTP/1.0\r\n\r\n"] {
+        let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
+        stream.write_all(nonsense).expect("nonsense");
+        stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        stream.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+        let mut reply = Vec::new();
+        let _ = stream.read_to_end(&mut reply);
+        daemon.expect("error invalid header length of admin command");
+    }
+    daemon.ctl_ok(&["status"]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&daemon.socket).expect("socket").permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600, "who may use the socket");
 }

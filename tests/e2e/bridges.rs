@@ -1,9 +1,8 @@
 //! Bridges that somebody deletes and makes again, and interfaces that somebody takes out of them.
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
-use crate::pair::{host, need_python, python, wait_for};
+use crate::pair::{host, need_python, python, up, wait_for};
 use crate::tests;
 
 tests!(
@@ -12,11 +11,15 @@ tests!(
     what_cannot_be_joined,
     interface_made_while_the_bridge_is_gone,
     news_that_were_lost,
+    bridge_made_and_joined,
 );
 
 const MADE: &str = "link add br7 type bridge\nlink set br7 up\naddr add 10.9.9.1/24 dev br7\n";
+
 const DELETED: &str = "warn   bridge br7 was deleted; it gets its interfaces back when it is made again";
+
 const AGAIN: &str = "info   l0 is in bridge br7 again";
+
 const OUT: &str = "info   l0 is not in bridge br7 any more";
 
 /// Host 1 with br7, which the daemon makes, host 2 without a bridge; frames pass.
@@ -201,4 +204,23 @@ fn news_that_were_lost() {
     net.ping(&net.a, "10.9.9.2", 56);
     a.stop();
     b.stop();
+}
+
+/// `bridge` makes the bridge where it is missing; `l2tpd` takes away only what it made.
+fn bridge_made_and_joined() {
+    let net = Net::new();
+    net.batch(&net.b, "link add br7 type bridge\nlink set br7 up\naddr add 10.9.9.2/24 dev br7\n");
+    let mut b = Daemon::start(&net, &net.b, &host(2, "", "", "    bridge br7\n"));
+    let mut a =
+        Daemon::start(&net, &net.a, &host(1, "", "", "    bridge br7\n    mac-address 02:11:22:33:44:55\n"));
+    up(&mut a, 1);
+    up(&mut b, 1);
+    net.batch(&net.a, "link set br7 up\naddr add 10.9.9.1/24 dev br7\n");
+    net.ping(&net.a, "10.9.9.2", 1400);
+    let link = net.exec(&net.a, &["ip", "link", "show", "l0"]);
+    assert!(link.contains("master br7") && link.contains("02:11:22:33:44:55"), "{link}");
+    a.stop();
+    b.stop();
+    assert!(!net.try_exec(&net.a, &["ip", "link", "show", "l0"]).status.success(), "the interface stays");
+    assert!(net.try_exec(&net.b, &["ip", "link", "show", "br7"]).status.success(), "not our bridge");
 }

@@ -1,10 +1,12 @@
 //! Configuration files as the program itself judges them: `-n`, usage, start-up with a bad file.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use crate::daemon::{program, Daemon};
 use crate::net::Net;
 use crate::peer;
+use crate::peer::*;
 use crate::runner::skip;
 use crate::tests;
 
@@ -16,7 +18,8 @@ tests!(
     bad_file_at_start,
     settings_are_logged,
     no_kernel_plane,
-    warnings_are_no_errors
+    warnings_are_no_errors,
+    unusable_blocks,
 );
 
 fn check(text: &str) -> Output {
@@ -181,4 +184,21 @@ fn settings_are_logged() {
         assert_eq!(daemon.count(line), 1, "{line}\n{}", daemon.tail(40));
     }
     assert_eq!(daemon.count("*hidden*"), 0);
+}
+
+/// M-018 M-019: what is not complete is not started; the rest is. C-138 C-283
+fn unusable_blocks() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let sessions = format!("{SESSION}  session l1\n    cookie 4\n");
+    let second = "tunnel t2\n  remote-address 192.0.2.77\n  remote-router-id any\n";
+    let text = format!("{}{second}", config("", &sessions));
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    daemon.expect_all(&["error get session configuration failed", "error get tunnel configuration failed"]);
+    peer.accept();
+    peer.answer();
+    assert!(
+        peer.sees(ICRQ, Duration::from_millis(300)).is_none(),
+        "a session without remote-end-id was started"
+    );
 }

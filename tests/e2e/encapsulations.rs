@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crate::capture::Capture;
 use crate::daemon::{write_config, Daemon};
 use crate::net::Net;
+use crate::pair::up;
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 
-tests!(ip_over_ipv4, ip_over_ipv6, udp_over_ipv4, udp_over_ipv6, bulk_with_everything);
+tests!(ip_over_ipv4, ip_over_ipv6, udp_over_ipv4, udp_over_ipv6, bulk_with_everything,);
 
 const SECRET: &str = "open sesame";
 
@@ -131,22 +132,6 @@ fn all_sessions(udp: bool, ipv6: bool) {
     bulk(&net, "10.1.105.2", 4 << 20);
     a.stop();
     b.stop();
-}
-
-/// Waits until `count` sessions of a daemon are up.
-#[track_caller]
-pub fn up(daemon: &mut Daemon, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while established(daemon) < count {
-        assert!(Instant::now() < deadline, "not all sessions come up:\n{}", daemon.tail(40));
-        std::thread::sleep(Duration::from_millis(30));
-    }
-}
-
-/// How many sessions were established so far.
-fn established(daemon: &Daemon) -> usize {
-    daemon.count("info receive ICCN, state --> ESTABLISHED")
-        + daemon.count("info send ICCN, state --> ESTABLISHED")
 }
 
 /// Frames of all kinds through one session, from `a` to `b`.

@@ -1,11 +1,14 @@
 //! `explain tunnel` for every cause that keeps a tunnel or session down, at both ends: the check that failed, the
-//! values expected and received, since when, and when the next attempt is made.
+//! values expected and received, since when, and when the next attempt is made. `explain` of a message.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::daemon::{write_config, Daemon};
-use crate::net::Net;
-use crate::pair::host;
+use crate::daemon::{client, write_config, Daemon};
+use crate::net::{stderr, Net};
+use crate::pair::{host, need_python};
+use crate::peer::*;
+use crate::schema::schema;
 use crate::tests;
 
 tests!(
@@ -27,6 +30,9 @@ tests!(
     interface_name_taken,
     disabled_and_stopped,
     everything_is_up,
+    explain_a_line_without_daemon,
+    explanation_names_expected_and_received,
+    every_message_is_explained,
 );
 
 /// Tunnel and session lines of one end.
@@ -237,7 +243,7 @@ fn interface_name_taken() {
     says(&a, &["session l0", "failed check : ", "l0", WHEN, "next try"]);
     says(&b, &["session l0", "the peer closed it"]);
     net.batch(&net.a, "link del l0\n");
-    crate::encapsulations::up(&mut b, 1);
+    crate::pair::up(&mut b, 1);
     a.stop();
     b.stop();
 }
@@ -279,4 +285,59 @@ fn everything_is_up() {
     let json = a.ctl_ok(&["--json", "explain", "tunnel", "t"]);
     assert!(json.contains("\"last_failure\":{\"check\":\""), "{json}");
     a.stop();
+}
+
+/// A pasted line, in the language of the environment, with a socket that does not exist.
+fn explain_a_line_without_daemon() {
+    need_python();
+    let explain = |language: &str, words: &[&str]| {
+        let mut command = Command::new(client());
+        command.env_clear().env("LANG", language).args(["-s", "/nonexistent"]).args(words);
+        command.output().expect("l2tpctl")
+    };
+    let text = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = "Nov 22 11:30:00 gw l2tpd[812]: [4711] message digest invalid in SCCRP";
+    let english = explain("en_US.UTF-8", &["explain", line]);
+    let japanese = explain("ja_JP.UTF-8", &["explain", line]);
+    assert!(english.status.success() && japanese.status.success(), "{}", stderr(&english));
+    let (english, japanese) = (text(&english), text(&japanese));
+    assert!(english.contains("meaning: ") && english.contains("SCCRP") && english.is_ascii(), "{english}");
+    assert!(japanese.contains("意味: ") && japanese.contains("対処: "), "{japanese}");
+    let found = explain("C", &["--json", "explain", line]);
+    schema(&text(&found), "explain");
+    let unknown = explain("C", &["explain", "the cat sat on the mat"]);
+    assert_eq!(unknown.status.code(), Some(1), "{}", stderr(&unknown));
+}
+
+/// Why a tunnel is not up: the check, what was expected, what came.
+fn explanation_names_expected_and_received() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let mut daemon = Daemon::start(&net, &net.a, &config("  role passive\n", SESSION));
+    daemon.expect("debug l2tpd start");
+    peer.send(&peer.set_up(SCCRQ).replace(7, b"intruder\x1b[2J"));
+    daemon.expect("warn [*] hostname mismatch in SCCRQ");
+    let text = daemon.ctl_ok(&["explain", "tunnel", "t1"]);
+    assert!(text.contains("peer") && text.contains("intruder"), "{text}");
+    assert!(!text.contains('\x1b'), "the peer's text reaches the terminal unescaped: {text:?}");
+}
+
+/// `explain` needs no daemon and knows every line that the daemons of these tests wrote so far.
+fn every_message_is_explained() {
+    for (language, word) in [("C", "password"), ("ja_JP.UTF-8", "password")] {
+        let output = Command::new(client())
+            .env("LANG", language)
+            .env_remove("LC_ALL")
+            .env_remove("LC_MESSAGES")
+            .args(["explain", "[7] message digest invalid in SCCRQ"])
+            .output()
+            .expect("l2tpctl");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("M-040") || text.contains("digest"), "{text}");
+        let japanese = text.chars().any(|c| ('\u{3040}'..'\u{9fff}').contains(&c));
+        assert_eq!(japanese, language.starts_with("ja"), "{language}: {text} ({word})");
+    }
+    let output =
+        Command::new(client()).args(["explain", "no such message at all"]).output().expect("l2tpctl");
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::up;
 use crate::tests;
 
 tests!(dead_address_before_a_living_one, name_of_a_silent_peer, name_of_a_peer_that_calls);

@@ -118,7 +118,7 @@ fn assault_idle(udp: bool, seed: u64) {
 
 /// With a password: whatever a third party sends, the tunnel stays, and there is no answer.
 fn mutated_messages_to_an_established_tunnel() {
-    let (_net, mut daemon, mut peer) = crate::avps::established("  password secret\n", SESSION);
+    let (_net, mut daemon, mut peer) = crate::peer::established("  password secret\n", SESSION);
     peer.call("end1");
     daemon.expect("info receive ICCN, state --> ESTABLISHED");
     let goods = messages(&mut peer);

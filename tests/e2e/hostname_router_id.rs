@@ -1,15 +1,15 @@
-//! Who the daemon is towards its peers where the configuration does not say it, and how it runs where nothing may be
-//! written.
+//! Who the daemon is towards its peers where the configuration does not say it.
 
 use crate::daemon::Daemon;
 use crate::net::{run, Net};
 use crate::peer::*;
 use crate::tests;
 
-tests!(router_id_without_an_ipv4_address, identity_stays_until_the_restart, no_pid_file_and_no_admin_socket);
+tests!(router_id_without_an_ipv4_address, identity_stays_until_the_restart,);
 
 /// Host Name and Router ID in an SCCRQ.
 const HOST_NAME: u16 = 7;
+
 const ROUTER_ID: u16 = 60;
 
 /// A tunnel over IPv6, and nothing of our own identity.
@@ -79,46 +79,4 @@ fn identity_stays_until_the_restart() {
     peer.send(&Out::new(HELLO));
     peer.expect_ack();
     assert_eq!(daemon.count("*StopCCN*"), 0, "{}", daemon.tail(20));
-}
-
-/// Where nothing may be written: it carries the tunnel, and ends as it should.
-fn no_pid_file_and_no_admin_socket() {
-    let net = Net::new();
-    let mut peer = Peer::new(&net);
-    let text = config("  role passive\n", SESSION);
-    let before = [
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        "mount -o bind,ro /run /run; mount -o bind,ro DIR DIR; exec \"$@\"",
-        "sh",
-    ];
-    let dir = net.dir.display().to_string();
-    let before = before.map(|word| word.replace("DIR", &dir));
-    let before: Vec<&str> = before.iter().map(String::as_str).collect();
-    let mut daemon = Daemon::start_under(&net, &net.a, &text, &before, &["-p", "none", "-s", "none"]);
-    daemon.expect("debug l2tpd start");
-    assert!(!daemon.pid_file.exists() && !daemon.socket.exists());
-    peer.connect();
-    daemon.signal(libc::SIGTERM);
-    assert_eq!(peer.expect(STOPCCN).result().0, 6, "it shuts down");
-    assert_eq!(daemon.wait_exit().code(), Some(0), "{}", daemon.tail(10));
-    // The words of the configuration mean the same: nothing could be written anywhere else.
-    let text = format!("pid-file none\nadmin-socket none\n{text}");
-    let mut daemon = Daemon::start_prepared(&net, &net.a, &text, (&before, &[]), |command| {
-        let mut new = std::process::Command::new("ip");
-        let mut words = command.get_args();
-        while let Some(word) = words.next() {
-            if word == "-p" || word == "-s" {
-                words.next();
-            } else {
-                new.arg(word);
-            }
-        }
-        *command = new;
-    });
-    daemon.expect("debug l2tpd start");
-    assert!(!daemon.pid_file.exists() && !daemon.socket.exists());
-    daemon.stop();
 }

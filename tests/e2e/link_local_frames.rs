@@ -4,9 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon, PATIENCE};
-use crate::encapsulations::up;
 use crate::net::Net;
-use crate::pair::{host, wait_for};
+use crate::pair::{host, up, wait_for};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 

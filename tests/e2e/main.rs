@@ -12,33 +12,55 @@ mod admin_socket;
 mod avps;
 mod bridges;
 mod capture;
+mod clear_start_stop;
 mod config;
+mod cookie;
+mod counters;
 mod coverage;
 mod ctl;
 mod encapsulations;
 mod explain;
+mod failing_system;
+mod follow;
+mod good_run;
+mod headers;
+mod hidden;
 mod host_names;
 mod hostile;
 mod hostname_router_id;
+mod interface;
 mod judge;
+mod limits;
 mod link_local_frames;
+mod log;
+mod manual;
+mod message_order;
 mod nat;
 mod notify_socket;
 mod on_event;
 mod outer_headers;
 mod pair;
+mod password;
 mod peer_ends;
 mod peer_restart;
 mod profiles;
 mod real_peers;
 mod reload;
+mod schema;
+mod sequencing;
+mod signals;
+mod silent_peer;
 mod start;
 mod start_refused;
 mod status;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspend;
 mod tie;
+mod trace;
+mod udp_ports;
+mod user;
 
 use support::runner::Test;
 use support::{daemon, message, net, peer, record, runner, sys};
@@ -49,25 +71,51 @@ const THREADS: usize = 6;
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
     on_event::TESTS, // the longest test
-    encapsulations::TESTS,
-    host_names::TESTS,
-    peer_ends::TESTS,
-    link_local_frames::TESTS,
-    bridges::TESTS,
     addresses::TESTS,
-    tie::TESTS,
-    start_refused::TESTS,
+    admin_socket::TESTS,
     avps::TESTS,
+    bridges::TESTS,
+    clear_start_stop::TESTS,
     config::TESTS,
-    status::TESTS,
-    nat::TESTS,
-    outer_headers::TESTS,
-    peer_restart::TESTS,
+    cookie::TESTS,
+    counters::TESTS,
+    ctl::TESTS,
+    encapsulations::TESTS,
+    explain::TESTS,
+    failing_system::TESTS,
+    follow::TESTS,
+    good_run::TESTS,
+    headers::TESTS,
+    hidden::TESTS,
+    host_names::TESTS,
     hostile::TESTS,
-    notify_socket::TESTS,
-    start::TESTS,
     hostname_router_id::TESTS,
+    interface::TESTS,
+    limits::TESTS,
+    link_local_frames::TESTS,
+    log::TESTS,
+    manual::TESTS,
+    message_order::TESTS,
+    nat::TESTS,
+    notify_socket::TESTS,
+    outer_headers::TESTS,
+    password::TESTS,
+    peer_ends::TESTS,
+    peer_restart::TESTS,
+    real_peers::TESTS,
+    reload::TESTS,
+    sequencing::TESTS,
+    signals::TESTS,
+    silent_peer::TESTS,
+    start::TESTS,
+    start_refused::TESTS,
+    status::TESTS,
+    strangers::TESTS,
     suspend::TESTS,
+    tie::TESTS,
+    trace::TESTS,
+    udp_ports::TESTS,
+    user::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,
     profiles::freertr::TESTS,
@@ -76,11 +124,6 @@ const TESTS: &[&[Test]] = &[
     profiles::statics::TESTS,
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
-    admin_socket::TESTS,
-    ctl::TESTS,
-    explain::TESTS,
-    reload::TESTS,
-    real_peers::TESTS,
     judge::tests::TESTS,
 ];
 

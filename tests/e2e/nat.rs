@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::up;
 use crate::sys::in_netns;
 use crate::tests;
 

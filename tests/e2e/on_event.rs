@@ -1,15 +1,13 @@
-//! `on-event` and `user` with the real daemon: commands that hang, their environment, what they inherit, and what
-//! becomes of them; a daemon that is not root.
+//! `on-event` with the real daemon: commands that hang, their environment, what they inherit, and what becomes of them.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{write_config, Daemon};
-use crate::encapsulations::up;
+use crate::daemon::Daemon;
 use crate::net::{run, stderr, Net};
-use crate::pair::{host, pair_of, source, wait_for, Flood};
-use crate::peer::{self, Peer};
+use crate::pair::{caller_and_answerer, host, pair_of, source, up, wait_for, Flood};
+use crate::peer;
+use crate::peer::Peer;
 use crate::start_refused::OWN_DEV;
 use crate::tests;
 
@@ -19,12 +17,11 @@ tests!(
     command_runs_at_once,
     as_process_1_it_reaps_what_commands_leave_behind,
     command_without_the_null_device,
-    own_user_end_to_end,
-    capabilities_of_the_unit_suffice
+    event_command_is_run,
 );
 
 /// Writes a script that can be run.
-fn script(net: &Net, name: &str, text: &str) -> PathBuf {
+pub fn script(net: &Net, name: &str, text: &str) -> PathBuf {
     let file = net.dir.join(name);
     // By another process: a descriptor of ours that a fork inherits would make the file busy.
     let put = format!("cat > {0} && chmod 755 {0}", file.display());
@@ -61,7 +58,7 @@ fn zombies(parent: u32) -> usize {
     pids.filter_map(stat).filter(|found| *found == ('Z', parent)).count()
 }
 
-fn number(file: &Path) -> Option<u32> {
+pub fn number(file: &Path) -> Option<u32> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
@@ -201,82 +198,6 @@ fn command_inherits_nothing() {
     b.stop();
 }
 
-/// `user`: not root, with two capabilities; tunnels come up, TAP interfaces can be made on reload, and a file that
-/// this user may not read changes nothing.
-fn own_user_end_to_end() {
-    let net = Net::new();
-    let text = |session: &str| host(1, "user nobody\n", "", session);
-    let second = "    remote-end-id e\n  session l1\n    remote-end-id f\n";
-    let (mut a, mut b) = pair_of(&net, &text(""), &host(2, "", "", second));
-    let status = std::fs::read_to_string(format!("/proc/{}/status", a.pid())).expect("status");
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert_eq!(field("Uid:"), ["65534"; 4], "{status}");
-    assert_eq!(field("Gid:"), ["65534"; 4]);
-    assert!(field("Groups:").is_empty(), "{status}");
-    for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
-        assert_eq!(field(set), ["0000000000003000"], "NET_ADMIN and NET_RAW in {set}");
-    }
-    assert_eq!(field("NoNewPrivs:"), ["1"]);
-    // A new session on reload: another TAP interface, made without root.
-    let flood = Flood::start(&net, 3);
-    write_config(&a.config, &text(second));
-    std::fs::set_permissions(&a.config, std::fs::Permissions::from_mode(0o644)).expect("mode");
-    a.ctl_ok(&["reload"]);
-    up(&mut a, 2);
-    net.batch(&net.a, "addr add 10.9.8.1/24 dev l1\n");
-    net.batch(&net.b, "addr add 10.9.8.2/24 dev l1\n");
-    net.ping(&net.a, "10.9.8.2", 1000);
-    // Nobody else may read it now, the daemon neither.
-    std::fs::set_permissions(&a.config, std::fs::Permissions::from_mode(0o600)).expect("mode");
-    let output = a.ctl(&["reload"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("Permission denied"), "{}", stderr(&output));
-    a.expect("error Can't open config file");
-    flood.lost_nothing();
-    a.ctl_ok(&["clear", "tunnel", "t"]);
-    up(&mut a, 4);
-    a.stop();
-    b.stop();
-    // Told at the start, where there is still time to change it: the harness makes the file readable for us alone.
-    let mut a = crate::daemon::Daemon::start(&net, &net.a, &text(""));
-    a.expect("warn   *.conf: Permission denied: it cannot be read again by user nobody, a reload will fail");
-    a.stop();
-}
-
-/// What the systemd unit leaves to the daemon is enough: with `user` and `admin-group`, and as root.
-fn capabilities_of_the_unit_suffice() {
-    if !crate::net::have("setpriv") {
-        crate::runner::skip("no setpriv");
-    }
-    let unit = std::fs::read_to_string(source("man/service/l2tpd.service")).expect("unit");
-    let line =
-        unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("its capabilities");
-    let set: String =
-        line.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase())).collect();
-    assert!(unit.contains("DeviceAllow=/dev/net/tun rw"));
-    let families =
-        unit.lines().find_map(|line| line.strip_prefix("RestrictAddressFamilies=")).expect("families");
-    for family in ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"] {
-        assert!(families.split(' ').any(|word| word == family), "{families}");
-    }
-    let bounding = format!("-all{set}");
-    let before = ["setpriv", "--no-new-privs", "--bounding-set", &bounding];
-    let net = Net::new();
-    let top = "user nobody\nadmin-group nogroup\n";
-    let mut b = crate::daemon::Daemon::start_under(&net, &net.b, &host(2, top, "", ""), &before, &[]);
-    let mut a = crate::daemon::Daemon::start_under(&net, &net.a, &host(1, "", "", ""), &before, &[]);
-    up(&mut a, 1);
-    up(&mut b, 1);
-    net.batch(&net.a, "addr add 10.9.9.1/24 dev l0\n");
-    net.batch(&net.b, "addr add 10.9.9.2/24 dev l0\n");
-    net.ping(&net.a, "10.9.9.2", 56);
-    a.stop();
-    b.stop();
-}
-
 /// In a container the daemon is process 1: what a command leaves behind becomes its child, and must not stay as a
 /// zombie when it ends.
 fn as_process_1_it_reaps_what_commands_leave_behind() {
@@ -320,4 +241,34 @@ fn command_without_the_null_device() {
     run(&["nsenter", "-t", &pid, "-m", "rm", "/dev/null"]);
     peer.connect();
     daemon.expect("warn   on-event of t1: /bin/true: /dev/null: No such file or directory");
+}
+
+fn event_command_is_run() {
+    let net = Net::new();
+    let script = net.dir.join("event.sh");
+    let output = net.dir.join("events");
+    let text = format!(
+        "#!/bin/sh\nenv | grep -i l2tp | sort | tr '\\n' ' ' >> {0}\necho >> {0}\n",
+        output.display()
+    );
+    std::fs::write(&script, text).expect("script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, mode).expect("mode");
+    let tunnel = format!("  on-event {}\n", script.display());
+    let (mut a, mut b) = caller_and_answerer(&net, &tunnel, "");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        if text.contains("tunnel-up") && text.contains("session-up") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "events: {text}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    a.stop();
+    b.stop();
+    let text = std::fs::read_to_string(&output).unwrap_or_default();
+    let heard = text.split_whitespace().filter_map(|word| word.strip_prefix("L2TPD_EVENT="));
+    let idle = |event: &&str| !["tunnel-up", "session-up", "session-down", "tunnel-down"].contains(event);
+    assert_eq!(heard.filter(idle).collect::<Vec<_>>(), Vec::<&str>::new(), "changes that matter, alone");
 }

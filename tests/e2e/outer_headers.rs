@@ -1,12 +1,12 @@
-//! What stands around our messages and frames: TOS, TTL and DF of the outer packet, octets that Ethernet pads it
-//! with, and UDP ports that a NAT chooses.
+//! What stands around our messages and frames: TOS, TTL and DF of the outer packet, octets that Ethernet pads it with.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::net::Net;
+use crate::pair::{host, pair_of};
 use crate::peer::*;
-use crate::profiles::{data, frame, frames_pass, PATIENCE};
+use crate::profiles::{frame, frames_pass, PATIENCE};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 
@@ -17,10 +17,7 @@ tests!(
     tos_of_the_frame,
     padding_is_cut,
     octets_behind_the_datagram_are_cut,
-    nat_from_the_first_message,
-    nat_changes_the_port,
-    nat_changes_the_port_without_a_password,
-    answer_from_another_port,
+    ttl_of_control_messages_to_any_peer,
 );
 
 /// The outer packet of a frame that came in at `wire` of `b`.
@@ -67,7 +64,7 @@ fn both_kinds(wire: &FrameSocket, wanted: &[u8]) -> (Outer, Outer) {
 }
 
 /// A daemon with an established session to the peer.
-fn up(net: &Net, peer: &mut Peer, tunnel: &str) -> (Daemon, Call) {
+pub fn up(net: &Net, peer: &mut Peer, tunnel: &str) -> (Daemon, Call) {
     let text = config(&format!("  role passive\n{tunnel}"), SESSION);
     let mut daemon = Daemon::start(net, &net.a, &text);
     daemon.expect("debug l2tpd start");
@@ -206,89 +203,13 @@ fn octets_behind_the_datagram_are_cut() {
     assert_eq!(daemon.count("*wrong size*"), 0);
 }
 
-/// C-027: behind a NAT the peer's port is any; everything goes back there.
-fn nat_from_the_first_message() {
+fn ttl_of_control_messages_to_any_peer() {
     let net = Net::new();
-    let mut peer = Peer::udp(&net);
-    peer.move_to_port(&net, 40000);
-    let (daemon, _call) = up(&net, &mut peer, "  encapsulation udp\n");
-    daemon.signal(libc::SIGTERM);
-    peer.expect(STOPCCN);
-}
-
-/// C-027: a message with a valid digest from another port makes the daemon ask there; the answer moves the peer.
-fn nat_changes_the_port() {
-    let net = Net::new();
-    let mut peer = Peer::udp(&net);
-    peer.secret = Some(b"x".to_vec());
-    peer.move_to_port(&net, 40000);
-    let (mut daemon, call) = up(&net, &mut peer, "  encapsulation udp\n  password x\n");
-    let socket = in_netns(&net.a, || FrameSocket::open("l0"));
-    peer.move_to_port(&net, 40001);
-    peer.send(&Out { sign: Sign::Wrongly, ns: Some(peer.ns), ..Out::new(HELLO) });
-    daemon.expect("warn [*] message digest invalid in HELLO");
-    socket.send(&frame(10));
-    assert!(peer.receive(Duration::from_millis(300)).is_none(), "the daemon followed a stranger");
-    peer.send(&Out::new(HELLO));
-    peer.expect(HELLO);
-    daemon.expect("info   [*] the peer is at 192.0.2.2:40001 now");
-    socket.send(&frame(11));
-    data(&mut peer, &frame(11));
-    peer.send_frame(&call, &frame(12));
-    comes_out(&socket, &frame(12));
-}
-
-/// Waits for a frame of the peer.
-#[track_caller]
-fn comes_out(socket: &FrameSocket, wanted: &[u8]) {
-    let deadline = Instant::now() + PATIENCE;
-    while socket.receive(deadline).expect("the frame comes out") != wanted {}
-}
-
-/// Without a password a message from another port tells nothing, nor do data with another cookie. Data with the right
-/// one make the daemon ask there, and the answer moves the peer.
-fn nat_changes_the_port_without_a_password() {
-    let net = Net::new();
-    let mut peer = Peer::udp(&net);
-    let session = "  session l0\n    remote-end-id end1\n    cookie 8\n";
-    let text = config("  role passive\n  encapsulation udp\n", session);
-    let mut daemon = Daemon::start(&net, &net.a, &text);
-    daemon.expect("debug l2tpd start");
-    peer.connect();
-    let icrq = peer.icrq("end1").with(avp(65, &[7; 8]));
-    let call = peer.call_with(&icrq);
-    daemon.expect("info receive ICCN, state --> ESTABLISHED");
-    let socket = in_netns(&net.a, || FrameSocket::open("l0"));
-    peer.move_to_port(&net, 40000);
-    peer.send(&Out { ns: Some(peer.ns), ..Out::new(HELLO) });
-    peer.send_frame(&Call { cookie: vec![9; 8], ..call.clone() }, &frame(1));
-    peer.send_frame(&Call { cookie: Vec::new(), ..call.clone() }, &frame(2));
-    peer.expect_silence(Duration::from_millis(300));
-    peer.acknowledge = false;
-    for mark in 3..8 {
-        peer.send_frame(&call, &frame(mark));
-    }
-    peer.expect(HELLO);
-    assert_eq!(daemon.count("*the peer is at*"), 0, "before it has answered");
-    peer.send_ack();
-    daemon.expect("info   [*] the peer is at 192.0.2.2:40000 now");
-    socket.send(&frame(11));
-    data(&mut peer, &frame(11));
-    peer.send_frame(&call, &frame(12));
-    comes_out(&socket, &frame(12));
-}
-
-/// C-027: the peer may answer our SCCRQ from a port of its own choice.
-fn answer_from_another_port() {
-    let net = Net::new();
-    let mut peer = Peer::udp(&net);
-    let _daemon = Daemon::start(&net, &net.a, &config("  encapsulation udp\n", SESSION));
-    peer.acknowledge = false;
-    peer.expect(SCCRQ);
-    peer.acknowledge = true;
-    peer.move_to_port(&net, 50000);
-    peer.send(&peer.set_up(SCCRP));
-    peer.expect(SCCCN);
-    let call = peer.answer();
-    frames_pass(&net, &mut peer, &call, &[]);
+    let text = host(2, "", "  remote-address any\n  ttl 9\n", "");
+    let (mut a, mut b) = pair_of(&net, &host(1, "", "", ""), &text);
+    let control = "ip proto 115 and src 192.0.2.2 and ip[20:4] = 0";
+    let packet = net.exec(&net.a, &["timeout", "8", "tcpdump", "-n", "-v", "-c", "1", "-i", "wire", control]);
+    assert!(packet.contains("ttl 9,"), "{packet}");
+    a.stop();
+    b.stop();
 }

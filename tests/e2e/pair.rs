@@ -1,12 +1,11 @@
-//! What the tests of the administrator's tools share: two hosts with a tunnel `t` and its session `l0`, replies as
-//! JSON, and waiting for something to become true.
+//! What tests of two daemons share: two hosts with a tunnel `t` and its session `l0`, replies as JSON, and waiting for
+//! something to become true.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
 use crate::peer;
 
@@ -41,11 +40,15 @@ pub fn pair_of(net: &Net, one: &str, two: &str) -> (Daemon, Daemon) {
     let mut a = Daemon::start(net, &net.a, one);
     up(&mut a, 1);
     up(&mut b, 1);
-    for (number, name) in [(1, &net.a), (2, &net.b)] {
-        net.batch(name, &format!("addr replace 10.9.9.{number}/24 dev l0\n"));
-    }
+    addresses(net);
     net.ping(&net.a, "10.9.9.2", 56);
     (a, b)
+}
+
+/// Like `pair`, where one end calls and the other one answers: tshark cannot follow when two SCCRQs cross.
+pub fn caller_and_answerer(net: &Net, tunnel: &str, session: &str) -> (Daemon, Daemon) {
+    let end = |number, role| host(number, "", &format!("{tunnel}  role {role}\n"), session);
+    pair_of(net, &end(1, "active"), &end(2, "passive"))
 }
 
 /// Asks again and again until `what` has an answer.
@@ -120,4 +123,44 @@ pub fn need_python() {
 /// A file of the sources.
 pub fn source(name: &str) -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A tunnel to nobody, and one that lacks something.
+pub const BESIDE: &str = "tunnel beside\n  remote-address 192.0.2.77\n  remote-hostname any\n  \
+                      remote-router-id any\n  retry 1\n  retry-interval 0.1\n  session l7\n    remote-end-id f\n\
+                      tunnel incomplete\n  remote-address 192.0.2.78\n";
+
+pub fn addresses(net: &Net) {
+    for (number, name) in [(1, &net.a), (2, &net.b)] {
+        address(net, name, number);
+    }
+}
+
+pub fn address(net: &Net, name: &str, number: u8) {
+    net.batch(name, &format!("addr replace 10.9.9.{number}/24 dev l0\n"));
+}
+
+/// Waits until pings pass again.
+#[track_caller]
+pub fn passes_again(net: &Net) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !net.answers(&net.a, "10.9.9.2") {
+        assert!(Instant::now() < deadline, "the pseudowire does not come back");
+    }
+}
+
+/// Waits until `count` sessions of a daemon are up.
+#[track_caller]
+pub fn up(daemon: &mut Daemon, count: usize) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while established(daemon) < count {
+        assert!(Instant::now() < deadline, "not all sessions come up:\n{}", daemon.tail(40));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// How many sessions were established so far.
+pub fn established(daemon: &Daemon) -> usize {
+    daemon.count("info receive ICCN, state --> ESTABLISHED")
+        + daemon.count("info send ICCN, state --> ESTABLISHED")
 }

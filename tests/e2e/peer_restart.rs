@@ -1,10 +1,11 @@
-//! A peer that lost everything and comes back with the connection id and the very SCCRQ that it had before, as one does
-//! that has no random values and no memory. Promise 3 of the README: one exchange, no time-out.
+//! A peer that crashed and comes back, also one that lost everything and has the connection id and the very SCCRQ that it
+//! had before, as one does that has no random values and no memory. Promise 3: one exchange, no time-out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::net::Net;
+use crate::pair::{address, caller_and_answerer, host, pair, passes_again, up};
 use crate::peer::*;
 use crate::profiles::frames_pass;
 use crate::tests;
@@ -15,6 +16,9 @@ tests!(
     equal_sccrq_with_a_password,
     equal_sccrq_of_a_straggler,
     sccrq_with_an_nr_that_cannot_be,
+    second_sccrq_replaces_the_tunnel_only_with_proof,
+    crash_and_return_of_a_peer,
+    killed_peer_that_only_answers,
 );
 
 /// How long after the SCCCN a repetition of the SCCRQ may still be on the way.
@@ -110,4 +114,83 @@ fn sccrq_with_an_nr_that_cannot_be() {
     let line = counters.lines().find(|l| l.contains("rx_bad_nr")).unwrap_or_else(|| panic!("{counters}"));
     assert!(line.contains('1'), "{line}");
     peer.connect();
+}
+
+/// M-083: C-130 C-362. A forged or replayed SCCRQ must not hurt the tunnel that is there; the peer that really
+/// began anew replaces it.
+fn second_sccrq_replaces_the_tunnel_only_with_proof() {
+    let (_net, mut daemon, mut peer) = established("", SESSION);
+    let call = peer.call("end1");
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    let (old_remote, old_ns, old_nr, old_ccid) = (peer.remote, peer.ns, peer.nr, peer.ccid);
+    peer.restart(0x2233_4455);
+    peer.acknowledge = false;
+    peer.send(&peer.set_up(SCCRQ));
+    daemon.expect("debug [*] we have already tunnel, remote tunnel is invalid?");
+    peer.expect(SCCRP);
+    let (new_remote, new_ns, new_nr) = (peer.remote, peer.ns, peer.nr);
+    // No SCCCN yet: the old one lives.
+    (peer.remote, peer.ns, peer.nr) = (old_remote, old_ns, old_nr);
+    assert_eq!(peer.ccid, 0x2233_4455);
+    peer.ccid = old_ccid;
+    peer.send(&Out::new(HELLO));
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while peer.receive_control(deadline - Instant::now()).expect("an acknowledgement on the old").nr
+        != old_ns + 1
+    {}
+    assert_eq!(daemon.count("*cleanup session*"), 0);
+    // With the SCCCN the new one replaces it.
+    (peer.remote, peer.ns, peer.nr, peer.ccid) = (new_remote, new_ns, new_nr, 0x2233_4455);
+    peer.acknowledge = true;
+    peer.send(&Out::new(SCCCN));
+    daemon.expect_all(&[
+        &format!("debug [{old_remote}][{}] cleanup session: l0", call.remote),
+        "info receive SCCCN, state --> ESTABLISHED",
+        &format!("debug [{old_remote}] cleanup tunnel: t1"),
+    ]);
+    peer.call("end1");
+}
+
+/// SIGKILL: the peer comes back with an SCCRQ while the old tunnel is still thought to be up. No time-out has to
+/// pass first, and nothing of the dead daemon hinders the new one.
+fn crash_and_return_of_a_peer() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "  password x\n  hello-interval 60\n", "    cookie 8\n");
+    b.kill();
+    a.skip_log();
+    let start = Instant::now();
+    let text = host(2, "", "  password x\n  hello-interval 60\n", "    cookie 8\n");
+    let mut b = Daemon::start(&net, &net.b, &text);
+    a.expect("debug [*] we have already tunnel, remote tunnel is invalid?");
+    up(&mut b, 1);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    address(&net, &net.b, 2);
+    passes_again(&net);
+    assert_eq!(a.count("*failed to send control message*"), 0, "it did not need a time-out");
+    a.stop();
+    b.stop();
+}
+
+/// SIGKILL, and the peer comes back without calling: the frames that we send it meanwhile are answered by ICMP, upon
+/// which it is asked at once, and called again when it does not know us any more.
+fn killed_peer_that_only_answers() {
+    for encapsulation in ["ip", "udp"] {
+        let timing = "  retry 10\n  retry-interval 1\n  hello-interval 60\n  restart-interval 10\n";
+        let tunnel = format!("{timing}  encapsulation {encapsulation}\n");
+        let net = Net::new();
+        let (mut a, mut b) = caller_and_answerer(&net, &tunnel, "");
+        a.skip_log();
+        b.kill();
+        let start = Instant::now();
+        assert!(!net.answers(&net.a, "10.9.9.2"));
+        a.expect("debug   what was sent to 192.0.2.2 does not arrive: *");
+        a.expect("debug [*] send HELLO");
+        let mut b = Daemon::start(&net, &net.b, &host(2, "", &format!("{tunnel}  role passive\n"), ""));
+        up(&mut b, 1);
+        assert!(start.elapsed() < Duration::from_secs(30), "{encapsulation}: {:?}", start.elapsed());
+        address(&net, &net.b, 2);
+        passes_again(&net);
+        a.stop();
+        b.stop();
+    }
 }

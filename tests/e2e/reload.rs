@@ -1,29 +1,27 @@
 //! Reload by signal and by command while frames flow: what did not change is not touched, what can change live does,
-//! and only what must be negotiated anew is. Signals.
+//! and only what must be negotiated anew is. Promise 4.
 
 use std::time::Duration;
 
 use crate::daemon::{write_config, Daemon};
-use crate::encapsulations::up;
 use crate::net::{stderr, Net};
-use crate::pair::{host, need_python, pair, pair_of, python, wait_for, Flood};
+use crate::pair::{address, host, need_python, pair, pair_of, passes_again, python, up, wait_for, Flood};
 use crate::tests;
 
 tests!(
     nothing_that_did_not_change_is_touched,
     timers_and_limits_change_live,
-    ttl_of_control_messages_to_any_peer,
     only_what_must_be_is_negotiated_anew,
     bad_file_is_reported_whole,
     check_tells_and_does_nothing,
     sockets_that_nobody_needs_are_closed,
-    circuit_that_is_down_stays_down,
-    circuit_is_up_when_it_is_made_again,
-    signals,
+    reload_touches_only_what_changed,
+    reload_of_a_bad_file_changes_nothing,
+    changed_password_on_reload,
 );
 
 /// Replaces the configuration and reloads.
-fn reload(daemon: &Daemon, text: &str) -> String {
+pub fn reload(daemon: &Daemon, text: &str) -> String {
     write_config(&daemon.config, text);
     daemon.ctl_ok(&["reload"])
 }
@@ -125,17 +123,6 @@ fn timers_and_limits_change_live() {
         python(&a.ctl_ok(&["log", "--json"]), "len(v) <= 51, v[0].get('remark', '')[:8]"),
         "True == OLDER"
     );
-    a.stop();
-    b.stop();
-}
-
-fn ttl_of_control_messages_to_any_peer() {
-    let net = Net::new();
-    let text = host(2, "", "  remote-address any\n  ttl 9\n", "");
-    let (mut a, mut b) = pair_of(&net, &host(1, "", "", ""), &text);
-    let control = "ip proto 115 and src 192.0.2.2 and ip[20:4] = 0";
-    let packet = net.exec(&net.a, &["timeout", "8", "tcpdump", "-n", "-v", "-c", "1", "-i", "wire", control]);
-    assert!(packet.contains("ttl 9,"), "{packet}");
     a.stop();
     b.stop();
 }
@@ -279,73 +266,68 @@ fn sockets_that_nobody_needs_are_closed() {
     b.stop();
 }
 
-/// A session and a tunnel that are set up anew tell the peer that our interface is down.
-fn circuit_that_is_down_stays_down() {
+fn reload_touches_only_what_changed() {
     let net = Net::new();
     let (mut a, mut b) = pair(&net, "", "");
-    let carrier = || net.try_exec(&net.b, &["cat", "/sys/class/net/l0/carrier"]).stdout;
-    net.batch(&net.a, "link set l0 down\n");
-    wait_for("no carrier at the peer", || (carrier() == b"0\n").then_some(()));
-    for (tunnel, session) in [("", "    l2-sublayer default\n"), ("  receive-window 16\n", "")] {
-        b.skip_log();
-        reload(&a, &host(1, "", tunnel, session));
-        b.expect("info receive IC*N, state --> ESTABLISHED");
-        std::thread::sleep(Duration::from_millis(1500));
-        assert_eq!(carrier(), b"0\n", "{tunnel}{session}");
-    }
-    net.batch(&net.a, "link set l0 up\n");
-    wait_for("the carrier", || (carrier() == b"1\n").then_some(()));
+    let other = "tunnel u\n  remote-address 192.0.2.77\n  remote-hostname any\n  remote-router-id any\n";
+    write_config(&a.config, &(host(1, "", "", "") + other));
+    a.signal(libc::SIGHUP);
+    a.expect("info Received 1 signal");
+    a.expect("info [*] begin new tunnel [u] peer:192.0.2.77");
+    net.ping(&net.a, "10.9.9.2", 56);
+    // A second session of the tunnel that is up: the first one is not touched.
+    let sessions = "  session l1\n    remote-end-id f\n";
+    write_config(&b.config, &(host(2, "", "", "") + sessions));
+    b.ctl_ok(&["reload"]);
+    write_config(&a.config, &(host(1, "", "", "") + sessions));
+    a.ctl_ok(&["reload"]);
+    up(&mut a, 2);
+    a.expect("debug [*] cleanup tunnel: u");
+    net.ping(&net.a, "10.9.9.2", 56);
+    assert_eq!(a.count("*cleanup session: l0"), 0, "the session that did not change");
+    // And away with it.
+    write_config(&a.config, &(host(1, "", "", "")));
+    a.ctl_ok(&["reload"]);
+    a.expect("debug [*][*] delete session");
+    assert_eq!(a.count("*cleanup session: l0") + b.count("*cleanup session: l0"), 0);
     a.stop();
     b.stop();
 }
 
-/// An interface that is deleted while it is down is made again, and is up: the peer hears so.
-fn circuit_is_up_when_it_is_made_again() {
+fn reload_of_a_bad_file_changes_nothing() {
     let net = Net::new();
     let (mut a, mut b) = pair(&net, "", "");
-    let carrier = || net.try_exec(&net.b, &["cat", "/sys/class/net/l0/carrier"]).stdout;
-    net.batch(&net.a, "link set l0 down\n");
-    wait_for("no carrier at the peer", || (carrier() == b"0\n").then_some(()));
-    net.batch(&net.a, "link del l0\n");
-    b.expect("info receive CDN, state --> IDLE");
-    b.expect("info receive IC*, state --> ESTABLISHED"); // either end may call
-    wait_for("the carrier", || (carrier() == b"1\n").then_some(()));
+    write_config(&a.config, &(host(1, "", "", "").replace("retry 3", "retry none") + "nonsense 1\n"));
+    a.signal(libc::SIGHUP);
+    a.expect_all(&["error retry: Invalid value", "error nonsense: Unknown tag"]);
+    let output = a.ctl(&["reload", "--check"]);
+    assert_ne!(output.status.code(), Some(0), "reload --check of a bad file");
+    net.ping(&net.a, "10.9.9.2", 56);
+    assert_eq!(a.count("*cleanup session*"), 0);
+    write_config(&a.config, &(host(1, "", "", "")));
+    a.ctl_ok(&["reload", "--check"]);
     a.stop();
     b.stop();
 }
 
-fn signals() {
-    need_python();
+/// `password-old` while passwords are changed: the new one is sent, either is taken.
+fn changed_password_on_reload() {
     let net = Net::new();
-    let (mut a, mut b) = pair(&net, "", "");
-    let level = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "v['log_level']");
-    a.ctl_ok(&["log-level", "info"]);
-    a.signal(libc::SIGUSR2);
-    a.expect("info Received 12 signal");
-    wait_for("debug", || (level(&a) == "debug").then_some(()));
-    a.signal(libc::SIGUSR2);
-    wait_for("info again", || (level(&a) == "info").then_some(()));
-    a.signal(libc::SIGUSR1);
-    a.expect("info Received 10 signal");
-    let log = wait_for("the status in the log", || {
-        let log = a.ctl_ok(&["log", "info"]);
-        log.contains("Local Session ID").then_some(log)
-    });
-    let shown = a.ctl_ok(&["status"]);
-    for line in shown
-        .lines()
-        .filter(|line| line.contains("Tunnel ID") || line.contains("Cookie") || line.contains("Host Name"))
-    {
-        assert!(log.contains(&format!(" info   {line}\n")), "`{line}` is not in the log:\n{log}");
+    let (mut a, mut b) = pair(&net, "  password one\n", "");
+    for (number, daemon) in [(1, &mut a), (2, &mut b)] {
+        let text = host(number, "", "  password two\n  password-old one\n", "");
+        write_config(&daemon.config, &(text));
+        daemon.ctl_ok(&["reload"]);
     }
-    a.signal(libc::SIGPIPE);
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(a.count("*Received 13 signal"), 0);
-    a.ctl_ok(&["status"]);
-    // INT ends it as TERM does: the peer is told.
-    a.signal(libc::SIGINT);
-    assert_eq!(a.wait_exit().code(), Some(0));
-    a.expect("* Received 2 signal");
-    b.expect("info receive StopCCN, state --> IDLE");
+    passes_again(&net);
+    b.kill();
+    let mut b = Daemon::start(&net, &net.b, &host(2, "", "  password two\n", ""));
+    up(&mut b, 1);
+    address(&net, &net.b, 2);
+    passes_again(&net);
+    for daemon in [&a, &b] {
+        assert_eq!(daemon.count("*two*") + daemon.count("*: one*"), 0, "a password in the log");
+    }
+    a.stop();
     b.stop();
 }

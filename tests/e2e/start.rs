@@ -24,6 +24,7 @@ tests!(
     getrandom_is_not_needed,
     no_device_for_interfaces,
     other_things_in_place_of_files,
+    no_pid_file_and_no_admin_socket,
 );
 
 /// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
@@ -262,4 +263,46 @@ fn other_things_in_place_of_files() {
         }
         run(&["rm", "-r", name]);
     }
+}
+
+/// Where nothing may be written: it carries the tunnel, and ends as it should.
+fn no_pid_file_and_no_admin_socket() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = config("  role passive\n", SESSION);
+    let before = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        "mount -o bind,ro /run /run; mount -o bind,ro DIR DIR; exec \"$@\"",
+        "sh",
+    ];
+    let dir = net.dir.display().to_string();
+    let before = before.map(|word| word.replace("DIR", &dir));
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &before, &["-p", "none", "-s", "none"]);
+    daemon.expect("debug l2tpd start");
+    assert!(!daemon.pid_file.exists() && !daemon.socket.exists());
+    peer.connect();
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(peer.expect(STOPCCN).result().0, 6, "it shuts down");
+    assert_eq!(daemon.wait_exit().code(), Some(0), "{}", daemon.tail(10));
+    // The words of the configuration mean the same: nothing could be written anywhere else.
+    let text = format!("pid-file none\nadmin-socket none\n{text}");
+    let mut daemon = Daemon::start_prepared(&net, &net.a, &text, (&before, &[]), |command| {
+        let mut new = std::process::Command::new("ip");
+        let mut words = command.get_args();
+        while let Some(word) = words.next() {
+            if word == "-p" || word == "-s" {
+                words.next();
+            } else {
+                new.arg(word);
+            }
+        }
+        *command = new;
+    });
+    daemon.expect("debug l2tpd start");
+    assert!(!daemon.pid_file.exists() && !daemon.socket.exists());
+    daemon.stop();
 }

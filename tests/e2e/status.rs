@@ -1,68 +1,13 @@
-//! l2tpctl against a running daemon, as an administrator or a script uses it.
+//! `l2tpctl status`, and the other displays, as text and as JSON. What is printed is judged by others: Python's json.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
-
-use crate::avps::established;
-use crate::daemon::{client, Daemon};
-use crate::net::{have, Net};
+use crate::net::{have, stderr, Net};
+use crate::pair::{host, need_python, pair, pair_of, python, wait_for, BESIDE};
 use crate::peer::*;
 use crate::runner::skip;
+use crate::schema::{schema, schema_in_part};
 use crate::tests;
 
-tests!(
-    status_shows_both_ends,
-    json_is_json,
-    events_are_shown_as_they_happen,
-    log_is_followed,
-    log_level_changes,
-    counters_are_reset,
-    explanation_names_expected_and_received,
-    every_message_is_explained,
-    wrong_words,
-);
-
-/// A command of the client that goes on until it is stopped; its lines come through a channel.
-struct Following {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Following {
-    fn start(daemon: &Daemon, words: &[&str]) -> Following {
-        let mut command = Command::new(client());
-        command.arg("-s").arg(&daemon.socket).args(words).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("l2tpctl");
-        let stdout = BufReader::new(child.stdout.take().expect("output"));
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        Following { child, lines }
-    }
-
-    #[track_caller]
-    fn expect(&self, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(6);
-        let mut all = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if line.contains(text) {
-                return line;
-            }
-            all.push(line);
-        }
-        panic!("no `{text}` in {all:#?}");
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+tests!(status_shows_both_ends, json_is_json, displays_and_their_json, status_is_that_of_the_routers,);
 
 /// The value behind a field's name in the status.
 fn field(status: &str, name: &str) -> String {
@@ -116,99 +61,111 @@ fn json_is_json() {
     }
 }
 
-fn events_are_shown_as_they_happen() {
-    let (_net, daemon, mut peer) = established("", SESSION);
-    let watch = Following::start(&daemon, &["watch"]);
-    std::thread::sleep(Duration::from_millis(300));
-    let call = peer.call("end1");
-    watch.expect("session-up");
-    peer.send(&peer.session_message(CDN, &call).with(avp(1, &[0, 3])));
-    watch.expect("session-down");
-    peer.expect_ack();
-    let own = peer.ccid.to_be_bytes();
-    peer.send(&Out::new(STOPCCN).with(avp(1, &[0, 6])).with(avp(61, &own)));
-    watch.expect("tunnel-down");
-}
-
-fn log_is_followed() {
-    let (_net, daemon, mut peer) = established("", SESSION);
-    let log = Following::start(&daemon, &["log", "-f", "info"]);
-    log.expect("receive SCCCN, state --> ESTABLISHED"); // what was there before
-    peer.call("end1");
-    log.expect("receive ICCN, state --> ESTABLISHED");
-}
-
-fn log_level_changes() {
-    let (_net, mut daemon, mut peer) = established("", "");
-    daemon.ctl_ok(&["log-level", "error"]);
-    daemon.skip_log();
-    peer.send(&Out::new(HELLO));
-    peer.expect_ack();
-    daemon.ctl_ok(&["log-level", "debug"]);
-    peer.send(&Out::new(HELLO));
-    peer.expect_ack();
-    daemon.expect("debug [*] receive HELLO, send ZLB ACK");
-    assert_eq!(
-        daemon.count("debug [*] receive HELLO, send ZLB ACK"),
-        1,
-        "the first one was not to be logged"
-    );
-    assert_eq!(daemon.ctl(&["log-level", "loud"]).status.code(), Some(2));
-}
-
-fn counters_are_reset() {
-    let (_net, daemon, _peer) = established("", "");
-    let received = |text: &str| {
-        let line = text.lines().find(|line| line.contains("rx_messages")).expect("the counter").to_owned();
-        line.split_whitespace().find_map(|word| word.parse::<u64>().ok()).expect("number")
-    };
-    assert!(received(&daemon.ctl_ok(&["counters"])) >= 1);
-    daemon.ctl_ok(&["counters", "reset"]);
-    let after = daemon.ctl_ok(&["counters"]);
-    let left = after.lines().find(|line| line.contains("rx_messages"));
-    assert!(left.is_none() || received(&after) == 0, "{after}");
-}
-
-/// Why a tunnel is not up: the check, what was expected, what came.
-fn explanation_names_expected_and_received() {
+fn displays_and_their_json() {
+    need_python();
     let net = Net::new();
-    let mut peer = Peer::new(&net);
-    let mut daemon = Daemon::start(&net, &net.a, &config("  role passive\n", SESSION));
-    daemon.expect("debug l2tpd start");
-    peer.send(&peer.set_up(SCCRQ).replace(7, b"intruder\x1b[2J"));
-    daemon.expect("warn [*] hostname mismatch in SCCRQ");
-    let text = daemon.ctl_ok(&["explain", "tunnel", "t1"]);
-    assert!(text.contains("peer") && text.contains("intruder"), "{text}");
-    assert!(!text.contains('\x1b'), "the peer's text reaches the terminal unescaped: {text:?}");
+    let one = host(1, "", "  password x\n", "    cookie 4\n") + BESIDE;
+    let (mut a, mut b) = pair_of(&net, &one, &host(2, "", "  password x\n", "    cookie 4\n"));
+    // Until there is a failure to be shown, and somebody who sends data of no session.
+    let stray = Peer::new(&net);
+    let status = wait_for("a failure", || {
+        stray.send_packet(&[0, 0, 0, 9, 1, 2, 3]);
+        let text = a.ctl_ok(&["--json", "status"]);
+        let both = "any(t['last_failure'] for t in v['tunnels']) and len(v['dropped_from'])";
+        (python(&text, both) == "1").then_some(text)
+    });
+    assert_eq!(python(&status, "v['dropped_from'][0]['address']"), "192.0.2.2");
+    schema(&status, "status");
+    let shape = "[t['name'] for t in v['tunnels']], v['tunnels'][0]['sessions'][0]['local_cookie_size']";
+    assert_eq!(python(&status, shape), "['t', 'beside', 'incomplete'] 4");
+    schema(&a.ctl_ok(&["--json", "explain"]), "status");
+    schema_in_part(&a.ctl_ok(&["explain", "tunnel", "t", "--json"]), "status");
+    for (words, sessions) in [(&["status", "tunnel", "t"][..], 1), (&["status", "session", "l0"], 1)] {
+        let mut all = words.to_vec();
+        all.push("--json");
+        let text = a.ctl_ok(&all);
+        schema_in_part(&text, "status");
+        assert_eq!(
+            python(&text, "len(v['tunnels']), len(v['tunnels'][0]['sessions'])"),
+            format!("1 {sessions}")
+        );
+        assert!(a.ctl_ok(words).contains("interface l0:"));
+    }
+    schema(&a.ctl_ok(&["--json", "counters"]), "counters");
+    let health = a.ctl_ok(&["--json", "health"]);
+    schema(&health, "health");
+    let parts = "v['up'], v['tunnels_up'], v['tunnels_enabled'], v['sessions_up'], v['sessions_enabled']";
+    assert_eq!(python(&health, parts), "False 1 3 1 2");
+    let counters = a.ctl_ok(&["counters"]);
+    assert!(counters.contains("tunnel t:\n") && counters.contains(" rx_messages "), "{counters}");
+    let log = a.ctl_ok(&["--json", "log"]);
+    assert_eq!(python(&log, "all(e['number'] == n for n, e in enumerate(v))"), "True", "numbered from 0");
+    let info = a.ctl_ok(&["--json", "log", "info"]);
+    assert_eq!(python(&info, "sorted({e['level'] for e in v} - {'error', 'warn'})"), "['info']");
+    // What the text shows is what the JSON shows.
+    let plain = a.ctl_ok(&["log", "info"]);
+    let lines = python(&info, "sum(1 + len(e['detail']) for e in v)");
+    assert_eq!(plain.lines().count().to_string(), lines);
+    for wrong in [&["status", "tunnel", "x"][..], &["status", "session", "x"], &["explain", "tunnel", "x"]] {
+        let output = a.ctl(wrong);
+        assert_eq!(output.status.code(), Some(1), "{wrong:?}");
+        assert!(stderr(&output).contains("no such"), "{wrong:?}: {}", stderr(&output));
+    }
+    a.stop();
+    b.stop();
 }
 
-/// `explain` needs no daemon and knows every line that the daemons of these tests wrote so far.
-fn every_message_is_explained() {
-    for (language, word) in [("C", "password"), ("ja_JP.UTF-8", "password")] {
-        let output = Command::new(client())
-            .env("LANG", language)
-            .env_remove("LC_ALL")
-            .env_remove("LC_MESSAGES")
-            .args(["explain", "[7] message digest invalid in SCCRQ"])
-            .output()
-            .expect("l2tpctl");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && text.contains("M-040") || text.contains("digest"), "{text}");
-        let japanese = text.chars().any(|c| ('\u{3040}'..'\u{9fff}').contains(&c));
-        assert_eq!(japanese, language.starts_with("ja"), "{language}: {text} ({word})");
+/// The fields, words and order of the routers' display, then ours.
+fn status_is_that_of_the_routers() {
+    let net = Net::new();
+    let settings = ("  password x\n", "    cookie 4\n    l2-sublayer default\n");
+    let (mut a, mut b) = pair(&net, settings.0, settings.1);
+    let text = a.ctl_ok(&["status", "session", "l0"]);
+    let fields = [
+        "interface l0:",
+        "Status: link up, administratively up",
+        "LastChange: 20*/*/* *:*:*",
+        "Ipkts: *, Ierrs: 0, Opkts: *, Oerrs: 0, Colls: 0",
+        "InOctets: *, OutOctets: *, InDrops: *, OutDiscards: *",
+        "InUnknownProtos: 0",
+        "Tunnel: t",
+        "Tunnel address: 192.0.2.1 --> 192.0.2.2",
+        "L2TP Tunnel Status:",
+        "State            :established",
+        "Remote Host Name :h2",
+        "Remote Router-ID :10.0.0.2",
+        "Local Tunnel ID  :*",
+        "Remote Tunnel ID :*",
+        "Ns, Nr           :*, *",
+        "Uptime           :00:00:*",
+        "Encapsulation    :ip",
+        "Authentication   :on",
+        "L2TP Session Status:",
+        "State            :established",
+        "Local Session ID :*",
+        "Remote Session ID:*",
+        "Serial No        :*",
+        "Local Cookie     :*",
+        "Remote Cookie    :*",
+        "Cookie Size      :local 4, remote 4",
+        "Sublayer         :both directions",
+        "MTU              :*, remote *",
+        "Uptime           :00:00:*",
+    ];
+    let mut lines = text.lines();
+    for field in fields {
+        let found = lines.any(|line| crate::daemon::glob(field, line));
+        assert!(found, "`{field}` is not there, or not at its place:\n{text}");
     }
-    let output =
-        Command::new(client()).args(["explain", "no such message at all"]).output().expect("l2tpctl");
-    assert_eq!(output.status.code(), Some(1));
-}
-
-fn wrong_words() {
-    let (_net, daemon, _peer) = established("", "");
-    for words in
-        [&["clear"][..], &["status", "nonsense"], &["frobnicate"], &["clear", "peer", "not-an-address"]]
-    {
-        let output = daemon.ctl(words);
-        let text = crate::net::stderr(&output);
-        assert!(output.status.code() != Some(0) && !text.is_empty(), "{words:?}: {text}");
-    }
+    // The block of the session is absent until it is negotiated; what went wrong is told in words.
+    b.stop();
+    a.expect("debug [*] delete tunnel");
+    let text = wait_for("the failure", || {
+        let text = a.ctl_ok(&["status"]);
+        text.contains("Last Failure").then_some(text)
+    });
+    assert!(text.contains("Status: link down"), "{text}");
+    assert!(text.contains("Next Try         :in 00:00:0") || text.contains("wait-ctl-reply"), "{text}");
+    assert!(!text.contains("Local Session ID"), "{text}");
+    a.stop();
 }

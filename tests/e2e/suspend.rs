@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
-use crate::encapsulations::up;
 use crate::net::Net;
+use crate::pair::up;
 use crate::pair::{host, need_python, python};
 use crate::tests;
 

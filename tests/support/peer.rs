@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::daemon::Daemon;
 pub use super::message::*;
 use super::net::Net;
 use super::sys;
@@ -469,3 +470,26 @@ pub fn settings(defaults: &[&str], own: &str) -> String {
 
 /// A session block for `config`.
 pub const SESSION: &str = "  session l0\n    remote-end-id end1\n";
+
+/// A while in which an answer would have come.
+pub const WHILE: Duration = Duration::from_millis(250);
+
+/// A daemon that waits for the peer.
+pub fn passive(tunnel: &str, sessions: &str) -> (Net, Daemon, Peer) {
+    let net = Net::new();
+    let peer = Peer::new(&net);
+    let mut daemon = Daemon::start(&net, &net.a, &config(&format!("  role passive\n{tunnel}"), sessions));
+    daemon.expect("debug l2tpd start");
+    (net, daemon, peer)
+}
+
+/// A daemon and a peer with an established control connection.
+pub fn established(tunnel: &str, sessions: &str) -> (Net, Daemon, Peer) {
+    let (net, mut daemon, mut peer) = passive(tunnel, sessions);
+    if let Some(secret) = tunnel.trim().strip_prefix("password ") {
+        peer.secret = Some(secret.trim().as_bytes().to_vec());
+    }
+    peer.connect();
+    daemon.expect("info receive SCCCN, state --> ESTABLISHED");
+    (net, daemon, peer)
+}

@@ -1,0 +1,68 @@
+//! Signals to the daemon.
+
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::net::Net;
+use crate::pair::{need_python, pair, python, wait_for};
+use crate::tests;
+
+tests!(signals, signals_for_the_status_and_the_debug_log,);
+
+fn signals() {
+    need_python();
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let level = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "v['log_level']");
+    a.ctl_ok(&["log-level", "info"]);
+    a.signal(libc::SIGUSR2);
+    a.expect("info Received 12 signal");
+    wait_for("debug", || (level(&a) == "debug").then_some(()));
+    a.signal(libc::SIGUSR2);
+    wait_for("info again", || (level(&a) == "info").then_some(()));
+    a.signal(libc::SIGUSR1);
+    a.expect("info Received 10 signal");
+    let log = wait_for("the status in the log", || {
+        let log = a.ctl_ok(&["log", "info"]);
+        log.contains("Local Session ID").then_some(log)
+    });
+    let shown = a.ctl_ok(&["status"]);
+    for line in shown
+        .lines()
+        .filter(|line| line.contains("Tunnel ID") || line.contains("Cookie") || line.contains("Host Name"))
+    {
+        assert!(log.contains(&format!(" info   {line}\n")), "`{line}` is not in the log:\n{log}");
+    }
+    a.signal(libc::SIGPIPE);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(a.count("*Received 13 signal"), 0);
+    a.ctl_ok(&["status"]);
+    // INT ends it as TERM does: the peer is told.
+    a.signal(libc::SIGINT);
+    assert_eq!(a.wait_exit().code(), Some(0));
+    a.expect("* Received 2 signal");
+    b.expect("info receive StopCCN, state --> IDLE");
+    b.stop();
+}
+
+fn signals_for_the_status_and_the_debug_log() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    a.skip_log();
+    a.signal(libc::SIGUSR1);
+    a.expect("info Received 10 signal");
+    assert!(a.sees("info   *stablished*", Duration::from_secs(3)), "the status:\n{}", a.tail(20));
+    a.signal(libc::SIGUSR2);
+    a.expect("info Received 12 signal");
+    std::thread::sleep(Duration::from_millis(100));
+    let before = a.count("debug *");
+    std::thread::sleep(Duration::from_millis(2500)); // HELLOs come and go
+    assert_eq!(a.count("debug *"), before, "debug messages after they were switched off:\n{}", a.tail(10));
+    a.signal(libc::SIGUSR2);
+    a.expect("info Received 12 signal");
+    a.expect("debug *");
+    a.signal(libc::SIGPIPE);
+    a.ctl_ok(&["status"]);
+    a.stop();
+    b.stop();
+}
