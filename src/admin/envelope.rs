@@ -6,7 +6,7 @@
 //!  | magic | version | command | length | length octets ...
 //! ```
 //!
-//! A connection carries one request and then its reply; the reply of a stream is a sequence of envelopes. A length
+//! A connection carries one request and then its reply; a long reply and that of a stream are sequences of envelopes. A length
 //! beyond the limit is never believed: nothing is allocated for it, and the connection is closed.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub const VERSION: u16 = 1;
 pub const HEADER: usize = 12;
 /// The most octets after the header of a request.
 pub const MAX_REQUEST: usize = 64 * 1024;
-/// The most octets after the header of a reply.
+/// The most octets after the header of a reply; a longer one is sent in pieces.
 pub const MAX_REPLY: usize = 4 * 1024 * 1024;
 
 /// What a reply is: its `command` field.
@@ -32,7 +32,7 @@ pub mod reply {
     pub const USAGE: u16 = 0x8002;
     /// The daemon serves as many clients as it can. `l2tpctl` exits with 3.
     pub const BUSY: u16 = 0x8003;
-    /// A piece of a stream; more of them follow.
+    /// A piece of a stream, or of a long reply; more envelopes follow.
     pub const PIECE: u16 = 0x8004;
     /// As [`DONE`], and something that is shown and enabled is not up. `l2tpctl` exits with 4.
     pub const DOWN: u16 = 0x8005;

@@ -5,10 +5,9 @@ use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::command::Selection;
-use super::envelope::MAX_REPLY;
 use super::explain::Found;
-use super::report::{Interface, Report};
+use super::part::Part;
+use super::report::{Dropped, Health, Interface, Overview};
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
 use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
@@ -39,10 +38,15 @@ struct Object<'a> {
     begun: bool,
 }
 
+/// Begins an object; whoever ends it appends the brace.
+fn begin(out: &mut String) -> Object<'_> {
+    out.push('{');
+    Object { out, begun: false }
+}
+
 /// Appends an object whose members `fill` writes.
 fn object(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
-    out.push('{');
-    fill(&mut Object { out, begun: false });
+    fill(&mut begin(out));
     out.push('}');
 }
 
@@ -113,49 +117,80 @@ fn lossy(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-fn header(object: &mut Object<'_>, report: &Report) {
-    object.text("version", report.version);
-    object.plain("pid", report.pid);
-    object.text("time", &report.time.to_string());
-    object.seconds("uptime", report.uptime);
-    object.text("log_level", report.log_level.name());
+fn header(object: &mut Object<'_>, daemon: &Overview) {
+    object.text("version", daemon.version);
+    object.plain("pid", daemon.pid);
+    object.text("time", &daemon.time.to_string());
+    object.seconds("uptime", daemon.uptime);
+    object.text("log_level", daemon.log_level.name());
 }
 
-/// The reply to `status` and to `explain`; `None` if the selection means nothing.
-pub fn status(report: &Report, selection: &Selection) -> Option<String> {
-    let selected = report.select(selection)?;
-    let mut out = String::new();
-    object(&mut out, |top| {
-        header(top, report);
-        let identity = &report.identity;
-        top.text("hostname", &lossy(&identity.hostname));
-        top.text("hostname_source", &identity.hostname_source);
-        top.optional_text("router_id", identity.router_id.map(Ipv4Addr::from));
-        top.text("router_id_source", &identity.router_id_source);
-        array(top.member("tunnels"), selected, |out, (one, sessions)| {
-            if out.len() <= MAX_REPLY {
-                object(out, |object| tunnel(object, report, one, &sessions));
-            } else {
-                out.push_str("null"); // too long to be sent
-            }
+/// The reply to `status` and to `explain`, up to the first tunnel.
+pub fn status_head(out: &mut String, daemon: &Overview) {
+    let mut top = begin(out);
+    header(&mut top, daemon);
+    let identity = &daemon.identity;
+    top.text("hostname", &lossy(&identity.hostname));
+    top.text("hostname_source", &identity.hostname_source);
+    top.optional_text("router_id", identity.router_id.map(Ipv4Addr::from));
+    top.text("router_id_source", &identity.router_id_source);
+    top.member("tunnels").push('[');
+}
+
+/// Some sessions, with their tunnel around them where they begin or end it.
+pub fn status_part(out: &mut String, part: &Part) {
+    tunnel_part(out, part, tunnel, session);
+}
+
+/// What follows the last tunnel.
+pub fn status_tail(out: &mut String, dropped: &Dropped) {
+    out.push(']');
+    let mut top = Object { out, begun: true };
+    counters_of_none(&mut top, dropped);
+    array(top.member("dropped_from"), &dropped.from, |out, source| {
+        object(out, |object| {
+            object.text("address", &source.address.to_string());
+            object.text("what", &source.what);
+            object.plain("count", source.count);
+            object.seconds("ago", source.ago);
         });
-        top.counters("drops", report.snapshot.drops.entries());
-        top.counters("strays", report.unmatched.entries());
-        array(top.member("dropped_from"), &report.snapshot.dropped_from, |out, source| {
-            object(out, |object| {
-                object.text("address", &source.address.to_string());
-                object.text("what", &source.what);
-                object.plain("count", source.count);
-                object.seconds("ago", source.ago);
-            });
-        });
-        top.plain("dropped_from_others", report.snapshot.dropped_others);
     });
-    out.push('\n');
-    Some(out)
+    top.plain("dropped_from_others", dropped.others);
+    out.push_str("}\n");
 }
 
-fn tunnel(object: &mut Object<'_>, report: &Report, tunnel: &TunnelSnapshot, sessions: &[&SessionSnapshot]) {
+fn counters_of_none(top: &mut Object<'_>, dropped: &Dropped) {
+    top.counters("drops", dropped.drops.entries());
+    top.counters("strays", dropped.unmatched.entries());
+}
+
+/// An element of `tunnels`: what `of_tunnel` writes, and `sessions` with what `of_session` writes of each.
+fn tunnel_part(
+    out: &mut String,
+    part: &Part,
+    of_tunnel: impl FnOnce(&mut Object<'_>, &TunnelSnapshot),
+    of_session: impl Fn(&mut Object<'_>, &SessionSnapshot, Option<&Interface>),
+) {
+    if part.begins {
+        if !part.first {
+            out.push(',');
+        }
+        let mut object = begin(out);
+        of_tunnel(&mut object, &part.tunnel);
+        object.member("sessions").push('[');
+    }
+    for (at, (session, interface)) in part.sessions().enumerate() {
+        if at > 0 || !part.begins {
+            out.push(',');
+        }
+        object(out, |object| of_session(object, session, interface));
+    }
+    if part.ends {
+        out.push_str("]}");
+    }
+}
+
+fn tunnel(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
     object.text("name", &tunnel.name);
     object.plain("disabled", tunnel.disabled);
     object.plain("manual", tunnel.manual);
@@ -188,9 +223,6 @@ fn tunnel(object: &mut Object<'_>, report: &Report, tunnel: &TunnelSnapshot, ses
     object.plain("cisco", tunnel.cisco);
     troubles(object, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     object.counters("counters", tunnel.counters.entries());
-    array(object.member("sessions"), sessions, |out, one| {
-        self::object(out, |object| session(object, report, one));
-    });
 }
 
 fn troubles(
@@ -221,7 +253,7 @@ fn cookie(object: &mut Object<'_>, name: &str, cookie: &Cookie) {
     object.optional_text(name, (!cookie.is_empty()).then_some(digits));
 }
 
-fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) {
+fn session(object: &mut Object<'_>, session: &SessionSnapshot, interface: Option<&Interface>) {
     object.text("interface", &session.interface);
     object.plain("disabled", session.disabled);
     object.plain("manual", session.manual);
@@ -246,7 +278,7 @@ fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) 
     object.optional("remote_mtu", session.remote_mtu, |object, name, mtu| object.plain(name, mtu));
     troubles(object, session.problem, &session.last_failure, session.next_try);
     let unknown = Interface::default();
-    let interface = report.interface(&session.interface).unwrap_or(&unknown);
+    let interface = interface.unwrap_or(&unknown);
     object.plain("present", interface.present);
     object.plain("link_up", interface.link_up);
     object.plain("admin_up", interface.admin_up);
@@ -259,11 +291,9 @@ fn session(object: &mut Object<'_>, report: &Report, session: &SessionSnapshot) 
 }
 
 /// The reply to `health`.
-pub fn health(report: &Report) -> String {
-    let health = report.health(&Selection::All).unwrap_or_default();
-    let mut out = String::new();
-    object(&mut out, |top| {
-        header(top, report);
+pub fn health(out: &mut String, daemon: &Overview, health: &Health) {
+    object(out, |top| {
+        header(top, daemon);
         top.plain("up", health.is_up());
         top.plain("tunnels_enabled", health.tunnels);
         top.plain("tunnels_up", health.tunnels_up);
@@ -271,33 +301,32 @@ pub fn health(report: &Report) -> String {
         top.plain("sessions_up", health.sessions_up);
     });
     out.push('\n');
-    out
 }
 
-/// The reply to `counters`.
-pub fn counters(report: &Report) -> String {
-    let mut out = String::new();
-    object(&mut out, |top| {
-        header(top, report);
-        array(top.member("tunnels"), &report.snapshot.tunnels, |out, tunnel| {
-            object(out, |object| {
-                object.text("name", &tunnel.name);
-                object.counters("counters", tunnel.counters.entries());
-                array(object.member("sessions"), &tunnel.sessions, |out, session| {
-                    let counted =
-                        report.interface(&session.interface).map(|i| i.counters).unwrap_or_default();
-                    self::object(out, |object| {
-                        object.text("interface", &session.interface);
-                        object.counters("counters", counted.entries());
-                    });
-                });
-            });
-        });
-        top.counters("drops", report.snapshot.drops.entries());
-        top.counters("strays", report.unmatched.entries());
+/// The reply to `counters`, up to the first tunnel.
+pub fn counters_head(out: &mut String, daemon: &Overview) {
+    let mut top = begin(out);
+    header(&mut top, daemon);
+    top.member("tunnels").push('[');
+}
+
+/// Some sessions, with their tunnel around them where they begin or end it.
+pub fn counters_part(out: &mut String, part: &Part) {
+    let of_tunnel = |object: &mut Object<'_>, tunnel: &TunnelSnapshot| {
+        object.text("name", &tunnel.name);
+        object.counters("counters", tunnel.counters.entries());
+    };
+    tunnel_part(out, part, of_tunnel, |object, session, interface| {
+        object.text("interface", &session.interface);
+        object.counters("counters", interface.map(|i| i.counters).unwrap_or_default().entries());
     });
-    out.push('\n');
-    out
+}
+
+/// What follows the last tunnel.
+pub fn counters_tail(out: &mut String, dropped: &Dropped) {
+    out.push(']');
+    counters_of_none(&mut Object { out, begun: true }, dropped);
+    out.push_str("}\n");
 }
 
 /// The reply to an action: what there is to say of it, line by line.

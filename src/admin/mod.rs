@@ -2,14 +2,16 @@
 //! by `daemon::admin_server` and used by `ctl`, which both take the format from here, so it exists once.
 //!
 //! [`envelope`] is what is around each request and reply, [`command`] the one table of commands, [`report`] what the daemon tells of itself
-//! and [`show`], [`json`], [`metrics`] its three forms, [`why`] what it says of trouble, [`trace`] the records of
-//! `l2tpctl trace`, [`explain`] what the messages of the log mean.
+//! and [`show`], [`json`], [`metrics`] its three forms, [`why`] what it says of trouble; a [`display`] is one of these in the making, a
+//! [`part`] a piece of it. [`trace`] has the records of `l2tpctl trace`, [`explain`] what the messages of the log mean.
 
 pub mod command;
+pub mod display;
 pub mod envelope;
 pub mod explain;
 pub mod json;
 pub mod metrics;
+pub mod part;
 pub mod report;
 pub mod show;
 pub mod time;
@@ -17,4 +19,5 @@ pub mod trace;
 pub mod why;
 
 pub use command::AdminRequest;
-pub use report::Report;
+pub use display::Display;
+pub use report::Source;

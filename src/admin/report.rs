@@ -1,33 +1,69 @@
-//! What the daemon tells of itself, at one moment: the input of every display.
+//! What the daemon tells of itself: the input of every display.
+//!
+//! A display is made piece by piece, so that one of ten thousand tunnels costs neither memory nor a long turn of the
+//! loop. It takes what it shows from a [`Source`]; each piece is of the moment at which it is made.
 
-use crate::proto::connection::table::State;
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
-use super::command::Selection;
 use crate::counters::Counters;
 use crate::log::{Level, WallTime};
-use crate::proto::snapshot::{SessionSnapshot, SessionState, Snapshot, TunnelSnapshot};
+use crate::proto::connection::table::State;
+use crate::proto::snapshot::{DroppedFrom, Drops, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot};
 
-/// Everything that is shown.
+/// Where displays take what they show from.
+///
+/// Tunnels and the sessions of a tunnel are counted from 0, in the order of the configuration. These numbers, the
+/// *places*, are good for as long as [`edition`](Source::edition) is the same.
+pub trait Source {
+    /// Another value after each change of the configuration.
+    fn edition(&self) -> u64;
+    /// The daemon itself.
+    fn overview(&self) -> Overview;
+    /// What belongs to no tunnel.
+    fn dropped(&self) -> Dropped;
+    /// How many tunnels there are.
+    fn tunnels(&self) -> usize;
+    /// The place of the tunnel with this name.
+    fn tunnel_place(&self, name: &str) -> Option<usize>;
+    /// The places of the tunnel and of the session with this interface.
+    fn session_place(&self, interface: &str) -> Option<(usize, usize)>;
+    /// A tunnel in brief.
+    fn tunnel(&self, tunnel: usize) -> Option<TunnelBrief<'_>>;
+    /// A session in brief.
+    fn session(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>>;
+    /// What was counted for a session.
+    fn counters(&self, tunnel: usize, session: usize) -> Counters;
+    /// A tunnel with some of its sessions, and their interfaces: `None` for one that never was attached.
+    fn part(&self, tunnel: usize, sessions: Range<usize>)
+        -> Option<(TunnelSnapshot, Vec<Option<Interface>>)>;
+}
+
+/// The daemon itself.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // a field whose name says all has no more
-pub struct Report {
+pub struct Overview {
     pub version: &'static str,
     pub pid: u32,
     /// Since the daemon started.
     pub uptime: Duration,
-    /// Of this report.
+    /// Of this.
     pub time: WallTime,
     /// Our name towards the peers.
     pub identity: Identity,
     /// In force.
     pub log_level: Level,
-    /// What the engine knows.
-    pub snapshot: Snapshot,
-    /// The interfaces that the data plane has or had, by name; those of sessions that never were attached may be
-    /// missing.
-    pub interfaces: BTreeMap<String, Interface>,
+}
+
+/// What came and belongs to no tunnel or session.
+#[derive(Debug, Clone, Default)]
+pub struct Dropped {
+    /// Control messages, by reason.
+    pub drops: Drops,
+    /// Who sends such, the newest first; not longer than an hour ago.
+    pub from: Vec<DroppedFrom>,
+    /// Messages of further addresses, which are not told apart.
+    pub others: u64,
     /// Counters of data that belongs to no session.
     pub unmatched: Counters,
 }
@@ -66,47 +102,6 @@ pub struct Interface {
     pub counters: Counters,
 }
 
-impl Report {
-    /// The interface of this name, if the data plane knows it.
-    pub fn interface(&self, name: &str) -> Option<&Interface> {
-        self.interfaces.get(name)
-    }
-
-    /// The tunnels and sessions that a selection means, in the order of the configuration; `None` if it means
-    /// nothing.
-    pub fn select<'a>(
-        &'a self,
-        selection: &Selection,
-    ) -> Option<Vec<(&'a TunnelSnapshot, Vec<&'a SessionSnapshot>)>> {
-        let tunnels = &self.snapshot.tunnels;
-        match selection {
-            Selection::All => Some(tunnels.iter().map(|tunnel| (tunnel, all(tunnel))).collect()),
-            Selection::Tunnel(name) => {
-                let tunnel = tunnels.iter().find(|tunnel| tunnel.name == *name)?;
-                Some(vec![(tunnel, all(tunnel))])
-            }
-            Selection::Session(name) => tunnels.iter().find_map(|tunnel| {
-                let session = tunnel.sessions.iter().find(|session| session.interface == *name)?;
-                Some(vec![(tunnel, vec![session])])
-            }),
-        }
-    }
-
-    /// The health of what a selection means; `None` if it means nothing.
-    pub fn health(&self, selection: &Selection) -> Option<Health> {
-        let mut health = Health::default();
-        for (tunnel, sessions) in self.select(selection)?.iter().filter(|(tunnel, _)| !tunnel.disabled) {
-            health.tunnels += 1;
-            health.tunnels_up += usize::from(tunnel.manual || tunnel.state == State::Established);
-            for session in sessions.iter().filter(|session| !session.disabled) {
-                health.sessions += 1;
-                health.sessions_up += usize::from(session.state == SessionState::Established);
-            }
-        }
-        Some(health)
-    }
-}
-
 /// How many tunnels and sessions are enabled, and how many of them are up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
@@ -114,19 +109,31 @@ pub struct Health {
     pub tunnels: usize,
     /// Of them, those that are established, or need not be.
     pub tunnels_up: usize,
-    /// Sessions that are not disabled.
+    /// Sessions that are not disabled, of tunnels that are not.
     pub sessions: usize,
     /// Of them, those that are established.
     pub sessions_up: usize,
 }
 
 impl Health {
+    /// One more tunnel.
+    pub fn count_tunnel(&mut self, tunnel: &TunnelBrief<'_>) {
+        if !tunnel.disabled {
+            self.tunnels += 1;
+            self.tunnels_up += usize::from(tunnel.manual || tunnel.state == State::Established);
+        }
+    }
+
+    /// One more session of this tunnel.
+    pub fn count_session(&mut self, tunnel: &TunnelBrief<'_>, session: &SessionBrief<'_>) {
+        if !tunnel.disabled && !session.disabled {
+            self.sessions += 1;
+            self.sessions_up += usize::from(session.state == SessionState::Established);
+        }
+    }
+
     /// Whether everything is up.
     pub fn is_up(&self) -> bool {
         self.tunnels == self.tunnels_up && self.sessions == self.sessions_up
     }
-}
-
-fn all(tunnel: &TunnelSnapshot) -> Vec<&SessionSnapshot> {
-    tunnel.sessions.iter().collect()
 }

@@ -7,9 +7,8 @@ use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::command::Selection;
-use super::envelope::MAX_REPLY;
-use super::report::{Interface, Report};
+use super::part::Part;
+use super::report::{Dropped, Health, Interface, Overview};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
 use crate::proto::snapshot::{Failure, SessionSnapshot, SessionState, TunnelSnapshot};
@@ -38,60 +37,54 @@ fn id(value: u32) -> String {
 
 /// Whether a display holds the cookies themselves: users of the admin socket may see them, readers of the log may not.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cookies {
+pub enum Cookies {
+    /// They stand there.
     Shown,
+    /// Four asterisks stand there.
     Masked,
 }
 
-/// The display of `status`; `None` if the selection means nothing.
-pub fn status(report: &Report, selection: &Selection) -> Option<String> {
-    display(report, selection, Cookies::Shown)
+/// What `status` of everything begins with.
+pub fn status_head(out: &mut String, daemon: &Overview) {
+    let up = span(daemon.uptime);
+    line(
+        out,
+        format_args!(
+            "l2tpd {}: process {}, up {up}, log level {}",
+            daemon.version, daemon.pid, daemon.log_level
+        ),
+    );
+    let identity = &daemon.identity;
+    let name = escape(&identity.hostname);
+    line(out, format_args!("host name {name}: from {}", identity.hostname_source));
+    let id = or_dash(identity.router_id.map(Ipv4Addr::from));
+    line(out, format_args!("router id {id}: from {}\n", identity.router_id_source));
 }
 
-/// The display of everything, fit for the log: cookies are masked.
-pub fn status_for_log(report: &Report) -> String {
-    display(report, &Selection::All, Cookies::Masked).unwrap_or_default()
-}
-
-fn display(report: &Report, selection: &Selection, cookies: Cookies) -> Option<String> {
-    let mut out = String::new();
-    if *selection == Selection::All {
-        let up = span(report.uptime);
-        line(
-            &mut out,
-            format_args!(
-                "l2tpd {}: process {}, up {up}, log level {}",
-                report.version, report.pid, report.log_level
-            ),
-        );
-        let identity = &report.identity;
-        let name = escape(&identity.hostname);
-        line(&mut out, format_args!("host name {name}: from {}", identity.hostname_source));
-        let id = or_dash(identity.router_id.map(Ipv4Addr::from));
-        line(&mut out, format_args!("router id {id}: from {}\n", identity.router_id_source));
+/// Some sessions in `status`, or a tunnel that has none.
+pub fn part(out: &mut String, daemon: &Overview, part: &Part, cookies: Cookies) {
+    let tunnel = &part.tunnel;
+    if part.begins && part.ends && tunnel.sessions.is_empty() {
+        line(out, format_args!("tunnel {}:", escape(tunnel.name.as_bytes())));
+        tunnel_block(out, daemon, tunnel);
+        out.push('\n');
     }
-    for (tunnel, sessions) in report.select(selection)? {
-        if sessions.is_empty() {
-            line(&mut out, format_args!("tunnel {}:", escape(tunnel.name.as_bytes())));
-            tunnel_block(&mut out, report, tunnel);
-            out.push('\n');
-        }
-        for session in sessions {
-            interface_block(&mut out, report, tunnel, session);
-            tunnel_block(&mut out, report, tunnel);
-            session_block(&mut out, report, session, cookies);
-            out.push('\n');
-        }
-        if out.len() > MAX_REPLY {
-            break; // too long to be sent: no use in going on
-        }
+    for (session, interface) in part.sessions() {
+        interface_block(out, daemon, (tunnel, session), interface);
+        tunnel_block(out, daemon, tunnel);
+        session_block(out, daemon, session, interface, cookies);
+        out.push('\n');
     }
-    Some(out)
 }
 
-fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, session: &SessionSnapshot) {
+fn interface_block(
+    out: &mut String,
+    daemon: &Overview,
+    (tunnel, session): (&TunnelSnapshot, &SessionSnapshot),
+    interface: Option<&Interface>,
+) {
     let unknown = Interface::default();
-    let interface = report.interface(&session.interface).unwrap_or(&unknown);
+    let interface = interface.unwrap_or(&unknown);
     let counted = &interface.counters;
     let word = |up: bool| if up { "up" } else { "down" };
     let configured = !session.disabled && interface.admin_up;
@@ -106,10 +99,10 @@ fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, s
     );
     // The engine is a little younger than the daemon, so its first state may seem to have been entered.
     let first = matches!(session.state, SessionState::Idle | SessionState::WaitControlConn);
-    let changed = if first && session.since + Duration::from_secs(1) >= report.uptime {
+    let changed = if first && session.since + Duration::from_secs(1) >= daemon.uptime {
         "(Not Changed)".to_owned()
     } else {
-        date(before(report.time, session.since.min(report.uptime)))
+        date(before(daemon.time, session.since.min(daemon.uptime)))
     };
     line(out, format_args!("LastChange: {changed}"));
     line(
@@ -136,7 +129,7 @@ fn interface_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot, s
     line(out, format_args!("Tunnel: {}", escape(tunnel.name.as_bytes())));
 }
 
-fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
+fn tunnel_block(out: &mut String, daemon: &Overview, tunnel: &TunnelSnapshot) {
     match &tunnel.path {
         Some(path) => {
             line(out, format_args!("Tunnel address: {} --> {}", path.local.ip(), path.remote.ip()));
@@ -153,7 +146,7 @@ fn tunnel_block(out: &mut String, report: &Report, tunnel: &TunnelSnapshot) {
     field(out, "Local Tunnel ID", id(tunnel.local_ccid.0));
     field(out, "Remote Tunnel ID", id(tunnel.remote_ccid.0));
     field(out, "Ns, Nr", format_args!("{}, {}", tunnel.ns, tunnel.nr));
-    let since = tunnel.since.min(report.uptime);
+    let since = tunnel.since.min(daemon.uptime);
     field(out, if tunnel.state == State::Established { "Uptime" } else { "Since" }, span(since));
     field(out, "Encapsulation", encapsulation(tunnel));
     field(out, "Authentication", if tunnel.authenticated { "on" } else { "off" });
@@ -230,7 +223,13 @@ fn cookie(cookie: &Cookie, cookies: Cookies) -> String {
 }
 
 /// The block of a session; absent while there is neither a session nor something to tell of it.
-fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, cookies: Cookies) {
+fn session_block(
+    out: &mut String,
+    daemon: &Overview,
+    session: &SessionSnapshot,
+    interface: Option<&Interface>,
+    cookies: Cookies,
+) {
     let negotiated = session.local.0 != 0;
     let troubled = session.problem.is_some() || session.last_failure.is_some() || session.next_try.is_some();
     if !negotiated && !troubled {
@@ -251,18 +250,18 @@ fn session_block(out: &mut String, report: &Report, session: &SessionSnapshot, c
         field(out, "Pseudowire", pseudowire(session.pw_type));
         field(out, "Remote End ID", escape(&session.remote_end_id));
         field(out, "Remote Circuit", or_dash(session.remote_circuit.map(circuit)));
-        let mtu = report.interface(&session.interface).map(|interface| interface.mtu).filter(|mtu| *mtu != 0);
+        let mtu = interface.map(|interface| interface.mtu).filter(|mtu| *mtu != 0);
         field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
-        let plane = report.interface(&session.interface).map_or("", |interface| interface.data_plane);
+        let plane = interface.map_or("", |interface| interface.data_plane);
         field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane)));
-        match report.interface(&session.interface).and_then(|interface| interface.bridge.as_ref()) {
+        match interface.and_then(|interface| interface.bridge.as_ref()) {
             Some((bridge, "joined")) => field(out, "Bridge", bridge),
             Some((bridge, state)) => field(out, "Bridge", format_args!("{bridge} ({state})")),
             None => {}
         }
     }
     let up = session.state == SessionState::Established;
-    field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(report.uptime)));
+    field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(daemon.uptime)));
     troubles(out, session.problem, &session.last_failure, session.next_try);
 }
 
@@ -300,36 +299,34 @@ fn circuit(status: u16) -> String {
 }
 
 /// The line of `health`.
-pub fn health(report: &Report) -> String {
-    let health = report.health(&Selection::All).unwrap_or_default();
+pub fn health(out: &mut String, health: &Health) {
     let word = if health.is_up() { "up" } else { "down" };
-    format!(
-        "{word}: {} of {} tunnels, {} of {} sessions\n",
+    let _ = writeln!(
+        out,
+        "{word}: {} of {} tunnels, {} of {} sessions",
         health.tunnels_up, health.tunnels, health.sessions_up, health.sessions
-    )
+    );
 }
 
-/// The display of `counters`: those that are not 0, and the totals always.
-pub fn counters(report: &Report) -> String {
-    let mut out = String::new();
-    for tunnel in &report.snapshot.tunnels {
-        line(&mut out, format_args!("tunnel {}:", escape(tunnel.name.as_bytes())));
-        list(&mut out, tunnel.counters.entries(), 6);
-        for session in &tunnel.sessions {
-            line(&mut out, format_args!("interface {}:", escape(session.interface.as_bytes())));
-            let counted = report.interface(&session.interface).map(|i| i.counters).unwrap_or_default();
-            list(&mut out, counted.entries(), 4);
-        }
-        if out.len() > MAX_REPLY {
-            break;
-        }
+/// Some sessions in `counters`: those counters that are not 0, and the totals always.
+pub fn counters_part(out: &mut String, part: &Part) {
+    if part.begins {
+        line(out, format_args!("tunnel {}:", escape(part.tunnel.name.as_bytes())));
+        list(out, part.tunnel.counters.entries(), 6);
     }
+    for (session, interface) in part.sessions() {
+        line(out, format_args!("interface {}:", escape(session.interface.as_bytes())));
+        list(out, interface.map(|i| i.counters).unwrap_or_default().entries(), 4);
+    }
+}
+
+/// What `counters` ends with.
+pub fn counters_tail(out: &mut String, dropped: &Dropped) {
     out.push_str("control messages of no tunnel, dropped:\n");
-    list(&mut out, report.snapshot.drops.entries(), 0);
+    list(out, dropped.drops.entries(), 0);
     out.push_str("data of no session, dropped:\n");
-    list(&mut out, report.unmatched.entries(), 0);
+    list(out, dropped.unmatched.entries(), 0);
     out.push_str("(what is not listed is 0)\n");
-    out
 }
 
 /// The first `always` entries, and of the others those that are not 0.

@@ -3,93 +3,120 @@
 use crate::proto::connection::table::State;
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
-use super::command::Selection;
-use super::report::Report;
+use super::part::Part;
+use super::report::{Dropped, Interface, Source};
 use super::show::{line, session_state, state};
 use super::time::span;
 use crate::log::escape;
 use crate::proto::snapshot::{Cause, Failure, SessionSnapshot, SessionState, TunnelSnapshot};
 
-/// Whether a tunnel and all its sessions are up.
-fn is_up(tunnel: &TunnelSnapshot) -> bool {
-    let sessions = tunnel.sessions.iter().all(|session| session.state == SessionState::Established);
-    !tunnel.disabled && (tunnel.manual || tunnel.state == State::Established) && sessions
+/// `explain` of tunnels: why each is not up. Of all tunnels, those that are up are passed over.
+#[derive(Debug, Default)]
+pub struct Explain {
+    /// Something that was looked at is not up.
+    any_down: bool,
+    /// The tunnel that is shown at present is passed over.
+    skipped: bool,
+    /// The peer of the tunnel that was shown last.
+    peer: Option<IpAddr>,
 }
 
-/// The display of `explain tunnel`: why it is not up. Without a name, all tunnels that are not up.
-pub fn explain(report: &Report, selection: &Selection) -> Option<String> {
-    let mut out = String::new();
-    let mut all_up = true;
-    for (tunnel, sessions) in report.select(selection)? {
-        all_up &= is_up(tunnel);
-        let loses = sessions.iter().any(|session| too_long(report, session) > 0);
-        if *selection == Selection::All && is_up(tunnel) && !loses {
-            continue;
-        }
-        let since = span(tunnel.since.min(report.uptime));
-        let name = escape(tunnel.name.as_bytes());
-        line(&mut out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
-        let failure = tunnel.last_failure.as_ref().filter(|(_, ago)| {
-            matters(*ago, tunnel.since, tunnel.state == State::Established, tunnel.disabled)
-        });
-        reasons(&mut out, "  ", tunnel.problem.as_deref(), failure, tunnel.next_try);
-        if tunnel.disabled {
-            line(
-                &mut out,
-                format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"),
-            );
-        } else if !is_up(tunnel) && tunnel.state == State::Idle && tunnel.peer.is_none() && !tunnel.manual {
-            line(&mut out, format_args!("  it waits for a peer, or for the peer's name to be found"));
-        } else if tunnel.passive && tunnel.state == State::Idle && !tunnel.manual {
-            line(&mut out, format_args!("  {PASSIVE}"));
-        } else if is_unanswered(tunnel) {
-            line(&mut out, format_args!("  {UNANSWERED}"));
-        }
-        for session in sessions {
-            let since = span(session.since.min(report.uptime));
-            let name = escape(session.interface.as_bytes());
-            line(&mut out, format_args!("  session {name}: {} for {since}", session_state(session)));
-            let failure = session.last_failure.as_ref().filter(|(_, ago)| {
-                matters(*ago, session.since, session.state == SessionState::Established, session.disabled)
-            });
-            let interface = report.interface(&session.interface).and_then(|i| i.problem.as_deref());
-            if let Some(problem) = interface.filter(|_| !session.disabled) {
-                line(&mut out, format_args!("    {:<13}: {}", "interface", escape(problem.as_bytes())));
-            }
-            reasons(&mut out, "    ", session.problem, failure, session.next_try);
-            let lost = too_long(report, session);
-            if lost > 0 {
-                line(&mut out, format_args!("    {lost} frames were dropped, since {TOO_LONG}"));
-            }
-        }
+impl Explain {
+    /// Looks at some sessions of a tunnel that is to be shown, before anything is.
+    pub fn look_at(&mut self, source: &dyn Source, tunnel: usize, sessions: Range<usize>) {
+        self.any_down |= !is_up(source, tunnel, sessions);
     }
-    if *selection == Selection::All && all_up {
-        out.insert_str(0, "every tunnel and session is up\n");
-    }
-    dropped(&mut out, report, selection);
-    Some(out)
-}
 
-/// What came and is for no tunnel; of one tunnel, what came from its peer's address.
-fn dropped(out: &mut String, report: &Report, selection: &Selection) {
-    let all = *selection == Selection::All;
-    let peers: Vec<IpAddr> =
-        report.select(selection).into_iter().flatten().filter_map(|(tunnel, _)| tunnel.peer).collect();
-    for source in report.snapshot.dropped_from.iter().filter(|s| all || peers.contains(&s.address)) {
-        let times = if source.count == 1 { "once".to_owned() } else { format!("{} times", source.count) };
-        let ago = span(source.ago);
-        line(out, format_args!("dropped from {}: {} ({times}, {ago} ago)", source.address, source.what));
+    /// What stands before the first tunnel.
+    pub fn head(&self, out: &mut String, all: bool) {
+        if all && !self.any_down {
+            out.push_str("every tunnel and session is up\n");
+        }
     }
-    if all && report.snapshot.dropped_others > 0 {
-        line(out, format_args!("dropped from others: {} messages", report.snapshot.dropped_others));
+
+    /// The next tunnel.
+    pub fn begin(&mut self, source: &dyn Source, tunnel: usize, all: bool) {
+        let every = 0..source.tunnel(tunnel).map_or(0, |tunnel| tunnel.sessions);
+        let loses = || every.clone().any(|session| source.counters(tunnel, session).tx_size > 0);
+        self.skipped = all && is_up(source, tunnel, every.clone()) && !loses();
+    }
+
+    /// Whether that one is not worth a word.
+    pub fn is_skipped(&self) -> bool {
+        self.skipped
+    }
+
+    /// Some sessions, below their tunnel. `uptime` is the daemon's.
+    pub fn part(&mut self, out: &mut String, uptime: Duration, part: &Part) {
+        if part.begins {
+            self.peer = part.tunnel.peer;
+            tunnel(out, uptime, &part.tunnel);
+        }
+        for (one, interface) in part.sessions() {
+            session(out, uptime, one, interface);
+        }
+    }
+
+    /// What follows the last tunnel: what came and is for no tunnel; of one tunnel, what came from its peer's address.
+    pub fn tail(&self, out: &mut String, all: bool, dropped: &Dropped) {
+        for source in dropped.from.iter().filter(|s| all || self.peer == Some(s.address)) {
+            let times = if source.count == 1 { "once".to_owned() } else { format!("{} times", source.count) };
+            let ago = span(source.ago);
+            line(out, format_args!("dropped from {}: {} ({times}, {ago} ago)", source.address, source.what));
+        }
+        if all && dropped.others > 0 {
+            line(out, format_args!("dropped from others: {} messages", dropped.others));
+        }
     }
 }
 
-/// Frames of a session that were lost because they were too long for the path.
-fn too_long(report: &Report, session: &SessionSnapshot) -> u64 {
-    report.interface(&session.interface).map_or(0, |interface| interface.counters.tx_size)
+/// Whether a tunnel and these of its sessions are up.
+fn is_up(source: &dyn Source, tunnel: usize, mut sessions: Range<usize>) -> bool {
+    let Some(brief) = source.tunnel(tunnel) else { return false };
+    let connected = brief.manual || brief.state == State::Established;
+    let established = |s| source.session(tunnel, s).is_some_and(|s| s.state == SessionState::Established);
+    !brief.disabled && connected && sessions.all(established)
+}
+
+fn tunnel(out: &mut String, uptime: Duration, tunnel: &TunnelSnapshot) {
+    let since = span(tunnel.since.min(uptime));
+    let name = escape(tunnel.name.as_bytes());
+    line(out, format_args!("tunnel {name}: {} for {since}", state(tunnel)));
+    let established = tunnel.state == State::Established;
+    let failure = tunnel.last_failure.as_ref();
+    let failure = failure.filter(|(_, ago)| matters(*ago, tunnel.since, established, tunnel.disabled));
+    reasons(out, "  ", tunnel.problem.as_deref(), failure, tunnel.next_try);
+    let idle = tunnel.state == State::Idle && !tunnel.manual;
+    if tunnel.disabled {
+        line(out, format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"));
+    } else if idle && tunnel.peer.is_none() {
+        line(out, format_args!("  it waits for a peer, or for the peer's name to be found"));
+    } else if idle && tunnel.passive {
+        line(out, format_args!("  {PASSIVE}"));
+    } else if is_unanswered(tunnel) {
+        line(out, format_args!("  {UNANSWERED}"));
+    }
+}
+
+fn session(out: &mut String, uptime: Duration, session: &SessionSnapshot, interface: Option<&Interface>) {
+    let since = span(session.since.min(uptime));
+    let name = escape(session.interface.as_bytes());
+    line(out, format_args!("  session {name}: {} for {since}", session_state(session)));
+    let established = session.state == SessionState::Established;
+    let failure = session.last_failure.as_ref();
+    let failure = failure.filter(|(_, ago)| matters(*ago, session.since, established, session.disabled));
+    if let Some(problem) = interface.and_then(|i| i.problem.as_deref()).filter(|_| !session.disabled) {
+        line(out, format_args!("    {:<13}: {}", "interface", escape(problem.as_bytes())));
+    }
+    reasons(out, "    ", session.problem, failure, session.next_try);
+    // Frames that were lost because they were too long for the path.
+    let lost = interface.map_or(0, |interface| interface.counters.tx_size);
+    if lost > 0 {
+        line(out, format_args!("    {lost} frames were dropped, since {TOO_LONG}"));
+    }
 }
 
 const TOO_LONG: &str =

@@ -132,7 +132,7 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
         }
         None => Output::Text,
     };
-    receive(socket, &mut connection, &mut output)
+    receive(socket, &mut connection, &mut output, follows)
 }
 
 /// Where the daemon's answer goes.
@@ -143,20 +143,25 @@ enum Output {
     Trace(Box<dyn Write>),
 }
 
-/// Reads replies until the answer is complete.
-fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output) -> Outcome {
+/// Reads replies until the answer is complete. What does not follow is written only then: the daemon does not wait long
+/// for a reader that pages, and half a document is of no use.
+fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output, follows: bool) -> Outcome {
+    let mut answer = Vec::new();
     loop {
-        let envelope = match connection.next() {
+        let mut envelope = match connection.next() {
             Ok(envelope) => envelope,
             Err(error) => {
                 complain(&format!("l2tpctl: {socket}: {error}"));
                 return Outcome::Unreachable;
             }
         };
-        let text = String::from_utf8_lossy(&envelope.body);
         let outcome = match envelope.command {
             reply::DONE => Outcome::Done,
             reply::DOWN => Outcome::Down,
+            reply::PIECE if !follows => {
+                answer.append(&mut envelope.body);
+                continue;
+            }
             reply::PIECE => match put(output, &envelope.body) {
                 Ok(()) => continue,
                 Err(error) => return unwritten(&error),
@@ -170,9 +175,10 @@ fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output) 
             }
         };
         if matches!(outcome, Outcome::Done | Outcome::Down) {
-            return put(output, &envelope.body).map_or_else(|error| unwritten(&error), |()| outcome);
+            answer.append(&mut envelope.body);
+            return put(output, &answer).map_or_else(|error| unwritten(&error), |()| outcome);
         }
-        complain(&format!("l2tpctl: {}", text.trim_end()));
+        complain(&format!("l2tpctl: {}", String::from_utf8_lossy(&envelope.body).trim_end()));
         return outcome;
     }
 }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::admin_client::{AdminClient, Stream};
 use super::admin_host::Host;
-use crate::admin::command::{self, AdminRequest, Selection, Target};
+use crate::admin::command::{self, AdminRequest, Target};
+use crate::admin::display::{no_interface, no_tunnel, Display, Form};
 use crate::admin::envelope::{self, reply, Envelope};
-use crate::admin::report::Report;
-use crate::admin::{json, metrics, show, why};
+use crate::admin::json;
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::{Command, CommandError};
@@ -17,15 +17,6 @@ type Reply = (u16, String);
 
 fn done(text: impl Into<String>) -> Reply {
     (reply::DONE, text.into())
-}
-
-/// A display whose reply also tells whether all that it shows is up.
-fn judged(report: &Report, selection: &Selection, text: Option<String>) -> Reply {
-    match (text, report.health(selection)) {
-        (Some(text), Some(health)) if health.is_up() => done(text),
-        (Some(text), Some(_)) => (reply::DOWN, text),
-        (None, _) | (_, None) => refused(not_there(selection)),
-    }
 }
 
 fn refused(text: impl Into<String>) -> Reply {
@@ -45,66 +36,31 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
             client.follow(now, Stream::Log { next, level, json }, first.as_bytes());
         }
         AdminRequest::Watch => client.follow(now, Stream::Watch { json }, b""),
-        AdminRequest::Trace { tunnel, .. } if knows_tunnel(host, now, &tunnel) => {
+        AdminRequest::Trace { tunnel, .. } if host.source(now).tunnel_place(&tunnel).is_some() => {
             client.follow(now, Stream::Trace { tunnel }, b"");
         }
-        request => {
-            let (kind, mut text) = run(&request, json, now, host);
-            if json && kind == reply::DONE && !is_display(&request) {
-                text = json::done(&text);
+        request => match Form::of(&request, json) {
+            Some((form, selection)) => match Display::new(form, &selection, &*host.source(now)) {
+                Ok(display) => client.show(now, display),
+                Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
+            },
+            None => {
+                let (kind, mut text) = run(&request, json, now, host);
+                if json && kind == reply::DONE && !matches!(request, AdminRequest::Log { .. }) {
+                    text = json::done(&text);
+                }
+                client.answer(now, kind, text.as_bytes());
             }
-            if text.len() > envelope::MAX_REPLY {
-                let text = "the reply would be longer than 4 MiB; ask for one tunnel\n";
-                return client.answer(now, reply::REFUSED, text.as_bytes());
-            }
-            client.answer(now, kind, text.as_bytes());
-        }
+        },
     }
-}
-
-/// Whether the reply is a display, with a form of its own, and not the outcome of an action.
-fn is_display(request: &AdminRequest) -> bool {
-    match request {
-        AdminRequest::Status(_) | AdminRequest::Explain(_) | AdminRequest::ExplainText(_) => true,
-        AdminRequest::Metrics | AdminRequest::Health => true,
-        AdminRequest::Counters { reset } => !reset,
-        AdminRequest::Log { .. } | AdminRequest::Watch | AdminRequest::Trace { .. } => true,
-        AdminRequest::Clear { .. }
-        | AdminRequest::Start(_)
-        | AdminRequest::Stop(_)
-        | AdminRequest::Reload { .. } => false,
-        AdminRequest::LogLevel(_) => false,
-    }
-}
-
-fn knows_tunnel(host: &mut dyn Host, now: Instant, name: &str) -> bool {
-    host.report(now).snapshot.tunnels.iter().any(|tunnel| tunnel.name == name)
 }
 
 /// Runs a request that has one reply.
 fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) -> Reply {
     match request {
-        AdminRequest::Status(selection) => {
-            let report = host.report(now);
-            let text = if json { json::status(&report, selection) } else { show::status(&report, selection) };
-            judged(&report, selection, text)
-        }
-        AdminRequest::Explain(selection) => {
-            let report = host.report(now);
-            let text = if json { json::status(&report, selection) } else { why::explain(&report, selection) };
-            judged(&report, selection, text)
-        }
-        AdminRequest::Health => {
-            let report = host.report(now);
-            let text = if json { json::health(&report) } else { show::health(&report) };
-            judged(&report, &Selection::All, Some(text))
-        }
         AdminRequest::Counters { reset: true } => {
             outcome(host.command(now, Command::ResetCounters), "counters", "")
         }
-        AdminRequest::Counters { reset: false } if json => done(json::counters(&host.report(now))),
-        AdminRequest::Counters { reset: false } => done(show::counters(&host.report(now))),
-        AdminRequest::Metrics => done(metrics::render(&host.report(now))),
         AdminRequest::Log { level, .. } => done(kept_lines(host.ring(), *level, json)),
         AdminRequest::LogLevel(level) => {
             host.set_log_level(*level);
@@ -122,9 +78,14 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         }
         AdminRequest::Clear { target, result } => clear(target, *result, now, host),
         AdminRequest::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
-        AdminRequest::Watch | AdminRequest::ExplainText(_) => {
-            (reply::USAGE, "this is answered by the client\n".to_owned()) // a stream, or needs no daemon
-        }
+        // A stream, a display, or what needs no daemon.
+        AdminRequest::Watch
+        | AdminRequest::ExplainText(_)
+        | AdminRequest::Status(_)
+        | AdminRequest::Explain(_)
+        | AdminRequest::Health
+        | AdminRequest::Counters { reset: false }
+        | AdminRequest::Metrics => (reply::USAGE, "this is answered elsewhere\n".to_owned()),
     }
 }
 
@@ -155,22 +116,6 @@ fn outcome(result: Result<(), CommandError>, name: &str, not_up: &str) -> Reply 
         Err(CommandError::NothingToClear(why)) => refused(format!("{why}\n")),
         Err(CommandError::NotUp) => refused(format!("{}: {not_up}\n", escape(name.as_bytes()))),
         Err(CommandError::NoResultCode) => refused(format!("{}\n", Event::ResultCodeNotSpecified {})),
-    }
-}
-
-fn no_tunnel(name: &str) -> String {
-    format!("no such tunnel: {}\n", escape(name.as_bytes()))
-}
-
-fn no_interface(name: &str) -> String {
-    format!("no such if_name: {}\n", escape(name.as_bytes()))
-}
-
-fn not_there(selection: &Selection) -> String {
-    match selection {
-        Selection::All => String::new(), // everything is always there
-        Selection::Tunnel(name) => no_tunnel(name),
-        Selection::Session(name) => no_interface(name),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::net::UnixStream;
 
 use crate::admin::envelope::{self, reply, Envelope, EnvelopeError};
+use crate::admin::{Display, Source};
 use crate::log::Level;
 
 /// From the connection to its complete request.
@@ -17,6 +18,9 @@ const REPLY_TIME: Duration = Duration::from_secs(30);
 const BACKLOG: usize = 64 * 1024;
 /// The most octets written to one client before the others have their turn.
 const BUDGET: usize = 256 * 1024;
+/// Octets of a display that are made at a time, more or less, and steps for them.
+const PIECE: usize = 32 * 1024;
+const STEPS: usize = 64;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub(super) enum Stream {
 #[derive(Debug)]
 enum Stage {
     Request,
+    /// More of the reply is made when what there is of it has been read.
+    Show(Box<Display>),
     Reply,
     Follow(Stream),
 }
@@ -88,7 +94,8 @@ impl AdminClient {
 
     /// When this connection wants to be looked at next; now, if it has work that it did not get to.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let busy = self.readable || (self.writable && self.backlog() > 0);
+        let shows = matches!(self.stage, Stage::Show(_));
+        let busy = self.readable || (self.writable && (self.backlog() > 0 || shows));
         if busy {
             Some(now)
         } else {
@@ -100,7 +107,7 @@ impl AdminClient {
     pub fn follows(&mut self) -> Option<&mut Stream> {
         match &mut self.stage {
             Stage::Follow(stream) => Some(stream),
-            Stage::Request | Stage::Reply => None,
+            Stage::Request | Stage::Show(_) | Stage::Reply => None,
         }
     }
 
@@ -113,7 +120,7 @@ impl AdminClient {
     pub fn check_time(&self, now: Instant) -> Result<(), End> {
         match (self.deadline, &self.stage) {
             (Some(at), Stage::Request) if at <= now => Err(End::Late),
-            (Some(at), Stage::Reply | Stage::Follow(_)) if at <= now => {
+            (Some(at), Stage::Show(_) | Stage::Reply | Stage::Follow(_)) if at <= now => {
                 Err(End::Send(io::ErrorKind::TimedOut.into()))
             }
             (Some(_) | None, _) => Ok(()),
@@ -147,7 +154,7 @@ impl AdminClient {
         match self.stage {
             Stage::Request if self.input.is_empty() => Err(End::Done), // only looked whether we are there
             Stage::Request => Err(End::Malformed(EnvelopeError::Short(self.input.len()))),
-            Stage::Reply => Ok(None),
+            Stage::Show(_) | Stage::Reply => Ok(None),
             Stage::Follow(_) => Err(End::Done),
         }
     }
@@ -155,7 +162,7 @@ impl AdminClient {
     fn take_in(&mut self, octets: &[u8]) -> Result<Option<Envelope>, End> {
         match self.stage {
             Stage::Request => {}
-            Stage::Reply | Stage::Follow(_) => {
+            Stage::Show(_) | Stage::Reply | Stage::Follow(_) => {
                 return Err(End::Malformed(EnvelopeError::Trailing(octets.len())))
             }
         }
@@ -167,8 +174,49 @@ impl AdminClient {
         Ok(request)
     }
 
-    /// Gives the last answer.
+    /// Begins a display.
+    pub fn show(&mut self, now: Instant, display: Display) {
+        self.stage = Stage::Show(Box::new(display));
+        self.deadline = Some(now + REPLY_TIME);
+    }
+
+    /// Makes the next piece of a display, once the one before has been read.
+    pub fn show_further(&mut self, now: Instant, source: &dyn Source) {
+        let Stage::Show(display) = &mut self.stage else { return };
+        if self.output.len() > self.sent {
+            return;
+        }
+        let mut text = String::new();
+        for _ in 0..STEPS {
+            if text.len() >= PIECE || display.is_over() {
+                break;
+            }
+            if display.step(source, &mut text).is_err() {
+                let why = "the configuration changed meanwhile: ask again\n";
+                return self.answer(now, reply::REFUSED, why.as_bytes());
+            }
+        }
+        match (display.is_over(), display.is_down()) {
+            (false, _) => {
+                if !text.is_empty() {
+                    envelope::put(&mut self.output, reply::PIECE, text.as_bytes());
+                }
+                self.deadline = Some(now + REPLY_TIME);
+            }
+            (true, false) => self.answer(now, reply::DONE, text.as_bytes()),
+            (true, true) => self.answer(now, reply::DOWN, text.as_bytes()),
+        }
+    }
+
+    /// Gives the last answer; what is too long for one envelope is preceded by pieces.
     pub fn answer(&mut self, now: Instant, kind: u16, body: &[u8]) {
+        let mut body = body;
+        while let Some((piece, rest)) =
+            body.split_at_checked(envelope::MAX_REPLY).filter(|(_, r)| !r.is_empty())
+        {
+            envelope::put(&mut self.output, reply::PIECE, piece);
+            body = rest;
+        }
         envelope::put(&mut self.output, kind, body);
         self.stage = Stage::Reply;
         self.deadline = Some(now + REPLY_TIME);
@@ -211,7 +259,7 @@ impl AdminClient {
             self.output.clear();
             self.sent = 0;
             match self.stage {
-                Stage::Request => {}
+                Stage::Request | Stage::Show(_) => {}
                 Stage::Reply => return Err(End::Done),
                 Stage::Follow(_) => self.deadline = None,
             }
@@ -225,6 +273,6 @@ impl AdminClient {
     /// Whether the client waits for an answer that is complete: it is written before more is read, so that a
     /// client that went away is noticed as one that does not take its answer.
     pub fn is_answered(&self) -> bool {
-        matches!(self.stage, Stage::Reply)
+        matches!(self.stage, Stage::Show(_) | Stage::Reply)
     }
 }

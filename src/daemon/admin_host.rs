@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::admin::trace::Record;
-use crate::admin::Report;
+use crate::admin::Source;
 use crate::log::ring::Ring;
 use crate::log::{Level, Line, WallTime};
 use crate::proto::{Command, CommandError, Notification};
@@ -14,7 +14,7 @@ use crate::proto::{Command, CommandError, Notification};
 /// the server itself: events for those who follow wait until [`take_events`](Host::take_events).
 pub trait Host {
     /// What there is to show.
-    fn report(&mut self, now: Instant) -> Report;
+    fn source(&self, now: Instant) -> Box<dyn Source + '_>;
     /// The lines kept in memory.
     fn ring(&self) -> &Ring;
     /// Writes to the log.

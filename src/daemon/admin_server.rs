@@ -322,10 +322,12 @@ impl Drop for AdminServer {
 fn serve(client: &mut AdminClient, now: Instant, host: &mut dyn Host) -> Result<(), End> {
     client.check_time(now)?;
     if client.is_answered() {
+        client.show_further(now, &*host.source(now));
         client.send()?;
     }
     if let Some(request) = client.receive()? {
         admin_answer::answer(client, now, &request, host);
+        client.show_further(now, &*host.source(now));
     }
     client.send()
 }

@@ -1,7 +1,7 @@
 //! The daemon's state, and what becomes of the engine's actions. The rule that holds it together: each call into
 //! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use super::logger::Logger;
 use super::resolve::{Answer, Resolver};
 use super::routes::Routes;
 use crate::admin::trace::Record;
+use crate::admin::Display;
 use crate::config::model::{Config, Remote, Tunnel};
 use crate::log::{Event, Line, Remark, WallTime};
 use crate::proto::dropped::DropCause;
@@ -57,6 +58,10 @@ pub struct Daemon {
     unreachable: BTreeSet<IpAddr>,
     /// A child process may have ended, or one is to be started.
     pub look_after_children: bool,
+    /// The status that is being written to the log.
+    pub status: Option<Display>,
+    /// The places of the tunnel blocks, by their names.
+    places: BTreeMap<String, usize>,
     /// Used again: control messages of one turn.
     received: Vec<(Path, Vec<u8>)>,
 }
@@ -110,6 +115,8 @@ impl Daemon {
             sockets_stale: false,
             unreachable: BTreeSet::new(),
             look_after_children: false,
+            status: None,
+            places: BTreeMap::new(),
             received: Vec::new(),
         }
     }
@@ -121,6 +128,8 @@ impl Daemon {
 
     /// Hands the configuration in force to the engine.
     pub fn apply(&mut self, now: Instant) {
+        let names = self.config.tunnels.iter().enumerate();
+        self.places = names.map(|(place, tunnel)| (tunnel.name.clone(), place)).collect();
         self.engine.apply(now, &self.config);
         // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
         for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
@@ -200,15 +209,7 @@ impl Daemon {
 
     /// Keeps a control message for `l2tpctl trace`, with its time and its place among the events.
     fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>, (time, place): (WallTime, usize)) {
-        let now = clock::now();
-        let snapshot = self.engine.snapshot(now);
-        let ends =
-            |t: &crate::proto::snapshot::TunnelSnapshot| t.path.is_some_and(|p| p.remote == path.remote);
-        let peer = path.remote.ip();
-        let tunnels = &snapshot.tunnels;
-        let found =
-            tunnels.iter().find(|t| ends(t)).or_else(|| tunnels.iter().find(|t| t.peer == Some(peer)));
-        let Some(tunnel) = found.map(|t| t.name.clone()) else { return };
+        let Some(tunnel) = self.engine.tunnel_towards(path.remote).map(str::to_owned) else { return };
         let mut path = *path;
         if path.local.ip().is_unspecified() {
             // `local-address auto`: the kernel chose it when the message was sent.
@@ -249,7 +250,7 @@ impl Daemon {
 
     /// The tunnel block of a name.
     pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
-        self.config.tunnels.iter().find(|t| t.name == name)
+        self.config.tunnels.get(*self.places.get(name)?)
     }
 
     /// Begins to look up the name of a tunnel's peer; why that is no use now.
@@ -434,6 +435,7 @@ impl Daemon {
         self.drain(now);
         self.data.timers(now);
         self.close_stale_sockets();
+        self.log_status_further(now);
         self.manager.turn(now);
     }
 
@@ -470,7 +472,7 @@ impl Daemon {
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
-        let at_once = self.look_after_children.then_some(now);
+        let at_once = (self.look_after_children || self.status.is_some()).then_some(now);
         let own = [
             at_once,
             self.hooks.next(),

@@ -1,45 +1,93 @@
 //! What the admin socket's commands see and do, and the status that `USR1` writes to the log.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::admin_host::{Host, StreamEvent, Wanted};
 use super::core::Daemon;
-use crate::admin::report::{Identity, Interface};
-use crate::admin::{show, Report};
+use crate::admin::command::Selection;
+use crate::admin::display::{Display, Form};
+use crate::admin::report::{Dropped, Identity, Interface, Overview, Source};
 use crate::counters::Counters;
 use crate::log::ring::Ring;
 use crate::log::{Level, Line, Remark};
+use crate::proto::snapshot::{SessionBrief, SessionSnapshot, TunnelBrief, TunnelSnapshot};
 use crate::proto::{Command, CommandError};
 use crate::sys::clock;
 
-impl Daemon {
-    /// Everything that is shown.
-    fn build_report(&self, now: Instant) -> Report {
-        let unmatched = self.data.unmatched();
-        let mut snapshot = self.engine.snapshot(now);
-        snapshot.drops.version = snapshot.drops.version.saturating_add(unmatched.version);
-        let sessions = self.config.tunnels.iter().flat_map(|t| &t.sessions);
-        Report {
+/// The daemon at a moment, as displays see it.
+struct View<'a> {
+    daemon: &'a Daemon,
+    now: Instant,
+}
+
+impl Source for View<'_> {
+    fn edition(&self) -> u64 {
+        self.daemon.engine.edition()
+    }
+
+    fn overview(&self) -> Overview {
+        Overview {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
-            uptime: now.saturating_duration_since(self.started),
+            uptime: self.now.saturating_duration_since(self.daemon.started),
             time: clock::wall(),
-            identity: self.identity(),
-            log_level: self.logger.level(),
-            snapshot,
-            interfaces: sessions
-                .filter_map(|s| {
-                    Some((s.interface.clone(), self.interface(&s.interface, s.bridge.as_deref())?))
-                })
-                .collect(),
-            unmatched: Counters {
-                rx_short: unmatched.short.saturating_add(unmatched.truncated),
-                rx_closed: unmatched.unknown_session,
-                ..Counters::default()
-            },
+            identity: self.daemon.identity(),
+            log_level: self.daemon.logger.level(),
         }
     }
 
+    fn dropped(&self) -> Dropped {
+        let unmatched = self.daemon.data.unmatched();
+        let mut drops = self.daemon.engine.drops();
+        drops.version = drops.version.saturating_add(unmatched.version);
+        let (from, others) = self.daemon.engine.dropped_from(self.now);
+        let unmatched = Counters {
+            rx_short: unmatched.short.saturating_add(unmatched.truncated),
+            rx_closed: unmatched.unknown_session,
+            ..Counters::default()
+        };
+        Dropped { drops, from, others, unmatched }
+    }
+
+    fn tunnels(&self) -> usize {
+        self.daemon.engine.tunnel_count()
+    }
+
+    fn tunnel_place(&self, name: &str) -> Option<usize> {
+        self.daemon.engine.tunnel_place(name)
+    }
+
+    fn session_place(&self, interface: &str) -> Option<(usize, usize)> {
+        self.daemon.engine.session_place(interface)
+    }
+
+    fn tunnel(&self, tunnel: usize) -> Option<TunnelBrief<'_>> {
+        self.daemon.engine.tunnel_brief(tunnel)
+    }
+
+    fn session(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>> {
+        self.daemon.engine.session_brief(tunnel, session)
+    }
+
+    fn counters(&self, tunnel: usize, session: usize) -> Counters {
+        let session = self.daemon.engine.session_brief(tunnel, session);
+        session.and_then(|session| self.daemon.data.counters(session.interface)).unwrap_or_default()
+    }
+
+    fn part(
+        &self,
+        tunnel: usize,
+        sessions: Range<usize>,
+    ) -> Option<(TunnelSnapshot, Vec<Option<Interface>>)> {
+        let snapshot = self.daemon.engine.tunnel_snapshot(self.now, tunnel, sessions)?;
+        let of = |s: &SessionSnapshot| self.daemon.interface(&s.interface, s.bridge.as_deref());
+        let interfaces = snapshot.sessions.iter().map(of).collect();
+        Some((snapshot, interfaces))
+    }
+}
+
+impl Daemon {
     fn identity(&self) -> Identity {
         let config = &self.config;
         let hostname_source = match config.hostname_given {
@@ -81,18 +129,30 @@ impl Daemon {
         }
     }
 
-    /// `USR1`.
+    /// `USR1`: the status goes to the log, piece by piece.
     pub fn log_status(&mut self, now: Instant) {
-        let status = show::status_for_log(&self.build_report(now));
-        for line in status.lines().filter(|line| !line.trim().is_empty()) {
+        let source = View { daemon: self, now };
+        self.status = Display::new(Form::StatusForLog, &Selection::All, &source).ok();
+    }
+
+    /// Writes the next piece of the status to the log.
+    pub fn log_status_further(&mut self, now: Instant) {
+        let Some(mut display) = self.status.take() else { return };
+        let mut text = String::new();
+        let step = display.step(&View { daemon: self, now }, &mut text);
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
             self.log(now, &Line::remark(&Remark::Status { line: line.to_owned() }));
+        }
+        // When the configuration has changed there is nothing to go on with.
+        if step.is_ok() && !display.is_over() {
+            self.status = Some(display);
         }
     }
 }
 
 impl Host for Daemon {
-    fn report(&mut self, now: Instant) -> Report {
-        self.build_report(now)
+    fn source(&self, now: Instant) -> Box<dyn Source + '_> {
+        Box::new(View { daemon: self, now })
     }
 
     fn ring(&self) -> &Ring {

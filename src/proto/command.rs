@@ -137,8 +137,10 @@ fn clear_peer(
     let is_up =
         |tunnel: &Tunnel| tunnel.members.iter().any(|c| c.is_alive() && c.transport.path.remote.ip() == peer);
     let mut found = false;
-    for tunnel in tunnels.all_mut().filter(|tunnel| is_up(tunnel)) {
-        found |= clear_tunnel(cx, tunnel, code);
+    for key in cx.peers.tunnels_of(peer) {
+        if let Some(tunnel) = tunnels.get_mut(key).filter(|tunnel| is_up(tunnel)) {
+            found |= clear_tunnel(cx, tunnel, code);
+        }
     }
     if !found {
         let why = why_no_peer(tunnels, peer);
@@ -154,7 +156,8 @@ fn clear_session(
     interface: &str,
     code: Option<u16>,
 ) -> Result<(), CommandError> {
-    if tunnels.all_mut().any(|tunnel| clear_session_of(cx, tunnel, interface, code)) {
+    let tunnel = tunnels.with_interface_mut(interface);
+    if tunnel.is_some_and(|tunnel| clear_session_of(cx, tunnel, interface, code)) {
         return Ok(());
     }
     let why = why_no_session(tunnels, interface);
@@ -179,7 +182,7 @@ fn why_no_peer(tunnels: &Tunnels, peer: IpAddr) -> String {
 
 /// Why there is no session of this name to clear.
 fn why_no_session(tunnels: &Tunnels, interface: &str) -> String {
-    if let Some(tunnel) = tunnels.iter().find(|tunnel| tunnel.slots.key_of(interface).is_some()) {
+    if let Some(tunnel) = tunnels.with_interface(interface) {
         return format!("it is configured, {NOT_UP} {}` tells why", tunnel.config.name);
     }
     let unknown = "no session of this name is configured";

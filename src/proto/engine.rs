@@ -2,6 +2,7 @@
 //! down; nothing else in this room asks whose an id is.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Instant;
 
 use super::action::{Action, Path};
@@ -17,7 +18,7 @@ use super::request;
 use super::route::{Route, RouteKey, User};
 use super::route_change;
 use super::show;
-use super::snapshot::Snapshot;
+use super::snapshot::{DroppedFrom, Drops, SessionBrief, Snapshot, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::Config;
@@ -216,7 +217,7 @@ impl Engine {
     /// The local circuit (the interface, as the administrator sees it) went up or down.
     pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
         self.cx.now = now;
-        for tunnel in self.tunnels.all_mut() {
+        if let Some(tunnel) = self.tunnels.with_interface_mut(interface) {
             tunnel.set_circuit(&mut self.cx, interface, up);
         }
     }
@@ -265,8 +266,69 @@ impl Engine {
 
     /// What there is, at this moment.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let tunnels = self.tunnels.iter().map(|tunnel| show::tunnel(&self.cx, tunnel, now)).collect();
-        let (dropped_from, dropped_others) = self.cx.dropped_from.shown(now);
-        Snapshot { tunnels, drops: self.cx.drops, dropped_from, dropped_others }
+        let every = 0..usize::MAX;
+        let tunnels = self.tunnels.iter().map(|t| show::tunnel(&self.cx, t, now, every.clone())).collect();
+        let (dropped_from, dropped_others) = self.dropped_from(now);
+        Snapshot { tunnels, drops: self.drops(), dropped_from, dropped_others }
+    }
+
+    /// Messages dropped before they were known to belong to a tunnel, by reason.
+    pub fn drops(&self) -> Drops {
+        self.cx.drops
+    }
+
+    /// Who sends such, the newest first, and how much came from addresses that are not told apart.
+    pub fn dropped_from(&self, now: Instant) -> (Vec<DroppedFrom>, u64) {
+        self.cx.dropped_from.shown(now)
+    }
+
+    /// The name of a tunnel that has its peer there: with a connection, or else by its configuration.
+    pub fn tunnel_towards(&self, remote: SocketAddr) -> Option<&str> {
+        let connected = self.cx.peers.at(remote).find_map(|(_, key)| self.tunnels.get(key));
+        let named = || self.tunnels.near(remote.ip()).map(|(_, t)| t).find(|t| t.names(remote.ip()));
+        Some(&connected.or_else(named)?.config.name)
+    }
+
+    /// Another number after each change of the configuration: places of before mean others then.
+    pub fn edition(&self) -> u64 {
+        self.tunnels.edition()
+    }
+
+    /// How many tunnels are configured. They are counted from 0, in the order of the configuration, and so are the
+    /// sessions of each.
+    pub fn tunnel_count(&self) -> usize {
+        self.tunnels.count()
+    }
+
+    /// The place of the tunnel with this name.
+    pub fn tunnel_place(&self, name: &str) -> Option<usize> {
+        self.tunnels.place_of(name)
+    }
+
+    /// The places of the tunnel and of the session with this interface.
+    pub fn session_place(&self, interface: &str) -> Option<(usize, usize)> {
+        let tunnel = self.tunnels.with_interface(interface)?;
+        Some((tunnel.place, tunnel.slots.place_of(interface)?))
+    }
+
+    /// A tunnel in brief.
+    pub fn tunnel_brief(&self, tunnel: usize) -> Option<TunnelBrief<'_>> {
+        self.tunnels.at(tunnel).map(show::tunnel_brief)
+    }
+
+    /// A session in brief.
+    pub fn session_brief(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>> {
+        let tunnel = self.tunnels.at(tunnel)?;
+        Some(show::session_brief(tunnel, tunnel.slots.at(session)?))
+    }
+
+    /// A tunnel with some of its sessions.
+    pub fn tunnel_snapshot(
+        &self,
+        now: Instant,
+        tunnel: usize,
+        sessions: Range<usize>,
+    ) -> Option<TunnelSnapshot> {
+        Some(show::tunnel(&self.cx, self.tunnels.at(tunnel)?, now, sessions))
     }
 }

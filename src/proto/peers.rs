@@ -1,7 +1,7 @@
 //! The addresses of the peers: which connections are with whom, and hints that a peer has forgotten one.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ids::TunnelKey;
@@ -44,6 +44,14 @@ impl Peers {
     pub fn at(&self, remote: SocketAddr) -> impl Iterator<Item = (Ccid, TunnelKey)> + '_ {
         let connections = self.peers.get(&remote).into_iter().flat_map(|peer| &peer.connections);
         connections.map(|(ccid, key)| (*ccid, *key))
+    }
+
+    /// The tunnels that have a connection with this address, whatever the port.
+    pub fn tunnels_of(&self, address: IpAddr) -> BTreeSet<TunnelKey> {
+        // The flow label and scope of IPv6 follow the port in the order.
+        let first = SocketAddr::new(address, 0);
+        let peers = self.peers.range(first..).take_while(|(remote, _)| remote.ip() == address);
+        peers.flat_map(|(_, peer)| peer.connections.values().copied()).collect()
     }
 
     /// Whether a hint from there is to be heeded.

@@ -1,5 +1,6 @@
 //! What the status shows of a tunnel and its sessions.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::action::SequenceLevel;
@@ -8,13 +9,13 @@ use super::connection::table::State;
 use super::context::Context;
 use super::session::slot::Slot;
 use super::session::{table, Session};
-use super::snapshot::{SessionSnapshot, SessionState, TunnelSnapshot};
+use super::snapshot::{SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use crate::config::model::{Remote, Role};
 use crate::wire::{Ccid, Cookie, SessionId};
 
-/// What there is to show.
-pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant) -> TunnelSnapshot {
+/// What there is to show of a tunnel and of some of its sessions, counted in the order of the file.
+pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant, sessions: Range<usize>) -> TunnelSnapshot {
     let connection = tunnel.members.shown();
     let transport = connection.map(|c| &c.transport);
     let peer = connection.filter(|c| c.transport.remote_ccid != Ccid(0)).map(|c| &c.peer);
@@ -50,7 +51,29 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant) -> TunnelSnapshot {
         next_try: tunnel.attempt.next_try(now).or_else(|| next_repetition(cx, tunnel, now)),
         last_failure: tunnel.attempt.last_failure(now),
         counters: tunnel.members.counted(),
-        sessions: tunnel.slots.iter().map(|slot| session(slot, now, disabled, waits)).collect(),
+        sessions: tunnel.slots.some(sessions).map(|slot| session(slot, now, disabled, waits)).collect(),
+    }
+}
+
+/// The little that is had without copying anything.
+pub fn tunnel_brief(tunnel: &Tunnel) -> TunnelBrief<'_> {
+    TunnelBrief {
+        name: &tunnel.config.name,
+        disabled: tunnel.is_disabled(),
+        manual: tunnel.slots.is_manual(),
+        state: tunnel.members.shown().map_or(State::Idle, |c| c.state),
+        counters: tunnel.members.counted(),
+        sessions: tunnel.slots.count(),
+    }
+}
+
+/// The same of one of its sessions.
+pub fn session_brief<'a>(tunnel: &Tunnel, slot: &'a Slot) -> SessionBrief<'a> {
+    let waits = tunnel.members.main_ccid().is_some() && slot.is_usable() && slot.is_dynamic();
+    SessionBrief {
+        interface: &slot.config.interface,
+        disabled: slot.config.disabled || tunnel.is_disabled(),
+        state: session_state(slot.session.as_ref(), waits),
     }
 }
 
@@ -70,6 +93,7 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
         manual: slot.config.manual.is_some(),
         problem: slot.config.problem(),
         remote_end_id: slot.config.remote_end_id.clone().unwrap_or_default(),
+        bridge: slot.config.bridge.clone(),
         state: session_state(session, waits),
         since: now.saturating_duration_since(session.map_or(slot.attempt.since, |s| s.since)),
         local: session.map_or(SessionId(0), |s| s.local),

@@ -99,6 +99,8 @@ pub struct SessionSnapshot {
     pub problem: Option<&'static str>,
     /// `remote-end-id`.
     pub remote_end_id: Vec<u8>,
+    /// `bridge`.
+    pub bridge: Option<String>,
     /// Where it stands.
     pub state: SessionState,
     /// How long it has been in this state.
@@ -127,6 +129,34 @@ pub struct SessionSnapshot {
     pub next_try: Option<Duration>,
     /// The last thing that went wrong, and how long ago.
     pub last_failure: Option<(Failure, Duration)>,
+}
+
+/// The little of a tunnel that is had without copying anything.
+#[derive(Debug, Clone, Copy)]
+pub struct TunnelBrief<'a> {
+    /// Name in the configuration.
+    pub name: &'a str,
+    /// As in [`TunnelSnapshot`].
+    pub disabled: bool,
+    /// As in [`TunnelSnapshot`].
+    pub manual: bool,
+    /// As in [`TunnelSnapshot`].
+    pub state: ControlState,
+    /// Counters of control messages.
+    pub counters: ControlCounters,
+    /// How many session blocks it has.
+    pub sessions: usize,
+}
+
+/// The little of a session that is had without copying anything.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionBrief<'a> {
+    /// Interface name.
+    pub interface: &'a str,
+    /// As in [`SessionSnapshot`].
+    pub disabled: bool,
+    /// As in [`SessionSnapshot`].
+    pub state: SessionState,
 }
 
 /// The states of RFC 3931 7.3 and 7.4.

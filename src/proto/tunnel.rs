@@ -46,6 +46,8 @@ const MOST_DEFERRALS: u32 = 3;
 pub struct Tunnel {
     /// Its name inside the engine.
     pub key: TunnelKey,
+    /// Its place among the blocks of the file, counted from 0.
+    pub place: usize,
     /// Its block.
     pub config: Rc<model::Tunnel>,
     /// Its session blocks.
@@ -80,6 +82,7 @@ impl Tunnel {
         let config = Rc::new(config);
         Tunnel {
             key,
+            place: 0,
             slots: Slots::new(now, key, &config),
             config,
             members: Members::default(),

@@ -21,10 +21,12 @@ pub struct Tunnels {
     /// The order of the configuration.
     order: Vec<TunnelKey>,
     by_name: BTreeMap<String, TunnelKey>,
+    by_interface: BTreeMap<String, TunnelKey>,
     /// In that order: the tunnels that name an address, by it, and those that do not.
     by_address: BTreeMap<IpAddr, Vec<TunnelKey>>,
     unaddressed: Vec<TunnelKey>,
     next_key: u32,
+    edition: u64,
     config: Option<Config>,
 }
 
@@ -42,6 +44,36 @@ impl Tunnels {
     /// The configured tunnel with this name.
     pub fn named(&mut self, name: &str) -> Option<&mut Tunnel> {
         self.tunnels.get_mut(self.by_name.get(name)?)
+    }
+
+    /// The configured tunnel that has the session with this interface.
+    pub fn with_interface(&self, interface: &str) -> Option<&Tunnel> {
+        self.tunnels.get(self.by_interface.get(interface)?)
+    }
+
+    /// The same.
+    pub fn with_interface_mut(&mut self, interface: &str) -> Option<&mut Tunnel> {
+        self.tunnels.get_mut(self.by_interface.get(interface)?)
+    }
+
+    /// Another number after each change of the configuration.
+    pub fn edition(&self) -> u64 {
+        self.edition
+    }
+
+    /// How many tunnels are configured.
+    pub fn count(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The configured tunnel at this place of the file, counted from 0.
+    pub fn at(&self, place: usize) -> Option<&Tunnel> {
+        self.tunnels.get(self.order.get(place)?)
+    }
+
+    /// The place of the configured tunnel with this name.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        Some(self.tunnels.get(self.by_name.get(name)?)?.place)
     }
 
     /// The configured tunnels, in the order of the file.
@@ -159,7 +191,9 @@ impl Tunnels {
                 tunnel.slots.arrange(&config);
             }
         }
-        self.index(config);
+        if self.index(config) || !changes.is_empty() {
+            self.edition = self.edition.wrapping_add(1);
+        }
         for key in self.keys() {
             if let Some(tunnel) = self.get_mut(key) {
                 tunnel.undo_commands(cx);
@@ -249,16 +283,25 @@ impl Tunnels {
         self.release(key);
     }
 
-    /// What finds tunnels without looking at all of them.
-    fn index(&mut self, config: &Config) {
-        self.order = config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied()).collect();
+    /// What finds tunnels without looking at all of them. Whether their order is another one.
+    fn index(&mut self, config: &Config) -> bool {
+        let order: Vec<_> =
+            config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied()).collect();
+        let changed = self.order != order;
+        self.order = order;
         self.by_address.clear();
         self.unaddressed.clear();
-        for key in &self.order {
-            match self.tunnels.get(key).and_then(|t| t.config.remote.as_ref()) {
+        self.by_interface.clear();
+        for (place, key) in self.order.iter().enumerate() {
+            let Some(tunnel) = self.tunnels.get_mut(key) else { continue };
+            tunnel.place = place;
+            let interfaces = tunnel.config.sessions.iter().map(|s| (s.interface.clone(), *key));
+            self.by_interface.extend(interfaces);
+            match &tunnel.config.remote {
                 Some(Remote::Address(address)) => self.by_address.entry(*address).or_default().push(*key),
                 Some(Remote::Any | Remote::Name(_)) | None => self.unaddressed.push(*key),
             }
         }
+        changed
     }
 }

@@ -8,7 +8,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
-use l2tpd::admin::show;
 use l2tpd::admin::trace::Record;
 use l2tpd::ctl::pcapng;
 use l2tpd::daemon::admin_server::StreamEvent;
@@ -40,7 +39,7 @@ fn taken(output: Output) -> (i32, String, String) {
 fn the_exit_status_tells_how_it_went() {
     let server = Server::start(sample::report());
     let socket = server.path.to_str().unwrap();
-    let status = |selection: Selection| show::status(&sample::report(), &selection).unwrap();
+    let status = |selection: Selection| sample::report().status(&selection).unwrap();
     // Its second tunnel is not up.
     assert_eq!(run(&["-s", socket, "status"]), (4, status(Selection::All), String::new()));
     let center = status(Selection::Tunnel("center".into()));

@@ -5,16 +5,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
-use l2tpd::admin::report::Report;
-use l2tpd::admin::{json, metrics, show, why};
+use l2tpd::admin::display::Form;
+use l2tpd::admin::json;
 use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::{SessionState, Snapshot};
 
-use crate::support::admin_report as sample;
+use crate::support::admin_report::{self as sample, Report};
 
 #[test]
 fn status_has_the_fields_of_the_routers_in_their_order() {
-    let text = show::status(&sample::report(), &Selection::Session("l2tp0".into())).unwrap();
+    let text = sample::report().status(&Selection::Session("l2tp0".into())).unwrap();
     let expected = [
         "interface l2tp0:",
         "Status: link up, administratively up",
@@ -52,18 +52,18 @@ fn status_has_the_fields_of_the_routers_in_their_order() {
 fn the_session_block_is_absent_until_there_is_something_to_tell() {
     let mut report = sample::report();
     let selection = Selection::Session("l2tp1".into());
-    let text = show::status(&report, &selection).unwrap();
+    let text = report.status(&selection).unwrap();
     assert!(!text.contains("L2TP Session Status"), "{text}");
     assert!(text.contains("Status: link down, administratively down"), "{text}");
     assert!(text.contains("Last Failure     :hostname, expected \"branch\", received"), "{text}");
     assert!(text.contains("(M-039), 00:00:05 ago\nNext Try         :in 00:00:07\n"), "{text}");
-    report.snapshot.tunnels[1].sessions[0].since = report.uptime;
-    assert!(show::status(&report, &selection).unwrap().contains("LastChange: (Not Changed)"));
+    report.snapshot.tunnels[1].sessions[0].since = report.overview.uptime;
+    assert!(report.status(&selection).unwrap().contains("LastChange: (Not Changed)"));
 }
 
 #[test]
 fn the_log_gets_no_cookies() {
-    let text = show::status_for_log(&sample::report());
+    let text = sample::report().all(Form::StatusForLog);
     assert!(text.contains("Local Cookie     :****\nRemote Cookie    :****\n"), "{text}");
     assert!(!text.contains("1680488994") && !text.contains("1286572484"), "{text}");
 }
@@ -72,23 +72,23 @@ fn the_log_gets_no_cookies() {
 fn what_is_not_there_is_no_display() {
     let report = sample::report();
     for selection in [Selection::Tunnel("x".into()), Selection::Session("x".into())] {
-        assert_eq!(show::status(&report, &selection), None);
-        assert_eq!(why::explain(&report, &selection), None);
-        assert_eq!(json::status(&report, &selection), None);
+        assert_eq!(report.status(&selection), None);
+        assert_eq!(report.explain(&selection), None);
+        assert_eq!(report.json(&selection), None);
     }
 }
 
 #[test]
 fn explain_says_what_was_expected_and_received() {
     let report = sample::report();
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     let wanted = "tunnel bran\"ch\\\\ 2\\n: idle for 00:01:40\n  failed check : hostname\n  \
                   expected     : \"branch\"\n  received     : \"b\\x1branch\"\n  when         : 00:00:05 ago\n  \
                   message      : M-039\n  next try     : in 00:00:07\n";
     assert!(text.contains(wanted), "{text}");
     let mut report = report;
     report.interfaces.get_mut("l2tp0").unwrap().counters.tx_size = 0;
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     assert!(!text.contains("tunnel center"), "a tunnel that is up needs no explanation: {text}");
 }
 
@@ -96,7 +96,7 @@ fn explain_says_what_was_expected_and_received() {
 fn explain_has_the_cure_for_frames_that_are_too_long() {
     let mut report = sample::report();
     report.snapshot.tunnels.truncate(1);
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "every tunnel and session is up");
     assert_eq!(lines[1], "tunnel center: established for 00:00:50");
@@ -109,18 +109,18 @@ fn explain_has_the_cure_for_frames_that_are_too_long() {
     report.interfaces.get_mut("l2tp0").unwrap().counters.tx_size = 0;
     report.snapshot.dropped_from.clear();
     report.snapshot.dropped_others = 0;
-    assert_eq!(why::explain(&report, &Selection::All).unwrap(), "every tunnel and session is up\n");
+    assert_eq!(report.explain(&Selection::All).unwrap(), "every tunnel and session is up\n");
 }
 
 #[test]
 fn explain_tells_what_came_for_no_tunnel() {
     let mut report = sample::report();
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     let wanted = "dropped from 192.168.254.9: an SCCRQ of \"x\\n\", router-id 10.0.0.9: no tunnel has this \
                   remote-address (3 times, 00:00:08 ago)\ndropped from others: 2 messages\n";
     assert!(text.ends_with(wanted), "{text}");
     // Of one tunnel, only what its peer's address sends.
-    let center = |report: &Report| why::explain(report, &Selection::Tunnel("center".into())).unwrap();
+    let center = |report: &Report| report.explain(&Selection::Tunnel("center".into())).unwrap();
     assert!(!center(&report).contains("dropped from"), "{}", center(&report));
     report.snapshot.dropped_from[0].address = sample::REMOTE;
     assert!(center(&report).ends_with(" (3 times, 00:00:08 ago)\n"), "{}", center(&report));
@@ -132,15 +132,15 @@ fn explain_names_what_is_missing_for_the_interface() {
     let problem = "/dev/net/tun is missing: No such file or directory";
     report.interfaces.get_mut("l2tp0").unwrap().problem = Some(problem.to_owned());
     let selection = Selection::Session("l2tp0".to_owned());
-    let text = why::explain(&report, &selection).unwrap();
+    let text = report.explain(&selection).unwrap();
     assert_eq!(text.lines().nth(2), Some(format!("    interface    : {problem}").as_str()), "{text}");
-    let json = l2tpd::admin::json::status(&report, &selection).unwrap();
+    let json = report.json(&selection).unwrap();
     assert!(json.contains(&format!("\"interface_problem\":\"{problem}\"")), "{json}");
 }
 
 #[test]
 fn counters_say_that_what_is_zero_is_left_out() {
-    let text = show::counters(&sample::report());
+    let text = sample::report().all(Form::Counters);
     assert!(text.contains(" 2 tx_drop_size ") && !text.contains("tx_drop_queue"), "{text}");
     assert!(text.ends_with("\n(what is not listed is 0)\n"), "{text}");
 }
@@ -150,41 +150,40 @@ fn explain_says_what_a_passive_tunnel_waits_for() {
     let mut report = sample::report();
     let tunnel = &mut report.snapshot.tunnels[1];
     (tunnel.passive, tunnel.last_failure) = (true, None);
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     assert!(text.contains("is it not passive too?"), "{text}");
 }
 
 #[test]
 fn health_counts_what_is_enabled() {
-    let health = |report: &Report| report.health(&Selection::All).unwrap();
+    let is_up = |report: &Report, selection: Selection| !report.judge(Form::Status, &selection).unwrap();
     let mut report = sample::report();
-    assert!(!health(&report).is_up());
-    assert_eq!(show::health(&report), "down: 1 of 2 tunnels, 1 of 2 sessions\n");
+    assert!(!is_up(&report, Selection::All));
+    assert_eq!(report.all(Form::Health), "down: 1 of 2 tunnels, 1 of 2 sessions\n");
     report.snapshot.tunnels[1].disabled = true;
-    assert!(health(&report).is_up());
+    assert!(is_up(&report, Selection::All));
     // One session alone, and one that is disabled.
     let mut session = sample::idle_session("l2tp2");
     report.snapshot.tunnels[0].sessions.push(session.clone());
-    assert_eq!(show::health(&report), "down: 1 of 1 tunnels, 1 of 2 sessions\n");
-    assert!(report.health(&Selection::Session("l2tp0".into())).unwrap().is_up());
+    assert_eq!(report.all(Form::Health), "down: 1 of 1 tunnels, 1 of 2 sessions\n");
+    assert!(is_up(&report, Selection::Session("l2tp0".into())));
     session.disabled = true;
     report.snapshot.tunnels[0].sessions[1] = session.clone();
-    assert_eq!(show::health(&report), "up: 1 of 1 tunnels, 1 of 1 sessions\n");
+    assert_eq!(report.all(Form::Health), "up: 1 of 1 tunnels, 1 of 1 sessions\n");
     // Manual sessions need no control connection, but have to be up themselves.
     (session.disabled, session.manual) = (false, true);
     let manual = &mut report.snapshot.tunnels[1];
     (manual.disabled, manual.manual, manual.sessions) = (false, true, vec![session]);
-    assert_eq!(show::health(&report), "down: 2 of 2 tunnels, 1 of 2 sessions\n");
+    assert_eq!(report.all(Form::Health), "down: 2 of 2 tunnels, 1 of 2 sessions\n");
     report.snapshot.tunnels[1].sessions[0].state = SessionState::Established;
-    assert!(health(&report).is_up());
-    assert_eq!(report.health(&Selection::Tunnel("nobody".into())), None);
+    assert!(is_up(&report, Selection::All));
 }
 
 #[test]
 fn explain_says_of_a_disabled_tunnel_that_alone() {
     let mut report = sample::report();
     report.snapshot.tunnels[1].disabled = true;
-    let text = why::explain(&report, &Selection::All).unwrap();
+    let text = report.explain(&Selection::All).unwrap();
     assert!(text.contains("it is disabled") && !text.contains("failed check"), "{text}");
 }
 
@@ -199,7 +198,7 @@ fn explain_leaves_out_why_an_established_tunnel_was_down() {
         tunnel.last_failure =
             Some((failure.clone(), tunnel.since.saturating_add(Duration::from_secs(seconds))));
         let snapshot = Snapshot { tunnels: vec![tunnel.clone()], ..Snapshot::default() };
-        let text = why::explain(&Report { snapshot, ..sample::report() }, &Selection::All).unwrap();
+        let text = Report { snapshot, ..sample::report() }.explain(&Selection::All).unwrap();
         assert_eq!(text.contains("failed check"), told, "{text}");
     }
 }
@@ -208,11 +207,11 @@ fn explain_leaves_out_why_an_established_tunnel_was_down() {
 fn no_text_of_the_peer_reaches_the_terminal_as_it_is() {
     let report = sample::report();
     let displays = [
-        show::status(&report, &Selection::All).unwrap(),
-        why::explain(&report, &Selection::All).unwrap(),
-        show::counters(&report),
-        json::status(&report, &Selection::All).unwrap(),
-        metrics::render(&report),
+        report.status(&Selection::All).unwrap(),
+        report.explain(&Selection::All).unwrap(),
+        report.all(Form::Counters),
+        report.json(&Selection::All).unwrap(),
+        report.all(Form::Metrics),
     ];
     for text in displays {
         assert!(!text.contains('\u{1b}'), "{text}");
@@ -251,14 +250,14 @@ fn json_is_read_by_others() {
                    print(d['uptime'], d['time'], t['remote_vendor'].encode(), t['remote_address'], s['local_cookie'])\n\
                    print(s['counters']['rx_drop_cookie'], s['mtu'], d['drops']['version'], f['name'].encode())\n\
                    print(f['last_failure']['received'], f['path'] if 'path' in f else f['local_address'], f['next_try'])";
-    let Some(out) = python(program, &json::status(&report, &Selection::All).unwrap()) else { return };
+    let Some(out) = python(program, &report.json(&Selection::All).unwrap()) else { return };
     assert_eq!(
         out,
         "93784.5 2026-11-22T11:30:00.123456Z b'evil\\x1b[2J\\nState :idle' 192.168.254.120 642a3a22\n\
          3 1462 5 b'bran\"ch\\\\ 2\\n'\n\"b\\x1branch\" None 7.0\n"
     );
     let each = "import json,sys\nfor line in sys.stdin: print(sorted(json.loads(line)))";
-    let counters = python(each, &json::counters(&report)).unwrap();
+    let counters = python(each, &report.all(Form::CountersJson)).unwrap();
     assert!(counters.contains("'tunnels'") && counters.contains("'strays'"), "{counters}");
     let found = l2tpd::admin::explain::find("[7] hostname mismatch in SCCRP").unwrap();
     let keys = "['advice', 'advice_ja', 'id', 'level', 'meaning', 'meaning_ja', 'text', 'values']\n";
@@ -267,7 +266,7 @@ fn json_is_read_by_others() {
 
 #[test]
 fn metrics_follow_the_rules_of_openmetrics() {
-    let text = metrics::render(&sample::report());
+    let text = sample::report().all(Form::Metrics);
     assert!(text.ends_with("\n# EOF\n"));
     let mut family = "";
     let mut kind = "";
@@ -303,6 +302,6 @@ fn metrics_are_read_by_prometheus() {
                    f={m.name: m for m in p(sys.stdin.read())}\n\
                    print(f['l2tpd_session_drops'].type, len(f['l2tpd_tunnel_up'].samples))\n\
                    print([s.labels['tunnel'].encode() for s in f['l2tpd_tunnel_up'].samples])";
-    let Some(out) = python(program, &metrics::render(&sample::report())) else { return };
+    let Some(out) = python(program, &sample::report().all(Form::Metrics)) else { return };
     assert_eq!(out, "counter 2\n[b'center', b'bran\"ch\\\\ 2\\n']\n");
 }

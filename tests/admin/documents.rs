@@ -5,7 +5,6 @@ use std::process::Command;
 
 use l2tpd::admin::command::{Token, COMMANDS};
 use l2tpd::admin::explain::{self, Explanation, Language};
-use l2tpd::admin::{json, Report};
 use l2tpd::log::catalogue::{Template, CATALOGUE};
 use l2tpd::log::remark::RemarkKind;
 use l2tpd::log::Level;
@@ -111,8 +110,8 @@ fn bash_completes_what_the_table_allows() {
 
 #[test]
 fn every_member_of_the_json_is_in_the_manual() {
-    let report: Report = sample::report();
-    let status = json::status(&report, &l2tpd::admin::command::Selection::All).unwrap();
+    let report = sample::report();
+    let status = report.json(&l2tpd::admin::command::Selection::All).unwrap();
     for page in ["l2tpd-admin.5", "ja/l2tpd-admin.5"] {
         let text = read(page);
         let mut counters = 0;

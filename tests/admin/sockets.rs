@@ -3,10 +3,12 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::time::Duration;
 
+use l2tpd::admin::command::{self, Selection};
+use l2tpd::admin::display::Form;
 use l2tpd::admin::envelope::{self, reply};
-use l2tpd::admin::{command, show};
 use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent};
 use l2tpd::log::{Event, Level, Line, WallTime};
 use l2tpd::proto::{Happening, Notification};
@@ -32,13 +34,25 @@ fn next_frame(stream: &mut UnixStream) -> (u16, String) {
     (kind, String::from_utf8(body).unwrap())
 }
 
+/// A reply up to its last frame: what that is, and all bodies.
+fn pieces(stream: &mut UnixStream) -> (u16, Vec<String>) {
+    let mut bodies = Vec::new();
+    loop {
+        let (kind, body) = next_frame(stream);
+        bodies.push(body);
+        if kind != reply::PIECE {
+            return (kind, bodies);
+        }
+    }
+}
+
 /// Runs a command line; the reply must be the last thing on the connection.
 fn run(server: &Server, line: &str) -> (u16, String) {
     let mut stream = server.connect();
     stream.write_all(&request(line)).unwrap();
-    let answer = next_frame(&mut stream);
+    let (kind, pieces) = pieces(&mut stream);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "more than one reply to {line}");
-    answer
+    (kind, pieces.concat())
 }
 
 /// Whether the server has closed the connection without an answer.
@@ -51,7 +65,7 @@ fn commands_reach_the_host_and_come_back() {
     let server = Server::start(sample::report());
     let (kind, text) = run(&server, "status");
     assert_eq!(kind, reply::DOWN, "its second tunnel is not up");
-    assert_eq!(Some(text), show::status(&sample::report(), &command::Selection::All));
+    assert_eq!(Some(text), sample::report().status(&Selection::All));
     assert_eq!(run(&server, "clear tunnel center result-code 6"), (reply::DONE, String::new()));
     assert_eq!(run(&server, "clear tunnel nobody").0, reply::REFUSED);
     assert_eq!(run(&server, "clear all").0, reply::DONE);
@@ -311,7 +325,7 @@ fn a_client_that_dies_with_unread_data_is_a_failure_to_receive() {
 }
 
 /// A report whose display is longer than a socket's buffer.
-fn long_report() -> l2tpd::admin::Report {
+fn long_report() -> sample::Report {
     let mut report = sample::report();
     for number in 0..3000 {
         report.snapshot.tunnels.push(sample::idle_tunnel(&format!("tunnel{number}")));
@@ -350,19 +364,79 @@ fn clients_that_never_read_delay_nobody() {
     assert!(server.state.lock().unwrap().turns - before < 5, "the server spins while nobody reads");
 }
 
-#[test]
-fn a_reply_beyond_the_limit_is_refused() {
+/// As many tunnels as make a reply of many megabytes, the last one with as many sessions.
+fn longest_report() -> sample::Report {
     let mut report = sample::report();
     for number in 0..20_000 {
         report.snapshot.tunnels.push(sample::idle_tunnel(&format!("tunnel{number}")));
     }
-    let server = Server::start(report);
-    for line in ["status", "status --json", "metrics"] {
-        let (kind, text) = run(&server, line);
-        assert_eq!(kind, reply::REFUSED, "{line}");
-        assert!(text.contains("4 MiB"), "{text}");
+    let last = report.snapshot.tunnels.last_mut().unwrap();
+    last.sessions = (0..20_000).map(|number| sample::idle_session(&format!("s{number}"))).collect();
+    report
+}
+
+// In pieces, each short and made when the one before has been read; together they are what one go makes.
+#[test]
+fn a_long_display_comes_in_pieces() {
+    let report = longest_report();
+    let whole = |form: Form| report.display(form, &Selection::All).unwrap();
+    let forms = [
+        ("status", Form::Status),
+        ("status --json", Form::StatusJson),
+        ("counters", Form::Counters),
+        ("counters --json", Form::CountersJson),
+        ("metrics", Form::Metrics),
+        ("explain", Form::Explain),
+        ("health", Form::Health),
+    ];
+    let server = Server::start(report.clone());
+    for (line, form) in forms {
+        let mut stream = server.connect();
+        stream.write_all(&request(line)).unwrap();
+        let (kind, pieces) = pieces(&mut stream);
+        let judged = !matches!(form, Form::Counters | Form::CountersJson | Form::Metrics);
+        assert_eq!(kind, if judged { reply::DOWN } else { reply::DONE }, "{line}");
+        assert!(pieces.iter().all(|piece| piece.len() < 256 * 1024), "{line}");
+        let (text, whole) = (pieces.concat(), whole(form));
+        assert!(text == whole, "{line}: {} octets, in one go {}", text.len(), whole.len());
+        assert!(form == Form::Health || text.len() > 2_000_000, "{line}: {}", text.len());
     }
-    assert_eq!(run(&server, "status tunnel tunnel19999").0, reply::DOWN);
+    let (kind, text) = run(&server, "status tunnel tunnel19998");
+    assert_eq!((kind, text.lines().next()), (reply::DOWN, Some("tunnel tunnel19998:")));
+    let (_, text) = run(&server, "status session s19999");
+    assert!(text.starts_with("interface s19999:") && text.len() < 4096, "{text}");
+}
+
+// No piece is made before the last one is read, so a client that does not read costs a piece and no time.
+#[test]
+fn a_long_display_is_made_as_it_is_read() {
+    let server = Server::start(longest_report());
+    let mut lazy = server.connect();
+    lazy.write_all(&request("status")).unwrap();
+    next_header(&mut lazy);
+    let (_, text) = run(&server, "health");
+    assert!(text.starts_with("down: "), "{text}");
+    let turns = server.state.lock().unwrap().turns;
+    assert!(turns < 200, "{turns} turns: more is made than the socket takes");
+}
+
+// The numbers of the tunnels mean others then: no document is made of two halves.
+#[test]
+fn a_display_ends_when_the_configuration_changes() {
+    let server = Server::start(longest_report());
+    let mut stream = server.connect();
+    stream.write_all(&request("status --json")).unwrap();
+    next_header(&mut stream);
+    {
+        let mut state = server.state.lock().unwrap();
+        Arc::make_mut(&mut state.report).edition += 1;
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    let told = b"the configuration changed meanwhile: ask again\n";
+    assert!(rest.ends_with(told), "{}", rest.len());
+    assert_eq!(run(&server, "health").0, reply::DOWN);
 }
 
 #[test]

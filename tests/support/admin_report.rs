@@ -3,19 +3,143 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use l2tpd::admin::report::{Identity, Interface, Report};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use l2tpd::admin::command::Selection;
+use l2tpd::admin::display::{Display, Form};
+use l2tpd::admin::report::{Dropped, Identity, Interface, Overview};
+use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
 use l2tpd::proto::snapshot::{
-    Cause, ControlCounters, DroppedFrom, Drops, Failure, SessionSnapshot, SessionState, Snapshot,
-    TunnelSnapshot,
+    Cause, ControlCounters, DroppedFrom, Drops, Failure, SessionBrief, SessionSnapshot, SessionState,
+    Snapshot, TunnelBrief, TunnelSnapshot,
 };
 use l2tpd::proto::Path;
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 254, 122));
 pub const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 254, 120));
+
+/// What a daemon might tell of itself.
+#[derive(Clone)]
+pub struct Report {
+    pub edition: u64,
+    pub overview: Overview,
+    pub snapshot: Snapshot,
+    pub interfaces: BTreeMap<String, Interface>,
+    pub unmatched: Counters,
+}
+
+impl Report {
+    fn session_at(&self, tunnel: usize, session: usize) -> Option<&SessionSnapshot> {
+        self.snapshot.tunnels.get(tunnel)?.sessions.get(session)
+    }
+
+    /// A display of one go; `None` if the selection means nothing.
+    pub fn display(&self, form: Form, selection: &Selection) -> Option<String> {
+        let mut display = Display::new(form, selection, self).ok()?;
+        let mut text = String::new();
+        while !display.is_over() {
+            display.step(self, &mut text).expect("nothing changes");
+        }
+        Some(text)
+    }
+
+    /// Whether a display says that something is down; `None` if the selection means nothing.
+    pub fn judge(&self, form: Form, selection: &Selection) -> Option<bool> {
+        let mut display = Display::new(form, selection, self).ok()?;
+        while !display.is_over() {
+            display.step(self, &mut String::new()).expect("nothing changes");
+        }
+        Some(display.is_down())
+    }
+
+    pub fn status(&self, selection: &Selection) -> Option<String> {
+        self.display(Form::Status, selection)
+    }
+
+    pub fn explain(&self, selection: &Selection) -> Option<String> {
+        self.display(Form::Explain, selection)
+    }
+
+    pub fn json(&self, selection: &Selection) -> Option<String> {
+        self.display(Form::StatusJson, selection)
+    }
+
+    pub fn all(&self, form: Form) -> String {
+        self.display(form, &Selection::All).unwrap()
+    }
+}
+
+impl Source for Report {
+    fn edition(&self) -> u64 {
+        self.edition
+    }
+    fn overview(&self) -> Overview {
+        self.overview.clone()
+    }
+    fn dropped(&self) -> Dropped {
+        Dropped {
+            drops: self.snapshot.drops,
+            from: self.snapshot.dropped_from.clone(),
+            others: self.snapshot.dropped_others,
+            unmatched: self.unmatched,
+        }
+    }
+    fn tunnels(&self) -> usize {
+        self.snapshot.tunnels.len()
+    }
+    fn tunnel_place(&self, name: &str) -> Option<usize> {
+        self.snapshot.tunnels.iter().position(|tunnel| tunnel.name == name)
+    }
+    fn session_place(&self, interface: &str) -> Option<(usize, usize)> {
+        let of = |tunnel: &TunnelSnapshot| tunnel.sessions.iter().position(|s| s.interface == interface);
+        self.snapshot.tunnels.iter().enumerate().find_map(|(at, tunnel)| Some((at, of(tunnel)?)))
+    }
+    fn tunnel(&self, tunnel: usize) -> Option<TunnelBrief<'_>> {
+        let tunnel = self.snapshot.tunnels.get(tunnel)?;
+        Some(TunnelBrief {
+            name: &tunnel.name,
+            disabled: tunnel.disabled,
+            manual: tunnel.manual,
+            state: tunnel.state,
+            counters: tunnel.counters,
+            sessions: tunnel.sessions.len(),
+        })
+    }
+    fn session(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>> {
+        let session = self.session_at(tunnel, session)?;
+        let (disabled, state) = (session.disabled, session.state);
+        Some(SessionBrief { interface: &session.interface, disabled, state })
+    }
+    fn counters(&self, tunnel: usize, session: usize) -> Counters {
+        let session = self.session_at(tunnel, session);
+        session.and_then(|s| Some(self.interfaces.get(&s.interface)?.counters)).unwrap_or_default()
+    }
+    fn part(
+        &self,
+        tunnel: usize,
+        sessions: Range<usize>,
+    ) -> Option<(TunnelSnapshot, Vec<Option<Interface>>)> {
+        let whole = self.snapshot.tunnels.get(tunnel)?;
+        let sessions = whole.sessions.get(sessions)?.to_vec();
+        let interfaces = sessions.iter().map(|s| self.interfaces.get(&s.interface).cloned()).collect();
+        let (name, problem) = (whole.name.clone(), whole.problem.clone());
+        let tunnel = TunnelSnapshot {
+            name,
+            problem,
+            remote_hostname: whole.remote_hostname.clone(),
+            remote_vendor: whole.remote_vendor.clone(),
+            last_failure: whole.last_failure.clone(),
+            sessions,
+            ..*whole
+        };
+        Some((tunnel, interfaces))
+    }
+}
 
 /// A tunnel that is not up and never was.
 pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
@@ -55,6 +179,7 @@ pub fn idle_session(interface: &str) -> SessionSnapshot {
         manual: false,
         problem: None,
         remote_end_id: b"lan1".to_vec(),
+        bridge: None,
         state: SessionState::Idle,
         since: Duration::from_secs(100),
         local: SessionId(0),
@@ -139,17 +264,20 @@ pub fn report() -> Report {
         counters,
     };
     Report {
-        version: "0.1.0",
-        pid: 4711,
-        uptime: Duration::from_millis(93_784_500),
-        time: WallTime(1_795_347_000_123_456),
-        identity: Identity {
-            hostname: b"center".to_vec(),
-            hostname_source: "the configuration".to_owned(),
-            router_id: Some([240, 1, 2, 3]),
-            router_id_source: "host name and machine id".to_owned(),
+        edition: 1,
+        overview: Overview {
+            version: "0.1.0",
+            pid: 4711,
+            uptime: Duration::from_millis(93_784_500),
+            time: WallTime(1_795_347_000_123_456),
+            identity: Identity {
+                hostname: b"center".to_vec(),
+                hostname_source: "the configuration".to_owned(),
+                router_id: Some([240, 1, 2, 3]),
+                router_id_source: "host name and machine id".to_owned(),
+            },
+            log_level: Level::Info,
         },
-        log_level: Level::Info,
         snapshot: Snapshot {
             tunnels: vec![established(), failing()],
             drops: Drops { version: 5, ..Drops::default() },

@@ -1,5 +1,6 @@
 //! A server of the admin socket in a thread of its own, with a host whose state the tests set up and look at.
 
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -7,17 +8,22 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use l2tpd::admin::Report;
+use l2tpd::admin::report::{Dropped, Interface, Overview};
+use l2tpd::admin::Source;
+use l2tpd::counters::Counters;
 use l2tpd::daemon::admin_server::{AdminServer, Host, StreamEvent, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, Line, WallTime};
+use l2tpd::proto::snapshot::{SessionBrief, TunnelBrief, TunnelSnapshot};
 use l2tpd::proto::{Action, Command, CommandError, Engine};
 use l2tpd::sys::clock;
 use l2tpd::sys::random::Urandom;
 
+use super::admin_report::Report;
+
 /// The host's state.
 pub struct State {
-    pub report: Report,
+    pub report: Arc<Report>,
     pub ring: Ring,
     pub events: Vec<StreamEvent>,
     pub wanted: Wanted,
@@ -33,6 +39,46 @@ pub struct State {
 impl State {
     pub fn lines(&self) -> String {
         self.ring.text(Level::Debug)
+    }
+}
+
+/// The report, as it stands while a display is made.
+struct View(Arc<Report>);
+
+impl Source for View {
+    fn edition(&self) -> u64 {
+        self.0.edition()
+    }
+    fn overview(&self) -> Overview {
+        self.0.overview()
+    }
+    fn dropped(&self) -> Dropped {
+        self.0.dropped()
+    }
+    fn tunnels(&self) -> usize {
+        self.0.tunnels()
+    }
+    fn tunnel_place(&self, name: &str) -> Option<usize> {
+        self.0.tunnel_place(name)
+    }
+    fn session_place(&self, interface: &str) -> Option<(usize, usize)> {
+        self.0.session_place(interface)
+    }
+    fn tunnel(&self, tunnel: usize) -> Option<TunnelBrief<'_>> {
+        self.0.tunnel(tunnel)
+    }
+    fn session(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>> {
+        self.0.session(tunnel, session)
+    }
+    fn counters(&self, tunnel: usize, session: usize) -> Counters {
+        self.0.counters(tunnel, session)
+    }
+    fn part(
+        &self,
+        tunnel: usize,
+        sessions: Range<usize>,
+    ) -> Option<(TunnelSnapshot, Vec<Option<Interface>>)> {
+        self.0.part(tunnel, sessions)
     }
 }
 
@@ -56,8 +102,8 @@ impl Shared {
 }
 
 impl Host for Shared {
-    fn report(&mut self, _: Instant) -> Report {
-        self.0.lock().unwrap().report.clone()
+    fn source(&self, _: Instant) -> Box<dyn Source + '_> {
+        Box::new(View(self.0.lock().unwrap().report.clone()))
     }
     fn ring(&self) -> &Ring {
         &self.1
@@ -71,7 +117,8 @@ impl Host for Shared {
     }
     fn command(&mut self, _: Instant, command: Command) -> Result<(), CommandError> {
         let known = |host: &Shared, name: &str| host.0.lock().unwrap().known(name);
-        let tunnels = self.0.lock().unwrap().report.snapshot.tunnels.clone();
+        let report = self.0.lock().unwrap().report.clone();
+        let tunnels = &report.snapshot.tunnels;
         match &command {
             Command::ClearTunnel(name, result) => {
                 self.call(format!("clear tunnel {name} {result:?}"));
@@ -169,7 +216,7 @@ impl Server {
             ring.push(WallTime(0), line);
         }
         let state = Arc::new(Mutex::new(State {
-            report,
+            report: Arc::new(report),
             ring: Ring::new(1000).unwrap(),
             events: Vec::new(),
             wanted: Wanted::default(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,8 @@ use crate::wire::{Ccid, Message, MessageType, SessionId};
 pub struct Slots {
     tunnel_key: TunnelKey,
     slots: BTreeMap<SlotKey, Slot>,
-    by_interface: BTreeMap<String, SlotKey>,
+    /// With its place in the order of the file.
+    by_interface: BTreeMap<String, (SlotKey, usize)>,
     /// Several may name one Remote End ID, if all but one are disabled.
     by_end_id: BTreeMap<Vec<u8>, Vec<SlotKey>>,
     /// In the order of the file.
@@ -62,14 +64,18 @@ impl Slots {
         self.next_key = self.next_key.wrapping_add(1);
         let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), session.clone());
         self.slots.insert(key, slot);
-        self.by_interface.insert(session.interface.clone(), key);
+        self.by_interface.insert(session.interface.clone(), (key, 0));
         key
     }
 
     /// Follows a change of the configuration: the order of the file, and the Remote End IDs.
     pub fn arrange(&mut self, tunnel: &Rc<model::Tunnel>) {
-        let keys = tunnel.sessions.iter().filter_map(|s| self.by_interface.get(&s.interface));
-        self.order = keys.copied().collect();
+        self.order.clear();
+        for session in &tunnel.sessions {
+            let Some((key, place)) = self.by_interface.get_mut(&session.interface) else { continue };
+            *place = self.order.len();
+            self.order.push(*key);
+        }
         self.by_end_id.clear();
         for key in &self.order {
             let Some(slot) = self.slots.get_mut(key) else { continue };
@@ -82,7 +88,29 @@ impl Slots {
 
     /// In the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.order.iter().filter_map(|key| self.slots.get(key))
+        self.some(0..usize::MAX)
+    }
+
+    /// Those at some places, counted from 0 in the order of the file.
+    pub fn some(&self, places: Range<usize>) -> impl Iterator<Item = &Slot> {
+        let end = places.end.min(self.order.len());
+        let keys = self.order.get(places.start..end).unwrap_or_default();
+        keys.iter().filter_map(|key| self.slots.get(key))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The one at this place, counted from 0 in the order of the file.
+    pub fn at(&self, place: usize) -> Option<&Slot> {
+        self.slots.get(self.order.get(place)?)
+    }
+
+    /// The place of the block of an interface.
+    pub fn place_of(&self, interface: &str) -> Option<usize> {
+        self.by_interface.get(interface).map(|(_, place)| *place)
     }
 
     /// Whether nothing is negotiated: there are sessions, and all of them are manual.
@@ -92,7 +120,7 @@ impl Slots {
 
     /// The block of an interface.
     pub fn key_of(&self, interface: &str) -> Option<SlotKey> {
-        self.by_interface.get(interface).copied()
+        self.by_interface.get(interface).map(|(key, _)| *key)
     }
 
     /// The block with this key.
@@ -131,7 +159,7 @@ impl Slots {
 
     /// A block is gone; its session was ended.
     pub fn remove(&mut self, cx: &mut Context, interface: &str) {
-        let slot = self.by_interface.remove(interface).and_then(|key| self.slots.remove(&key));
+        let slot = self.by_interface.remove(interface).and_then(|(key, _)| self.slots.remove(&key));
         if let Some(mut slot) = slot {
             slot.attempt.cancel(cx);
         }

@@ -1,0 +1,293 @@
+//! A display in the making. It is made step by step, and each step is a bounded piece of work: the loop has other
+//! things to do between two of them, and what a client reads slowly is not made before it is read.
+
+use std::ops::Range;
+
+use super::command::{AdminRequest, Selection};
+use super::metrics::Metrics;
+use super::part::Part;
+use super::report::{Health, Source};
+use super::{json, show, why};
+use crate::log::escape;
+
+/// Sessions shown in one step.
+const SESSIONS: usize = 16;
+/// Sessions (or tunnels, if those have none) only looked at in one step.
+const LOOKED_AT: usize = 256;
+
+/// What is displayed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `status`.
+    Status,
+    /// `status` for the log: cookies are masked.
+    StatusForLog,
+    /// `status --json`, and `explain --json`.
+    StatusJson,
+    /// `explain`.
+    Explain,
+    /// `health`.
+    Health,
+    /// `health --json`.
+    HealthJson,
+    /// `counters`.
+    Counters,
+    /// `counters --json`.
+    CountersJson,
+    /// `metrics`.
+    Metrics,
+}
+
+impl Form {
+    /// The form of the display that a request asks for; `None` if it asks for something else.
+    pub fn of(request: &AdminRequest, json: bool) -> Option<(Form, Selection)> {
+        let by_form = |text: Form, as_json: Form| if json { as_json } else { text };
+        Some(match request {
+            AdminRequest::Status(selection) => (by_form(Form::Status, Form::StatusJson), selection.clone()),
+            AdminRequest::Explain(selection) => (by_form(Form::Explain, Form::StatusJson), selection.clone()),
+            AdminRequest::Health => (by_form(Form::Health, Form::HealthJson), Selection::All),
+            AdminRequest::Counters { reset: false } => {
+                (by_form(Form::Counters, Form::CountersJson), Selection::All)
+            }
+            AdminRequest::Metrics => (Form::Metrics, Selection::All),
+            AdminRequest::Counters { reset: true }
+            | AdminRequest::Log { .. }
+            | AdminRequest::LogLevel(_)
+            | AdminRequest::Clear { .. }
+            | AdminRequest::Start(_)
+            | AdminRequest::Stop(_)
+            | AdminRequest::Reload { .. }
+            | AdminRequest::Watch
+            | AdminRequest::Trace { .. }
+            | AdminRequest::ExplainText(_) => return None,
+        })
+    }
+
+    /// Whether the answer also says if all that is shown is up.
+    fn is_judged(self) -> bool {
+        match self {
+            Form::Status | Form::StatusJson | Form::Explain | Form::Health | Form::HealthJson => true,
+            Form::StatusForLog | Form::Counters | Form::CountersJson | Form::Metrics => false,
+        }
+    }
+}
+
+/// Why a display cannot go on: the numbers of tunnels and sessions mean others now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Is everything up? `explain` says so before anything else.
+    Look,
+    Head,
+    Tunnels,
+    Tail,
+    Over,
+}
+
+/// See [the module](self).
+#[derive(Debug)]
+pub struct Display {
+    form: Form,
+    stage: Stage,
+    edition: u64,
+    /// All, not one tunnel or session.
+    all: bool,
+    /// The tunnels that are shown, and of each of them these sessions.
+    tunnels: Range<usize>,
+    sessions: Range<usize>,
+    /// How far it is: the next tunnel and its next session.
+    next: (usize, usize),
+    health: Health,
+    explain: why::Explain,
+    metrics: Metrics,
+}
+
+impl Display {
+    /// A display of which nothing is made yet; in words, if the selection means nothing.
+    pub fn new(form: Form, selection: &Selection, source: &dyn Source) -> Result<Display, String> {
+        let every = 0..usize::MAX;
+        let (tunnels, sessions) = match selection {
+            Selection::All => (0..source.tunnels(), every),
+            Selection::Tunnel(name) => {
+                let place = source.tunnel_place(name).ok_or_else(|| no_tunnel(name))?;
+                (place..place + 1, every)
+            }
+            Selection::Session(name) => {
+                let (tunnel, place) = source.session_place(name).ok_or_else(|| no_interface(name))?;
+                (tunnel..tunnel + 1, place..place + 1)
+            }
+        };
+        Ok(Display {
+            form,
+            stage: if form == Form::Explain && *selection == Selection::All {
+                Stage::Look
+            } else {
+                Stage::Head
+            },
+            edition: source.edition(),
+            all: *selection == Selection::All,
+            next: (tunnels.start, sessions.start),
+            tunnels,
+            sessions,
+            health: Health::default(),
+            explain: why::Explain::default(),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// Whether it is complete.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Whether something that was shown is enabled and not up, where that matters.
+    pub fn is_down(&self) -> bool {
+        self.form.is_judged() && !self.health.is_up()
+    }
+
+    /// Appends the next piece to `out`: some kilobytes, or nothing at all where there is only something to be looked at.
+    pub fn step(&mut self, source: &dyn Source, out: &mut String) -> Result<(), Changed> {
+        if source.edition() != self.edition {
+            return Err(Changed);
+        }
+        match self.stage {
+            Stage::Look => {
+                if !self.look(source) {
+                    self.next = (self.tunnels.start, self.sessions.start);
+                    self.stage = Stage::Head;
+                }
+            }
+            Stage::Head => {
+                self.head(source, out);
+                self.stage = Stage::Tunnels;
+            }
+            Stage::Tunnels => {
+                let more = match self.form {
+                    Form::Metrics => self.metrics.step(source, out),
+                    Form::Health | Form::HealthJson => self.count(source),
+                    Form::Status
+                    | Form::StatusForLog
+                    | Form::StatusJson
+                    | Form::Explain
+                    | Form::Counters
+                    | Form::CountersJson => self.tunnels(source, out),
+                };
+                if !more {
+                    self.stage = Stage::Tail;
+                }
+            }
+            Stage::Tail => {
+                self.tail(source, out);
+                self.stage = Stage::Over;
+            }
+            Stage::Over => {}
+        }
+        Ok(())
+    }
+
+    fn head(&self, source: &dyn Source, out: &mut String) {
+        match self.form {
+            Form::Status | Form::StatusForLog if self.all => show::status_head(out, &source.overview()),
+            Form::StatusJson => json::status_head(out, &source.overview()),
+            Form::CountersJson => json::counters_head(out, &source.overview()),
+            Form::Explain => self.explain.head(out, self.all),
+            Form::Status | Form::StatusForLog | Form::Counters => {}
+            Form::Health | Form::HealthJson | Form::Metrics => {}
+        }
+    }
+
+    fn tail(&self, source: &dyn Source, out: &mut String) {
+        match self.form {
+            Form::StatusJson => json::status_tail(out, &source.dropped()),
+            Form::Explain => self.explain.tail(out, self.all, &source.dropped()),
+            Form::Health => show::health(out, &self.health),
+            Form::HealthJson => json::health(out, &source.overview(), &self.health),
+            Form::Counters => show::counters_tail(out, &source.dropped()),
+            Form::CountersJson => json::counters_tail(out, &source.dropped()),
+            Form::Status | Form::StatusForLog | Form::Metrics => {}
+        }
+    }
+
+    /// The next sessions, at most so many: their tunnel, and which of it. The last of a tunnel may be none at all.
+    fn advance(&mut self, source: &dyn Source, most: usize) -> Option<(usize, Range<usize>, bool)> {
+        let (tunnel, from) = self.next;
+        if tunnel >= self.tunnels.end {
+            return None;
+        }
+        let count = source.tunnel(tunnel)?.sessions.min(self.sessions.end);
+        let to = from.saturating_add(most).min(count);
+        let ends = to >= count;
+        self.next = if ends { (tunnel + 1, self.sessions.start) } else { (tunnel, to) };
+        Some((tunnel, from..to, ends))
+    }
+
+    /// Looks whether some sessions and their tunnels are up. `false`: there is nothing left.
+    fn look(&mut self, source: &dyn Source) -> bool {
+        let mut room = LOOKED_AT;
+        while room > 0 {
+            let Some((tunnel, sessions, _)) = self.advance(source, room) else { return false };
+            room = room.saturating_sub(sessions.len().max(1));
+            self.explain.look_at(source, tunnel, sessions);
+        }
+        true
+    }
+
+    /// Only counts. `false`: there is nothing left.
+    fn count(&mut self, source: &dyn Source) -> bool {
+        let mut room = LOOKED_AT;
+        while room > 0 {
+            let Some((tunnel, sessions, _)) = self.advance(source, room) else { return false };
+            room = room.saturating_sub(sessions.len().max(1));
+            self.judge(source, tunnel, sessions);
+        }
+        true
+    }
+
+    fn judge(&mut self, source: &dyn Source, tunnel: usize, sessions: Range<usize>) {
+        let Some(brief) = source.tunnel(tunnel) else { return };
+        if sessions.start == self.sessions.start {
+            self.health.count_tunnel(&brief);
+        }
+        for session in sessions.filter_map(|session| source.session(tunnel, session)) {
+            self.health.count_session(&brief, &session);
+        }
+    }
+
+    /// Shows some sessions. `false`: there is nothing left.
+    fn tunnels(&mut self, source: &dyn Source, out: &mut String) -> bool {
+        let Some((tunnel, sessions, ends)) = self.advance(source, SESSIONS) else { return false };
+        let begins = sessions.start == self.sessions.start;
+        self.judge(source, tunnel, sessions.clone());
+        if self.form == Form::Explain && begins {
+            self.explain.begin(source, tunnel, self.all);
+        }
+        if self.form == Form::Explain && self.explain.is_skipped() {
+            return true;
+        }
+        let Some((snapshot, interfaces)) = source.part(tunnel, sessions) else { return false };
+        let first = begins && tunnel == self.tunnels.start;
+        let part = Part { tunnel: snapshot, interfaces, begins, ends, first };
+        match self.form {
+            Form::Status => show::part(out, &source.overview(), &part, show::Cookies::Shown),
+            Form::StatusForLog => show::part(out, &source.overview(), &part, show::Cookies::Masked),
+            Form::StatusJson => json::status_part(out, &part),
+            Form::Explain => self.explain.part(out, source.overview().uptime, &part),
+            Form::Counters => show::counters_part(out, &part),
+            Form::CountersJson => json::counters_part(out, &part),
+            Form::Health | Form::HealthJson | Form::Metrics => {}
+        }
+        true
+    }
+}
+
+/// What to say of a tunnel that there is not.
+pub fn no_tunnel(name: &str) -> String {
+    format!("no such tunnel: {}\n", escape(name.as_bytes()))
+}
+
+/// What to say of a session that there is not.
+pub fn no_interface(name: &str) -> String {
+    format!("no such if_name: {}\n", escape(name.as_bytes()))
+}
