@@ -287,3 +287,19 @@ fn the_counters_named_for_a_symptom_exist() {
         assert!(named.len() >= 6 && named.is_subset(&names), "{page}: {named:?}");
     }
 }
+
+/// The command in README installs all that `make test` looks for.
+#[test]
+fn the_command_of_the_readme_installs_what_the_tests_look_for() {
+    let readme = text("README.md");
+    let section = readme.split("## Tests\n").nth(1).expect("the section").split("\n## ").next().unwrap();
+    let command = section.split("apt-get install -y ").nth(1).expect("the command");
+    let installed: BTreeSet<&str> =
+        command.split("&&").next().unwrap().split_whitespace().filter(|word| *word != "\\").collect();
+    let script = text("tests/run.sh");
+    let needs = script.split("NEEDS=\"").nth(1).expect("the list").split('"').next().unwrap();
+    let mut wanted: BTreeSet<&str> =
+        needs.split_whitespace().map(|pair| pair.split_once(':').expect("program:package").1).collect();
+    wanted.extend(["make", "python3-prometheus-client"]);
+    assert_eq!(installed, wanted);
+}

@@ -12,6 +12,25 @@ if [ -n "${1:-}" ]; then
     exec "$CARGO" test --locked --no-fail-fast -- "$1" </dev/null
 fi
 
+# What the tests look for, and the Debian packages that have it. What is not there is skipped; nobody shall be unaware of
+# that, so it is told first, and again at the end.
+NEEDS="ip:iproute2 ping:iputils-ping python3:python3 pgrep:procps setpriv:util-linux strace:strace tcpdump:tcpdump
+    tshark:tshark ethtool:ethtool mandoc:mandoc bash:bash busybox:busybox shellcheck:shellcheck dpkg-deb:dpkg
+    lintian:lintian systemd-analyze:systemd"
+needed() {
+    missing=
+    for pair in $NEEDS; do
+        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+    done
+    python3 -c 'import prometheus_client' 2>/dev/null || missing="$missing python3-prometheus-client"
+    [ -z "$missing" ] || echo "NOT INSTALLED, so some tests are skipped:$missing"
+    for peer in softether kernel openrc runit sysvinit; do
+        [ -e "target/peers/$peer/done" ] || { echo "NOT FETCHED, so tests with real peers are skipped: sh tests/peers/fetch.sh"; break; }
+    done
+    [ "$(id -u)" = 0 ] || echo "NOT ROOT, so all tests that make interfaces and network namespaces are skipped"
+}
+needed
+
 # --no-fail-fast: one run shows everything that is wrong.
 { "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
 status=$(cat target/test-status)
@@ -33,7 +52,8 @@ else
     echo "SKIPPED: the end-to-end tests (not root?)"
 fi
 [ ! -e target/dataplane-logs/summary.txt ] || grep -v '^test result' target/dataplane-logs/summary.txt
-grep '^SKIPPED: service files' "$report"
+grep '^SKIPPED: ' "$report" | sort -u
+needed
 awk '/^test result:/ {
         for (i = 1; i < NF; i++) {
             if ($(i + 1) ~ /^passed/) passed += $i

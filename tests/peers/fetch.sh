@@ -1,18 +1,22 @@
 #!/bin/sh
 # Fetches the Debian packages of real peers and of init systems, and unpacks them below target/peers; nothing is
-# installed. The tests that use them skip themselves where they are missing.
+# installed. The tests that use them skip themselves where they are missing. apt-get shows how far it is.
 set -eu
 cd "$(dirname "$0")/../.."
 peers=$PWD/target/peers
+for program in apt-get dpkg; do
+    command -v $program >/dev/null || { echo "fetch.sh: there is no $program here: this is for Debian" >&2; exit 1; }
+done
 mkdir -p "$peers"
 
 unpack() { # name of the directory, packages
     name=$1
     shift
-    [ -e "$peers/$name/done" ] && return
+    [ -e "$peers/$name/done" ] && { echo "== $name: is there"; return; }
+    echo "== $name"
     rm -rf "${peers:?}/$name"
     mkdir -p "$peers/$name/root"
-    (cd "$peers/$name" && apt-get -qq -o APT::Sandbox::User=root download "$@" \
+    (cd "$peers/$name" && apt-get -q -o APT::Sandbox::User=root download "$@" \
         && for package in *.deb; do dpkg -x "$package" root; done && rm -f ./*.deb && touch done)
 }
 
@@ -36,3 +40,4 @@ if [ -n "$image" ]; then
     # shellcheck disable=SC2086
     unpack kernel "$image" busybox-static $needed
 fi
+echo "== $(du -sm "$peers" | cut -f1) MB in $peers"
