@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::admin::trace::Record;
+use crate::frame::checksum;
 use crate::wire::Encapsulation;
 
 /// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version.
@@ -109,7 +110,7 @@ fn ipv4(from: [u8; 4], to: [u8; 4], protocol: u8, payload: usize) -> Vec<u8> {
     let mut header = vec![0x45, 0, length[0], length[1], 0, 0, 0, 0, 64, protocol, 0, 0];
     header.extend_from_slice(&from);
     header.extend_from_slice(&to);
-    let checksum = (!sum(&header, 0)).to_be_bytes();
+    let checksum = (!checksum::sum(&header)).to_be_bytes();
     header[10] = checksum[0];
     header[11] = checksum[1];
     header
@@ -123,18 +124,6 @@ fn ipv6(from: [u8; 16], to: [u8; 16], protocol: u8, payload: usize) -> Vec<u8> {
     header
 }
 
-/// The one's complement sum of RFC 1071, folded, begun with `start`.
-fn sum(octets: &[u8], start: u32) -> u16 {
-    let mut total = octets.chunks(2).fold(start, |total, pair| {
-        let low = pair.get(1).copied().unwrap_or(0);
-        total + (u32::from(pair.first().copied().unwrap_or(0)) << 8 | u32::from(low))
-    });
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    total as u16
-}
-
 /// RFC 768; a sum of 0 is written as all ones, because 0 means that there is none.
 fn udp_checksum(from: IpAddr, to: IpAddr, datagram: &[u8]) -> u16 {
     let mut pseudo = Vec::new();
@@ -146,7 +135,7 @@ fn udp_checksum(from: IpAddr, to: IpAddr, datagram: &[u8]) -> u16 {
     }
     pseudo.extend_from_slice(&[0, UDP]);
     pseudo.extend_from_slice(&u16::try_from(datagram.len()).unwrap_or(u16::MAX).to_be_bytes());
-    match !sum(datagram, u32::from(sum(&pseudo, 0))) {
+    match !checksum::add(checksum::sum(&pseudo), checksum::sum(datagram)) {
         0 => 0xffff,
         checksum => checksum,
     }
