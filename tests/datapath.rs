@@ -222,7 +222,7 @@ fn node() {
         };
         more = plane.turn(clock::now(), &mut on_control);
         // The daemon looks closer whose path it is about.
-        for _ in plane.take_net_news() {
+        for _ in plane.take_net_events() {
             plane.path_changed(clock::now(), path.remote.ip());
         }
         for event in plane.take_events() {
@@ -247,7 +247,7 @@ fn node() {
                 plane.gate(attachment.local, receive == "1", send == "1", carrier == "1");
                 "ok".into()
             }
-            ["attach"] => format!("{:?}", plane.attach(&attachment)),
+            ["attach"] => format!("{:?}", plane.attach(&attachment).map(|_| ())),
             ["detach"] => {
                 plane.detach(attachment.local);
                 "ok".into()

@@ -20,7 +20,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// The directories under `src` in which no two files need each other, and a type's methods stand in its file.
-const LAYERED: [&str; 7] = ["wire", "log", "config", "proto", "frame", "sys", "admin"];
+const LAYERED: [&str; 8] = ["wire", "log", "config", "proto", "frame", "sys", "admin", "daemon/datapath"];
 
 /// Lines of a file in `src`, tests included.
 const LONGEST: usize = 700;
@@ -119,6 +119,22 @@ fn nothing_is_seeded_by_the_library() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The only places that sleep: for some microseconds while frames gather (`clock::rest`), and after the loop has ended,
+/// for a syslog that is slow.
+const SLEEPS: [&str; 2] = ["daemon/logger.rs", "sys/clock.rs"];
+
+#[test]
+fn nothing_sleeps_in_the_loop() {
+    let mut found = Vec::new();
+    for file in rust_files(&source()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let sleeps = code(without_tests(&text)).filter(|(_, line)| line.contains("sleep("));
+        found.extend(sleeps.map(|_| file.strip_prefix(source()).unwrap().display().to_string()));
+    }
+    found.sort();
+    assert_eq!(found, SLEEPS);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::admin_host::{StreamEvent, Wanted};
 use super::args::Options;
-use super::datapath::{DataPlane, DataPlaneEvent, Failure, Interface};
+use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::resolve::{Answer, Resolver};
@@ -171,8 +171,9 @@ impl Daemon {
                 replies.push_back(Reply::Prepared(tunnel, result));
             }
             Action::Attach(attachment) => {
-                let result = self.attach(now, &attachment);
-                replies.push_back(Reply::Attached(attachment.local, result));
+                if let Some(result) = self.attach(now, &attachment) {
+                    replies.push_back(Reply::Attached(attachment.local, result));
+                }
             }
             Action::Gate { session, receive, send, carrier } => {
                 self.data.gate(session, receive, send, carrier)
@@ -336,11 +337,19 @@ impl Daemon {
         self.drain(now);
     }
 
-    fn attach(&mut self, now: Instant, attachment: &Attachment) -> Result<(), String> {
-        self.data.attach(attachment).map_err(|failure| {
-            self.interface_failed(now, &attachment.interface, &failure);
-            failure.to_string()
-        })
+    /// Attaches a session; `None`: an event of the data plane will tell.
+    fn attach(&mut self, now: Instant, attachment: &Attachment) -> Option<Result<(), String>> {
+        match self.data.attach(attachment) {
+            Ok(Attached::Now) => Some(Ok(())),
+            Ok(Attached::Later) => None,
+            Err(failure) => Some(Err(self.not_attached(now, &attachment.interface, &failure))),
+        }
+    }
+
+    /// Logs why a session was not attached; the text.
+    fn not_attached(&mut self, now: Instant, interface: &str, failure: &Failure) -> String {
+        self.interface_failed(now, interface, failure);
+        failure.to_string()
     }
 
     /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`.
@@ -393,9 +402,9 @@ impl Daemon {
             self.engine.dropped(now, address, DropCause::Session(id), count);
             self.drain(now);
         }
-        for of in self.data.take_net_news() {
+        for of in self.data.take_net_events() {
             other_work = true;
-            self.routes.news(now, &of);
+            self.routes.net_event(now, &of);
         }
         let events: Vec<DataPlaneEvent> = self.data.take_events().collect();
         other_work |= !events.is_empty();
@@ -407,6 +416,10 @@ impl Daemon {
 
     fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
         match event {
+            DataPlaneEvent::Attached { session, result } => {
+                let result = result.map_err(|(interface, no)| self.not_attached(now, &interface, &no));
+                self.engine.attached(now, session, result);
+            }
             DataPlaneEvent::InterfaceGone { interface, session } => {
                 let remark = Remark::InterfaceDeleted { interface };
                 self.logger.log(now, &Line::remark(&remark));
@@ -439,7 +452,7 @@ impl Daemon {
         self.manager.turn(now);
     }
 
-    /// Looks at the routes that there was news of, some at a time.
+    /// Looks at the routes that events may concern, some at a time.
     pub fn look_at_routes(&mut self, now: Instant) {
         let looked = self.routes.turn(now);
         for (key, route) in looked.routes {
@@ -480,7 +493,7 @@ impl Daemon {
             self.logger.next(now),
             self.manager.next(),
             self.routes.next(),
-            self.data.next_timeout(),
+            self.data.next_timeout(now),
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }

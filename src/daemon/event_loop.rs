@@ -106,7 +106,7 @@ impl EventLoop {
                 }
                 next = self.next(daemon, now);
                 // What was sent may have failed, and so on.
-                more |= daemon.data.has_news();
+                more |= daemon.data.has_events();
             }
             if !more && pace.rests(daemon.data.received_in_turn()) {
                 clock::rest();

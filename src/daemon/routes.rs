@@ -1,6 +1,6 @@
 //! The routes to the peers, as the kernel has them: which interface packets leave through, which source address they
-//! get. News of the kernel only mark what they may concern; a moment later each marked route is looked up once,
-//! however much news there was.
+//! get. Events of the kernel only mark what they may concern; a moment later each marked route is looked up once,
+//! however many events there were.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::proto::{NextHop, Route, RouteKey};
 use crate::sys::error_text;
-use crate::sys::link::NetNews;
+use crate::sys::link::NetEvent;
 use crate::sys::route::{KernelRoute, RouteSocket};
 
-/// From the first news to the look at what it means: whoever changes routes rarely makes one change only.
+/// From the first event to the look at what it means: whoever changes routes rarely makes one change only.
 const SETTLE: Duration = Duration::from_millis(100);
 /// Routes that are looked up in one turn of the loop.
 const LOOKS: usize = 256;
@@ -98,7 +98,7 @@ impl Routes {
         }
     }
 
-    /// Looks the route up, now and whenever there is news of it.
+    /// Looks the route up, now and whenever there is an event of it.
     pub fn watch(&mut self, key: RouteKey) -> Route {
         let route = self.look(key);
         self.file(key, Some(route));
@@ -129,11 +129,11 @@ impl Routes {
         }
     }
 
-    /// Marks the routes that news may concern.
-    pub fn news(&mut self, now: Instant, news: &NetNews) {
-        match *news {
-            NetNews::Link { index, .. } | NetNews::LinkDeleted { index } => self.mark_device(index),
-            NetNews::Address { index, address, deprecated } => {
+    /// Marks the routes that an event may concern.
+    pub fn net_event(&mut self, now: Instant, event: &NetEvent) {
+        match *event {
+            NetEvent::Link { index, .. } | NetEvent::LinkDeleted { index } => self.mark_device(index),
+            NetEvent::Address { index, address, deprecated } => {
                 self.addresses = true;
                 match deprecated {
                     true => self.deprecated.insert(address),
@@ -145,12 +145,12 @@ impl Routes {
                 let users = self.by_source.range((address, first)..).take_while(|(s, _)| *s == address);
                 self.marked.extend(users.map(|(_, key)| *key));
             }
-            NetNews::Route { network, bits } => {
+            NetEvent::Route { network, bits } => {
                 let first = RouteKey { remote: network, local: None };
                 let concerned = self.known.range(first..).map(|(key, _)| *key);
                 self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
             }
-            NetNews::Rule | NetNews::Lost => self.marked.extend(self.known.keys()),
+            NetEvent::Rule | NetEvent::Lost => self.marked.extend(self.known.keys()),
         }
         if (self.addresses || !self.marked.is_empty()) && self.due.is_none() {
             self.due = now.checked_add(SETTLE);
@@ -206,13 +206,13 @@ mod tests {
         RouteKey { remote: remote.parse().unwrap(), local: local.map(|l| l.parse().unwrap()) }
     }
 
-    fn marked(routes: &mut Routes, news: NetNews) -> Vec<RouteKey> {
-        routes.news(crate::sys::clock::now(), &news);
+    fn marked(routes: &mut Routes, event: NetEvent) -> Vec<RouteKey> {
+        routes.net_event(crate::sys::clock::now(), &event);
         std::mem::take(&mut routes.marked).into_iter().collect()
     }
 
     #[test]
-    fn news_marks_what_it_concerns() {
+    fn events_mark_what_they_concern() {
         let mut routes = Routes::default();
         let [a, b] = [key("192.0.2.1", None), key("192.0.2.1", Some("10.0.0.1"))];
         let [c, d] = [key("198.51.100.1", None), key("2001:db8::1", None)];
@@ -222,40 +222,40 @@ mod tests {
             let route = Route { next_hop, source: local.filter(|_| of != d), own: true, deprecated: false };
             routes.file(of, Some(route));
         }
-        let route = |network: &str, bits| NetNews::Route { network: network.parse().unwrap(), bits };
+        let route = |network: &str, bits| NetEvent::Route { network: network.parse().unwrap(), bits };
         assert_eq!(marked(&mut routes, route("192.0.2.0", 24)), [a, b]);
         assert_eq!(marked(&mut routes, route("192.0.2.1", 32)), [a, b]);
         assert_eq!(marked(&mut routes, route("192.0.2.2", 32)), []);
         assert_eq!(marked(&mut routes, route("0.0.0.0", 0)), [a, b, c]);
         assert_eq!(marked(&mut routes, route("::", 0)), [d]);
-        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 5 }), [a, b]);
+        assert_eq!(marked(&mut routes, NetEvent::LinkDeleted { index: 5 }), [a, b]);
         let address = |index, address: &str| {
             let address = address.parse().unwrap();
-            NetNews::Address { index, address, deprecated: false }
+            NetEvent::Address { index, address, deprecated: false }
         };
         assert_eq!(marked(&mut routes, address(9, "10.0.0.1")), [a, b, c]);
         assert_eq!(marked(&mut routes, address(7, "2001:db8:7::1")), [d]);
         assert_eq!(marked(&mut routes, address(9, "10.0.0.2")), []);
-        assert_eq!(marked(&mut routes, NetNews::Lost), [a, b, c, d]);
+        assert_eq!(marked(&mut routes, NetEvent::Lost), [a, b, c, d]);
         // What changed its place is found there only.
         let next_hop = Some(NextHop { device: 8, gateway: None });
         routes.file(b, Some(Route { next_hop, source: None, own: false, deprecated: false }));
         routes.forget(c);
-        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 5 }), [a]);
-        assert_eq!(marked(&mut routes, NetNews::LinkDeleted { index: 8 }), [b]);
+        assert_eq!(marked(&mut routes, NetEvent::LinkDeleted { index: 5 }), [a]);
+        assert_eq!(marked(&mut routes, NetEvent::LinkDeleted { index: 8 }), [b]);
         assert_eq!(marked(&mut routes, address(9, "10.0.0.1")), [a, b]);
     }
 
     #[test]
-    fn much_news_is_one_look_at_each() {
+    fn many_events_are_one_look_at_each() {
         let now = crate::sys::clock::now();
         let (mut routes, _) = Routes::open();
         let loopback = key("127.0.0.1", None);
         assert_eq!(routes.watch(loopback).source, Some([127, 0, 0, 1].into()));
         for _ in 0..1000 {
-            routes.news(now, &NetNews::Lost);
+            routes.net_event(now, &NetEvent::Lost);
         }
-        assert!(routes.turn(now).routes.is_empty(), "the news settles first");
+        assert!(routes.turn(now).routes.is_empty(), "the events settle first");
         assert_eq!(routes.turn(now + SETTLE).routes.len(), 1);
         assert_eq!((routes.turn(now + SETTLE).routes.len(), routes.next()), (0, None));
     }

@@ -7,7 +7,6 @@ use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use libc::c_int;
 
@@ -59,9 +58,6 @@ const _: () = {
     assert!(mem::offset_of!(libc::nlmsgerr, error) == 0);
     assert!(mem::offset_of!(libc::nlattr, nla_type) == 2 && mem::size_of::<libc::nlattr>() == 4);
 };
-/// How long an interface that was removed may keep its name.
-const NAME_TRIES: u32 = 20;
-const NAME_WAIT: Duration = Duration::from_millis(5);
 
 /// A session for the kernel.
 #[derive(Debug, Clone)]
@@ -147,31 +143,23 @@ impl L2tp {
         self.call(request).map(|_| ())
     }
 
-    /// Makes a session and its interface, which is down. `AlreadyExists`: its id or name is in use.
+    /// Makes a session and its interface, which is down. `AlreadyExists`: its id or name is in use; newer kernels remove a
+    /// session's interface some time after the session.
     pub fn create_session(&self, session: &NewSession<'_>) -> io::Result<()> {
-        let request = || {
-            let mut name = session.interface.as_bytes().to_vec();
-            name.push(0);
-            Request::new(SESSION_CREATE)
-                .word(CONN_ID, session.tunnel)
-                .word(SESSION_ID, session.local.0)
-                .word(PEER_SESSION_ID, session.remote.0)
-                .octets(PW_TYPE, &PW_TYPE_ETHERNET.to_ne_bytes())
-                .octets(IFNAME, &name)
-                .octets(L2SPEC_TYPE, &[u8::from(session.sublayer)])
-                .octets(COOKIE, session.cookie_to_send.as_slice())
-                .octets(PEER_COOKIE, session.cookie_expected.as_slice())
-                .octets(SEND_SEQ, &[u8::from(session.sequence_send)])
-                .octets(RECV_SEQ, &[u8::from(session.sequence_receive)])
-        };
-        // Newer kernels remove a session's interface some time after the session.
-        for _ in 1..NAME_TRIES {
-            match self.call(request()) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::thread::sleep(NAME_WAIT),
-                result => return result.map(|_| ()),
-            }
-        }
-        self.call(request()).map(|_| ())
+        let mut name = session.interface.as_bytes().to_vec();
+        name.push(0);
+        let request = Request::new(SESSION_CREATE)
+            .word(CONN_ID, session.tunnel)
+            .word(SESSION_ID, session.local.0)
+            .word(PEER_SESSION_ID, session.remote.0)
+            .octets(PW_TYPE, &PW_TYPE_ETHERNET.to_ne_bytes())
+            .octets(IFNAME, &name)
+            .octets(L2SPEC_TYPE, &[u8::from(session.sublayer)])
+            .octets(COOKIE, session.cookie_to_send.as_slice())
+            .octets(PEER_COOKIE, session.cookie_expected.as_slice())
+            .octets(SEND_SEQ, &[u8::from(session.sequence_send)])
+            .octets(RECV_SEQ, &[u8::from(session.sequence_receive)]);
+        self.call(request).map(|_| ())
     }
 
     /// Removes a session and its interface.
@@ -223,7 +211,7 @@ impl L2tp {
     }
 }
 
-/// A netlink message that is being written: attributes behind room for the headers.
+/// A netlink message that is being written: attributes after room for the headers.
 struct Request {
     command: u8,
     octets: Vec<u8>,

@@ -1,4 +1,4 @@
-//! News from the kernel (NETLINK_ROUTE): of interfaces, of this host's addresses, of routes.
+//! Events of the kernel (NETLINK_ROUTE): of interfaces, of this host's addresses, of routes.
 
 use std::io;
 use std::mem;
@@ -12,7 +12,7 @@ use super::netlink::{address, attribute, messages, number};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetNews {
+pub enum NetEvent {
     /// An interface: its flags as they are now; other things than the flags may have changed.
     Link {
         /// Interface index.
@@ -47,7 +47,7 @@ pub enum NetNews {
     Lost,
 }
 
-/// The socket that news come from.
+/// The socket that the events come from.
 #[derive(Debug)]
 pub struct NetMonitor {
     fd: OwnedFd,
@@ -78,17 +78,17 @@ impl NetMonitor {
         Ok(NetMonitor { fd })
     }
 
-    /// Hands what there is to `tell`; returns when nothing is left.
-    pub fn drain(&self, tell: &mut dyn FnMut(NetNews)) {
+    /// Hands what there is to `report`; returns when nothing is left.
+    pub fn drain(&self, report: &mut dyn FnMut(NetEvent)) {
         let mut buffer = [0u8; 16384];
         loop {
             let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
             // SAFETY: `pointer` points to `length` writable octets.
             let got = unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) };
             match usize::try_from(got) {
-                Ok(got) => parse(buffer.get(..got).unwrap_or_default(), tell),
+                Ok(got) => parse(buffer.get(..got).unwrap_or_default(), report),
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
-                    Some(libc::ENOBUFS) => tell(NetNews::Lost),
+                    Some(libc::ENOBUFS) => report(NetEvent::Lost),
                     Some(libc::EINTR) => {}
                     _ => return,
                 },
@@ -103,44 +103,44 @@ impl AsRawFd for NetMonitor {
     }
 }
 
-fn parse(octets: &[u8], tell: &mut dyn FnMut(NetNews)) {
+fn parse(octets: &[u8], report: &mut dyn FnMut(NetEvent)) {
     for (kind, message) in messages(octets) {
-        let news = match kind {
+        let event = match kind {
             libc::RTM_NEWLINK | libc::RTM_DELLINK => link(kind, message),
             libc::RTM_NEWADDR | libc::RTM_DELADDR => host_address(kind, message),
             libc::RTM_NEWROUTE | libc::RTM_DELROUTE => route(message),
-            libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(NetNews::Rule),
+            libc::RTM_NEWRULE | libc::RTM_DELRULE => Some(NetEvent::Rule),
             _ => None,
         };
-        news.into_iter().for_each(&mut *tell);
+        event.into_iter().for_each(&mut *report);
     }
 }
 
 /// struct ifinfomsg: family (1), padding (1), type (2), index (4), flags (4), change (4).
-fn link(kind: u16, message: &[u8]) -> Option<NetNews> {
+fn link(kind: u16, message: &[u8]) -> Option<NetEvent> {
     let index = number(message, 20)? as c_int;
     let flags = number(message, 24)?;
     match kind {
-        libc::RTM_NEWLINK => Some(NetNews::Link { index, up: flags & libc::IFF_UP as u32 != 0 }),
+        libc::RTM_NEWLINK => Some(NetEvent::Link { index, up: flags & libc::IFF_UP as u32 != 0 }),
         // A port that leaves a bridge is "deleted" from it too, in the family AF_BRIDGE.
-        _ => (message.get(16) == Some(&0)).then_some(NetNews::LinkDeleted { index }),
+        _ => (message.get(16) == Some(&0)).then_some(NetEvent::LinkDeleted { index }),
     }
 }
 
 /// struct ifaddrmsg: family (1), prefix length (1), flags (1), scope (1), index (4); then attributes. Of a
 /// point-to-point interface, IFA_ADDRESS is the other end.
-fn host_address(kind: u16, message: &[u8]) -> Option<NetNews> {
+fn host_address(kind: u16, message: &[u8]) -> Option<NetEvent> {
     let index = number(message, 20)? as c_int;
     let attributes = message.get(24..)?;
     let value = attribute(attributes, libc::IFA_LOCAL).or_else(|| attribute(attributes, libc::IFA_ADDRESS));
     let flags = u32::from(*message.get(18)?);
     let deprecated = kind == libc::RTM_NEWADDR && flags & libc::IFA_F_DEPRECATED != 0;
-    Some(NetNews::Address { index, address: address(value?)?, deprecated })
+    Some(NetEvent::Address { index, address: address(value?)?, deprecated })
 }
 
 /// struct rtmsg: family (1), length of destination (1) and source (1), TOS (1), table (1), protocol (1), scope (1),
 /// type (1), flags (4); then attributes. The default route has no destination.
-fn route(message: &[u8]) -> Option<NetNews> {
+fn route(message: &[u8]) -> Option<NetEvent> {
     let any: IpAddr = match c_int::from(*message.get(16)?) {
         libc::AF_INET => Ipv4Addr::UNSPECIFIED.into(),
         libc::AF_INET6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -148,7 +148,7 @@ fn route(message: &[u8]) -> Option<NetNews> {
     };
     let bits = *message.get(17)?;
     let network = attribute(message.get(28..)?, libc::RTA_DST).and_then(address).unwrap_or(any);
-    Some(NetNews::Route { network, bits })
+    Some(NetEvent::Route { network, bits })
 }
 
 #[cfg(test)]
@@ -176,13 +176,13 @@ mod tests {
         octets
     }
 
-    fn read(octets: &[u8]) -> Vec<NetNews> {
-        let mut news = Vec::new();
-        parse(octets, &mut |n| news.push(n));
+    fn read(octets: &[u8]) -> Vec<NetEvent> {
+        let mut events = Vec::new();
+        parse(octets, &mut |event| events.push(event));
         for cut in 0..octets.len() {
             parse(&octets[..cut], &mut |_| {});
         }
-        news
+        events
     }
 
     #[test]
@@ -192,9 +192,9 @@ mod tests {
         octets.extend(link(libc::RTM_NEWLINK, 0, 9, 0));
         octets.extend(link(libc::RTM_DELLINK, 0, 10, 0));
         let expected = [
-            NetNews::Link { index: 7, up: true },
-            NetNews::Link { index: 9, up: false },
-            NetNews::LinkDeleted { index: 10 },
+            NetEvent::Link { index: 7, up: true },
+            NetEvent::Link { index: 9, up: false },
+            NetEvent::LinkDeleted { index: 10 },
         ];
         assert_eq!(read(&octets), expected);
     }
@@ -218,12 +218,12 @@ mod tests {
             message(libc::RTM_DELRULE, &[0; 12]),
         ];
         let expected = [
-            NetNews::Address { index: 5, address: [192, 0, 2, 1].into(), deprecated: false },
-            NetNews::Address { index: 5, address: v6.into(), deprecated: true },
-            NetNews::Address { index: 5, address: v6.into(), deprecated: false },
-            NetNews::Route { network: [198, 51, 100, 0].into(), bits: 24 },
-            NetNews::Route { network: Ipv6Addr::UNSPECIFIED.into(), bits: 0 },
-            NetNews::Rule,
+            NetEvent::Address { index: 5, address: [192, 0, 2, 1].into(), deprecated: false },
+            NetEvent::Address { index: 5, address: v6.into(), deprecated: true },
+            NetEvent::Address { index: 5, address: v6.into(), deprecated: false },
+            NetEvent::Route { network: [198, 51, 100, 0].into(), bits: 24 },
+            NetEvent::Route { network: Ipv6Addr::UNSPECIFIED.into(), bits: 0 },
+            NetEvent::Rule,
         ];
         assert_eq!(read(&octets.concat()), expected);
     }

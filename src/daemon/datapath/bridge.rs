@@ -3,15 +3,16 @@
 //! programs that set up the network delete bridges and make them anew, so a bridge that comes back gets its
 //! interfaces back.
 
-use super::port::Port;
-use super::{DataPlane, Failure};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::Failure;
 use crate::log::Remark;
 use crate::sys::{error_text, netif};
 
 /// Where an interface stands with the bridge that it was put into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Membership {
-    bridge: String,
+    pub(super) bridge: String,
     /// The bridge's index; `None` once it was deleted.
     index: Option<i32>,
     /// The interface is in it.
@@ -40,57 +41,53 @@ impl BridgeState {
     }
 }
 
-impl Port {
-    /// Puts the interface `name` into the configured bridge, unless it was put there before.
-    pub(super) fn join_bridge(&mut self, name: &str) -> Result<(), Failure> {
-        if self.membership.as_ref().map(|m| &m.bridge) == self.interface.bridge.as_ref() {
-            return Ok(());
+impl Membership {
+    /// Puts the interface called `name` into a bridge, which is made where it is missing.
+    pub(super) fn join(bridge: &str, name: &str) -> Result<Membership, Failure> {
+        netif::join_bridge(bridge, name)
+            .map_err(|e| Failure::ioctl(&e, netif::why_not_joined(bridge, &e)))?;
+        Ok(Membership { bridge: bridge.to_owned(), index: netif::index(bridge).ok(), inside: true })
+    }
+
+    /// Takes the interface called `name` out.
+    pub(super) fn leave(self, name: &str) {
+        // It may have left already.
+        let _ = netif::leave_bridge(&self.bridge, name);
+    }
+
+    /// The bridge was deleted, and is not back.
+    pub(super) fn is_missing(&self) -> bool {
+        self.index.is_none()
+    }
+
+    /// How it stands with an interface that exists or not.
+    pub(super) fn state(&self, present: bool) -> BridgeState {
+        match (self.index, self.inside && present) {
+            (None, _) => BridgeState::Missing,
+            (Some(_), true) => BridgeState::Joined,
+            (Some(_), false) => BridgeState::Out,
         }
-        if let Some(old) = self.membership.take() {
-            // It may have left already.
-            let _ = netif::leave_bridge(&old.bridge, name);
-        }
-        if let Some(bridge) = &self.interface.bridge {
-            netif::join_bridge(bridge, name)
-                .map_err(|e| Failure::ioctl(&e, netif::why_not_joined(bridge, &e)))?;
-            let index = netif::index(bridge).ok();
-            self.membership = Some(Membership { bridge: bridge.clone(), index, inside: true });
-        }
-        Ok(())
     }
 
-    /// The interface is a new one: it is to be put into its bridge, if that has not been deleted.
-    pub(super) fn forget_membership(&mut self) {
-        self.membership.take_if(|m| m.index.is_some());
+    /// The bridge was deleted.
+    pub(super) fn bridge_deleted(&mut self) {
+        (self.index, self.inside) = (None, false);
     }
 
-    /// The bridge that it is in.
-    pub(super) fn joined_bridge(&self) -> Option<&str> {
-        let joined = self.bridge_state() == Some(BridgeState::Joined);
-        self.membership.as_ref().filter(|_| joined).map(|membership| membership.bridge.as_str())
+    /// The bridge does not exist any more, or is another one of the same name.
+    pub(super) fn is_gone(&self) -> bool {
+        self.index.is_some() && netif::index(&self.bridge).ok() != self.index
     }
 
-    /// Where it stands with its bridge, if it has one.
-    pub(super) fn bridge_state(&self) -> Option<BridgeState> {
-        self.interface.bridge.as_ref()?;
-        Some(match &self.membership {
-            Some(Membership { index: None, .. }) => BridgeState::Missing,
-            Some(Membership { inside: true, .. }) if self.device.is_some() => BridgeState::Joined,
-            Some(_) | None => BridgeState::Out,
-        })
-    }
-
-    /// The news of its interface may be that it was put into its bridge, or taken out: what is to be told.
-    fn look_at_bridge(&mut self) -> Option<Remark> {
-        let Membership { bridge, index, inside } = self.membership.as_mut()?;
-        let name = self.device.as_ref()?.name().ok()?;
-        let is_in = netif::is_in_bridge(bridge, &name)?;
-        // Of a bridge that is deleted there will be other news.
-        if is_in == *inside || index.is_none() || netif::index(bridge).ok() != *index {
+    /// The interface called `name` may have been put into its bridge, or taken out: what is to be told.
+    pub(super) fn look(&mut self, interface: &str, name: &str) -> Option<Remark> {
+        let is_in = netif::is_in_bridge(&self.bridge, name)?;
+        // Of a bridge that is deleted there will be another event.
+        if is_in == self.inside || self.is_missing() || self.is_gone() {
             return None;
         }
-        *inside = is_in;
-        let (interface, bridge) = (self.interface.name.clone(), bridge.clone());
+        self.inside = is_in;
+        let (interface, bridge) = (interface.to_owned(), self.bridge.clone());
         Some(match is_in {
             true => Remark::BridgeAgain { interface, bridge },
             false => Remark::BridgeLeft { interface, bridge },
@@ -98,68 +95,110 @@ impl Port {
     }
 
     /// Puts the interface into its bridge if that was deleted and is there again: what is to be told.
-    fn join_again(&mut self) -> Option<Remark> {
-        let membership = self.membership.as_mut().filter(|m| m.index.is_none())?;
-        let name = self.device.as_ref()?.name().ok()?;
-        let bridge = &membership.bridge;
-        membership.index = Some(netif::index(bridge).ok()?);
-        let joined = netif::add_to_bridge(bridge, &name);
-        membership.inside = joined.is_ok();
-        let interface = self.interface.name.clone();
+    pub(super) fn join_again(&mut self, interface: &str, name: &str) -> Option<Remark> {
+        if !self.is_missing() {
+            return None;
+        }
+        self.index = Some(netif::index(&self.bridge).ok()?);
+        let joined = netif::add_to_bridge(&self.bridge, name);
+        self.inside = joined.is_ok();
+        let interface = interface.to_owned();
         Some(match joined {
-            Ok(()) => Remark::BridgeAgain { interface, bridge: bridge.clone() },
+            Ok(()) => Remark::BridgeAgain { interface, bridge: self.bridge.clone() },
             Err(error) => {
-                let why = netif::why_not_joined(bridge, &error);
+                let why = netif::why_not_joined(&self.bridge, &error);
                 Remark::BridgeRefused { interface, why, error: error_text(&error) }
             }
         })
     }
 }
 
-impl DataPlane {
-    /// There is news of an interface of ours.
-    pub(super) fn look_at_bridge(&mut self, at: usize) {
-        if let Some(remark) = self.port_mut(at).and_then(Port::look_at_bridge) {
-            self.remark(remark);
-            self.settle_link_local(at);
-        }
-    }
+/// Which ports each bridge concerns, so that an event about one costs nothing to the others.
+#[derive(Default)]
+pub(super) struct Bridges {
+    /// By the bridge's index: the places of its ports.
+    ports: BTreeSet<(i32, usize)>,
+    /// By the bridge's index: its name.
+    names: BTreeMap<i32, String>,
+    /// By the name of a bridge that was deleted: the places of the ports that wait for it.
+    waiting: BTreeMap<String, BTreeSet<usize>>,
+}
 
-    /// An interface that is not ours was deleted: a bridge?
-    pub(super) fn bridge_deleted(&mut self, index: i32) {
-        let mut gone = None;
-        for at in 0..self.ports.len() {
-            let membership = self.port_mut(at).and_then(|c| c.membership.as_mut());
-            if let Some(membership) = membership.filter(|m| m.index == Some(index)) {
-                (membership.index, membership.inside) = (None, false);
-                gone = Some(membership.bridge.clone());
-                self.settle_link_local(at);
+impl Bridges {
+    /// A port stands otherwise with its bridge than it did.
+    pub(super) fn changed(&mut self, port: usize, old: Option<&Membership>, new: Option<&Membership>) {
+        if let Some(old) = old {
+            match old.index {
+                Some(index) => {
+                    self.ports.remove(&(index, port));
+                    if self.ports.range((index, 0)..=(index, usize::MAX)).next().is_none() {
+                        self.names.remove(&index);
+                    }
+                }
+                None => {
+                    let ports = self.waiting.get_mut(&old.bridge);
+                    if ports.is_some_and(|ports| ports.remove(&port) && ports.is_empty()) {
+                        self.waiting.remove(&old.bridge);
+                    }
+                }
             }
         }
-        if let Some(bridge) = gone {
-            self.remark(Remark::BridgeDeleted { bridge });
+        if let Some(new) = new {
+            match new.index {
+                Some(index) => {
+                    self.ports.insert((index, port));
+                    self.names.insert(index, new.bridge.clone());
+                }
+                None => _ = self.waiting.entry(new.bridge.clone()).or_default().insert(port),
+            }
         }
     }
 
-    /// There is news of other interfaces: a bridge that was deleted may be there again.
-    pub(super) fn join_bridges_again(&mut self) {
-        (0..self.ports.len()).for_each(|at| self.join_again(at));
+    /// The ports of the bridge with this index.
+    pub(super) fn ports_of(&self, index: i32) -> Vec<usize> {
+        self.ports.range((index, 0)..=(index, usize::MAX)).map(|(_, port)| *port).collect()
     }
 
-    /// Puts an interface into its bridge if that was deleted and is there again.
-    pub(super) fn join_again(&mut self, at: usize) {
-        if let Some(remark) = self.port_mut(at).and_then(Port::join_again) {
-            self.remark(remark);
-            self.settle_link_local(at);
-        }
+    /// The indexes of bridges that do not exist any more, or are others of the same name. Looks at each bridge once.
+    pub(super) fn gone(&self) -> Vec<i32> {
+        let gone = self.names.iter().filter(|(index, name)| netif::index(name).ok() != Some(**index));
+        gone.map(|(index, _)| *index).collect()
     }
 
-    /// The kernel lost news: bridges that are not what they were.
-    pub(super) fn look_for_deleted_bridges(&mut self) {
-        let memberships = self.ports.iter().flatten().filter_map(|c| c.membership.as_ref());
-        let gone = memberships.filter(|m| netif::index(&m.bridge).ok() != m.index).filter_map(|m| m.index);
-        for index in gone.collect::<std::collections::BTreeSet<i32>>() {
-            self.bridge_deleted(index);
-        }
+    /// The ports whose bridge was deleted and is there again. Looks at each such bridge once.
+    pub(super) fn back(&self) -> Vec<usize> {
+        let back = self.waiting.iter().filter(|(bridge, _)| netif::index(bridge).is_ok());
+        back.flat_map(|(_, ports)| ports.iter().copied()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bridge_knows_its_ports() {
+        let mut bridges = Bridges::default();
+        let inside = Membership { bridge: "lo".to_owned(), index: Some(1), inside: true };
+        let mut gone = inside.clone();
+        gone.bridge_deleted();
+        (0..3).for_each(|port| bridges.changed(port, None, Some(&inside)));
+        bridges.changed(3, None, Some(&Membership { index: Some(2), ..inside.clone() }));
+        assert_eq!((bridges.ports_of(1), bridges.ports_of(2)), (vec![0, 1, 2], vec![3]));
+        assert!(bridges.back().is_empty());
+        bridges.changed(1, Some(&inside), Some(&gone));
+        // An interface of this name exists.
+        assert_eq!((bridges.ports_of(1), bridges.back()), (vec![0, 2], vec![1]));
+        bridges.changed(1, Some(&gone), None);
+        bridges.changed(0, Some(&inside), None);
+        assert_eq!((bridges.ports_of(1), bridges.back()), (vec![2], vec![]));
+        assert!(bridges.waiting.is_empty());
+        // Nobody's index is 2; the loopback has 1.
+        bridges.changed(
+            3,
+            None,
+            Some(&Membership { bridge: "no-such".to_owned(), index: Some(2), inside: true }),
+        );
+        assert_eq!(bridges.gone(), [2]);
     }
 }

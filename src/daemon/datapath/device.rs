@@ -1,4 +1,4 @@
-//! What stands behind an interface: a TAP, whose frames this daemon carries, or a session of the kernel's own L2TP.
+//! What an interface is made of: a TAP, whose frames this daemon carries, or a session of the kernel's own L2TP.
 
 use std::io;
 

@@ -5,21 +5,22 @@
 //! there, and leaves the control messages to us. Over IP it is a socket of the kernel's L2TP, beside our raw one,
 //! which receives control messages only.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use super::device::{self, Device, KernelSession};
-use super::port::Interface;
-use super::sockets::SocketKey;
-use super::{DataPlane, DataPlaneEvent, Failure};
+use super::device::{self, KernelSession};
+use super::event::Failure;
+use super::interface::Interface;
+use super::ready::Ready;
+use super::slab::FixedHash;
+use super::sockets::Sockets;
 use crate::config::model::Tos;
 use crate::counters::Counters;
-use crate::log::Remark;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::l2tp::{self, L2tp, NewSession, Statistics};
-use crate::sys::socket::{self, Socket};
-use crate::sys::{error_text, netif};
-use crate::wire::{Encapsulation, SessionId};
+use crate::sys::{error_text, netif, socket};
+use crate::wire::Encapsulation;
 
 /// Ids that are tried for a tunnel. They mean nothing to the peer, but others may have made tunnels, too.
 const TUNNEL_IDS: u32 = 64;
@@ -27,12 +28,14 @@ const TUNNEL_IDS: u32 = 64;
 /// The kernel's L2TP and what we have there.
 pub(super) struct Kernel {
     l2tp: L2tp,
-    tunnels: Vec<Tunnel>,
+    /// By the kernel's ids.
+    tunnels: HashMap<u32, Tunnel, FixedHash>,
+    /// The kernel's ids.
+    ids: HashMap<Path, u32, FixedHash>,
 }
 
 /// A tunnel of the kernel.
 struct Tunnel {
-    id: u32,
     path: Path,
     socket: TunnelSocket,
     /// Sessions that it has.
@@ -46,220 +49,179 @@ enum TunnelSocket {
     Udp(usize),
 }
 
-impl DataPlane {
-    /// From now on sessions are attached to the kernel's L2TP. To be called before sockets are opened. `NotFound`: the
-    /// kernel has none.
-    pub fn use_kernel(&mut self) -> io::Result<()> {
-        self.kernel = Some(Kernel { l2tp: L2tp::open()?, tunnels: Vec::new() });
-        Ok(())
+impl TunnelSocket {
+    fn descriptor(&self, sockets: &Sockets) -> Option<RawFd> {
+        match self {
+            TunnelSocket::Ip(fd) => Some(fd.as_raw_fd()),
+            TunnelSocket::Udp(at) => Some(sockets.get(*at)?.inner.as_raw_fd()),
+        }
     }
 
-    /// Makes the session in the kernel; its interface is down.
-    pub(super) fn open_kernel_session(&mut self, at: usize, attachment: &Attachment) -> Result<(), Failure> {
+    /// The kernel removes the tunnel with its socket.
+    fn close(self, sockets: &mut Sockets, ready: &Ready) {
+        match self {
+            TunnelSocket::Ip(fd) => drop(fd),
+            TunnelSocket::Udp(at) => sockets.close(at, ready),
+        }
+    }
+}
+
+/// Why the kernel has no session.
+pub(super) enum NotMade {
+    /// The interface's name is in use. Newer kernels remove a session's interface some time after the session: it may be
+    /// free soon.
+    InUse(Failure),
+    /// Something else.
+    Failed(Failure),
+}
+
+impl Kernel {
+    /// `NotFound`: the kernel has no L2TP.
+    pub(super) fn open() -> io::Result<Kernel> {
+        let (tunnels, ids) = (HashMap::default(), HashMap::default());
+        Ok(Kernel { l2tp: L2tp::open()?, tunnels, ids })
+    }
+
+    /// The kernel's id of the tunnel to a peer, which has one more session; it is made where it is missing.
+    pub(super) fn join_tunnel(
+        &mut self,
+        attachment: &Attachment,
+        interface: &Interface,
+        sockets: &mut Sockets,
+        ready: &Ready,
+    ) -> Result<u32, Failure> {
         if attachment.sublayer_expected != attachment.sublayer_to_send {
             let why = "the kernel has the l2-sublayer in both directions or in none, and the peer wants another one \
                        than we: set it alike at both ends, or use data-plane tap";
             return Err(Failure::Other(why.to_owned()));
         }
-        self.close_device(at);
-        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return Ok(()) };
-        let interface = port.interface.clone();
-        let tunnel = self
-            .kernel_tunnel(&attachment.path, attachment.local, &interface)
-            .map_err(|e| refused("tunnel", &e))?;
-        let Some(kernel) = &self.kernel else { return Ok(()) };
-        let created = kernel
-            .l2tp
-            .create_session(&NewSession {
-                tunnel,
-                local: attachment.local,
-                remote: attachment.remote,
-                interface: &interface.name,
-                cookie_expected: attachment.cookie_expected,
-                cookie_to_send: attachment.cookie_to_send,
-                sublayer: attachment.sublayer_to_send,
-                // Numbers that the peer did not ask for do no harm: the kernel knows all or none.
-                sequence_send: attachment.sequence_send != SequenceLevel::None,
-                sequence_receive: attachment.sequence_receive,
-            })
-            .and_then(|()| netif::index(&interface.name));
-        match created {
-            Ok(index) => {
-                let counted = Statistics::default();
-                let session = KernelSession { tunnel, id: attachment.local, index, raised: false, counted };
-                self.device_opened(at, Device::Kernel(session));
-                Ok(())
+        let path = &attachment.path;
+        if let Some(id) = self.ids.get(path).copied() {
+            if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                tunnel.sessions += 1;
+                return Ok(id);
             }
-            Err(error) => {
-                self.leave_kernel_tunnel(tunnel);
-                Err(refused("session", &error))
-            }
-        }
-    }
-
-    /// The tunnel to a peer, with one more session; it is made where it is missing.
-    fn kernel_tunnel(&mut self, path: &Path, session: SessionId, manner: &Interface) -> io::Result<u32> {
-        if let Some(tunnel) =
-            self.kernel.as_mut().and_then(|k| k.tunnels.iter_mut().find(|t| t.path == *path))
-        {
-            tunnel.sessions += 1;
-            return Ok(tunnel.id);
         }
         let mut result = Err(io::Error::from(io::ErrorKind::AlreadyExists));
-        for id in (0..TUNNEL_IDS).map(|n| session.0.wrapping_add(n).max(1)) {
-            result = self.new_kernel_tunnel(path, id, manner);
+        for id in (0..TUNNEL_IDS).map(|n| attachment.local.0.wrapping_add(n).max(1)) {
+            result = self.make_tunnel(path, id, interface, sockets, ready);
             if !result.as_ref().is_err_and(|e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists) {
                 break;
             }
         }
-        result
+        result.map_err(|e| refused("tunnel", &e))
     }
 
-    fn new_kernel_tunnel(&mut self, path: &Path, id: u32, manner: &Interface) -> io::Result<u32> {
+    fn make_tunnel(
+        &mut self,
+        path: &Path,
+        id: u32,
+        interface: &Interface,
+        sockets: &mut Sockets,
+        ready: &Ready,
+    ) -> io::Result<u32> {
         let socket = match path.encapsulation {
             Encapsulation::Ip => TunnelSocket::Ip(l2tp::open_ip_socket(path.local.ip(), path.remote, id)?),
-            Encapsulation::Udp => TunnelSocket::Udp(self.open_tunnel_socket(path)?),
+            Encapsulation::Udp => TunnelSocket::Udp(sockets.open_for_peer(path, ready)?),
         };
-        let fd = self.tunnel_descriptor(&socket);
-        let Some(kernel) = &mut self.kernel else { return Err(io::ErrorKind::NotFound.into()) };
-        let created = fd.ok_or(io::ErrorKind::NotFound.into()).and_then(|fd| {
-            socket::set_ttl_and_tos(fd, path.remote.is_ipv4(), manner.ttl, fixed_tos(manner.tos))?;
-            kernel.l2tp.create_tunnel(id, path.encapsulation, fd)
+        let fd = socket.descriptor(sockets).ok_or(io::ErrorKind::NotFound.into());
+        let created = fd.and_then(|fd| {
+            let (ttl, tos) = (interface.ttl, fixed_tos(interface.tos));
+            socket::set_ttl_and_tos(fd, path.remote.is_ipv4(), ttl, tos)?;
+            self.l2tp.create_tunnel(id, path.encapsulation, fd)
         });
         match created {
             Ok(()) => {
-                kernel.tunnels.push(Tunnel { id, path: *path, socket, sessions: 1 });
+                self.tunnels.insert(id, Tunnel { path: *path, socket, sessions: 1 });
+                self.ids.insert(*path, id);
                 Ok(id)
             }
             Err(error) => {
-                self.close_tunnel_socket(socket);
+                socket.close(sockets, ready);
                 Err(error)
             }
         }
     }
 
-    /// A socket of ours for one peer, which the kernel may take data messages from.
-    fn open_tunnel_socket(&mut self, path: &Path) -> io::Result<usize> {
-        let local = Some(path.local.ip());
-        let key = SocketKey::new(Encapsulation::Udp, local, path.remote.ip(), path.local.port());
-        let mut socket = Socket::open(Encapsulation::Udp, key.local, key.port)?;
-        self.bind(&mut socket, &key)?;
-        socket.connect(path.remote)?;
-        self.add_socket(key, socket, Some(path.remote))
-    }
-
-    fn tunnel_descriptor(&self, socket: &TunnelSocket) -> Option<RawFd> {
-        match socket {
-            TunnelSocket::Ip(fd) => Some(fd.as_raw_fd()),
-            TunnelSocket::Udp(at) => Some(self.sockets.get(*at)?.as_ref()?.inner.as_raw_fd()),
-        }
-    }
-
-    /// The kernel removes the tunnel with its socket.
-    fn close_tunnel_socket(&mut self, socket: TunnelSocket) {
-        match socket {
-            TunnelSocket::Ip(fd) => drop(fd),
-            TunnelSocket::Udp(at) => self.close_socket(at),
-        }
-    }
-
     /// A tunnel has one session less. The last one takes it along.
-    fn leave_kernel_tunnel(&mut self, id: u32) {
-        let Some(kernel) = &mut self.kernel else { return };
-        let Some(at) = kernel.tunnels.iter().position(|t| t.id == id) else { return };
-        let Some(tunnel) = kernel.tunnels.get_mut(at) else { return };
+    pub(super) fn leave_tunnel(&mut self, id: u32, sockets: &mut Sockets, ready: &Ready) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
         tunnel.sessions = tunnel.sessions.saturating_sub(1);
-        if tunnel.sessions == 0 {
-            let tunnel = kernel.tunnels.swap_remove(at);
-            self.close_tunnel_socket(tunnel.socket);
+        if tunnel.sessions > 0 {
+            return;
+        }
+        if let Some(tunnel) = self.tunnels.remove(&id) {
+            self.ids.remove(&tunnel.path);
+            tunnel.socket.close(sockets, ready);
         }
     }
 
-    /// Removes a session from the kernel; what it has counted is returned.
-    pub(super) fn close_kernel_session(&mut self, session: &KernelSession) -> Counters {
-        let counters = self.kernel_counters(session);
-        if let Some(kernel) = &self.kernel {
-            // An error means that it is gone already.
-            let _ = kernel.l2tp.delete_session(session.tunnel, session.id);
+    /// Makes a session of a tunnel, and its interface, which is down.
+    pub(super) fn make_session(
+        &self,
+        tunnel: u32,
+        attachment: &Attachment,
+    ) -> Result<KernelSession, NotMade> {
+        let created = self.l2tp.create_session(&NewSession {
+            tunnel,
+            local: attachment.local,
+            remote: attachment.remote,
+            interface: &attachment.interface,
+            cookie_expected: attachment.cookie_expected,
+            cookie_to_send: attachment.cookie_to_send,
+            sublayer: attachment.sublayer_to_send,
+            // Numbers that the peer did not ask for do no harm: the kernel knows all or none.
+            sequence_send: attachment.sequence_send != SequenceLevel::None,
+            sequence_receive: attachment.sequence_receive,
+        });
+        match created.and_then(|()| netif::index(&attachment.interface)) {
+            Ok(index) => {
+                let counted = Statistics::default();
+                Ok(KernelSession { tunnel, id: attachment.local, index, raised: false, counted })
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(NotMade::InUse(refused("session", &error)))
+            }
+            Err(error) => Err(NotMade::Failed(refused("session", &error))),
         }
-        self.leave_kernel_tunnel(session.tunnel);
+    }
+
+    /// Removes a session; what it has counted is returned.
+    pub(super) fn close_session(
+        &mut self,
+        session: &KernelSession,
+        sockets: &mut Sockets,
+        ready: &Ready,
+    ) -> Counters {
+        let counters = self.counters(session);
+        // An error means that it is gone already.
+        let _ = self.l2tp.delete_session(session.tunnel, session.id);
+        self.leave_tunnel(session.tunnel, sockets, ready);
         counters
     }
 
     /// What the kernel has counted since the counters were set to zero.
-    pub(super) fn kernel_counters(&self, session: &KernelSession) -> Counters {
-        device::counters(&self.kernel_statistics(session), &session.counted)
+    pub(super) fn counters(&self, session: &KernelSession) -> Counters {
+        device::counters(&self.statistics(session), &session.counted)
     }
 
-    fn kernel_statistics(&self, session: &KernelSession) -> Statistics {
-        let statistics = self.kernel.as_ref().map(|k| k.l2tp.statistics(session.tunnel, session.id));
-        statistics.and_then(Result::ok).unwrap_or(session.counted)
+    /// What the kernel has counted.
+    pub(super) fn statistics(&self, session: &KernelSession) -> Statistics {
+        self.l2tp.statistics(session.tunnel, session.id).unwrap_or(session.counted)
     }
 
-    /// The kernel's counters begin anew.
-    pub(super) fn reset_kernel_counters(&mut self) {
-        for at in 0..self.ports.len() {
-            let session = self.ports.get(at).and_then(|c| c.as_ref()?.kernel_session());
-            let Some(statistics) = session.map(|s| self.kernel_statistics(s)) else { continue };
-            if let Some(Device::Kernel(session)) = self.port_mut(at).and_then(|c| c.device.as_mut()) {
-                session.counted = statistics;
-            }
-        }
-    }
-
-    /// `ttl` and `tos` of a tunnel may have changed.
-    pub(super) fn set_kernel_manner(&mut self, at: usize) {
-        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return };
-        let (Some(session), Some(kernel)) = (port.kernel_session(), &self.kernel) else { return };
-        let (ttl, tos) = (port.interface.ttl, fixed_tos(port.interface.tos));
-        let Some(tunnel) = kernel.tunnels.iter().find(|t| t.id == session.tunnel) else { return };
-        if let Some(fd) = self.tunnel_descriptor(&tunnel.socket) {
+    /// `ttl` and `tos` of an interface may have changed: they are options of the tunnel's socket.
+    pub(super) fn set_socket_options(
+        &self,
+        session: &KernelSession,
+        interface: &Interface,
+        sockets: &Sockets,
+    ) {
+        let Some(tunnel) = self.tunnels.get(&session.tunnel) else { return };
+        if let Some(fd) = tunnel.socket.descriptor(sockets) {
+            let (ttl, tos) = (interface.ttl, fixed_tos(interface.tos));
             // Without them frames go out all the same.
             let _ = socket::set_ttl_and_tos(fd, tunnel.path.remote.is_ipv4(), ttl, tos);
-        }
-    }
-
-    /// Brings the interface of a kernel session up while its frames may pass, unless the administrator has it down.
-    pub(super) fn raise(&mut self, at: usize) {
-        let Some(port) = self.ports.get(at).and_then(|c| c.as_ref()) else { return };
-        let session = port.session.and_then(|s| self.sessions.get(s)?.as_ref());
-        let open = session.is_some_and(|s| s.established && (s.carrier || !port.interface.follow_link_state));
-        let wanted = open && port.up;
-        let Some(port) = self.port_mut(at) else { return };
-        port.carrier = Some(open);
-        let name = port.interface.name.clone();
-        let Some(Device::Kernel(session)) = &mut port.device else { return };
-        if session.raised == wanted {
-            return;
-        }
-        match netif::name(session.index).and_then(|name| netif::set_state(&name, wanted)) {
-            Ok(()) => session.raised = wanted,
-            Err(error) => {
-                let wanted = if wanted { "up" } else { "down" };
-                self.remark(Remark::UpOrDown { interface: name, wanted, error: error_text(&error) });
-            }
-        }
-    }
-
-    /// The kernel's session gets its peer's new address: it is made anew, and with it the interface.
-    pub(super) fn move_kernel_session(&mut self, id: SessionId, path: &Path) {
-        let Some(session) = self.session_at(id).and_then(|at| self.sessions.get(at)?.as_ref()) else {
-            return;
-        };
-        let attachment = Attachment { path: *path, ..session.attachment.clone() };
-        let gates = session.established.then_some((session.receive, session.send, session.carrier));
-        match self.attach(&attachment) {
-            Ok(()) => {
-                if let Some((receive, send, carrier)) = gates {
-                    self.gate(id, receive, send, carrier);
-                }
-            }
-            Err(failure) => {
-                let interface = attachment.interface;
-                let failure = failure.to_string();
-                self.remark(Remark::KernelSession { interface: interface.clone(), failure });
-                self.events.push(DataPlaneEvent::InterfaceGone { interface, session: Some(id) });
-            }
         }
     }
 }

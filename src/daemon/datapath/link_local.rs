@@ -5,8 +5,6 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::port::Port;
-use super::DataPlane;
 use crate::log::Remark;
 use crate::sys::{bridge, error_text};
 
@@ -31,6 +29,26 @@ struct Added {
 }
 
 impl Forwarding {
+    /// The bridge that forwards link-local frames for an interface, `current`, becomes `wanted`. `name` is that of the
+    /// interface at present: what is to be told.
+    pub(super) fn settle(
+        &mut self,
+        current: &mut Option<String>,
+        wanted: Option<String>,
+        interface: &str,
+        name: &str,
+    ) -> Option<Remark> {
+        if let Some(bridge) = std::mem::replace(current, wanted) {
+            // It may have left it.
+            let _ = bridge::forward_from(name, 0);
+            self.end(&bridge);
+        }
+        let bridge = current.clone()?;
+        let done = self.begin(&bridge).and_then(|()| bridge::forward_from(name, PORT));
+        let error = error_text(&done.err()?);
+        Some(Remark::LinkLocal { interface: interface.to_owned(), bridge, error })
+    }
+
     fn begin(&mut self, bridge: &str) -> io::Result<()> {
         if let Some(added) = self.bridges.get_mut(bridge) {
             added.interfaces += 1;
@@ -67,36 +85,5 @@ fn give_back(bridge: &str, bits: u16) {
     // The bridge may be gone.
     if let Ok(mask) = bridge::forwarded(bridge) {
         let _ = bridge::forward(bridge, mask & !bits);
-    }
-}
-
-impl Port {
-    /// The bridge that is to forward link-local frames for this interface, which is in it.
-    fn wants_forwarding(&self) -> Option<&str> {
-        self.device.as_ref().filter(|_| self.interface.forwards_link_local)?;
-        self.joined_bridge()
-    }
-}
-
-impl DataPlane {
-    /// The interface has joined its bridge or left it, or is to be treated in another way: sets the bridge accordingly.
-    pub(super) fn settle_link_local(&mut self, at: usize) {
-        let Some(port) = self.ports.get_mut(at).and_then(Option::as_mut) else { return };
-        let wanted = port.wants_forwarding().map(str::to_owned);
-        if port.forwarding == wanted {
-            return;
-        }
-        let name = port.device.as_ref().and_then(|device| device.name().ok()).unwrap_or_default();
-        if let Some(bridge) = std::mem::replace(&mut port.forwarding, wanted.clone()) {
-            // It may have left it.
-            let _ = bridge::forward_from(&name, 0);
-            self.link_local.end(&bridge);
-        }
-        let Some(bridge) = wanted else { return };
-        let done = self.link_local.begin(&bridge).and_then(|()| bridge::forward_from(&name, PORT));
-        if let Err(error) = done {
-            let interface = port.interface.name.clone();
-            self.remark(Remark::LinkLocal { interface, bridge, error: error_text(&error) });
-        }
     }
 }

@@ -59,6 +59,11 @@ impl Paths {
         used.ports.insert(port);
     }
 
+    /// The MTU of a path in use; `None` where there is no way to the peer.
+    pub(super) fn mtu(&self, path: &Path) -> Option<usize> {
+        self.used.get(&ends(path))?.mtu
+    }
+
     /// It does not any more.
     pub(super) fn remove(&mut self, path: &Path, port: usize) {
         let addresses = addresses(path);
@@ -85,7 +90,7 @@ impl Paths {
         }
     }
 
-    /// There is news of the paths to a peer: see [`look`](Paths::look).
+    /// There is an event of the paths to a peer: see [`look`](Paths::look).
     pub(super) fn look_at(&mut self, now: Instant, remote: IpAddr) -> Vec<usize> {
         let first = (remote, IpAddr::from([0; 4]));
         let addresses: Vec<Addresses> =

@@ -1,152 +1,32 @@
-//! The interfaces: made, configured, followed and removed. An interface lives from `configure_interface` to
-//! `remove_interface`; sessions come and go.
+//! A port: the interface of a session block, from `configure_interface` to `remove_interface`. Sessions come and go, and
+//! so may the interface itself.
 
 use std::io;
-use std::os::fd::AsRawFd;
-
-use mio::unix::SourceFd;
 
 use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
-use super::{DataPlane, DataPlaneEvent, Failure, Source};
-use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Pseudowire, TcpMss, Tos};
+use super::event::{DataPlaneEvent, Events, Failure};
+use super::interface::{Interface, InterfaceState, DEFAULT_MTU};
+use super::session::Session;
+use crate::config::model::{Mtu, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
-use crate::frame::ETHERNET_HEADER;
 use crate::log::Remark;
-use crate::proto::Path;
-use crate::sys::socket::path_mtu;
 use crate::sys::tap::Tap;
 use crate::sys::{error_text, netif};
-use crate::wire::Encapsulation;
-
-/// The MTUs that a TAP interface can have.
-const MTUS: std::ops::RangeInclusive<usize> = 68..=65521;
-
-/// Octets of a VLAN tag.
-const VLAN_TAG: usize = 4;
-
-/// The MTU of a new TAP interface.
-const DEFAULT_MTU: usize = 1500;
-
-/// What the data plane needs to know of an interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// The tunnel's name.
-    pub tunnel: String,
-    /// `mtu`.
-    pub mtu: Mtu,
-    /// `tcp-mss`.
-    pub tcp_mss: TcpMss,
-    /// `bridge`.
-    pub bridge: Option<String>,
-    /// `link-local-frames forward`.
-    pub forwards_link_local: bool,
-    /// `mac-address`, or the one that is derived from the names.
-    pub mac_address: [u8; 6],
-    /// `link-state follow`.
-    pub follow_link_state: bool,
-    /// Frames are expected to have a VLAN tag: room for it is kept.
-    pub tagged: bool,
-    /// `dont-fragment`.
-    pub dont_fragment: bool,
-    /// `ttl`.
-    pub ttl: u8,
-    /// `tos`.
-    pub tos: Tos,
-}
-
-impl Interface {
-    /// The interface of a session block.
-    pub fn new(tunnel: &model::Tunnel, session: &model::Session) -> Interface {
-        Interface {
-            name: session.interface.clone(),
-            tunnel: tunnel.name.clone(),
-            mtu: session.mtu,
-            tcp_mss: session.tcp_mss,
-            bridge: session.bridge.clone(),
-            forwards_link_local: session.link_local_frames == LinkLocalFrames::Forward,
-            mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
-            follow_link_state: session.link_state == LinkState::Follow,
-            tagged: session.pseudowire == Pseudowire::Vlan,
-            dont_fragment: tunnel.dont_fragment,
-            ttl: tunnel.ttl,
-            tos: tunnel.tos,
-        }
-    }
-}
-
-impl Interface {
-    /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame: what is left of the path's
-    /// MTU behind all headers (RFC 4719 3.3). `None` where there is no way to the peer.
-    pub fn fitting_mtu(&self, path: &Path, header: usize) -> Option<usize> {
-        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
-        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
-        // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
-        // given is measured by frames without one.
-        let keeps_room = self.dont_fragment && self.mtu == Mtu::Auto;
-        let tag = if self.tagged || keeps_room { VLAN_TAG } else { 0 };
-        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
-        let fitting = mtu.saturating_sub(outer + udp + header + ETHERNET_HEADER + tag);
-        Some(fitting.clamp(*MTUS.start(), *MTUS.end()))
-    }
-}
-
-/// The same address after each start, another one for each interface. The two ends may use the same names for
-/// tunnel and interface; what tells them apart are the host's name, its router id and the addresses.
-fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8; 6] {
-    let manual = session.manual.as_ref().map(|m| (m.local, m.remote));
-    let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remote, manual);
-    let parts = [
-        &tunnel.local_hostname[..],
-        &tunnel.local_router_id.unwrap_or_default(),
-        ends.as_bytes(),
-        tunnel.name.as_bytes(),
-        session.interface.as_bytes(),
-    ];
-    // FNV-1a, 64 bits; a zero octet ends each part.
-    let octets = parts.iter().flat_map(|p| p.iter().chain(&[0]));
-    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let [_, _, a, b, c, d, e, f] = (hash ^ (hash >> 48)).to_be_bytes();
-    // Locally administered, not a group address.
-    [(a & 0xfc) | 0x02, b, c, d, e, f]
-}
-
-/// What an interface is like at present.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InterfaceState {
-    /// It exists.
-    pub present: bool,
-    /// Its carrier is on.
-    pub carrier: bool,
-    /// The administrator has it up.
-    pub up: bool,
-    /// Its MTU; 0 while it does not exist.
-    pub mtu: usize,
-    /// What carries its frames: `tap` or `kernel`; empty while it does not exist.
-    pub data_plane: &'static str,
-    /// Where it stands with its bridge, if it is to be in one.
-    pub bridge: Option<BridgeState>,
-    /// Why it could not be made or set up, if so.
-    pub problem: Option<String>,
-}
 
 /// An interface and its state.
 pub(super) struct Port {
     pub(super) interface: Interface,
     pub(super) device: Option<Device>,
+    /// The place of the session that is attached.
     pub(super) session: Option<usize>,
     pub(super) counters: Counters,
     pub(super) mtu: Option<usize>,
-    pub(super) up: bool,
-    pub(super) ready: bool,
+    up: bool,
     /// The last turn that had frames had one.
     pub(super) quiet: bool,
-    pub(super) carrier: Option<bool>,
+    carrier: Option<bool>,
     /// `None`: it was put into no bridge yet.
     pub(super) membership: Option<Membership>,
     /// The bridge that was set to forward link-local frames for it.
@@ -160,6 +40,31 @@ pub(super) struct Port {
 }
 
 impl Port {
+    pub(super) fn new(interface: Interface) -> Port {
+        Port {
+            interface,
+            device: None,
+            session: None,
+            counters: Counters::default(),
+            mtu: None,
+            up: true,
+            quiet: true,
+            carrier: None,
+            membership: None,
+            forwarding: None,
+            complete: false,
+            warned: false,
+            failure: None,
+        }
+    }
+
+    /// It is to be as configured now.
+    pub(super) fn configure(&mut self, interface: &Interface) {
+        self.interface = interface.clone();
+        self.warned = false;
+        self.complete = false;
+    }
+
     /// The TAP, where there is one.
     pub(super) fn tap(&self) -> Option<&Tap> {
         self.device.as_ref()?.tap()
@@ -173,6 +78,49 @@ impl Port {
         }
     }
 
+    /// The interface's index.
+    pub(super) fn index(&self) -> Option<i32> {
+        self.device.as_ref().map(Device::index)
+    }
+
+    /// Its name at present; `None` if it does not exist.
+    pub(super) fn name(&self) -> Option<String> {
+        self.device.as_ref()?.name().ok()
+    }
+
+    /// There is nothing left to set.
+    pub(super) fn is_complete(&self) -> bool {
+        self.device.is_some() && self.complete
+    }
+
+    /// What it is like at present.
+    pub(super) fn state(&self) -> InterfaceState {
+        let present = self.device.is_some();
+        InterfaceState {
+            present,
+            carrier: present && self.carrier == Some(true),
+            up: present && self.up,
+            // A new interface has the system's default until a path is known.
+            mtu: if present { self.mtu.unwrap_or(DEFAULT_MTU) } else { 0 },
+            data_plane: self.device.as_ref().map_or("", Device::plane),
+            bridge: self.bridge_state(),
+            problem: self.failure.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Where it stands with its bridge, if it has one.
+    fn bridge_state(&self) -> Option<BridgeState> {
+        self.interface.bridge.as_ref()?;
+        Some(self.membership.as_ref().map_or(BridgeState::Out, |m| m.state(self.device.is_some())))
+    }
+
+    /// The bridge that is to forward link-local frames for it, which it is in.
+    pub(super) fn wants_forwarding(&self) -> Option<&str> {
+        self.device.as_ref().filter(|_| self.interface.forwards_link_local)?;
+        let membership = self.membership.as_ref()?;
+        (self.bridge_state() == Some(BridgeState::Joined)).then_some(membership.bridge.as_str())
+    }
+
     /// `tcp-mss`, where it is on.
     pub(super) fn mss_limit(&self) -> Option<Limit> {
         match self.interface.tcp_mss {
@@ -181,242 +129,141 @@ impl Port {
             TcpMss::Value(octets) => Some(Limit::Octets(octets)),
         }
     }
-}
 
-impl DataPlane {
-    pub(super) fn port(&self, interface: &str) -> Option<&Port> {
-        self.ports.get(*self.port_names.get(interface)?)?.as_ref()
-    }
-
-    /// What a configured interface is like at present.
-    pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
-        let port = self.port(interface)?;
-        let present = port.device.is_some();
-        Some(InterfaceState {
-            present,
-            carrier: present && port.carrier == Some(true),
-            up: present && port.up,
-            // A new interface has the system's default until a path is known.
-            mtu: if present { port.mtu.unwrap_or(1500) } else { 0 },
-            data_plane: port.device.as_ref().map_or("", Device::plane),
-            bridge: port.bridge_state(),
-            problem: port.failure.as_ref().map(ToString::to_string),
-        })
-    }
-
-    pub(super) fn port_mut(&mut self, at: usize) -> Option<&mut Port> {
-        self.ports.get_mut(at)?.as_mut()
-    }
-
-    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
-    /// session is attached.
-    pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
-        let at = self.port_for(interface);
-        let result = self.configure_port(at, interface);
-        self.remember_failure(at, result)
-    }
-
-    /// Keeps what came of setting up an interface, to be shown.
-    pub(super) fn remember_failure<T>(
-        &mut self,
-        at: usize,
-        result: Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        if let Some(port) = self.port_mut(at) {
-            port.failure = result.as_ref().err().cloned();
-        }
-        result
-    }
-
-    /// The place of an interface, which is new or known.
-    fn port_for(&mut self, interface: &Interface) -> usize {
-        let at = match self.port_names.get(&interface.name) {
-            Some(at) => *at,
-            None => {
-                let port = Port {
-                    interface: interface.clone(),
-                    device: None,
-                    session: None,
-                    counters: Counters::default(),
-                    mtu: None,
-                    up: true,
-                    ready: false,
-                    quiet: true,
-                    carrier: None,
-                    membership: None,
-                    forwarding: None,
-                    complete: false,
-                    warned: false,
-                    failure: None,
-                };
-                let at = super::place(&mut self.ports, port);
-                self.port_names.insert(interface.name.clone(), at);
-                at
-            }
-        };
-        at
-    }
-
-    fn configure_port(&mut self, at: usize, interface: &Interface) -> Result<(), Failure> {
-        if let Some(port) = self.port_mut(at) {
-            port.interface = interface.clone();
-            port.warned = false;
-            port.complete = false;
-        }
-        self.open_tap(at)?;
-        self.set_up_device(at)?;
-        self.set_kernel_manner(at);
-        self.fit_mtu(at);
-        self.show_carrier(at);
-        Ok(())
-    }
-
-    /// Makes a configured interface (again) where it is missing.
-    pub(super) fn open_port(&mut self, at: usize) -> Result<(), Failure> {
-        if self.port_mut(at).is_some_and(|c| c.device.is_none() || !c.complete) {
-            self.open_tap(at)?;
-            self.set_up_device(at)?;
-            self.show_carrier(at);
-        }
-        Ok(())
-    }
-
-    fn open_tap(&mut self, at: usize) -> Result<(), Failure> {
-        let with_kernel = self.kernel.is_some();
-        let Some(port) = self.port_mut(at) else { return Ok(()) };
-        if port.device.is_some() || with_kernel {
-            return Ok(());
-        }
-        let tap = Tap::open(&port.interface.name, true).map_err(|no| Failure::ioctl(&no.error, no.about))?;
-        let fd = tap.as_raw_fd();
-        self.device_opened(at, Device::Tap(tap));
-        if let Err(error) = self.register(fd, Source::Port(at)) {
-            self.close_device(at);
-            return Err(Failure::Other(error_text(&error)));
-        }
-        Ok(())
-    }
-
-    /// A new interface: nothing of it is set yet.
-    pub(super) fn device_opened(&mut self, at: usize, device: Device) {
-        let index = device.index();
-        let Some(port) = self.port_mut(at) else { return };
+    /// It has a new interface: nothing of that is set yet.
+    pub(super) fn adopt(&mut self, device: Device, events: &mut Events) {
         // An interface of the kernel is new with each session: what the administrator brought down stays down.
-        let made_up = device.tap().is_some() && !std::mem::replace(&mut port.up, true);
-        let interface = port.interface.name.clone();
-        port.device = Some(device);
-        port.carrier = None;
-        port.forget_membership();
-        port.mtu = None;
-        port.ready = false;
-        port.complete = false;
-        self.port_indexes.insert(index, at);
+        let made_up = device.tap().is_some() && !std::mem::replace(&mut self.up, true);
+        self.device = Some(device);
+        self.carrier = None;
+        // It is to be put into its bridge, if that has not been deleted.
+        self.membership.take_if(|membership| !membership.is_missing());
+        self.mtu = None;
+        self.complete = false;
         if made_up {
-            self.events.push(DataPlaneEvent::AdminState { interface, up: true });
+            events.push(DataPlaneEvent::AdminState { interface: self.interface.name.clone(), up: true });
         }
     }
 
-    /// Hardware address, MTU, up, bridge: in this order, so that the bridge sees the interface as it stays.
-    pub(super) fn set_up_device(&mut self, at: usize) -> Result<(), Failure> {
-        let Some(port) = self.port_mut(at) else { return Ok(()) };
-        let Some(device) = &port.device else { return Ok(()) };
+    /// Hardware address, MTU, bridge, up: in this order, so that the bridge sees the interface as it stays.
+    pub(super) fn set_up(&mut self, events: &mut Events) -> Result<(), Failure> {
+        let Some(device) = &self.device else { return Ok(()) };
         let plain = |e: io::Error| Failure::ioctl(&e, "");
         let name = device.name().map_err(plain)?;
-        if netif::mac_address(&name).map_err(plain)? != port.interface.mac_address {
+        if netif::mac_address(&name).map_err(plain)? != self.interface.mac_address {
             // The kernel's does not change while it is up.
-            if let Some(Device::Kernel(session)) = &mut port.device {
+            if let Some(Device::Kernel(session)) = &mut self.device {
                 netif::set_state(&name, false).map_err(plain)?;
                 session.raised = false;
             }
-            netif::set_mac_address(&name, port.interface.mac_address).map_err(plain)?;
+            netif::set_mac_address(&name, self.interface.mac_address).map_err(plain)?;
         }
-        if let Mtu::Value(mtu) = port.interface.mtu {
+        if let Mtu::Value(mtu) = self.interface.mtu {
             netif::set_mtu(&name, mtu).map_err(plain)?;
-            port.mtu = Some(mtu);
+            self.mtu = Some(mtu);
         }
-        port.join_bridge(&name)?;
-        if port.tap().is_some() {
+        self.join_bridge(&name)?;
+        if self.tap().is_some() {
             netif::set_up(&name).map_err(plain)?;
         }
-        port.complete = true;
-        self.settle_link_local(at);
-        self.join_again(at);
+        self.complete = true;
+        self.join_bridge_again(events);
         Ok(())
     }
 
-    /// Removes the interface; a session that is attached to it is detached.
-    pub fn remove_interface(&mut self, name: &str) {
-        let Some(at) = self.port_names.remove(name) else { return };
-        let session = self.port_mut(at).and_then(|c| c.session);
-        if let Some(id) = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id) {
-            self.detach(id);
+    /// Puts the interface `name` into the configured bridge, unless it was put there before.
+    fn join_bridge(&mut self, name: &str) -> Result<(), Failure> {
+        if self.membership.as_ref().map(|m| &m.bridge) == self.interface.bridge.as_ref() {
+            return Ok(());
         }
-        self.close_device(at);
-        if let Some(slot) = self.ports.get_mut(at) {
-            *slot = None;
+        if let Some(old) = self.membership.take() {
+            old.leave(name);
         }
+        if let Some(bridge) = &self.interface.bridge {
+            self.membership = Some(Membership::join(bridge, name)?);
+        }
+        Ok(())
     }
 
-    pub(super) fn close_device(&mut self, at: usize) {
-        let Some(device) = self.port_mut(at).and_then(|c| c.device.take()) else { return };
-        self.port_indexes.remove(&device.index());
-        self.settle_link_local(at);
-        match device {
-            Device::Tap(tap) => {
-                let fd = tap.as_raw_fd();
-                // Closing it would do, too; the epoll set forgets closed descriptors.
-                let _ = self.registry.deregister(&mut SourceFd(&fd));
-            }
-            Device::Kernel(session) => {
-                let counters = self.close_kernel_session(&session);
-                if let Some(port) = self.port_mut(at) {
-                    port.counters.add(&counters);
-                }
-            }
-        }
+    /// Puts it into its bridge if that was deleted and is there again.
+    pub(super) fn join_bridge_again(&mut self, events: &mut Events) {
+        let Some(name) = self.name() else { return };
+        let membership = self.membership.as_mut();
+        let remark = membership.and_then(|m| m.join_again(&self.interface.name, &name));
+        remark.into_iter().for_each(|remark| events.remark(remark));
     }
 
-    /// Sets the carrier to what it should be.
-    pub(super) fn show_carrier(&mut self, at: usize) {
-        if self.kernel.is_some() {
-            self.raise(at);
+    /// There is an event of its interface: it may have been put into its bridge, or taken out.
+    pub(super) fn look_at_bridge(&mut self, events: &mut Events) {
+        if self.membership.is_none() {
             return;
         }
-        let session = self.ports.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
-        let established = session.and_then(|s| self.sessions.get(s)?.as_ref()).is_some_and(|s| s.carrier);
-        let Some(port) = self.port_mut(at) else { return };
-        let wanted = established || !port.interface.follow_link_state;
-        let Some(tap) = port.tap().filter(|_| port.carrier != Some(wanted)) else { return };
-        match tap.set_carrier(wanted) {
-            Ok(()) => port.carrier = Some(wanted),
+        let Some(name) = self.name() else { return };
+        let membership = self.membership.as_mut();
+        let remark = membership.and_then(|m| m.look(&self.interface.name, &name));
+        remark.into_iter().for_each(|remark| events.remark(remark));
+    }
+
+    /// Sets the carrier to what it should be, with this session attached.
+    pub(super) fn show_carrier(&mut self, session: Option<&Session>, events: &mut Events) {
+        let open = session.is_some_and(|s| s.established && s.gates.carrier);
+        let follows = self.interface.follow_link_state;
+        match &self.device {
+            Some(Device::Kernel(_)) => {
+                self.raise(session.is_some_and(|s| s.established) && (open || !follows), events);
+            }
+            Some(Device::Tap(tap)) => {
+                let wanted = open || !follows;
+                if self.carrier == Some(wanted) {
+                    return;
+                }
+                match tap.set_carrier(wanted) {
+                    Ok(()) => self.carrier = Some(wanted),
+                    Err(error) => {
+                        let interface = self.interface.name.clone();
+                        events.remark(Remark::Carrier { interface, error: error_text(&error) });
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Brings the interface of a kernel session up while its frames may pass, unless the administrator has it down.
+    fn raise(&mut self, open: bool, events: &mut Events) {
+        let wanted = open && self.up;
+        self.carrier = Some(open);
+        let Some(Device::Kernel(session)) = &mut self.device else { return };
+        if session.raised == wanted {
+            return;
+        }
+        match netif::name(session.index).and_then(|name| netif::set_state(&name, wanted)) {
+            Ok(()) => session.raised = wanted,
             Err(error) => {
-                let interface = port.interface.name.clone();
-                self.remark(Remark::Carrier { interface, error: error_text(&error) });
+                let wanted = if wanted { "up" } else { "down" };
+                let interface = self.interface.name.clone();
+                events.remark(Remark::UpOrDown { interface, wanted, error: error_text(&error) });
             }
         }
     }
 
-    /// Sets the MTU that fits the path of the attached session, or warns of one that does not.
-    pub(super) fn fit_mtu(&mut self, at: usize) {
-        let Some(fitting) = self.fitting_mtu(at) else { return };
-        let Some(port) = self.port_mut(at) else { return };
-        let interface = port.interface.name.clone();
-        match port.interface.mtu {
-            Mtu::Value(mtu) if mtu > fitting && !port.warned => {
-                port.warned = true;
-                let fate = if port.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
-                self.remark(Remark::Mtu { interface, mtu, fitting, fate });
+    /// Sets the MTU that fits the session's path, which has `path_mtu`, or warns of one that does not.
+    pub(super) fn fit_mtu(&mut self, session: &Session, path_mtu: usize, events: &mut Events) {
+        let fitting = self.interface.mtu_within(path_mtu, &session.path, session.header_length);
+        let interface = self.interface.name.clone();
+        match self.interface.mtu {
+            Mtu::Value(mtu) if mtu > fitting && !self.warned => {
+                self.warned = true;
+                let fate = if self.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
+                events.remark(Remark::Mtu { interface, mtu, fitting, fate });
             }
-            Mtu::Auto if port.mtu != Some(fitting) => {
+            Mtu::Auto if self.mtu != Some(fitting) => {
                 let set = |device: &Device| netif::set_mtu(&device.name()?, fitting);
-                match port.device.as_ref().map(set) {
-                    Some(Ok(())) => port.mtu = Some(fitting),
+                match self.device.as_ref().map(set) {
+                    Some(Ok(())) => self.mtu = Some(fitting),
                     Some(Err(error)) => {
-                        self.remark(Remark::MtuRefused {
-                            interface,
-                            mtu: fitting,
-                            error: error_text(&error),
-                        });
+                        let error = error_text(&error);
+                        events.remark(Remark::MtuRefused { interface, mtu: fitting, error });
                     }
                     None => {}
                 }
@@ -425,65 +272,18 @@ impl DataPlane {
         }
     }
 
-    fn fitting_mtu(&self, at: usize) -> Option<usize> {
-        let port = self.ports.get(at)?.as_ref()?;
-        let session = self.sessions.get(port.session?)?.as_ref()?;
-        let path = &session.path;
-        port.interface.fitting_mtu(path, session.header_length)
-    }
-
-    pub(super) fn link_state(&mut self, index: i32, up: bool) {
-        let Some(at) = self.port_indexes.get(&index).copied() else {
-            // A bridge that was deleted may be there again.
-            self.links_changed = true;
-            return;
-        };
-        self.look_at_bridge(at);
-        let Some(port) = self.port_mut(at) else { return };
+    /// Its interface was brought up or down.
+    pub(super) fn link_state(&mut self, up: bool, events: &mut Events) {
         let mut up = up;
-        if let Some(Device::Kernel(session)) = &mut port.device {
+        if let Some(Device::Kernel(session)) = &mut self.device {
             // We bring it up and down ourselves: what counts is how it is now, and whether that is our doing.
             up = netif::name(session.index).and_then(|name| netif::is_up(&name)).unwrap_or(up);
             if std::mem::replace(&mut session.raised, up) == up {
                 return;
             }
         }
-        if std::mem::replace(&mut port.up, up) == up {
-            return;
+        if std::mem::replace(&mut self.up, up) != up {
+            events.push(DataPlaneEvent::AdminState { interface: self.interface.name.clone(), up });
         }
-        let interface = port.interface.name.clone();
-        self.events.push(DataPlaneEvent::AdminState { interface, up });
-    }
-
-    pub(super) fn link_deleted(&mut self, index: i32) {
-        match self.port_indexes.get(&index).copied() {
-            Some(at) => self.interface_gone(at),
-            None => self.bridge_deleted(index),
-        }
-    }
-
-    /// The interface was deleted by somebody else. It is made again when a session is attached.
-    pub(super) fn interface_gone(&mut self, at: usize) {
-        self.close_device(at);
-        let session = self.ports.get(at).and_then(|c| c.as_ref()).and_then(|c| c.session);
-        let session = session.and_then(|s| self.sessions.get(s)?.as_ref()).map(|s| s.id);
-        let Some(port) = self.port_mut(at) else { return };
-        let interface = port.interface.name.clone();
-        self.events.push(DataPlaneEvent::InterfaceGone { interface, session });
-    }
-
-    /// The kernel lost news: asks for everything.
-    pub(super) fn look_at_links(&mut self) {
-        for at in 0..self.ports.len() {
-            let device = self.ports.get(at).and_then(|c| c.as_ref()?.device.as_ref());
-            let Some(device) = device else { continue };
-            let index = device.index();
-            match device.name().and_then(|name| netif::is_up(&name)) {
-                Ok(up) => self.link_state(index, up),
-                Err(_) => self.link_deleted(index),
-            }
-        }
-        self.look_for_deleted_bridges();
-        self.links_changed = true;
     }
 }

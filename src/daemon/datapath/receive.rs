@@ -1,100 +1,102 @@
 //! From the peers to the interfaces: which session a datagram belongs to, whether its frame may be delivered.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::port::Port;
-use super::{same_peer, DataPlane, DataPlaneEvent, Session};
-use crate::counters::Counters;
+use super::event::{DataPlaneEvent, Events, Unmatched};
+use super::ports::Ports;
+use super::session::Sessions;
+use super::sockets::OpenSocket;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
-use crate::frame::{mss, ETHERNET_HEADER};
+use crate::frame::mss;
 use crate::proto::Path;
 use crate::sys::batch::{Datagram, Receiver};
-use crate::wire::data::Sublayer;
 use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
 
-/// Errors in a row after which a socket is left alone until it is reported ready again.
-const MAX_ERRORS: u32 = 128;
+/// What came in with a batch, beside frames.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    pub(super) unmatched: Unmatched,
+    /// Data of no session: from whom the newest came, its id, how much from there.
+    pub(super) newest_unmatched: Option<(IpAddr, SessionId, u64)>,
+    /// Datagrams.
+    pub(super) datagrams: usize,
+    /// The port that the newest frame is for.
+    pub(super) delivered: Option<usize>,
+}
+
+impl Arrivals {
+    fn unknown_session(&mut self, from: IpAddr, id: Option<SessionId>) {
+        self.unmatched.unknown_session += 1;
+        let Some(id) = id else { return };
+        let before = self.newest_unmatched.filter(|(address, _, _)| *address == from);
+        self.newest_unmatched = Some((from, id, before.map_or(0, |(_, _, count)| count) + 1));
+    }
+}
 
 /// Buffers for what is received.
 #[derive(Default)]
 pub(super) struct Inbound {
-    pub(super) receiver: Receiver,
+    receiver: Receiver,
     gro: Gro,
 }
 
-/// Data from elsewhere than the peer is told of once in such a time.
-const TELL_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why a received frame is not delivered: the counter for it.
-pub(super) type Drop = fn(&mut Counters) -> &mut u64;
-
-/// The batch at hand: where its datagrams lie, and what becomes of their frames.
+/// The batch at hand: where its datagrams lie, and what becomes of them.
 struct Batch<'a> {
+    now: Instant,
     buffer: &'a mut [u8],
     gro: &'a mut Gro,
+    sessions: &'a mut Sessions,
+    ports: &'a mut Ports,
+    arrivals: &'a mut Arrivals,
+    events: &'a mut Events,
+    on_control: &'a mut dyn FnMut(Path, &[u8]),
 }
 
-impl DataPlane {
-    /// Receives one batch; `true` if there may be more.
+impl Inbound {
+    /// Receives one batch; whether there may be more, or why nothing was received.
     pub(super) fn receive(
         &mut self,
         now: Instant,
-        at: usize,
+        socket: &OpenSocket,
+        (sessions, ports): (&mut Sessions, &mut Ports),
+        (arrivals, events): (&mut Arrivals, &mut Events),
         on_control: &mut dyn FnMut(Path, &[u8]),
-    ) -> bool {
-        let Some(socket) = self.sockets.get_mut(at).and_then(|p| p.as_mut()) else { return false };
-        let mut inbound = self.inbound.take().unwrap_or_default();
-        let more = match inbound.receiver.receive(&socket.inner) {
-            Ok(more) => {
-                socket.errors = 0;
-                let (datagrams, buffer) = inbound.receiver.datagrams();
-                self.received += datagrams.len();
-                let gro = &mut inbound.gro;
-                for datagram in datagrams {
-                    self.datagram(now, at, datagram, &mut Batch { buffer, gro }, on_control);
-                }
-                gro.flush(buffer, &mut |merged, buffer| deliver(&mut self.ports, merged, buffer));
-                more
-            }
-            Err(error) => {
-                let empty = error.kind() == io::ErrorKind::WouldBlock;
-                socket.errors = if empty { 0 } else { socket.errors.saturating_add(1) };
-                let again = !empty && socket.errors < MAX_ERRORS;
-                match empty {
-                    true => self.read_errors(at),
-                    false => self.receive_failed(at, &error),
-                }
-                again
-            }
-        };
-        self.inbound = Some(inbound);
-        more
+    ) -> io::Result<bool> {
+        let more = self.receiver.receive(&socket.inner)?;
+        let (datagrams, buffer) = self.receiver.datagrams();
+        arrivals.datagrams += datagrams.len();
+        let gro = &mut self.gro;
+        let mut batch = Batch { now, buffer, gro, sessions, ports, arrivals, events, on_control };
+        for datagram in datagrams {
+            batch.datagram(socket, datagram);
+        }
+        batch.end();
+        Ok(more)
     }
 
+    /// Datagrams dropped until now because they were longer than the receive buffer.
+    pub(super) fn truncated(&self) -> u64 {
+        self.receiver.truncated()
+    }
+}
+
+impl Batch<'_> {
     /// Takes a datagram apart into messages: the kernel may have merged several (UDP GRO).
-    fn datagram(
-        &mut self,
-        now: Instant,
-        at: usize,
-        datagram: &Datagram,
-        batch: &mut Batch<'_>,
-        on_control: &mut dyn FnMut(Path, &[u8]),
-    ) {
-        let Some(socket) = self.sockets.get(at).and_then(|p| p.as_ref()) else { return };
+    fn datagram(&mut self, socket: &OpenSocket, datagram: &Datagram) {
         let key = socket.key;
-        if datagram.local.is_some_and(|local| socket.shadows.contains(&local)) {
+        if datagram.local.is_some_and(|local| socket.is_shadowed(local)) {
             return;
         }
         let mut range = datagram.range.clone();
         if key.encapsulation == Encapsulation::Ip && key.local.is_ipv4() {
-            match batch.buffer.get(range.clone()).and_then(ipv4_header_length) {
+            match self.buffer.get(range.clone()).and_then(ipv4_header_length) {
                 Some(header) => range.start += header,
                 None => {
-                    self.unmatched.short += 1;
+                    self.arrivals.unmatched.short += 1;
                     return;
                 }
             }
@@ -103,64 +105,49 @@ impl DataPlane {
         let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote };
         let step = datagram.gso_size.unwrap_or(range.len()).max(1);
         if range.is_empty() {
-            self.unmatched.short += 1;
+            self.arrivals.unmatched.short += 1;
         }
         while range.start < range.end {
             let end = (range.start + step).min(range.end);
-            self.message(now, &path, batch, range.start..end, on_control);
+            self.message(&path, range.start..end);
             range.start = end;
         }
     }
 
     /// One L2TP message, control or data.
-    fn message(
-        &mut self,
-        now: Instant,
-        path: &Path,
-        batch: &mut Batch<'_>,
-        range: Range<usize>,
-        on_control: &mut dyn FnMut(Path, &[u8]),
-    ) {
+    fn message(&mut self, path: &Path, range: Range<usize>) {
         let end = range.end;
-        let Some(message) = batch.buffer.get(range) else { return };
+        let Some(message) = self.buffer.get(range) else { return };
         let packet = match path.encapsulation {
             Encapsulation::Ip => demux::from_ip(message),
             Encapsulation::Udp => demux::from_udp(message),
         };
         match packet {
-            Packet::Control(message) => on_control(*path, message),
+            Packet::Control(message) => (self.on_control)(*path, message),
             Packet::Data(data) => {
                 let start = end - data.len();
-                self.data(now, path, batch, start..end);
+                self.data(path, start..end);
             }
-            Packet::Short => self.unmatched.short += 1,
-            Packet::OtherVersion(_) => self.unmatched.version += 1,
+            Packet::Short => self.arrivals.unmatched.short += 1,
+            Packet::OtherVersion(_) => self.arrivals.unmatched.version += 1,
         }
     }
 
     /// RFC 3931 4.1, 4.6: the session is found by its id alone, then address, cookie, sublayer and sequence are
     /// checked.
-    fn data(&mut self, now: Instant, path: &Path, batch: &mut Batch<'_>, range: Range<usize>) {
-        let data = batch.buffer.get(range.clone()).unwrap_or_default();
+    fn data(&mut self, path: &Path, range: Range<usize>) {
+        let now = self.now;
+        let data = self.buffer.get(range.clone()).unwrap_or_default();
         let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
-        let at = id.and_then(|id| self.session_ids.get(&id));
-        let Some(session) = at.and_then(|at| self.sessions.get_mut(*at)?.as_mut()) else {
-            self.unmatched.unknown_session += 1;
-            if let Some(id) = id {
-                let from = path.remote.ip();
-                let before = self
-                    .newest_unmatched
-                    .filter(|(address, _, _)| *address == from)
-                    .map_or(0, |(_, _, count)| count);
-                self.newest_unmatched = Some((from, id, before + 1));
-            }
+        let Some(session) = id.and_then(|id| self.sessions.find_mut(id)) else {
+            self.arrivals.unknown_session(path.remote.ip(), id);
             return;
         };
         let owner = session.port;
         if session.is_heard_elsewhere(now, path, data) {
             self.events.push(DataPlaneEvent::Elsewhere { session: session.id, path: *path });
         }
-        let Some(port) = self.ports.get_mut(owner).and_then(|c| c.as_mut()) else { return };
+        let Some(port) = self.ports.get_mut(owner) else { return };
         let range = match session.check(now, path, data) {
             Ok(offset) => range.start + offset..range.end,
             Err(counter) => {
@@ -168,14 +155,20 @@ impl DataPlane {
                 return;
             }
         };
-        if let (Some(limit), Some(frame)) = (port.mss_limit(), batch.buffer.get_mut(range.clone())) {
+        if let (Some(limit), Some(frame)) = (port.mss_limit(), self.buffer.get_mut(range.clone())) {
             port.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }
         let udp = port.tap().is_some_and(|t| t.has_uso());
-        self.delivered = Some(owner);
-        let ports = &mut self.ports;
+        self.arrivals.delivered = Some(owner);
+        let ports = &mut *self.ports;
         let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(ports, merged, buffer);
-        batch.gro.push(batch.buffer, owner, range, udp, output);
+        self.gro.push(self.buffer, owner, range, udp, output);
+    }
+
+    /// What was merged leaves.
+    fn end(self) {
+        let Batch { buffer, gro, ports, .. } = self;
+        gro.flush(buffer, &mut |merged, buffer| deliver(ports, merged, buffer));
     }
 }
 
@@ -185,72 +178,9 @@ fn ipv4_header_length(packet: &[u8]) -> Option<usize> {
     (20..=packet.len()).contains(&length).then_some(length)
 }
 
-impl Session {
-    /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
-    /// anybody who has seen the cookie can cause it.
-    fn is_heard_elsewhere(&mut self, now: Instant, path: &Path, data: &[u8]) -> bool {
-        if path.encapsulation != self.path.encapsulation || same_peer(path.remote, self.path.remote) {
-            return false;
-        }
-        let cookie = self.attachment.cookie_expected;
-        let fits = data.get(4..4 + cookie.len()).is_some_and(|octets| same_octets(octets, cookie.as_slice()));
-        let recently = |at| now.saturating_duration_since(at) < TELL_PAUSE;
-        let told = fits && self.established && !self.elsewhere.is_some_and(recently);
-        if told {
-            self.elsewhere = Some(now);
-        }
-        told
-    }
-
-    /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
-    /// begins.
-    pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
-        if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
-            return Err(|c| &mut c.rx_source);
-        }
-        let cookie = self.attachment.cookie_expected;
-        let mut frame = 4 + cookie.len();
-        match data.get(4..frame) {
-            Some(received) if same_octets(received, cookie.as_slice()) => {}
-            Some(_) => return Err(|c| &mut c.rx_cookie),
-            None => return Err(|c| &mut c.rx_short),
-        }
-        let mut sublayer = None;
-        if self.attachment.sublayer_expected {
-            let octets = data.get(frame..).and_then(|d| d.first_chunk::<4>());
-            let Some(octets) = octets else { return Err(|c| &mut c.rx_short) };
-            sublayer = Some(Sublayer::from_octets(*octets));
-            frame += 4;
-        }
-        if data.len() < frame + ETHERNET_HEADER {
-            return Err(|c| &mut c.rx_short);
-        }
-        self.heard = Some(now);
-        if !self.receive {
-            return Err(if self.established { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
-        }
-        if let Some(sublayer) = sublayer {
-            if sublayer.foreign {
-                return Err(|c| &mut c.rx_sublayer);
-            }
-            // C-317: numbers that we did not ask for mean nothing.
-            let checked = self.attachment.sequence_receive && sublayer.sequenced;
-            if checked && !self.receive_sequence.accept(sublayer.sequence) {
-                return Err(|c| &mut c.rx_sequence);
-            }
-        }
-        Ok(frame)
-    }
-}
-
-/// Compares in a time that does not depend on where the difference is. RFC 3931 8.2
-fn same_octets(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
-}
-
 /// Writes a frame or super-frame to its interface.
-fn deliver(ports: &mut [Option<Port>], merged: &GroFrame<'_>, buffer: &[u8]) {
-    let Some(port) = ports.get_mut(merged.owner).and_then(|c| c.as_mut()) else { return };
+fn deliver(ports: &mut Ports, merged: &GroFrame<'_>, buffer: &[u8]) {
+    let Some(port) = ports.get_mut(merged.owner) else { return };
     let mut pieces = [IoSlice::new(&[]); MAX_FRAMES + 1];
     for (to, from) in pieces.iter_mut().skip(1).zip(merged.pieces) {
         *to = IoSlice::new(buffer.get(from.clone()).unwrap_or_default());

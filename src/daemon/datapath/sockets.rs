@@ -1,27 +1,25 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use mio::unix::SourceFd;
-
-use super::{place, unspecified, DataPlane, DataPlaneEvent, Source};
+use super::event::{DataPlaneEvent, Events};
+use super::ready::{Ready, Source};
+use super::slab::{FixedHash, Slab};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender};
+use crate::sys::error_text;
 use crate::sys::socket::{is_icmp_error, Socket};
-use crate::sys::{clock, error_text};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
 /// TOS of control messages: network control.
 const CONTROL_TOS: u8 = 0xc0;
-/// Octets of the arena that sent datagrams are built in.
-pub(super) const ARENA: usize = 768 * 1024;
-
 /// What names a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SocketKey {
     /// How messages are carried.
     pub encapsulation: Encapsulation,
@@ -64,68 +62,166 @@ impl fmt::Display for SocketKey {
 pub(super) struct OpenSocket {
     pub(super) key: SocketKey,
     pub(super) inner: Socket,
-    pub(super) ready: bool,
     /// Addresses that raw sockets of ours are bound to: the kernel gives this one a copy of their packets.
-    pub(super) shadows: Vec<IpAddr>,
+    shadows: Vec<IpAddr>,
     /// Errors in a row.
-    pub(super) errors: u32,
+    errors: u32,
     /// The kernel knows UDP GSO.
     pub(super) gso: bool,
     /// It is connected to this peer, for the kernel to take the data messages from: see `kernel.rs`.
-    pub(super) peer: Option<SocketAddr>,
+    peer: Option<SocketAddr>,
 }
 
-impl DataPlane {
-    /// Opens the socket for `local` (or for any address of the family of `family_of`) unless it is open already.
-    /// An address that the system does not have is an error of the kind `AddrNotAvailable`.
-    pub fn open_socket(
+/// Errors in a row after which a socket is left alone until it is reported ready again.
+const MAX_ERRORS: u32 = 128;
+
+impl OpenSocket {
+    fn new(key: SocketKey, inner: Socket, peer: Option<SocketAddr>) -> OpenSocket {
+        let gso = inner.has_gso();
+        OpenSocket { key, inner, shadows: Vec::new(), errors: 0, gso, peer }
+    }
+
+    /// Another socket of ours gets what comes to this address as well.
+    pub(super) fn is_shadowed(&self, local: IpAddr) -> bool {
+        self.shadows.contains(&local)
+    }
+
+    /// Sends a control message (from the T bit on), without waiting. `true`: the error queue should be read.
+    pub(super) fn send_control(
         &mut self,
-        encapsulation: Encapsulation,
-        local: Option<IpAddr>,
-        family_of: IpAddr,
-        port: u16,
-    ) -> io::Result<()> {
-        let key = SocketKey::new(encapsulation, local, family_of, port);
-        if self.sockets.iter().flatten().any(|s| s.key == key && s.peer.is_none()) {
-            return Ok(());
+        sender: &mut Sender,
+        path: &Path,
+        message: &[u8],
+        ttl: u8,
+    ) -> (io::Result<()>, bool) {
+        let prefix = match path.encapsulation {
+            Encapsulation::Ip => &IP_CONTROL_PREFIX[..],
+            Encapsulation::Udp => &[],
+        };
+        let length = prefix.len() + message.len();
+        let Some(place) = sender.arena.get_mut(..length) else {
+            return (Err(io::ErrorKind::InvalidInput.into()), false);
+        };
+        place[..prefix.len()].copy_from_slice(prefix);
+        place[prefix.len()..].copy_from_slice(message);
+        if let Err(error) = self.inner.set_dont_fragment(false) {
+            return (Err(error), false);
         }
-        let mut socket = Socket::open(encapsulation, key.local, key.port)?;
+        sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
+        let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
+        let sent = sender.flush(&mut self.inner, &to);
+        let result = match (sent.datagrams, sent.error) {
+            (1, _) => Ok(()),
+            (_, Some(error)) => Err(error),
+            _ if sent.too_long > 0 => Err(io::Error::other("the message is too long for the path")),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        };
+        (result, sent.look_at_errors)
+    }
+
+    /// Receiving succeeded.
+    pub(super) fn received(&mut self) {
+        self.errors = 0;
+    }
+
+    /// Receiving failed; whether to try again at once. What ICMP told about earlier datagrams has its place in the error
+    /// queue; anything else is the socket's own failure, which is told once for all that come in a row.
+    pub(super) fn receive_failed(&mut self, error: &io::Error, events: &mut Events) -> bool {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.errors = 0;
+            return false;
+        }
+        self.errors = self.errors.saturating_add(1);
+        if self.errors == 1 && !is_icmp_error(error) {
+            let (socket, error) = (self.key.to_string(), error_text(error));
+            events.push(DataPlaneEvent::ReceiveFailed { socket, error });
+        }
+        self.errors < MAX_ERRORS
+    }
+
+    /// Reads the error queue to its end; the peers whose path's MTU may be another one.
+    pub(super) fn read_errors(&self, events: &mut Events) -> Vec<IpAddr> {
+        let mut changed = Vec::new();
+        // Bounded: a peer must not keep us here with ICMP messages.
+        for _ in 0..64 {
+            let Some(error) = self.inner.take_error() else { break };
+            match (error.mtu, error.remote) {
+                (Some(_), Some(remote)) => changed.push(remote.ip()),
+                (None, Some(remote)) => {
+                    let refused = error.is_refusal();
+                    let error = error_text(&io::Error::from_raw_os_error(error.errno));
+                    events.push(DataPlaneEvent::Unreachable { remote, error, refused });
+                }
+                (Some(_) | None, None) => {}
+            }
+        }
+        changed
+    }
+}
+
+/// The open sockets.
+#[derive(Default)]
+pub(super) struct Sockets {
+    all: Slab<OpenSocket>,
+    /// Those that are not connected to a peer.
+    keys: HashMap<SocketKey, usize, FixedHash>,
+}
+
+impl Sockets {
+    pub(super) fn get(&self, at: usize) -> Option<&OpenSocket> {
+        self.all.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut OpenSocket> {
+        self.all.get_mut(at)
+    }
+
+    pub(super) fn is_open(&self, key: &SocketKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Opens a socket for all peers. `control_only`: the kernel takes the data messages.
+    pub(super) fn open(&mut self, key: SocketKey, control_only: bool, ready: &Ready) -> io::Result<()> {
+        let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
         self.bind(&mut socket, &key)?;
-        if self.kernel.is_some() {
+        if control_only {
             socket.receive_control_only()?;
         }
         socket.enable_gro();
-        self.add_socket(key, socket, None).map(|_| ())
+        let at = self.add(OpenSocket::new(key, socket, None), ready)?;
+        self.keys.insert(key, at);
+        self.find_shadows(&key);
+        Ok(())
     }
 
-    /// Watches a socket; its place.
-    pub(super) fn add_socket(
-        &mut self,
-        key: SocketKey,
-        socket: Socket,
-        peer: Option<SocketAddr>,
-    ) -> io::Result<usize> {
-        let gso = socket.has_gso();
-        let fd = socket.as_raw_fd();
-        let socket =
-            OpenSocket { key, inner: socket, ready: false, shadows: Vec::new(), errors: 0, gso, peer };
-        let at = place(&mut self.sockets, socket);
-        if let Err(error) = self.register(fd, Source::Socket(at)) {
-            self.sockets[at] = None;
+    /// Opens a socket for one peer, which the kernel may take data messages from; its place.
+    pub(super) fn open_for_peer(&mut self, path: &Path, ready: &Ready) -> io::Result<usize> {
+        let local = Some(path.local.ip());
+        let key = SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
+        let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
+        self.bind(&mut socket, &key)?;
+        socket.connect(path.remote)?;
+        self.add(OpenSocket::new(key, socket, Some(path.remote)), ready)
+    }
+
+    fn add(&mut self, socket: OpenSocket, ready: &Ready) -> io::Result<usize> {
+        let fd = socket.inner.as_raw_fd();
+        let at = self.all.insert(socket);
+        if let Err(error) = ready.watch(fd, Source::Socket(at)) {
+            self.all.remove(at);
             return Err(error);
         }
-        self.sockets_changed();
         Ok(at)
     }
 
     /// A port that is bound for any address cannot be bound for one address too, unless both sockets allow it.
     /// They do so only at this moment, lest other programs take the port.
-    pub(super) fn bind(&self, socket: &mut Socket, key: &SocketKey) -> io::Result<()> {
+    fn bind(&self, socket: &mut Socket, key: &SocketKey) -> io::Result<()> {
         let result = socket.bind();
         if !result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             return result;
         }
-        let siblings = || self.sockets.iter().flatten().filter(|s| s.key.is_sibling(key));
+        let siblings = || self.all.iter().map(|(_, s)| s).filter(|s| s.key.is_sibling(key));
         for sibling in siblings() {
             sibling.inner.share_port(true)?;
         }
@@ -138,113 +234,49 @@ impl DataPlane {
         result
     }
 
+    /// Closes a socket.
+    pub(super) fn close(&mut self, at: usize, ready: &Ready) {
+        let Some(socket) = self.all.remove(at) else { return };
+        ready.forget(socket.inner.as_raw_fd());
+        if socket.peer.is_none() {
+            self.keys.remove(&socket.key);
+            self.find_shadows(&socket.key);
+        }
+    }
+
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
-    pub fn close_unused(&mut self, keep: &[SocketKey]) {
-        for at in 0..self.sockets.len() {
-            let socket = self.sockets.get(at).and_then(|s| s.as_ref());
-            if socket.is_some_and(|s| s.peer.is_none() && !keep.contains(&s.key)) {
-                self.close_socket(at);
-            }
-        }
-        self.sockets_changed();
-    }
-
-    pub(super) fn close_socket(&mut self, at: usize) {
-        if let Some(socket) = self.sockets.get_mut(at).and_then(Option::take) {
-            let fd = socket.inner.as_raw_fd();
-            // Closing it would do, too; the epoll set forgets closed descriptors.
-            let _ = self.registry.deregister(&mut SourceFd(&fd));
+    pub(super) fn close_unused(&mut self, keep: &[SocketKey], ready: &Ready) {
+        let unused: Vec<SocketKey> = self.keys.keys().filter(|key| !keep.contains(key)).copied().collect();
+        for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
+            self.close(at, ready);
         }
     }
 
-    fn sockets_changed(&mut self) {
-        let keys: Vec<SocketKey> = self.sockets.iter().flatten().map(|s| s.key).collect();
-        for socket in self.sockets.iter_mut().flatten() {
-            let raw_for_any =
-                socket.key.encapsulation == Encapsulation::Ip && socket.key.local.is_unspecified();
-            let bound = keys.iter().filter(|k| raw_for_any && k.is_sibling(&socket.key) && **k != socket.key);
-            socket.shadows = bound.map(|k| k.local).collect();
+    /// A raw socket was opened or closed: the one for any address gets a copy of what comes to the others.
+    fn find_shadows(&mut self, key: &SocketKey) {
+        if key.encapsulation != Encapsulation::Ip {
+            return;
         }
-        for at in 0..self.sessions.len() {
-            let path = self.sessions.get(at).and_then(|s| s.as_ref()).map(|s| s.path);
-            let socket = path.and_then(|path| self.socket_for(&path));
-            if let Some(session) = self.sessions.get_mut(at).and_then(|s| s.as_mut()) {
-                session.socket = socket;
-            }
+        let any = SocketKey { local: unspecified(key.local), ..*key };
+        let bound = self.all.iter().map(|(_, s)| s.key).filter(|k| k.is_sibling(&any) && *k != any);
+        let bound: Vec<IpAddr> = bound.map(|k| k.local).collect();
+        if let Some(socket) = self.keys.get(&any).and_then(|at| self.all.get_mut(*at)) {
+            socket.shadows = bound;
         }
     }
 
     /// The socket for a path: the one bound to its local address, else the one for any address.
-    pub(super) fn socket_for(&self, path: &Path) -> Option<usize> {
+    pub(super) fn find(&self, path: &Path) -> Option<usize> {
         let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
-        let exact = key(Some(path.local.ip()));
-        let any = key(None);
-        let is = |socket: &OpenSocket, key| socket.key == key && socket.peer.is_none();
-        let find = |key: SocketKey| self.sockets.iter().position(|s| s.as_ref().is_some_and(|s| is(s, key)));
-        find(exact).or_else(|| find(any))
+        let [exact, any] = [key(Some(path.local.ip())), key(None)];
+        self.keys.get(&exact).or_else(|| self.keys.get(&any)).copied()
     }
+}
 
-    /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
-    /// why.
-    pub fn send_control(&mut self, path: &Path, message: &[u8], ttl: u8) -> io::Result<()> {
-        let Some(at) = self.socket_for(path) else {
-            return Err(io::Error::from(io::ErrorKind::NotConnected));
-        };
-        let Some(socket) = self.sockets.get_mut(at).and_then(|s| s.as_mut()) else {
-            return Err(io::Error::from(io::ErrorKind::NotConnected));
-        };
-        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let prefix = match path.encapsulation {
-            Encapsulation::Ip => &IP_CONTROL_PREFIX[..],
-            Encapsulation::Udp => &[],
-        };
-        let length = prefix.len() + message.len();
-        let Some(place) = sender.arena.get_mut(..length) else {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        };
-        place[..prefix.len()].copy_from_slice(prefix);
-        place[prefix.len()..].copy_from_slice(message);
-        socket.inner.set_dont_fragment(false)?;
-        sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
-        let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let sent = sender.flush(&mut socket.inner, &to);
-        if sent.look_at_errors {
-            self.enqueue(Source::Socket(at));
-        }
-        match (sent.datagrams, sent.error) {
-            (1, _) => Ok(()),
-            (_, Some(error)) => Err(error),
-            _ if sent.too_long > 0 => Err(io::Error::other("the message is too long for the path")),
-            _ => Err(io::Error::from(io::ErrorKind::WouldBlock)),
-        }
-    }
-
-    /// Receiving failed. What ICMP told about earlier datagrams has its place in the error queue; anything else is
-    /// the socket's own failure, which is told once for all that come in a row.
-    pub(super) fn receive_failed(&mut self, at: usize, error: &io::Error) {
-        let Some(socket) = self.sockets.get(at).and_then(|s| s.as_ref()) else { return };
-        if socket.errors == 1 && !is_icmp_error(error) {
-            let error = error_text(error);
-            self.events.push(DataPlaneEvent::ReceiveFailed { socket: socket.key.to_string(), error });
-        }
-        self.read_errors(at);
-    }
-
-    /// Reads a socket's error queue to its end.
-    pub(super) fn read_errors(&mut self, at: usize) {
-        // Bounded: a peer must not keep us here with ICMP messages.
-        for _ in 0..64 {
-            let Some(socket) = self.sockets.get(at).and_then(|s| s.as_ref()) else { return };
-            let Some(error) = socket.inner.take_error() else { return };
-            match (error.mtu, error.remote) {
-                (Some(_), Some(remote)) => self.path_changed(clock::now(), remote.ip()),
-                (None, Some(remote)) => {
-                    let refused = error.is_refusal();
-                    let error = error_text(&io::Error::from_raw_os_error(error.errno));
-                    self.events.push(DataPlaneEvent::Unreachable { remote, error, refused });
-                }
-                (Some(_) | None, None) => {}
-            }
-        }
+/// The unspecified address of the family of `of`.
+fn unspecified(of: IpAddr) -> IpAddr {
+    match of {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     }
 }

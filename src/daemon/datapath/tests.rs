@@ -1,9 +1,10 @@
 //! Sequence numbers and checks of one session, without sockets.
 
-use super::*;
-use crate::proto::SequenceLevel;
+use super::session::{Drop, Gates, Session};
+use crate::counters::Counters;
+use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
-use crate::wire::{Cookie, Encapsulation};
+use crate::wire::{Cookie, Encapsulation, SessionId};
 
 fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
     let local = "10.0.0.1:0".parse().unwrap();
@@ -39,12 +40,12 @@ fn frames_are_numbered_as_the_peer_asked() {
         assert_eq!(header[..4], [0, 0, 0, 9]);
         u32::from_be_bytes(header[length - 4..length].try_into().unwrap())
     };
-    let mut none = Session::new(&attachment(SequenceLevel::None, false), 0, 0);
+    let mut none = Session::new(&attachment(SequenceLevel::None, false), 0, None);
     assert_eq!(sublayer(&mut none, 0x0806), 0);
-    let mut non_ip = Session::new(&attachment(SequenceLevel::NonIp, false), 0, 0);
+    let mut non_ip = Session::new(&attachment(SequenceLevel::NonIp, false), 0, None);
     let seen = [0x0806, 0x0800, 0x86dd, 0x88cc].map(|e| sublayer(&mut non_ip, e));
     assert_eq!(seen, [0x4000_0000, 0, 0, 0x4000_0001]);
-    let mut all = Session::new(&attachment(SequenceLevel::All, false), 0, 0);
+    let mut all = Session::new(&attachment(SequenceLevel::All, false), 0, None);
     all.next_sequence = 0xff_fffe;
     let seen = [0x0800, 0x0806, 0x86dd, 0x0800].map(|e| sublayer(&mut all, e));
     assert_eq!(seen, [0x40ff_fffe, 0x40ff_ffff, 0x4000_0000, 0x4000_0001]);
@@ -57,7 +58,7 @@ fn data(sublayer: u32) -> Vec<u8> {
     data
 }
 
-fn reason(result: Result<usize, receive::Drop>) -> Option<&'static str> {
+fn reason(result: Result<usize, Drop>) -> Option<&'static str> {
     let mut counters = Counters::default();
     *result.err()?(&mut counters) += 1;
     counters.entries().find(|c| c.2 == 1).map(|c| c.0)
@@ -68,21 +69,21 @@ fn reason(result: Result<usize, receive::Drop>) -> Option<&'static str> {
 #[test]
 fn received_frames_pass_the_checks_in_their_order() {
     let now = clock::now();
-    let mut session = Session::new(&attachment(SequenceLevel::None, false), 0, 0);
+    let mut session = Session::new(&attachment(SequenceLevel::None, false), 0, None);
     let path = session.path;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_closed"));
     session.established = true;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_standby"));
     assert_eq!(session.heard, Some(now));
-    session.receive = true;
+    session.gates = Gates { receive: true, ..Gates::default() };
     for number in [5, 3, 3, 0xff_ffff] {
         assert_eq!(session.check(now, &path, &data(0x4000_0000 | number)).ok(), Some(12));
     }
     let udp = Path { encapsulation: Encapsulation::Udp, ..path };
     assert_eq!(reason(session.check(now, &udp, &data(0))), Some("rx_drop_source"));
 
-    let mut checked = Session::new(&attachment(SequenceLevel::None, true), 0, 0);
-    checked.receive = true;
+    let mut checked = Session::new(&attachment(SequenceLevel::None, true), 0, None);
+    checked.gates = Gates { receive: true, ..Gates::default() };
     let seen: Vec<bool> =
         [0, 1, 3, 2, 4].iter().map(|n| checked.check(now, &path, &data(0x4000_0000 | n)).is_ok()).collect();
     assert_eq!(seen, [true, true, true, false, true]);

@@ -4,20 +4,19 @@ use std::io;
 use std::ops::Range;
 
 use super::port::Port;
-use super::sockets::{OpenSocket, ARENA};
-use super::{DataPlane, Session, Source};
+use super::session::Session;
+use super::sockets::OpenSocket;
 use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
 use crate::log::Remark;
-use crate::proto::SequenceLevel;
 use crate::sys::batch::{Destination, Sender, Sent, SLOTS};
 use crate::sys::error_text;
-use crate::wire::data::{Sublayer, MAX_HEADER};
+use crate::wire::data::MAX_HEADER;
 
-use super::DataPlaneEvent;
-
+/// Octets of the arena that sent datagrams are built in.
+pub(super) const ARENA: usize = 768 * 1024;
 /// Frames that are read from an interface in one turn.
 const BUDGET: usize = 64;
 /// Errors of an interface in one turn after which it is left alone until it is reported ready again.
@@ -29,40 +28,28 @@ const SEGMENT_ROOM: usize = MAX_HEADER + MAX_GSO_HEADER + 8;
 /// The longest frame that is read: a super-frame and its tags.
 const MAX_FRAME: usize = 65_535 + 32;
 
-impl DataPlane {
-    /// Reads and sends one batch of frames; `true` if there may be more.
-    pub(super) fn transmit(&mut self, at: usize) -> bool {
-        let Some(port) = self.ports.get_mut(at).and_then(|c| c.as_mut()) else { return false };
-        let session = port.session.and_then(|s| self.sessions.get_mut(s)?.as_mut());
-        let (session, socket) = match session {
-            Some(session) => {
-                let socket = session.socket.and_then(|p| self.sockets.get_mut(p)?.as_mut());
-                (Some(session), socket)
-            }
-            None => (None, None),
-        };
-        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let mut turn = Turn { port, session, socket, sender, used: 0, look_at_errors: false, remark: None };
-        let end = turn.run();
-        let (look_at_errors, remark) = (turn.look_at_errors, turn.remark.take());
-        let socket = turn.session.and_then(|s| s.socket);
-        self.events.extend(remark.map(DataPlaneEvent::Remark));
-        if let Some(socket) = socket.filter(|_| look_at_errors) {
-            self.enqueue(Source::Socket(socket));
-        }
-        match end {
-            End::Budget => true,
-            End::Empty => false,
-            End::Gone => {
-                self.interface_gone(at);
-                false
-            }
-        }
-    }
+/// Reads one batch of a port's frames and sends it to the peer.
+pub(super) fn transmit(
+    port: &mut Port,
+    session: Option<&mut Session>,
+    socket: Option<&mut OpenSocket>,
+    sender: &mut Sender,
+) -> Transmitted {
+    let mut turn = Turn { port, session, socket, sender, used: 0, look_at_errors: false, remark: None };
+    let end = turn.run();
+    Transmitted { end, look_at_errors: turn.look_at_errors, remark: turn.remark }
+}
+
+/// What came of a batch.
+pub(super) struct Transmitted {
+    pub(super) end: End,
+    /// The error queue of the socket should be read.
+    pub(super) look_at_errors: bool,
+    pub(super) remark: Option<Remark>,
 }
 
 /// Why a batch ended.
-enum End {
+pub(super) enum End {
     /// There may be more.
     Budget,
     /// Nothing is left.
@@ -143,7 +130,7 @@ impl Turn<'_> {
             counters.tx_closed += 1;
             return;
         };
-        if !session.send {
+        if !session.gates.send {
             *(if session.established { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
             return;
         }
@@ -249,29 +236,5 @@ impl Turn<'_> {
         if errno.is_some() || sent.datagrams > 0 {
             session.send_error = errno;
         }
-    }
-}
-
-impl Session {
-    /// The header for `frame`, with the next sequence number if it is to have one.
-    pub(super) fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
-        let mut header = self.header;
-        let numbered = self.attachment.sublayer_to_send
-            && match self.attachment.sequence_send {
-                SequenceLevel::None => false,
-                // C-314: what is IP has no number at this level, though it has the sublayer.
-                SequenceLevel::NonIp => !frame::is_ip(frame),
-                SequenceLevel::All => true,
-            };
-        if numbered {
-            let place =
-                self.header_length.checked_sub(4).and_then(|at| header.get_mut(at..self.header_length));
-            if let Some(place) = place {
-                place.copy_from_slice(&Sublayer::sequenced(self.next_sequence));
-            }
-            // RFC 3931 4.6: modulo 2^24, zero is not skipped.
-            self.next_sequence = (self.next_sequence + 1) & 0x00ff_ffff;
-        }
-        (header, self.header_length)
     }
 }

@@ -1,0 +1,128 @@
+//! What the configuration says of an interface, and what it is like at present.
+
+use super::bridge::BridgeState;
+use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Pseudowire, TcpMss, Tos};
+use crate::frame::ETHERNET_HEADER;
+use crate::proto::Path;
+use crate::sys::socket::path_mtu;
+use crate::wire::Encapsulation;
+
+/// The MTUs that a TAP interface can have.
+const MTUS: std::ops::RangeInclusive<usize> = 68..=65521;
+
+/// Octets of a VLAN tag.
+const VLAN_TAG: usize = 4;
+
+/// The MTU of a new TAP interface.
+pub(super) const DEFAULT_MTU: usize = 1500;
+
+/// What the data plane needs to know of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The tunnel's name.
+    pub tunnel: String,
+    /// `mtu`.
+    pub mtu: Mtu,
+    /// `tcp-mss`.
+    pub tcp_mss: TcpMss,
+    /// `bridge`.
+    pub bridge: Option<String>,
+    /// `link-local-frames forward`.
+    pub forwards_link_local: bool,
+    /// `mac-address`, or the one that is derived from the names.
+    pub mac_address: [u8; 6],
+    /// `link-state follow`.
+    pub follow_link_state: bool,
+    /// Frames are expected to have a VLAN tag: room for it is kept.
+    pub tagged: bool,
+    /// `dont-fragment`.
+    pub dont_fragment: bool,
+    /// `ttl`.
+    pub ttl: u8,
+    /// `tos`.
+    pub tos: Tos,
+}
+
+impl Interface {
+    /// The interface of a session block.
+    pub fn new(tunnel: &model::Tunnel, session: &model::Session) -> Interface {
+        Interface {
+            name: session.interface.clone(),
+            tunnel: tunnel.name.clone(),
+            mtu: session.mtu,
+            tcp_mss: session.tcp_mss,
+            bridge: session.bridge.clone(),
+            forwards_link_local: session.link_local_frames == LinkLocalFrames::Forward,
+            mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
+            follow_link_state: session.link_state == LinkState::Follow,
+            tagged: session.pseudowire == Pseudowire::Vlan,
+            dont_fragment: tunnel.dont_fragment,
+            ttl: tunnel.ttl,
+            tos: tunnel.tos,
+        }
+    }
+}
+
+impl Interface {
+    /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame. `None` where there is no way
+    /// to the peer.
+    pub fn fitting_mtu(&self, path: &Path, header: usize) -> Option<usize> {
+        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
+        Some(self.mtu_within(mtu, path, header))
+    }
+
+    /// What is left of a path's MTU after all headers (RFC 4719 3.3).
+    pub(super) fn mtu_within(&self, mtu: usize, path: &Path, header: usize) -> usize {
+        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
+        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+        // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
+        // given is measured by frames without one.
+        let keeps_room = self.dont_fragment && self.mtu == Mtu::Auto;
+        let tag = if self.tagged || keeps_room { VLAN_TAG } else { 0 };
+        let fitting = mtu.saturating_sub(outer + udp + header + ETHERNET_HEADER + tag);
+        fitting.clamp(*MTUS.start(), *MTUS.end())
+    }
+}
+
+/// The same address after each start, another one for each interface. The two ends may use the same names for
+/// tunnel and interface; what tells them apart are the host's name, its router id and the addresses.
+fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8; 6] {
+    let manual = session.manual.as_ref().map(|m| (m.local, m.remote));
+    let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remote, manual);
+    let parts = [
+        &tunnel.local_hostname[..],
+        &tunnel.local_router_id.unwrap_or_default(),
+        ends.as_bytes(),
+        tunnel.name.as_bytes(),
+        session.interface.as_bytes(),
+    ];
+    // FNV-1a, 64 bits; a zero octet ends each part.
+    let octets = parts.iter().flat_map(|p| p.iter().chain(&[0]));
+    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let [_, _, a, b, c, d, e, f] = (hash ^ (hash >> 48)).to_be_bytes();
+    // Locally administered, not a group address.
+    [(a & 0xfc) | 0x02, b, c, d, e, f]
+}
+
+/// What an interface is like at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceState {
+    /// It exists.
+    pub present: bool,
+    /// Its carrier is on.
+    pub carrier: bool,
+    /// The administrator has it up.
+    pub up: bool,
+    /// Its MTU; 0 while it does not exist.
+    pub mtu: usize,
+    /// What carries its frames: `tap` or `kernel`; empty while it does not exist.
+    pub data_plane: &'static str,
+    /// Where it stands with its bridge, if it is to be in one.
+    pub bridge: Option<BridgeState>,
+    /// Why it could not be made or set up, if so.
+    pub problem: Option<String>,
+}

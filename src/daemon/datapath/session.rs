@@ -1,0 +1,216 @@
+//! A session, as far as its frames are concerned: their headers, and whether they may pass.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::slab::{FixedHash, Slab};
+use crate::counters::Counters;
+use crate::frame::{self, ETHERNET_HEADER};
+use crate::proto::{Attachment, Path, SequenceLevel};
+use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
+use crate::wire::SessionId;
+
+/// Data from elsewhere than the peer is told of once in such a time.
+const TELL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a received frame is not delivered: the counter for it.
+pub(super) type Drop = fn(&mut Counters) -> &mut u64;
+
+/// What may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Gates {
+    /// Frames of the peer.
+    pub(super) receive: bool,
+    /// Frames to the peer.
+    pub(super) send: bool,
+    /// The interface shows a carrier.
+    pub(super) carrier: bool,
+}
+
+/// A session, as far as its frames are concerned.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// The place of its port.
+    pub(super) port: usize,
+    pub(super) path: Path,
+    /// The place of its socket.
+    pub(super) socket: Option<usize>,
+    pub(super) attachment: Attachment,
+    header: [u8; MAX_HEADER],
+    pub(super) header_length: usize,
+    pub(super) next_sequence: u32,
+    receive_sequence: ReceiveSequence,
+    /// It was gated: only an established session is.
+    pub(super) established: bool,
+    pub(super) gates: Gates,
+    pub(super) heard: Option<Instant>,
+    /// UDP GSO goes through on this path: the system has not refused it.
+    pub(super) gso: bool,
+    /// The error that the last batch ended with; told once, not with each frame.
+    pub(super) send_error: Option<i32>,
+    /// When it was told last that its data came from elsewhere.
+    elsewhere: Option<Instant>,
+}
+
+impl Session {
+    pub(super) fn new(attachment: &Attachment, port: usize, socket: Option<usize>) -> Session {
+        let format = Format {
+            encapsulation: attachment.path.encapsulation,
+            session: attachment.remote,
+            cookie: attachment.cookie_to_send,
+            sublayer: attachment.sublayer_to_send,
+        };
+        let (header, header_length) = format.header();
+        Session {
+            id: attachment.local,
+            port,
+            path: attachment.path,
+            socket,
+            attachment: attachment.clone(),
+            header,
+            header_length,
+            next_sequence: 0,
+            receive_sequence: ReceiveSequence::default(),
+            established: false,
+            gates: Gates::default(),
+            heard: None,
+            gso: true,
+            send_error: None,
+            elsewhere: None,
+        }
+    }
+
+    /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
+    /// anybody who has seen the cookie can cause it.
+    pub(super) fn is_heard_elsewhere(&mut self, now: Instant, path: &Path, data: &[u8]) -> bool {
+        if path.encapsulation != self.path.encapsulation || same_peer(path.remote, self.path.remote) {
+            return false;
+        }
+        let cookie = self.attachment.cookie_expected;
+        let fits = data.get(4..4 + cookie.len()).is_some_and(|octets| same_octets(octets, cookie.as_slice()));
+        let recently = |at| now.saturating_duration_since(at) < TELL_PAUSE;
+        let told = fits && self.established && !self.elsewhere.is_some_and(recently);
+        if told {
+            self.elsewhere = Some(now);
+        }
+        told
+    }
+
+    /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
+    /// begins.
+    pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
+        if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
+            return Err(|c| &mut c.rx_source);
+        }
+        let cookie = self.attachment.cookie_expected;
+        let mut frame = 4 + cookie.len();
+        match data.get(4..frame) {
+            Some(received) if same_octets(received, cookie.as_slice()) => {}
+            Some(_) => return Err(|c| &mut c.rx_cookie),
+            None => return Err(|c| &mut c.rx_short),
+        }
+        let mut sublayer = None;
+        if self.attachment.sublayer_expected {
+            let octets = data.get(frame..).and_then(|d| d.first_chunk::<4>());
+            let Some(octets) = octets else { return Err(|c| &mut c.rx_short) };
+            sublayer = Some(Sublayer::from_octets(*octets));
+            frame += 4;
+        }
+        if data.len() < frame + ETHERNET_HEADER {
+            return Err(|c| &mut c.rx_short);
+        }
+        self.heard = Some(now);
+        if !self.gates.receive {
+            return Err(if self.established { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
+        }
+        if let Some(sublayer) = sublayer {
+            if sublayer.foreign {
+                return Err(|c| &mut c.rx_sublayer);
+            }
+            // C-317: numbers that we did not ask for mean nothing.
+            let checked = self.attachment.sequence_receive && sublayer.sequenced;
+            if checked && !self.receive_sequence.accept(sublayer.sequence) {
+                return Err(|c| &mut c.rx_sequence);
+            }
+        }
+        Ok(frame)
+    }
+
+    /// The header for `frame`, with the next sequence number if it is to have one.
+    pub(super) fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
+        let mut header = self.header;
+        let numbered = self.attachment.sublayer_to_send
+            && match self.attachment.sequence_send {
+                SequenceLevel::None => false,
+                // C-314: what is IP has no number at this level, though it has the sublayer.
+                SequenceLevel::NonIp => !frame::is_ip(frame),
+                SequenceLevel::All => true,
+            };
+        if numbered {
+            let place =
+                self.header_length.checked_sub(4).and_then(|at| header.get_mut(at..self.header_length));
+            if let Some(place) = place {
+                place.copy_from_slice(&Sublayer::sequenced(self.next_sequence));
+            }
+            // RFC 3931 4.6: modulo 2^24, zero is not skipped.
+            self.next_sequence = (self.next_sequence + 1) & 0x00ff_ffff;
+        }
+        (header, self.header_length)
+    }
+}
+
+/// Compares in a time that does not depend on where the difference is. RFC 3931 8.2
+fn same_octets(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+/// Whether two addresses are the same peer; the scope of a link-local one does not matter.
+fn same_peer(a: SocketAddr, b: SocketAddr) -> bool {
+    a.ip() == b.ip() && a.port() == b.port()
+}
+
+/// The attached sessions.
+#[derive(Default)]
+pub(super) struct Sessions {
+    all: Slab<Session>,
+    ids: HashMap<SessionId, usize, FixedHash>,
+}
+
+impl Sessions {
+    /// Adds a session; its place.
+    pub(super) fn insert(&mut self, session: Session) -> usize {
+        let id = session.id;
+        let at = self.all.insert(session);
+        self.ids.insert(id, at);
+        at
+    }
+
+    /// Takes a session out, and tells its place.
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<(usize, Session)> {
+        let at = self.ids.remove(&id)?;
+        Some((at, self.all.remove(at)?))
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Session> {
+        self.all.get(at)
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Session> {
+        self.all.get_mut(at)
+    }
+
+    /// The session that has this id of ours.
+    pub(super) fn find(&self, id: SessionId) -> Option<&Session> {
+        self.all.get(*self.ids.get(&id)?)
+    }
+
+    /// The session that has this id of ours.
+    pub(super) fn find_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.all.get_mut(*self.ids.get(&id)?)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.all.values_mut()
+    }
+}
