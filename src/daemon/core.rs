@@ -420,6 +420,9 @@ impl Daemon {
                 let result = result.map_err(|(interface, no)| self.not_attached(now, &interface, &no));
                 self.engine.attached(now, session, result);
             }
+            DataPlaneEvent::NotMade { interface, failure } => {
+                self.interface_failed(now, &interface, &failure)
+            }
             DataPlaneEvent::InterfaceGone { interface, session } => {
                 let remark = Remark::InterfaceDeleted { interface };
                 self.logger.log(now, &Line::remark(&remark));
@@ -479,6 +482,7 @@ impl Daemon {
         for answer in self.resolver.turn(now) {
             self.resolved(now, answer);
         }
+        self.data.child_ended(now);
         process::reap_adopted();
     }
 

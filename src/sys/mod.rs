@@ -28,6 +28,7 @@ pub mod socket;
 pub mod stderr;
 pub mod syslog;
 pub mod tap;
+pub mod tap_removal;
 
 use std::ffi::CStr;
 use std::io;

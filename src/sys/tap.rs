@@ -12,6 +12,9 @@ use libc::{c_int, c_short, c_uint, c_ulong};
 
 use super::{cvt, netif};
 
+/// linux/if_tun.h, of what TUNGETIFF tells; libc lacks it.
+const IFF_PERSIST: c_int = 0x0800;
+
 /// An open TAP interface.
 #[derive(Debug)]
 pub struct Tap {
@@ -127,6 +130,16 @@ impl Tap {
 
     /// Its name at present; an error means that the interface was deleted.
     pub fn name(&self) -> io::Result<String> {
+        Ok(self.name_and_flags()?.0)
+    }
+
+    /// Whether the interface is here, and is gone when we close it: it is not persistent, nor in another namespace.
+    pub(super) fn goes_with_us(&self) -> bool {
+        let found = self.name_and_flags().ok().filter(|(_, flags)| flags & IFF_PERSIST == 0);
+        found.is_some_and(|(name, _)| netif::index(&name).is_ok_and(|index| index == self.index))
+    }
+
+    fn name_and_flags(&self) -> io::Result<(String, c_int)> {
         let mut request = netif::request("x")?;
         // SAFETY: TUNGETIFF takes a pointer to an ifreq, which lives through the call.
         cvt(unsafe {
@@ -134,7 +147,9 @@ impl Tap {
         })?;
         // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
         let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
-        Ok(name.to_string_lossy().into_owned())
+        // SAFETY: the kernel has filled in this member of the union.
+        let flags = c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+        Ok((name.to_string_lossy().into_owned(), flags))
     }
 
     /// Sets the carrier: without it the system sends nothing and shows NO-CARRIER.

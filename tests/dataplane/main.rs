@@ -10,6 +10,7 @@
 mod support;
 
 mod build;
+mod closing;
 mod counters;
 mod expand;
 mod failures;
@@ -36,6 +37,7 @@ const TESTS: &[&[Test]] = &[
     tos::TESTS,
     failures::TESTS,
     counters::TESTS,
+    closing::TESTS,
 ];
 
 fn main() {

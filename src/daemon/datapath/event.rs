@@ -44,6 +44,13 @@ pub enum DataPlaneEvent {
         /// The interface, and why.
         result: Result<(), (String, Failure)>,
     },
+    /// An interface that was to be made later could not be made.
+    NotMade {
+        /// Its name in the configuration.
+        interface: String,
+        /// Why.
+        failure: Failure,
+    },
     /// Somebody deleted the interface of an attached session.
     InterfaceGone {
         /// Its name in the configuration.

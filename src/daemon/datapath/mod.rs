@@ -5,6 +5,7 @@
 //! belong to the data plane and are made when the first batch comes.
 
 mod bridge;
+mod closing;
 mod device;
 mod event;
 mod interface;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mio::{Registry, Token};
 
+use super::closing::Closing;
 use super::device::Device;
 use super::event::{DataPlaneEvent, Events, Failure, Unmatched};
 use super::interface::{Interface, InterfaceState};
@@ -54,6 +55,7 @@ pub struct DataPlane {
     /// Where the kernel carries the frames.
     kernel: Option<Kernel>,
     waiting: WaitingList,
+    closing: Closing,
 }
 
 impl DataPlane {
@@ -74,6 +76,7 @@ impl DataPlane {
             net_events: Vec::new(),
             kernel: None,
             waiting: WaitingList::default(),
+            closing: Closing::default(),
         };
         let links = NetMonitor::open();
         match links.and_then(|l| plane.ready.watch(l.as_raw_fd(), Source::Links).map(|()| l)) {
@@ -208,11 +211,27 @@ impl DataPlane {
         for waiting in self.waiting.take_due(now) {
             self.attach_waiting(waiting);
         }
+        self.closing.start();
     }
 
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        self.paths.next().into_iter().chain(self.waiting.next(now)).min()
+        let at_once = self.closing.is_due().then_some(now);
+        [self.paths.next(), self.waiting.next(), at_once].into_iter().flatten().min()
+    }
+
+    /// A child process may have ended.
+    pub fn child_ended(&mut self, now: Instant) {
+        if !self.closing.has_ended() {
+            return;
+        }
+        for at in self.waiting.child_ended(now) {
+            let result = self.open_port(at);
+            if let (Err(failure), Some(port)) = (self.remember_failure(at, result), self.ports.get(at)) {
+                let interface = port.interface.name.clone();
+                self.events.push(DataPlaneEvent::NotMade { interface, failure });
+            }
+        }
     }
 
     fn read_links(&mut self) {
@@ -240,7 +259,7 @@ impl DataPlane {
     }
 
     fn link_deleted(&mut self, index: i32) {
-        self.waiting.hurry();
+        self.waiting.interface_deleted(clock::now());
         match self.ports.with_index(index) {
             Some(at) => self.interface_gone(at),
             None => self.ports.bridge_deleted(index, &mut self.events),
@@ -275,7 +294,7 @@ impl DataPlane {
         if let Some(port) = self.ports.get_mut(at) {
             port.configure(interface);
         }
-        let result = self.open_port(at);
+        let result = self.open_port(at).map(|_| ());
         if result.is_ok() {
             if let (Some(kernel), Some(port)) = (&self.kernel, self.ports.get(at)) {
                 let session = port.kernel_session();
@@ -294,11 +313,16 @@ impl DataPlane {
         result
     }
 
-    /// Makes a configured interface (again) where it is missing, and sets what is not set yet.
-    fn open_port(&mut self, at: usize) -> Result<(), Failure> {
-        let Some(port) = self.ports.get(at) else { return Ok(()) };
+    /// Makes a configured interface (again) where it is missing, and sets what is not set yet. `false`: its name is not
+    /// free yet; it is made when it is.
+    fn open_port(&mut self, at: usize) -> Result<bool, Failure> {
+        let Some(port) = self.ports.get(at) else { return Ok(true) };
         if port.is_complete() {
-            return Ok(());
+            return Ok(true);
+        }
+        if port.device.is_none() && self.closing.has(&port.interface.name) {
+            self.waiting.insert_port(at);
+            return Ok(false);
         }
         if port.device.is_none() && self.kernel.is_none() {
             let tap = Tap::open(&port.interface.name, true);
@@ -309,7 +333,7 @@ impl DataPlane {
         }
         self.ports.change(at, &mut self.events, Port::set_up).unwrap_or(Ok(()))?;
         self.show_carrier(at);
-        Ok(())
+        Ok(true)
     }
 
     /// Removes the interface; a session that is attached to it is detached.
@@ -326,7 +350,13 @@ impl DataPlane {
     fn close_device(&mut self, at: usize) {
         let device = self.ports.change(at, &mut self.events, |port, _| port.device.take()).flatten();
         match device {
-            Some(Device::Tap(tap)) => self.ready.forget(tap.as_raw_fd()),
+            Some(Device::Tap(tap)) => {
+                self.ready.forget(tap.as_raw_fd());
+                // One that is gone already is closed at once.
+                if let Some(port) = self.ports.get(at).filter(|_| tap.name().is_ok()) {
+                    self.closing.add(&port.interface.name, tap);
+                }
+            }
             Some(Device::Kernel(session)) => {
                 let Some(kernel) = &mut self.kernel else { return };
                 let counters = kernel.close_session(&session, &mut self.sockets, &self.ready);
@@ -369,7 +399,10 @@ impl DataPlane {
     }
 
     fn attach_to(&mut self, port: usize, attachment: &Attachment) -> Result<Attached, Failure> {
-        self.open_port(port)?;
+        if !self.open_port(port)? {
+            self.waiting.insert(Waiting::new(attachment, port, None));
+            return Ok(Attached::Later);
+        }
         if self.sockets.find(&attachment.path).is_none() {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         }
@@ -380,13 +413,13 @@ impl DataPlane {
         };
         let tunnel = kernel.join_tunnel(attachment, &known.interface, &mut self.sockets, &self.ready)?;
         self.close_device(port);
-        self.attach_to_kernel(Waiting::new(attachment, port, tunnel))
+        self.attach_to_kernel(tunnel, Waiting::new(attachment, port, Some(tunnel)))
     }
 
     /// Makes the session in the kernel, or keeps it for later.
-    fn attach_to_kernel(&mut self, mut waiting: Waiting) -> Result<Attached, Failure> {
+    fn attach_to_kernel(&mut self, tunnel: u32, mut waiting: Waiting) -> Result<Attached, Failure> {
         let Some(kernel) = &mut self.kernel else { return Ok(Attached::Later) };
-        let (at, tunnel) = (waiting.port, waiting.tunnel);
+        let at = waiting.port;
         let session = match kernel.make_session(tunnel, &waiting.attachment) {
             Ok(session) => session,
             Err(NotMade::InUse(_)) if waiting.tried(clock::now()) => {
@@ -417,7 +450,10 @@ impl DataPlane {
     fn attach_waiting(&mut self, waiting: Waiting) {
         let (session, port, moved) = (waiting.attachment.local, waiting.port, waiting.moved);
         let interface = waiting.attachment.interface.clone();
-        let result = self.attach_to_kernel(waiting);
+        let result = match waiting.tunnel {
+            Some(tunnel) => self.attach_to_kernel(tunnel, waiting),
+            None => self.attach_to(port, &waiting.attachment),
+        };
         let result = match self.remember_failure(port, result) {
             Ok(Attached::Later) => return,
             Ok(Attached::Now) if moved => return,
@@ -501,8 +537,9 @@ impl DataPlane {
 
     /// Detaches a session. Its interface stays, unless the kernel carries its frames.
     pub fn detach(&mut self, session: SessionId) {
-        if let (Some(waiting), Some(kernel)) = (self.waiting.remove(session), &mut self.kernel) {
-            kernel.leave_tunnel(waiting.tunnel, &mut self.sockets, &self.ready);
+        let tunnel = self.waiting.remove(session).and_then(|waiting| waiting.tunnel);
+        if let (Some(tunnel), Some(kernel)) = (tunnel, &mut self.kernel) {
+            kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
         }
         let Some((at, session)) = self.sessions.remove(session) else { return };
         self.paths.remove(&session.path, session.port);
@@ -596,5 +633,17 @@ impl DataPlane {
         let truncated = self.inbound.as_ref().map_or(0, |inbound| inbound.truncated());
         self.arrivals.unmatched =
             Unmatched { truncated: 0u64.wrapping_sub(truncated), ..Unmatched::default() };
+    }
+}
+
+/// The daemon ends: its interfaces go together.
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        for at in self.ports.indexes().into_iter().map(|(at, _)| at) {
+            if self.ports.get(at).is_some_and(|port| port.tap().is_some()) {
+                self.close_device(at);
+            }
+        }
+        self.closing.finish();
     }
 }

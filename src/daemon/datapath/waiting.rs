@@ -1,8 +1,8 @@
-//! Sessions that are attached as soon as the names of their interfaces are free: the kernel removes an interface some
-//! time after whoever had it let it go. Nothing waits for that; it is tried again when an interface was deleted, and now
-//! and then.
+//! What is done as soon as the names of interfaces are free: the kernel removes an interface some time after whoever had
+//! it let it go. Nothing waits for that. It is tried again when the kernel has removed an interface, and now and then;
+//! where a child of ours removes it, when that has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::session::Gates;
@@ -19,18 +19,19 @@ pub(super) struct Waiting {
     pub(super) attachment: Attachment,
     /// The place of its port.
     pub(super) port: usize,
-    /// The kernel's id of its tunnel.
-    pub(super) tunnel: u32,
+    /// The kernel's id of its tunnel; `None` with a TAP.
+    pub(super) tunnel: Option<u32>,
     /// It was attached before, with another path: nobody waits to hear that it is attached.
     pub(super) moved: bool,
     /// What may pass once it is attached.
     pub(super) gates: Option<Gates>,
     tries: u32,
+    /// When to try again, if nothing happens before.
     due: Option<Instant>,
 }
 
 impl Waiting {
-    pub(super) fn new(attachment: &Attachment, port: usize, tunnel: u32) -> Waiting {
+    pub(super) fn new(attachment: &Attachment, port: usize, tunnel: Option<u32>) -> Waiting {
         let attachment = attachment.clone();
         Waiting { attachment, port, tunnel, moved: false, gates: None, tries: 0, due: None }
     }
@@ -47,6 +48,8 @@ impl Waiting {
 #[derive(Default)]
 pub(super) struct WaitingList {
     sessions: BTreeMap<SessionId, Waiting>,
+    /// The places of ports whose TAP is to be made.
+    ports: BTreeSet<usize>,
 }
 
 impl WaitingList {
@@ -62,21 +65,33 @@ impl WaitingList {
         self.sessions.remove(&session)
     }
 
+    /// The TAP of this port is to be made.
+    pub(super) fn insert_port(&mut self, port: usize) {
+        self.ports.insert(port);
+    }
+
     /// Takes those whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Waiting> {
         let due =
-            |(id, waiting): (&SessionId, &Waiting)| waiting.due.is_none_or(|due| due <= now).then_some(*id);
+            |(id, waiting): (&SessionId, &Waiting)| waiting.due.is_some_and(|due| due <= now).then_some(*id);
         let ids: Vec<SessionId> = self.sessions.iter().filter_map(due).collect();
         ids.into_iter().filter_map(|id| self.sessions.remove(&id)).collect()
     }
 
-    /// An interface was deleted: it may have been the one.
-    pub(super) fn hurry(&mut self) {
-        self.sessions.values_mut().for_each(|waiting| waiting.due = None);
+    /// The kernel has removed an interface: it may have been the one.
+    pub(super) fn interface_deleted(&mut self, now: Instant) {
+        let sessions = self.sessions.values_mut().filter(|waiting| waiting.tunnel.is_some());
+        sessions.for_each(|waiting| waiting.due = Some(now));
     }
 
-    /// When the next one is to be tried; `now` if it may be at once.
-    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        self.sessions.values().map(|waiting| waiting.due.unwrap_or(now)).min()
+    /// A child of ours has removed its interfaces. The ports whose TAP can be made now.
+    pub(super) fn child_ended(&mut self, now: Instant) -> BTreeSet<usize> {
+        self.sessions.values_mut().for_each(|waiting| waiting.due = Some(now));
+        std::mem::take(&mut self.ports)
+    }
+
+    /// When the next one is to be tried.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.sessions.values().filter_map(|waiting| waiting.due).min()
     }
 }

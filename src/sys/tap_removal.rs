@@ -1,0 +1,146 @@
+//! Removing TAP interfaces. Closing one waits some 20 ms until no processor can still be using it; interfaces that are
+//! removed by one request wait together. The request is RTM_DELLINK for a link group, into which they are put first. A
+//! daemon that goes on has a child process do it.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use libc::c_int;
+
+use super::cvt;
+use super::tap::Tap;
+
+/// The group of interfaces that are about to be removed: octets that nobody else chooses.
+const GROUP: u32 = 0x6c74_7064;
+/// Interfaces in one request of a daemon that goes on: until it is done nobody can change any interface.
+const BATCH: usize = 32;
+/// Interfaces in one request of a daemon that ends: more than fit into a socket's buffer are refused.
+const LAST_BATCH: usize = 1000;
+/// Octets of struct nlmsghdr and struct ifinfomsg.
+const HEADERS: usize = mem::size_of::<libc::nlmsghdr>() + mem::size_of::<libc::ifinfomsg>();
+const _: () = assert!(HEADERS == 32);
+
+/// A child process that removes interfaces. Nobody waits for it.
+#[derive(Debug)]
+pub struct Removal {
+    child: libc::pid_t,
+}
+
+/// Removes all at once, and returns when they are gone.
+pub fn remove(taps: Vec<Tap>) {
+    // What could not be removed goes with its descriptor.
+    taps.chunks(LAST_BATCH).for_each(|batch| _ = request(batch));
+}
+
+/// Has a child process remove them. Where there can be no child, they are closed one by one.
+pub fn remove_in_background(mut taps: Vec<Tap>) -> io::Result<Removal> {
+    // The child must not take part in what the handlers of signals do.
+    let mut all: libc::sigset_t = no_signals();
+    let mut before = no_signals();
+    // SAFETY: both sets live through the calls.
+    unsafe {
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, &mut before);
+    }
+    taps.sort_by_key(|tap| tap.as_raw_fd());
+    // SAFETY: the child only makes system calls, and allocates: the daemon has one thread, so that the child finds
+    // every lock of the library free.
+    let child = cvt(unsafe { libc::fork() });
+    if let Ok(0) = child {
+        close_others(&taps);
+        for batch in taps.chunks(BATCH) {
+            let _ = request(batch);
+        }
+        // What could not be removed goes with its descriptor.
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: `before` was filled in above.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    // The child has them as well: closing them here waits for nothing.
+    drop(taps);
+    Ok(Removal { child: child? })
+}
+
+impl Removal {
+    /// Whether the child has ended; never waits.
+    pub fn has_ended(&self) -> bool {
+        // SAFETY: a null pointer: the status is not wanted.
+        let ended = unsafe { libc::waitpid(self.child, std::ptr::null_mut(), libc::WNOHANG) };
+        // An error means that somebody else has taken note of its end.
+        ended != 0
+    }
+
+    /// Waits until the child has ended.
+    pub fn wait(self) {
+        // SAFETY: as above.
+        unsafe { libc::waitpid(self.child, std::ptr::null_mut(), 0) };
+    }
+}
+
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data for which all zeros is a valid value.
+    unsafe { mem::zeroed() }
+}
+
+/// Closes all descriptors but those of `taps`, which are in order: the daemon may want to be the only one to have them.
+fn close_others(taps: &[Tap]) {
+    let mut next: RawFd = 3;
+    for fd in taps.iter().map(AsRawFd::as_raw_fd) {
+        close_range(next, fd - 1);
+        next = fd + 1;
+    }
+    close_range(next, RawFd::MAX);
+}
+
+fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: no pointers. No descriptor of that range is used any more in this process, which ends without a word.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if closed != 0 {
+        // An older kernel.
+        for fd in first..=last.min(0xffff) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Asks the kernel to remove these interfaces, and waits until they are gone.
+fn request(taps: &[Tap]) -> io::Result<()> {
+    let mut octets = Vec::new();
+    for index in taps.iter().filter(|tap| tap.goes_with_us()).map(Tap::index) {
+        octets.extend(message(libc::RTM_SETLINK, 0, index));
+    }
+    if octets.is_empty() {
+        return Ok(());
+    }
+    octets.extend(message(libc::RTM_DELLINK, libc::NLM_F_ACK, 0));
+    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // The kernel has done it when the call returns.
+    // SAFETY: the pointer and the length are those of `octets`.
+    super::cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+    Ok(())
+}
+
+/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct ifinfomsg: family (1), padding (1),
+/// type (2), index (4), flags (4), change (4); the attribute IFLA_GROUP: length (2), type (2), value (4).
+fn message(kind: u16, flags: c_int, index: c_int) -> Vec<u8> {
+    let mut octets = (HEADERS as u32 + 8).to_ne_bytes().to_vec();
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
+    octets.extend([0; 12]);
+    octets.extend(index.to_ne_bytes());
+    octets.extend([0; 8]);
+    octets.extend(8u16.to_ne_bytes());
+    octets.extend(libc::IFLA_GROUP.to_ne_bytes());
+    octets.extend(GROUP.to_ne_bytes());
+    octets
+}
