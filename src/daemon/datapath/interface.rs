@@ -66,7 +66,7 @@ impl Interface {
 }
 
 impl Interface {
-    /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame. `None` where there is no way
+    /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame. `None` where there is no route
     /// to the peer.
     pub fn fitting_mtu(&self, path: &Path, header: usize) -> Option<usize> {
         let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;

@@ -59,9 +59,9 @@ impl Paths {
         used.ports.insert(port);
     }
 
-    /// The MTU of a path in use; `None` where there is no way to the peer.
+    /// The MTU of a path in use; `None` where there is no route to the peer.
     pub(super) fn mtu(&self, path: &Path) -> Option<usize> {
-        self.used.get(&ends(path))?.mtu
+        self.used.get(&addresses(path))?.mtu
     }
 
     /// It does not any more.
