@@ -297,8 +297,9 @@ impl DataPlane {
         let result = self.open_port(at).map(|_| ());
         if result.is_ok() {
             if let (Some(kernel), Some(port)) = (&self.kernel, self.ports.get(at)) {
-                let session = port.kernel_session();
-                session.map(|s| kernel.set_socket_options(s, &port.interface, &self.sockets));
+                if let Some(session) = port.kernel_session() {
+                    kernel.set_socket_options(session, &port.interface, &self.sockets);
+                }
             }
             self.fit_mtu(at);
         }
@@ -520,7 +521,9 @@ impl DataPlane {
                 }
             }
             Ok(Attached::Now) => {
-                gates.map(|gates| self.set_gates(id, gates));
+                if let Some(gates) = gates {
+                    self.set_gates(id, gates);
+                }
                 if !moved {
                     self.events.push(DataPlaneEvent::Attached { session: id, result: Ok(()) });
                 }
