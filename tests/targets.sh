@@ -43,7 +43,7 @@ demo() { # target
     L2TPD=$PWD/target/$1/debug/l2tpd L2TPCTL=$PWD/target/$1/debug/l2tpctl timeout 120 sh tests/demo.sh
 }
 runs() { # target
-    "target/$1/debug/l2tpd" -n -c l2tpd.conf.example
+    cat l2tpd.conf.example | "target/$1/debug/l2tpd" -n -c /dev/stdin
 }
 
 # musl, and musl with 32 bits, which this machine runs as well.

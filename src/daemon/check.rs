@@ -2,7 +2,7 @@
 //! this host is.
 
 use super::lan;
-use super::reload::{self, Refused};
+use super::reload::{self, Readers, Refused};
 use crate::config::model::Config;
 use crate::log::{Line, Remark};
 use crate::sys::{error_text, privilege};
@@ -46,7 +46,7 @@ fn unreadable(file: &str, config: &Config) -> Option<Remark> {
 
 /// A file that can be used, or every error in it, one or more lines each.
 fn read(file: &str) -> Result<Config, String> {
-    let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults())
+    let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults(), Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
     let mut problems: Vec<(usize, Line)> =

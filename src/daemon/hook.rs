@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::log::{escape, Line, Remark};
 use crate::proto::Notification;
 use crate::sys::process::Process;
-use crate::sys::{error_text, file};
+use crate::sys::{error_text, file, trust};
 
 /// How long a command may run.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -117,16 +117,22 @@ impl Hooks {
 
 impl Queue {
     fn start(&mut self, now: Instant, tunnel: &str, call: &Call) -> Result<(), Remark> {
-        let program = escape(call.words.first().map_or(b"", |w| w.as_bytes()));
-        match Process::start(&call.words, &call.environment, false) {
+        let name = call.words.first().map_or("", String::as_str);
+        let program = escape(name.as_bytes());
+        // Others must not be able to change what is run with our rights, no more than the file that names it.
+        let trusted = match Path::new(name).is_absolute() {
+            true => trust::program(Path::new(name)),
+            false => Ok(()),
+        };
+        match trusted.and_then(|()| Process::start(&call.words, &call.environment, false)) {
             Ok(process) => {
                 let deadline = now + TIME_LIMIT;
                 self.running = Some(Running { process, program, deadline, killed: false });
                 Ok(())
             }
             Err(error) => {
-                let name = Path::new(call.words.first().map_or("", String::as_str));
-                let what = file::no_file(name).map(|what| format!(", it is {what}")).unwrap_or_default();
+                let what =
+                    file::no_file(Path::new(name)).map(|what| format!(", it is {what}")).unwrap_or_default();
                 let why = error_text(&error) + &what;
                 Err(Remark::Hook { tunnel: tunnel.to_owned(), program, why })
             }
@@ -227,6 +233,22 @@ mod tests {
         assert!(told[1].ends_with("exit status: 3"), "{told:?}");
         hooks.call(&words(&["/tmp"]), &event(Happening::TunnelUp, ""));
         assert_eq!(finish(&mut hooks), ["  on-event of tokyo: /tmp: Permission denied, it is a directory"]);
+    }
+
+    #[test]
+    fn a_command_that_others_may_change_is_not_run() {
+        let path = std::env::temp_dir().join(format!("l2tpd-hook-{}-open", std::process::id()));
+        std::fs::write(&path, "#!/bin/sh\nexit 3\n").unwrap();
+        let mode = |bits| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(bits));
+        mode(0o757).unwrap();
+        let (mut hooks, name) = (Hooks::default(), path.to_string_lossy().into_owned());
+        hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
+        let said = format!("  on-event of tokyo: {name}: others may write it (mode 0757): chmod go-w {name}");
+        assert_eq!(finish(&mut hooks), [said]);
+        mode(0o755).unwrap();
+        hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
+        assert_eq!(finish(&mut hooks), [format!("  on-event of tokyo: {name}: exit status: 3")]);
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,19 +16,38 @@ use crate::config::identity::DerivedId;
 use crate::config::model::{Config, Problem, Remote, Tunnel};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
-use crate::log::remark::{Mode, Tags};
+use crate::log::remark::Tags;
 use crate::log::{Event, Line, Remark};
-use crate::sys::{self, address, error_text, file, machine};
+use crate::sys::{self, address, error_text, file, machine, privilege, trust};
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// No configuration is as long; a device that never ends is not read for ever.
 const LONGEST: usize = 64 * 1024 * 1024;
 
-/// Reads and parses a file, and waits no longer than `patience` for one that is a pipe. An error is about the file.
-pub fn read(file: &str, patience: Duration, system: &Defaults) -> io::Result<Parsed> {
-    let text = file::read(Path::new(file), LONGEST, patience)?;
-    Ok(config::parse(&text, system))
+/// Who may read a configuration with secrets in it, beside root and who started us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// The group of the user that the file names: we are about to become that user.
+    OfFile,
+    /// Nobody: we are who we are.
+    Nobody,
+}
+
+/// Reads and parses a file, and waits no longer than `patience` for one that is a pipe. Refuses one that others than
+/// root and who started us may have written: its commands are run. And one with secrets in it that others may read.
+/// An error is about the file.
+pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers) -> io::Result<Parsed> {
+    let path = Path::new(file);
+    let opened = file::open(path)?;
+    let found = trust::file_of(path, &opened)?;
+    let parsed = config::parse(&file::read_opened(&opened, LONGEST, patience)?, system);
+    if let Some(config) = parsed.config.as_ref().ok().filter(|config| config.holds_secrets()) {
+        let user = config.user.as_deref().filter(|_| readers == Readers::OfFile);
+        let group = user.and_then(|name| privilege::user(name).ok()).map(|user| user.gid);
+        trust::secret(path, &found, group)?;
+    }
+    Ok(parsed)
 }
 
 /// What the system contributes at present. The daemon asks for it once: host name and addresses may change while the
@@ -86,7 +104,7 @@ impl Refused {
 
 /// Reads a configuration and logs its settings (at debug), unless it has errors.
 fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
-    let parsed = read(file, Duration::ZERO, system).map_err(Refused::Unreadable)?;
+    let parsed = read(file, Duration::ZERO, system, Readers::Nobody).map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
     for setting in &parsed.settings {
         logger.log(now, &setting.to_line());
@@ -99,11 +117,6 @@ pub fn warnings(file: &str, config: &Config) -> Vec<Remark> {
     let mut found = Vec::new();
     if config.tunnels.is_empty() {
         found.push(Remark::NoTunnel { file: file.to_owned() });
-    }
-    let secret = config.tunnels.iter().any(|t| t.password.is_some());
-    let mode = std::fs::metadata(file).map_or(0, |found| found.mode());
-    if secret && mode & 0o007 != 0 {
-        found.push(Remark::Secrecy { file: file.to_owned(), mode: Mode(mode & 0o7777) });
     }
     found
 }
@@ -174,7 +187,7 @@ impl Daemon {
     fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
-            true => match read(&file, Duration::ZERO, &self.config.system) {
+            true => match read(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
                 Ok(parsed) => parsed.config.map_err(Refused::Errors),
                 Err(error) => Err(Refused::Unreadable(error)),
             },

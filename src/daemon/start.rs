@@ -13,7 +13,7 @@ use super::core::{socket_detail, Daemon};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
-use super::reload::{self, Refused};
+use super::reload::{self, Readers, Refused};
 use crate::config::model::{self, Config, Place, Remote, Tunnel};
 use crate::config::Setting;
 use crate::log::{Event, Level, Line, Remark};
@@ -25,7 +25,7 @@ use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::Syslog;
 use crate::sys::tap;
-use crate::sys::{clock, error_text, privilege, process, stderr};
+use crate::sys::{clock, error_text, privilege, process, stderr, trust};
 use crate::wire::Encapsulation;
 
 /// Interfaces that can be made after the daemon has become another user, where only root may open the device.
@@ -69,6 +69,7 @@ fn failed_remark(remark: &Remark) -> Failed {
 
 fn run(mut options: Options) -> i32 {
     let inherited = process::take_inherited();
+    trust::remember();
     tell_panics(options.foreground);
     process::raise_descriptor_limit();
     process::prefer_batches();
@@ -154,8 +155,8 @@ fn configuration(
 ) -> Result<(Config, Vec<Setting>), Failed> {
     let file = &options.config;
     let system = reload::system_defaults();
-    let parsed =
-        reload::read(file, reload::PATIENCE, &system).map_err(|e| Refused::Unreadable(e).lines(file))?;
+    let parsed = reload::read(file, reload::PATIENCE, &system, Readers::OfFile)
+        .map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
     if let Err(error) = logger.resize(config.log_buffer) {

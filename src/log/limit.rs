@@ -48,7 +48,6 @@ const UNLIMITED: &[&str] = &[
     // What is said of the configuration, and the status that `USR1` asks for.
     "unknown-tag",
     "invalid-value",
-    "secrecy",
     "unreadable",
     "reload-refused",
     "nothing-changed",

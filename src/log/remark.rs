@@ -12,16 +12,6 @@ use super::catalogue::{fill, Name, Template};
 use super::Level;
 use crate::wire::{Ccid, MessageType};
 
-/// The mode of a file as it is logged: four octal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mode(pub u32);
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04o}", self.0)
-    }
-}
-
 /// Tags of the configuration as they are logged, with commas between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags(pub Vec<&'static str>);
@@ -90,8 +80,6 @@ remarks! {
         UnknownTag { tag: String };
     "invalid-value" Error "<tag>: Invalid value" =>
         InvalidValue { tag: String };
-    "secrecy" Warn "<file> holds passwords and everybody may read or write it (mode <mode>)" =>
-        Secrecy { file: String, mode: Mode };
     "unreadable" Warn "<file>: <error>: it cannot be read again by user <user>, a reload will fail" =>
         Unreadable { file: String, error: String, user: String };
     "gone" Warn "<file>: <error>: it cannot be read again, a reload will fail" =>
@@ -236,10 +224,9 @@ mod tests {
 
     #[test]
     fn a_remark_begins_with_two_blanks_an_error_of_the_configuration_does_not() {
-        let remark = Remark::Secrecy { file: "/etc/l2tpd.conf".into(), mode: Mode(0o644) };
-        let line = Line::remark(&remark);
-        let text = "  /etc/l2tpd.conf holds passwords and everybody may read or write it (mode 0644)";
-        assert_eq!((line.text.as_str(), line.level, line.kind), (text, Level::Warn, "secrecy"));
+        let line = Line::remark(&Remark::NoTunnel { file: "/etc/l2tpd.conf".into() });
+        let text = "  /etc/l2tpd.conf has no tunnel: there is nothing to do";
+        assert_eq!((line.text.as_str(), line.level, line.kind), (text, Level::Warn, "no-tunnel"));
         let line = Line::error(&Remark::UnknownTag { tag: "retri".into() });
         assert_eq!(
             (line.text.as_str(), line.level, line.kind),

@@ -39,15 +39,19 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Reads a file to its end. More than `limit` octets are an error, and so is a pipe or terminal from which nothing
 /// comes for `patience`.
 pub fn read(path: &Path, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read_opened(&open(path)?, limit, patience)
+}
+
+/// As [`read`], of a file that [`open`] has opened.
+pub fn read_opened(file: &File, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
     let is_fifo = file.metadata()?.file_type().is_fifo();
     let mut text = Vec::new();
-    let mut rest = (&file).take(limit.saturating_add(1) as u64);
+    let mut rest = file.take(limit.saturating_add(1) as u64);
     // What was read before an error stays in `text`.
     while let Err(error) = rest.read_to_end(&mut text) {
         match error.kind() {
             io::ErrorKind::Interrupted => {}
-            io::ErrorKind::WouldBlock => wait(&file, patience)?,
+            io::ErrorKind::WouldBlock => wait(file, patience)?,
             _ => return Err(error),
         }
     }

@@ -29,6 +29,7 @@ pub mod stderr;
 pub mod syslog;
 pub mod tap;
 pub mod tap_removal;
+pub mod trust;
 
 use std::ffi::CStr;
 use std::io;

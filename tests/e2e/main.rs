@@ -14,6 +14,7 @@ mod bridges;
 mod capture;
 mod clear_start_stop;
 mod config;
+mod config_trust;
 mod cookie;
 mod counters;
 mod coverage;
@@ -77,6 +78,7 @@ const TESTS: &[&[Test]] = &[
     bridges::TESTS,
     clear_start_stop::TESTS,
     config::TESTS,
+    config_trust::TESTS,
     cookie::TESTS,
     counters::TESTS,
     ctl::TESTS,

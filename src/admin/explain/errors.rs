@@ -42,10 +42,14 @@ pub(super) static TABLE: &[Explanation] = &[
     ),
     about(
         "M-006",
-        ["The configuration file does not exist or may not be read by the daemon.",
-         "Check the path (default /etc/l2tpd.conf, else -c) and its owner and mode."],
-        ["設定ファイルが無いか、デーモンに読む権限がありません。",
-         "パス(既定は/etc/l2tpd.conf、-cで変更可)と所有者・モードを確認してください。"],
+        ["The configuration file does not exist or may not be read by the daemon, or it is refused: others than root \
+          could have written it, though its commands are run, or can read the secrets in it.",
+         "The next line says which, and ends with the command that mends a refused file; look whether somebody has \
+          changed it, and change secrets that others could read. Else check the path (default /etc/l2tpd.conf, else -c)."],
+        ["設定ファイルが無いか、デーモンに読む権限が無いか、または拒否されました。root以外が書き換えられるファイル(中のコマンドが実行されるため)\
+          や、秘密を他人が読めるファイルは使いません。",
+         "次の行が理由を示し、拒否の場合は直すコマンドで終わります。書き換えられていないか確かめ、読まれたおそれのある秘密は変えてください。\
+          それ以外はパス(既定は/etc/l2tpd.conf、-cで変更可)を確認してください。"],
     ),
     about(
         "M-007",

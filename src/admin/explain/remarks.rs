@@ -38,16 +38,11 @@ explanations! {
          "The next line says what is allowed; the file is not used before it is corrected."]
         ["設定の値が範囲外か、その項目で使える語ではありません。",
          "次の行が使える値を示します。直すまでこのファイルは使われません。"];
-    Secrecy
-        ["The configuration holds the tunnels' passwords, and its mode lets every user see or change them.",
-         "Say `chmod 600` to the file, and choose new passwords if others have accounts here."]
-        ["設定ファイルにはトンネルのパスワードがありますが、誰でも読み書きできるモードです。",
-         "`chmod 600`で直してください。ほかの利用者がいる場合はパスワードも変えてください。"];
     Unreadable
         ["The daemon becomes another user (tag user), who may not read the configuration.",
-         "Let the file belong to a group of that user, with mode 0640, and see that its directories may be entered."]
+         "Say `chgrp l2tpd` (that user's group) and `chmod 640` to the file, and see that its directories may be entered."]
         ["userで切り替える利用者には設定ファイルを読む権限が無く、再読み込みができません。",
-         "ファイルをその利用者のグループに属させ、モードを0640にしてください。ディレクトリに入れることも必要です。"];
+         "ファイルに`chgrp l2tpd`(その利用者のグループ)と`chmod 640`を実行してください。ディレクトリに入れることも必要です。"];
     Gone
         ["The configuration was read, but is not there any more: it came through a pipe, say.",
          "Give a file with -c if you want to change the configuration without a restart."]

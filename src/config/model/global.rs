@@ -101,4 +101,14 @@ impl Config {
     pub fn new() -> Config {
         tag::defaults(GLOBAL)
     }
+
+    /// Whether it holds anything that others must not read.
+    pub fn holds_secrets(&self) -> bool {
+        self.tunnels.iter().any(|tunnel| {
+            let cookies = tunnel.sessions.iter().flat_map(|s| [&s.local_cookie, &s.remote_cookie]);
+            tunnel.password.is_some()
+                || tunnel.password_old.is_some()
+                || cookies.into_iter().any(|cookie| !cookie.is_empty())
+        })
+    }
 }
