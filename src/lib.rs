@@ -4,6 +4,7 @@
 //!
 //! | room | what | pure |
 //! |---|---|---|
+//! | [`wiped`] | octets that are overwritten when they are given up | yes |
 //! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |
@@ -61,4 +62,5 @@ pub mod proto;
 pub mod sys;
 pub mod token_bucket;
 pub mod wheel;
+pub mod wiped;
 pub mod wire;

@@ -185,7 +185,7 @@ fn node() {
         tunnel: "t".into(),
         local: SessionId(local_id.parse().unwrap()),
         remote: SessionId(remote_id.parse().unwrap()),
-        cookie_expected: cookie,
+        cookie_expected: cookie.clone(),
         cookie_to_send: cookie,
         sublayer_expected: sublayer,
         sublayer_to_send: sublayer,

@@ -86,7 +86,7 @@ made_of! {
     usize: Value::Number(n) => n.try_into().ok();
     String: Value::Text(text) => Some(text);
     Vec<String>: Value::Command(words) => Some(words);
-    Vec<u8>: Value::Octets(octets) => Some(octets);
+    Vec<u8>: Value::Octets(octets) => Some(octets.to_vec());
     [u8; 4]: Value::RouterId(id) => Some(id);
     [u8; 6]: Value::Mac(mac) => Some(mac);
 }

@@ -1,13 +1,15 @@
 //! Lines of octets -> words with their place. Words are separated by blanks; `#` at the start of a word begins a
 //! comment; `"..."` quotes a word, with `\"` and `\\` inside. Knows nothing of tags, and any octets may come in.
 
+use crate::wiped::Wiped;
+
 /// A word of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     /// Where it begins: 1 is the first octet of the line.
     pub column: usize,
-    /// Its octets, without quotes and backslashes.
-    pub octets: Vec<u8>,
+    /// Its octets, without quotes and backslashes. They may be a password.
+    pub octets: Wiped,
 }
 
 /// What is wrong with the quoting of a line.
@@ -59,7 +61,7 @@ pub fn words(line: &[u8]) -> SourceLine {
 
 /// A word that was cut off the front of a line.
 struct Cut {
-    octets: Vec<u8>,
+    octets: Wiped,
     /// Octets of the line that it takes; with an error, those before it.
     length: usize,
     error: Option<&'static str>,
@@ -69,7 +71,7 @@ struct Cut {
 /// middle is a mistake, so that nobody has to know how such a word would be read.
 fn bare(rest: &[u8]) -> Cut {
     let length = rest.iter().position(|&o| o.is_ascii_whitespace() || o == b'"').unwrap_or(rest.len());
-    let octets = rest.get(..length).unwrap_or_default().to_vec();
+    let octets = Wiped::from(rest.get(..length).unwrap_or_default());
     let error = (rest.get(length) == Some(&b'"'))
         .then_some("a quote in the middle of a word: quotes go around the whole parameter");
     Cut { octets, length, error }
@@ -77,7 +79,8 @@ fn bare(rest: &[u8]) -> Cut {
 
 /// A quoted word; `rest` begins with the quote.
 fn quoted(rest: &[u8]) -> Cut {
-    let mut octets = Vec::new();
+    // As far as it can go, so that it need not move.
+    let mut octets = Wiped::with_capacity(closing_quote(rest));
     let mut inside = rest.iter().enumerate().skip(1);
     while let Some((at, &octet)) = inside.next() {
         match octet {
@@ -90,16 +93,27 @@ fn quoted(rest: &[u8]) -> Cut {
                 return Cut { octets, length, error };
             }
             b'\\' => match inside.next() {
-                Some((_, &escaped @ (b'"' | b'\\'))) => octets.push(escaped),
+                Some((_, &escaped @ (b'"' | b'\\'))) => octets.extend(&[escaped]),
                 _ => {
                     let error = Some("a backslash in quotes stands before \" or \\ only");
                     return Cut { octets, length: at, error };
                 }
             },
-            other => octets.push(other),
+            other => octets.extend(&[other]),
         }
     }
     Cut { octets, length: 0, error: Some("this quote is not closed on its line") }
+}
+
+/// Where the next quote that no backslash precedes stands, or the end.
+fn closing_quote(rest: &[u8]) -> usize {
+    let mut escaped = false;
+    let closes = |&octet: &u8| {
+        let closes = octet == b'"' && !escaped;
+        escaped = octet == b'\\' && !escaped;
+        closes
+    };
+    rest.iter().skip(1).position(closes).map_or(rest.len(), |at| at + 1)
 }
 
 #[cfg(test)]
@@ -109,7 +123,7 @@ mod tests {
     fn texts(line: &str) -> Vec<(usize, String)> {
         let line = words(line.as_bytes());
         assert_eq!(line.error, None);
-        line.words.into_iter().map(|w| (w.column, String::from_utf8(w.octets).unwrap())).collect()
+        line.words.into_iter().map(|w| (w.column, String::from_utf8(w.octets.to_vec()).unwrap())).collect()
     }
 
     #[test]

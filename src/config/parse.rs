@@ -93,7 +93,7 @@ impl Parser {
         let mut blocks = Blocks { global: Lines { header: None, body: Vec::new() }, tunnels: Vec::new() };
         for (line, octets) in lex::lines(text) {
             let Some(statement) = self.statement(line, octets) else { continue };
-            match (statement.tag.octets.as_slice(), blocks.tunnels.last_mut()) {
+            match (&*statement.tag.octets, blocks.tunnels.last_mut()) {
                 (b"tunnel", _) => {
                     blocks.tunnels.push((Lines { header: Some(statement), body: Vec::new() }, Vec::new()))
                 }
@@ -118,7 +118,7 @@ impl Parser {
             let place = Place { line, column: error.column };
             self.error(place, &tag.octets, Fault::InvalidValue, error.text.to_owned());
             // `tunnel` and `session` open their block all the same, or the errors after them would be misleading.
-            if !matches!(tag.octets.as_slice(), b"tunnel" | b"session") {
+            if !matches!(&*tag.octets, b"tunnel" | b"session") {
                 return None;
             }
         }
@@ -205,7 +205,7 @@ impl Parser {
         let mut given: Vec<Given> = Vec::new();
         for statement in statements {
             let place = statement.place(0);
-            let Some(row) = rows.iter().find(|row| row.tag.name.as_bytes() == statement.tag.octets) else {
+            let Some(row) = rows.iter().find(|row| row.tag.name.as_bytes() == &*statement.tag.octets) else {
                 let hint = unknown(block, &statement.tag.octets);
                 let place = Place { column: statement.tag.column, ..place };
                 self.error(place, &statement.tag.octets, Fault::UnknownTag, hint);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::Fault;
 use super::lex::Word;
+use crate::wiped::Wiped;
 use crate::wire::Cookie;
 
 /// What the parameters of a tag must look like, besides the words that its field's type has.
@@ -102,8 +103,8 @@ pub enum Value {
     Number(u64),
     /// A time.
     Time(Duration),
-    /// Octets as they were written.
-    Octets(Vec<u8>),
+    /// Octets as they were written. They may be a password.
+    Octets(Wiped),
     /// Text, UTF-8.
     Text(String),
     /// A command and its arguments.
@@ -147,7 +148,7 @@ fn because(fault: Fault, reason: &str) -> Refusal {
 
 /// The first and the only parameter of most kinds; the caller has counted them.
 fn first(params: &[Word]) -> &[u8] {
-    params.first().map_or(&[], |w| w.octets.as_slice())
+    params.first().map_or(&[], |w| &*w.octets)
 }
 
 /// Reads `params`, whose number fits the kind, as one of the words or as a value of `kind`.
@@ -165,7 +166,7 @@ pub fn read(kind: Kind, words: &[&'static str], params: &[Word]) -> Read {
         }
         Kind::Seconds => seconds(octets).map(Value::Time).ok_or_else(invalid),
         Kind::Octets => match octets.len() {
-            1..=255 => Ok(Value::Octets(octets.to_vec())),
+            1..=255 => Ok(Value::Octets(octets.into())),
             length => Err(because(Fault::InvalidValue, &format!("these are {length} octets"))),
         },
         Kind::RouterId => router_id(octets),
@@ -310,7 +311,7 @@ fn session_ids(params: &[Word]) -> Read {
 fn mac(octets: &[u8]) -> Read {
     let pairs: Option<Vec<u8>> = octets
         .split(|&o| o == b':')
-        .map(|pair| match hex(pair)?.as_slice() {
+        .map(|pair| match &*hex(pair)? {
             [octet] => Some(*octet),
             _ => None,
         })
@@ -329,12 +330,16 @@ fn mac(octets: &[u8]) -> Read {
 }
 
 /// Pairs of hex digits.
-fn hex(octets: &[u8]) -> Option<Vec<u8>> {
+fn hex(octets: &[u8]) -> Option<Wiped> {
     if octets.is_empty() || octets.len() % 2 != 0 {
         return None;
     }
     let digit = |o: u8| char::from(o).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    octets.chunks_exact(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    let mut found = Wiped::with_capacity(octets.len() / 2);
+    for pair in octets.chunks_exact(2) {
+        found.extend(&[digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?]);
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -342,7 +347,7 @@ mod tests {
     use super::*;
 
     fn one(kind: Kind, text: &str) -> Read {
-        read(kind, &[], &[Word { column: 1, octets: text.as_bytes().to_vec() }])
+        read(kind, &[], &[Word { column: 1, octets: text.as_bytes().into() }])
     }
 
     #[test]
@@ -405,7 +410,7 @@ mod tests {
     fn a_command_is_cut_into_words() {
         let expected = Ok(Value::Command(vec!["/bin/hook".into(), "a".into()]));
         assert_eq!(one(Kind::Command, "/bin/hook  a"), expected);
-        let words = ["/bin/hook", "a b", ""].map(|t| Word { column: 1, octets: t.as_bytes().to_vec() });
+        let words = ["/bin/hook", "a b", ""].map(|t| Word { column: 1, octets: t.as_bytes().into() });
         let expected = Value::Command(vec!["/bin/hook".into(), "a b".into(), String::new()]);
         assert_eq!(read(Kind::Command, &[], &words), Ok(expected));
         assert!(one(Kind::Command, "  ").is_err());

@@ -49,7 +49,7 @@ fn expected_mtu(tunnel: &Tunnel, session: &Session) -> Option<usize> {
         remote: SocketAddr::new(remote, 0),
     };
     let cookie = match session.manual {
-        Some(_) => session.remote_cookie,
+        Some(_) => session.remote_cookie.clone(),
         None => Cookie::new(&[0; 8][..session.cookie.octets()])?,
     };
     let sublayer = session.sublayer == Sublayer::Default;

@@ -19,6 +19,7 @@ use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::Tags;
 use crate::log::{Event, Line, Remark};
 use crate::sys::{self, address, error_text, file, machine, privilege, trust};
+use crate::wiped;
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers)
     let opened = file::open(path)?;
     let found = trust::file_of(path, &opened)?;
     let parsed = config::parse(&file::read_opened(&opened, LONGEST, patience)?, system);
+    wiped::wipe_stack();
     if let Some(config) = parsed.config.as_ref().ok().filter(|config| config.holds_secrets()) {
         let user = config.user.as_deref().filter(|_| readers == Readers::OfFile);
         let group = user.and_then(|name| privilege::user(name).ok()).map(|user| user.gid);

@@ -99,8 +99,8 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
         local: session.map_or(SessionId(0), |s| s.local),
         remote: session.map_or(SessionId(0), |s| s.remote),
         serial: session.map_or(0, |s| s.serial),
-        local_cookie: session.map_or(Cookie::NONE, |s| s.cookie_expected),
-        remote_cookie: session.map_or(Cookie::NONE, |s| s.cookie_to_send),
+        local_cookie: session.map_or(Cookie::NONE, |s| s.cookie_expected.clone()),
+        remote_cookie: session.map_or(Cookie::NONE, |s| s.cookie_to_send.clone()),
         sublayer: session.map_or((false, false), |s| (s.sublayer_expected, s.sublayer_to_send)),
         sequencing: session.map_or((false, false), |s| {
             let receive = slot.config.sequencing.receives() && s.sublayer_expected;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{clock, cvt};
+use crate::wiped::{wipe, Wiped};
 
 /// What a file is, in words.
 pub fn kind(file_type: FileType) -> &'static str {
@@ -36,25 +37,32 @@ pub fn open(path: &Path) -> io::Result<File> {
     })
 }
 
-/// Reads a file to its end. More than `limit` octets are an error, and so is a pipe or terminal from which nothing
+/// Reads a file, which may hold secrets, to its end. More than `limit` octets are an error, and so is a pipe or terminal from which nothing
 /// comes for `patience`.
-pub fn read(path: &Path, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path, limit: usize, patience: Duration) -> io::Result<Wiped> {
     read_opened(&open(path)?, limit, patience)
 }
 
 /// As [`read`], of a file that [`open`] has opened.
-pub fn read_opened(file: &File, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
-    let is_fifo = file.metadata()?.file_type().is_fifo();
-    let mut text = Vec::new();
+pub fn read_opened(file: &File, limit: usize, patience: Duration) -> io::Result<Wiped> {
+    let found = file.metadata()?;
+    let is_fifo = found.file_type().is_fifo();
+    let expected = usize::try_from(found.len()).unwrap_or(usize::MAX);
+    let mut text = Wiped::with_capacity(expected.min(limit));
+    let mut room = [0; 8192];
     let mut rest = file.take(limit.saturating_add(1) as u64);
-    // What was read before an error stays in `text`.
-    while let Err(error) = rest.read_to_end(&mut text) {
-        match error.kind() {
-            io::ErrorKind::Interrupted => {}
-            io::ErrorKind::WouldBlock => wait(file, patience)?,
-            _ => return Err(error),
+    loop {
+        match rest.read(&mut room) {
+            Ok(0) => break,
+            Ok(octets) => text.extend(room.get(..octets).unwrap_or_default()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => wait(file, patience)?,
+                _ => return Err(error),
+            },
         }
     }
+    wipe(&mut room);
     match text.len() {
         0 if is_fifo => Err(io::Error::other("a FIFO, and nobody writes to it")),
         length if length > limit => Err(io::Error::other(format!("longer than {limit} octets"))),
@@ -98,7 +106,7 @@ mod tests {
 
     fn text(path: &Path, patience: Duration) -> String {
         match read(path, 8, patience) {
-            Ok(text) => String::from_utf8(text).unwrap(),
+            Ok(text) => String::from_utf8(text.to_vec()).unwrap(),
             Err(error) => error_text(&error),
         }
     }

@@ -26,7 +26,7 @@ const S: u8 = 0x40;
 const FOREIGN: u8 = 0xb0;
 
 /// How the data messages of one direction of a session are built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
     /// Over UDP four octets (flags, version, reserved) come first.
     pub encapsulation: Encapsulation,

@@ -1,39 +1,48 @@
 //! Message Digest AVPs (RFC 3931 4.3, 5.4.1): the shared keys, signing, verifying in constant time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 
 use super::attribute::{self, number};
 use super::avp::{self, Walker};
+use crate::wiped::{wipe, Wiped};
 
 /// Digest Type of HMAC-MD5 (RFC 3931 5.4.1).
 pub const HMAC_MD5: u8 = 0;
 /// Octets of an HMAC-MD5.
 pub const MD5_LENGTH: usize = 16;
 
-/// A password, as the two keys that RFC 3931 derives from it. The password itself is not kept.
+/// A password, as the two keys that RFC 3931 derives from it. The password itself is not kept. All clones share the
+/// keys, which are overwritten with the last of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    digest_key: [u8; 16],
-    hiding_key: [u8; 16],
+    keys: Arc<Keys>,
+}
+
+/// What a password is derived into. It stays where it is, so that no copies are left behind.
+#[derive(PartialEq, Eq)]
+struct Keys {
+    digest: Wiped,
+    hiding: Wiped,
 }
 
 impl Secret {
     /// The keys of `password`; an empty one serves as integrity check.
     pub fn new(password: &[u8]) -> Secret {
-        Secret { digest_key: derive(password, 2), hiding_key: derive(password, 1) }
+        Secret { keys: Arc::new(Keys { digest: derive(password, 2), hiding: derive(password, 1) }) }
     }
 
     /// HMAC-MD5(password, 02): the key of digests.
-    pub fn digest_key(&self) -> &[u8; 16] {
-        &self.digest_key
+    pub fn digest_key(&self) -> &[u8] {
+        &self.keys.digest
     }
 
     /// HMAC-MD5(password, 01): the key of hidden AVPs.
-    pub fn hiding_key(&self) -> &[u8; 16] {
-        &self.hiding_key
+    pub fn hiding_key(&self) -> &[u8] {
+        &self.keys.hiding
     }
 }
 
@@ -137,7 +146,7 @@ fn hash(
     sender_nonce: &[u8],
     receiver_nonce: &[u8],
 ) -> Option<Hmac<Md5>> {
-    let mut mac = keyed(&secret.digest_key);
+    let mut mac = keyed(secret.digest_key());
     mac.update(sender_nonce);
     mac.update(receiver_nonce);
     let mut done = 0;
@@ -151,10 +160,13 @@ fn hash(
 }
 
 /// One of the two keys that RFC 3931 makes of a password (4.3): HMAC-MD5 of a single octet.
-fn derive(password: &[u8], which: u8) -> [u8; MD5_LENGTH] {
+fn derive(password: &[u8], which: u8) -> Wiped {
     let mut mac = keyed(password);
     mac.update(&[which]);
-    mac.finalize().into_bytes().into()
+    let mut key: [u8; MD5_LENGTH] = mac.finalize().into_bytes().into();
+    let kept = Wiped::from(&key[..]);
+    wipe(&mut key);
+    kept
 }
 
 /// An HMAC with this key.

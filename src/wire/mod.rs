@@ -30,6 +30,8 @@ pub use message::Message;
 
 use std::fmt;
 
+use crate::wiped::wipe;
+
 /// Control Connection ID (RFC 3931 3.2.1): names a connection at the LCCE that assigned it; 0 is "not known yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ccid(pub u32);
@@ -104,8 +106,8 @@ pub enum Encapsulation {
     Udp,
 }
 
-/// An Assigned Cookie (RFC 3931 5.4.4): 0, 4 or 8 octets.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// An Assigned Cookie (RFC 3931 5.4.4): 0, 4 or 8 octets. They are overwritten when it is given up.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Cookie {
     octets: [u8; 8],
     length: u8,
@@ -138,6 +140,12 @@ impl Cookie {
     /// Whether data messages have no cookie field.
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+}
+
+impl Drop for Cookie {
+    fn drop(&mut self) {
+        wipe(&mut self.octets);
     }
 }
 

@@ -48,6 +48,7 @@ mod profiles;
 mod real_peers;
 mod reload;
 mod schema;
+mod secrets;
 mod sequencing;
 mod signals;
 mod silent_peer;
@@ -106,6 +107,7 @@ const TESTS: &[&[Test]] = &[
     peer_restart::TESTS,
     real_peers::TESTS,
     reload::TESTS,
+    secrets::TESTS,
     sequencing::TESTS,
     signals::TESTS,
     silent_peer::TESTS,

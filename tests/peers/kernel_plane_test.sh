@@ -82,6 +82,7 @@ EOT
 # host, data plane, then as often as there are others: other host and cable
 start() {
     host=$1 plane=$2
+    umask 077 # they hold passwords
     {
         printf 'hostname host%s\nrouter-id 10.0.0.%s\ndata-plane %s\n' "$host" "$host" "$plane"
         shift 2

@@ -424,7 +424,7 @@ fn c_140_c_282_values_of_new_sessions() {
         values.dedup();
         values.len()
     };
-    let cookies = requests.iter().map(|r| r.avps.cookie.unwrap().as_slice().to_vec()).collect();
+    let cookies = requests.iter().map(|r| r.avps.cookie.as_ref().unwrap().as_slice().to_vec()).collect();
     let ids = requests.iter().map(|r| r.ids.local.0.to_be_bytes().to_vec()).collect();
     assert_eq!((distinct(cookies), distinct(ids)), (requests.len(), requests.len()));
     // `role passive`: a value that loses against any random one.

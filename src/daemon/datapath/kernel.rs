@@ -167,8 +167,8 @@ impl Kernel {
             local: attachment.local,
             remote: attachment.remote,
             interface: &attachment.interface,
-            cookie_expected: attachment.cookie_expected,
-            cookie_to_send: attachment.cookie_to_send,
+            cookie_expected: attachment.cookie_expected.clone(),
+            cookie_to_send: attachment.cookie_to_send.clone(),
             sublayer: attachment.sublayer_to_send,
             // Numbers that the peer did not ask for do no harm: the kernel knows all or none.
             sequence_send: attachment.sequence_send != SequenceLevel::None,

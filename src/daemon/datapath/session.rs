@@ -58,7 +58,7 @@ impl Session {
         let format = Format {
             encapsulation: attachment.path.encapsulation,
             session: attachment.remote,
-            cookie: attachment.cookie_to_send,
+            cookie: attachment.cookie_to_send.clone(),
             sublayer: attachment.sublayer_to_send,
         };
         let (header, header_length) = format.header();
@@ -87,7 +87,7 @@ impl Session {
         if path.encapsulation != self.path.encapsulation || same_peer(path.remote, self.path.remote) {
             return false;
         }
-        let cookie = self.attachment.cookie_expected;
+        let cookie = &self.attachment.cookie_expected;
         let fits = data.get(4..4 + cookie.len()).is_some_and(|octets| same_octets(octets, cookie.as_slice()));
         let recently = |at| now.saturating_duration_since(at) < TELL_PAUSE;
         let told = fits && self.established && !self.elsewhere.is_some_and(recently);
@@ -103,7 +103,7 @@ impl Session {
         if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
             return Err(|c| &mut c.rx_source);
         }
-        let cookie = self.attachment.cookie_expected;
+        let cookie = &self.attachment.cookie_expected;
         let mut frame = 4 + cookie.len();
         match data.get(4..frame) {
             Some(received) if same_octets(received, cookie.as_slice()) => {}

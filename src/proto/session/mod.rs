@@ -123,7 +123,7 @@ impl Session {
     /// What our ICRQ and ICRP ask of the peer: our cookie, our sublayer, numbers on its frames.
     pub fn avps(&self, config: &model::Session) -> SessionAvps {
         SessionAvps {
-            cookie: (!self.cookie_expected.is_empty()).then_some(self.cookie_expected),
+            cookie: (!self.cookie_expected.is_empty()).then(|| self.cookie_expected.clone()),
             sublayer: self.sublayer_expected.then_some(1),
             sequencing: config.sequencing.receives().then_some(2),
             ..SessionAvps::default()
@@ -132,8 +132,8 @@ impl Session {
 
     /// Takes over what the peer asks of us.
     pub fn take(&mut self, avps: &SessionAvps, config: &model::Session) {
-        if let Some(cookie) = avps.cookie {
-            self.cookie_to_send = cookie;
+        if let Some(cookie) = &avps.cookie {
+            self.cookie_to_send = cookie.clone();
         }
         if let Some(sublayer) = avps.sublayer {
             self.sublayer_to_send = sublayer == 1;
@@ -155,8 +155,8 @@ impl Session {
             tunnel: tunnel.to_owned(),
             local: self.local,
             remote: self.remote,
-            cookie_expected: self.cookie_expected,
-            cookie_to_send: self.cookie_to_send,
+            cookie_expected: self.cookie_expected.clone(),
+            cookie_to_send: self.cookie_to_send.clone(),
             sublayer_expected: self.sublayer_expected,
             sublayer_to_send: self.sublayer_to_send,
             sequence_send: self.sequence_send,
@@ -217,7 +217,7 @@ pub fn check_avps(
     avps: &SessionAvps,
     message: MessageType,
 ) -> Result<(), Objection> {
-    let given = avps.cookie.is_some_and(|c| !c.is_empty());
+    let given = avps.cookie.as_ref().is_some_and(|c| !c.is_empty());
     match (config.cookie.octets() > 0, given) {
         (true, false) => {
             cx.log(Event::CookieNotFound { tunnel, message });

@@ -289,8 +289,8 @@ pub fn start_manual(slot: &mut Slot, cx: &mut Context, path: Path) {
     }
     session.local = manual.local;
     session.remote = manual.remote;
-    session.cookie_expected = slot.config.local_cookie;
-    session.cookie_to_send = slot.config.remote_cookie;
+    session.cookie_expected = slot.config.local_cookie.clone();
+    session.cookie_to_send = slot.config.remote_cookie.clone();
     session.sublayer_to_send = session.sublayer_expected;
     if slot.config.sequencing.sends() {
         session.sequence_send = SequenceLevel::All;
