@@ -37,6 +37,8 @@ pub(super) enum End {
     Late,
     /// A stream that nobody reads.
     Backlog,
+    /// A stream that gives way to another client.
+    Idle,
 }
 
 /// What a client follows.
@@ -62,6 +64,10 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct AdminClient {
     pub stream: UnixStream,
+    /// The user at the other end.
+    pub user: u32,
+    /// When something was sent to it last, or it came.
+    pub active: Instant,
     input: Vec<u8>,
     output: Vec<u8>,
     sent: usize,
@@ -73,9 +79,11 @@ pub(super) struct AdminClient {
 
 impl AdminClient {
     /// A connection that was just accepted.
-    pub fn new(stream: UnixStream, now: Instant) -> AdminClient {
+    pub fn new(stream: UnixStream, user: u32, now: Instant) -> AdminClient {
         AdminClient {
             stream,
+            user,
+            active: now,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,
@@ -109,6 +117,11 @@ impl AdminClient {
             Stage::Follow(stream) => Some(stream),
             Stage::Request | Stage::Show(_) | Stage::Reply => None,
         }
+    }
+
+    /// Whether the client follows something.
+    pub fn is_following(&self) -> bool {
+        matches!(self.stage, Stage::Follow(_))
     }
 
     /// Octets waiting to be read by the client.
@@ -240,7 +253,7 @@ impl AdminClient {
     }
 
     /// Writes what can be written; ends the connection after the last answer.
-    pub fn send(&mut self) -> Result<(), End> {
+    pub fn send(&mut self, now: Instant) -> Result<(), End> {
         let mut budget = BUDGET;
         while self.writable && self.backlog() > 0 && budget > 0 {
             let rest = self.output.get(self.sent..).unwrap_or_default();
@@ -248,6 +261,7 @@ impl AdminClient {
                 Ok(0) => self.writable = false,
                 Ok(octets) => {
                     self.sent += octets;
+                    self.active = now;
                     budget -= octets.min(budget);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,

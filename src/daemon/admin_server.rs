@@ -1,5 +1,7 @@
 //! The server of the admin socket. It runs inside the daemon's loop and never delays it: every socket is
-//! non-blocking, every client has a deadline and a bound on its memory, and there are at most eight of them.
+//! non-blocking, every client has a deadline and a bound on its memory, and there are at most [`CLIENTS`] of them.
+//! Some places are root's, and one who follows gives way to one who comes, so that nobody is shut out by others who
+//! only listen.
 //!
 //! The daemon passes events of the tokens [`TOKENS`] to [`AdminServer::event`], calls [`AdminServer::turn`] once in each
 //! turn of its loop, after everything else, and sleeps no longer than [`AdminServer::next_deadline`].
@@ -26,7 +28,9 @@ use crate::sys::{admin_socket as sys, error_text, file, privilege};
 /// The mio tokens of this server.
 pub const TOKENS: RangeInclusive<usize> = 0x100..=0x1ff;
 /// The most clients at once.
-pub const CLIENTS: usize = 8;
+pub const CLIENTS: usize = 32;
+/// Those of them that are root's alone.
+pub const OF_ROOT: usize = 8;
 /// How long accepting pauses after it failed: for want of descriptors, say. No new event would come.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The most connections looked at in one turn.
@@ -151,7 +155,7 @@ impl AdminServer {
             self.broadcast(&event, host);
         }
         self.feed_log(host);
-        self.flush(host);
+        self.flush(now, host);
         self.tell_wanted(host);
     }
 
@@ -204,10 +208,10 @@ impl AdminServer {
     }
 
     /// Writes what the last steps have added.
-    fn flush(&mut self, host: &mut dyn Host) {
+    fn flush(&mut self, now: Instant, host: &mut dyn Host) {
         for slot in 0..CLIENTS {
             if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
-                let sent = if client.follows().is_some() { client.send() } else { Ok(()) };
+                let sent = if client.follows().is_some() { client.send(now) } else { Ok(()) };
                 self.keep(slot, client, sent, host);
             }
         }
@@ -242,27 +246,50 @@ impl AdminServer {
 
     /// Gives a new connection a place, or says why not.
     fn admit(&mut self, mut stream: UnixStream, now: Instant, host: &mut dyn Host) {
-        if let Err(why) = self.may_enter(&stream) {
-            host.log(Line::remark(&why));
-            return refuse(stream, reply::REFUSED, "permission denied\n");
-        }
-        let Some(slot) = self.clients.iter().position(Option::is_none) else {
+        let user = match self.may_enter(&stream) {
+            Ok(user) => user,
+            Err(why) => {
+                host.log(Line::remark(&why));
+                return refuse(stream, reply::REFUSED, "permission denied\n");
+            }
+        };
+        let Some(slot) = self.place_for(user, host) else {
             return refuse(stream, reply::BUSY, "busy: as many clients are connected as are served\n");
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self.registry.register(&mut stream, Token(LISTENER.0 + 1 + slot), interest) {
-            Ok(()) => self.clients[slot] = Some(AdminClient::new(stream, now)),
+            Ok(()) => self.clients[slot] = Some(AdminClient::new(stream, user, now)),
             Err(error) => host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) })),
         }
     }
 
-    /// Root, the user that we run as, and the members of the group.
-    fn may_enter(&self, stream: &UnixStream) -> Result<(), Remark> {
+    /// A free place for a client of this user, or that of the one who has followed for longest without being sent
+    /// anything: of the others, or else, for root, of root.
+    fn place_for(&mut self, user: u32, host: &mut dyn Host) -> Option<usize> {
+        // Root's own are the last ones, and it begins with them.
+        let is_root = |user: u32| user == 0;
+        let places = if is_root(user) { CLIENTS } else { CLIENTS - OF_ROOT };
+        let mine = self.clients.get(..places)?;
+        if let Some(slot) = mine.iter().rposition(Option::is_none) {
+            return Some(slot);
+        }
+        let followers = mine.iter().enumerate().filter_map(|(slot, client)| {
+            let client = client.as_ref().filter(|client| client.is_following())?;
+            Some((is_root(client.user), client.active, slot))
+        });
+        let (_, _, slot) = followers.filter(|(of_root, ..)| is_root(user) || !of_root).min()?;
+        let client = self.clients.get_mut(slot)?.take()?;
+        self.keep(slot, client, Err(End::Idle), host);
+        Some(slot)
+    }
+
+    /// Root, the user that we run as, and the members of the group. Returns the user.
+    fn may_enter(&self, stream: &UnixStream) -> Result<u32, Remark> {
         let peer =
             sys::peer(stream.as_fd()).map_err(|error| Remark::AdminUnknown { error: error_text(&error) })?;
         let member = self.group.is_some_and(|group| peer.groups.contains(&group));
         if peer.uid == 0 || peer.uid == sys::own_uid() || member {
-            return Ok(());
+            return Ok(peer.uid);
         }
         Err(Remark::AdminUser { uid: peer.uid, pid: peer.pid })
     }
@@ -289,6 +316,7 @@ impl AdminServer {
                 host.log(Line::new(&Event::SendInformationFailed { error: error_text(&error) }))
             }
             End::Backlog => host.log(Line::remark(&Remark::AdminBacklog {})),
+            End::Idle => host.log(Line::remark(&Remark::AdminIdle { uid: client.user })),
         }
     }
 
@@ -323,13 +351,13 @@ fn serve(client: &mut AdminClient, now: Instant, host: &mut dyn Host) -> Result<
     client.check_time(now)?;
     if client.is_answered() {
         client.show_further(now, &*host.source(now));
-        client.send()?;
+        client.send(now)?;
     }
     if let Some(request) = client.receive()? {
         admin_answer::answer(client, now, &request, host);
         client.show_further(now, &*host.source(now));
     }
-    client.send()
+    client.send(now)
 }
 
 /// A single reply for a connection that gets no place. It fits the empty buffer of a new socket.

@@ -148,6 +148,8 @@ remarks! {
         AdminUser { uid: u32, pid: i32 };
     "admin-backlog" Info "admin socket: a client that follows does not read; it is dropped" =>
         AdminBacklog {};
+    "admin-idle" Info "admin socket: a client of user <uid> that follows was idle longest; it gives way to another" =>
+        AdminIdle { uid: u32 };
     "hook" Warn "on-event of <tun_name>: <program>: <why>" =>
         Hook { tunnel: String, program: String, why: String };
     "hook-killed" Warn "on-event of <tun_name>: <program>: killed, it ran longer than <n> s" =>

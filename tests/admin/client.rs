@@ -63,7 +63,7 @@ fn the_exit_status_tells_how_it_went() {
 #[test]
 fn a_busy_daemon_is_one_that_cannot_be_reached() {
     let server = Server::start(sample::report());
-    let others: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    let others: Vec<_> = (0..crate::sockets::places()).map(|_| server.connect()).collect();
     server.until(|state| state.turns > 0);
     let (code, _, err) = run(&["-s", server.path.to_str().unwrap(), "status"]);
     assert_eq!((code, err.contains("busy")), (3, true), "{err}");

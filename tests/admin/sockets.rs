@@ -1,7 +1,7 @@
 //! What a client can do to the server, and what it cannot.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use l2tpd::admin::command::{self, Selection};
 use l2tpd::admin::display::Form;
 use l2tpd::admin::envelope::{self, reply};
-use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent};
+use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent, CLIENTS, OF_ROOT};
 use l2tpd::log::{Event, Level, Line, WallTime};
 use l2tpd::proto::{Happening, Notification};
 use l2tpd::sys::clock;
@@ -221,14 +221,14 @@ fn a_request_must_be_complete_within_five_seconds() {
 }
 
 #[test]
-fn the_ninth_client_is_told_that_all_are_busy() {
+fn one_more_client_is_told_that_all_are_busy() {
     let server = Server::start(sample::report());
-    let mut first: Vec<UnixStream> = (0..8).map(|_| server.connect()).collect();
-    let mut ninth = server.connect();
-    let (kind, text) = next_frame(&mut ninth);
+    let mut first: Vec<UnixStream> = (0..places()).map(|_| server.connect()).collect();
+    let mut surplus = server.connect();
+    let (kind, text) = next_frame(&mut surplus);
     assert_eq!(kind, reply::BUSY);
     assert!(text.starts_with("busy"));
-    assert!(is_closed(&mut ninth));
+    assert!(is_closed(&mut surplus));
     // The others are served, and their places are free again afterwards.
     for stream in &mut first {
         stream.write_all(&request("start center")).unwrap();
@@ -237,6 +237,44 @@ fn the_ninth_client_is_told_that_all_are_busy() {
     for _ in 0..20 {
         assert_eq!(run(&server, "start center").0, reply::DONE);
     }
+}
+
+/// How many clients of our user are served at once.
+pub fn places() -> usize {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    if is_root {
+        CLIENTS
+    } else {
+        CLIENTS - OF_ROOT
+    }
+}
+
+#[test]
+fn who_follows_gives_way_to_a_new_client_and_the_idlest_first() {
+    let server = Server::start(sample::report());
+    let mut followers: Vec<UnixStream> = (0..places())
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(&request("watch")).unwrap();
+            assert_eq!(next_frame(&mut stream), (reply::PIECE, String::new()));
+            stream
+        })
+        .collect();
+    for given in 0..3 {
+        assert_eq!(run(&server, "start center").0, reply::DONE);
+        assert!(is_closed(&mut followers[given]), "the one that was sent something longest ago");
+        // The free place is that of the next one who follows.
+        let mut stream = server.connect();
+        stream.write_all(&request("watch")).unwrap();
+        assert_eq!(next_frame(&mut stream), (reply::PIECE, String::new()));
+        followers.push(stream);
+    }
+    server.tell(happened(5));
+    for stream in followers.iter_mut().skip(3) {
+        assert_eq!(next_frame(stream).0, reply::PIECE);
+    }
+    let lines = server.state.lock().unwrap().lines();
+    assert_eq!(lines.matches("that follows was idle longest").count(), 3, "{lines}");
 }
 
 fn happened(number: u32) -> StreamEvent {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{client, Daemon};
@@ -17,6 +17,7 @@ use crate::tests;
 
 tests!(
     stuck_clients_delay_no_tunnel,
+    followers_shut_nobody_out,
     mode_and_group_of_the_socket,
     who_the_peer_is_is_checked,
     no_descriptors_for_clients,
@@ -39,7 +40,7 @@ const STATUS: u16 = 1;
 
 const LOG: u16 = 6;
 
-/// Eight clients hold all places: four never read a reply that is longer than any buffer, three never read a log
+/// Thirty-two clients hold all places: most never read a reply that is longer than any buffer, three never read a log
 /// that grows, one writes an octet a second. With a HELLO each second and half a second of patience the tunnel
 /// would not survive a loop that waits for any of them.
 fn stuck_clients_delay_no_tunnel() {
@@ -52,18 +53,19 @@ fn stuck_clients_delay_no_tunnel() {
     let before = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
     a.skip_log();
     let mut stuck: Vec<UnixStream> = Vec::new();
+    let socket = a.socket.clone();
     let connect = |octets: &[u8]| {
-        let mut stream = UnixStream::connect(&a.socket).expect("a place");
+        let mut stream = UnixStream::connect(&socket).expect("a place");
         stream.write_all(octets).expect("request");
         stream
     };
-    for _ in 0..4 {
+    for _ in 0..28 {
         stuck.push(connect(&request(STATUS, &[])));
     }
     for _ in 0..3 {
         stuck.push(connect(&request(LOG, &["-f", "debug"])));
     }
-    let mut slow = UnixStream::connect(&a.socket).expect("the eighth place");
+    let mut slow = UnixStream::connect(&a.socket).expect("the last place");
     slow.set_write_timeout(Some(Duration::from_secs(1))).expect("timeout");
     let start = Instant::now();
     let letters = request(STATUS, &[]);
@@ -72,9 +74,10 @@ fn stuck_clients_delay_no_tunnel() {
         // After five seconds the daemon has had enough of it.
         let _ = slow.write_all(&letters[second..second + 1]);
         if second == 2 {
-            let busy = a.ctl(&["status"]);
-            assert_eq!(busy.status.code(), Some(3), "the ninth client: {}", stderr(&busy));
-            assert!(stderr(&busy).contains("busy"), "{}", stderr(&busy));
+            // One that follows makes room for root.
+            a.ctl_ok(&["status", "tunnel", "t"]);
+            a.expect("info   admin socket: a client of user 0 that follows was idle longest; it gives way to another");
+            stuck.push(connect(&request(STATUS, &[])));
         }
         if second == 6 {
             let hellos = a.count("*send HELLO*") + b.count("*send HELLO*");
@@ -93,7 +96,7 @@ fn stuck_clients_delay_no_tunnel() {
     slow.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
     let _ = slow.read_to_end(&mut end);
     assert!(end.is_empty(), "no answer to half a request");
-    // Three places are free again; the four that wait for their reply to be read stay for 30 seconds.
+    // Three places are free again; those that wait for their reply to be read stay for 30 seconds.
     let after = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
     drop(stuck);
     for text in [&before, &after] {
@@ -106,8 +109,8 @@ fn stuck_clients_delay_no_tunnel() {
     b.stop();
 }
 
-/// `l2tpctl status` as another user, with a copy of the program where that user can read it.
-fn status_as(net: &Net, daemon: &Daemon, user: &[&str]) -> Output {
+/// `l2tpctl` as another user, with a copy of the program where that user can read it.
+fn as_user(net: &Net, daemon: &Daemon, user: &[&str]) -> Command {
     let program = net.dir.join("ctl/l2tpctl");
     if !program.exists() {
         std::fs::create_dir_all(net.dir.join("ctl")).expect("directory");
@@ -115,14 +118,14 @@ fn status_as(net: &Net, daemon: &Daemon, user: &[&str]) -> Output {
         let (from, to) = (client(), program.to_str().expect("path").to_owned());
         crate::net::run(&["cp", "-L", from.to_str().expect("path"), &to]);
     }
-    Command::new("setpriv")
-        .args(user)
-        .arg(program)
-        .arg("-s")
-        .arg(&daemon.socket)
-        .arg("status")
-        .output()
-        .expect("setpriv")
+    let mut command = Command::new("setpriv");
+    command.args(user).arg(program).arg("-s").arg(&daemon.socket);
+    command
+}
+
+/// Its status.
+fn status_as(net: &Net, daemon: &Daemon, user: &[&str]) -> Output {
+    as_user(net, daemon, user).arg("status").output().expect("setpriv")
 }
 
 /// Whether the daemon gave its status, be the tunnel up or not.
@@ -278,4 +281,49 @@ fn client_that_sends_nonsense() {
         &std::fs::metadata(&daemon.socket).expect("socket").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600, "who may use the socket");
+}
+
+/// More members of the group follow than there are places: root and other members are served all the same. And more of
+/// root's own.
+fn followers_shut_nobody_out() {
+    if !crate::net::have("setpriv") {
+        skip("no setpriv");
+    }
+    let net = Net::new();
+    let mut daemon = Daemon::start(&net, &net.a, &host(1, "admin-group nogroup\n", "", ""));
+    daemon.expect("debug l2tpd start");
+    let mut members: Vec<Child> = Vec::new();
+    for _ in 0..26 {
+        let mut command = as_user(&net, &daemon, MEMBER);
+        members.push(
+            command.args(["watch"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("setpriv"),
+        );
+    }
+    let gone =
+        "info   admin socket: a client of user 65533 that follows was idle longest; it gives way to another";
+    daemon.expect(gone);
+    daemon.expect(gone);
+    for _ in 0..3 {
+        daemon.ctl_ok(&["status"]);
+    }
+    assert_eq!(daemon.count(gone), 2, "root has places of its own");
+    let output = status_as(&net, &daemon, MEMBER);
+    assert!(served(&output), "{}", stderr(&output));
+    daemon.expect(gone);
+    let follow = || {
+        let mut stream = UnixStream::connect(&daemon.socket).expect("a place");
+        stream.write_all(&request(LOG, &["-f", "debug"])).expect("request");
+        stream
+    };
+    let streams: Vec<UnixStream> = (0..40).map(|_| follow()).collect();
+    daemon.ctl_ok(&["status"]);
+    daemon.expect(
+        "info   admin socket: a client of user 0 that follows was idle longest; it gives way to another",
+    );
+    drop(streams);
+    for mut member in members {
+        let _ = member.kill();
+        let _ = member.wait();
+    }
+    daemon.stop();
 }

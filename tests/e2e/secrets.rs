@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt;
 use l2tpd::wire::digest::Secret;
 
 use crate::daemon::{write_config, Daemon};
-use crate::encapsulations::up;
 use crate::net::Net;
-use crate::pair::{host, pair_of, wait_for};
+use crate::pair::{host, pair_of, up, wait_for};
 use crate::tests;
 
 tests!(passwords_do_not_stay_in_memory, cookies_do_not_stay_in_memory);

@@ -179,6 +179,12 @@ explanations! {
          "Start it again; its output must go where it is taken fast enough."]
         ["`watch`・`log -f`・`trace`のクライアントが、64 KiBより多く読み残しました。",
          "もう一度始めてください。出力先が十分に速く読めることを確認してください。"];
+    AdminIdle
+        ["All places of the admin socket were taken, and this client of `watch`, `log -f` or `trace` had been sent \
+          nothing for longest; root gets the place of anybody, others get that of one of their own.",
+         "Start it again; see who keeps so many connections open (`ss -xp`, or the admin-group)."]
+        ["管理ソケットの席が全て埋まったため、最も長く何も送られていない`watch`・`log -f`・`trace`のクライアントが席を譲りました。",
+         "もう一度始めてください。接続を多く開いたままの利用者がいないか(`ss -xp`、admin-group)確認してください。"];
     Hook
         ["The command of on-event could not be started, or told by its status that it failed.",
          "Run the command by hand with the variables L2TPD_* set."]
