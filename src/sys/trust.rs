@@ -204,8 +204,8 @@ impl Subject<'_> {
         let distrust = |why: String, mend: &str| {
             Err(Distrust { path: self.path.to_path_buf(), why, mend: mend.to_owned() })
         };
-        let known = [0, started_by().0].contains(&found.uid());
-        if !known && !(directory && nameless() == Some(found.uid())) {
+        let outside = directory && nameless() == Some(found.uid());
+        if !outside && ![0, started_by().0].contains(&found.uid()) {
             let mend = if self.kind == Kind::Link { "chown -h root" } else { "chown root" };
             return distrust(format!("{} belongs to user {}", self.name(), found.uid()), mend);
         }
