@@ -322,8 +322,10 @@ fn written_defaults_change_nothing() {
         let default = tag.default.text();
         let is_value = match tag.kind {
             Kind::Word => tag.words.contains(&default),
-            Kind::Number(..) => tag.words.contains(&default) || default.parse::<u64>().is_ok(),
-            Kind::Seconds | Kind::Ports | Kind::Address => true,
+            Kind::Number(..) | Kind::Seconds(..) => {
+                tag.words.contains(&default) || default.parse::<u64>().is_ok()
+            }
+            Kind::Ports | Kind::Address => true,
             Kind::Path(_) => default.starts_with('/'),
             _ => false,
         };

@@ -97,7 +97,7 @@ fn facts(tag: &Tag) -> Vec<String> {
     match tag.kind {
         Kind::Number(_, max) if max == u64::MAX => {}
         Kind::Number(min, max) => facts.push(format!("{min}-{max}")),
-        Kind::Seconds => facts.push("0.05-60".into()),
+        Kind::Seconds(min, max) => facts.push(format!("{}-{}", min as f64 / 1e3, max as f64 / 1e3)),
         Kind::Octets => facts.push("1-255".into()),
         Kind::Hex => facts.extend(["8".into(), "16".into()]),
         _ => {}
@@ -160,8 +160,10 @@ fn the_example_shows_defaults() {
     for line in text("l2tpd.conf.example").lines().filter_map(shown) {
         let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
         let tag = tags::all().find(|t| t.name == words[0]).unwrap_or_else(|| panic!("{line}"));
-        let is_value =
-            matches!(tag.kind, Kind::Word | Kind::Number(..) | Kind::Seconds | Kind::Ports | Kind::Path(_));
+        let is_value = matches!(
+            tag.kind,
+            Kind::Word | Kind::Number(..) | Kind::Seconds(..) | Kind::Ports | Kind::Path(_)
+        );
         let default = tag.default.text();
         if is_value && !default.contains("the ") {
             assert_eq!(words[1..].join(" "), default, "{}", tag.name);

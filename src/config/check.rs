@@ -4,6 +4,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::error::{Fault, Given, Place};
 use super::model::*;
@@ -129,15 +130,19 @@ fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
 
 /// A longest time that is given is not shorter than the first one; one that is not given adapts itself.
 fn intervals(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
-    let Tunnel { retry_interval, retry_interval_max, restart_interval, restart_interval_max, .. } = tunnel;
+    let first_retry = match tunnel.first_retry() {
+        RetryInterval::Auto => Duration::ZERO, // bounded by the longest
+        RetryInterval::Fixed(interval) => interval,
+    };
+    let Tunnel { retry_interval_max, restart_interval, restart_interval_max, .. } = tunnel;
     for (first_tag, first, tag, most) in [
-        ("retry-interval", retry_interval, "retry-interval-max", retry_interval_max),
-        ("restart-interval", restart_interval, "restart-interval-max", restart_interval_max),
+        ("retry-interval", first_retry, "retry-interval-max", retry_interval_max),
+        ("restart-interval", *restart_interval, "restart-interval-max", restart_interval_max),
     ] {
-        if *most < *first && findings.has(tag) {
+        if *most < first && findings.has(tag) {
             findings.invalid(tag, format!("this is less than the {first_tag}, {}", first.as_secs_f64()));
         } else {
-            *most = (*most).max(*first);
+            *most = (*most).max(first);
         }
     }
 }

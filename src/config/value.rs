@@ -23,8 +23,8 @@ pub enum Kind {
     Word,
     /// A whole number in this range.
     Number(u64, u64),
-    /// Seconds with up to three decimals, 0.05-60.
-    Seconds,
+    /// Seconds with up to three decimals, in this range of milliseconds.
+    Seconds(u64, u64),
     /// Any octets, 1-255 of them.
     Octets,
     /// Dotted quad.
@@ -69,7 +69,7 @@ impl Kind {
             Kind::Flag => "no parameter".into(),
             Kind::Word => "".into(),
             Kind::Number(min, max) => format!("{min}-{max}").into(),
-            Kind::Seconds => "0.05-60".into(),
+            Kind::Seconds(min, max) => format!("{}-{}", decimal(min), decimal(max)).into(),
             Kind::Octets => "1-255 octets".into(),
             Kind::RouterId => "a dotted quad such as 192.0.2.1".into(),
             Kind::Address => "an IPv4 or IPv6 address".into(),
@@ -164,7 +164,7 @@ pub fn read(kind: Kind, words: &[&'static str], params: &[Word]) -> Read {
         Kind::Number(min, max) => {
             number(octets).filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(invalid)
         }
-        Kind::Seconds => seconds(octets).map(Value::Time).ok_or_else(invalid),
+        Kind::Seconds(min, max) => seconds(octets, min, max).map(Value::Time).ok_or_else(invalid),
         Kind::Octets => match octets.len() {
             1..=255 => Ok(Value::Octets(octets.into())),
             length => Err(because(Fault::InvalidValue, &format!("these are {length} octets"))),
@@ -194,8 +194,13 @@ fn number(octets: &[u8]) -> Option<u64> {
     std::str::from_utf8(octets).ok()?.parse().ok()
 }
 
-/// 0.05-60 seconds, at most three decimals.
-fn seconds(octets: &[u8]) -> Option<Duration> {
+/// Milliseconds as seconds, for people.
+fn decimal(milliseconds: u64) -> f64 {
+    Duration::from_millis(milliseconds).as_secs_f64()
+}
+
+/// Seconds, at most three decimals; `min` and `max` are milliseconds.
+fn seconds(octets: &[u8], min: u64, max: u64) -> Option<Duration> {
     let (whole, decimals) = match octets.iter().position(|&o| o == b'.') {
         Some(dot) => (octets.get(..dot)?, octets.get(dot.checked_add(1)?..)?),
         None => (octets, &b"0"[..]),
@@ -206,7 +211,7 @@ fn seconds(octets: &[u8]) -> Option<Duration> {
     let scale = [100, 10, 1].get(decimals.len().checked_sub(1)?)?;
     let milliseconds =
         number(whole)?.checked_mul(1000)?.checked_add(number(decimals)?.checked_mul(*scale)?)?;
-    (50..=60_000).contains(&milliseconds).then(|| Duration::from_millis(milliseconds))
+    (min..=max).contains(&milliseconds).then(|| Duration::from_millis(milliseconds))
 }
 
 /// 1-`max` characters that are safe in a path, a log line and a command.
@@ -352,7 +357,7 @@ mod tests {
 
     #[test]
     fn seconds_have_at_most_three_decimals_and_a_range() {
-        let time = |text| match one(Kind::Seconds, text) {
+        let time = |text| match one(Kind::Seconds(50, 60_000), text) {
             Ok(Value::Time(time)) => Some(time.as_millis()),
             _ => None,
         };

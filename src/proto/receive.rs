@@ -28,8 +28,8 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Sessi
         Due::LookUp => tunnel.addresses.due(cx, &tunnel.config),
         Due::Connection(ccid, due) => {
             let data = match due {
-                ConnectionDue::Hello => tunnel.slots.heard(ccid, heard),
-                ConnectionDue::Retransmit | ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
+                ConnectionDue::Hello | ConnectionDue::Retransmit => tunnel.slots.heard(ccid, heard),
+                ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
             };
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
             let outcome = connection::receive::due(connection, cx, due, data);

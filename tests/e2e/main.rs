@@ -19,6 +19,7 @@ mod cookie;
 mod counters;
 mod coverage;
 mod ctl;
+mod dead_peer;
 mod encapsulations;
 mod explain;
 mod failing_system;
@@ -83,6 +84,7 @@ const TESTS: &[&[Test]] = &[
     cookie::TESTS,
     counters::TESTS,
     ctl::TESTS,
+    dead_peer::TESTS,
     encapsulations::TESTS,
     explain::TESTS,
     failing_system::TESTS,

@@ -14,6 +14,7 @@ mod auth;
 mod circuit;
 mod cisco;
 mod crossing;
+mod dead_peer;
 mod dropped;
 mod good_run;
 mod hostile;

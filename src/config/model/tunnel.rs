@@ -43,8 +43,8 @@ pub struct Tunnel {
     pub cookie: CookieLength,
     /// Retransmissions of a control message before the peer counts as lost.
     pub retry: u32,
-    /// Time before the first retransmission; each interval is twice the one before.
-    pub retry_interval: Duration,
+    /// Time before the first retransmission, where it is given; each interval is twice the one before.
+    pub retry_interval: Option<RetryInterval>,
     /// The longest interval between retransmissions.
     pub retry_interval_max: Duration,
     /// Silence before HELLO is sent.
@@ -103,9 +103,9 @@ pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
     "digest"               digest,               Word,             SetUp,     As("auto");
     "cookie"               cookie,               Word,             Inherited, As("off");
     "retry"                retry,                Number(1, 99),    Live,      As("10");
-    "retry-interval"       retry_interval,       Seconds,          Live,      As("1");
-    "retry-interval-max"   retry_interval_max,   Seconds,          Live,      As("8");
-    "hello-interval"       hello_interval,       Number(1, 3600),  Live,      As("60");
+    "retry-interval"       retry_interval,       RETRY,            Live,      Text("1 or auto, by the hello-interval");
+    "retry-interval-max"   retry_interval_max,   RETRY,            Live,      As("8");
+    "hello-interval"       hello_interval,       HELLO,            Live,      As("60");
     "receive-window"       receive_window,       Number(1, 65535), SetUp,     As("8");
     "setup-timeout"        setup_timeout,        Number(1, 3600),  Live,      As("31");
     "restart-interval"     restart_interval,     Number(1, 3600),  Live,      Text("the global one");
@@ -124,6 +124,20 @@ pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
     "on-event"             on_event,             Command,          Live,      Text("none");
     "disable"              disabled,             Flag,             SetUp,     Text("");
 };
+
+const RETRY: Kind = Seconds(50, 60_000);
+const HELLO: Kind = Seconds(100, 3_600_000);
+
+/// Time before the first retransmission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryInterval {
+    /// As the measured round trip suggests.
+    Auto,
+    /// This long.
+    Fixed(Duration),
+}
+
+words! { RetryInterval { Auto = "auto" } else Fixed(Duration) }
 
 /// The peer's address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,6 +288,17 @@ impl Tunnel {
             })
         });
         tunnel.into_iter().chain(sessions).collect()
+    }
+
+    /// `retry-interval`. Where it is not given it is the second that RFC 3931 4.2 recommends, except where HELLOs follow
+    /// each other faster than that: then somebody wants to know soon.
+    pub fn first_retry(&self) -> RetryInterval {
+        const SECOND: Duration = Duration::from_secs(1);
+        match (self.retry_interval, self.hello_interval) {
+            (Some(given), _) => given,
+            (None, Some(hello)) if hello < SECOND => RetryInterval::Auto,
+            (None, _) => RetryInterval::Fixed(SECOND),
+        }
     }
 
     /// Nothing is negotiated: it has sessions, and all of them are manual.

@@ -67,7 +67,7 @@ pub enum Order {
 }
 
 /// When to send again, and how often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retry {
     /// Retransmissions before the connection counts as lost.
     pub limit: u32,

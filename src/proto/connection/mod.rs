@@ -7,6 +7,7 @@ pub mod identity;
 pub mod origin;
 pub mod outcome;
 pub mod receive;
+pub mod round_trip;
 pub mod table;
 pub mod transport;
 
@@ -80,8 +81,10 @@ impl Connection {
     /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,
     /// for a tie breaker and a nonce.
     pub fn new(cx: &mut Context, key: TunnelKey, config: &Rc<Tunnel>, ccid: Ccid, path: Path) -> Connection {
-        let channel = Channel::new(retry(config), config.receive_window);
+        let channel = Channel::new(Retry::default(), config.receive_window);
         let mut transport = Transport::new(key, ccid, path, channel, Auth::new(config));
+        transport.set_retry(config);
+        transport.channel.restart_rto();
         transport.ttl = config.ttl;
         transport.hidden = config.hidden;
         transport.dialect = match config.compatibility {
@@ -162,7 +165,7 @@ impl Connection {
     pub fn update(&mut self, cx: &mut Context, config: &Rc<Tunnel>) {
         let hello_changed = self.config.hello_interval != config.hello_interval;
         self.config = Rc::clone(config);
-        self.transport.channel.retry = retry(config);
+        self.transport.set_retry(config);
         self.transport.ttl = config.ttl;
         if hello_changed && self.state == State::Established {
             cx.cancel(&mut self.hello);
@@ -308,6 +311,11 @@ impl Connection {
 
     // ----- keepalive (RFC 3931 4.4) -----
 
+    /// When something of the peer came last; `data` is when data of its sessions did (C-074).
+    fn last_heard(&self, data: Option<Instant>) -> Instant {
+        data.map_or(self.heard, |data| data.max(self.heard))
+    }
+
     /// Arms the HELLO timer, a little earlier than configured: connections must not act in step (C-076).
     fn arm_hello(&mut self, cx: &mut Context, from: Instant) {
         let Some(interval) = self.config.hello_interval else { return };
@@ -430,8 +438,4 @@ impl Connection {
         cx.cancel(&mut self.hello);
         cx.cancel(&mut self.guard);
     }
-}
-
-fn retry(tunnel: &Tunnel) -> Retry {
-    Retry { limit: tunnel.retry, interval: tunnel.retry_interval, interval_max: tunnel.retry_interval_max }
 }

@@ -52,7 +52,8 @@ pub enum Outcome {
     Close(Objection),
     /// It cannot go on, and the peer cannot be told.
     Lost(Failure),
-    /// The same after a hint that the peer has forgotten it: the peer is there.
+    /// The same, found out early (after a hint that the peer has forgotten it, or by a short `hello-interval`): it is
+    /// set up again at once.
     Forgotten(Failure),
     /// Nothing more is to be said or heard.
     Done,

@@ -213,7 +213,7 @@ fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant
     let (State::Established, Some(interval)) = (connection.state, connection.config.hello_interval) else {
         return Outcome::Keep;
     };
-    let last = data.map_or(connection.heard, |data| data.max(connection.heard));
+    let last = connection.last_heard(data);
     // The timer ran a little short on purpose; so does this.
     let quiet: Duration = interval.mul_f32(11.0 / 12.0);
     if cx.now.saturating_duration_since(last) < quiet {
@@ -226,6 +226,7 @@ fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant
             return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
         }
     }
+    connection.transport.suspect(cx, interval);
     connection.arm_hello(cx, cx.now);
     Outcome::Keep
 }
@@ -261,20 +262,25 @@ pub fn due(
             connection.transport.acknowledge_due(cx);
             Outcome::Keep
         }
-        ConnectionDue::Retransmit => match connection.transport.retransmit_due(cx) {
-            Retransmission::Goes => Outcome::Keep,
-            Retransmission::UsedUp if connection.state == State::Stopping => Outcome::Done,
-            Retransmission::UsedUp => {
-                // C-057: it was sent as often as `retry` allows.
-                cx.log(Event::ControlSendFailedTunnel { tunnel: connection.ccid() });
-                cx.log(Event::ControlSendFailed {});
-                count(&mut connection.transport.counters.lost);
-                let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
-                match connection.transport.is_pressed() && connection.state == State::Established {
-                    true => Outcome::Forgotten(failure),
-                    false => Outcome::Lost(failure),
-                }
+        ConnectionDue::Retransmit => retransmit_due(connection, cx, data),
+    }
+}
+
+fn retransmit_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {
+    connection.transport.heard(connection.last_heard(data));
+    match connection.transport.retransmit_due(cx) {
+        Retransmission::Goes => Outcome::Keep,
+        Retransmission::UsedUp if connection.state == State::Stopping => Outcome::Done,
+        Retransmission::UsedUp => {
+            // C-057: it was sent as often as `retry` allows, or for as long as a short `hello-interval` does.
+            cx.log(Event::ControlSendFailedTunnel { tunnel: connection.ccid() });
+            cx.log(Event::ControlSendFailed {});
+            count(&mut connection.transport.counters.lost);
+            let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
+            match connection.transport.is_pressed() && connection.state == State::Established {
+                true => Outcome::Forgotten(failure),
+                false => Outcome::Lost(failure),
             }
-        },
+        }
     }
 }

@@ -2,8 +2,10 @@
 //! acknowledged; and how what the peer sent is acknowledged (RFC 3931 4.2, 4.3).
 
 use super::auth::Auth;
-use super::channel::{Acknowledgement, Channel, Order, Transmission};
+use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
 use super::outcome::Receipt;
+use super::round_trip::RoundTrip;
+use crate::config::model::{RetryInterval, Tunnel};
 use crate::log::Event;
 use crate::proto::action::{Action, Path};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
@@ -53,12 +55,28 @@ pub struct Transport {
     pub hidden: bool,
     /// A reply is being prepared and will carry the acknowledgement.
     pub reply_pending: bool,
-    /// What waits for an acknowledgement must have it by then, however many retransmissions are left.
-    answer_by: Option<Instant>,
+    /// How long the peer takes to acknowledge.
+    pub round_trip: RoundTrip,
+    /// The first interval between transmissions follows that.
+    follows_round_trip: bool,
+    /// What waits for an acknowledgement must have it soon.
+    hurry: Option<Hurry>,
+    /// When the oldest message in flight is sent again, as far as `retry` counts that.
+    counted: Option<Instant>,
     /// What was sent and received.
     pub counters: ControlCounters,
     retransmit: Option<TimerId>,
     acknowledge: Option<TimerId>,
+}
+
+/// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
+#[derive(Debug, Clone, Copy)]
+struct Hurry {
+    by: Instant,
+    /// The longest interval until then.
+    longest: Duration,
+    /// The peer is only suspected since then: whatever is heard of it clears it.
+    suspected: Option<Instant>,
 }
 
 /// What became of the oldest message in flight when its acknowledgement was due.
@@ -86,11 +104,32 @@ impl Transport {
             dialect: Dialect::IETF,
             hidden: false,
             reply_pending: false,
-            answer_by: None,
+            round_trip: RoundTrip::default(),
+            follows_round_trip: false,
+            hurry: None,
+            counted: None,
             counters: ControlCounters::default(),
             retransmit: None,
             acknowledge: None,
         }
+    }
+
+    /// Takes over how often and when something is sent again.
+    pub fn set_retry(&mut self, config: &Tunnel) {
+        let interval = config.first_retry();
+        self.follows_round_trip = interval == RetryInterval::Auto;
+        self.channel.retry.limit = config.retry;
+        self.channel.retry.interval_max = config.retry_interval_max;
+        match interval {
+            RetryInterval::Auto => self.follow_round_trip(),
+            RetryInterval::Fixed(interval) => self.channel.retry.interval = interval,
+        }
+    }
+
+    /// The first interval is what the measured round trip suggests.
+    fn follow_round_trip(&mut self) {
+        let Retry { interval, interval_max, .. } = &mut self.channel.retry;
+        *interval = self.round_trip.time_out().min(*interval_max);
     }
 
     fn timer(&self, due: ConnectionDue) -> Timer {
@@ -131,6 +170,10 @@ impl Transport {
             return false;
         };
         let mut message = message.to_vec();
+        match count {
+            1 => self.round_trip.sent(cx.now, ns),
+            _ => self.round_trip.sent_again(),
+        }
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
         cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
@@ -154,11 +197,17 @@ impl Transport {
         match (self.channel.awaits_acknowledgement(), self.retransmit.is_some()) {
             (true, false) => {
                 let timer = self.timer(ConnectionDue::Retransmit);
-                let left = self.answer_by.map(|end| end.saturating_duration_since(cx.now));
-                let rto = left.map_or(self.channel.rto(), |left| left.min(self.channel.rto()));
-                cx.arm(&mut self.retransmit, rto, timer);
+                let counted = cx.now.checked_add(self.channel.rto()).unwrap_or(cx.now);
+                let mut gap = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
+                if let Some(Hurry { by, longest, .. }) = self.hurry {
+                    gap = gap.min(longest).min(by.saturating_duration_since(cx.now));
+                }
+                cx.arm(&mut self.retransmit, gap, timer);
             }
-            (false, true) => cx.cancel(&mut self.retransmit),
+            (false, true) => {
+                cx.cancel(&mut self.retransmit);
+                self.counted = None;
+            }
             (true, true) | (false, false) => {}
         }
     }
@@ -171,6 +220,12 @@ impl Transport {
         message: &[u8],
         message_type: &MessageTypeAvp,
     ) -> Receipt {
+        if self.channel.would_release(header.nr) {
+            self.round_trip.acknowledged(cx.now, header.nr);
+            if self.follows_round_trip {
+                self.follow_round_trip();
+            }
+        }
         let acknowledgement = self.channel.acknowledged(header.nr);
         if acknowledgement == Acknowledgement::Invalid {
             count(&mut self.counters.rx_bad_nr); // C-043
@@ -208,7 +263,8 @@ impl Transport {
 
     /// Something was acknowledged: the timer starts anew for what is the oldest now, and more may be sent.
     fn acknowledged(&mut self, cx: &mut Context) {
-        self.answer_by = None;
+        self.hurry = None;
+        self.counted = None;
         cx.cancel(&mut self.retransmit);
         self.watch_acknowledgement(cx);
         self.flush(cx);
@@ -222,9 +278,15 @@ impl Transport {
     /// The oldest message in flight was not acknowledged in time.
     pub fn retransmit_due(&mut self, cx: &mut Context) -> Retransmission {
         self.retransmit = None;
-        if self.answer_by.is_some_and(|end| end <= cx.now) {
+        if self.hurry.is_some_and(|hurry| hurry.by <= cx.now) {
             return Retransmission::UsedUp;
         }
+        if self.counted.is_some_and(|at| cx.now < at) {
+            self.repeat_oldest(cx);
+            self.watch_acknowledgement(cx);
+            return Retransmission::Goes;
+        }
+        self.counted = None;
         // C-055, C-056: the same Ns, the current Nr, and so another digest.
         if self.transmit(cx, Channel::retransmission) {
             self.watch_acknowledgement(cx);
@@ -275,14 +337,37 @@ impl Transport {
     /// What is in flight has to be acknowledged within `SOON`, or three transmissions if that is longer.
     pub fn press(&mut self, cx: &mut Context) {
         let patience = SOON.max(self.channel.retry.interval.saturating_mul(7));
-        self.answer_by = cx.now.checked_add(patience);
+        self.counted = None;
+        self.hurry(cx, patience, Duration::MAX, None);
+    }
+
+    /// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
+    /// trip it has three more of them to be heard (or three first intervals of retransmission, if that is longer);
+    /// until then it is asked at least every half of one, which `retry` does not count.
+    pub fn suspect(&mut self, cx: &mut Context, hello_interval: Duration) {
+        if !self.follows_round_trip || self.is_pressed() {
+            return;
+        }
+        let first = self.channel.retry.interval;
+        let longest = first.max(hello_interval.mul_f32(0.5));
+        self.hurry(cx, hello_interval.max(first).saturating_mul(3), longest, Some(cx.now));
+    }
+
+    /// The peer was heard at that time, if only by data: what is not acknowledged has the usual time again.
+    pub fn heard(&mut self, at: Instant) {
+        let suspected = |hurry: &mut Hurry| hurry.suspected.is_some_and(|since| since < at);
+        self.hurry.take_if(suspected);
+    }
+
+    fn hurry(&mut self, cx: &mut Context, patience: Duration, longest: Duration, suspected: Option<Instant>) {
+        self.hurry = cx.now.checked_add(patience).map(|by| Hurry { by, longest, suspected });
         cx.cancel(&mut self.retransmit);
         self.watch_acknowledgement(cx);
     }
 
     /// Whether what is in flight has to be acknowledged soon.
     pub fn is_pressed(&self) -> bool {
-        self.answer_by.is_some()
+        self.hurry.is_some()
     }
 
     /// Sends the oldest message in flight once more, out of turn.
@@ -337,6 +422,7 @@ impl Transport {
     pub fn stop_timers(&mut self, cx: &mut Context) {
         cx.cancel(&mut self.retransmit);
         cx.cancel(&mut self.acknowledge);
+        self.counted = None;
     }
 }
 
