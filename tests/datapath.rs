@@ -2,6 +2,8 @@
 //! by a veth pair. A node takes commands on its standard input. Needs root; without it these tests say that they
 //! did not run.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,6 +15,7 @@ use l2tpd::daemon::datapath::{DataPlane, Interface};
 use l2tpd::proto::{Attachment, Path, SequenceLevel};
 use l2tpd::sys::clock;
 use l2tpd::wire::{Cookie, Encapsulation, SessionId};
+use support::wait::wait_for;
 
 /// What a node is told on its command line (in the environment, because the test harness owns the arguments).
 const ROLE: &str = "L2TPD_TEST_NODE";
@@ -121,16 +124,7 @@ impl Node {
 
     /// Asks until the answer contains `text`.
     fn wait(&mut self, command: &str, text: &str) -> String {
-        let mut all = String::new();
-        for _ in 0..50 {
-            let answer = self.ask(command);
-            if answer.contains(text) {
-                return answer;
-            }
-            all.push_str(&answer);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("{command}: no `{text}` in `{all}`");
+        wait_for(text, || Some(self.ask(command)).filter(|answer| answer.contains(text)))
     }
 }
 
@@ -406,8 +400,11 @@ fn control_messages_and_errors() {
         assert_eq!(b.ask("open 10.99.0.2"), "Ok(())");
         assert_eq!(b.ask("open 10.99.0.77"), "Err(AddrNotAvailable)");
         assert_eq!(a.ask("send \u{20ac}2"), "Ok(())");
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(b.ask("control").matches("\u{20ac}2").count(), 1);
+        let got = b.wait("control", "\u{20ac}2");
+        // The next one comes after all copies of it.
+        assert_eq!(a.ask("send \u{20ac}5"), "Ok(())");
+        let got = got + &b.wait("control", "\u{20ac}5");
+        assert_eq!(got.matches("\u{20ac}2").count(), 1);
         hosts.reach();
         drop(b);
         assert_eq!(a.ask("send \u{20ac}3"), "Ok(())");
@@ -431,8 +428,10 @@ fn wrong_data_is_counted_by_its_reason() {
     let message = |sublayer: u32, frame: &str| format!("0003000000000016{cookie}{sublayer:08x}{frame}");
     let numbered = |n: u32| message(0x4000_0000 | n, &frame);
     let (good, whole) = (numbered(0), numbered(0).len());
-    let send = |source: &str, datagrams: &[String]| {
-        let list = datagrams.join(" ");
+    let stranger = good.replace("00000016", "00000018");
+    let send = |b: &mut Node, source: &str, datagrams: &[String]| {
+        let before = b.counter("stray");
+        let list = datagrams.join(" ") + " " + &stranger;
         hosts.shell(
             'a',
             &format!(
@@ -440,36 +439,38 @@ fn wrong_data_is_counted_by_its_reason() {
 u=s.socket(s.AF_INET,s.SOCK_DGRAM); u.bind(({source})); [u.sendto(bytes.fromhex(d),(\\\"10.99.0.2\\\",1701)) for d in \\\"{list}\\\".split()]\""
             ),
         );
-        std::thread::sleep(Duration::from_millis(100));
+        // Each is followed by one for which there is no session: that is counted when all are through.
+        let end = before + 1 + datagrams.iter().filter(|d| d.contains("00000017")).count() as u64;
+        wait_for("the last datagram", || (b.counter("stray") == end).then_some(()));
     };
     let peer = "\\\"10.99.0.1\\\",1701";
     // Every truncation; the flags' other bits and the reserved octets do not matter.
     let cuts: Vec<String> = (2..whole - 2).step_by(2).map(|end| good[..end].to_string()).collect();
-    send(peer, &cuts);
+    send(&mut b, peer, &cuts);
     assert_eq!(b.counter("rx_frames"), 0);
     // Shorter than the session's header: no session can be told. From there on: short, down to 13 octets of frame.
     assert_eq!(b.counter("rx_drop_short"), (20 + 14 - 8) as u64);
     assert_eq!(b.ask("heard"), "never");
-    send(peer, &[good.replace("c0c0c0c0c0c0c0c0", "c0c0c0c0c0c0c0c1")]);
-    send(peer, &[good.replace("00000016", "00000017")]);
-    send(peer, &[message(0x8000_0000, &frame), message(0x1000_0000, &frame)]);
-    send("\\\"10.99.0.1\\\",1702", std::slice::from_ref(&good));
+    send(&mut b, peer, &[good.replace("c0c0c0c0c0c0c0c0", "c0c0c0c0c0c0c0c1")]);
+    send(&mut b, peer, &[good.replace("00000016", "00000017")]);
+    send(&mut b, peer, &[message(0x8000_0000, &frame), message(0x1000_0000, &frame)]);
+    send(&mut b, "\\\"10.99.0.1\\\",1702", std::slice::from_ref(&good));
     hosts.shell('a', "ip addr add 10.99.0.7/24 dev v0");
-    send("\\\"10.99.0.7\\\",1701", std::slice::from_ref(&good));
+    send(&mut b, "\\\"10.99.0.7\\\",1701", std::slice::from_ref(&good));
     assert_eq!(b.counter("rx_drop_cookie"), 1);
-    assert_eq!(b.counter("stray"), 1);
+    assert_eq!(b.counter("stray"), 1 + 6, "and one at the end of each");
     assert_eq!(b.counter("rx_drop_sublayer"), 2);
     assert_eq!(b.counter("rx_drop_source"), 2);
     assert_eq!(b.counter("rx_frames"), 0);
-    send(peer, &[good.replacen("00030000", "4b03ffff", 1)]);
+    send(&mut b, peer, &[good.replacen("00030000", "4b03ffff", 1)]);
     assert_eq!(b.counter("rx_frames"), 1);
     assert!(b.ask("heard").parse::<u32>().unwrap() < 2000);
     // 3 comes before 2; without the S bit there is no number.
-    send(peer, &[1, 3, 2, 4].map(numbered));
-    send(peer, &[message(0x0000_0001, &frame)]);
+    send(&mut b, peer, &[1, 3, 2, 4].map(numbered));
+    send(&mut b, peer, &[message(0x0000_0001, &frame)]);
     assert_eq!((b.counter("rx_frames"), b.counter("rx_drop_sequence")), (5, 1));
     // The sender has started over: after a run of old numbers in order traffic resumes.
-    send(peer, &(0..40).map(numbered).collect::<Vec<_>>());
+    send(&mut b, peer, &(0..40).map(numbered).collect::<Vec<_>>());
     assert!(b.counter("rx_frames") > 10, "{}", b.ask("counters"));
 }
 
@@ -488,7 +489,9 @@ fn what_leaves_looks_as_it_should() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    // Port 1701 in the list of UDP sockets.
+    let listens = || hosts.shell('a', "cat /proc/net/udp").contains(":06A5 ");
+    wait_for("the receiver", || listens().then_some(()));
     // Frames of their own type, the shortest without any payload.
     hosts.shell(
         'b',

@@ -5,7 +5,6 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
 use l2tpd::admin::trace::Record;
@@ -19,6 +18,7 @@ use l2tpd::wire::Encapsulation;
 
 use crate::support::admin_report as sample;
 use crate::support::admin_server::{fresh_path, Server};
+use crate::support::wait::wait_until;
 
 fn l2tpctl(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_l2tpd"));
@@ -248,11 +248,8 @@ fn a_trace_holds_the_messages_of_its_tunnel_while_it_runs() {
     for (tunnel, record) in [("center", first), ("branch", other), ("center", third)] {
         server.tell(StreamEvent::Message { tunnel: tunnel.into(), record });
     }
-    let end = l2tpd::sys::clock::now() + Duration::from_secs(20);
-    while std::fs::read(&file).unwrap() != wanted {
-        assert!(l2tpd::sys::clock::now() < end, "the file does not hold the two messages");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let otherwise = || "the file does not hold the two messages".to_owned();
+    wait_until(|| std::fs::read(&file).unwrap() == wanted, otherwise);
     child.kill().unwrap();
     child.wait().unwrap();
     server.until(|state| !state.wanted.messages);

@@ -191,8 +191,9 @@ fn a_request_may_come_octet_by_octet() {
     let server = Server::start(sample::report());
     let mut stream = server.connect();
     for octet in request("start center") {
+        let turns = server.state.lock().unwrap().turns;
         stream.write_all(&[octet]).unwrap();
-        std::thread::sleep(Duration::from_millis(1));
+        server.until(|state| state.turns > turns);
     }
     assert_eq!(next_frame(&mut stream).0, reply::DONE);
 }
@@ -398,7 +399,7 @@ fn clients_that_never_read_delay_nobody() {
     assert_eq!((kind, text.len() > 800_000), (reply::DOWN, true), "{}", text.len());
     assert!(clock::now() - begin < Duration::from_secs(2));
     let before = server.state.lock().unwrap().turns;
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300)); // only in time it is seen that nothing goes on
     assert!(server.state.lock().unwrap().turns - before < 5, "the server spins while nobody reads");
 }
 

@@ -10,6 +10,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, PLAIN};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
+use crate::wait::wait_until;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(
@@ -39,23 +40,22 @@ fn frames() -> Vec<Vec<u8>> {
 /// Waits until a counter of host 1 is `value`.
 #[track_caller]
 fn wait_counter(world: &World, name: &str, value: u64) {
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while world.counter(name) != value {
-        let all = world.first.ctl_ok(&["counters"]);
-        assert!(Instant::now() < deadline, "{name} does not become {value}:\n{all}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let all = || world.first.ctl_ok(&["counters"]);
+    wait_until(|| world.counter(name) == value, || format!("{name} does not become {value}:\n{}", all()));
+}
+
+/// Waits until a counter of host 1 grows.
+#[track_caller]
+fn increases(world: &World, name: &str) {
+    let before = world.counter(name);
+    wait_until(|| world.counter(name) > before, || format!("{name} stays {before}"));
 }
 
 /// Waits until `pw0` of host 1 is there and has a carrier, gives it its address and lets it be used again.
 #[track_caller]
 fn recovers(world: &World) {
     let net: &Net = &world.net;
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while net.try_exec(&net.a, &["cat", "/sys/class/net/pw0/carrier"]).stdout != b"1\n" {
-        assert!(Instant::now() < deadline, "no interface:\n{}", world.first.tail(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| net.carrier(&net.a, "pw0"), || format!("no interface:\n{}", world.first.tail(20)));
     net.batch(&net.a, "addr replace 10.1.0.1/24 dev pw0\n");
     net.ping(&net.a, "10.1.0.2", 1000);
 }
@@ -133,7 +133,7 @@ fn traffic(world: &World, during: impl FnOnce()) {
             while !stop.load(Ordering::Relaxed) {
                 // Errors are expected: no interface, no route, no room.
                 if socket.send_to(&frame, address).is_err() {
-                    std::thread::sleep(Duration::from_millis(1));
+                    std::thread::sleep(Duration::from_millis(1)); // not to take the processor from the daemons
                 }
             }
         });
@@ -144,7 +144,7 @@ fn traffic(world: &World, during: impl FnOnce()) {
     std::thread::scope(|scope| {
         scope.spawn(|| flood(&world.net.a));
         scope.spawn(|| flood(&world.net.b));
-        std::thread::sleep(Duration::from_millis(50));
+        increases(world, "rx_frames");
         during();
         stop.store(true, Ordering::Relaxed);
     });
@@ -155,7 +155,8 @@ fn deleted_in_traffic() {
     let mut world = world(WIRES[0], false);
     traffic(&world, || {
         world.net.batch(&world.net.a, "link del pw0\n");
-        std::thread::sleep(Duration::from_millis(100));
+        let deleted = || world.first.count("warn *interface pw0 was deleted*") > 0;
+        wait_until(deleted, || "nobody saw that it was deleted".to_owned());
     });
     world.first.expect("warn *interface pw0 was deleted*");
     recovers(&world);
@@ -175,9 +176,9 @@ fn taken_down_in_traffic() {
     traffic(&world, || {
         for _ in 0..5 {
             world.net.batch(&world.net.a, "link set pw0 down\n");
-            std::thread::sleep(Duration::from_millis(40));
+            increases(&world, "rx_drop_interface");
             world.net.batch(&world.net.a, "link set pw0 up\n");
-            std::thread::sleep(Duration::from_millis(20));
+            increases(&world, "rx_frames");
         }
     });
     assert!(world.counter("rx_drop_interface") > 0);

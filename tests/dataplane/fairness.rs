@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::net::{have, Net};
 use crate::runner::note;
-use crate::sys::{self, in_netns};
+use crate::sys::in_netns;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(large_frames_over_udp, small_frames_over_udp, large_frames_over_ip, small_frames_over_ip);
 
@@ -58,12 +59,9 @@ fn flooded(encapsulation: &str, size: usize) {
     }
     let mut b = Daemon::start(&net, &net.b, &config(2, encapsulation));
     let mut a = Daemon::start(&net, &net.a, &config(1, encapsulation));
-    let deadline = Instant::now() + Duration::from_secs(20);
     for daemon in [&a, &b] {
-        while daemon.count("info * ICCN, state --> ESTABLISHED") < 4 {
-            assert!(Instant::now() < deadline, "not all sessions come up:\n{}", daemon.tail(40));
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        let up = || daemon.count("info * ICCN, state --> ESTABLISHED") >= 4;
+        wait_until(up, || format!("not all sessions come up:\n{}", daemon.tail(40)));
     }
     for (name, host) in [(&net.a, 1), (&net.b, 2)] {
         let address = |n: u32| format!("addr add 10.8.{n}.{host}/24 dev s{n}\n");
@@ -72,7 +70,8 @@ fn flooded(encapsulation: &str, size: usize) {
     (0..3).for_each(|n| net.ping(&net.a, &format!("10.8.{n}.2"), 56));
     let quiet = [ping(&net, "10.8.1.2", 50), ping(&net, "10.8.2.2", 50)];
     let flood = Flood::start(&net, size);
-    std::thread::sleep(Duration::from_millis(500));
+    let flows = || flood.sent.load(Ordering::Relaxed) > 1000;
+    wait_until(flows, || format!("{encapsulation}: that is no flood"));
     let hellos = Hellos::start(&net, encapsulation);
     let loaded = std::thread::scope(|scope| {
         let same = scope.spawn(|| ping(&net, "10.8.1.2", 300));
@@ -203,10 +202,8 @@ impl Hellos {
 
     /// The seconds from each HELLO to its answer, sorted, and how many had none.
     fn finish(self) -> (Vec<f64>, usize) {
-        let Some((mut child, file)) = self.0 else { return (Vec::new(), 0) };
-        std::thread::sleep(Duration::from_millis(300));
-        sys::kill(child.id(), libc::SIGINT);
-        let _ = child.wait();
+        let Some((child, file)) = self.0 else { return (Vec::new(), 0) };
+        Net::end_tcpdump(child);
         answers(&std::fs::read(file).expect("capture"))
     }
 }

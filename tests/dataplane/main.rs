@@ -26,7 +26,7 @@ mod transfer;
 mod world;
 
 use support::runner::{self, Test};
-use support::{daemon, net, peer, sys};
+use support::{daemon, net, peer, sys, wait};
 
 const TESTS: &[&[Test]] = &[
     transfer::TESTS,

@@ -119,9 +119,9 @@ fn send_frames(
             continue;
         }
         let mut tap = tap;
-        // An interface that is down cannot be read.
+        // An interface that is down cannot be read, and is readable all the same.
         let Ok(length) = tap.read(&mut buffer) else {
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10)); // not to spin
             continue;
         };
         let mut message = head.to_vec();

@@ -3,11 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 use crate::net::{have, Net};
 use crate::runner::{is_long, skip};
-use crate::sys::in_netns;
+use crate::sys::{in_netns, wait_readable};
 use crate::tests;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
@@ -133,10 +134,10 @@ fn transfer(from: &str, to: &str, address: &str, size: usize) -> Result<(), Stri
 /// Accepts one connection and compares what it brings.
 fn receive(listener: &TcpListener, block: &[u8], size: usize) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    listener.set_nonblocking(true).map_err(text)?;
-    let accept = || (0..600).find_map(|_| listener.accept().ok().or_else(|| pause(10)));
-    let (mut stream, _) = accept().ok_or("no connection")?;
-    stream.set_nonblocking(false).map_err(text)?;
+    if !wait_readable(listener.as_raw_fd(), Instant::now() + Duration::from_secs(20)) {
+        return Err("no connection".to_owned());
+    }
+    let (mut stream, _) = listener.accept().map_err(text)?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(text)?;
     let mut buffer = vec![0; 256 << 10];
     let mut total = 0;
@@ -157,11 +158,6 @@ fn receive(listener: &TcpListener, block: &[u8], size: usize) -> Result<(), Stri
         }
     }
     (total == size).then_some(()).ok_or(format!("{total} octets of {size}"))
-}
-
-fn pause<T>(milliseconds: u64) -> Option<T> {
-    std::thread::sleep(Duration::from_millis(milliseconds));
-    None
 }
 
 /// The system may be told to cut, join and check by itself, at either end.

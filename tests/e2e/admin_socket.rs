@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{client, Daemon};
 use crate::net::{run, stderr, Net};
-use crate::pair::{host, need_python, pair_of, python, wait_for, Flood};
+use crate::pair::{host, need_python, pair_of, python, Flood};
 use crate::peer::*;
 use crate::runner::skip;
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(
     stuck_clients_delay_no_tunnel,
@@ -88,6 +89,7 @@ fn stuck_clients_delay_no_tunnel() {
         // Settings are logged at debug: octets for those who follow the log and do not read.
         a.signal(libc::SIGHUP);
         let next = start + Duration::from_secs(second as u64 + 1);
+        // An octet a second: that is the case.
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     flood.expect("it ran").lost_nothing();
@@ -199,7 +201,7 @@ fn no_descriptors_for_clients() {
         (0..3).map(|_| UnixStream::connect(&daemon.socket).expect("connect")).collect();
     daemon.expect("error failed to accept: *Too many open files*");
     let before = daemon.cpu_seconds();
-    std::thread::sleep(Duration::from_millis(800));
+    std::thread::sleep(Duration::from_millis(800)); // only in time it is seen whether it spins
     assert!(daemon.cpu_seconds() - before < 0.2, "it spins");
     assert!(daemon.count("error failed to accept: *") < 20, "it floods the log");
     peer.send(&Out::new(HELLO));

@@ -2,8 +2,9 @@
 
 use crate::daemon::Daemon;
 use crate::net::Net;
-use crate::pair::{host, need_python, python, up, wait_for};
+use crate::pair::{host, need_python, python, up};
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(
     bridge_deleted_and_made_again,
@@ -58,9 +59,11 @@ fn shows(bridge: &str, state: &str) -> (String, String) {
 }
 
 /// News of other interfaces, so that the daemon looks.
-fn other_news(net: &Net) {
+fn other_news(net: &Net, daemon: &Daemon) {
     net.batch(&net.a, "link add other type veth peer name other2\nlink set other up\nlink del other\n");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // The second answer comes from a turn that began after the news were there.
+    daemon.ctl_ok(&["health"]);
+    daemon.ctl_ok(&["health"]);
 }
 
 /// As root, and as a user who keeps two capabilities.
@@ -72,7 +75,7 @@ fn bridge_deleted_and_made_again() {
         assert_eq!(shown(&a), shows("br7", "joined"));
         net.batch(&net.a, "link del br7\n");
         a.expect(DELETED);
-        other_news(&net);
+        other_news(&net, &a);
         assert!(!exists(&net, "br7"), "it is the administrator's to make");
         assert_eq!(shown(&a), shows("br7", "missing"));
         net.batch(&net.a, MADE);
@@ -108,10 +111,10 @@ fn taken_out_stays_out() {
     let (mut a, mut b) = bridged(&net, "");
     net.batch(&net.a, "link set l0 nomaster\n");
     a.expect(OUT);
-    other_news(&net);
+    other_news(&net, &a);
     net.batch(&net.a, "link set l0 down\nlink set l0 up\n");
     a.ctl_ok(&["reload"]);
-    other_news(&net);
+    other_news(&net, &a);
     assert!(!is_in(&net));
     assert_eq!(shown(&a), shows("br7", "out"));
     assert_eq!(a.count(OUT), 1, "told once");
@@ -145,7 +148,7 @@ fn what_cannot_be_joined() {
     net.batch(&net.a, "link del br7\nlink add br7 type veth peer name else\n");
     let refused = "warn   l0: br7 is not a bridge: Operation not supported";
     a.expect(refused);
-    other_news(&net);
+    other_news(&net, &a);
     assert_eq!(a.count(refused), 1, "told once");
     net.batch(&net.a, &format!("link del br7\n{MADE}"));
     a.expect(AGAIN);

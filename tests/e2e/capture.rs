@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::Child;
-use std::time::Duration;
 
 use crate::net::{have, log_dir, run, Net};
 use crate::runner::{note, skip};
-use crate::sys;
 
 /// A running capture of what two addresses say to each other on `wire` of namespace `a`.
 pub struct Capture {
-    child: Child,
+    child: Option<Child>,
     file: PathBuf,
 }
 
@@ -22,14 +20,12 @@ impl Capture {
         }
         let file = log_dir().join(format!("{name}.pcap"));
         let child = net.tcpdump(&file, filter, &["--immediate-mode", "-B", "8192"]);
-        Capture { child, file }
+        Capture { child: Some(child), file }
     }
 
     /// Ends the capture.
     pub fn finish(mut self) -> Recorded {
-        std::thread::sleep(Duration::from_millis(150)); // what is on its way to tcpdump
-        sys::kill(self.child.id(), libc::SIGINT);
-        let _ = self.child.wait();
+        Net::end_tcpdump(self.child.take().expect("it runs"));
         note(format!("real judge: {}", run(&["tshark", "--version"]).lines().next().unwrap_or_default()));
         Recorded { file: self.file.clone() }
     }
@@ -37,8 +33,10 @@ impl Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! `l2tpctl clear`, `start` and `stop`.
 
-use std::time::{Duration, Instant};
-
 use crate::net::Net;
 use crate::pair::{addresses, pair, passes_again};
 use crate::peer::*;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(clear_commands, clear_without_result_code, start_and_stop_by_hand,);
 
@@ -54,16 +53,13 @@ fn start_and_stop_by_hand() {
     let (mut a, mut b) = pair(&net, "", "");
     a.ctl_ok(&["stop", "t"]);
     b.expect("info receive StopCCN, state --> IDLE");
-    std::thread::sleep(Duration::from_millis(2500));
+    b.expect("error failed to send control message. tunnel shutdown"); // it called in vain
     assert!(
         !net.answers(&net.a, "10.9.9.2"),
         "a stopped tunnel must not come back by itself, nor by the peer's wish"
     );
     a.ctl_ok(&["start", "t"]);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !net.try_exec(&net.a, &["ip", "link", "show", "l0", "up"]).status.success() {
-        assert!(Instant::now() < deadline, "the tunnel does not start");
-    }
+    wait_until(|| net.has(&net.a, "l0"), || "the tunnel does not start".to_owned());
     addresses(&net);
     passes_again(&net);
     assert_eq!(a.ctl(&["stop", "nothing"]).status.code(), Some(1));

@@ -1,7 +1,6 @@
 //! `l2tpctl counters` and `metrics`.
 
 use std::process::Command;
-use std::time::Duration;
 
 use crate::net::{stderr, Net};
 use crate::pair::{host, interpreter, pair_of, pipe, BESIDE};
@@ -9,6 +8,7 @@ use crate::peer;
 use crate::peer::*;
 use crate::runner::{note, skip};
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(metrics_are_openmetrics, counters_are_reset, frames_for_no_session_are_counted,);
 
@@ -57,11 +57,13 @@ fn frames_for_no_session_are_counted() {
         let call = peer::Call { local: 1, remote: 0x0102_0304, cookie: Vec::new() };
         peer.send_frame(&call, &[0xff; 60]);
     }
-    std::thread::sleep(Duration::from_millis(200));
+    let counters = || daemon.ctl_ok(&["counters"]);
+    let counted = |line: &str| line.to_lowercase().contains("session") && line.contains('5');
+    wait_until(
+        || counters().lines().any(counted),
+        || format!("no drop counted for an unknown session:\n{}", counters()),
+    );
     let metrics = daemon.ctl_ok(&["metrics"]);
     assert!(metrics.trim_end().ends_with("# EOF"), "OpenMetrics ends so: {metrics}");
-    let counters = daemon.ctl_ok(&["counters"]);
-    let line = counters.lines().find(|line| line.to_lowercase().contains("session") && line.contains('5'));
-    assert!(line.is_some(), "no drop counted for an unknown session:\n{counters}");
     daemon.stop();
 }

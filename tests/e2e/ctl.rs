@@ -2,10 +2,11 @@
 
 use crate::daemon::Daemon;
 use crate::net::{stderr, Net};
-use crate::pair::{need_python, pair, python, wait_for};
+use crate::pair::{need_python, pair, python};
 use crate::peer::*;
 use crate::schema::schema;
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(actions_and_their_json, words_short_and_wrong, wrong_words,);
 

@@ -2,7 +2,6 @@
 //! values expected and received, since when, and when the next attempt is made. `explain` of a message.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::daemon::{client, write_config, Daemon};
 use crate::net::{stderr, Net};
@@ -10,6 +9,7 @@ use crate::pair::{host, need_python};
 use crate::peer::*;
 use crate::schema::schema;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(
     hostname_wrong_at_the_initiator,
@@ -50,14 +50,16 @@ fn start(net: &Net, one: End, two: End) -> (Daemon, Daemon) {
 /// Waits until `explain tunnel t` says all of this, once more than once: the attempts go on.
 #[track_caller]
 fn says(daemon: &Daemon, words: &[&str]) -> String {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let text = daemon.ctl_ok(&["explain", "tunnel", "t"]);
-        let missing = words.iter().find(|word| !text.contains(**word));
-        let Some(missing) = missing else { return text };
-        assert!(Instant::now() < deadline, "no `{missing}` in:\n{text}\n{}", daemon.tail(20));
-        std::thread::sleep(Duration::from_millis(30));
-    }
+    let explain = || daemon.ctl_ok(&["explain", "tunnel", "t"]);
+    let mut text = String::new();
+    wait_until(
+        || {
+            text = explain();
+            words.iter().all(|word| text.contains(word))
+        },
+        || format!("not all of {words:?} in:\n{}\n{}", explain(), daemon.tail(20)),
+    );
+    text
 }
 
 /// What both ends say of two configurations that do not fit.

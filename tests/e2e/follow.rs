@@ -27,6 +27,8 @@ impl Follower {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
+        // Nothing tells when the daemon has taken it on.
+        std::thread::sleep(Duration::from_millis(300));
         Follower(child, lines)
     }
 
@@ -62,7 +64,6 @@ fn streams_follow() {
     log.until("l2tpd start");
     let first = log_json.until("\"number\":0,");
     assert_eq!(python(&first, "v['number']"), "0");
-    std::thread::sleep(std::time::Duration::from_millis(300));
     a.ctl_ok(&["clear", "session", "l0"]);
     let down = watch.until("session-down");
     assert!(down.contains("tunnel=t session=l0 peer=192.0.2.2 local-id="), "{down}");
@@ -84,7 +85,6 @@ fn streams_follow() {
 fn events_are_shown_as_they_happen() {
     let (_net, daemon, mut peer) = established("", SESSION);
     let mut watch = Follower::start(&daemon, &["watch"]);
-    std::thread::sleep(Duration::from_millis(300));
     let call = peer.call("end1");
     watch.until("session-up");
     peer.send(&peer.session_message(CDN, &call).with(avp(1, &[0, 3])));

@@ -1,13 +1,12 @@
 //! The interface of a session: its name, MTU and carrier, and what happens when somebody deletes it.
 
-use std::time::{Duration, Instant};
-
 use crate::daemon::Daemon;
 use crate::net::Net;
-use crate::pair::{address, host, pair, passes_again, wait_for};
+use crate::pair::{address, host, pair, passes_again};
 use crate::peer::*;
 use crate::reload::reload;
 use crate::tests;
+use crate::wait::{wait_for, wait_until};
 
 tests!(
     interface_name_is_taken,
@@ -64,7 +63,8 @@ fn circuit_that_is_down_stays_down() {
         b.skip_log();
         reload(&a, &host(1, "", tunnel, session));
         b.expect("info receive IC*N, state --> ESTABLISHED");
-        std::thread::sleep(Duration::from_millis(1500));
+        // What was told late would have come before this.
+        b.expect("debug [*] *HELLO*");
         assert_eq!(carrier(), b"0\n", "{tunnel}{session}");
     }
     net.batch(&net.a, "link set l0 up\n");
@@ -95,11 +95,7 @@ fn interface_deleted() {
     net.batch(&net.a, "link del l0\n");
     a.expect("debug [*][*] delete session");
     a.skip_log();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !net.try_exec(&net.a, &["ip", "link", "show", "l0"]).status.success() {
-        assert!(Instant::now() < deadline, "no new interface:\n{}", a.tail(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| net.has(&net.a, "l0"), || format!("no new interface:\n{}", a.tail(20)));
     address(&net, &net.a, 1);
     passes_again(&net);
     a.stop();

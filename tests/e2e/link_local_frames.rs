@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon, PATIENCE};
 use crate::net::Net;
-use crate::pair::{host, up, wait_for};
+use crate::pair::{host, up};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(frames_through_two_bridges, bridges_are_left_as_they_were, bridges_that_come_and_go,);
 

@@ -66,7 +66,7 @@ mod udp_ports;
 mod user;
 
 use support::runner::Test;
-use support::{daemon, message, net, peer, record, runner, sys};
+use support::{daemon, message, net, peer, record, runner, sys, wait};
 
 /// Tests that run at once.
 const THREADS: usize = 6;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::net::{run, stderr, Net};
-use crate::pair::{caller_and_answerer, host, pair_of, source, up, wait_for, Flood};
+use crate::pair::{caller_and_answerer, host, pair_of, source, up, Flood};
 use crate::peer;
 use crate::peer::Peer;
 use crate::start_refused::OWN_DEV;
 use crate::tests;
+use crate::wait::{wait_for, wait_until};
 
 tests!(
     hanging_command_delays_nothing_and_is_killed,
@@ -124,7 +125,7 @@ fn command_runs_at_once() {
     let mut a = crate::daemon::Daemon::start(&net, &net.a, &text);
     let events = || std::fs::read_to_string(net.dir.join("events")).unwrap_or_default();
     wait_for("the first event", || events().contains("session-up").then_some(()));
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2)); // that nothing happens is the case
     let asked = Instant::now();
     a.ctl_ok(&["stop", "t"]);
     wait_for("the next event", || events().contains("session-down").then_some(()));
@@ -137,7 +138,7 @@ fn command_runs_at_once() {
     let mut a = crate::daemon::Daemon::start(&net, &net.a, &text);
     a.expect("error *nowhere.invalid cannot be looked up: *");
     a.ctl_ok(&["stop", "t"]);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1)); // as above
     let before = events().matches("tunnel-failed").count();
     let asked = Instant::now();
     a.ctl_ok(&["start", "t"]);
@@ -256,15 +257,8 @@ fn event_command_is_run() {
     std::fs::set_permissions(&script, mode).expect("mode");
     let tunnel = format!("  on-event {}\n", script.display());
     let (mut a, mut b) = caller_and_answerer(&net, &tunnel, "");
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let text = std::fs::read_to_string(&output).unwrap_or_default();
-        if text.contains("tunnel-up") && text.contains("session-up") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "events: {text}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let events = || std::fs::read_to_string(&output).unwrap_or_default();
+    wait_until(|| ["tunnel-up", "session-up"].iter().all(|event| events().contains(event)), events);
     a.stop();
     b.stop();
     let text = std::fs::read_to_string(&output).unwrap_or_default();

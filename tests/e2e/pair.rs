@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer;
+pub use crate::wait::{wait_for, wait_until};
 
 /// The configuration of host 1 or 2: `top` are global lines, `tunnel` and `session` lines of the blocks.
 pub fn host(number: u8, top: &str, tunnel: &str, session: &str) -> String {
@@ -49,19 +50,6 @@ pub fn pair_of(net: &Net, one: &str, two: &str) -> (Daemon, Daemon) {
 pub fn caller_and_answerer(net: &Net, tunnel: &str, session: &str) -> (Daemon, Daemon) {
     let end = |number, role| host(number, "", &format!("{tunnel}  role {role}\n"), session);
     pair_of(net, &end(1, "active"), &end(2, "passive"))
-}
-
-/// Asks again and again until `what` has an answer.
-#[track_caller]
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(12);
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what}: it does not come");
-        std::thread::sleep(Duration::from_millis(30));
-    }
 }
 
 /// Pings, 50 a second, that must all be answered.
@@ -152,11 +140,7 @@ pub fn passes_again(net: &Net) {
 /// Waits until `count` sessions of a daemon are up.
 #[track_caller]
 pub fn up(daemon: &mut Daemon, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while established(daemon) < count {
-        assert!(Instant::now() < deadline, "not all sessions come up:\n{}", daemon.tail(40));
-        std::thread::sleep(Duration::from_millis(30));
-    }
+    wait_until(|| established(daemon) >= count, || format!("not all sessions come up:\n{}", daemon.tail(40)));
 }
 
 /// How many sessions were established so far.

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::capture::Capture;
 use crate::daemon::{program, Daemon};
@@ -72,8 +71,9 @@ fn softether_answers() {
     let mut daemon = Daemon::start(&net, &net.a, &softether_config("  hello-interval 2\n"));
     daemon.expect("info receive SCCRP, state --> ESTABLISHED");
     daemon.expect("info send ICCN, state --> ESTABLISHED");
-    daemon.expect("debug [*] send HELLO");
-    std::thread::sleep(Duration::from_secs(5));
+    for _ in 0..3 {
+        daemon.expect("debug [*] send HELLO");
+    }
     assert_eq!(daemon.count("*failed to send control message*"), 0, "HELLOs are answered");
     assert_eq!(daemon.count("info send ICCN, state --> ESTABLISHED"), 1, "and the session stays");
     let status = daemon.ctl_ok(&["status"]);

@@ -1,12 +1,11 @@
 //! Reload by signal and by command while frames flow: what did not change is not touched, what can change live does,
 //! and only what must be negotiated anew is. Promise 4.
 
-use std::time::Duration;
-
 use crate::daemon::{write_config, Daemon};
 use crate::net::{stderr, Net};
-use crate::pair::{address, host, need_python, pair, pair_of, passes_again, python, up, wait_for, Flood};
+use crate::pair::{address, host, need_python, pair, pair_of, passes_again, python, up, Flood};
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(
     nothing_that_did_not_change_is_touched,
@@ -36,6 +35,15 @@ fn marks(daemon: &Daemon) -> String {
     )
 }
 
+/// Waits until neither end has a message that is not acknowledged.
+fn quiet(a: &Daemon, b: &Daemon) {
+    let queued = |daemon: &Daemon| {
+        let text = daemon.ctl_ok(&["--json", "status", "tunnel", "t"]);
+        python(&text, "v['tunnels'][0]['queued']")
+    };
+    wait_for("the last acknowledgements", || (queued(a) == "0" && queued(b) == "0").then_some(()));
+}
+
 /// The same and HELLOs: only what names the connection and its sessions.
 fn ids(daemon: &Daemon) -> String {
     let text = daemon.ctl_ok(&["--json", "status", "tunnel", "t"]);
@@ -56,7 +64,7 @@ fn nothing_that_did_not_change_is_touched() {
     need_python();
     let net = Net::new();
     let (mut a, mut b) = pair(&net, QUIET, "    cookie 8\n");
-    std::thread::sleep(Duration::from_millis(300)); // the last acknowledgements
+    quiet(&a, &b);
     let before = (marks(&a), marks(&b));
     let flood = Flood::start(&net, 4);
     let same = host(1, "", QUIET, "    cookie 8\n");
@@ -70,8 +78,9 @@ fn nothing_that_did_not_change_is_touched() {
         net.try_exec(&net.a, &["ip", "link", "show", "l5"]).status.success().then_some(())
     });
     for _ in 0..20 {
+        let before = a.count("info Received 1 signal");
         a.signal(libc::SIGHUP);
-        std::thread::sleep(Duration::from_millis(50));
+        wait_for("the signal", || (a.count("info Received 1 signal") > before).then_some(()));
     }
     a.ctl_ok(&["status"]);
     assert_eq!(reload(&a, &same), "tunnel u: removed\n");
@@ -169,7 +178,7 @@ fn bad_file_is_reported_whole() {
     need_python();
     let net = Net::new();
     let (mut a, mut b) = pair(&net, QUIET, "");
-    std::thread::sleep(Duration::from_millis(300));
+    quiet(&a, &b);
     let before = (marks(&a), marks(&b));
     let flood = Flood::start(&net, 2);
     let bad = host(1, "router-id 10.0.0.300\n", "  retry\n  hello-interval 0\n", "    mtu 1 2\n")
@@ -221,7 +230,7 @@ fn check_tells_and_does_nothing() {
     need_python();
     let net = Net::new();
     let (mut a, mut b) = pair(&net, QUIET, "");
-    std::thread::sleep(Duration::from_millis(300));
+    quiet(&a, &b);
     let before = marks(&a);
     let new = host(1, "log-level warn\nuser daemon\n", "  hello-interval none\n  password x\n", "") + OTHER;
     write_config(&a.config, &new);

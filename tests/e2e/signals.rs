@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::daemon::Daemon;
 use crate::net::Net;
-use crate::pair::{need_python, pair, python, wait_for};
+use crate::pair::{need_python, pair, python};
 use crate::tests;
+use crate::wait::{wait_for, wait_until};
 
 tests!(signals, signals_for_the_status_and_the_debug_log,);
 
@@ -34,7 +35,7 @@ fn signals() {
         assert!(log.contains(&format!(" info   {line}\n")), "`{line}` is not in the log:\n{log}");
     }
     a.signal(libc::SIGPIPE);
-    std::thread::sleep(Duration::from_millis(100));
+    a.ctl_ok(&["status"]);
     assert_eq!(a.count("*Received 13 signal"), 0);
     a.ctl_ok(&["status"]);
     // INT ends it as TERM does: the peer is told.
@@ -54,9 +55,15 @@ fn signals_for_the_status_and_the_debug_log() {
     assert!(a.sees("info   *stablished*", Duration::from_secs(3)), "the status:\n{}", a.tail(20));
     a.signal(libc::SIGUSR2);
     a.expect("info Received 12 signal");
-    std::thread::sleep(Duration::from_millis(100));
+    a.ctl_ok(&["health"]); // what was to be written before is written
     let before = a.count("debug *");
-    std::thread::sleep(Duration::from_millis(2500)); // HELLOs come and go
+    let messages = || {
+        let all = a.ctl_ok(&["counters"]);
+        let line = all.lines().find(|line| line.contains("tx_messages")).expect("the counter").to_owned();
+        line.split_whitespace().find_map(|word| word.parse::<u64>().ok()).expect("number")
+    };
+    let sent = messages();
+    wait_until(|| messages() >= sent + 4, || "no HELLOs come and go".to_owned());
     assert_eq!(a.count("debug *"), before, "debug messages after they were switched off:\n{}", a.tail(10));
     a.signal(libc::SIGUSR2);
     a.expect("info Received 12 signal");

@@ -113,7 +113,7 @@ fn link_cut_and_healed() {
     net.batch(&net.b, "link set wire down\n");
     a.expect("error failed to send control message. tunnel shutdown");
     b.expect("error failed to send control message. tunnel shutdown");
-    std::thread::sleep(Duration::from_millis(1500)); // attempts without a link
+    a.expect("info send SCCRQ, state --> WAIT-CTL-REPLY"); // an attempt without a link
     net.batch(&net.b, "link set wire up\naddr replace 192.0.2.2/24 dev wire\n");
     passes_again(&net);
     a.stop();

@@ -14,6 +14,7 @@ use crate::runner::skip;
 use crate::start_refused::{does_not_start, OWN_DEV};
 use crate::sys::refuse_getrandom;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(
     background_fails,
@@ -123,11 +124,7 @@ fn background_and_syslog() {
     crate::sys::kill(pid, libc::SIGTERM);
     socket.expect(30, "Received 15 signal");
     socket.expect(30, "l2tpd exit.");
-    let deadline = Instant::now() + Duration::from_secs(3);
-    while pid_file.exists() {
-        assert!(Instant::now() < deadline, "the pid file stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(|| !pid_file.exists(), || "the pid file stays".to_owned());
 }
 
 /// A tunnel that any peer may begin, over both families.

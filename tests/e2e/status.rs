@@ -1,11 +1,12 @@
 //! `l2tpctl status`, and the other displays, as text and as JSON. What is printed is judged by others: Python's json.
 
 use crate::net::{have, stderr, Net};
-use crate::pair::{host, need_python, pair, pair_of, python, wait_for, BESIDE};
+use crate::pair::{host, need_python, pair, pair_of, python, BESIDE};
 use crate::peer::*;
 use crate::runner::skip;
 use crate::schema::{schema, schema_in_part};
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(status_shows_both_ends, json_is_json, displays_and_their_json, status_is_that_of_the_routers,);
 

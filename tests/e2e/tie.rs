@@ -8,6 +8,7 @@ use crate::net::Net;
 use crate::pair::{addresses, host, passes_again, up};
 use crate::peer::*;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(tie_break_lost, tie_break_won, tie_break_drawn, session_tie_break, both_begin_at_once,);
 
@@ -132,12 +133,12 @@ fn both_begin_at_once() {
         up(&mut b, 1);
         addresses(&net);
         passes_again(&net);
-        std::thread::sleep(Duration::from_millis(1200)); // what is left over goes away
-        net.ping(&net.a, "10.9.9.2", 56);
+        // What is left over goes away.
         for daemon in [&a, &b] {
-            let status = daemon.ctl_ok(&["status"]);
-            assert_eq!(status.to_lowercase().matches("established").count(), 2, "{status}");
+            let status = || daemon.ctl_ok(&["status"]).to_lowercase();
+            wait_until(|| status().matches("established").count() == 2, status);
         }
+        net.ping(&net.a, "10.9.9.2", 56);
         a.stop();
         b.stop();
     }

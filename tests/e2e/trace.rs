@@ -1,18 +1,23 @@
 //! `l2tpctl trace`.
 
-use std::time::Duration;
-
 use crate::daemon::Daemon;
 use crate::follow::Follower;
 use crate::net::{have, Net};
-use crate::pair::{host, pair, up, wait_for};
+use crate::pair::{host, pair, up};
 use crate::runner::skip;
 use crate::tests;
+use crate::wait::wait_for;
 
 tests!(trace_with_digests, trace_can_be_read,);
 
 /// The kernel chooses the source; a trace has it all the same.
 const AUTO: &str = "  local-address auto\n";
+
+/// Whether a message of this type is in the file: its first AVP, not hidden.
+fn holds(file: &std::path::Path, kind: u8) -> bool {
+    let octets = std::fs::read(file).unwrap_or_default();
+    octets.windows(8).any(|found| found == [0x80, 8, 0, 0, 0, 0, 0, kind])
+}
 
 /// `trace` from the first SCCRQ on: tshark reads it and finds every digest right, with the right secret only.
 fn trace_with_digests() {
@@ -37,10 +42,9 @@ fn trace_with_digests() {
         wait_for("the head of the file", || {
             std::fs::metadata(&file).is_ok_and(|m| m.len() > 40).then_some(())
         });
-        std::thread::sleep(std::time::Duration::from_millis(300));
         a.ctl_ok(&["start", "t"]);
         up(&mut a, 1);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        wait_for("the last message", || holds(&file, 12).then_some(()));
         crate::sys::kill(trace.0.id(), libc::SIGINT);
         drop(trace);
         let show = |secret: &str, filter: &str| {
@@ -84,19 +88,12 @@ fn trace_can_be_read() {
     let net = Net::new();
     let (mut a, mut b) = pair(&net, "", "");
     let file = net.dir.join("trace.pcapng");
-    let mut ctl = std::process::Command::new(crate::daemon::client())
-        .arg("-s")
-        .arg(&a.socket)
-        .args(["trace", "t"])
-        .arg(&file)
-        .spawn()
-        .expect("l2tpctl");
-    std::thread::sleep(Duration::from_millis(500));
+    let mut trace = Follower::start(&a, &["trace", "t", file.to_str().expect("path")]);
     a.ctl_ok(&["clear", "session", "l0"]); // a CDN, and an acknowledgement of it
     b.expect("info receive CDN, state --> IDLE");
-    std::thread::sleep(Duration::from_millis(500));
-    crate::sys::kill(ctl.id(), libc::SIGINT);
-    let _ = ctl.wait();
+    wait_for("the next ICRQ", || holds(&file, 10).then_some(()));
+    crate::sys::kill(trace.0.id(), libc::SIGINT);
+    let _ = trace.0.wait();
     let size = std::fs::metadata(&file).map(|data| data.len()).unwrap_or_default();
     assert!(size > 100, "the trace has {size} octets");
     if crate::net::have("tshark") {

@@ -20,6 +20,7 @@ use l2tpd::sys::clock;
 use l2tpd::sys::random::Urandom;
 
 use super::admin_report::Report;
+use super::wait::wait_until;
 
 /// The host's state.
 pub struct State {
@@ -267,11 +268,8 @@ impl Server {
 
     /// Waits until `what` holds of the host's state.
     pub fn until(&self, what: impl Fn(&State) -> bool) {
-        let end = clock::now() + Duration::from_secs(20);
-        while !what(&self.state.lock().unwrap()) {
-            assert!(clock::now() < end, "did not happen; log: {}", self.state.lock().unwrap().lines());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let otherwise = || format!("did not happen; log: {}", self.state.lock().unwrap().lines());
+        wait_until(|| what(&self.state.lock().unwrap()), otherwise);
     }
 }
 

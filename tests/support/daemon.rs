@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::net::{log_dir, Net};
 use super::sys;
+use super::wait::wait_until;
 
 /// How long a line of the log may take to come.
 pub const PATIENCE: Duration = Duration::from_secs(12);
@@ -186,17 +187,17 @@ impl Daemon {
     /// Waits for its end.
     #[track_caller]
     pub fn wait_exit(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
         let mut child = self.child.take().expect("running");
-        while Instant::now() < deadline {
-            if let Some(status) = child.try_wait().expect("wait") {
-                self.join();
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.child = Some(child);
-        panic!("the daemon did not end:\n{}", self.tail(30));
+        let mut status = None;
+        wait_until(
+            || {
+                status = child.try_wait().expect("wait");
+                status.is_some()
+            },
+            || format!("the daemon did not end:\n{}", self.tail(30)),
+        );
+        self.join();
+        status.expect("it ended")
     }
 
     /// SIGTERM, and an orderly end.

@@ -11,3 +11,4 @@ pub mod peer;
 pub mod record;
 pub mod runner;
 pub mod sys;
+pub mod wait;

@@ -76,6 +76,25 @@ impl Net {
         net
     }
 
+    /// Whether there is an interface.
+    pub fn has(&self, netns: &str, interface: &str) -> bool {
+        self.try_exec(netns, &["ip", "link", "show", interface]).status.success()
+    }
+
+    /// Whether an interface is there and has a carrier.
+    pub fn carrier(&self, netns: &str, interface: &str) -> bool {
+        let file = format!("/sys/class/net/{interface}/carrier");
+        self.try_exec(netns, &["cat", &file]).stdout == b"1\n"
+    }
+
+    /// Ends a tcpdump: its file holds all that passed.
+    pub fn end_tcpdump(mut child: Child) {
+        // What is in the kernel's buffer is lost with it, and nothing tells how much that is.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        super::sys::kill(child.id(), libc::SIGINT);
+        let _ = child.wait();
+    }
+
     /// Runs a list of `ip` commands inside a namespace.
     pub fn batch(&self, netns: &str, commands: &str) {
         let file = self.dir.join(format!("batch-{netns}"));

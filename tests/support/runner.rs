@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
+use std::sync::{mpsc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{daemon, net, sys};
@@ -121,12 +121,14 @@ fn run_threads(tests: &[&Test], threads: usize) -> Vec<String> {
     let threads = std::env::var("L2TPD_E2E_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(threads);
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
-    let done = AtomicUsize::new(0);
+    let (finished, ends) = mpsc::channel::<()>();
     let running = Mutex::new(Vec::<(&str, Instant)>::new());
     std::thread::scope(|scope| {
-        scope.spawn(|| watch(&running, || done.load(Ordering::Relaxed) >= threads));
+        scope.spawn(|| watch(&running, ends));
         for _ in 0..threads {
+            let finished = finished.clone();
             scope.spawn(|| {
+                let _finished = finished;
                 while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
                     running.lock().expect("list").push((test.name, start));
@@ -145,17 +147,16 @@ fn run_threads(tests: &[&Test], threads: usize) -> Vec<String> {
                         }
                     }
                 }
-                done.fetch_add(1, Ordering::Relaxed);
             });
         }
+        drop(finished);
     });
     failures.into_inner().expect("failures")
 }
 
-/// Ends everything when a test hangs: better a loud end than none.
-fn watch(running: &Mutex<Vec<(&str, Instant)>>, finished: impl Fn() -> bool) {
-    while !finished() {
-        std::thread::sleep(Duration::from_millis(50));
+/// Ends everything when a test hangs: better a loud end than none. Returns when nobody holds the other end of `ends`.
+fn watch(running: &Mutex<Vec<(&str, Instant)>>, ends: mpsc::Receiver<()>) {
+    while ends.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
         let list = running.lock().expect("list");
         let limit = if is_long() { LONG_LIMIT } else { LIMIT };
         if let Some((name, _)) = list.iter().find(|(_, start)| start.elapsed() > limit) {

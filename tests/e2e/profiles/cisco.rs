@@ -3,13 +3,12 @@
 //! send, AVP for AVP: no Router ID, no cookie, no Circuit Status but in one SLI. Cable equipment sends both sets, and some
 //! AVPs twice.
 
-use std::time::Duration;
-
 use super::{attributes, be32, frames_pass, of_vendor, vendor_avp, PATIENCE};
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer::*;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(
     ios_begins,
@@ -486,11 +485,8 @@ fn many_sessions_at_once() {
         peer.send(&hybrid_session_message(ICCN, call));
     }
     acknowledged(&mut peer);
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while daemon.count("info receive ICCN, state --> ESTABLISHED") < usize::from(COUNT) {
-        assert!(std::time::Instant::now() < deadline, "{}", daemon.tail(30));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let up = || daemon.count("info receive ICCN, state --> ESTABLISHED") >= usize::from(COUNT);
+    wait_until(up, || daemon.tail(30));
     let first = calls.iter().find(|call| call.local == 0x0a00_0000).expect("the session l0").clone();
     frames_pass(&net, &mut peer, &first, &[]);
 }

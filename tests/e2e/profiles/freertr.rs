@@ -296,7 +296,7 @@ fn freertr_client() {
     router.peer.send(&Out::new(SCCCN));
     router.acknowledged();
     router.take(ICRQ);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(1)); // it is slow: that is the case
     let icrq = Out::new(ICRQ)
         .with(avp(5, &TIE).optional())
         .with(avp(15, &[0, 0, 0, 1]))

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::net::Net;
 use crate::peer::{Avp, Call, Msg, Packet, Peer};
 use crate::sys::{in_netns, FrameSocket};
+use crate::wait::wait_until;
 
 /// How long a frame or a message may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,11 +63,7 @@ pub fn frames_pass(net: &Net, peer: &mut Peer, call: &Call, before: &[u8]) {
     let socket = in_netns(&net.a, || FrameSocket::open("l0"));
     from_peer(peer, call, &socket);
     // Into an interface whose carrier comes a moment later nothing can be sent.
-    let deadline = Instant::now() + PATIENCE;
-    while net.try_exec(&net.a, &["cat", "/sys/class/net/l0/carrier"]).stdout != b"1\n" {
-        assert!(Instant::now() < deadline, "no carrier at l0");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| net.carrier(&net.a, "l0"), || "no carrier at l0".to_owned());
     socket.send(&frame(2));
     let packet = data(peer, &frame(2));
     let mut head = call.local.to_be_bytes().to_vec();

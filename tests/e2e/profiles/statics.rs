@@ -8,6 +8,7 @@ use crate::net::Net;
 use crate::peer::*;
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
+use crate::wait::wait_until;
 use std::time::{Duration, Instant};
 
 tests!(linux_ip, linux_ip_sublayer, linux_udp_sequence, linux_ipv6, netbsd);
@@ -29,11 +30,7 @@ fn linux(net: &Net, ipv6: bool, tunnel: &str, session: &str) -> Daemon {
     );
     let mut daemon = Daemon::start(net, &net.a, &text);
     daemon.expect("debug l2tpd start");
-    let deadline = Instant::now() + PATIENCE;
-    while net.try_exec(&net.a, &["cat", "/sys/class/net/l0/carrier"]).stdout != b"1\n" {
-        assert!(Instant::now() < deadline, "no interface:\n{}", daemon.tail(20));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| net.carrier(&net.a, "l0"), || format!("no interface:\n{}", daemon.tail(20)));
     daemon
 }
 
