@@ -35,7 +35,7 @@ pub struct Form {
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)] // a field whose name says all has no more
-pub struct Command {
+pub struct AdminCommand {
     /// On the admin socket.
     pub number: u16,
     /// The first one.
@@ -58,8 +58,8 @@ const fn shown(tokens: &'static [Token], usage: &'static str) -> Form {
 const CODE: Token = Value("N");
 
 /// Every command. Their numbers are part of the protocol and never change.
-pub static COMMANDS: &[Command] = &[
-    Command {
+pub static COMMANDS: &[AdminCommand] = &[
+    AdminCommand {
         number: 1,
         word: "status",
         about: "tunnels, sessions and their interfaces",
@@ -69,7 +69,7 @@ pub static COMMANDS: &[Command] = &[
             form(&[Word("session"), Value("IFNAME")]),
         ],
     },
-    Command {
+    AdminCommand {
         number: 2,
         word: "clear",
         about: "end tunnels or a session; they are set up again after the restart interval",
@@ -87,25 +87,25 @@ pub static COMMANDS: &[Command] = &[
             form(&[Word("all"), Word("result-code"), CODE]),
         ],
     },
-    Command {
+    AdminCommand {
         number: 3,
         word: "start",
         about: "enable a configured tunnel until the next reload",
         forms: &[shown(&[Value("NAME")], "NAME")],
     },
-    Command {
+    AdminCommand {
         number: 4,
         word: "stop",
         about: "disable a configured tunnel until the next reload",
         forms: &[shown(&[Value("NAME")], "NAME")],
     },
-    Command {
+    AdminCommand {
         number: 5,
         word: "reload",
         about: "read the configuration again; --check only tells what would change",
         forms: &[shown(&[], "[--check]"), form(&[Word("--check")])],
     },
-    Command {
+    AdminCommand {
         number: 6,
         word: "log",
         about: "the messages kept in memory, of this level and worse; -f follows",
@@ -116,32 +116,37 @@ pub static COMMANDS: &[Command] = &[
             form(&[Word("-f"), AnyLevel]),
         ],
     },
-    Command {
+    AdminCommand {
         number: 7,
         word: "log-level",
         about: "set the level of the log",
         forms: &[shown(&[AnyLevel], "LEVEL")],
     },
-    Command { number: 8, word: "watch", about: "one line per event as it happens", forms: &[shown(&[], "")] },
-    Command {
+    AdminCommand {
+        number: 8,
+        word: "watch",
+        about: "one line per event as it happens",
+        forms: &[shown(&[], "")],
+    },
+    AdminCommand {
         number: 9,
         word: "counters",
         about: "what was counted, every reason for a drop on its own",
         forms: &[shown(&[], "[reset]"), form(&[Word("reset")])],
     },
-    Command {
+    AdminCommand {
         number: 10,
         word: "metrics",
         about: "the counters as OpenMetrics text",
         forms: &[shown(&[], "")],
     },
-    Command {
+    AdminCommand {
         number: 11,
         word: "trace",
         about: "control messages of a tunnel into a pcapng file until interrupted",
         forms: &[shown(&[Value("NAME"), Value("FILE")], "NAME FILE"), form(&[Value("NAME")])],
     },
-    Command {
+    AdminCommand {
         number: 12,
         word: "explain",
         about: "what a log message means and what to do; why a tunnel is not up",
@@ -151,7 +156,7 @@ pub static COMMANDS: &[Command] = &[
             form(&[Rest("TEXT")]),
         ],
     },
-    Command {
+    AdminCommand {
         number: 13,
         word: "health",
         about: "one line: is everything up? exit status 0 or 4",
@@ -230,7 +235,7 @@ pub enum AdminRequest {
 /// A request, and how its reply is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // a field whose name says all has no more
-pub struct Order {
+pub struct AdminOrder {
     /// The reply as JSON.
     pub json: bool,
     pub request: AdminRequest,
@@ -285,7 +290,7 @@ impl fmt::Display for UsageError {
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 
 /// The command with a number of the admin socket.
-pub fn by_number(number: u16) -> Option<&'static Command> {
+pub fn by_number(number: u16) -> Option<&'static AdminCommand> {
     COMMANDS.iter().find(|command| command.number == number)
 }
 
@@ -334,7 +339,7 @@ fn fixed(forms: &[&Form], at: usize) -> Vec<&'static str> {
 }
 
 /// Spells out the words after a command's first one and checks them against its forms.
-fn spell_out(command: &'static Command, words: &[String]) -> Result<Vec<String>, UsageError> {
+fn spell_out(command: &'static AdminCommand, words: &[String]) -> Result<Vec<String>, UsageError> {
     let mut forms: Vec<&Form> = command.forms.iter().collect();
     let mut spelled = Vec::new();
     for (at, word) in words.iter().enumerate() {
@@ -361,7 +366,7 @@ fn spell_out(command: &'static Command, words: &[String]) -> Result<Vec<String>,
 }
 
 /// Reads a command line: everything after the options of `l2tpctl`. `--json` may also stand among the words.
-pub fn parse(words: &[String]) -> Result<Order, UsageError> {
+pub fn parse(words: &[String]) -> Result<AdminOrder, UsageError> {
     let mut words = words.to_vec();
     let first = words.iter().position(|word| word != "--json");
     let names: Vec<&'static str> = COMMANDS.iter().map(|command| command.word).collect();
@@ -376,29 +381,29 @@ pub fn parse(words: &[String]) -> Result<Order, UsageError> {
     match COMMANDS.iter().find(|command| command.word == name) {
         Some(command) => {
             let order = with_words(command, words)?;
-            Order { json: json || order.json, ..order }.checked()
+            AdminOrder { json: json || order.json, ..order }.checked()
         }
         None => Err(UsageError::Unknown(word, names)),
     }
 }
 
 /// Reads a request as it came over the socket.
-pub fn decode(number: u16, body: &[u8]) -> Result<Order, UsageError> {
+pub fn decode(number: u16, body: &[u8]) -> Result<AdminOrder, UsageError> {
     let command = by_number(number).ok_or(UsageError::Number(number))?;
     with_words(command, envelope::body_to_words(body).ok_or(UsageError::Body)?)
 }
 
 /// A command of the table with the words after its first one.
-fn with_words(command: &'static Command, mut words: Vec<String>) -> Result<Order, UsageError> {
+fn with_words(command: &'static AdminCommand, mut words: Vec<String>) -> Result<AdminOrder, UsageError> {
     if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
-        return Ok(Order { json: false, request: AdminRequest::ExplainText(words.join(" ")) });
+        return Ok(AdminOrder { json: false, request: AdminRequest::ExplainText(words.join(" ")) });
     }
     let before = words.len();
     words.retain(|word| word != "--json");
     let json = words.len() != before;
     let spelled = spell_out(command, &words)?;
     let words: Vec<&str> = spelled.iter().map(String::as_str).collect();
-    Order { json, request: request(command, &words)? }.checked()
+    AdminOrder { json, request: request(command, &words)? }.checked()
 }
 
 /// `explain tunnel NAME`, and not a message that begins with the word `tunnel`.
@@ -413,7 +418,7 @@ fn is_explain_tunnel(words: &[String]) -> bool {
 }
 
 /// The request that spelled-out words make.
-fn request(command: &'static Command, words: &[&str]) -> Result<AdminRequest, UsageError> {
+fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminRequest, UsageError> {
     Ok(match (command.word, words) {
         ("status", []) => AdminRequest::Status(Selection::All),
         ("status", ["tunnel", name]) => AdminRequest::Status(Selection::Tunnel((*name).to_owned())),
@@ -465,9 +470,9 @@ fn clear(words: &[&str]) -> Result<AdminRequest, UsageError> {
     Ok(AdminRequest::Clear { target, result })
 }
 
-impl Order {
+impl AdminOrder {
     /// Refuses JSON of what has no form as JSON.
-    fn checked(self) -> Result<Order, UsageError> {
+    fn checked(self) -> Result<AdminOrder, UsageError> {
         match self.request {
             AdminRequest::Metrics if self.json => {
                 Err(UsageError::NoJson("metrics", "`l2tpctl --json counters` has one"))

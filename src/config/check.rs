@@ -75,7 +75,7 @@ impl Findings<'_> {
 
 /// Checks a tunnel block whose sessions have been read.
 pub(super) fn tunnel(
-    tunnel: &mut Tunnel,
+    tunnel: &mut TunnelConfig,
     header: Place,
     given: &[Given],
     known: &mut Known,
@@ -102,7 +102,7 @@ fn kernel_cannot(findings: &mut Findings<'_>, tag: &'static str, asked: bool, wh
     }
 }
 
-fn families(tunnel: &Tunnel, findings: &mut Findings<'_>) {
+fn families(tunnel: &TunnelConfig, findings: &mut Findings<'_>) {
     let (Some(local), Some(Remote::Address(remote))) = (tunnel.local_address, &tunnel.remote) else { return };
     if local.is_ipv4() != remote.is_ipv4() {
         findings.add(
@@ -113,7 +113,7 @@ fn families(tunnel: &Tunnel, findings: &mut Findings<'_>) {
     }
 }
 
-fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
+fn secrets(tunnel: &TunnelConfig, findings: &mut Findings<'_>) {
     // What is there is asked of the file, not of the values: a password that was refused has its own error.
     let password = findings.has("password");
     if tunnel.hidden && !password {
@@ -129,12 +129,12 @@ fn secrets(tunnel: &Tunnel, findings: &mut Findings<'_>) {
 }
 
 /// A longest time that is given is not shorter than the first one; one that is not given adapts itself.
-fn intervals(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
+fn intervals(tunnel: &mut TunnelConfig, findings: &mut Findings<'_>) {
     let first_retry = match tunnel.first_retry() {
         RetryInterval::Auto => Duration::ZERO, // bounded by the longest
         RetryInterval::Fixed(interval) => interval,
     };
-    let Tunnel { retry_interval_max, restart_interval, restart_interval_max, .. } = tunnel;
+    let TunnelConfig { retry_interval_max, restart_interval, restart_interval_max, .. } = tunnel;
     for (first_tag, first, tag, most) in [
         ("retry-interval", first_retry, "retry-interval-max", retry_interval_max),
         ("restart-interval", *restart_interval, "restart-interval-max", restart_interval_max),
@@ -148,7 +148,7 @@ fn intervals(tunnel: &mut Tunnel, findings: &mut Findings<'_>) {
 }
 
 /// A name stands for one tunnel, and so do the addresses and names that a message can be told by.
-fn unique(tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
+fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
     known.end_ids.clear();
     if let Some(line) = known.tunnels.get(&tunnel.name) {
         let detail = format!("there is a tunnel {} in line {line} already", tunnel.name);
@@ -174,7 +174,7 @@ fn unique(tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
 }
 
 /// `None` while something of it is missing, which is reported elsewhere.
-fn identity(tunnel: &Tunnel) -> Option<Identity> {
+fn identity(tunnel: &TunnelConfig) -> Option<Identity> {
     let ports = match tunnel.encapsulation {
         Encapsulation::Ip => (0, 0),
         Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
@@ -191,8 +191,8 @@ fn identity(tunnel: &Tunnel) -> Option<Identity> {
 
 /// Checks a session block; `tunnel` holds the tunnel's own tags.
 pub(super) fn session(
-    session: &Session,
-    tunnel: &Tunnel,
+    session: &SessionConfig,
+    tunnel: &TunnelConfig,
     header: Place,
     given: &[Given],
     known: &mut Known,
@@ -209,7 +209,7 @@ pub(super) fn session(
     findings.found
 }
 
-fn interface(session: &Session, findings: &mut Findings<'_>, known: &mut Known) {
+fn interface(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Known) {
     let name = &session.interface;
     if name.is_empty() {
         return; // refused already
@@ -223,7 +223,7 @@ fn interface(session: &Session, findings: &mut Findings<'_>, known: &mut Known) 
     known.interfaces.entry(name.clone()).or_insert(session.line);
 }
 
-fn end_id(session: &Session, findings: &mut Findings<'_>, known: &mut Known) {
+fn end_id(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Known) {
     let Some(id) = session.remote_end_id.clone().filter(|_| !findings.has("manual")) else { return };
     if let Some(twin) = known.end_ids.get(&id) {
         findings.invalid("remote-end-id", format!("the session {twin} of this tunnel has this one already"));
@@ -231,7 +231,7 @@ fn end_id(session: &Session, findings: &mut Findings<'_>, known: &mut Known) {
     known.end_ids.entry(id).or_insert(session.interface.clone());
 }
 
-fn manual(session: &Session, tunnel: &Tunnel, findings: &mut Findings<'_>, known: &mut Known) {
+fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
     if !findings.has("manual") {
         for tag in ["local-cookie", "remote-cookie"] {
             if findings.has(tag) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, TUNNEL};
+use super::model::{Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
 
 /// One difference. The order of a list is that of the new file, removals first.
@@ -85,7 +85,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global { tags });
     }
-    let before: BTreeMap<&str, &Tunnel> = old.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
+    let before: BTreeMap<&str, &TunnelConfig> = old.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
     let after: BTreeSet<&str> = new.tunnels.iter().map(|t| t.name.as_str()).collect();
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::TunnelRemoved { tunnel: gone.name.clone() });
@@ -111,7 +111,7 @@ fn global_tags(old: &Config, new: &Config) -> Vec<&'static str> {
     rows.filter(|row| (row.differs)(old, new)).map(|row| row.tag.name).collect()
 }
 
-fn tunnel_restart(old: &Tunnel, new: &Tunnel) -> Vec<&'static str> {
+fn tunnel_restart(old: &TunnelConfig, new: &TunnelConfig) -> Vec<&'static str> {
     let mut tags = differing(TUNNEL, Effect::SetUp, old, new);
     if old.is_manual() != new.is_manual() {
         tags.push("manual");
@@ -119,7 +119,12 @@ fn tunnel_restart(old: &Tunnel, new: &Tunnel) -> Vec<&'static str> {
     tags
 }
 
-fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, changes: &mut Vec<Change>) {
+fn tunnel_changes(
+    old: &TunnelConfig,
+    new: &TunnelConfig,
+    removals: &mut Vec<Change>,
+    changes: &mut Vec<Change>,
+) {
     let tunnel = || new.name.clone();
     let mut tags = tunnel_restart(old, new);
     let live = differing(TUNNEL, Effect::Live, old, new);
@@ -132,7 +137,8 @@ fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, change
     if !live.is_empty() {
         changes.push(Change::TunnelLive { tunnel: tunnel(), tags: live });
     }
-    let before: BTreeMap<&str, &Session> = old.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
+    let before: BTreeMap<&str, &SessionConfig> =
+        old.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
     let after: BTreeSet<&str> = new.sessions.iter().map(|s| s.interface.as_str()).collect();
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::SessionRemoved { tunnel: tunnel(), interface: gone.interface.clone() });
@@ -146,7 +152,12 @@ fn tunnel_changes(old: &Tunnel, new: &Tunnel, removals: &mut Vec<Change>, change
     }
 }
 
-fn session_change(old: &Session, new: &Session, tunnel: String, interface: String) -> Option<Change> {
+fn session_change(
+    old: &SessionConfig,
+    new: &SessionConfig,
+    tunnel: String,
+    interface: String,
+) -> Option<Change> {
     let mut tags = session_restart(old, new);
     let live = differing(SESSION, Effect::Live, old, new);
     match (tags.is_empty(), live.is_empty()) {
@@ -159,7 +170,7 @@ fn session_change(old: &Session, new: &Session, tunnel: String, interface: Strin
     }
 }
 
-fn session_restart(old: &Session, new: &Session) -> Vec<&'static str> {
+fn session_restart(old: &SessionConfig, new: &SessionConfig) -> Vec<&'static str> {
     let mut tags = differing(SESSION, Effect::SetUp, old, new);
     let unused: &[&str] = match old.manual.is_some() && new.manual.is_some() {
         true => &["remote-end-id", "cookie"], // these are negotiated only

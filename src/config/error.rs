@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::log::{Event, Line, Remark};
+use crate::log::{Event, LogLine, Remark};
 
 /// A place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,17 +53,17 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// The error as a line of the log, the place and the detail below it.
-    pub fn to_line(&self, file: &str) -> Line {
+    pub fn to_line(&self, file: &str) -> LogLine {
         let mut detail = format!("{file}:{}:{}", self.line, self.column);
         if let Some(more) = &self.detail {
             detail.push('\n');
             detail.push_str(more);
         }
         let line = match self.event() {
-            Ok(event) => Line::new(&event),
-            Err(remark) => Line::error(&remark),
+            Ok(event) => LogLine::new(&event),
+            Err(remark) => LogLine::error(&remark),
         };
-        Line { detail: Some(detail), ..line }
+        LogLine { detail: Some(detail), ..line }
     }
 
     /// The error as `l2tpd -n` shows it: `FILE:LINE:COLUMN: message`, each line of the detail below it after two

@@ -7,11 +7,13 @@ use super::check;
 use super::error::{ConfigError, Fault, Given, Place};
 use super::identity::{Defaults, DerivedId, Source};
 use super::lex::{self, Word};
-use super::model::{Config, Session, Tunnel, GLOBAL, SESSION, SESSION_HEADER, TUNNEL, TUNNEL_HEADER};
+use super::model::{
+    Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, SESSION_HEADER, TUNNEL, TUNNEL_HEADER,
+};
 use super::tag::{Block, Row, Tag};
 use super::tags;
 use super::value::{Kind, Refusal, Value};
-use crate::log::{escape, Event, Line};
+use crate::log::{escape, Event, LogLine};
 
 /// A file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +37,9 @@ pub struct Setting {
 
 impl Setting {
     /// The setting as a line of the log.
-    pub fn to_line(&self) -> Line {
+    pub fn to_line(&self) -> LogLine {
         let (name, tag, param) = (self.name.clone(), self.tag.to_owned(), self.param.clone());
-        Line::new(&Event::SettingAccepted { name, tag, param })
+        LogLine::new(&Event::SettingAccepted { name, tag, param })
     }
 }
 
@@ -145,14 +147,14 @@ impl Parser {
         blocks: &[Lines],
         config: &Config,
         known: &mut check::Known,
-    ) -> Tunnel {
+    ) -> TunnelConfig {
         let (name, place) = self.header(&TUNNEL_HEADER, lines, None);
-        let mut tunnel = Tunnel {
+        let mut tunnel = TunnelConfig {
             line: place.line,
             local_hostname: config.hostname.clone(),
             local_router_id: config.router_id,
             restart_interval: config.restart_interval,
-            ..Tunnel::new(&name)
+            ..TunnelConfig::new(&name)
         };
         let given = self.settings(TUNNEL, Block::Tunnel, &name, &mut tunnel, &lines.body);
         for lines in blocks {
@@ -164,9 +166,10 @@ impl Parser {
         tunnel
     }
 
-    fn session(&mut self, lines: &Lines, tunnel: &Tunnel, known: &mut check::Known) -> Session {
+    fn session(&mut self, lines: &Lines, tunnel: &TunnelConfig, known: &mut check::Known) -> SessionConfig {
         let (interface, place) = self.header(&SESSION_HEADER, lines, Some(&tunnel.name));
-        let mut session = Session { line: place.line, cookie: tunnel.cookie, ..Session::new(&interface) };
+        let mut session =
+            SessionConfig { line: place.line, cookie: tunnel.cookie, ..SessionConfig::new(&interface) };
         let given = self.settings(SESSION, Block::Session, &tunnel.name, &mut session, &lines.body);
         let found = check::session(&session, tunnel, place, &given, known);
         self.complain(found);

@@ -6,7 +6,7 @@ pub mod pcapng;
 use std::fs::File;
 use std::io::{self, Write};
 
-use crate::admin::command::{self, AdminRequest, Order, UsageError};
+use crate::admin::command::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
 use crate::admin::json;
@@ -18,7 +18,7 @@ pub const SOCKET: &str = "/run/l2tpd.sock";
 
 /// How a command went: the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CtlOutcome {
     /// Done.
     Done = 0,
     /// Refused, or not found; also when the output cannot be written.
@@ -36,11 +36,11 @@ pub enum Outcome {
 enum CommandLine {
     Help,
     Version,
-    Run { socket: String, order: Order },
+    Run { socket: String, order: AdminOrder },
 }
 
 /// Runs `l2tpctl` with the words after its name.
-pub fn main(words: &[String]) -> Outcome {
+pub fn main(words: &[String]) -> CtlOutcome {
     let mut variables =
         ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     let language = Language::of_locale(&variables.find(|value| !value.is_empty()).unwrap_or_default());
@@ -54,7 +54,7 @@ pub fn main(words: &[String]) -> Outcome {
             } else {
                 complain(&format!("l2tpctl: {error}"));
             }
-            Outcome::Usage
+            CtlOutcome::Usage
         }
     }
 }
@@ -98,7 +98,7 @@ fn parse(words: &[String]) -> Result<CommandLine, UsageError> {
     Ok(CommandLine::Run { socket, order })
 }
 
-fn run(socket: &str, order: &Order, language: Language) -> Outcome {
+fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
     if let AdminRequest::ExplainText(text) = &order.request {
         return explain_text(text, order.json, language);
     }
@@ -108,7 +108,7 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
             Ok(out) => Some(out),
             Err(error) => {
                 complain(&format!("l2tpctl: {file}: {error}"));
-                return Outcome::Refused;
+                return CtlOutcome::Refused;
             }
         },
         _ => None,
@@ -122,7 +122,7 @@ fn run(socket: &str, order: &Order, language: Language) -> Outcome {
         Ok(connection) => connection,
         Err(error) => {
             complain(&format!("l2tpctl: {socket}: {error}"));
-            return Outcome::Unreachable;
+            return CtlOutcome::Unreachable;
         }
     };
     let mut output = match trace {
@@ -145,19 +145,19 @@ enum Output {
 
 /// Reads replies until the answer is complete. What does not follow is written only then: the daemon does not wait long
 /// for a reader that pages, and half a document is of no use.
-fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output, follows: bool) -> Outcome {
+fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output, follows: bool) -> CtlOutcome {
     let mut answer = Vec::new();
     loop {
         let mut envelope = match connection.next() {
             Ok(envelope) => envelope,
             Err(error) => {
                 complain(&format!("l2tpctl: {socket}: {error}"));
-                return Outcome::Unreachable;
+                return CtlOutcome::Unreachable;
             }
         };
         let outcome = match envelope.command {
-            reply::DONE => Outcome::Done,
-            reply::DOWN => Outcome::Down,
+            reply::DONE => CtlOutcome::Done,
+            reply::DOWN => CtlOutcome::Down,
             reply::PIECE if !follows => {
                 answer.append(&mut envelope.body);
                 continue;
@@ -166,15 +166,15 @@ fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output, 
                 Ok(()) => continue,
                 Err(error) => return unwritten(&error),
             },
-            reply::REFUSED => Outcome::Refused,
-            reply::USAGE => Outcome::Usage,
-            reply::BUSY => Outcome::Unreachable,
+            reply::REFUSED => CtlOutcome::Refused,
+            reply::USAGE => CtlOutcome::Usage,
+            reply::BUSY => CtlOutcome::Unreachable,
             other => {
                 complain(&format!("l2tpctl: {socket}: unknown reply {other:#06x}"));
-                return Outcome::Unreachable;
+                return CtlOutcome::Unreachable;
             }
         };
-        if matches!(outcome, Outcome::Done | Outcome::Down) {
+        if matches!(outcome, CtlOutcome::Done | CtlOutcome::Down) {
             answer.append(&mut envelope.body);
             return put(output, &answer).map_or_else(|error| unwritten(&error), |()| outcome);
         }
@@ -206,16 +206,16 @@ fn write_out(octets: &[u8]) -> io::Result<()> {
 }
 
 /// The output is closed: its reader (`head`, for instance) has seen enough. Anything else is a failure.
-fn unwritten(error: &io::Error) -> Outcome {
+fn unwritten(error: &io::Error) -> CtlOutcome {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Outcome::Done;
+        return CtlOutcome::Done;
     }
     complain(&format!("l2tpctl: {error}"));
-    Outcome::Refused
+    CtlOutcome::Refused
 }
 
-fn print(text: &str) -> Outcome {
-    write_out(text.as_bytes()).map_or_else(|error| unwritten(&error), |()| Outcome::Done)
+fn print(text: &str) -> CtlOutcome {
+    write_out(text.as_bytes()).map_or_else(|error| unwritten(&error), |()| CtlOutcome::Done)
 }
 
 /// To standard error; when even that is closed there is nobody left to tell.
@@ -232,13 +232,13 @@ fn begin_trace(file: &str) -> io::Result<Box<dyn Write>> {
     Ok(out)
 }
 
-fn explain_text(text: &str, json: bool, language: Language) -> Outcome {
+fn explain_text(text: &str, json: bool, language: Language) -> CtlOutcome {
     match explain::find(text) {
         Some(found) if json => print(&json::explanation(&found)),
         Some(found) => print(&found.text(language)),
         None => {
             complain(explain::nothing_found(text, language).trim_end());
-            Outcome::Refused
+            CtlOutcome::Refused
         }
     }
 }
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn options_stand_before_the_command() {
-        let order = Order { json: true, request: AdminRequest::Watch };
+        let order = AdminOrder { json: true, request: AdminRequest::Watch };
         let run = |socket: &str| Ok(CommandLine::Run { socket: socket.to_owned(), order: order.clone() });
         assert_eq!(line("-s /x --json watch"), run("/x"));
         assert_eq!(line("-s/x watch --json"), run("/x"));

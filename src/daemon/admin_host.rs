@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::admin::trace::Record;
 use crate::admin::Source;
 use crate::log::ring::Ring;
-use crate::log::{Level, Line, WallTime};
+use crate::log::{Level, LogLine, WallTime};
 use crate::proto::{Command, CommandError, Notification};
 
 /// The daemon, as the admin server sees it. No method may block.
@@ -18,7 +18,7 @@ pub trait Host {
     /// The lines kept in memory.
     fn ring(&self) -> &Ring;
     /// Writes to the log.
-    fn log(&mut self, line: Line);
+    fn log(&mut self, line: LogLine);
     /// `log-level`.
     fn set_log_level(&mut self, level: Level);
     /// `clear`, `start`, `stop`, `counters reset`.

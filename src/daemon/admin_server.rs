@@ -22,7 +22,7 @@ use super::admin_client::{AdminClient, End, Stream};
 pub use super::admin_host::{Host, StreamEvent, Wanted};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
-use crate::log::{Event, Line, Remark};
+use crate::log::{Event, LogLine, Remark};
 use crate::sys::{admin_socket as sys, error_text, file, privilege};
 
 /// The mio tokens of this server.
@@ -236,7 +236,7 @@ impl AdminServer {
                         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
                     ) => {}
                 Err(error) => {
-                    host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) }));
+                    host.log(LogLine::new(&Event::AcceptFailed { error: error_text(&error) }));
                     self.pause = Some(now + ACCEPT_PAUSE);
                     return;
                 }
@@ -249,7 +249,7 @@ impl AdminServer {
         let user = match self.may_enter(&stream) {
             Ok(user) => user,
             Err(why) => {
-                host.log(Line::remark(&why));
+                host.log(LogLine::remark(&why));
                 return refuse(stream, reply::REFUSED, "permission denied\n");
             }
         };
@@ -259,7 +259,7 @@ impl AdminServer {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self.registry.register(&mut stream, Token(LISTENER.0 + 1 + slot), interest) {
             Ok(()) => self.clients[slot] = Some(AdminClient::new(stream, user, now)),
-            Err(error) => host.log(Line::new(&Event::AcceptFailed { error: error_text(&error) })),
+            Err(error) => host.log(LogLine::new(&Event::AcceptFailed { error: error_text(&error) })),
         }
     }
 
@@ -307,16 +307,16 @@ impl AdminServer {
         match end {
             End::Done | End::Late => {}
             End::Malformed(error) => {
-                host.log(Line::with_detail(&Event::InvalidAdminHeader {}, error.to_string()));
+                host.log(LogLine::with_detail(&Event::InvalidAdminHeader {}, error.to_string()));
             }
-            End::Receive(error) => host.log(Line::new(&Event::RecvFailed { error: error_text(&error) })),
+            End::Receive(error) => host.log(LogLine::new(&Event::RecvFailed { error: error_text(&error) })),
             // A client that follows leaves when it has seen enough; that is no failure.
             End::Send(error) if followed && is_gone(&error) => {}
             End::Send(error) => {
-                host.log(Line::new(&Event::SendInformationFailed { error: error_text(&error) }))
+                host.log(LogLine::new(&Event::SendInformationFailed { error: error_text(&error) }))
             }
-            End::Backlog => host.log(Line::remark(&Remark::AdminBacklog {})),
-            End::Idle => host.log(Line::remark(&Remark::AdminIdle { uid: client.user })),
+            End::Backlog => host.log(LogLine::remark(&Remark::AdminBacklog {})),
+            End::Idle => host.log(LogLine::remark(&Remark::AdminIdle { uid: client.user })),
         }
     }
 

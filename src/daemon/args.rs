@@ -39,7 +39,7 @@ pub struct Options {
 
 /// What a command line means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum Invocation {
     /// Run, or check the configuration.
     Run(Options),
     /// `-h`
@@ -88,7 +88,7 @@ const OPTIONS: &[(char, &str, bool)] = &[
 ];
 
 /// Reads the arguments (without the program's name).
-pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, BadUsage> {
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Invocation, BadUsage> {
     let mut options = Options {
         foreground: false,
         check: false,
@@ -99,8 +99,8 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Bad
     };
     for (option, value) in split(arguments)? {
         match (option, value) {
-            ('h', _) => return Ok(Command::Help),
-            ('V', _) => return Ok(Command::Version),
+            ('h', _) => return Ok(Invocation::Help),
+            ('V', _) => return Ok(Invocation::Version),
             ('d', _) => options.foreground = true,
             ('n', _) => options.check = true,
             ('c', Some(value)) => options.config = value,
@@ -113,7 +113,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Bad
             (other, _) => return Err(BadUsage::Unknown(format!("-{other}"))),
         }
     }
-    Ok(Command::Run(options))
+    Ok(Invocation::Run(options))
 }
 
 /// Cuts the arguments into options, by their short names, and values: `-dc FILE`, `-cFILE`, `--config FILE`,
@@ -174,13 +174,13 @@ fn split(arguments: impl IntoIterator<Item = String>) -> Result<Vec<(char, Optio
 mod tests {
     use super::*;
 
-    fn run(line: &str) -> Result<Command, BadUsage> {
+    fn run(line: &str) -> Result<Invocation, BadUsage> {
         parse(line.split_whitespace().map(str::to_string))
     }
 
     fn options(line: &str) -> Options {
         match run(line) {
-            Ok(Command::Run(options)) => options,
+            Ok(Invocation::Run(options)) => options,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn help_and_version() {
-        assert_eq!(run("-h"), Ok(Command::Help));
-        assert_eq!(run("--version"), Ok(Command::Version));
+        assert_eq!(run("-h"), Ok(Invocation::Help));
+        assert_eq!(run("--version"), Ok(Invocation::Version));
         for (short, long, _) in OPTIONS {
             assert!(USAGE.contains(&format!("  -{short}, --{long}")), "{long}");
         }

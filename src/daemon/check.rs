@@ -4,7 +4,7 @@
 use super::lan;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::Config;
-use crate::log::{Line, Remark};
+use crate::log::{LogLine, Remark};
 use crate::sys::{error_text, privilege};
 
 /// Checks a file; prints each error as `FILE:LINE:COLUMN: TEXT`, details indented, or else the warnings. Returns the exit
@@ -49,7 +49,7 @@ fn read(file: &str) -> Result<Config, String> {
     let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults(), Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
-    let mut problems: Vec<(usize, Line)> =
+    let mut problems: Vec<(usize, LogLine)> =
         config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
     problems.sort_by_key(|(line, _)| *line);
     match problems.is_empty() {
@@ -59,7 +59,7 @@ fn read(file: &str) -> Result<Config, String> {
 }
 
 /// A problem of a block, at the line where the block begins.
-fn one(file: &str, at: usize, line: &Line) -> String {
+fn one(file: &str, at: usize, line: &LogLine) -> String {
     let place = format!("{file}:{at}: ");
     let detail = line.detail.as_deref().unwrap_or_default();
     format!("{file}:{at}:1: {}\n  {}\n", line.text, detail.trim_start_matches(&place))

@@ -14,8 +14,8 @@ use super::resolve::{Answer, Resolver};
 use super::routes::Routes;
 use crate::admin::trace::Record;
 use crate::admin::Display;
-use crate::config::model::{Config, Remote, Tunnel};
-use crate::log::{Event, Line, Remark, WallTime};
+use crate::config::model::{Config, Remote, TunnelConfig};
+use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Route, RouteKey};
 use crate::sys::notify::Notifier;
@@ -97,7 +97,7 @@ impl Daemon {
     ) -> Daemon {
         let (routes, trouble) = Routes::open();
         if let Some(error) = trouble {
-            logger.log(now, &Line::remark(&Remark::Routes { error }));
+            logger.log(now, &LogLine::remark(&Remark::Routes { error }));
         }
         Daemon {
             engine,
@@ -122,7 +122,7 @@ impl Daemon {
     }
 
     /// Writes to the log.
-    pub fn log(&mut self, now: Instant, line: &Line) {
+    pub fn log(&mut self, now: Instant, line: &LogLine) {
         self.logger.log(now, line);
     }
 
@@ -199,7 +199,7 @@ impl Daemon {
                 }
                 if self.unreachable.insert(peer) {
                     let remark = Remark::Send { peer, error: error_text(&error) };
-                    self.logger.log(now, &Line::remark(&remark));
+                    self.logger.log(now, &LogLine::remark(&remark));
                 }
             }
         }
@@ -250,7 +250,7 @@ impl Daemon {
     }
 
     /// The tunnel block of a name.
-    pub fn tunnel(&self, name: &str) -> Option<&Tunnel> {
+    pub fn tunnel(&self, name: &str) -> Option<&TunnelConfig> {
         self.config.tunnels.get(*self.places.get(name)?)
     }
 
@@ -289,7 +289,7 @@ impl Daemon {
     }
 
     /// Opens the socket for a peer.
-    fn open(&mut self, now: Instant, tunnel: &Tunnel, peer: IpAddr) -> Result<Path, Unprepared> {
+    fn open(&mut self, now: Instant, tunnel: &TunnelConfig, peer: IpAddr) -> Result<Path, Unprepared> {
         if let Some(why) = self.routes.hindrance(RouteKey { remote: peer, local: tunnel.local_address }) {
             return Err(Unprepared::NoRoute(Some(peer), why));
         }
@@ -304,14 +304,14 @@ impl Daemon {
                 let error = error_text(&error);
                 let (which, detail) = (socket_name(tunnel, peer), socket_detail(tunnel, peer));
                 let failed = Event::SocketFailed { error: error.clone() };
-                self.logger.log(now, &Line::with_detail(&failed, detail));
+                self.logger.log(now, &LogLine::with_detail(&failed, detail));
                 Err(Unprepared::Failed(format!("{which}: {error}")))
             }
         }
     }
 
     /// Opens the sockets for a peer that is not known yet: of the local address' family, or of both.
-    fn open_for_any(&mut self, now: Instant, tunnel: &Tunnel) -> Result<Path, Unprepared> {
+    fn open_for_any(&mut self, now: Instant, tunnel: &TunnelConfig) -> Result<Path, Unprepared> {
         let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
         match tunnel.local_address {
             Some(IpAddr::V4(_)) => self.open(now, tunnel, v4),
@@ -354,7 +354,7 @@ impl Daemon {
 
     /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`.
     /// What is the same is not touched: the administrator may have changed it.
-    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &Tunnel, old: &[Interface]) {
+    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &TunnelConfig, old: &[Interface]) {
         for session in tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none()) {
             let interface = Interface::new(tunnel, session);
             let present = self.data.interface_state(&interface.name).is_some_and(|state| state.present);
@@ -373,12 +373,12 @@ impl Daemon {
             Failure::Ioctl(error, about) => {
                 let event = Event::IoctlFailed { error: error.clone() };
                 let detail = if about.is_empty() { detail } else { format!("{detail}: {about}") };
-                self.logger.log(now, &Line::with_detail(&event, detail));
-                self.logger.log(now, &Line::new(&Event::SetPweParamFailed {}));
+                self.logger.log(now, &LogLine::with_detail(&event, detail));
+                self.logger.log(now, &LogLine::new(&Event::SetPweParamFailed {}));
             }
             Failure::Other(why) => {
                 let detail = format!("{detail}: {why}");
-                self.logger.log(now, &Line::with_detail(&Event::SetPweParamFailed {}, detail));
+                self.logger.log(now, &LogLine::with_detail(&Event::SetPweParamFailed {}, detail));
             }
         }
     }
@@ -425,7 +425,7 @@ impl Daemon {
             }
             DataPlaneEvent::InterfaceGone { interface, session } => {
                 let remark = Remark::InterfaceDeleted { interface };
-                self.logger.log(now, &Line::remark(&remark));
+                self.logger.log(now, &LogLine::remark(&remark));
                 if let Some(session) = session {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
@@ -434,12 +434,12 @@ impl Daemon {
             DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {
                 self.engine.unreachable(now, remote, &error, refused);
-                self.logger.log(now, &Line::remark(&Remark::Unreachable { peer: remote.ip(), error }));
+                self.logger.log(now, &LogLine::remark(&Remark::Unreachable { peer: remote.ip(), error }));
             }
             DataPlaneEvent::ReceiveFailed { socket, error } => {
-                self.logger.log(now, &Line::with_detail(&Event::RecvfromFailed { error }, socket));
+                self.logger.log(now, &LogLine::with_detail(&Event::RecvfromFailed { error }, socket));
             }
-            DataPlaneEvent::Remark(remark) => self.logger.log(now, &Line::remark(&remark)),
+            DataPlaneEvent::Remark(remark) => self.logger.log(now, &LogLine::remark(&remark)),
         }
         self.drain(now);
     }
@@ -513,7 +513,7 @@ pub struct Turn {
 }
 
 /// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.
-fn path(tunnel: &Tunnel, peer: IpAddr) -> Path {
+fn path(tunnel: &TunnelConfig, peer: IpAddr) -> Path {
     let any: IpAddr = match peer {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -530,11 +530,11 @@ fn path(tunnel: &Tunnel, peer: IpAddr) -> Path {
 }
 
 /// Which socket it was that could not be opened.
-pub fn socket_detail(tunnel: &Tunnel, peer: IpAddr) -> String {
+pub fn socket_detail(tunnel: &TunnelConfig, peer: IpAddr) -> String {
     format!("tunnel {}: {}", tunnel.name, socket_name(tunnel, peer))
 }
 
-fn socket_name(tunnel: &Tunnel, peer: IpAddr) -> String {
+fn socket_name(tunnel: &TunnelConfig, peer: IpAddr) -> String {
     let what = match tunnel.encapsulation {
         Encapsulation::Ip => "IP protocol 115".to_string(),
         Encapsulation::Udp => format!("UDP port {}", tunnel.udp_port.local),

@@ -12,7 +12,7 @@ use super::admin_server::{self, AdminServer};
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::pace::Pace;
-use crate::log::{Event, Line, Remark};
+use crate::log::{Event, LogLine, Remark};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{clock, error_text};
 
@@ -46,12 +46,12 @@ impl EventLoop {
         let result = registered.and_then(|()| self.turns(daemon));
         let now = clock::now();
         if let Err(error) = &result {
-            daemon.log(now, &Line::new(&Event::SelectError { error: error_text(error) }));
+            daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
             self.begin_end(daemon, now);
         }
         daemon.hooks.kill_all();
         daemon.logger.report(now, true);
-        daemon.log(now, &Line::new(&Event::Exit {}));
+        daemon.log(now, &LogLine::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
         self.admin.turn(now, daemon);
         daemon.logger.finish();
@@ -124,7 +124,7 @@ impl EventLoop {
             daemon.look_after_children = true;
             return;
         }
-        daemon.log(now, &Line::new(&Event::ReceivedSignal { signal }));
+        daemon.log(now, &LogLine::new(&Event::ReceivedSignal { signal }));
         match signal {
             signal::SIGTERM | signal::SIGINT if self.deadline.is_some() => self.at_once = true,
             signal::SIGTERM | signal::SIGINT => self.begin_end(daemon, now),
@@ -134,7 +134,7 @@ impl EventLoop {
             signal::SIGUSR1 => daemon.log_status(now),
             signal::SIGUSR2 => {
                 let level = daemon.logger.toggle_debug();
-                daemon.log(now, &Line::remark(&Remark::LogLevel { level }));
+                daemon.log(now, &LogLine::remark(&Remark::LogLevel { level }));
             }
             _ => {}
         }
@@ -143,7 +143,7 @@ impl EventLoop {
     /// StopCCN to every peer.
     fn begin_end(&mut self, daemon: &mut Daemon, now: Instant) {
         daemon.manager.stopping(now);
-        daemon.log(now, &Line::new(&Event::CleanupResources {}));
+        daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
         daemon.engine.shutdown(now);
         daemon.drain(now);
         self.deadline = now.checked_add(PATIENCE);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::log::{escape, Line, Remark};
+use crate::log::{escape, LogLine, Remark};
 use crate::proto::Notification;
 use crate::sys::process::Process;
 use crate::sys::{error_text, file, trust};
@@ -65,21 +65,21 @@ fn environment(event: &Notification) -> Vec<(String, String)> {
 
 impl Hooks {
     /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
-    pub fn call(&mut self, words: &[String], event: &Notification) -> Option<Line> {
+    pub fn call(&mut self, words: &[String], event: &Notification) -> Option<LogLine> {
         let queue = self.tunnels.entry(event.tunnel.clone()).or_default();
         let full = queue.waiting.len() >= WAITING;
         if full {
             queue.waiting.pop_front();
         }
         queue.waiting.push_back(Call { words: words.to_vec(), environment: environment(event) });
-        full.then(|| Line::remark(&Remark::HookQueue { tunnel: event.tunnel.clone() }))
+        full.then(|| LogLine::remark(&Remark::HookQueue { tunnel: event.tunnel.clone() }))
     }
 
     /// Looks after the commands that run, and starts those whose turn it is.
-    pub fn turn(&mut self, now: Instant) -> Vec<Line> {
+    pub fn turn(&mut self, now: Instant) -> Vec<LogLine> {
         let mut lines = Vec::new();
         for (tunnel, queue) in &mut self.tunnels {
-            lines.extend(queue.look_after(now, tunnel).map(|remark| Line::remark(&remark)));
+            lines.extend(queue.look_after(now, tunnel).map(|remark| LogLine::remark(&remark)));
         }
         let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
         for (tunnel, queue) in self.tunnels.iter_mut().filter(|(_, q)| q.running.is_none()) {
@@ -87,7 +87,7 @@ impl Hooks {
                 let Some(call) = queue.waiting.pop_front() else { break };
                 match queue.start(now, tunnel, &call) {
                     Ok(()) => running += 1,
-                    Err(remark) => lines.push(Line::remark(&remark)),
+                    Err(remark) => lines.push(LogLine::remark(&remark)),
                 }
             }
         }

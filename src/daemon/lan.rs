@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::datapath::Interface;
-use crate::config::model::{Config, Mtu, Remote, Session, Sublayer, Tunnel};
+use crate::config::model::{Config, Mtu, Remote, SessionConfig, Sublayer, TunnelConfig};
 use crate::proto::Path;
 use crate::sys::netif;
 use crate::wire::data::Format;
@@ -18,7 +18,7 @@ pub fn warnings(config: &Config) -> Vec<(usize, String)> {
 }
 
 /// Frames of the LAN that are longer than the interface takes are dropped by the bridge, and nobody is told.
-fn narrow(config: &Config, tunnel: &Tunnel, session: &Session) -> Option<String> {
+fn narrow(config: &Config, tunnel: &TunnelConfig, session: &SessionConfig) -> Option<String> {
     let bridge = session.bridge.as_ref()?;
     let mtu = match session.mtu {
         Mtu::Value(mtu) => mtu,
@@ -40,7 +40,7 @@ fn narrow(config: &Config, tunnel: &Tunnel, session: &Session) -> Option<String>
 }
 
 /// What `mtu auto` will be, if the peer's address is known and the peer wants cookies as we do.
-fn expected_mtu(tunnel: &Tunnel, session: &Session) -> Option<usize> {
+fn expected_mtu(tunnel: &TunnelConfig, session: &SessionConfig) -> Option<usize> {
     let Some(Remote::Address(remote)) = tunnel.remote else { return None };
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let path = Path {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::log::limit::Limit;
 use crate::log::ring::{lines_of, Ring};
-use crate::log::{Level, Line, Remark, WallTime};
+use crate::log::{Level, LogLine, Remark, WallTime};
 use crate::sys::syslog::{self, Syslog};
 use crate::sys::{clock, stderr};
 
@@ -58,13 +58,13 @@ impl Logger {
     }
 
     /// Writes a line, unless the level or the limit forbids it.
-    pub fn log(&mut self, now: Instant, line: &Line) {
+    pub fn log(&mut self, now: Instant, line: &LogLine) {
         if line.level <= self.level && self.limit.admit(now, line) {
             self.write(now, line);
         }
     }
 
-    fn write(&mut self, now: Instant, line: &Line) {
+    fn write(&mut self, now: Instant, line: &LogLine) {
         let time = clock::wall();
         self.ring.push(time, line);
         let text = lines_of(line);
@@ -78,7 +78,7 @@ impl Logger {
         if let Some(journal) = journal {
             let mut out = String::new();
             if self.lost > 0 {
-                let lost = Line::remark(&Remark::LinesLost { count: self.lost });
+                let lost = LogLine::remark(&Remark::LinesLost { count: self.lost });
                 out.push_str(&on_stderr(time, lost.level, &lost.text, journal));
             }
             out.push_str(&on_stderr(time, line.level, &text, journal));
@@ -171,10 +171,10 @@ mod tests {
     fn the_level_filters_and_usr2_toggles() {
         let now = clock::now();
         let mut logger = Logger::new(true, Level::Warn, 10).unwrap();
-        logger.log(now, &Line::new(&Event::Start {}));
+        logger.log(now, &LogLine::new(&Event::Start {}));
         assert_eq!(logger.ring().next_number(), 0);
         assert_eq!(logger.toggle_debug(), Level::Debug);
-        logger.log(now, &Line::new(&Event::Start {}));
+        logger.log(now, &LogLine::new(&Event::Start {}));
         assert_eq!(logger.ring().next_number(), 1);
         assert_eq!(logger.toggle_debug(), Level::Warn);
         logger.set_level(Level::Debug);

@@ -13,11 +13,11 @@ use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change};
 use crate::config::identity::DerivedId;
-use crate::config::model::{Config, Problem, Remote, Tunnel};
+use crate::config::model::{Config, Problem, Remote, TunnelConfig};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::Tags;
-use crate::log::{Event, Line, Remark};
+use crate::log::{Event, LogLine, Remark};
 use crate::sys::{self, address, error_text, file, machine, privilege, trust};
 use crate::wiped;
 
@@ -72,8 +72,8 @@ pub fn derived_router_id(before: &Defaults, config: &Config) -> Option<Remark> {
 }
 
 /// The line for a file that cannot be read.
-pub fn cannot_open(file: &str, error: &io::Error) -> Line {
-    Line::with_detail(&Event::CannotOpenConfigFile {}, format!("{file}: {}", error_text(error)))
+pub fn cannot_open(file: &str, error: &io::Error) -> LogLine {
+    LogLine::with_detail(&Event::CannotOpenConfigFile {}, format!("{file}: {}", error_text(error)))
 }
 
 /// Why a configuration was not taken.
@@ -86,7 +86,7 @@ pub enum Refused {
 
 impl Refused {
     /// The lines for the log.
-    pub fn lines(&self, file: &str) -> Vec<Line> {
+    pub fn lines(&self, file: &str) -> Vec<LogLine> {
         match self {
             Refused::Unreadable(error) => vec![cannot_open(file, error)],
             Refused::Errors(errors) => errors.iter().map(|e| e.to_line(file)).collect(),
@@ -134,17 +134,17 @@ pub fn unreadable(file: &str, user: Option<&str>) -> Option<Remark> {
 }
 
 /// What keeps a tunnel of its sessions from being started: the lines for the log, with the place in the file.
-pub fn problems(file: &str, tunnel: &Tunnel) -> Vec<(usize, Line)> {
+pub fn problems(file: &str, tunnel: &TunnelConfig) -> Vec<(usize, LogLine)> {
     let line = |problem: Problem| {
         let session = problem.interface.map(|interface| format!(", session {interface}")).unwrap_or_default();
         let detail = format!("{file}:{}: tunnel {}{session}: {}", problem.line, tunnel.name, problem.text);
-        (problem.line, Line::with_detail(&problem.event, detail))
+        (problem.line, LogLine::with_detail(&problem.event, detail))
     };
     tunnel.problems().into_iter().map(line).collect()
 }
 
 /// Whether a tunnel can be started: itself, and one of its sessions if it has any.
-pub fn is_usable(tunnel: &Tunnel) -> bool {
+pub fn is_usable(tunnel: &TunnelConfig) -> bool {
     let sessions = &tunnel.sessions;
     tunnel.problem().is_none() && (sessions.is_empty() || sessions.iter().any(|s| s.problem().is_none()))
 }
@@ -200,7 +200,7 @@ impl Daemon {
             Err(refused) => {
                 if !check {
                     refused.lines(&file).iter().for_each(|line| self.log(now, line));
-                    self.log(now, &Line::remark(&Remark::ReloadRefused {}));
+                    self.log(now, &LogLine::remark(&Remark::ReloadRefused {}));
                 }
                 return Err(refused.text(&file));
             }
@@ -232,26 +232,26 @@ impl Daemon {
     /// Takes over a configuration that is free of errors.
     fn take_over(&mut self, now: Instant, new: Config, changes: &[Change]) {
         if changes.is_empty() {
-            self.log(now, &Line::remark(&Remark::NothingChanged {}));
+            self.log(now, &LogLine::remark(&Remark::NothingChanged {}));
         }
         for change in changes {
-            self.log(now, &Line::remark(&describe(change)));
+            self.log(now, &LogLine::remark(&describe(change)));
             if let Change::Global { tags } = change {
                 let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
                 if !late.is_empty() {
-                    self.log(now, &Line::remark(&Remark::AtStart { tags: Tags(late) }));
+                    self.log(now, &LogLine::remark(&Remark::AtStart { tags: Tags(late) }));
                 }
             }
         }
         let derived = derived_router_id(&self.config.system, &new);
         for remark in warnings(&self.options.config, &new).into_iter().chain(derived) {
-            self.log(now, &Line::remark(&remark));
+            self.log(now, &LogLine::remark(&remark));
         }
         if new.log_level != self.config.log_level && self.options.log_level.is_none() {
             self.logger.set_level(new.log_level);
         }
         if let Err(error) = self.logger.resize(new.log_buffer) {
-            self.log(now, &Line::new(&Event::MallocError { error: error.to_string() }));
+            self.log(now, &LogLine::new(&Event::MallocError { error: error.to_string() }));
         }
         let old = std::mem::replace(&mut self.config, new);
         let before = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(|s| Interface::new(t, s)));
@@ -286,7 +286,7 @@ impl Daemon {
 }
 
 /// The sockets that a tunnel may use; the family of a peer that is not known yet is open.
-fn sockets(tunnel: &Tunnel) -> Vec<SocketKey> {
+fn sockets(tunnel: &TunnelConfig) -> Vec<SocketKey> {
     let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let end = match (&tunnel.remote, tunnel.local_address) {
         (Some(Remote::Address(peer)), _) => Some(*peer),

@@ -10,7 +10,7 @@ use crate::admin::display::{Display, Form};
 use crate::admin::report::{Dropped, Identity, Interface, Overview, Source};
 use crate::counters::Counters;
 use crate::log::ring::Ring;
-use crate::log::{Level, Line, Remark};
+use crate::log::{Level, LogLine, Remark};
 use crate::proto::snapshot::{SessionBrief, SessionSnapshot, TunnelBrief, TunnelSnapshot};
 use crate::proto::{Command, CommandError};
 use crate::sys::clock;
@@ -141,7 +141,7 @@ impl Daemon {
         let mut text = String::new();
         let step = display.step(&View { daemon: self, now }, &mut text);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            self.log(now, &Line::remark(&Remark::Status { line: line.to_owned() }));
+            self.log(now, &LogLine::remark(&Remark::Status { line: line.to_owned() }));
         }
         // When the configuration has changed there is nothing to go on with.
         if step.is_ok() && !display.is_over() {
@@ -159,7 +159,7 @@ impl Host for Daemon {
         self.logger.ring()
     }
 
-    fn log(&mut self, line: Line) {
+    fn log(&mut self, line: LogLine) {
         self.logger.log(clock::now(), &line);
     }
 

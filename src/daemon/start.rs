@@ -8,15 +8,15 @@ use std::time::Instant;
 use mio::Poll;
 
 use super::admin_server::AdminServer;
-use super::args::{self, Command, Options};
+use super::args::{self, Invocation, Options};
 use super::core::{socket_detail, Daemon};
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
 use super::reload::{self, Readers, Refused};
-use crate::config::model::{self, Config, Place, Remote, Tunnel};
+use crate::config::model::{self, Config, Place, Remote, TunnelConfig};
 use crate::config::Setting;
-use crate::log::{Event, Level, Line, Remark};
+use crate::log::{Event, Level, LogLine, Remark};
 use crate::proto::Engine;
 use crate::sys::daemonize::{self, Detached, Side};
 use crate::sys::notify::Notifier;
@@ -38,16 +38,16 @@ const EARLY_LINES: usize = 1000;
 /// The daemon's main function, for the arguments after the program's name. Returns the exit status.
 pub fn main(arguments: impl IntoIterator<Item = String>) -> i32 {
     match args::parse(arguments) {
-        Ok(Command::Help) => {
+        Ok(Invocation::Help) => {
             print!("{}", args::USAGE);
             0
         }
-        Ok(Command::Version) => {
+        Ok(Invocation::Version) => {
             println!("l2tpd {}", env!("CARGO_PKG_VERSION"));
             0
         }
-        Ok(Command::Run(options)) if options.check => super::check::run(&options.config),
-        Ok(Command::Run(options)) => run(options),
+        Ok(Invocation::Run(options)) if options.check => super::check::run(&options.config),
+        Ok(Invocation::Run(options)) => run(options),
         Err(error) => {
             eprint!("l2tpd: {error}\n{}", args::USAGE);
             2
@@ -56,15 +56,15 @@ pub fn main(arguments: impl IntoIterator<Item = String>) -> i32 {
 }
 
 /// A step of the start that failed: what to log before `l2tpd initialization failed`.
-type Failed = Vec<Line>;
+type Failed = Vec<LogLine>;
 
 fn failed(event: &Event, detail: impl Into<String>) -> Failed {
-    vec![Line::with_detail(event, detail)]
+    vec![LogLine::with_detail(event, detail)]
 }
 
 /// A failure that no message of the catalogue tells.
 fn failed_remark(remark: &Remark) -> Failed {
-    vec![Line::remark(remark)]
+    vec![LogLine::remark(remark)]
 }
 
 fn run(mut options: Options) -> i32 {
@@ -100,7 +100,7 @@ fn run(mut options: Options) -> i32 {
 fn tell_panics(foreground: bool) {
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let Line { level, text, .. } = Line::remark(&Remark::ProgramFault { place });
+        let LogLine { level, text, .. } = LogLine::remark(&Remark::ProgramFault { place });
         if foreground {
             let _ = stderr::write(&on_stderr(clock::wall(), level, &text, stderr::is_journal()));
         } else {
@@ -109,10 +109,10 @@ fn tell_panics(foreground: bool) {
     }));
 }
 
-fn give_up(logger: &mut Logger, lines: &[Line]) -> i32 {
+fn give_up(logger: &mut Logger, lines: &[LogLine]) -> i32 {
     let now = clock::now();
     lines.iter().for_each(|line| logger.log(now, line));
-    logger.log(now, &Line::new(&Event::InitializationFailed {}));
+    logger.log(now, &LogLine::new(&Event::InitializationFailed {}));
     logger.finish();
     1
 }
@@ -141,7 +141,7 @@ fn background(options: &Options) -> Result<Option<Detached>, Stop> {
         Ok(Side::Parent(status)) => Err(Stop::Parent(status)),
         Ok(Side::Child(detached)) => Ok(Some(detached)),
         Err(error) => {
-            let line = Line::new(&Event::DaemonError { error: error_text(&error) });
+            let line = LogLine::new(&Event::DaemonError { error: error_text(&error) });
             Err(Stop::Failed(vec![line]))
         }
     }
@@ -165,7 +165,7 @@ fn configuration(
     }
     let derived = reload::derived_router_id(&system, &config);
     for remark in reload::warnings(file, &config).into_iter().chain(derived) {
-        logger.log(now, &Line::remark(&remark));
+        logger.log(now, &LogLine::remark(&remark));
     }
     let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
@@ -202,16 +202,16 @@ fn serve(
         return give_up(&mut daemon.logger, &lines);
     }
     if let Some(remark) = reload::unreadable(&daemon.options.config, daemon.config.user.as_deref()) {
-        daemon.log(now, &Line::remark(&remark));
+        daemon.log(now, &LogLine::remark(&remark));
     }
     settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
     daemon.apply(now);
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
-    daemon.log(now, &Line::new(&Event::Start {}));
+    daemon.log(now, &LogLine::new(&Event::Start {}));
     if let Some(detached) = detached {
         if let Err(error) = detached.ready() {
-            let line = Line::new(&Event::DaemonError { error: error_text(&error) });
+            let line = LogLine::new(&Event::DaemonError { error: error_text(&error) });
             return give_up(&mut daemon.logger, &[line]);
         }
     }
@@ -228,7 +228,7 @@ fn acquire(
     config: &Config,
 ) -> Result<(Option<PidFile>, EventLoop, Engine, DataPlane), Failed> {
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file).map(pid_file).transpose()?;
-    let random = Urandom::new().map_err(|error| vec![Line::new(&Event::RandomOpenError { error })])?;
+    let random = Urandom::new().map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
     let signals =
         Signals::install().map_err(|error| failed_remark(&Remark::Signals { error: error_text(&error) }))?;
     let no_epoll = |error: std::io::Error| failed_remark(&Remark::Epoll { error: error_text(&error) });
@@ -284,14 +284,14 @@ fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
         // Of what else is in the way, the first attempt at the tunnel tells.
         if error.kind() == std::io::ErrorKind::PermissionDenied {
             let event = Event::SocketFailed { error: error_text(&error) };
-            return Err(vec![Line::with_detail(&event, socket_detail(tunnel, end))]);
+            return Err(vec![LogLine::with_detail(&event, socket_detail(tunnel, end))]);
         }
     }
     Ok(())
 }
 
 /// An address of the family that a tunnel's socket will have, where that is known.
-fn known_end(tunnel: &Tunnel) -> Option<IpAddr> {
+fn known_end(tunnel: &TunnelConfig) -> Option<IpAddr> {
     match &tunnel.remote {
         Some(Remote::Address(peer)) => Some(*peer),
         Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())),
@@ -319,7 +319,7 @@ fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
     let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip)
         && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
-        daemon.log(now, &Line::remark(&Remark::KernelReceives {}));
+        daemon.log(now, &LogLine::remark(&Remark::KernelReceives {}));
     }
 }
 

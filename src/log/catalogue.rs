@@ -1,6 +1,6 @@
 //! Every text that the daemon logs: the 88 messages of the SEIL routers' L2TPv3 function, byte for byte
 //! (their spelling included), each with its level. What we want to add goes into the detail of a
-//! [`Line`](super::Line), printed as a further line that begins with two blanks, or is a
+//! [`LogLine`](super::LogLine), printed as a further line that begins with two blanks, or is a
 //! [`Remark`](super::remark::Remark). No other text is logged.
 //!
 //! A placeholder `<name>` of a text is filled in order with the fields of the event.

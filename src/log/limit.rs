@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{Level, Line, Remark};
+use super::{Level, LogLine, Remark};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// The rate for a level, in lines of one kind. Errors and state changes come in crowds when many tunnels start
@@ -71,7 +71,7 @@ struct Kind {
     /// Lines held back and not told yet.
     suppressed: u64,
     /// One of them, and when to tell.
-    report: Option<(Instant, Line)>,
+    report: Option<(Instant, LogLine)>,
 }
 
 /// The limit.
@@ -87,7 +87,7 @@ impl Limit {
     }
 
     /// Whether `line` may be written now. If not, it is counted.
-    pub fn admit(&mut self, now: Instant, line: &Line) -> bool {
+    pub fn admit(&mut self, now: Instant, line: &LogLine) -> bool {
         if UNLIMITED.contains(&line.kind) {
             return true;
         }
@@ -113,14 +113,14 @@ impl Limit {
     }
 
     /// Remarks on what was held back; with `all`, also on what is not due yet (before the daemon ends).
-    pub fn report(&mut self, now: Instant, all: bool) -> Vec<Line> {
+    pub fn report(&mut self, now: Instant, all: bool) -> Vec<LogLine> {
         let mut lines = Vec::new();
         for (name, kind) in &mut self.kinds {
             let Some((_, line)) = kind.report.take_if(|(at, _)| all || *at <= now) else { continue };
             let text = line.text.trim_start();
             let count = std::mem::take(&mut kind.suppressed);
             let remark = Remark::Suppressed { count, kind: name, text: text.to_owned() };
-            lines.push(Line { level: line.level, ..Line::remark(&remark) });
+            lines.push(LogLine { level: line.level, ..LogLine::remark(&remark) });
         }
         lines
     }
@@ -135,8 +135,8 @@ mod tests {
     use crate::log::Event;
     use crate::wire::Ccid;
 
-    fn warn() -> Line {
-        Line::new(&Event::ReservedBitSet { tunnel: Ccid(7) })
+    fn warn() -> LogLine {
+        LogLine::new(&Event::ReservedBitSet { tunnel: Ccid(7) })
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let start = Instant::now();
         let mut limit = Limit::new();
         while limit.admit(start, &warn()) {}
-        assert!(limit.admit(start, &Line::new(&Event::NoHandler { tunnel: Ccid(7) })));
+        assert!(limit.admit(start, &LogLine::new(&Event::NoHandler { tunnel: Ccid(7) })));
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
     fn what_no_packet_provokes_is_never_held_back() {
         let start = Instant::now();
         let mut limit = Limit::new();
-        let line = Line::new(&Event::NoParam { tag: "retry".into() });
+        let line = LogLine::new(&Event::NoParam { tag: "retry".into() });
         assert!((0..10_000).all(|_| limit.admit(start, &line)));
     }
 

@@ -4,7 +4,7 @@ use super::{Event, Level, Remark};
 
 /// One entry for the log: a message of the catalogue, or a remark of our own, and what is to be added to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct LogLine {
     /// The level of the entry and of its detail.
     pub level: Level,
     /// The message itself, without level or time.
@@ -15,27 +15,27 @@ pub struct Line {
     pub kind: &'static str,
 }
 
-impl Line {
+impl LogLine {
     /// The line for `event`.
-    pub fn new(event: &Event) -> Line {
+    pub fn new(event: &Event) -> LogLine {
         let template = event.template();
-        Line { level: template.level, text: event.to_string(), detail: None, kind: template.id }
+        LogLine { level: template.level, text: event.to_string(), detail: None, kind: template.id }
     }
 
     /// The line for `event`, with a further line of our own below it.
-    pub fn with_detail(event: &Event, detail: impl Into<String>) -> Line {
-        Line { detail: Some(detail.into()), ..Line::new(event) }
+    pub fn with_detail(event: &Event, detail: impl Into<String>) -> LogLine {
+        LogLine { detail: Some(detail.into()), ..LogLine::new(event) }
     }
 
     /// A remark of our own: it begins with two blanks.
-    pub fn remark(remark: &Remark) -> Line {
+    pub fn remark(remark: &Remark) -> LogLine {
         let template = remark.kind().template();
-        Line { level: template.level, text: format!("  {remark}"), detail: None, kind: template.id }
+        LogLine { level: template.level, text: format!("  {remark}"), detail: None, kind: template.id }
     }
 
     /// An error of the configuration that the catalogue lacks: like the others of the configuration it begins without
     /// blanks.
-    pub fn error(remark: &Remark) -> Line {
-        Line { text: remark.to_string(), ..Line::remark(remark) }
+    pub fn error(remark: &Remark) -> LogLine {
+        LogLine { text: remark.to_string(), ..LogLine::remark(remark) }
     }
 }

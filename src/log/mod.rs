@@ -14,6 +14,6 @@ pub mod time;
 pub use catalogue::Event;
 pub use escape::{escape, is_deceptive};
 pub use level::Level;
-pub use line::Line;
+pub use line::LogLine;
 pub use remark::Remark;
 pub use time::WallTime;

@@ -1,6 +1,6 @@
 //! Every line of the log that is ours: remarks, which the routers' catalogue lacks. A remark begins with two blanks,
 //! so that nobody takes it for a message of the catalogue; only the two errors of the configuration that the routers
-//! do not have stand at the beginning of their line ([`Line::error`](super::Line::error)).
+//! do not have stand at the beginning of their line ([`LogLine::error`](super::LogLine::error)).
 //!
 //! What each means and what to do about it stands in `admin::explain::remarks`, which does not compile before a new
 //! row is explained there.
@@ -214,7 +214,7 @@ remarks! {
 mod tests {
     use super::*;
     use crate::log::catalogue::{pieces, Piece};
-    use crate::log::Line;
+    use crate::log::LogLine;
 
     #[test]
     fn each_placeholder_has_a_field() {
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn a_remark_begins_with_two_blanks_an_error_of_the_configuration_does_not() {
-        let line = Line::remark(&Remark::NoTunnel { file: "/etc/l2tpd.conf".into() });
+        let line = LogLine::remark(&Remark::NoTunnel { file: "/etc/l2tpd.conf".into() });
         let text = "  /etc/l2tpd.conf has no tunnel: there is nothing to do";
         assert_eq!((line.text.as_str(), line.level, line.kind), (text, Level::Warn, "no-tunnel"));
-        let line = Line::error(&Remark::UnknownTag { tag: "retri".into() });
+        let line = LogLine::error(&Remark::UnknownTag { tag: "retri".into() });
         assert_eq!(
             (line.text.as_str(), line.level, line.kind),
             ("retri: Unknown tag", Level::Error, "unknown-tag")

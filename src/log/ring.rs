@@ -3,7 +3,7 @@
 
 use std::collections::{TryReserveError, VecDeque};
 
-use super::{Event, Level, Line, WallTime};
+use super::{Event, Level, LogLine, WallTime};
 
 /// A message that was logged, its detail included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Entry {
 }
 
 /// The message and its detail as lines: what belongs to a message begins with two blanks.
-pub fn lines_of(line: &Line) -> String {
+pub fn lines_of(line: &LogLine) -> String {
     let mut text = line.text.clone();
     for detail in line.detail.iter().flat_map(|d| d.split('\n')) {
         text.push_str("\n  ");
@@ -69,7 +69,7 @@ impl Ring {
     }
 
     /// Adds a message; the oldest one makes room.
-    pub fn push(&mut self, time: WallTime, line: &Line) {
+    pub fn push(&mut self, time: WallTime, line: &LogLine) {
         let number = self.next;
         self.next += 1;
         if self.entries.len() >= self.capacity {
@@ -115,8 +115,8 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line { level: Level::Info, text: text.into(), detail: None, kind: "test" }
+    fn line(text: &str) -> LogLine {
+        LogLine { level: Level::Info, text: text.into(), detail: None, kind: "test" }
     }
 
     fn texts(ring: &Ring, from: u64) -> Vec<&str> {
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn details_are_lines_of_the_same_level() {
         let mut ring = Ring::new(2).unwrap();
-        ring.push(WallTime(0), &Line::with_detail(&Event::CannotOpenConfigFile {}, "first\nsecond"));
+        ring.push(WallTime(0), &LogLine::with_detail(&Event::CannotOpenConfigFile {}, "first\nsecond"));
         let expected = "1970-01-01T00:00:00.000000Z error Can't open config file\n\
                         1970-01-01T00:00:00.000000Z error   first\n\
                         1970-01-01T00:00:00.000000Z error   second\n";
@@ -155,7 +155,7 @@ mod tests {
     fn the_level_filters() {
         let mut ring = Ring::new(4).unwrap();
         ring.push(WallTime(0), &line("info"));
-        ring.push(WallTime(0), &Line::new(&Event::CannotCreatePidFile {}));
+        ring.push(WallTime(0), &LogLine::new(&Event::CannotCreatePidFile {}));
         let text = ring.text(Level::Error);
         assert!(text.contains("pid file") && !text.contains("info"));
     }

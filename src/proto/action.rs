@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::route::RouteKey;
-use crate::log::Line;
+use crate::log::LogLine;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
 /// The two ends of a control connection. Over IP the ports are 0. The local address is unspecified until the
@@ -38,7 +38,7 @@ pub enum Action {
         message: Vec<u8>,
     },
     /// Write to the log.
-    Log(Line),
+    Log(LogLine),
     /// Look up the name of a tunnel's peer; answer with `Engine::resolved`, at once or later.
     Resolve {
         /// Name of the tunnel in the configuration.

@@ -38,7 +38,7 @@ impl Addresses {
     }
 
     /// Looks the name up.
-    pub fn look_up(&mut self, cx: &mut Context, config: &model::Tunnel) {
+    pub fn look_up(&mut self, cx: &mut Context, config: &model::TunnelConfig) {
         if let Some(Remote::Name(_)) = config.remote {
             self.asked = Some(cx.now);
             cx.act(Action::Resolve { tunnel: config.name.clone() });
@@ -46,7 +46,7 @@ impl Addresses {
     }
 
     /// The peer may be at another address now: looks the name up, or a little later, where that was done just now.
-    pub fn doubt(&mut self, cx: &mut Context, key: TunnelKey, config: &model::Tunnel) {
+    pub fn doubt(&mut self, cx: &mut Context, key: TunnelKey, config: &model::TunnelConfig) {
         let Some(Remote::Name(_)) = config.remote else { return };
         let passed = self.asked.map_or(LOOKUP_PAUSE, |at| cx.now.saturating_duration_since(at));
         let wait = LOOKUP_PAUSE.saturating_sub(passed);
@@ -71,7 +71,7 @@ impl Addresses {
     }
 
     /// Looks the name up after `resolve-interval`.
-    pub fn arm(&mut self, cx: &mut Context, key: TunnelKey, config: &model::Tunnel) {
+    pub fn arm(&mut self, cx: &mut Context, key: TunnelKey, config: &model::TunnelConfig) {
         cx.cancel(&mut self.timer);
         if let (Some(interval), Some(Remote::Name(_))) = (config.resolve_interval, &config.remote) {
             let delay = cx.jitter(interval);
@@ -80,7 +80,7 @@ impl Addresses {
     }
 
     /// The timer fired.
-    pub fn due(&mut self, cx: &mut Context, config: &model::Tunnel) {
+    pub fn due(&mut self, cx: &mut Context, config: &model::TunnelConfig) {
         self.timer = None;
         self.look_up(cx, config);
     }

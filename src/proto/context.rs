@@ -11,7 +11,7 @@ use super::ids::Ids;
 use super::peers::Peers;
 use super::route::Routes;
 use super::snapshot::{count, Drops};
-use crate::log::{Event, Line, Remark};
+use crate::log::{Event, LogLine, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
 
@@ -128,17 +128,17 @@ impl Context {
 
     /// Logs a message of the catalogue.
     pub fn log(&mut self, event: Event) {
-        self.act(Action::Log(Line::new(&event)));
+        self.act(Action::Log(LogLine::new(&event)));
     }
 
     /// Logs a message of the catalogue with a further line of ours.
     pub fn log_detail(&mut self, event: Event, detail: impl Into<String>) {
-        self.act(Action::Log(Line::with_detail(&event, detail)));
+        self.act(Action::Log(LogLine::with_detail(&event, detail)));
     }
 
     /// Logs a line of our own.
     pub fn remark(&mut self, remark: &Remark) {
-        self.act(Action::Log(Line::remark(remark)));
+        self.act(Action::Log(LogLine::remark(remark)));
     }
 
     /// Tells watchers and hooks.

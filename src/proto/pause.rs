@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
-use crate::config::model::Tunnel;
+use crate::config::model::TunnelConfig;
 
 /// What came of the attempts so far.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Pause {
     /// The time before the next attempt: `restart-interval` plus or minus a quarter; twice as long each time towards a
     /// peer that is mute, up to `restart-interval-max`. Those have a little more and never less, for some peers forget
     /// a dead connection only after a silence of a certain length.
-    pub fn length(&self, cx: &mut Context, config: &Tunnel) -> Duration {
+    pub fn length(&self, cx: &mut Context, config: &TunnelConfig) -> Duration {
         let doublings = self.unanswered.saturating_sub(1).min(16);
         let pause = config.restart_interval.saturating_mul(2_u32.saturating_pow(doublings));
         let pause = pause.min(config.restart_interval_max);

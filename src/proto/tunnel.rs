@@ -49,7 +49,7 @@ pub struct Tunnel {
     /// Its place among the blocks of the file, counted from 0.
     pub place: usize,
     /// Its block.
-    pub config: Rc<model::Tunnel>,
+    pub config: Rc<model::TunnelConfig>,
     /// Its session blocks.
     pub slots: Slots,
     /// Its connections.
@@ -78,7 +78,7 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// A tunnel without connection.
-    pub fn new(now: Instant, key: TunnelKey, config: model::Tunnel) -> Tunnel {
+    pub fn new(now: Instant, key: TunnelKey, config: model::TunnelConfig) -> Tunnel {
         let config = Rc::new(config);
         Tunnel {
             key,
@@ -400,7 +400,7 @@ impl Tunnel {
     // ----- the configuration changes -----
 
     /// Settings that are used from now on; timers that run are armed with them again.
-    pub fn update(&mut self, cx: &mut Context, block: &model::Tunnel) {
+    pub fn update(&mut self, cx: &mut Context, block: &model::TunnelConfig) {
         let interval_changed = self.config.resolve_interval != block.resolve_interval;
         self.config = Rc::new(block.clone());
         if interval_changed {

@@ -179,7 +179,7 @@ impl Tunnels {
             None => config.tunnels.iter().map(|t| Change::TunnelAdded { tunnel: t.name.clone() }).collect(),
         };
         self.config = Some(config.clone());
-        let blocks: BTreeMap<&str, &model::Tunnel> =
+        let blocks: BTreeMap<&str, &model::TunnelConfig> =
             config.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
         let mut touched = BTreeSet::new();
         for change in &changes {
@@ -204,7 +204,7 @@ impl Tunnels {
     fn apply_change<'a>(
         &mut self,
         cx: &mut Context,
-        blocks: &BTreeMap<&str, &'a model::Tunnel>,
+        blocks: &BTreeMap<&str, &'a model::TunnelConfig>,
         touched: &mut BTreeSet<&'a str>,
         change: &Change,
     ) {
@@ -254,7 +254,7 @@ impl Tunnels {
     fn touch<'a>(
         &mut self,
         cx: &mut Context,
-        blocks: &BTreeMap<&str, &'a model::Tunnel>,
+        blocks: &BTreeMap<&str, &'a model::TunnelConfig>,
         touched: &mut BTreeSet<&'a str>,
         name: &str,
     ) -> Option<&mut Tunnel> {
@@ -266,7 +266,7 @@ impl Tunnels {
         Some(tunnel)
     }
 
-    fn add(&mut self, cx: &mut Context, block: &model::Tunnel) {
+    fn add(&mut self, cx: &mut Context, block: &model::TunnelConfig) {
         self.next_key = self.next_key.wrapping_add(1);
         let key = TunnelKey(self.next_key);
         let mut tunnel = Tunnel::new(cx.now, key, block.clone());

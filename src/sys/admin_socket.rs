@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// The process at the other end of a Unix socket, as the kernel knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct Credentials {
     /// Its process id.
     pub pid: i32,
     /// Its effective user.
@@ -48,14 +48,14 @@ pub fn own_uid() -> u32 {
 }
 
 /// Who connected.
-pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
+pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let size = std::mem::size_of::<libc::ucred>();
     // SAFETY: the pointer is valid for `size` octets.
     unsafe { get_option(socket, libc::SO_PEERCRED, (&raw mut credentials).cast(), size)? };
     let mut groups = vec![credentials.gid];
     groups.extend(supplementary_groups(socket).unwrap_or_default());
-    Ok(Peer { pid: credentials.pid, uid: credentials.uid, groups })
+    Ok(Credentials { pid: credentials.pid, uid: credentials.uid, groups })
 }
 
 /// The supplementary groups of who connected (Linux 4.13 and newer; older kernels do not tell).

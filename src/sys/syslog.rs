@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::clock;
-use crate::log::{Level, Line, Remark};
+use crate::log::{Level, LogLine, Remark};
 
 /// Facility `daemon`.
 const FACILITY: u8 = 3 << 3;
@@ -50,7 +50,7 @@ impl Syslog {
     /// Writes one line (without line end).
     pub fn write(&mut self, now: Instant, level: Level, text: &str) {
         let count = self.lost;
-        let lost = Line::remark(&Remark::LinesLost { count });
+        let lost = LogLine::remark(&Remark::LinesLost { count });
         if count > 0 && self.put(now, lost.level, &lost.text) {
             self.lost = self.lost.saturating_sub(count);
         }

@@ -1,7 +1,7 @@
 //! The table of commands: shortened words, ambiguous ones, wrong ones, and the way over the socket.
 
 use l2tpd::admin::command::{
-    decode, parse, usage, AdminRequest, Order, Selection, Target, UsageError, COMMANDS,
+    decode, parse, usage, AdminOrder, AdminRequest, Selection, Target, UsageError, COMMANDS,
 };
 use l2tpd::admin::envelope;
 use l2tpd::log::Level;
@@ -79,7 +79,7 @@ fn wrong_words_are_told_with_what_is_possible() {
 #[test]
 fn json_may_stand_anywhere() {
     let json = |line: &str| parse(&words(line)).unwrap();
-    let order = Order { json: true, request: AdminRequest::Status(Selection::Tunnel("a".into())) };
+    let order = AdminOrder { json: true, request: AdminRequest::Status(Selection::Tunnel("a".into())) };
     assert_eq!(json("--json status tunnel a"), order);
     assert_eq!(json("status --json tunnel a"), order);
     assert_eq!(json("status tunnel a --json"), order);
@@ -148,7 +148,11 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
     }
     let (number, body) = parse(&words("trace a /tmp/x")).unwrap().encode();
     let request = AdminRequest::Trace { tunnel: "a".into(), file: None };
-    assert_eq!(decode(number, &body), Ok(Order { json: false, request }), "the file's name stays at home");
+    assert_eq!(
+        decode(number, &body),
+        Ok(AdminOrder { json: false, request }),
+        "the file's name stays at home"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use l2tpd::admin::command::{self, Selection};
 use l2tpd::admin::display::Form;
 use l2tpd::admin::envelope::{self, reply};
 use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent, CLIENTS, OF_ROOT};
-use l2tpd::log::{Event, Level, Line, WallTime};
+use l2tpd::log::{Event, Level, LogLine, WallTime};
 use l2tpd::proto::{Happening, Notification};
 use l2tpd::sys::clock;
 
@@ -311,7 +311,7 @@ fn events_reach_who_watches() {
 
 #[test]
 fn the_log_is_followed_without_gap_or_repetition() {
-    let line = Line::new(&Event::Start {});
+    let line = LogLine::new(&Event::Start {});
     let server = Server::with_lines(sample::report(), &[line]);
     let mut stream = server.connect();
     stream.write_all(&request("log -f debug")).unwrap();

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use l2tpd::config::Config;
-use l2tpd::log::{Level, Line};
+use l2tpd::log::{Level, LogLine};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
     Action, Attachment, Engine, Happening, NextHop, Notification, Path, Random, Route, RouteKey,
@@ -37,7 +37,7 @@ pub struct Node {
     pub engine: Engine,
     config: Config,
     /// What was logged and when, in order.
-    pub log: Vec<(Duration, Line)>,
+    pub log: Vec<(Duration, LogLine)>,
     pub events: Vec<(Duration, Notification)>,
     pub ports: BTreeMap<SessionId, Port>,
     /// What the next attachments come to; then all succeed.

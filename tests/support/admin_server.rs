@@ -13,7 +13,7 @@ use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
 use l2tpd::daemon::admin_server::{AdminServer, Host, StreamEvent, Wanted};
 use l2tpd::log::ring::Ring;
-use l2tpd::log::{Level, Line, WallTime};
+use l2tpd::log::{Level, LogLine, WallTime};
 use l2tpd::proto::snapshot::{SessionBrief, TunnelBrief, TunnelSnapshot};
 use l2tpd::proto::{Action, Command, CommandError, Engine};
 use l2tpd::sys::clock;
@@ -109,7 +109,7 @@ impl Host for Shared {
     fn ring(&self) -> &Ring {
         &self.1
     }
-    fn log(&mut self, line: Line) {
+    fn log(&mut self, line: LogLine) {
         self.1.push(WallTime(1_000_000), &line);
         self.0.lock().unwrap().ring.push(WallTime(1_000_000), &line);
     }
@@ -202,12 +202,12 @@ impl Server {
     }
 
     /// A server whose log holds these lines already.
-    pub fn with_lines(report: Report, lines: &[Line]) -> Server {
+    pub fn with_lines(report: Report, lines: &[LogLine]) -> Server {
         Server::open(report, lines, None)
     }
 
     /// A server for the members of a group too.
-    pub fn open(report: Report, lines: &[Line], group: Option<&str>) -> Server {
+    pub fn open(report: Report, lines: &[LogLine], group: Option<&str>) -> Server {
         let path = fresh_path();
         let mut poll = mio::Poll::new().unwrap();
         let mut admin = AdminServer::open(path.to_str(), group, poll.registry()).unwrap();

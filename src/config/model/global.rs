@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::tunnel::Tunnel;
+use super::tunnel::TunnelConfig;
 use crate::config::field::words;
 use crate::config::identity::Defaults;
 use crate::config::tag::{self, rows, Block, Effect::*, Row, Unset::*};
@@ -41,7 +41,7 @@ pub struct Config {
     /// What the system contributed where the file is silent. It does not change before the next start.
     pub system: Defaults,
     /// The tunnel blocks, in the order of the file; names are unique.
-    pub tunnels: Vec<Tunnel>,
+    pub tunnels: Vec<TunnelConfig>,
 }
 
 /// The tags before the first tunnel, in the order of the manual.

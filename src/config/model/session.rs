@@ -10,7 +10,7 @@ use crate::wire::{Cookie, SessionId};
 
 /// A session block: a pseudowire that ends at an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Session {
+pub struct SessionConfig {
     /// The name after `session`: the interface's.
     pub interface: String,
     /// Line of the file where the block begins.
@@ -51,7 +51,7 @@ pub struct Session {
 pub static SESSION_HEADER: Tag = tag::header("session", Block::Tunnel, InterfaceName);
 
 /// The tags of a session, in the order of the manual.
-pub static SESSION: &[Row<Session>] = rows! { Session, Block::Session;
+pub static SESSION: &[Row<SessionConfig>] = rows! { SessionConfig, Block::Session;
     "remote-end-id"     remote_end_id,     Octets,             SetUp, Text("required");
     "pseudowire"        pseudowire,        Word,               SetUp, As("ethernet");
     "cookie"            cookie,            Word,               SetUp, Text("the tunnel's");
@@ -216,10 +216,10 @@ impl Field for Manual {
     }
 }
 
-impl Session {
+impl SessionConfig {
     /// A session with every tag at its default.
-    pub fn new(interface: &str) -> Session {
-        Session { interface: interface.to_owned(), ..tag::defaults(SESSION) }
+    pub fn new(interface: &str) -> SessionConfig {
+        SessionConfig { interface: interface.to_owned(), ..tag::defaults(SESSION) }
     }
 
     /// What is missing before this session can be started, in words.

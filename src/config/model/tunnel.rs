@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::session::{CookieLength, Session};
+use super::session::{CookieLength, SessionConfig};
 use crate::config::field::{words, Field};
 use crate::config::tag::{self, rows, Block, Effect::*, Row, Tag, Unset::*};
 use crate::config::value::{
@@ -16,7 +16,7 @@ use crate::wire::Encapsulation;
 
 /// A tunnel block: a control connection to one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tunnel {
+pub struct TunnelConfig {
     /// The name after `tunnel`.
     pub name: String,
     /// Line of the file where the block begins.
@@ -84,14 +84,14 @@ pub struct Tunnel {
     /// The tunnel is not set up.
     pub disabled: bool,
     /// The session blocks, in the order of the file; interface names are unique in the whole file.
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<SessionConfig>,
 }
 
 /// The tag that opens a tunnel block.
 pub static TUNNEL_HEADER: Tag = tag::header("tunnel", Block::Global, TunnelName);
 
 /// The tags of a tunnel, in the order of the manual.
-pub static TUNNEL: &[Row<Tunnel>] = rows! { Tunnel, Block::Tunnel;
+pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "local-address"        local_address,        Address,          SetUp,     As("auto");
     "remote-address"       remote,               AddressOrName,    SetUp,     Text("required");
     "local-hostname"       local_hostname,       Octets,           SetUp,     Text("hostname");
@@ -260,10 +260,10 @@ pub enum Tos {
 
 words! { Tos { Copy = "copy" } else Value(u8) }
 
-impl Tunnel {
+impl TunnelConfig {
     /// A tunnel with every tag at its default. Without `local_router_id` it has a problem yet.
-    pub fn new(name: &str) -> Tunnel {
-        Tunnel { name: name.to_owned(), ..tag::defaults(TUNNEL) }
+    pub fn new(name: &str) -> TunnelConfig {
+        TunnelConfig { name: name.to_owned(), ..tag::defaults(TUNNEL) }
     }
 
     /// What keeps this tunnel or sessions of it from being started, in the order of the file; what is disabled is

@@ -47,7 +47,7 @@ pub struct Interface {
 
 impl Interface {
     /// The interface of a session block.
-    pub fn new(tunnel: &model::Tunnel, session: &model::Session) -> Interface {
+    pub fn new(tunnel: &model::TunnelConfig, session: &model::SessionConfig) -> Interface {
         Interface {
             name: session.interface.clone(),
             tunnel: tunnel.name.clone(),
@@ -88,7 +88,7 @@ impl Interface {
 
 /// The same address after each start, another one for each interface. The two ends may use the same names for
 /// tunnel and interface; what tells them apart are the host's name, its router id and the addresses.
-fn derived_mac_address(tunnel: &model::Tunnel, session: &model::Session) -> [u8; 6] {
+fn derived_mac_address(tunnel: &model::TunnelConfig, session: &model::SessionConfig) -> [u8; 6] {
     let manual = session.manual.as_ref().map(|m| (m.local, m.remote));
     let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remote, manual);
     let parts = [

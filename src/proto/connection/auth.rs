@@ -1,7 +1,7 @@
 //! Control message authentication (RFC 3931 4.3, 5.4.1): which secret signs, which nonces go in, and whether a
 //! received message may be believed.
 
-use crate::config::model::{Digest, Tunnel};
+use crate::config::model::{Digest, TunnelConfig};
 use crate::wire::digest::{self, Secret, Verdict};
 use crate::wire::{avp, MessageType};
 
@@ -44,7 +44,7 @@ pub struct Judgement {
 
 impl Auth {
     /// The state of a connection that has exchanged nothing yet.
-    pub fn new(tunnel: &Tunnel) -> Auth {
+    pub fn new(tunnel: &TunnelConfig) -> Auth {
         let mode = match (&tunnel.password, tunnel.digest) {
             (Some(_), _) => Mode::On,
             (None, Digest::Md5) => Mode::Integrity,

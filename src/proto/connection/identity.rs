@@ -1,6 +1,6 @@
 //! Who the peer says that it is, and whether that is who is configured.
 
-use crate::config::model::{Check, Tunnel};
+use crate::config::model::{Check, TunnelConfig};
 use crate::log::{escape, Event};
 use crate::proto::context::Context;
 use crate::proto::snapshot::{Cause, Failure};
@@ -23,7 +23,7 @@ pub struct Peer {
 /// The identity check of SCCRQ and SCCRP (C-081): Host Name and Router ID are those configured.
 pub fn check_identity(
     cx: &mut Context,
-    config: &Tunnel,
+    config: &TunnelConfig,
     ccid: Ccid,
     set_up: &SetUp,
     message: MessageType,

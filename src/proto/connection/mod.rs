@@ -21,7 +21,7 @@ use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{Compatibility, Tunnel};
+use crate::config::model::{Compatibility, TunnelConfig};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::wheel::TimerId;
@@ -45,7 +45,7 @@ const VENDOR_NAME: &[u8] = b"l2tpd";
 pub struct Connection {
     key: TunnelKey,
     /// The tunnel's block.
-    config: Rc<Tunnel>,
+    config: Rc<TunnelConfig>,
     /// How its messages leave.
     pub transport: Transport,
     /// Where it stands.
@@ -80,7 +80,13 @@ pub struct Connection {
 impl Connection {
     /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,
     /// for a tie breaker and a nonce.
-    pub fn new(cx: &mut Context, key: TunnelKey, config: &Rc<Tunnel>, ccid: Ccid, path: Path) -> Connection {
+    pub fn new(
+        cx: &mut Context,
+        key: TunnelKey,
+        config: &Rc<TunnelConfig>,
+        ccid: Ccid,
+        path: Path,
+    ) -> Connection {
         let channel = Channel::new(Retry::default(), config.receive_window);
         let mut transport = Transport::new(key, ccid, path, channel, Auth::new(config));
         transport.set_retry(config);
@@ -162,7 +168,7 @@ impl Connection {
     }
 
     /// Takes over the settings that may change while the connection is up.
-    pub fn update(&mut self, cx: &mut Context, config: &Rc<Tunnel>) {
+    pub fn update(&mut self, cx: &mut Context, config: &Rc<TunnelConfig>) {
         let hello_changed = self.config.hello_interval != config.hello_interval;
         self.config = Rc::clone(config);
         self.transport.set_retry(config);

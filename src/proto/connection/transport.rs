@@ -5,7 +5,7 @@ use super::auth::Auth;
 use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
 use super::outcome::Receipt;
 use super::round_trip::RoundTrip;
-use crate::config::model::{RetryInterval, Tunnel};
+use crate::config::model::{RetryInterval, TunnelConfig};
 use crate::log::Event;
 use crate::proto::action::{Action, Path};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
@@ -115,7 +115,7 @@ impl Transport {
     }
 
     /// Takes over how often and when something is sent again.
-    pub fn set_retry(&mut self, config: &Tunnel) {
+    pub fn set_retry(&mut self, config: &TunnelConfig) {
         let interval = config.first_retry();
         self.follows_round_trip = interval == RetryInterval::Auto;
         self.channel.retry.limit = config.retry;

@@ -76,7 +76,7 @@ impl Session {
         path: Path,
         local: SessionId,
         cookie: [u8; 8],
-        config: &model::Session,
+        config: &model::SessionConfig,
     ) -> Session {
         let cookie_expected = cookie.get(..config.cookie.octets()).and_then(Cookie::new);
         Session {
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// What our ICRQ and ICRP ask of the peer: our cookie, our sublayer, numbers on its frames.
-    pub fn avps(&self, config: &model::Session) -> SessionAvps {
+    pub fn avps(&self, config: &model::SessionConfig) -> SessionAvps {
         SessionAvps {
             cookie: (!self.cookie_expected.is_empty()).then(|| self.cookie_expected.clone()),
             sublayer: self.sublayer_expected.then_some(1),
@@ -131,7 +131,7 @@ impl Session {
     }
 
     /// Takes over what the peer asks of us.
-    pub fn take(&mut self, avps: &SessionAvps, config: &model::Session) {
+    pub fn take(&mut self, avps: &SessionAvps, config: &model::SessionConfig) {
         if let Some(cookie) = &avps.cookie {
             self.cookie_to_send = cookie.clone();
         }
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// What the data plane needs to know.
-    pub fn attachment(&self, tunnel: &str, config: &model::Session) -> Attachment {
+    pub fn attachment(&self, tunnel: &str, config: &model::SessionConfig) -> Attachment {
         Attachment {
             interface: config.interface.clone(),
             tunnel: tunnel.to_owned(),
@@ -196,7 +196,7 @@ fn objection(code: u16, error: Option<u16>, failure: Failure) -> Objection {
 pub fn check_request(
     cx: &mut Context,
     ccid: Ccid,
-    config: &model::Session,
+    config: &model::SessionConfig,
     request: &Icrq,
 ) -> Result<(), Objection> {
     if request.pw_type != config.pw_type() {
@@ -213,7 +213,7 @@ pub fn check_request(
 pub fn check_avps(
     cx: &mut Context,
     tunnel: Ccid,
-    config: &model::Session,
+    config: &model::SessionConfig,
     avps: &SessionAvps,
     message: MessageType,
 ) -> Result<(), Objection> {

@@ -31,9 +31,9 @@ pub struct Slot {
     tunnel_key: TunnelKey,
     key: SlotKey,
     /// Its tunnel's block.
-    pub tunnel: Rc<model::Tunnel>,
+    pub tunnel: Rc<model::TunnelConfig>,
     /// Its block.
-    pub config: model::Session,
+    pub config: model::SessionConfig,
     /// The session in service or in set-up.
     pub session: Option<Session>,
     /// The next attempt.
@@ -47,8 +47,8 @@ impl Slot {
     pub fn new(
         now: Instant,
         (tunnel_key, key): (TunnelKey, SlotKey),
-        tunnel: Rc<model::Tunnel>,
-        config: model::Session,
+        tunnel: Rc<model::TunnelConfig>,
+        config: model::SessionConfig,
     ) -> Slot {
         Slot { tunnel_key, key, tunnel, config, session: None, attempt: Attempt::new(now), circuit_up: true }
     }

@@ -40,7 +40,7 @@ pub struct Slots {
 
 impl Slots {
     /// The session blocks of a tunnel block.
-    pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<model::Tunnel>) -> Slots {
+    pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<model::TunnelConfig>) -> Slots {
         let mut slots = Slots {
             tunnel_key,
             slots: BTreeMap::new(),
@@ -59,7 +59,12 @@ impl Slots {
 
     // ----- the table -----
 
-    fn add(&mut self, now: Instant, tunnel: &Rc<model::Tunnel>, session: &model::Session) -> SlotKey {
+    fn add(
+        &mut self,
+        now: Instant,
+        tunnel: &Rc<model::TunnelConfig>,
+        session: &model::SessionConfig,
+    ) -> SlotKey {
         let key = SlotKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
         let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), session.clone());
@@ -69,7 +74,7 @@ impl Slots {
     }
 
     /// Follows a change of the configuration: the order of the file, and the Remote End IDs.
-    pub fn arrange(&mut self, tunnel: &Rc<model::Tunnel>) {
+    pub fn arrange(&mut self, tunnel: &Rc<model::TunnelConfig>) {
         self.order.clear();
         for session in &tunnel.sessions {
             let Some((key, place)) = self.by_interface.get_mut(&session.interface) else { continue };
@@ -149,7 +154,13 @@ impl Slots {
     // ----- the configuration changes -----
 
     /// A block was added. `begins`: at once (C-124), not with the others once the tunnel is up.
-    pub fn insert(&mut self, cx: &mut Context, tunnel: &Rc<model::Tunnel>, interface: &str, begins: bool) {
+    pub fn insert(
+        &mut self,
+        cx: &mut Context,
+        tunnel: &Rc<model::TunnelConfig>,
+        interface: &str,
+        begins: bool,
+    ) {
         let Some(session) = tunnel.sessions.iter().find(|s| s.interface == interface) else { return };
         let key = self.add(cx.now, tunnel, session);
         if let Some(slot) = self.slots.get_mut(&key).filter(|slot| begins || !slot.is_dynamic()) {
@@ -166,7 +177,7 @@ impl Slots {
     }
 
     /// Settings of a block that are used from now on.
-    pub fn update(&mut self, tunnel: &model::Tunnel, interface: &str) {
+    pub fn update(&mut self, tunnel: &model::TunnelConfig, interface: &str) {
         let session = tunnel.sessions.iter().find(|s| s.interface == interface);
         let slot = self.key_of(interface).and_then(|key| self.get_mut(key));
         if let (Some(session), Some(slot)) = (session, slot) {
