@@ -256,7 +256,7 @@ fn the_options_of_the_client_are_told_and_completed() {
     }
 }
 
-/// What the language of one page has, that of the other has too.
+/// What the language of one page has, that of the other has too; at their foot stands the version.
 #[test]
 fn every_page_is_there_in_both_languages() {
     let pages = |directory: &str| -> BTreeSet<String> {
@@ -270,6 +270,10 @@ fn every_page_is_there_in_both_languages() {
     for page in &english {
         let heads = |name: String| text(&name).lines().filter(|line| line.starts_with(".Sh ")).count();
         assert_eq!(heads(format!("man/{page}")), heads(format!("man/ja/{page}")), "sections of {page}");
+        for name in [format!("man/{page}"), format!("man/ja/{page}")] {
+            let foot = concat!(".Os l2tpd ", env!("CARGO_PKG_VERSION"));
+            assert!(text(&name).lines().any(|line| line == foot), "{name}: no line `{foot}`");
+        }
     }
 }
 

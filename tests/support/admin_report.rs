@@ -266,7 +266,7 @@ pub fn report() -> Report {
     Report {
         edition: 1,
         overview: Overview {
-            version: "0.1.0",
+            version: env!("CARGO_PKG_VERSION"),
             pid: 4711,
             uptime: Duration::from_millis(93_784_500),
             time: WallTime(1_795_347_000_123_456),
