@@ -10,6 +10,7 @@ use super::part::Part;
 use super::report::{Dropped, Health, Interface, Overview};
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
+use crate::proto::history::Change;
 use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation};
@@ -85,6 +86,11 @@ impl Object<'_> {
 
     fn seconds(&mut self, name: &str, value: Duration) {
         self.plain(name, format_args!("{}.{:03}", value.as_secs(), value.subsec_millis()));
+    }
+
+    /// The same to the microsecond.
+    fn fine_seconds(&mut self, name: &str, value: Duration) {
+        self.plain(name, format_args!("{}.{:06}", value.as_secs(), value.subsec_micros()));
     }
 
     fn optional<T>(&mut self, name: &str, value: Option<T>, put: impl FnOnce(&mut Self, &str, T)) {
@@ -221,7 +227,9 @@ fn tunnel(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
     object.plain("peer_window", tunnel.peer_window);
     object.plain("authenticated", tunnel.authenticated);
     object.plain("cisco", tunnel.cisco);
+    object.optional("round_trip", tunnel.round_trip, Object::fine_seconds);
     troubles(object, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
+    changes(object, &tunnel.history);
     object.counters("counters", tunnel.counters.entries());
 }
 
@@ -242,6 +250,17 @@ fn troubles(
         });
     });
     object.optional("next_try", next_try, |object, name, next| object.seconds(name, next));
+}
+
+fn changes(object: &mut Object<'_>, history: &[Change]) {
+    array(object.member("history"), history, |out, change| {
+        self::object(out, |object| {
+            object.text("event", change.what.name());
+            object.text("reason", &change.reason);
+            object.plain("count", change.count);
+            object.seconds("ago", change.ago);
+        });
+    });
 }
 
 /// A cookie as hex digits; `null` where there is none.
@@ -277,6 +296,7 @@ fn session(object: &mut Object<'_>, session: &SessionSnapshot, interface: Option
     });
     object.optional("remote_mtu", session.remote_mtu, |object, name, mtu| object.plain(name, mtu));
     troubles(object, session.problem, &session.last_failure, session.next_try);
+    changes(object, &session.history);
     let unknown = Interface::default();
     let interface = interface.unwrap_or(&unknown);
     object.plain("present", interface.present);

@@ -43,6 +43,7 @@ enum Family {
     Gather,
     Daemon,
     TunnelUp,
+    RoundTrip,
     /// A counter of control messages, by its number.
     Control(usize),
     SessionUp,
@@ -80,7 +81,7 @@ impl Metrics {
                     return true;
                 }
             }
-            Family::TunnelUp | Family::Control(_) => {
+            Family::TunnelUp | Family::RoundTrip | Family::Control(_) => {
                 self.begin(out);
                 if !self.tunnels(source, out) {
                     return true;
@@ -100,6 +101,10 @@ impl Metrics {
         match self.family {
             Family::TunnelUp => {
                 family(out, "l2tpd_tunnel_up", "gauge", "1 while the control connection is established")
+            }
+            Family::RoundTrip => {
+                let help = "how long the peer takes to acknowledge, smoothed";
+                family(out, "l2tpd_tunnel_round_trip_seconds", "gauge", help);
             }
             Family::Control(at) => {
                 if let Some((name, help, _)) = ControlCounters::default().entries().nth(at) {
@@ -130,6 +135,10 @@ impl Metrics {
             if let Family::Control(at) = self.family {
                 let Some((name, _, value)) = tunnel.counters.entries().nth(at) else { continue };
                 sample(out, &format!("l2tpd_control_{name}_total"), &labels, value);
+            } else if self.family == Family::RoundTrip {
+                let Some(time) = tunnel.round_trip else { continue };
+                let seconds = format_args!("{}.{:06}", time.as_secs(), time.subsec_micros());
+                sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, seconds);
             } else {
                 sample(out, "l2tpd_tunnel_up", &labels, u8::from(tunnel.state == State::Established));
             }
@@ -174,7 +183,12 @@ impl Metrics {
                 let up = u8::from(session.state == SessionState::Established);
                 sample(out, "l2tpd_session_up", &labels, up);
             }
-            Family::Gather | Family::Daemon | Family::TunnelUp | Family::Control(_) | Family::Dropped => {}
+            Family::Gather
+            | Family::Daemon
+            | Family::TunnelUp
+            | Family::RoundTrip
+            | Family::Control(_)
+            | Family::Dropped => {}
         }
     }
 }
@@ -193,7 +207,8 @@ fn next(family: Family) -> Family {
     match family {
         Family::Gather => Family::Daemon,
         Family::Daemon => Family::TunnelUp,
-        Family::TunnelUp => control(0),
+        Family::TunnelUp => Family::RoundTrip,
+        Family::RoundTrip => control(0),
         Family::Control(at) => control(at + 1),
         Family::SessionUp => frames(0),
         Family::Frames(at) => frames(at + 1),

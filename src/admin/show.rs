@@ -11,6 +11,7 @@ use super::part::Part;
 use super::report::{Dropped, Health, Interface, Overview};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
+use crate::proto::history::Change;
 use crate::proto::snapshot::{Failure, SessionSnapshot, SessionState, TunnelSnapshot};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation, PW_ETHERNET, PW_ETHERNET_VLAN};
@@ -157,7 +158,9 @@ fn tunnel_block(out: &mut String, daemon: &Overview, tunnel: &TunnelSnapshot) {
         field(out, "Remote Vendor", escape(vendor));
     }
     field(out, "Peer Window", format_args!("{}, {} waiting", tunnel.peer_window, tunnel.queued));
+    field(out, "Round Trip", or_dash(tunnel.round_trip.map(milliseconds)));
     troubles(out, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
+    changes(out, daemon, &tunnel.history);
 }
 
 /// The state's word; what the configuration says about it comes first.
@@ -198,6 +201,26 @@ fn troubles(
     }
 }
 
+/// The last changes: `2026/11/22 11:30:00 tunnel-down, the peer does not answer`.
+fn changes(out: &mut String, daemon: &Overview, history: &[Change]) {
+    for (at, change) in history.iter().enumerate() {
+        let mut text = format!("{} {}", date(before(daemon.time, change.ago)), change.what.name());
+        if !change.reason.is_empty() {
+            let _ = write!(text, ", {}", change.reason);
+        }
+        if change.count > 1 {
+            let _ = write!(text, " ({} times)", change.count);
+        }
+        field(out, if at == 0 { "History" } else { "" }, text);
+    }
+}
+
+/// `0.412 ms`.
+pub fn milliseconds(time: Duration) -> String {
+    let micros = time.as_micros();
+    format!("{}.{:03} ms", micros / 1000, micros % 1000)
+}
+
 /// A failure in one line.
 fn in_words(failure: &Failure) -> String {
     let mut text = failure.check.clone();
@@ -232,6 +255,7 @@ fn session_block(
 ) {
     let negotiated = session.local.0 != 0;
     let troubled = session.problem.is_some() || session.last_failure.is_some() || session.next_try.is_some();
+    let troubled = troubled || !session.history.is_empty();
     if !negotiated && !troubled {
         return;
     }
@@ -263,6 +287,7 @@ fn session_block(
     let up = session.state == SessionState::Established;
     field(out, if up { "Uptime" } else { "Since" }, span(session.since.min(daemon.uptime)));
     troubles(out, session.problem, &session.last_failure, session.next_try);
+    changes(out, daemon, &session.history);
 }
 
 pub(super) fn session_state(session: &SessionSnapshot) -> &'static str {

@@ -18,6 +18,7 @@
 //! | `receive` | what messages and timers of a tunnel come to |
 //! | `members` | the connections of a tunnel |
 //! | `addresses` | the addresses of a peer that has a name: whose turn is it, is the name to be looked up again |
+//! | `history` | the last changes of a tunnel or session |
 //! | `pause` | how far apart attempts are |
 //! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
@@ -48,6 +49,7 @@ mod context;
 pub mod dropped;
 mod engine;
 pub mod guard;
+pub mod history;
 mod ids;
 mod members;
 mod notes;

@@ -50,6 +50,8 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant, sessions: Range<usize
         cisco: transport.is_some_and(|t| t.dialect.cisco),
         next_try: tunnel.attempt.next_try(now).or_else(|| next_repetition(cx, tunnel, now)),
         last_failure: tunnel.attempt.last_failure(now),
+        round_trip: transport.and_then(|t| t.round_trip.smoothed()),
+        history: tunnel.history.shown(now),
         counters: tunnel.members.counted(),
         sessions: tunnel.slots.some(sessions).map(|slot| session(slot, now, disabled, waits)).collect(),
     }
@@ -62,6 +64,7 @@ pub fn tunnel_brief(tunnel: &Tunnel) -> TunnelBrief<'_> {
         disabled: tunnel.is_disabled(),
         manual: tunnel.slots.is_manual(),
         state: tunnel.members.shown().map_or(State::Idle, |c| c.state),
+        round_trip: tunnel.members.shown().and_then(|c| c.transport.round_trip.smoothed()),
         counters: tunnel.members.counted(),
         sessions: tunnel.slots.count(),
     }
@@ -111,6 +114,7 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
         remote_mtu: session.and_then(|s| s.remote_mtu),
         next_try: slot.attempt.next_try(now),
         last_failure: slot.attempt.last_failure(now),
+        history: slot.history.shown(now),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::action::Path;
 use super::connection::table::State as ControlState;
+use super::history::Change;
 use crate::wire::{Ccid, Cookie, SessionId};
 
 /// Everything, at one moment.
@@ -80,6 +81,10 @@ pub struct TunnelSnapshot {
     pub next_try: Option<Duration>,
     /// The last thing that went wrong, and how long ago.
     pub last_failure: Option<(Failure, Duration)>,
+    /// How long the peer takes to acknowledge, smoothed; once that was measured.
+    pub round_trip: Option<Duration>,
+    /// The last changes, the newest first.
+    pub history: Vec<Change>,
     /// Counters of control messages.
     pub counters: ControlCounters,
     /// One entry for each session block.
@@ -129,6 +134,8 @@ pub struct SessionSnapshot {
     pub next_try: Option<Duration>,
     /// The last thing that went wrong, and how long ago.
     pub last_failure: Option<(Failure, Duration)>,
+    /// The last changes, the newest first.
+    pub history: Vec<Change>,
 }
 
 /// The little of a tunnel that is had without copying anything.
@@ -142,6 +149,8 @@ pub struct TunnelBrief<'a> {
     pub manual: bool,
     /// As in [`TunnelSnapshot`].
     pub state: ControlState,
+    /// As in [`TunnelSnapshot`].
+    pub round_trip: Option<Duration>,
     /// Counters of control messages.
     pub counters: ControlCounters,
     /// How many session blocks it has.

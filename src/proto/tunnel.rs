@@ -23,6 +23,7 @@ use super::connection::outcome::Outcome;
 use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{Context, Due, SlotKey, Timer, TunnelKey};
+use super::history::History;
 use super::members::Members;
 use super::pause::Pause;
 use super::result::result;
@@ -60,6 +61,8 @@ pub struct Tunnel {
     pub addresses: Addresses,
     /// The next attempt.
     pub attempt: Attempt,
+    /// What happened last.
+    pub history: History,
     /// How far apart attempts are.
     pause: Pause,
     /// The route that it takes.
@@ -89,6 +92,7 @@ impl Tunnel {
             path: None,
             addresses: Addresses::default(),
             attempt: Attempt::new(now),
+            history: History::default(),
             pause: Pause::default(),
             watch: Watch::new(User(key, None)),
             stopped: false,
@@ -464,7 +468,9 @@ impl Tunnel {
         }
     }
 
-    pub fn notify(&self, cx: &mut Context, what: Happening, reason: String) {
+    /// Tells watchers and hooks of a change, and remembers it.
+    pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
+        self.history.note(cx.now, what, &reason);
         let connection = self.members.main();
         let path = connection.map(|c| c.transport.path).or(self.path);
         cx.notify(Notification {

@@ -62,6 +62,31 @@ fn the_session_block_is_absent_until_there_is_something_to_tell() {
 }
 
 #[test]
+fn the_round_trip_and_the_last_changes_are_shown() {
+    let report = sample::report();
+    let text = report.all(Form::Status);
+    assert!(text.contains("\nRound Trip       :12.345 ms\n"), "{text}");
+    let changes = [
+        "History          :2026/11/22 11:29:55 tunnel-failed (3 times)\n",
+        "                 :2026/11/22 11:29:00 tunnel-down, the \"peer\" does not answer\n",
+    ];
+    assert!(text.contains(&changes.concat()), "{text}");
+    let json = report.all(Form::StatusJson);
+    assert!(json.contains("\"round_trip\":0.012345,"), "{json}");
+    let changes = "\"history\":[{\"event\":\"tunnel-failed\",\"reason\":\"\",\"count\":3,\"ago\":5.000},\
+                   {\"event\":\"tunnel-down\",\"reason\":\"the \\\"peer\\\" does not answer\",\"count\":1,\"ago\":60.000}]";
+    assert!(json.contains(changes), "{json}");
+    let metrics = report.all(Form::Metrics);
+    let samples: Vec<&str> =
+        metrics.lines().filter(|l| l.starts_with("l2tpd_tunnel_round_trip_seconds")).collect();
+    assert_eq!(
+        samples,
+        ["l2tpd_tunnel_round_trip_seconds{tunnel=\"center\"} 0.012345"],
+        "only what is known"
+    );
+}
+
+#[test]
 fn the_log_gets_no_cookies() {
     let text = sample::report().all(Form::StatusForLog);
     assert!(text.contains("Local Cookie     :****\nRemote Cookie    :****\n"), "{text}");

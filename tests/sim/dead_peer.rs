@@ -185,3 +185,54 @@ fn the_intervals_change_live() {
     let down = time_to_down(world);
     assert!(down <= ms(410), "{down:?}");
 }
+
+// What was measured is shown: two ways through the network, whatever the intervals are.
+#[test]
+fn the_round_trip_is_measured() {
+    for tags in ["hello-interval 2", "hello-interval 0.2"] {
+        let mut world = up(10, tags, ms(17));
+        world.run_seconds(60);
+        let measured = world.tunnel(0).round_trip.expect("measured");
+        assert!((ms(33)..ms(36)).contains(&measured), "{tags}: {measured:?}");
+    }
+    let mut world = World::pair(1, "", &[]);
+    world.start(0);
+    assert_eq!(world.tunnel(0).round_trip, None, "no connection");
+}
+
+// The last changes with their reasons: up, lost, tried in vain, up again; of the tunnel and of its session.
+#[test]
+fn the_last_changes_are_remembered() {
+    let mut world = up(
+        11,
+        "hello-interval 1;retry 2;retry-interval-max 1;restart-interval 1;restart-interval-max 1",
+        ms(1),
+    );
+    world.fault = Box::new(|_, _| Vec::new());
+    world.run_seconds(60);
+    world.fault = perfect();
+    assert!(world.run_while_not(Duration::from_secs(20), World::both_up));
+    world.run_seconds(5);
+    let told = |history: &[l2tpd::proto::history::Change]| -> Vec<(Happening, String)> {
+        history.iter().map(|change| (change.what, change.reason.clone())).collect()
+    };
+    let (no, none) = ("the peer does not answer".to_owned(), String::new());
+    let tunnel = world.tunnel(0);
+    assert_eq!(
+        told(&tunnel.history),
+        [
+            (Happening::TunnelUp, none.clone()),
+            (Happening::TunnelFailed, no.clone()),
+            (Happening::TunnelDown, no.clone()),
+            (Happening::TunnelUp, none.clone()),
+        ]
+    );
+    let (failed, lost) = (&tunnel.history[1], &tunnel.history[2]);
+    assert!(failed.count > 5 && lost.count == 1, "{:?}", tunnel.history);
+    assert!(lost.ago - failed.ago > Duration::from_secs(40), "the last time counts");
+    let session = told(&tunnel.sessions[0].history);
+    assert_eq!(
+        session,
+        [(Happening::SessionUp, none.clone()), (Happening::SessionDown, no), (Happening::SessionUp, none)]
+    );
+}

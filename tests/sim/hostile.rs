@@ -21,9 +21,12 @@ fn state(world: &World, n: usize, hellos: [u16; 2]) -> String {
     tunnel.since = Duration::ZERO;
     tunnel.counters = Default::default();
     tunnel.last_failure = None;
+    tunnel.round_trip = None;
+    tunnel.history.clear();
     for session in &mut tunnel.sessions {
         session.since = Duration::ZERO;
         session.last_failure = None;
+        session.history.clear();
     }
     format!("{tunnel:#?} {:#?}", world.nodes[n].ports)
 }

@@ -13,11 +13,12 @@ use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
+use l2tpd::proto::history::Change;
 use l2tpd::proto::snapshot::{
     Cause, ControlCounters, DroppedFrom, Drops, Failure, SessionBrief, SessionSnapshot, SessionState,
     Snapshot, TunnelBrief, TunnelSnapshot,
 };
-use l2tpd::proto::Path;
+use l2tpd::proto::{Happening, Path};
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 254, 122));
@@ -106,6 +107,7 @@ impl Source for Report {
             disabled: tunnel.disabled,
             manual: tunnel.manual,
             state: tunnel.state,
+            round_trip: tunnel.round_trip,
             counters: tunnel.counters,
             sessions: tunnel.sessions.len(),
         })
@@ -134,6 +136,7 @@ impl Source for Report {
             remote_hostname: whole.remote_hostname.clone(),
             remote_vendor: whole.remote_vendor.clone(),
             last_failure: whole.last_failure.clone(),
+            history: whole.history.clone(),
             sessions,
             ..*whole
         };
@@ -166,6 +169,8 @@ pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
         cisco: false,
         next_try: None,
         last_failure: None,
+        round_trip: None,
+        history: Vec::new(),
         counters: ControlCounters::default(),
         sessions: Vec::new(),
     }
@@ -194,6 +199,7 @@ pub fn idle_session(interface: &str) -> SessionSnapshot {
         remote_mtu: None,
         next_try: None,
         last_failure: None,
+        history: Vec::new(),
     }
 }
 
@@ -228,10 +234,15 @@ fn established() -> TunnelSnapshot {
         nr: 2,
         peer_window: 8,
         authenticated: true,
+        round_trip: Some(Duration::from_micros(12_345)),
         counters: ControlCounters { tx_messages: 4, rx_messages: 2, ..ControlCounters::default() },
         sessions: vec![session],
         ..idle_tunnel("center")
     }
+}
+
+fn change(what: Happening, count: u32, ago: u64) -> Change {
+    Change { what, reason: "the \"peer\" does not answer".to_owned(), ago: Duration::from_secs(ago), count }
 }
 
 fn failing() -> TunnelSnapshot {
@@ -246,6 +257,10 @@ fn failing() -> TunnelSnapshot {
         state: State::Idle,
         next_try: Some(Duration::from_secs(7)),
         last_failure: Some((failure, Duration::from_secs(5))),
+        history: vec![
+            Change { reason: String::new(), ..change(Happening::TunnelFailed, 3, 5) },
+            change(Happening::TunnelDown, 1, 60),
+        ],
         sessions: vec![idle_session("l2tp1")],
         ..idle_tunnel("bran\"ch\\ 2\n")
     }

@@ -12,6 +12,7 @@ use crate::proto::action::{Action, Happening, Notification, Path};
 use crate::proto::attempt::Attempt;
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
+use crate::proto::history::History;
 use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::{self, cdn};
@@ -38,6 +39,8 @@ pub struct Slot {
     pub session: Option<Session>,
     /// The next attempt.
     pub attempt: Attempt,
+    /// What happened last.
+    pub history: History,
     /// The interface is up, as the administrator sees it.
     pub circuit_up: bool,
 }
@@ -50,7 +53,16 @@ impl Slot {
         tunnel: Rc<model::TunnelConfig>,
         config: model::SessionConfig,
     ) -> Slot {
-        Slot { tunnel_key, key, tunnel, config, session: None, attempt: Attempt::new(now), circuit_up: true }
+        Slot {
+            tunnel_key,
+            key,
+            tunnel,
+            config,
+            session: None,
+            attempt: Attempt::new(now),
+            history: History::default(),
+            circuit_up: true,
+        }
     }
 
     /// Whether a session can be had for it at all.
@@ -313,9 +325,10 @@ impl Slot {
         cx.log(Event::DeleteSession { tunnel, session: id });
     }
 
-    /// Tells watchers and hooks of the session.
-    pub fn notify(&self, cx: &mut Context, what: Happening, reason: String) {
+    /// Tells watchers and hooks of a change of the session, and remembers it.
+    pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
         let Some(session) = &self.session else { return };
+        self.history.note(cx.now, what, &reason);
         cx.notify(Notification {
             what,
             tunnel: self.tunnel.name.clone(),

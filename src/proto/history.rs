@@ -1,0 +1,87 @@
+//! What became of a tunnel or session lately: the last changes, with their times and reasons.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::action::Happening;
+
+/// Changes that are kept.
+const KEPT: usize = 8;
+
+/// The last changes, the newest last.
+#[derive(Debug, Default)]
+pub struct History(VecDeque<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    what: Happening,
+    reason: String,
+    at: Instant,
+    count: u32,
+}
+
+/// A change, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What happened.
+    pub what: Happening,
+    /// Why, in words; empty where there is nothing to say.
+    pub reason: String,
+    /// How long ago; the last time, if it happened several times in a row.
+    pub ago: Duration,
+    /// How often in a row.
+    pub count: u32,
+}
+
+impl History {
+    /// Something happened. That an attempt begins is no change yet; what happens again is counted, so that attempts
+    /// that fail for ever do not displace what was before.
+    pub fn note(&mut self, now: Instant, what: Happening, reason: &str) {
+        if what == Happening::TunnelConnecting {
+            return;
+        }
+        if let Some(last) = self.0.back_mut().filter(|last| last.what == what && last.reason == reason) {
+            last.at = now;
+            last.count = last.count.saturating_add(1);
+            return;
+        }
+        if self.0.len() >= KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(Entry { what, reason: reason.to_owned(), at: now, count: 1 });
+    }
+
+    /// The changes, the newest first.
+    pub fn shown(&self, now: Instant) -> Vec<Change> {
+        let shown = |entry: &Entry| Change {
+            what: entry.what,
+            reason: entry.reason.clone(),
+            ago: now.saturating_duration_since(entry.at),
+            count: entry.count,
+        };
+        self.0.iter().rev().map(shown).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::start;
+
+    #[test]
+    fn the_last_changes_are_kept_and_repeated_ones_counted() {
+        let (mut history, now) = (History::default(), start());
+        for n in 0..20 {
+            history.note(now, Happening::TunnelDown, &format!("reason {n}"));
+        }
+        for _ in 0..1000 {
+            history.note(now, Happening::TunnelConnecting, "");
+            history.note(now, Happening::TunnelFailed, "no answer");
+        }
+        let shown = history.shown(now);
+        assert_eq!(shown.len(), KEPT);
+        let told = |change: Option<&Change>| change.map(|change| (change.reason.clone(), change.count));
+        assert_eq!(told(shown.first()), Some(("no answer".to_owned(), 1000)));
+        assert_eq!(told(shown.last()), Some(("reason 13".to_owned(), 1)));
+    }
+}
