@@ -165,6 +165,7 @@ judge() { # tunnel, session, cookie, sublayer, sequencing, name of the tunnel
 begin
 combinations kernel_tunnel kernel_session >/tmp/commands
 ip -batch /tmp/commands || fail 'ip l2tp' 'refused'
+umask 077
 { printf 'hostname b\nrouter-id 10.0.0.2\ndata-plane tap\n'; combinations daemon_tunnel daemon_session; } >/tmp/conf
 ip netns exec h2 l2tpd -d -l debug -c /tmp/conf -p /run/l2tpd.pid -s /run/l2tpd.sock 2>/tmp/log &
 wait_for 'l2tpd start' 50 || fail 'start' 'the daemon did not start'
