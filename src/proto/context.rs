@@ -11,6 +11,7 @@ use super::ids::Ids;
 use super::peers::Peers;
 use super::route::Routes;
 use super::snapshot::{count, Drops};
+use super::unproven::Unproven;
 use crate::log::{Event, LogLine, Remark};
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
@@ -82,6 +83,8 @@ pub struct Context {
     pub alive: usize,
     /// Those of them that answer a peer and wait for its SCCCN.
     pub half_open: usize,
+    /// Peers that were answered without a connection.
+    pub unproven: Unproven,
     /// Messages that belong to no tunnel.
     pub drops: Drops,
     /// Who sends such.
@@ -105,6 +108,7 @@ impl Context {
             max_sessions: 0,
             alive: 0,
             half_open: 0,
+            unproven: Unproven::default(),
             drops: Drops::default(),
             dropped_from: Sources::default(),
             shutting_down: false,
@@ -268,6 +272,13 @@ impl Context {
         let _ = self.random.fill(&mut octet);
         let [octet] = octet;
         base.saturating_mul(3).saturating_add(base.saturating_mul(u32::from(octet)) / 128) / 4
+    }
+
+    /// `base` and up to a quarter of it more.
+    #[allow(clippy::arithmetic_side_effects)] // division by a constant
+    pub fn spread(&mut self, base: Duration) -> Duration {
+        let [octet]: [u8; 1] = self.random_or_zero();
+        base.saturating_add(base.saturating_mul(u32::from(octet)) / 1024)
     }
 
     /// 0.2 to 2 s: two ends that drew must not begin in step again (C-093).

@@ -13,6 +13,7 @@ use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::guard::Guard;
 use super::prepare;
+use super::proof;
 use super::receive;
 use super::request;
 use super::route::{Route, RouteKey, User};
@@ -85,6 +86,9 @@ impl Engine {
             return request::receive(cx, tunnels, guard, path, &header, message);
         }
         let Some(key) = self.cx.ids.tunnel_of(header.ccid) else {
+            if proof::complete(&mut self.cx, &mut self.tunnels, path, &header, message) {
+                return;
+            }
             self.cx.drop_message(&path, DropCause::Connection(header.ccid));
             return self.unknown_id(path, header.ccid, message);
         };

@@ -1,5 +1,6 @@
-//! Bounds on what strangers cost: how many SCCRQs of one source are looked at, how many half-open connections are
-//! kept. Fixed memory; RFC 3931 4.3 allows the rate limit, C-109 and C-364 want the bounds.
+//! Bounds on what strangers cost: how many SCCRQs of one source may make a connection, how many are answered in all,
+//! how many half-open connections are kept. Fixed memory; RFC 3931 4.3 allows the rate limit, C-109 and C-364 want the
+//! bounds.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -11,26 +12,35 @@ pub const HALF_OPEN_PER_TUNNEL: usize = 16;
 /// Half-open connections that answer peers, in all.
 pub const HALF_OPEN_TOTAL: usize = 256;
 
-/// SCCRQs of one source.
+/// SCCRQs of one source that may make a connection.
 const RATE: Rate = Rate { burst: 40, per_second: 50 };
 /// Sources that are told apart; the others share their buckets.
-const BUCKETS: usize = 256;
+const BUCKETS: usize = 1024;
+/// SCCRQs of all sources that are answered without a connection, and repetitions: what the processor can bear.
+const RATE_OF_ALL: Rate = Rate { burst: 4000, per_second: 20_000 };
 
 /// A token bucket for each of a fixed number of source addresses. Which addresses share a bucket depends on a
 /// random key, so that nobody can choose to share another's.
 #[derive(Debug)]
 pub struct Guard {
     buckets: Vec<TokenBucket>,
+    all: TokenBucket,
     key: u64,
 }
 
 impl Guard {
     /// Full buckets.
     pub fn new(now: Instant, key: u64) -> Guard {
-        Guard { buckets: vec![TokenBucket::new(now, RATE); BUCKETS], key }
+        let all = TokenBucket::new(now, RATE_OF_ALL);
+        Guard { buckets: vec![TokenBucket::new(now, RATE); BUCKETS], all, key }
     }
 
-    /// Whether one more SCCRQ of `source` is looked at. A source that serves many tunnels may send as many times more.
+    /// Whether one more SCCRQ may be answered at all.
+    pub fn answers(&mut self, now: Instant) -> bool {
+        self.all.take(now, RATE_OF_ALL, ONE)
+    }
+
+    /// Whether one more SCCRQ of `source` may make a connection. A source that serves many tunnels may send as many times more.
     pub fn allows(&mut self, now: Instant, source: IpAddr, tunnels: usize) -> bool {
         let cost = ONE.checked_div(u32::try_from(tunnels).unwrap_or(u32::MAX)).unwrap_or(ONE).max(1);
         let index = self.index(source);

@@ -30,6 +30,9 @@
 //! | `prepare` | what an attempt needs first: address and socket; names that mean another address |
 //! | `obstacle` | why a tunnel is not the one that a datagram is for |
 //! | `guard` | what strangers may cost |
+//! | `unproven` | peers that were answered without a connection, where too many call at once |
+//! | `proof` | how they are answered, and how the SCCCN makes the connection |
+//! | `sccrq` | an SCCRQ that may be believed, and the connection that answers it |
 //! | `action`, `snapshot`, `show` | what goes out: things to do, things to see |
 
 #![warn(
@@ -57,16 +60,19 @@ mod obstacle;
 mod pause;
 mod peers;
 mod prepare;
+mod proof;
 mod receive;
 mod request;
 mod result;
 mod route;
 mod route_change;
+mod sccrq;
 pub mod session;
 mod show;
 pub mod snapshot;
 mod tunnel;
 mod tunnels;
+mod unproven;
 mod watch;
 
 pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};

@@ -16,19 +16,21 @@ use super::context::{Context, TunnelKey};
 use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
+use super::proof::answer_once;
 use super::receive::receive_stop;
 use super::result::{break_tie, result, TieBreak};
+use super::sccrq::Request;
 use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
-use crate::config::model::{Check, Compatibility, ReservedBits, Role};
+use crate::config::model::{Check, ReservedBits, Role};
 use crate::log::catalogue::Tie;
 use crate::log::Event;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::code::{error, stopccn};
 use crate::wire::header::{Header, HeaderError};
-use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, ResultCode, SetUp, StopCcn};
+use crate::wire::message::{decode, DecodeOptions, Refusal, ResultCode, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 
 /// Connections of one tunnel that may linger; the oldest goes first.
@@ -41,14 +43,6 @@ const MAX_CONNECTIONS: usize = 32;
 const STRAGGLERS: Duration = Duration::from_millis(300);
 /// The same where the SCCRQ has a nonce or tie breaker: only a peer whose random values are not random sends it twice.
 const UNLIKELY_STRAGGLERS: Duration = Duration::from_secs(10);
-
-/// An SCCRQ that may be believed.
-struct Request<'a> {
-    path: Path,
-    header: &'a Header,
-    auth: Auth,
-    set_up: SetUp,
-}
 
 /// A message with a CCID of 0 (or of version 2): only SCCRQ and StopCCN make sense.
 pub fn receive(
@@ -79,10 +73,8 @@ pub fn receive(
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
             tunnel.sign_of_life(cx);
-            let allowed = |cx: &mut Context| guard_allows(cx, guard, path, candidates.len());
-            if let Some(request) = judge(cx, tunnel, path, header, message, allowed) {
-                requested(cx, tunnel, request);
-            }
+            let guard = opened(cx, guard);
+            judge(cx, tunnel, path, (header, message), (guard, candidates.len()));
         }
         // C-015: of version 2 only an SCCRQ is looked at.
         _ if header.version != 3 => {
@@ -101,44 +93,53 @@ pub fn receive(
     }
 }
 
-/// The digest, the rate, then what the SCCRQ says; what cannot be accepted is answered here. Behind the digest comes
-/// the rate: forgeries must not use up what is allowed to the peer itself.
-fn judge<'a>(
+/// The digest, then what the SCCRQ says, then the rate: neither forgeries nor repetitions and recordings use up what is
+/// allowed to the peer itself. What cannot be accepted is answered here.
+fn judge(
     cx: &mut Context,
     tunnel: &mut Tunnel,
     path: Path,
-    header: &'a Header,
-    message: &[u8],
-    allowed: impl FnOnce(&mut Context) -> bool,
-) -> Option<Request<'a>> {
+    (header, message): (&Header, &[u8]),
+    (guard, tunnels): (&mut Guard, usize),
+) {
     let mut auth = Auth::new(&tunnel.config);
     let judgement = auth.judge_request(message);
     notes::log_judgement(cx, Ccid(0), MessageType::SCCRQ, judgement);
     if !judgement.believed {
         cx.drop_request(&path, DropCause::Digest, || dropped::sender(message));
         let why = "an SCCRQ of the peer had no valid digest: do the passwords agree?";
-        tunnel.attempt.fail(cx.now, Failure::new(why, Cause::Digest));
-        return None;
+        return tunnel.attempt.fail(cx.now, Failure::new(why, Cause::Digest));
     }
     if acknowledges_too_much(tunnel, header.nr) {
-        tunnel.count_bad_nr(); // C-043: invalid, and no answer
-        return None;
+        return tunnel.count_bad_nr(); // C-043: invalid, and no answer
     }
-    if !allowed(cx) {
-        cx.drop_message(&path, DropCause::Rate);
-        return None;
+    if !guard.answers(cx.now) {
+        return cx.drop_message(&path, DropCause::Rate);
     }
-    let secrets = auth.hiding_secrets();
-    let cisco = tunnel.config.compatibility != Compatibility::Rfc;
-    let options = DecodeOptions { secrets: &secrets, cisco, version_2: header.version == 2 };
-    let Decoded { message: decoded, notes } = decode(message, &options);
-    notes::log_notes(cx, Ccid(0), MessageType::SCCRQ, &notes);
-    match decoded {
-        Ok(Message::Sccrq(set_up)) => return Some(Request { path, header, auth, set_up }),
-        Ok(_) => {}
-        Err(refusal) => refuse_malformed(cx, tunnel, path, header, (auth, &refusal)),
+    let (request, notes) = Request::read(tunnel, path, (header, message), auth.clone());
+    if let Ok(Some(request)) = &request {
+        if is_reflection(tunnel, request) {
+            return cx.drop_message(&path, DropCause::Reflected);
+        }
+        if is_repeated(cx, tunnel, request) {
+            return;
+        }
     }
-    None
+    let allowed = guard.allows(cx.now, path.remote.ip(), tunnels);
+    match request {
+        Ok(Some(request)) if !allowed || !has_room(cx, tunnel) => answer_once(cx, tunnel, request),
+        _ if !allowed => cx.drop_message(&path, DropCause::Rate),
+        Ok(request) => {
+            notes::log_notes(cx, Ccid(0), MessageType::SCCRQ, &notes);
+            if let Some(request) = request {
+                requested(cx, tunnel, request);
+            }
+        }
+        Err(refusal) => {
+            notes::log_notes(cx, Ccid(0), MessageType::SCCRQ, &notes);
+            refuse_malformed(cx, tunnel, path, header, (auth, &refusal));
+        }
+    }
 }
 
 fn refuse_malformed(
@@ -170,10 +171,11 @@ fn acknowledges_too_much(tunnel: &Tunnel, nr: u16) -> bool {
     matches!(nr.wrapping_sub(sent), 1..=0x7fff)
 }
 
-fn guard_allows(cx: &mut Context, guard: &mut Option<Guard>, path: Path, tunnels: usize) -> bool {
+/// The guard, with full buckets when it is first needed.
+fn opened<'a>(cx: &mut Context, guard: &'a mut Option<Guard>) -> &'a mut Guard {
     // Without randomness the buckets still work, only predictably.
     let key = u64::from_be_bytes(if guard.is_none() { cx.random_or_zero() } else { [0; 8] });
-    guard.get_or_insert_with(|| Guard::new(cx.now, key)).allows(cx.now, path.remote.ip(), tunnels)
+    guard.get_or_insert_with(|| Guard::new(cx.now, key))
 }
 
 /// Among several tunnels the identity that the message claims decides (C-081); if none fits, the first one judges
@@ -214,17 +216,20 @@ fn doubt_names(cx: &mut Context, tunnels: &mut Tunnels, path: Path, message: &[u
     }
 }
 
-/// An SCCRQ that may be believed: a repetition, a reflection, a tie, a restart, or simply the first.
-fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
-    if is_reflection(tunnel, &request) {
-        return cx.drop_message(&request.path, DropCause::Reflected);
-    }
+/// Whether the SCCRQ has been answered before; it is answered again then.
+fn is_repeated(cx: &mut Context, tunnel: &mut Tunnel, request: &Request<'_>) -> bool {
     // The newest, if there are several.
-    if let Some(answer) = tunnel.members.iter_mut().rev().find(|c| is_answer_to(c, &request)) {
+    if let Some(answer) = tunnel.members.iter_mut().rev().find(|c| is_answer_to(c, request)) {
         if !has_started_over(cx, answer) {
-            return answer.repeat_reply(cx, request.header.ns);
+            answer.repeat_reply(cx, request.header.ns, request.message.len());
+            return true;
         }
     }
+    false
+}
+
+/// An SCCRQ that is new and may make a connection: a tie, a restart, or simply the first.
+fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
     if tunnel.config.role == Role::Active {
         let why = "role active: this end does not answer, it only begins";
         let code = result(stopccn::NOT_AUTHORIZED, None, why);
@@ -313,8 +318,8 @@ fn gives_way(
             false
         }
         TieBreak::Lose => {
+            // Ours lives until the peer has proved by its SCCCN that its SCCRQ is no recording.
             cx.log(Event::LoseTieBreak { tunnel: ours });
-            tunnel.linger(cx, ours);
             true
         }
         TieBreak::Draw => {
@@ -340,39 +345,25 @@ fn accept(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
     }
-    if !make_room(cx, tunnel) {
-        cx.drop_message(&request.path, DropCause::Limit);
-        return tunnel.retry_unless_served(cx);
-    }
     let Some((mut connection, nonce)) = tunnel.new_connection(cx, request.path) else {
         let code = result(stopccn::ERROR, Some(error::RESOURCES), "no resources for one more connection");
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
     };
-    connection.take_peer(set_up);
-    connection.tie_breaker = set_up.tie_breaker;
-    connection.request_nonce = set_up.nonce.clone();
-    let answers_in_kind = set_up.nonce.is_some();
-    connection.transport.auth = request.auth;
-    if connection.transport.auth.signs() && answers_in_kind {
-        connection.transport.auth.local_nonce = nonce.to_vec();
-    }
-    connection.transport.channel.begin(request.header.ns);
+    request.take(&mut connection, nonce);
     tunnel.reply(cx, connection);
 }
 
-/// Keeps the number of connections that strangers can cause within bounds (C-364): for one tunnel the oldest gives
-/// way, so that an honest peer always gets in.
-fn make_room(cx: &mut Context, tunnel: &mut Tunnel) -> bool {
-    let crowded = tunnel.members.len() >= MAX_CONNECTIONS;
-    let of = |state| tunnel.members.in_state(state);
-    let half_open =
-        of(State::WaitCtlConn).next().filter(|_| of(State::WaitCtlConn).count() >= HALF_OPEN_PER_TUNNEL);
-    let lingering = of(State::Linger).next().filter(|_| crowded);
-    for oldest in [half_open, lingering].into_iter().flatten() {
-        tunnel.delete(cx, oldest);
+/// Whether one more connection may be half open (C-364). Of those that linger the oldest gives way.
+fn has_room(cx: &mut Context, tunnel: &mut Tunnel) -> bool {
+    if tunnel.members.len() >= MAX_CONNECTIONS {
+        let oldest = tunnel.members.in_state(State::Linger).next();
+        oldest.into_iter().for_each(|oldest| tunnel.delete(cx, oldest));
     }
-    cx.half_open < HALF_OPEN_TOTAL
+    let half_open = tunnel.members.in_state(State::WaitCtlConn).count();
+    // Those who have not proved that they are there must not use up `max-tunnels` either.
+    let within = cx.alive < cx.max_tunnels || cx.half_open == 0;
+    within && half_open < HALF_OPEN_PER_TUNNEL && cx.half_open < HALF_OPEN_TOTAL
 }
 
 fn refuse_request(cx: &mut Context, tunnel: &Tunnel, request: &Request<'_>, code: ResultCode) {

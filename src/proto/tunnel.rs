@@ -248,6 +248,17 @@ impl Tunnel {
         self.attempt.since = cx.now;
     }
 
+    /// An SCCRQ was answered before there was a connection, and now the peer answers that.
+    pub fn resume_reply(&mut self, cx: &mut Context, connection: Connection) {
+        let ccid = connection.ccid();
+        count(&mut self.members.counters.setups);
+        count(&mut self.members.counters.rx_messages);
+        self.file(cx, connection);
+        if let Some(connection) = self.members.get_mut(ccid) {
+            connection.resume_reply(cx);
+        }
+    }
+
     /// Answers an SCCRQ on a new connection, beside whatever serves the tunnel now.
     pub fn reply(&mut self, cx: &mut Context, connection: Connection) {
         let ccid = connection.ccid();

@@ -10,6 +10,7 @@ mod peer;
 mod support;
 mod world;
 
+mod attacks;
 mod auth;
 mod circuit;
 mod cisco;

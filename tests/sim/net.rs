@@ -112,7 +112,7 @@ pub fn config(text: &str) -> Config {
 
 /// The address of the n-th node.
 pub fn address(n: usize) -> IpAddr {
-    IpAddr::from([192, 0, 2, n as u8 + 1])
+    IpAddr::from((0xc000_0201 + n as u32).to_be_bytes())
 }
 
 /// The configuration of node `me` for one tunnel `t` to node `peer`, with further tunnel tags, and a session for

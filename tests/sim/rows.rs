@@ -102,8 +102,8 @@ fn c_117_tie_lost() {
     assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
 }
 
-// C-100: an SCCRP for the SCCRQ that was given up is answered with a StopCCN, so that its sender need not wait; with a
-// password it must prove itself as any other.
+// C-100: an SCCRP for the SCCRQ that was given up, since another connection is established, is answered with a StopCCN,
+// so that its sender need not wait; with a password it must prove itself as any other.
 #[test]
 fn c_100_late_reply_is_declined() {
     for password in [None, Some("secret")] {
@@ -116,6 +116,8 @@ fn c_100_late_reply_is_declined() {
         (peer.tie, peer.nr, peer.theirs.0) = (Some([0; 8]), 0, 0);
         peer.request(&mut world);
         peer.take_reply(&mut world);
+        peer.send(&mut world, &Message::Scccn);
+        peer.receive(&mut world);
         let own = l2tpd::wire::Ccid(0x77);
         let mut late = Peer { theirs: request.assigned_ccid, own, their_nonce: nonce, nr: 1, ..fresh() };
         let reply = Message::Sccrp(late.set_up());
@@ -128,8 +130,27 @@ fn c_100_late_reply_is_declined() {
         late.send(&mut world, &reply);
         assert_eq!(late.answers(&mut world), "StopCCN 3", "{password:?}");
         late.acknowledge(&mut world);
-        peer.send(&mut world, &Message::Scccn);
         assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
+    }
+}
+
+// C-362: an SCCRQ that wins may be a recording: ours goes on until an SCCCN has come, and an SCCRP serves it.
+#[test]
+fn c_362_a_lost_tie_gives_nothing_up_before_the_peer_has_proved_itself() {
+    for password in [None, Some("secret")] {
+        let fresh = || password.map_or_else(Peer::new, Peer::with_password);
+        let tags = password.map_or(String::new(), |p| format!(";password {p}"));
+        let (mut peer, mut world) = fresh().and_world(&format!("role both{tags}"), &[]);
+        world.run(Duration::from_millis(5));
+        peer.take_request(&mut world);
+        let mut recording = Peer { tie: Some([0; 8]), own: l2tpd::wire::Ccid(0x77), ..fresh() };
+        recording.request(&mut world);
+        assert_eq!(world.logged(0, "lose tie brek check"), 1);
+        assert_eq!(peer.kinds(&mut world), "SCCRP", "for the recording");
+        let reply = Message::Sccrp(peer.set_up());
+        peer.send(&mut world, &reply);
+        assert_eq!(world.tunnel(0).state.status_name(), "established", "{}", world.transcript(0));
+        assert_eq!(peer.kinds(&mut world), "SCCCN");
     }
 }
 

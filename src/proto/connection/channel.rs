@@ -311,6 +311,12 @@ impl Channel {
         self.advance();
     }
 
+    /// Our first message has left already, unnumbered by this channel, and was acknowledged.
+    pub fn skip_first(&mut self) {
+        self.next_ns = 1;
+        self.acknowledge = false;
+    }
+
     /// An acknowledgement is due although nothing new was received (a duplicate, an early message).
     pub fn acknowledge_again(&mut self) {
         self.acknowledge = true;

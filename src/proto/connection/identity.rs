@@ -49,3 +49,16 @@ pub fn check_identity(
     cx.log_detail(event, format!("tunnel {}: {failure}", config.name));
     Err(failure)
 }
+
+/// The same, without a word: for what may be a flood.
+pub fn fits(config: &TunnelConfig, set_up: &SetUp) -> bool {
+    let name = match &config.remote_hostname {
+        Some(Check::Exactly(name)) => *name == set_up.host_name,
+        Some(Check::Any) | None => true,
+    };
+    let id = match &config.remote_router_id {
+        Some(Check::Exactly(id)) => *id == set_up.router_id,
+        Some(Check::Any) | None => true,
+    };
+    name && id
+}

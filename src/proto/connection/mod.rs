@@ -239,6 +239,21 @@ impl Connection {
         sent
     }
 
+    /// An SCCRQ of a peer that may be anywhere: SCCRP, once; the connection is made when it is answered.
+    pub fn send_reply_once(&mut self, cx: &mut Context) -> bool {
+        let reply = self.set_up();
+        self.transport.send_unkept(cx, &Message::Sccrp(reply))
+    }
+
+    /// The SCCRP has left already, and the SCCCN that answers it is here.
+    pub fn resume_reply(&mut self, cx: &mut Context) {
+        cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
+        self.enter(cx, State::WaitCtlConn);
+        cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
+        self.transport.channel.skip_first();
+        self.arm_guard(cx);
+    }
+
     /// Takes over what the peer told in its SCCRQ or SCCRP.
     pub fn take_peer(&mut self, set_up: &SetUp) {
         let transport = &mut self.transport;
@@ -291,9 +306,10 @@ impl Connection {
         receipt
     }
 
-    /// The SCCRQ that it answers came again: so does the SCCRP, if the SCCCN is not here yet.
-    pub fn repeat_reply(&mut self, cx: &mut Context, ns: u16) {
+    /// The SCCRQ that it answers, of so many octets, came again: so does the SCCRP, if the SCCCN is not here yet.
+    pub fn repeat_reply(&mut self, cx: &mut Context, ns: u16, octets: usize) {
         let tunnel = self.ccid();
+        self.transport.allow_for(octets);
         self.transport.channel.acknowledge_again();
         cx.log(Event::SequenceMismatch { tunnel, ns, nr: self.transport.channel.nr() });
         count(&mut self.transport.counters.rx_duplicates);

@@ -53,6 +53,9 @@ pub struct Transport {
     pub dialect: Dialect,
     /// Hide what may be hidden.
     pub hidden: bool,
+    /// Octets that may still be sent to a peer that has not shown yet that it is where its SCCRQ says: who forges its
+    /// source must not gain by it. `None`: it has, or we began.
+    pub allowance: Option<usize>,
     /// A reply is being prepared and will carry the acknowledgement.
     pub reply_pending: bool,
     /// How long the peer takes to acknowledge.
@@ -79,6 +82,9 @@ struct Hurry {
     suspected: Option<Instant>,
 }
 
+/// What may be sent for an octet that was received, before the peer has shown that it is where it says.
+pub const AMPLIFICATION: usize = 3;
+
 /// What became of the oldest message in flight when its acknowledgement was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retransmission {
@@ -103,6 +109,7 @@ impl Transport {
             auth,
             dialect: Dialect::IETF,
             hidden: false,
+            allowance: None,
             reply_pending: false,
             round_trip: RoundTrip::default(),
             follows_round_trip: false,
@@ -176,12 +183,48 @@ impl Transport {
         }
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
+        if !self.spend(message.len()) {
+            return true; // as if it was lost: the peer's next SCCRQ calls for it
+        }
         cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
         self.emit(cx, message);
         self.counters.tx_messages = self.counters.tx_messages.saturating_add(1);
         let again = u64::from(count > 1);
         self.counters.tx_retransmissions = self.counters.tx_retransmissions.saturating_add(again);
         true
+    }
+
+    /// Whether so many octets may be sent to the peer.
+    fn spend(&mut self, octets: usize) -> bool {
+        let Some(left) = &mut self.allowance else { return true };
+        match left.checked_sub(octets) {
+            Some(rest) => {
+                *left = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// An SCCRQ of so many octets has come, from who knows where.
+    pub fn allow_for(&mut self, octets: usize) {
+        let more = octets.saturating_mul(AMPLIFICATION);
+        self.allowance = self.allowance.map(|left| left.saturating_add(more));
+    }
+
+    /// Sends a message once that no channel keeps: an SCCRP whose connection is made when it is answered. `false`: it
+    /// could not be built, or nothing may be sent.
+    pub fn send_unkept(&mut self, cx: &mut Context, message: &Message) -> bool {
+        let Some(mut octets) = build(cx, message, &self.auth, self.dialect, self.hidden) else {
+            return false;
+        };
+        header::stamp(&mut octets, self.remote_ccid, self.channel.ns(), self.channel.nr());
+        self.auth.sign(message.message_type(), &mut octets);
+        let may = self.spend(octets.len());
+        if may {
+            self.emit(cx, octets);
+        }
+        may
     }
 
     /// Sends a message that is ready to where the peer is known to be, and to where it may be.
@@ -197,7 +240,10 @@ impl Transport {
         match (self.channel.awaits_acknowledgement(), self.retransmit.is_some()) {
             (true, false) => {
                 let timer = self.timer(ConnectionDue::Retransmit);
-                let counted = cx.now.checked_add(self.channel.rto()).unwrap_or(cx.now);
+                // What many sent at once must not come again at once: the first gaps differ, and so all later ones.
+                let first = !self.channel.is_backing_off() && !self.follows_round_trip;
+                let rto = if first { cx.spread(self.channel.rto()) } else { self.channel.rto() };
+                let counted = cx.now.checked_add(rto).unwrap_or(cx.now);
                 let mut gap = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
                 if let Some(Hurry { by, longest, .. }) = self.hurry {
                     gap = gap.min(longest).min(by.saturating_duration_since(cx.now));
@@ -237,6 +283,7 @@ impl Transport {
             count(&mut self.counters.rx_acks);
         }
         if acknowledgement != Acknowledgement::Acknowledges(0) {
+            self.allowance = None;
             self.acknowledged(cx);
         }
         match bare {
@@ -287,6 +334,11 @@ impl Transport {
             return Retransmission::Goes;
         }
         self.counted = None;
+
+        // Once more is enough: the peer repeats its SCCRQ, too.
+        if self.channel.is_backing_off() {
+            self.allowance = self.allowance.map(|_| 0);
+        }
         // C-055, C-056: the same Ns, the current Nr, and so another digest.
         if self.transmit(cx, Channel::retransmission) {
             self.watch_acknowledgement(cx);
@@ -411,6 +463,9 @@ impl Transport {
         let Some(mut message) = octets else { return };
         header::stamp(&mut message, self.remote_ccid, self.channel.ns(), self.channel.nr());
         self.auth.sign(MessageType::ACK, &mut message);
+        if !self.spend(message.len()) {
+            return;
+        }
         self.channel.acknowledgement_sent();
         cx.cancel(&mut self.acknowledge);
         cx.log(Event::Send { tunnel: self.ccid, message: MessageType::ACK });
