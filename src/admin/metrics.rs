@@ -1,12 +1,16 @@
 //! The counters as OpenMetrics text (<https://github.com/prometheus/OpenMetrics>, version 1.0.0): each family in
-//! one piece, counters end in `_total`, label values escaped, `# EOF` at the end.
+//! one piece, counters end in `_total`, label values escaped, `# EOF` at the end. Times are in seconds, octets are called
+//! bytes as Prometheus does, and what is said in words stands in labels of an info or a state set.
 
 use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::report::Source;
 use crate::counters::Counters;
-use crate::proto::snapshot::{ControlCounters, SessionState, TunnelBrief};
+use crate::proto::snapshot::{ControlCounters, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot};
+use crate::wire::Encapsulation;
 
 /// Samples made, or sessions counted, in one step.
 const SAMPLES: usize = 64;
@@ -16,8 +20,13 @@ fn label(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+/// The lines before the samples of a family. A name that ends in a unit has a line for that too.
 fn family(out: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(out, "# TYPE {name} {kind}\n# HELP {name} {}", label(help));
+    let _ = writeln!(out, "# TYPE {name} {kind}");
+    if let Some(unit) = ["seconds", "bytes"].iter().find(|unit| name.ends_with(&format!("_{unit}"))) {
+        let _ = writeln!(out, "# UNIT {name} {unit}");
+    }
+    let _ = writeln!(out, "# HELP {name} {}", label(help));
 }
 
 fn sample(out: &mut String, name: &str, labels: &str, value: impl Display) {
@@ -42,15 +51,83 @@ enum Family {
     #[default]
     Gather,
     Daemon,
-    TunnelUp,
-    RoundTrip,
+    Tunnel(Fact),
     /// A counter of control messages, by its number.
     Control(usize),
-    SessionUp,
+    Session(Fact),
     /// A counter of frames, by its number.
     Frames(usize),
     SessionDrops,
     Dropped,
+}
+
+/// What is told of each tunnel and of each session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    Info,
+    Up,
+    State,
+    Age,
+    Changes,
+    /// Of tunnels alone.
+    RoundTrip,
+    /// Of sessions alone.
+    Mtu,
+}
+
+impl Fact {
+    fn next(self) -> Option<Fact> {
+        match self {
+            Fact::Info => Some(Fact::Up),
+            Fact::Up => Some(Fact::State),
+            Fact::State => Some(Fact::Age),
+            Fact::Age => Some(Fact::Changes),
+            Fact::Changes => Some(Fact::RoundTrip),
+            Fact::RoundTrip => Some(Fact::Mtu),
+            Fact::Mtu => None,
+        }
+    }
+
+    /// Name of its family behind `l2tpd_tunnel` or `l2tpd_session`, type and description.
+    fn family(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Fact::Info => ("", "info", "what it is, and who the peer"),
+            Fact::Up => ("_up", "gauge", "1 while it is established, or need not be set up"),
+            Fact::State => ("_state", "stateset", "its state"),
+            Fact::Age => ("_state_age_seconds", "gauge", "time since its state changed"),
+            Fact::Changes => ("_changes", "counter", "how often it came up or went down"),
+            Fact::RoundTrip => {
+                ("_round_trip_seconds", "gauge", "how long the peer takes to acknowledge, smoothed")
+            }
+            Fact::Mtu => ("_mtu_bytes", "gauge", "MTU of its interface"),
+        }
+    }
+}
+
+/// What a tunnel's state can be. Without control connection it is `disabled`, or all its sessions are manual.
+const TUNNEL_STATES: [&str; 7] =
+    ["disabled", "manual", "idle", "wait-ctl-reply", "wait-ctl-conn", "established", "stopping"];
+
+/// What a session's state can be.
+const SESSION_STATES: [&str; 6] =
+    ["disabled", "idle", "wait-control-conn", "wait-reply", "wait-connect", "established"];
+
+/// A state set: a sample for each state, the present one is 1. The label with the state has the family's name.
+fn states(out: &mut String, name: &str, labels: &str, all: &[&str], present: &str) {
+    for state in all {
+        let labels = format!("{labels},{name}=\"{state}\"");
+        sample(out, name, &labels, u8::from(*state == present));
+    }
+}
+
+/// A time in seconds, as far as milliseconds.
+fn seconds(time: Duration) -> String {
+    format!("{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+/// Name of a counter of frames in its family: a metric counts octets as bytes.
+fn frames_family(name: &str) -> String {
+    format!("l2tpd_session_{}", name.replace("_octets", "_bytes"))
 }
 
 /// The reply to `metrics` in the making. A family has a sample of each tunnel or session, so all of them are gone
@@ -75,13 +152,13 @@ impl Metrics {
                 dropped(out, source);
                 return false;
             }
-            Family::Gather | Family::SessionUp | Family::Frames(_) | Family::SessionDrops => {
+            Family::Gather | Family::Session(_) | Family::Frames(_) | Family::SessionDrops => {
                 self.begin(out);
                 if !self.sessions(source, out) {
                     return true;
                 }
             }
-            Family::TunnelUp | Family::RoundTrip | Family::Control(_) => {
+            Family::Tunnel(_) | Family::Control(_) => {
                 self.begin(out);
                 if !self.tunnels(source, out) {
                     return true;
@@ -99,24 +176,22 @@ impl Metrics {
             return;
         }
         match self.family {
-            Family::TunnelUp => {
-                family(out, "l2tpd_tunnel_up", "gauge", "1 while the control connection is established")
-            }
-            Family::RoundTrip => {
-                let help = "how long the peer takes to acknowledge, smoothed";
-                family(out, "l2tpd_tunnel_round_trip_seconds", "gauge", help);
+            Family::Tunnel(fact) => {
+                let (name, kind, help) = fact.family();
+                family(out, &format!("l2tpd_tunnel{name}"), kind, help);
             }
             Family::Control(at) => {
                 if let Some((name, help, _)) = ControlCounters::default().entries().nth(at) {
                     family(out, &format!("l2tpd_control_{name}"), "counter", help);
                 }
             }
-            Family::SessionUp => {
-                family(out, "l2tpd_session_up", "gauge", "1 while the session is established")
+            Family::Session(fact) => {
+                let (name, kind, help) = fact.family();
+                family(out, &format!("l2tpd_session{name}"), kind, help);
             }
             Family::Frames(at) => {
                 if let Some((name, help, _)) = Counters::default().entries().nth(at) {
-                    family(out, &format!("l2tpd_session_{name}"), "counter", help);
+                    family(out, &frames_family(name), "counter", help);
                 }
             }
             Family::SessionDrops => {
@@ -130,18 +205,16 @@ impl Metrics {
     fn tunnels(&mut self, source: &dyn Source, out: &mut String) -> bool {
         for _ in 0..SAMPLES {
             let Some(tunnel) = source.tunnel(self.tunnel) else { return true };
-            self.tunnel += 1;
-            let labels = tunnel_labels(&tunnel);
-            if let Family::Control(at) = self.family {
-                let Some((name, _, value)) = tunnel.counters.entries().nth(at) else { continue };
-                sample(out, &format!("l2tpd_control_{name}_total"), &labels, value);
-            } else if self.family == Family::RoundTrip {
-                let Some(time) = tunnel.round_trip else { continue };
-                let seconds = format_args!("{}.{:06}", time.as_secs(), time.subsec_micros());
-                sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, seconds);
-            } else {
-                sample(out, "l2tpd_tunnel_up", &labels, u8::from(tunnel.state == State::Established));
+            match self.family {
+                Family::Control(at) => {
+                    if let Some((name, _, value)) = tunnel.counters.entries().nth(at) {
+                        sample(out, &format!("l2tpd_control_{name}_total"), &tunnel_labels(&tunnel), value);
+                    }
+                }
+                Family::Tunnel(fact) => one_tunnel(source, self.tunnel, &tunnel, fact, out),
+                _ => {}
             }
+            self.tunnel += 1;
         }
         false
     }
@@ -170,7 +243,7 @@ impl Metrics {
         match self.family {
             Family::Frames(at) => {
                 if let Some((name, _, value)) = counted.entries().nth(at) {
-                    sample(out, &format!("l2tpd_session_{name}_total"), &labels, value);
+                    sample(out, &format!("{}_total", frames_family(name)), &labels, value);
                 }
             }
             Family::SessionDrops => {
@@ -179,16 +252,106 @@ impl Metrics {
                     sample(out, "l2tpd_session_drops_total", &labels, value);
                 }
             }
-            Family::SessionUp => {
-                let up = u8::from(session.state == SessionState::Established);
-                sample(out, "l2tpd_session_up", &labels, up);
+            Family::Session(fact) => {
+                one_fact(source, (self.tunnel, self.session), &session, (fact, &labels), out);
             }
-            Family::Gather
-            | Family::Daemon
-            | Family::TunnelUp
-            | Family::RoundTrip
-            | Family::Control(_)
-            | Family::Dropped => {}
+            Family::Gather | Family::Daemon | Family::Tunnel(_) | Family::Control(_) | Family::Dropped => {}
+        }
+    }
+}
+
+/// What one sample of a tunnel, or its states, say.
+fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact: Fact, out: &mut String) {
+    let labels = tunnel_labels(tunnel);
+    match fact {
+        Fact::Up => {
+            let up = tunnel.manual || tunnel.state == State::Established;
+            sample(out, "l2tpd_tunnel_up", &labels, u8::from(up && !tunnel.disabled));
+        }
+        Fact::State => {
+            let present = match (tunnel.disabled, tunnel.manual) {
+                (true, _) => "disabled",
+                (false, true) => "manual",
+                (false, false) => tunnel.state.status_name(),
+            };
+            states(out, "l2tpd_tunnel_state", &labels, &TUNNEL_STATES, present);
+        }
+        Fact::RoundTrip => {
+            let Some(time) = tunnel.round_trip else { return };
+            let seconds = format_args!("{}.{:06}", time.as_secs(), time.subsec_micros());
+            sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, seconds);
+        }
+        Fact::Info | Fact::Age | Fact::Changes => {
+            let Some((whole, _)) = source.part(place, 0..0) else { return };
+            match fact {
+                Fact::Age => sample(out, "l2tpd_tunnel_state_age_seconds", &labels, seconds(whole.since)),
+                Fact::Changes => sample(out, "l2tpd_tunnel_changes_total", &labels, whole.changes),
+                _ => sample(out, "l2tpd_tunnel_info", &format!("{labels},{}", peer_labels(&whole)), 1),
+            }
+        }
+        Fact::Mtu => {}
+    }
+}
+
+fn encapsulation(encapsulation: Encapsulation) -> &'static str {
+    match encapsulation {
+        Encapsulation::Ip => "ip",
+        Encapsulation::Udp => "udp",
+    }
+}
+
+/// Who the peer is, as far as that is known, and how it is reached.
+fn peer_labels(tunnel: &TunnelSnapshot) -> String {
+    let peer = tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    let encapsulation = tunnel.path.map_or("", |path| encapsulation(path.encapsulation));
+    let hostname = tunnel.remote_hostname.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let router_id = tunnel.remote_router_id.map(|id| Ipv4Addr::from(id).to_string()).unwrap_or_default();
+    format!(
+        "peer=\"{peer}\",encapsulation=\"{encapsulation}\",remote_hostname=\"{}\",remote_router_id=\"{router_id}\"",
+        label(&hostname)
+    )
+}
+
+/// What one sample of a session, or its states, say.
+fn one_fact(
+    source: &dyn Source,
+    place: (usize, usize),
+    session: &SessionBrief<'_>,
+    (fact, labels): (Fact, &str),
+    out: &mut String,
+) {
+    match fact {
+        Fact::Up => {
+            let up = u8::from(session.state == SessionState::Established);
+            return sample(out, "l2tpd_session_up", labels, up);
+        }
+        Fact::State => {
+            let present = if session.disabled { "disabled" } else { session.state.status_name() };
+            return states(out, "l2tpd_session_state", labels, &SESSION_STATES, present);
+        }
+        Fact::Info | Fact::Age | Fact::Changes | Fact::RoundTrip | Fact::Mtu => {}
+    }
+    let Some((tunnel, interfaces)) = source.part(place.0, place.1..place.1.saturating_add(1)) else { return };
+    let Some(whole) = tunnel.sessions.first() else { return };
+    let interface = interfaces.into_iter().flatten().next();
+    match fact {
+        Fact::Age => sample(out, "l2tpd_session_state_age_seconds", labels, seconds(whole.since)),
+        Fact::Changes => sample(out, "l2tpd_session_changes_total", labels, whole.changes),
+        Fact::Mtu => {
+            if let Some(mtu) = interface.map(|interface| interface.mtu).filter(|mtu| *mtu > 0) {
+                sample(out, "l2tpd_session_mtu_bytes", labels, mtu);
+            }
+        }
+        _ => {
+            let labels = format!(
+                "{labels},peer=\"{}\",encapsulation=\"{}\",remote_end_id=\"{}\",bridge=\"{}\",data_plane=\"{}\"",
+                tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+                tunnel.path.map_or("", |path| encapsulation(path.encapsulation)),
+                label(&String::from_utf8_lossy(&whole.remote_end_id)),
+                label(whole.bridge.as_deref().unwrap_or_default()),
+                interface.map_or("", |interface| interface.data_plane),
+            );
+            sample(out, "l2tpd_session_info", &labels, 1);
         }
     }
 }
@@ -197,7 +360,7 @@ impl Metrics {
 fn next(family: Family) -> Family {
     let control = |at| match at < ControlCounters::default().entries().count() {
         true => Family::Control(at),
-        false => Family::SessionUp,
+        false => Family::Session(Fact::Info),
     };
     let frames = |from: usize| {
         let mut left = Counters::default().entries().enumerate().skip(from);
@@ -206,11 +369,12 @@ fn next(family: Family) -> Family {
     };
     match family {
         Family::Gather => Family::Daemon,
-        Family::Daemon => Family::TunnelUp,
-        Family::TunnelUp => Family::RoundTrip,
-        Family::RoundTrip => control(0),
+        Family::Daemon => Family::Tunnel(Fact::Info),
+        Family::Tunnel(Fact::RoundTrip) => control(0),
+        Family::Tunnel(fact) => fact.next().map_or_else(|| control(0), Family::Tunnel),
         Family::Control(at) => control(at + 1),
-        Family::SessionUp => frames(0),
+        Family::Session(Fact::Changes) => Family::Session(Fact::Mtu),
+        Family::Session(fact) => fact.next().map_or_else(|| frames(0), Family::Session),
         Family::Frames(at) => frames(at + 1),
         Family::SessionDrops | Family::Dropped => Family::Dropped,
     }
@@ -221,9 +385,7 @@ fn daemon(out: &mut String, source: &dyn Source) {
     family(out, "l2tpd_build", "info", "version of the daemon");
     sample(out, "l2tpd_build_info", &format!("version=\"{}\"", label(overview.version)), 1);
     family(out, "l2tpd_uptime_seconds", "gauge", "time since the daemon started");
-    let uptime = overview.uptime;
-    let seconds = format_args!("{}.{:03}", uptime.as_secs(), uptime.subsec_millis());
-    sample(out, "l2tpd_uptime_seconds", "", seconds);
+    sample(out, "l2tpd_uptime_seconds", "", seconds(overview.uptime));
 }
 
 fn dropped(out: &mut String, source: &dyn Source) {

@@ -10,7 +10,11 @@ const KEPT: usize = 8;
 
 /// The last changes, the newest last.
 #[derive(Debug, Default)]
-pub struct History(VecDeque<Entry>);
+pub struct History {
+    last: VecDeque<Entry>,
+    /// How often it came up or went down, since it is in the configuration.
+    pub changes: u64,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -40,15 +44,21 @@ impl History {
         if what == Happening::TunnelConnecting {
             return;
         }
-        if let Some(last) = self.0.back_mut().filter(|last| last.what == what && last.reason == reason) {
+        if matches!(
+            what,
+            Happening::TunnelUp | Happening::TunnelDown | Happening::SessionUp | Happening::SessionDown
+        ) {
+            self.changes = self.changes.saturating_add(1);
+        }
+        if let Some(last) = self.last.back_mut().filter(|last| last.what == what && last.reason == reason) {
             last.at = now;
             last.count = last.count.saturating_add(1);
             return;
         }
-        if self.0.len() >= KEPT {
-            self.0.pop_front();
+        if self.last.len() >= KEPT {
+            self.last.pop_front();
         }
-        self.0.push_back(Entry { what, reason: reason.to_owned(), at: now, count: 1 });
+        self.last.push_back(Entry { what, reason: reason.to_owned(), at: now, count: 1 });
     }
 
     /// The changes, the newest first.
@@ -59,7 +69,7 @@ impl History {
             ago: now.saturating_duration_since(entry.at),
             count: entry.count,
         };
-        self.0.iter().rev().map(shown).collect()
+        self.last.iter().rev().map(shown).collect()
     }
 }
 
@@ -78,6 +88,7 @@ mod tests {
             history.note(now, Happening::TunnelConnecting, "");
             history.note(now, Happening::TunnelFailed, "no answer");
         }
+        assert_eq!(history.changes, 20, "a failed attempt is no change of what is up");
         let shown = history.shown(now);
         assert_eq!(shown.len(), KEPT);
         let told = |change: Option<&Change>| change.map(|change| (change.reason.clone(), change.count));

@@ -55,6 +55,8 @@ pub struct TunnelSnapshot {
     pub state: ControlState,
     /// How long it has been in this state.
     pub since: Duration,
+    /// How often it came up or went down.
+    pub changes: u64,
     /// Host Name of the peer, once it told.
     pub remote_hostname: Option<Vec<u8>>,
     /// Router ID of the peer, once it told.
@@ -110,6 +112,8 @@ pub struct SessionSnapshot {
     pub state: SessionState,
     /// How long it has been in this state.
     pub since: Duration,
+    /// How often it came up or went down.
+    pub changes: u64,
     /// Our id; 0 while there is no session.
     pub local: SessionId,
     /// The peer's id; 0 while it is not known.

@@ -1,7 +1,5 @@
 //! The displays: the fields of the routers' display in their order, JSON that is JSON, metrics that a scraper takes.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use l2tpd::admin::command::Selection;
@@ -11,6 +9,7 @@ use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::{SessionState, Snapshot};
 
 use crate::support::admin_report::{self as sample, Report};
+use crate::support::python::python;
 
 #[test]
 fn status_has_the_fields_of_the_routers_in_their_order() {
@@ -244,29 +243,6 @@ fn no_text_of_the_peer_reaches_the_terminal_as_it_is() {
     }
 }
 
-/// Runs a Python program on a text; `None` if Python, or a module it needs, is not there.
-fn python(program: &str, input: &str) -> Option<String> {
-    let child = Command::new("python3")
-        .args(["-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = child else {
-        eprintln!("SKIPPED: there is no python3");
-        return None;
-    };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    if errors.contains("ModuleNotFoundError") {
-        eprintln!("SKIPPED: {}", errors.lines().last().unwrap_or_default());
-        return None;
-    }
-    assert!(output.status.success(), "{errors}");
-    Some(String::from_utf8(output.stdout).unwrap())
-}
-
 #[test]
 fn json_is_read_by_others() {
     let report = sample::report();
@@ -301,6 +277,9 @@ fn metrics_follow_the_rules_of_openmetrics() {
             (family, kind) = rest.split_once(' ').unwrap();
             assert!(!seen.contains(&family), "{family} is in two pieces");
             seen.push(family);
+        } else if let Some(rest) = line.strip_prefix("# UNIT ") {
+            let (name, unit) = rest.split_once(' ').unwrap();
+            assert!(name == family && name.ends_with(&format!("_{unit}")), "{line}");
         } else if !line.starts_with("# HELP ") {
             let name = line.split(['{', ' ']).next().unwrap();
             let suffix = match kind {
@@ -316,8 +295,91 @@ fn metrics_follow_the_rules_of_openmetrics() {
     assert!(text.contains(&format!("\nl2tpd_session_drops_total{{{labels}}} 3\n")), "{text}");
     assert!(text.contains("{tunnel=\"bran\\\"ch\\\\ 2\\n\"}"), "{text}");
     for (name, _, _) in Counters::default().entries() {
-        assert!(text.contains(name), "{name} is not told");
+        assert!(text.contains(&name.replace("_octets", "_bytes")), "{name} is not told");
     }
+}
+
+/// What a dashboard needs of a tunnel and of a session.
+#[test]
+fn metrics_tell_state_peer_and_size() {
+    let text = sample::report().all(Form::Metrics);
+    let tunnel = "tunnel=\"center\"";
+    let session = format!("{tunnel},interface=\"l2tp0\"");
+    for line in [
+        format!(
+            "l2tpd_tunnel_info{{{tunnel},peer=\"192.168.254.120\",encapsulation=\"ip\",\
+             remote_hostname=\"center\",remote_router_id=\"10.0.0.120\"}} 1"
+        ),
+        format!("l2tpd_tunnel_up{{{tunnel}}} 1"),
+        format!("l2tpd_tunnel_state{{{tunnel},l2tpd_tunnel_state=\"established\"}} 1"),
+        format!("l2tpd_tunnel_state{{{tunnel},l2tpd_tunnel_state=\"idle\"}} 0"),
+        "l2tpd_tunnel_state{tunnel=\"bran\\\"ch\\\\ 2\\n\",l2tpd_tunnel_state=\"idle\"} 1".to_owned(),
+        "# UNIT l2tpd_tunnel_state_age_seconds seconds".to_owned(),
+        format!("l2tpd_tunnel_state_age_seconds{{{tunnel}}} 50.000"),
+        format!("l2tpd_tunnel_changes_total{{{tunnel}}} 3"),
+        format!(
+            "l2tpd_session_info{{{session},peer=\"192.168.254.120\",encapsulation=\"ip\",\
+             remote_end_id=\"lan1\",bridge=\"\",data_plane=\"tap\"}} 1"
+        ),
+        format!("l2tpd_session_state{{{session},l2tpd_session_state=\"established\"}} 1"),
+        format!("l2tpd_session_state_age_seconds{{{session}}} 40.000"),
+        format!("l2tpd_session_changes_total{{{session}}} 1"),
+        format!("l2tpd_session_mtu_bytes{{{session}}} 1462"),
+        format!("l2tpd_session_tx_bytes_total{{{session}}} 86"),
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    // Of each tunnel and session exactly one state is the present one.
+    let present = |family: &str| text.lines().filter(|l| l.starts_with(family) && l.ends_with("} 1")).count();
+    assert_eq!((present("l2tpd_tunnel_state{"), present("l2tpd_session_state{")), (2, 2));
+}
+
+/// All states that there are have a place in the state sets.
+#[test]
+fn every_state_has_a_sample() {
+    use l2tpd::proto::connection::table::State;
+    let mut report = sample::report();
+    for state in [
+        State::Idle,
+        State::WaitCtlReply,
+        State::WaitCtlConn,
+        State::Established,
+        State::Stopping,
+        State::Linger,
+    ] {
+        report.snapshot.tunnels[0].state = state;
+        let line = format!(
+            "l2tpd_tunnel_state{{tunnel=\"center\",l2tpd_tunnel_state=\"{}\"}} 1\n",
+            state.status_name()
+        );
+        assert!(report.all(Form::Metrics).contains(&line), "{line}");
+    }
+    for state in [
+        SessionState::Idle,
+        SessionState::WaitControlConn,
+        SessionState::WaitReply,
+        SessionState::WaitConnect,
+        SessionState::Established,
+    ] {
+        report.snapshot.tunnels[0].sessions[0].state = state;
+        let line = format!("l2tpd_session_state=\"{}\"}} 1\n", state.status_name());
+        assert!(report.all(Form::Metrics).contains(&line), "{line}");
+    }
+    let tunnel = &mut report.snapshot.tunnels[0];
+    (tunnel.disabled, tunnel.sessions[0].disabled) = (true, true);
+    let text = report.all(Form::Metrics);
+    assert!(
+        text.contains("l2tpd_tunnel_state=\"disabled\"} 1\n")
+            && text.contains("l2tpd_tunnel_up{tunnel=\"center\"} 0\n")
+    );
+    assert!(text.contains("l2tpd_session_state=\"disabled\"} 1\n"), "{text}");
+    report.snapshot.tunnels[0].disabled = false;
+    report.snapshot.tunnels[0].manual = true;
+    let text = report.all(Form::Metrics);
+    assert!(
+        text.contains("l2tpd_tunnel_state=\"manual\"} 1\n")
+            && text.contains("l2tpd_tunnel_up{tunnel=\"center\"} 1\n")
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod commands;
 mod displays;
 mod documents;
 mod messages;
+mod monitoring;
 mod sockets;
 
 #[path = "../support/mod.rs"]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer;
+pub use crate::support::python::interpreter;
 pub use crate::wait::{wait_for, wait_until};
 
 /// The configuration of host 1 or 2: `top` are global lines, `tunnel` and `session` lines of the blocks.
@@ -91,14 +92,6 @@ pub fn pipe(command: &mut Command, input: &str) -> Output {
     // A command that ends early does not read it all.
     let _ = std::io::Write::write_all(&mut child.stdin.take().expect("pipe"), input.as_bytes());
     child.wait_with_output().expect("the command ends")
-}
-
-/// The system's Python (where Debian's packages are seen), or the first one in the path.
-pub fn interpreter() -> &'static str {
-    match std::path::Path::new("/usr/bin/python3").exists() {
-        true => "/usr/bin/python3",
-        false => "python3",
-    }
 }
 
 /// Skips the test where there is no Python.

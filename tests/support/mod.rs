@@ -8,6 +8,7 @@ pub mod message;
 pub mod net;
 pub mod packets;
 pub mod peer;
+pub mod python;
 pub mod record;
 pub mod runner;
 pub mod sys;
