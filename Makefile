@@ -16,28 +16,39 @@ DESTDIR ?=
 # STATIC=1: a program that needs no shared library, for distributions with another libc.
 STATIC ?=
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 BIN = target/release/l2tpd
 CTL = target/release/l2tpctl
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 D = $(DESTDIR)
 
+# The archive of `make dist` has all crates in vendor/ and needs no network.
+LOCKED = $(if $(wildcard vendor),--frozen,--locked)
+
+# The directories where it is built leave no trace in the program: the same sources and compiler give the same octets.
+CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
+REMAP = --remap-path-prefix=$(CURDIR)=. $(foreach from,$(CURDIR)/vendor $(CRATES),--remap-path-prefix=$(from)=crates)
+
+# A panic ends the program (Cargo.toml), so nothing unwinds the stack.
+FLAGS = $(RUSTFLAGS) $(REMAP) -C force-unwind-tables=no
+
 all: $(BIN) $(CTL)
 
-# The last line of each rule makes the program newer than its sources even where cargo found nothing to do: so
-# `make install` as root, after `make` as a user, does not start cargo again.
-ifeq ($(STATIC),)
-$(BIN): $(SOURCES)
-	$(CARGO) build --release --locked --bins --target-dir target
-	@touch $(BIN)
-else
-$(BIN): target/static/release/l2tpd force
+# Both kinds are kept, each in a directory of its own; target/release has the one that was asked for last. Comparing
+# makes sure of that, and spares cargo: `make install` as root, after `make` as a user, does not start it again.
+KIND = $(if $(STATIC),static,dynamic)
+$(BIN): target/$(KIND)/release/l2tpd force
 	@mkdir -p target/release
-	@cmp -s target/static/release/l2tpd $(BIN) || { cp target/static/release/l2tpd $(BIN).new && mv $(BIN).new $(BIN); }
+	@cmp -s $< $(BIN) || { cp $< $(BIN).new && mv $(BIN).new $(BIN); }
+
+target/dynamic/release/l2tpd: $(SOURCES)
+	RUSTFLAGS='$(FLAGS)' $(CARGO) build --release $(LOCKED) --bins --target-dir target/dynamic
+	@touch $@
 
 target/static/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --locked --bins --target-dir target/static
+	RUSTFLAGS='$(FLAGS) -C target-feature=+crt-static' $(CARGO) build --release $(LOCKED) --bins \
+		--target-dir target/static
 	@touch $@
-endif
 
 # One program under two names.
 $(CTL): $(BIN)
@@ -51,6 +62,8 @@ install: all
 	@# The configuration holds secrets: only root reads it, and an edited one is never overwritten.
 	test -e '$(D)$(SYSCONFDIR)/l2tpd.conf' || $(INSTALL) -m 0600 l2tpd.conf.example '$(D)$(SYSCONFDIR)/l2tpd.conf'
 	$(INSTALL) -m 0644 l2tpd.conf.example '$(D)$(DOCDIR)/'
+	$(INSTALL) -d '$(D)$(DOCDIR)/monitoring'
+	$(INSTALL) -m 0644 man/monitoring/* '$(D)$(DOCDIR)/monitoring/'
 	@for page in man/*.[578] man/ja/*.[578]; do \
 		test -e "$$page" || continue; \
 		case "$$page" in man/ja/*) language=ja/ ;; *) language= ;; esac; \
@@ -97,7 +110,8 @@ install-procd:
 uninstall:
 	rm -f '$(D)$(SBINDIR)/l2tpd' '$(D)$(SBINDIR)/l2tpctl'
 	rm -f '$(D)$(DOCDIR)/README.md' '$(D)$(DOCDIR)/LICENSE' '$(D)$(DOCDIR)/l2tpd.conf.example'
-	-@rmdir '$(D)$(DOCDIR)' 2>/dev/null
+	@for file in man/monitoring/*; do rm -f "$(D)$(DOCDIR)/monitoring/$${file##*/}"; done
+	-@rmdir '$(D)$(DOCDIR)/monitoring' '$(D)$(DOCDIR)' 2>/dev/null
 	@for page in man/*.[578] man/ja/*.[578]; do \
 		case "$$page" in man/ja/*) language=ja/ ;; *) language= ;; esac; \
 		rm -f "$(D)$(MANDIR)/$${language}man$${page##*.}/$${page##*/}"; \
@@ -111,6 +125,13 @@ uninstall:
 # Two hosts in two network namespaces, joined by a pseudowire.
 demo: all
 	sh tests/demo.sh
+
+# The source archive with all crates, and packages. See man/packaging for those of other systems.
+dist:
+	CARGO='$(CARGO)' sh man/packaging/dist.sh
+
+deb: all
+	sh man/packaging/deb.sh
 
 # Everything that must pass.
 # T=word: those whose name holds the word.
@@ -136,8 +157,10 @@ help:
 	@echo 'make bench          measure the data path (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
 	@echo 'make install-systemd | install-openrc | install-runit | install-sysvinit | install-procd'
+	@echo 'make dist           target/dist/l2tpd-$(VERSION).tar.gz: the sources with all crates, to be built without a network'
+	@echo 'make deb            a package for Debian, in target/dist; man/packaging has Alpine, Arch, OpenWrt, Void'
 	@echo 'make uninstall      takes everything away but the configuration'
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo test test-targets bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test test-targets bench clean help force

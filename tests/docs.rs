@@ -306,6 +306,6 @@ fn the_command_of_the_readme_installs_what_the_tests_look_for() {
     let needs = script.split("NEEDS=\"").nth(1).expect("the list").split('"').next().unwrap();
     let mut wanted: BTreeSet<&str> =
         needs.split_whitespace().map(|pair| pair.split_once(':').expect("program:package").1).collect();
-    wanted.extend(["make", "python3-prometheus-client"]);
+    wanted.extend(["make", "python3-prometheus-client", "python3-yaml"]);
     assert_eq!(installed, wanted);
 }

@@ -22,7 +22,11 @@ needed() {
     for pair in $NEEDS; do
         command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
     done
-    python3 -c 'import prometheus_client' 2>/dev/null || missing="$missing python3-prometheus-client"
+    python=/usr/bin/python3
+    [ -x $python ] || python=python3
+    for module in prometheus_client:python3-prometheus-client yaml:python3-yaml; do
+        $python -c "import ${module%%:*}" 2>/dev/null || missing="$missing ${module#*:}"
+    done
     [ -z "$missing" ] || echo "NOT INSTALLED, so some tests are skipped:$missing"
     for peer in softether kernel openrc runit sysvinit; do
         [ -e "target/peers/$peer/done" ] || { echo "NOT FETCHED, so tests with real peers are skipped: sh tests/peers/fetch.sh"; break; }
@@ -43,6 +47,9 @@ status=$(cat target/test-status)
 
 { sh tests/service_test.sh 2>&1; echo $? > target/service-status; } | tee -a "$report"
 [ "$(cat target/service-status)" = 0 ] || status=1
+
+{ CARGO="$CARGO" sh tests/package_test.sh 2>&1; echo $? > target/package-status; } | tee -a "$report"
+[ "$(cat target/package-status)" = 0 ] || status=1
 
 echo
 echo "== what took part =="

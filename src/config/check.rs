@@ -140,7 +140,7 @@ fn intervals(tunnel: &mut TunnelConfig, findings: &mut Findings<'_>) {
         ("restart-interval", *restart_interval, "restart-interval-max", restart_interval_max),
     ] {
         if *most < first && findings.has(tag) {
-            findings.invalid(tag, format!("this is less than the {first_tag}, {}", first.as_secs_f64()));
+            findings.invalid(tag, format!("this is less than the {first_tag}, {first:?}"));
         } else {
             *most = (*most).max(first);
         }

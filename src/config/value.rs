@@ -195,8 +195,9 @@ fn number(octets: &[u8]) -> Option<u64> {
 }
 
 /// Milliseconds as seconds, for people.
-fn decimal(milliseconds: u64) -> f64 {
-    Duration::from_millis(milliseconds).as_secs_f64()
+fn decimal(milliseconds: u64) -> String {
+    let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Seconds, at most three decimals; `min` and `max` are milliseconds.

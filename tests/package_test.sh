@@ -1,0 +1,131 @@
+#!/bin/sh
+# The source archive and the packages: the archive builds without a network, in another directory, and gives the same
+# program as here; the program is small; a package for Debian can be unpacked and works; the files for other systems
+# can be read and are of this version. Needs what `make` needs. Prints one line per check and a line that sums up.
+# Checks are evaluated, so their variables stand in single quotes.
+# shellcheck disable=SC2016,SC2034
+cd "$(dirname "$0")/.." || exit 1
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+CARGO=${CARGO:-cargo}
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+check() {
+    if eval "$2"; then
+        passed=$((passed + 1))
+        echo "test package::$1 ... ok"
+    else
+        failed=$((failed + 1))
+        echo "test package::$1 ... FAILED: $2"
+    fi
+}
+skip() {
+    echo "SKIPPED: package::$1: $2"
+}
+# Make's own variables of an outer make must not reach the inner one.
+unset MAKEFLAGS MAKELEVEL MFLAGS DESTDIR PREFIX SYSCONFDIR STATIC RUSTFLAGS
+
+make -s all CARGO="$CARGO" </dev/null || exit 1
+bin=target/release/l2tpd
+# Octets. Other processors need more or less for the same.
+if [ "$(uname -m)" = x86_64 ]; then
+    check the_dynamic_program_is_small '[ "$(stat -c %s "$bin")" -lt 1500000 ]'
+else
+    skip the_dynamic_program_is_small "measured on x86_64"
+fi
+
+# The archive.
+if make -s dist CARGO="$CARGO" >"$work/said" 2>&1; then
+    archive=target/dist/l2tpd-$version.tar.gz
+    cp "$archive" "$work/first.tar.gz"
+    make -s dist CARGO="$CARGO" >/dev/null 2>&1
+    check the_archive_is_the_same_again 'cmp -s "$archive" "$work/first.tar.gz"'
+    mkdir "$work/another place"
+    tar -xzf "$archive" -C "$work/another place"
+    mv "$work/another place/l2tpd-$version" "$work/elsewhere"
+    # An empty directory of cargo's and no way out: all crates are in the archive.
+    build() {
+        (cd "$work/elsewhere" && CARGO_HOME="$work/home" CARGO_NET_OFFLINE=true \
+            make -s "$@" CARGO="$CARGO" </dev/null >"$work/said" 2>&1) || { tail -n 20 "$work/said"; return 1; }
+    }
+    mkdir "$work/home"
+    other=$work/elsewhere/$bin
+    check the_archive_builds_without_a_network 'build all'
+    check the_same_program_comes_of_another_directory 'cmp "$bin" "$other"'
+    check no_directory_is_left_in_the_program '! grep -aq -e "$HOME/" -e "$PWD/" -e "$work" "$bin" "$other"'
+    check static_builds 'build all STATIC=1'
+    check the_static_program_needs_no_library '! grep -aq ld-linux "$other" && "$other" -V >/dev/null'
+    [ "$(uname -m)" != x86_64 ] \
+        || check the_static_program_is_small '[ "$(stat -c %s "$other")" -lt 2000000 ]'
+    check make_gives_the_dynamic_one_again 'build all && cmp "$bin" "$other"'
+    check the_archive_makes_itself 'build dist && cmp "$archive" "$work/elsewhere/$archive"'
+else
+    cat "$work/said"
+    skip archive "make dist failed: are the crates to be had?"
+fi
+
+# Debian.
+if command -v dpkg-deb >/dev/null; then
+    check the_deb_is_made 'make -s deb CARGO="$CARGO" >"$work/said" 2>&1 || { cat "$work/said"; false; }'
+    deb=$(ls target/dist/l2tpd_"$version"-*.deb)
+    dpkg-deb -x "$deb" "$work/deb"
+    dpkg-deb -e "$deb" "$work/control"
+    check the_deb_has_program_and_pages '"$work/deb/usr/sbin/l2tpctl" -V >/dev/null && [ -e "$work/deb/usr/share/man/ja/man8/l2tpd.8.gz" ]'
+    check the_deb_has_the_unit 'grep -q /usr/sbin/l2tpd "$work"/deb/usr/lib/systemd/system/l2tpd.service'
+    check the_deb_has_no_configuration '[ ! -e "$work/deb/etc" ]'
+    check the_sums_of_the_deb_are_right '(cd "$work/deb" && md5sum --quiet -c ../control/md5sums)'
+    check the_deb_says_which_libc '! grep -aq ld-linux "$work/deb/usr/sbin/l2tpd" || grep -q "^Depends: libc6 (>= 2\." "$work/control/control"'
+    cp "$deb" "$work/first.deb"
+    make -s deb CARGO="$CARGO" >/dev/null 2>&1
+    check the_deb_is_the_same_again 'cmp "$deb" "$work/first.deb"'
+    if command -v lintian >/dev/null; then
+        # A package that is not in Debian has neither a bug report there nor, here, the address of a maintainer.
+        check lintian_has_nothing_to_say 'lintian --allow-root --fail-on error,warning --suppress-tags \
+            initial-upload-closes-no-bugs,bogus-mail-host,bogus-mail-host-in-debian-changelog "$deb" >"$work/said" 2>&1 || { cat "$work/said"; false; }'
+    else
+        skip lintian "no lintian"
+    fi
+else
+    skip deb "no dpkg-deb"
+fi
+
+# Other systems: their tools are not here, but their files can be read.
+for file in alpine/APKBUILD arch/PKGBUILD void/template openwrt/Makefile; do
+    check "version_of_$file" 'grep -qE "^(pkgver=|version=|PKG_VERSION:=)$version\$" man/packaging/$file'
+done
+check apkbuild 'sh -n man/packaging/alpine/APKBUILD'
+for file in arch/PKGBUILD void/template; do
+    command -v bash >/dev/null || { skip "$file" "no bash"; continue; }
+    check "$file" 'bash -n "man/packaging/$file"'
+done
+if command -v shellcheck >/dev/null; then
+    check shellcheck_of_ours 'shellcheck man/packaging/*.sh man/packaging/debian/p* tests/package_test.sh'
+    # Names that the packaging tools read or set.
+    check shellcheck_of_theirs 'shellcheck -s bash -e SC2034,SC2154,SC2164 man/packaging/alpine/APKBUILD man/packaging/arch/PKGBUILD man/packaging/void/template'
+else
+    skip shellcheck "no shellcheck"
+fi
+# What the functions of the three files install.
+for file in alpine/APKBUILD arch/PKGBUILD void/template; do
+    command -v bash >/dev/null || continue
+    rm -rf "$work/root"
+    cat >"$work/run" <<RUN
+set -e
+. "\$PWD/man/packaging/$file"
+export DESTDIR="$work/root" pkgdir="$work/root"
+vmkdir() { mkdir -p "\$DESTDIR/\$1"; }
+vlicense() { install -Dm644 "\$1" "\$DESTDIR/usr/share/licenses/l2tpd/\$1"; }
+mkdir "$work/root"
+# The directory of the sources is this one.
+cd() { :; }
+if command -v package >/dev/null; then package; else do_install; fi
+RUN
+    check "installs_$file" 'bash "$work/run" >"$work/said" 2>&1 && [ -L "$(find "$work/root" -name l2tpctl -path "*bin*")" ] \
+        && [ -e "$work/root/etc/l2tpd.conf" ] && grep -rq "/usr/s*bin/l2tpd" "$work/root/etc" "$work/root/usr/lib" 2>/dev/null || { cat "$work/said"; false; }'
+done
+
+if [ "$failed" = 0 ]; then word=ok; else word=FAILED; fi
+echo "test result: $word. $passed passed; $failed failed; 0 ignored"
+[ "$failed" = 0 ]
