@@ -20,10 +20,12 @@ const LOOKED_AT: usize = 256;
 pub enum Form {
     /// `status`.
     Status,
-    /// `status` for the log: cookies are masked.
-    StatusForLog,
+    /// `status` for the log, and for others than root: cookies are masked.
+    StatusMasked,
     /// `status --json`, and `explain --json`.
     StatusJson,
+    /// The same with masked cookies.
+    StatusJsonMasked,
     /// `explain`.
     Explain,
     /// `health`.
@@ -63,11 +65,22 @@ impl Form {
         })
     }
 
+    /// The form for those who must not see cookies.
+    pub fn masked(self) -> Form {
+        match self {
+            Form::Status | Form::StatusMasked => Form::StatusMasked,
+            Form::StatusJson | Form::StatusJsonMasked => Form::StatusJsonMasked,
+            Form::Explain | Form::Health | Form::HealthJson => self,
+            Form::Counters | Form::CountersJson | Form::Metrics => self,
+        }
+    }
+
     /// Whether the answer also says if all that is shown is up.
     fn is_judged(self) -> bool {
         match self {
             Form::Status | Form::StatusJson | Form::Explain | Form::Health | Form::HealthJson => true,
-            Form::StatusForLog | Form::Counters | Form::CountersJson | Form::Metrics => false,
+            Form::StatusMasked | Form::StatusJsonMasked => true,
+            Form::Counters | Form::CountersJson | Form::Metrics => false,
         }
     }
 }
@@ -168,8 +181,9 @@ impl Display {
                     Form::Metrics => self.metrics.step(source, out),
                     Form::Health | Form::HealthJson => self.count(source),
                     Form::Status
-                    | Form::StatusForLog
+                    | Form::StatusMasked
                     | Form::StatusJson
+                    | Form::StatusJsonMasked
                     | Form::Explain
                     | Form::Counters
                     | Form::CountersJson => self.tunnels(source, out),
@@ -189,24 +203,24 @@ impl Display {
 
     fn head(&self, source: &dyn Source, out: &mut String) {
         match self.form {
-            Form::Status | Form::StatusForLog if self.all => show::status_head(out, &source.overview()),
-            Form::StatusJson => json::status_head(out, &source.overview()),
+            Form::Status | Form::StatusMasked if self.all => show::status_head(out, &source.overview()),
+            Form::StatusJson | Form::StatusJsonMasked => json::status_head(out, &source.overview()),
             Form::CountersJson => json::counters_head(out, &source.overview()),
             Form::Explain => self.explain.head(out, self.all),
-            Form::Status | Form::StatusForLog | Form::Counters => {}
+            Form::Status | Form::StatusMasked | Form::Counters => {}
             Form::Health | Form::HealthJson | Form::Metrics => {}
         }
     }
 
     fn tail(&self, source: &dyn Source, out: &mut String) {
         match self.form {
-            Form::StatusJson => json::status_tail(out, &source.dropped()),
+            Form::StatusJson | Form::StatusJsonMasked => json::status_tail(out, &source.dropped()),
             Form::Explain => self.explain.tail(out, self.all, &source.dropped()),
             Form::Health => show::health(out, &self.health),
             Form::HealthJson => json::health(out, &source.overview(), &self.health),
             Form::Counters => show::counters_tail(out, &source.dropped()),
             Form::CountersJson => json::counters_tail(out, &source.dropped()),
-            Form::Status | Form::StatusForLog | Form::Metrics => {}
+            Form::Status | Form::StatusMasked | Form::Metrics => {}
         }
     }
 
@@ -271,8 +285,9 @@ impl Display {
         let part = Part { tunnel: snapshot, interfaces, begins, ends, first };
         match self.form {
             Form::Status => show::part(out, &source.overview(), &part, show::Cookies::Shown),
-            Form::StatusForLog => show::part(out, &source.overview(), &part, show::Cookies::Masked),
-            Form::StatusJson => json::status_part(out, &part),
+            Form::StatusMasked => show::part(out, &source.overview(), &part, show::Cookies::Masked),
+            Form::StatusJson => json::status_part(out, &part, show::Cookies::Shown),
+            Form::StatusJsonMasked => json::status_part(out, &part, show::Cookies::Masked),
             Form::Explain => self.explain.part(out, source.overview().uptime, &part),
             Form::Counters => show::counters_part(out, &part),
             Form::CountersJson => json::counters_part(out, &part),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::explain::Found;
 use super::part::Part;
 use super::report::{Dropped, Health, Interface, Overview};
+use super::show::Cookies;
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
 use crate::proto::history::Change;
@@ -144,8 +145,8 @@ pub fn status_head(out: &mut String, daemon: &Overview) {
 }
 
 /// Some sessions, with their tunnel around them where they begin or end it.
-pub fn status_part(out: &mut String, part: &Part) {
-    tunnel_part(out, part, tunnel, session);
+pub fn status_part(out: &mut String, part: &Part, cookies: Cookies) {
+    tunnel_part(out, part, tunnel, |object, s, interface| session(object, s, interface, cookies));
 }
 
 /// What follows the last tunnel.
@@ -263,8 +264,11 @@ fn changes(object: &mut Object<'_>, history: &[Change]) {
     });
 }
 
-/// A cookie as hex digits; `null` where there is none.
-fn cookie(object: &mut Object<'_>, name: &str, cookie: &Cookie) {
+/// A cookie as hex digits; `null` where there is none, and `****` for those who may not see it.
+fn cookie(object: &mut Object<'_>, name: &str, cookie: &Cookie, cookies: Cookies) {
+    if cookies == Cookies::Masked && !cookie.is_empty() {
+        return object.text(name, "****");
+    }
     let mut digits = String::new();
     for octet in cookie.as_slice() {
         let _ = write!(digits, "{octet:02x}");
@@ -272,7 +276,12 @@ fn cookie(object: &mut Object<'_>, name: &str, cookie: &Cookie) {
     object.optional_text(name, (!cookie.is_empty()).then_some(digits));
 }
 
-fn session(object: &mut Object<'_>, session: &SessionSnapshot, interface: Option<&Interface>) {
+fn session(
+    object: &mut Object<'_>,
+    session: &SessionSnapshot,
+    interface: Option<&Interface>,
+    cookies: Cookies,
+) {
     object.text("interface", &session.interface);
     object.plain("disabled", session.disabled);
     object.plain("manual", session.manual);
@@ -284,8 +293,8 @@ fn session(object: &mut Object<'_>, session: &SessionSnapshot, interface: Option
     object.plain("serial", session.serial);
     object.plain("local_cookie_size", session.local_cookie.len());
     object.plain("remote_cookie_size", session.remote_cookie.len());
-    cookie(object, "local_cookie", &session.local_cookie);
-    cookie(object, "remote_cookie", &session.remote_cookie);
+    cookie(object, "local_cookie", &session.local_cookie, cookies);
+    cookie(object, "remote_cookie", &session.remote_cookie, cookies);
     object.plain("sublayer_received", session.sublayer.0);
     object.plain("sublayer_sent", session.sublayer.1);
     object.plain("sequencing_received", session.sequencing.0);

@@ -36,7 +36,8 @@ fn id(value: u32) -> String {
     or_dash((value != 0).then_some(value))
 }
 
-/// Whether a display holds the cookies themselves: users of the admin socket may see them, readers of the log may not.
+/// Whether a display holds the cookies themselves: root may see them, other users of the admin socket and readers of the
+/// log may not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Cookies {
     /// They stand there.

@@ -11,6 +11,7 @@ use crate::admin::json;
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::{Command, CommandError};
+use crate::sys::trust;
 
 /// Its kind ([`reply`]) and its text.
 type Reply = (u16, String);
@@ -36,14 +37,20 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
             client.follow(now, Stream::Log { next, level, json }, first.as_bytes());
         }
         AdminRequest::Watch => client.follow(now, Stream::Watch { json }, b""),
+        // Control messages hold cookies.
+        AdminRequest::Trace { .. } if !trust::is_trusted(client.user) => {
+            client.answer(now, reply::REFUSED, b"trace is for root alone: control messages hold cookies\n");
+        }
         AdminRequest::Trace { tunnel, .. } if host.source(now).tunnel_place(&tunnel).is_some() => {
             client.follow(now, Stream::Trace { tunnel }, b"");
         }
         request => match Form::of(&request, json) {
-            Some((form, selection)) => match Display::new(form, &selection, &*host.source(now)) {
-                Ok(display) => client.show(now, display),
-                Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
-            },
+            Some((form, selection)) => {
+                match Display::new(visible(form, client.user), &selection, &*host.source(now)) {
+                    Ok(display) => client.show(now, display),
+                    Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
+                }
+            }
             None => {
                 let (kind, mut text) = run(&request, json, now, host);
                 if json && kind == reply::DONE && !matches!(request, AdminRequest::Log { .. }) {
@@ -52,6 +59,14 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
                 client.answer(now, kind, text.as_bytes());
             }
         },
+    }
+}
+
+/// The form for this user.
+fn visible(form: Form, user: u32) -> Form {
+    match trust::is_trusted(user) {
+        true => form,
+        false => form.masked(),
     }
 }
 

@@ -1,11 +1,12 @@
-//! Random octets of the system. Each draw opens `/dev/urandom` anew: a source that is gone is noticed by the
-//! operation that needs it and never replaced by something weaker. Soon after the machine has started,
-//! `/dev/urandom` gives octets before the pool is initialised; so [`Urandom::new`] calls getrandom(2) once, which
-//! waits until it is.
+//! Random octets of the system. `/dev/urandom` is opened once, at the start, so that a daemon that has no descriptors
+//! left can still set up tunnels; where it is not there the start fails, and nothing weaker takes its place. Soon after
+//! the machine has started, `/dev/urandom` gives octets before the pool is initialised; so [`Urandom::new`] calls
+//! getrandom(2) once, which waits until it is.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::{error_text, file};
 use crate::proto::Random;
@@ -13,34 +14,38 @@ use crate::proto::Random;
 /// The system's random source.
 #[derive(Debug)]
 pub struct Urandom {
-    path: PathBuf,
+    source: File,
 }
 
 impl Urandom {
-    /// Waits until the pool is initialised and draws once, so that a missing source stops the start.
+    /// Waits until the pool is initialised, opens the source and draws once, so that one that is missing stops the
+    /// start.
     pub fn new() -> Result<Urandom, String> {
         // Waits for the pool. A kernel without this call is one whose pool cannot be waited for: the device
         // decides alone.
         let _ = getrandom::fill(&mut [0; 1]);
-        let mut random = Urandom { path: PathBuf::from("/dev/urandom") };
-        random.fill(&mut [0; 1])?;
-        Ok(random)
+        Urandom::open(Path::new("/dev/urandom"))
     }
 
-    fn read(&self, octets: &mut [u8]) -> io::Result<()> {
-        let mut source = file::open(&self.path)?;
-        let found = source.metadata()?.file_type();
-        // The octets of a file would be the same each time.
-        if !found.is_char_device() {
-            return Err(io::Error::other(format!("{} has this name", file::kind(found))));
-        }
-        source.read_exact(octets)
+    fn open(path: &Path) -> Result<Urandom, String> {
+        let opened = |path: &Path| {
+            let source = file::open(path)?;
+            let found = source.metadata()?.file_type();
+            // The octets of a file would be the same each time.
+            match found.is_char_device() {
+                true => Ok(source),
+                false => Err(io::Error::other(format!("{} has this name", file::kind(found)))),
+            }
+        };
+        let mut random = Urandom { source: opened(path).map_err(|error| error_text(&error))? };
+        random.fill(&mut [0; 1])?;
+        Ok(random)
     }
 }
 
 impl Random for Urandom {
     fn fill(&mut self, octets: &mut [u8]) -> Result<(), String> {
-        self.read(octets).map_err(|error| error_text(&error))
+        self.source.read_exact(octets).map_err(|error| error_text(&error))
     }
 }
 
@@ -60,23 +65,16 @@ mod tests {
 
     #[test]
     fn a_missing_or_empty_source_is_an_error() {
-        let mut missing = Urandom { path: "/nonexistent/urandom".into() };
-        assert_eq!(missing.fill(&mut [0; 4]), Err("No such file or directory".to_string()));
+        let error = |path: &Path| Urandom::open(path).map(|_| ()).unwrap_err();
+        assert_eq!(error(Path::new("/nonexistent/urandom")), "No such file or directory");
         // Neither a FIFO, which would make us wait, nor a file, whose octets do not change.
         let place = std::env::temp_dir().join(format!("l2tpd-random-{}", std::process::id()));
         crate::sys::make_fifo(&place);
-        assert_eq!(
-            Urandom { path: place.clone() }.fill(&mut [0; 4]),
-            Err("a FIFO has this name".to_string())
-        );
+        assert_eq!(error(&place), "a FIFO has this name");
         std::fs::remove_file(&place).unwrap();
         std::fs::write(&place, "0123456789").unwrap();
-        assert_eq!(
-            Urandom { path: place.clone() }.fill(&mut [0; 4]),
-            Err("a file has this name".to_string())
-        );
+        assert_eq!(error(&place), "a file has this name");
         std::fs::remove_file(&place).unwrap();
-        let mut empty = Urandom { path: "/dev/null".into() };
-        assert!(empty.fill(&mut [0; 4]).is_err());
+        assert!(!error(Path::new("/dev/null")).is_empty());
     }
 }

@@ -63,6 +63,11 @@ fn started_by() -> (u32, u32) {
     *STARTED_BY.get_or_init(|| unsafe { (libc::geteuid(), libc::getegid()) })
 }
 
+/// Whether a user may change and see everything: root and who started us.
+pub fn is_trusted(user: u32) -> bool {
+    user == 0 || user == started_by().0
+}
+
 /// The owner that files have whose owner the user namespace that we run in cannot name; `None` outside of one.
 /// Directories above such a namespace (`/`, for one) belong to it.
 fn nameless() -> Option<u32> {
@@ -205,7 +210,7 @@ impl Subject<'_> {
             Err(Distrust { path: self.path.to_path_buf(), why, mend: mend.to_owned() })
         };
         let outside = directory && nameless() == Some(found.uid());
-        if !outside && ![0, started_by().0].contains(&found.uid()) {
+        if !outside && !is_trusted(found.uid()) {
             let mend = if self.kind == Kind::Link { "chown -h root" } else { "chown root" };
             return distrust(format!("{} belongs to user {}", self.name(), found.uid()), mend);
         }

@@ -87,7 +87,7 @@ fn the_round_trip_and_the_last_changes_are_shown() {
 
 #[test]
 fn the_log_gets_no_cookies() {
-    let text = sample::report().all(Form::StatusForLog);
+    let text = sample::report().all(Form::StatusMasked);
     assert!(text.contains("Local Cookie     :****\nRemote Cookie    :****\n"), "{text}");
     assert!(!text.contains("1680488994") && !text.contains("1286572484"), "{text}");
 }

@@ -19,6 +19,7 @@ use crate::wait::wait_for;
 tests!(
     stuck_clients_delay_no_tunnel,
     followers_shut_nobody_out,
+    cookies_are_for_root,
     mode_and_group_of_the_socket,
     who_the_peer_is_is_checked,
     no_descriptors_for_clients,
@@ -283,6 +284,39 @@ fn client_that_sends_nonsense() {
         &std::fs::metadata(&daemon.socket).expect("socket").permissions(),
     );
     assert_eq!(mode & 0o777, 0o600, "who may use the socket");
+}
+
+/// A member of the group sees that there are cookies, and not which: neither in a display nor in a trace.
+fn cookies_are_for_root() {
+    if !crate::net::have("setpriv") {
+        skip("no setpriv");
+    }
+    need_python();
+    let net = Net::new();
+    let tunnel = "    cookie 8\n";
+    let (mut a, mut b) =
+        pair_of(&net, &host(1, "admin-group nogroup\n", "", tunnel), &host(2, "", "", tunnel));
+    let expression =
+        "[(s['local_cookie'], s['local_cookie_size']) for t in v['tunnels'] for s in t['sessions']]";
+    let roots = python(&a.ctl_ok(&["--json", "status"]), expression);
+    assert!(roots.len() > 20 && !roots.contains('*'), "{roots}");
+    for words in [["--json", "status"], ["--json", "explain"]] {
+        let output = as_user(&net, &a, MEMBER).args(words).output().expect("setpriv");
+        assert_eq!(python(&String::from_utf8_lossy(&output.stdout), expression), "[('****', 8)]");
+    }
+    let text = |output: Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let field = |text: &str| {
+        let line =
+            text.lines().find(|line| line.trim_start().starts_with("Local Cookie")).unwrap_or_default();
+        line.rsplit(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(field(&text(status_as(&net, &a, MEMBER))), "****");
+    assert!(field(&a.ctl_ok(&["status"])).parse::<u64>().is_ok());
+    let output = as_user(&net, &a, MEMBER).args(["trace", "t", "-"]).output().expect("setpriv");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("trace is for root alone"), "{}", stderr(&output));
+    a.stop();
+    b.stop();
 }
 
 /// More members of the group follow than there are places: root and other members are served all the same. And more of

@@ -1,23 +1,71 @@
 //! What the system refuses to a daemon that runs: random octets, memory, the wait of the event loop. Each test names the
 //! messages of the catalogue (M-...) that it causes.
 
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::net::{have, run, Net};
+use crate::pair::wait_for;
 use crate::peer::*;
 use crate::runner::skip;
 use crate::start_refused::OWN_DEV;
 use crate::tests;
 
-tests!(no_random_source_later, event_loop_fails, packet_cannot_be_built, socket_that_cannot_receive,);
+tests!(
+    no_random_source_later,
+    set_up_without_descriptors,
+    event_loop_fails,
+    packet_cannot_be_built,
+    socket_that_cannot_receive,
+);
 
-/// Takes /dev/urandom away from a running daemon.
-pub fn take_random_source(daemon: &Daemon) {
+/// While it lives, a running daemon can read nothing from /dev/urandom: strace makes the calls fail.
+struct NoRandomSource(Child);
+
+impl NoRandomSource {
+    fn of(daemon: &Daemon) -> NoRandomSource {
+        if !have("strace") {
+            skip("strace is not installed");
+        }
+        let pid = daemon.pid().to_string();
+        let strace = Command::new("strace")
+            .args(["-qq", "-o", "/dev/null", "-P", "/dev/urandom", "-e", "trace=read"])
+            .args(["-e", "inject=read:error=EIO", "-p", &pid])
+            .spawn()
+            .expect("strace");
+        let guard = NoRandomSource(strace);
+        wait_for("strace", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+            (!status.contains("TracerPid:\t0\n")).then_some(())
+        });
+        guard
+    }
+}
+
+impl Drop for NoRandomSource {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The device is opened once: taken away, it goes on giving octets, and without a free descriptor tunnels come up.
+fn set_up_without_descriptors() {
+    let net = Net::new();
+    let mut peer = Peer::new(&net);
+    let text = config("  role passive\n", SESSION);
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
+    daemon.expect("debug l2tpd start");
     let pid = daemon.pid().to_string();
     run(&["nsenter", "-t", &pid, "-m", "umount", "/dev/urandom"]);
     run(&["nsenter", "-t", &pid, "-m", "rm", "/dev/urandom"]);
+    run(&["prlimit", "--pid", &pid, "--nofile=1:"]);
+    peer.connect();
+    let icrq = peer.icrq("end1");
+    peer.send(&icrq);
+    peer.expect(ICRP);
+    assert_eq!(daemon.count("*Too many open files*"), 0, "{}", daemon.tail(20));
 }
 
 /// M-001 while running: no tunnel is made without random numbers, those that are there stay. C-096 C-143 C-236
@@ -29,7 +77,7 @@ fn no_random_source_later() {
     daemon.expect("debug l2tpd start");
     peer.connect();
     let (remote, ns, nr, ccid) = (peer.remote, peer.ns, peer.nr, peer.ccid);
-    take_random_source(&daemon);
+    let _failing = NoRandomSource::of(&daemon);
     peer.restart(0x4444_0001);
     peer.send(&peer.set_up(SCCRQ));
     daemon.expect("error /dev/urandom open error: *");
@@ -69,7 +117,7 @@ fn packet_cannot_be_built() {
     let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
     daemon.expect("debug l2tpd start");
     peer.connect();
-    take_random_source(&daemon);
+    let _failing = NoRandomSource::of(&daemon);
     daemon.ctl_ok(&["clear", "tunnel", "t1"]);
     daemon.expect_all(&["error /dev/urandom open error: *", "error failed to new_packet"]);
 }
