@@ -391,8 +391,12 @@ impl Daemon {
         for (path, message) in received.drain(..) {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
             let before = self.wanted.messages.then(|| (clock::wall(), self.stream_events.len()));
+            let established = self.engine.is_established_with(path.remote);
             self.engine.handle_datagram(now, path, &message);
+            let established = established || self.engine.is_established_with(path.remote);
+            self.logger.caused_by(Some((path.remote.ip(), established)));
             self.drain(now);
+            self.logger.caused_by(None);
             if let Some(place) = before {
                 self.record(&path, false, message, place);
             }

@@ -2,10 +2,11 @@
 //! take is still in the ring.
 
 use std::collections::TryReserveError;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::log::limit::Limit;
+use crate::log::limit::{Limit, Origin};
 use crate::log::ring::{lines_of, Ring};
 use crate::log::{Level, LogLine, Remark, WallTime};
 use crate::sys::syslog::{self, Syslog};
@@ -44,6 +45,8 @@ pub struct Logger {
     before_debug: Option<Level>,
     /// Lines that standard error did not take.
     lost: u64,
+    /// The packet whose consequences are logged: where it came from, and whether an established peer is there.
+    packet: Option<(IpAddr, bool)>,
 }
 
 impl Logger {
@@ -54,19 +57,32 @@ impl Logger {
             false => Sink::Syslog { syslog: Syslog::new(Path::new(DEV_LOG)), starting: true },
         };
         let ring = Ring::new(capacity)?;
-        Ok(Logger { sink, ring, limit: Limit::new(), level, before_debug: None, lost: 0 })
+        Ok(Logger { sink, ring, limit: Limit::new(), level, before_debug: None, lost: 0, packet: None })
     }
 
     /// Writes a line, unless the level or the limit forbids it.
     pub fn log(&mut self, now: Instant, line: &LogLine) {
-        if line.level <= self.level && self.limit.admit(now, line) {
-            self.write(now, line);
+        if line.level > self.level {
+            return;
+        }
+        let origin = Origin::of(line.kind, self.packet);
+        if self.limit.admit(now, line, origin) {
+            self.write(now, line, origin);
         }
     }
 
-    fn write(&mut self, now: Instant, line: &LogLine) {
+    /// From now on what is logged is the consequence of a packet from this address, or of none; whether it is that of an
+    /// established peer.
+    pub fn caused_by(&mut self, packet: Option<(IpAddr, bool)>) {
+        self.packet = packet;
+    }
+
+    fn write(&mut self, now: Instant, line: &LogLine, origin: Origin) {
         let time = clock::wall();
-        self.ring.push(time, line);
+        match origin {
+            Origin::Own => self.ring.push(time, line),
+            Origin::Stranger(_) => self.ring.push_of_stranger(time, line),
+        }
         let text = lines_of(line);
         let journal = match &mut self.sink {
             Sink::Stderr { journal } => Some(*journal),
@@ -103,7 +119,7 @@ impl Logger {
             syslog.flush(now);
         }
         for line in self.limit.report(now, all) {
-            self.write(now, &line);
+            self.write(now, &line, Origin::of(line.kind, None));
         }
     }
 

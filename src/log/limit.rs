@@ -2,9 +2,13 @@
 //! flood of lines. Each kind of message has a token bucket of its own, so that a flood of one kind hides no other.
 //! What was held back is counted and told. Messages that no packet can provoke are never held back.
 //!
+//! What strangers cause is bounded on its own, for each address and for all of them together, so that it hides nothing
+//! of the tunnels; what was held back of it makes one line a minute.
+//!
 //! Pure: time comes from the caller.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{Level, LogLine, Remark};
@@ -20,6 +24,17 @@ fn rate(level: Level) -> Rate {
         Level::Debug => Rate { burst: 400, per_second: 20 },
     }
 }
+
+/// The rate for what one address causes that is no established peer's: enough for a peer that comes and is refused.
+const OF_SOURCE: Rate = Rate { burst: 300, per_second: 2 };
+/// The rate for all strangers together.
+const OF_STRANGERS: Rate = Rate { burst: 500, per_second: 10 };
+/// Addresses that are told apart; further ones share one bucket.
+const SOURCES: usize = 64;
+/// How long after its last line the place of an address is free for another one.
+const SOURCE_PAUSE: Duration = Duration::from_secs(60);
+/// How long after the first line that was held back of strangers the number of them is told.
+const STRANGERS_AFTER: Duration = Duration::from_secs(60);
 
 /// How long after the first line that was held back the number of them is told.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
@@ -65,6 +80,64 @@ const UNLIMITED: &[&str] = &[
     "status",
 ];
 
+/// Messages that any packet can provoke, also one that only pretends to come from an established peer.
+const PROVOKED: &[&str] = &[
+    "M-026",
+    "M-027",
+    "M-028",
+    "M-029",
+    "M-030",
+    "M-031",
+    "M-032",
+    "M-034",
+    "M-037",
+    "M-038",
+    "M-040",
+    "M-041",
+    "M-042",
+    "M-044",
+    "M-058",
+    "M-059",
+    "M-060",
+    "M-061",
+    "M-063",
+    "M-067",
+    "M-068",
+    "M-069",
+    "M-077",
+    "M-082",
+    "avp-of-cisco",
+    "avp-ignored",
+    "dropped",
+    "strangers",
+    // What ICMP reports, which anybody can forge.
+    "send",
+    "unreachable",
+];
+
+/// Who caused a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Ourselves, the administrator or an established peer.
+    Own,
+    /// Whoever sent a packet; from where, if that is known.
+    Stranger(Option<IpAddr>),
+}
+
+impl Origin {
+    /// Who caused a message, by its kind and by the packet that was received, if it was one: where that came from, and
+    /// whether an established peer is there.
+    pub fn of(kind: &str, packet: Option<(IpAddr, bool)>) -> Origin {
+        match packet {
+            Some((address, established)) if !established || PROVOKED.contains(&kind) => {
+                Origin::Stranger(Some(address))
+            }
+            None if PROVOKED.contains(&kind) => Origin::Stranger(None),
+            Some(_) | None => Origin::Own,
+        }
+    }
+}
+
 /// What is known of one kind of message.
 struct Kind {
     bucket: TokenBucket,
@@ -78,6 +151,62 @@ struct Kind {
 #[derive(Default)]
 pub struct Limit {
     kinds: BTreeMap<&'static str, Kind>,
+    strangers: Strangers,
+}
+
+/// What is known of strangers' messages.
+#[derive(Default)]
+struct Strangers {
+    all: Option<TokenBucket>,
+    kinds: BTreeMap<&'static str, TokenBucket>,
+    /// By address, with the time of the last line; those for which there is no place under `None`.
+    sources: BTreeMap<Option<IpAddr>, (TokenBucket, Instant)>,
+    suppressed: u64,
+    /// One line that was held back, and when to tell.
+    report: Option<(Instant, LogLine)>,
+}
+
+impl Strangers {
+    fn admit(&mut self, now: Instant, line: &LogLine, address: Option<IpAddr>) -> bool {
+        let of_kind = rate(line.level);
+        let source = self.place(now, address);
+        let (bucket, last) =
+            self.sources.entry(source).or_insert_with(|| (TokenBucket::new(now, OF_SOURCE), now));
+        *last = now;
+        let admitted = bucket.take(now, OF_SOURCE, ONE)
+            && self
+                .kinds
+                .entry(line.kind)
+                .or_insert_with(|| TokenBucket::new(now, of_kind))
+                .take(now, of_kind, ONE)
+            && self.all.get_or_insert_with(|| TokenBucket::new(now, OF_STRANGERS)).take(
+                now,
+                OF_STRANGERS,
+                ONE,
+            );
+        if !admitted {
+            self.suppressed = self.suppressed.saturating_add(1);
+            if self.report.is_none() {
+                self.report = now.checked_add(STRANGERS_AFTER).map(|at| (at, line.clone()));
+            }
+        }
+        admitted
+    }
+
+    /// The place that an address has, or gets.
+    fn place(&mut self, now: Instant, address: Option<IpAddr>) -> Option<IpAddr> {
+        if self.sources.contains_key(&address) || self.sources.len() < SOURCES {
+            return address;
+        }
+        self.sources.retain(|_, (_, last)| now.saturating_duration_since(*last) < SOURCE_PAUSE);
+        address.filter(|_| self.sources.len() < SOURCES)
+    }
+
+    fn report(&mut self, now: Instant, all: bool) -> Option<LogLine> {
+        let (_, line) = self.report.take_if(|(at, _)| all || *at <= now)?;
+        let (count, text) = (std::mem::take(&mut self.suppressed), line.text.trim_start().to_owned());
+        Some(LogLine::remark(&Remark::Strangers { count, text }))
+    }
 }
 
 impl Limit {
@@ -87,9 +216,12 @@ impl Limit {
     }
 
     /// Whether `line` may be written now. If not, it is counted.
-    pub fn admit(&mut self, now: Instant, line: &LogLine) -> bool {
+    pub fn admit(&mut self, now: Instant, line: &LogLine, origin: Origin) -> bool {
         if UNLIMITED.contains(&line.kind) {
             return true;
+        }
+        if let Origin::Stranger(address) = origin {
+            return self.strangers.admit(now, line, address);
         }
         let rate = rate(line.level);
         let kind = self.kinds.entry(line.kind).or_insert_with(|| Kind {
@@ -109,12 +241,13 @@ impl Limit {
 
     /// When [`report`](Limit::report) has something to tell.
     pub fn next(&self) -> Option<Instant> {
-        self.kinds.values().filter_map(|kind| kind.report.as_ref().map(|(at, _)| *at)).min()
+        let reports = self.kinds.values().map(|kind| &kind.report).chain([&self.strangers.report]);
+        reports.filter_map(|report| report.as_ref().map(|(at, _)| *at)).min()
     }
 
     /// Remarks on what was held back; with `all`, also on what is not due yet (before the daemon ends).
     pub fn report(&mut self, now: Instant, all: bool) -> Vec<LogLine> {
-        let mut lines = Vec::new();
+        let mut lines: Vec<LogLine> = self.strangers.report(now, all).into_iter().collect();
         for (name, kind) in &mut self.kinds {
             let Some((_, line)) = kind.report.take_if(|(at, _)| all || *at <= now) else { continue };
             let text = line.text.trim_start();
@@ -143,7 +276,7 @@ mod tests {
     fn a_flood_is_cut_and_told() {
         let start = Instant::now();
         let mut limit = Limit::new();
-        let passed = (0..10_000).filter(|_| limit.admit(start, &warn())).count();
+        let passed = (0..10_000).filter(|_| limit.admit(start, &warn(), Origin::Own)).count();
         assert_eq!(passed, 100);
         assert_eq!(limit.next(), Some(start + REPORT_AFTER));
         assert!(limit.report(start, false).is_empty());
@@ -161,7 +294,8 @@ mod tests {
     fn what_is_not_limited_exists() {
         let remarks = RemarkKind::ALL.iter().map(|kind| kind.template());
         let names: Vec<&str> = CATALOGUE.iter().chain(remarks).map(|template| template.id).collect();
-        let unknown: Vec<&&str> = UNLIMITED.iter().filter(|name| !names.contains(name)).collect();
+        let unknown: Vec<&&str> =
+            UNLIMITED.iter().chain(PROVOKED).filter(|name| !names.contains(name)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 
@@ -169,18 +303,20 @@ mod tests {
     fn a_flood_of_one_kind_hides_no_other() {
         let start = Instant::now();
         let mut limit = Limit::new();
-        while limit.admit(start, &warn()) {}
-        assert!(limit.admit(start, &LogLine::new(&Event::NoHandler { tunnel: Ccid(7) })));
+        while limit.admit(start, &warn(), Origin::Own) {}
+        assert!(limit.admit(start, &LogLine::new(&Event::NoHandler { tunnel: Ccid(7) }), Origin::Own));
     }
 
     #[test]
     fn tokens_come_back_in_small_steps_too() {
         let start = Instant::now();
         let mut limit = Limit::new();
-        while limit.admit(start, &warn()) {}
+        while limit.admit(start, &warn(), Origin::Own) {}
         // Ten seconds in steps of 150 microseconds: five lines a second.
         let steps = 1..=66_666u64;
-        let passed = steps.filter(|s| limit.admit(start + Duration::from_micros(s * 150), &warn())).count();
+        let passed = steps
+            .filter(|s| limit.admit(start + Duration::from_micros(s * 150), &warn(), Origin::Own))
+            .count();
         assert_eq!(passed, 49);
     }
 
@@ -189,15 +325,68 @@ mod tests {
         let start = Instant::now();
         let mut limit = Limit::new();
         let line = LogLine::new(&Event::NoParam { tag: "retry".into() });
-        assert!((0..10_000).all(|_| limit.admit(start, &line)));
+        assert!((0..10_000).all(|_| limit.admit(start, &line, Origin::Own)));
     }
 
     #[test]
     fn what_was_held_back_is_told_at_the_end() {
         let start = Instant::now();
         let mut limit = Limit::new();
-        while limit.admit(start, &warn()) {}
+        while limit.admit(start, &warn(), Origin::Own) {}
         assert_eq!(limit.report(start, true).len(), 1);
         assert!(limit.report(start, true).is_empty());
+    }
+
+    #[test]
+    fn strangers_hide_nothing_of_the_tunnels_and_make_one_line() {
+        let start = Instant::now();
+        let mut limit = Limit::new();
+        let kinds = [
+            warn(),
+            LogLine::new(&Event::NoHandler { tunnel: Ccid(7) }),
+            LogLine::new(&Event::AvpHandlerFailed { tunnel: Ccid(7) }),
+            LogLine::new(&Event::Send { tunnel: Ccid(7), message: crate::wire::MessageType(2) }),
+            LogLine::new(&Event::BeginNewSession { tunnel: Ccid(7) }),
+        ];
+        // A minute of 10,000 lines a second, from as many addresses.
+        let mut passed = 0;
+        for at in 0..600_000_u32 {
+            let now = start + Duration::from_micros(u64::from(at) * 100);
+            let origin = Origin::Stranger(Some(std::net::Ipv4Addr::from(at).into()));
+            passed += usize::from(limit.admit(now, &kinds[at as usize % kinds.len()], origin));
+        }
+        assert!((64..=500 + 10 * 60).contains(&passed), "{passed}");
+        let end = start + Duration::from_secs(60);
+        for line in &kinds {
+            assert!(limit.admit(end, line, Origin::Own), "the tunnels' own lines have room");
+        }
+        let told = limit.report(start + Duration::from_secs(90), false);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].text.contains("messages that strangers caused were left out"), "{told:?}");
+    }
+
+    #[test]
+    fn one_address_has_its_share() {
+        let start = Instant::now();
+        let mut limit = Limit::new();
+        let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let line = LogLine::new(&Event::BeginNewSession { tunnel: Ccid(7) });
+        let passed = (0..1000).filter(|_| limit.admit(start, &line, Origin::Stranger(Some(one)))).count();
+        assert_eq!(passed, 300);
+        assert!(limit.admit(start, &line, Origin::Stranger(Some(other))));
+    }
+
+    #[test]
+    fn who_caused_a_message() {
+        let peer = [192, 0, 2, 1].into();
+        assert_eq!(Origin::of("M-056", Some((peer, true))), Origin::Own);
+        assert_eq!(Origin::of("M-056", Some((peer, false))), Origin::Stranger(Some(peer)));
+        assert_eq!(
+            Origin::of("M-040", Some((peer, true))),
+            Origin::Stranger(Some(peer)),
+            "its address is forged"
+        );
+        assert_eq!(Origin::of("unreachable", None), Origin::Stranger(None));
+        assert_eq!(Origin::of("M-057", None), Origin::Own);
     }
 }

@@ -134,6 +134,8 @@ remarks! {
         ProgramFault { place: String };
     "suppressed" Warn "suppressed <count> similar messages: <kind> (<text>)" =>
         Suppressed { count: u64, kind: &'static str, text: String };
+    "strangers" Warn "<count> messages that strangers caused were left out, one of them: <text>" =>
+        Strangers { count: u64, text: String };
     "lines-lost" Warn "<count> lines of the log were lost" =>
         LinesLost { count: u64 };
     "log-level" Info "log level <level>" =>

@@ -1,5 +1,7 @@
 //! The newest lines of the log, kept in memory for `l2tpctl log`. Bounded: the room for `log-buffer` messages is
-//! reserved at once, so that a size that cannot be had is told at start-up and not in the middle of the night.
+//! reserved at once, so that a size that cannot be had is told at start-up and not in the middle of the night. What
+//! strangers cause takes a quarter of it at most once it is full: no flood of theirs pushes out what happened to the
+//! tunnels.
 
 use std::collections::{TryReserveError, VecDeque};
 
@@ -41,7 +43,8 @@ pub fn lines_of(line: &LogLine) -> String {
 /// The ring.
 #[derive(Debug)]
 pub struct Ring {
-    entries: VecDeque<Entry>,
+    own: VecDeque<Entry>,
+    strangers: VecDeque<Entry>,
     capacity: usize,
     next: u64,
 }
@@ -49,9 +52,9 @@ pub struct Ring {
 impl Ring {
     /// A ring for `capacity` messages; fails when there is no memory for that many.
     pub fn new(capacity: usize) -> Result<Ring, TryReserveError> {
-        let mut entries = VecDeque::new();
-        entries.try_reserve_exact(capacity)?;
-        Ok(Ring { entries, capacity, next: 0 })
+        let (mut own, strangers) = (VecDeque::new(), VecDeque::new());
+        own.try_reserve_exact(capacity)?;
+        Ok(Ring { own, strangers, capacity, next: 0 })
     }
 
     /// Another `log-buffer`. The newest messages are kept; when it fails, nothing changes.
@@ -59,30 +62,60 @@ impl Ring {
         if capacity == self.capacity {
             return Ok(());
         }
-        let mut entries = VecDeque::new();
-        entries.try_reserve_exact(capacity)?;
-        let surplus = self.entries.len().saturating_sub(capacity);
-        entries.extend(self.entries.drain(..).skip(surplus));
-        self.entries = entries;
+        let mut own = VecDeque::new();
+        own.try_reserve_exact(capacity)?;
         self.capacity = capacity;
+        while self.len() > capacity {
+            self.drop_one(false);
+        }
+        own.extend(self.own.drain(..));
+        self.own = own;
         Ok(())
     }
 
-    /// Adds a message; the oldest one makes room.
+    /// Adds a message; an old one makes room.
     pub fn push(&mut self, time: WallTime, line: &LogLine) {
+        self.add(time, line, false);
+    }
+
+    /// Adds a message that somebody caused who need not be a peer. When there is no room, one of the same kind makes it
+    /// where these take their share.
+    pub fn push_of_stranger(&mut self, time: WallTime, line: &LogLine) {
+        self.add(time, line, true);
+    }
+
+    fn add(&mut self, time: WallTime, line: &LogLine, of_stranger: bool) {
         let number = self.next;
         self.next += 1;
-        if self.entries.len() >= self.capacity {
-            self.entries.pop_front();
+        if self.capacity == 0 {
+            return;
         }
-        if self.capacity > 0 {
-            self.entries.push_back(Entry { number, time, level: line.level, text: lines_of(line) });
+        if self.len() >= self.capacity {
+            self.drop_one(of_stranger);
         }
+        let entries = if of_stranger { &mut self.strangers } else { &mut self.own };
+        entries.push_back(Entry { number, time, level: line.level, text: lines_of(line) });
+    }
+
+    /// Makes room, for a message of a stranger or another one: the oldest of the strangers' goes where these have more
+    /// than their share, else the oldest of all.
+    fn drop_one(&mut self, for_stranger: bool) {
+        let share = (self.capacity / 4).max(1);
+        let surplus = self.strangers.len() + usize::from(for_stranger) > share;
+        let oldest = |entries: &VecDeque<Entry>| entries.front().map_or(u64::MAX, |entry| entry.number);
+        match surplus && !self.strangers.is_empty() || oldest(&self.strangers) < oldest(&self.own) {
+            true => self.strangers.pop_front(),
+            false => self.own.pop_front(),
+        };
+    }
+
+    fn len(&self) -> usize {
+        self.own.len() + self.strangers.len()
     }
 
     /// Whether old messages were dropped.
     pub fn trimmed(&self) -> bool {
-        self.next > self.entries.len() as u64
+        self.next > self.len() as u64
     }
 
     /// The number that the next message will have.
@@ -92,9 +125,16 @@ impl Ring {
 
     /// The messages kept, oldest first, from `number` on: a follower passes the number it waits for.
     pub fn since(&self, number: u64) -> impl Iterator<Item = &Entry> {
-        let first = self.next - self.entries.len() as u64;
-        let skip = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skip)
+        let from = |entries: &VecDeque<Entry>| entries.partition_point(|entry| entry.number < number);
+        let mut own = self.own.iter().skip(from(&self.own)).peekable();
+        let mut strangers = self.strangers.iter().skip(from(&self.strangers)).peekable();
+        std::iter::from_fn(move || {
+            let number = |entry: Option<&&Entry>| entry.map_or(u64::MAX, |entry| entry.number);
+            match number(strangers.peek()) < number(own.peek()) {
+                true => strangers.next(),
+                false => own.next(),
+            }
+        })
     }
 
     /// All messages kept of at most `level`, as text. Where older ones were dropped, the first line says so.
@@ -104,7 +144,7 @@ impl Ring {
             out.push_str(&Event::OlderMessagesTrimmed {}.to_string());
             out.push('\n');
         }
-        for entry in self.entries.iter().filter(|e| e.level <= level) {
+        for entry in self.since(0).filter(|e| e.level <= level) {
             entry.write_to(&mut out);
         }
         out
@@ -172,6 +212,42 @@ mod tests {
         ring.resize(3).unwrap();
         ring.push(WallTime(0), &line("d"));
         assert_eq!(texts(&ring, 0), ["b", "c", "d"]);
+    }
+
+    #[test]
+    fn strangers_push_out_one_another() {
+        let mut ring = Ring::new(8).unwrap();
+        for number in 0..6 {
+            ring.push(WallTime(0), &line(&format!("own {number}")));
+        }
+        for number in 0..100 {
+            ring.push_of_stranger(WallTime(0), &line(&format!("stranger {number}")));
+        }
+        let own = ["own 0", "own 1", "own 2", "own 3", "own 4", "own 5"];
+        assert_eq!(texts(&ring, 0), [&own[..], &["stranger 98", "stranger 99"]].concat());
+        assert!(ring.trimmed());
+        assert_eq!(texts(&ring, 105), ["stranger 99"]);
+        // In the order in which they came; the oldest of all goes while strangers have no more than their share.
+        for number in 6..8 {
+            ring.push(WallTime(0), &line(&format!("own {number}")));
+        }
+        let all = ["own 2", "own 3", "own 4", "own 5", "stranger 98", "stranger 99", "own 6", "own 7"];
+        assert_eq!(texts(&ring, 0), all);
+        ring.resize(4).unwrap();
+        assert_eq!(texts(&ring, 0), ["own 5", "stranger 99", "own 6", "own 7"]);
+    }
+
+    #[test]
+    fn what_was_empty_is_anybody_s_until_it_is_full() {
+        let mut ring = Ring::new(8).unwrap();
+        for number in 0..8 {
+            ring.push_of_stranger(WallTime(0), &line(&format!("stranger {number}")));
+        }
+        for number in 0..7 {
+            ring.push(WallTime(0), &line(&format!("own {number}")));
+        }
+        assert_eq!(texts(&ring, 0).len(), 8);
+        assert_eq!(texts(&ring, 0)[0], "stranger 7");
     }
 
     #[test]

@@ -254,6 +254,14 @@ impl Engine {
         }
     }
 
+    /// Whether a connection with the peer at this address and port is established.
+    pub fn is_established_with(&self, remote: SocketAddr) -> bool {
+        self.cx.peers.at(remote).any(|(ccid, key)| {
+            let connection = self.tunnels.get(key).and_then(|tunnel: &Tunnel| tunnel.members.get(ccid));
+            connection.is_some_and(|connection| connection.state == State::Established)
+        })
+    }
+
     fn states(&self) -> impl Iterator<Item = State> + '_ {
         self.tunnels.all().flat_map(|tunnel| tunnel.members.iter().map(|c| c.state))
     }

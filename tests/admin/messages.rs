@@ -158,6 +158,7 @@ fn our_own_remarks_are_explained_too() {
             "no-tunnel",
         ),
         ("  suppressed 12 similar messages: M-040 ([7] message digest invalid in SCCRQ)", "suppressed"),
+        ("  12 messages that strangers caused were left out, one of them: [7] no handler", "strangers"),
         ("  on-event of center: too many events wait, the oldest is dropped", "hook-queue"),
         ("  on-event of center: /usr/local/bin/tell: exit status: 3", "hook"),
         ("  on-event of center: /usr/local/bin/tell: killed, it ran longer than 10 s", "hook-killed"),

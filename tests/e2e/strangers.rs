@@ -5,7 +5,7 @@ use crate::net::Net;
 use crate::peer::*;
 use crate::tests;
 
-tests!(sccrq_of_a_stranger, sccrp_of_a_stranger,);
+tests!(sccrq_of_a_stranger, sccrp_of_a_stranger, a_flood_hides_nothing_of_the_tunnels,);
 
 /// M-039 M-046: C-081 C-085 C-112
 fn sccrq_of_a_stranger() {
@@ -34,4 +34,54 @@ fn sccrp_of_a_stranger() {
     peer.send(&peer.set_up(SCCRP).replace(60, &[9; 4]));
     daemon.expect("warn [*] router-id mismatch in SCCRP");
     assert_eq!(peer.expect(STOPCCN).result().0, 4);
+}
+
+/// What the log in memory holds of an established tunnel outlasts floods of all kinds, from strangers and from somebody
+/// who forges the peer's address. What is left out is told in one line, and once.
+fn a_flood_hides_nothing_of_the_tunnels() {
+    let net = Net::new();
+    net.batch(&net.b, "addr add 192.0.2.77/24 dev wire\n");
+    let text = format!("log-buffer 300\n{}", config("  role passive\n  encapsulation udp\n", SESSION));
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    daemon.expect("debug l2tpd start");
+    let mut peer = Peer::udp(&net);
+    peer.connect();
+    peer.call("end1");
+    daemon.expect("info receive ICCN, state --> ESTABLISHED");
+    let kept = |daemon: &Daemon| -> Vec<String> {
+        let log = daemon.ctl_ok(&["log"]);
+        let lines = log.lines().filter(|line| !line.contains("TRIMMED"));
+        lines.map(str::to_owned).collect()
+    };
+    let before = kept(&daemon);
+    assert!(before.iter().any(|line| line.ends_with("debug l2tpd start")), "{before:#?}");
+    let stranger =
+        crate::sys::in_netns(&net.b, || std::net::UdpSocket::bind("192.0.2.77:1701").expect("socket"));
+    let request = peer.build(&peer.set_up(SCCRQ).replace(7, b"intruder"));
+    let mut unknown = peer.build(&Out::new(HELLO));
+    unknown[4..8].fill(0x77);
+    let mut without_t = request.clone();
+    without_t[0] &= 0x7f;
+    let mut version = request.clone();
+    version[1] = 2;
+    let hello = peer.build(&Out::new(HELLO));
+    let broken = [&hello[..hello.len() - 1], &[0xff]].concat();
+    for round in 0..1000 {
+        for message in [&request, &unknown, &without_t, &version, &broken] {
+            stranger.send_to(message, "192.0.2.1:1701").expect("flood");
+            peer.send_packet(message);
+        }
+        if round % 50 == 0 {
+            daemon.ctl_ok(&["health"]); // it keeps up
+        }
+    }
+    let after = kept(&daemon);
+    let lost: Vec<&String> = before.iter().filter(|line| !after.contains(line)).collect();
+    assert!(lost.is_empty(), "of the tunnel: {lost:#?}");
+    let strangers = after.len() - before.len();
+    assert!((10..=300).contains(&strangers), "{strangers} lines of the flood");
+    daemon.signal(libc::SIGTERM);
+    daemon.wait_exit();
+    assert_eq!(daemon.count("*messages that strangers caused were left out*"), 1);
+    assert_eq!(daemon.count("error *"), 0);
 }

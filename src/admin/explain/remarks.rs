@@ -150,6 +150,12 @@ explanations! {
          "Explain the text in brackets; a flood of it may be an attack, or a peer in a loop."]
         ["同じ種類の行が多すぎたため、書かずに数だけを数えました。括弧内は最後の行です。",
          "括弧内の文をexplainで調べてください。大量なら攻撃や、対向の異常な繰り返しが考えられます。"];
+    Strangers
+        ["Packets of others than the established peers, or with their addresses forged, cause more messages than are \
+          written: so many for each address, and so many for all of them. The tunnels' own messages are not among them.",
+         "See `l2tpctl explain` for who sends what; a packet filter that lets only the peers in keeps it away."]
+        ["確立済みの対向装置以外(または送信元を偽った)パケットによるメッセージが、書き出す上限を超えました。トンネル自体のメッセージは含まれません。",
+         "送信元は`l2tpctl explain`で分かります。対向装置だけを通すパケットフィルタで防げます。"];
     LinesLost
         ["Syslog or standard error did not take so many lines in time.",
          "`l2tpctl log` may have them still; see that syslog runs and keeps up."]
