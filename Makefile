@@ -139,6 +139,12 @@ T ?=
 test:
 	CARGO='$(CARGO)' sh tests/run.sh '$(T)'
 
+# Damaged inputs, for as long as SECONDS says (60), from other seeds in each run.
+SECONDS ?= 60
+fuzz:
+	@end=$$(( $$(date +%s) + $(SECONDS) )); seed=$$(date +%s); while [ $$(date +%s) -lt $$end ]; do \
+		FUZZ_SEED=$$(( seed * 1000000 )) $(CARGO) test --locked --test fuzz || exit 1; seed=$$(( seed + 1 )); done
+
 test-targets:
 	CARGO='$(CARGO)' sh tests/targets.sh
 
@@ -153,6 +159,7 @@ help:
 	@echo 'make STATIC=1       the same without shared libraries'
 	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
 	@echo 'make test           all tests (those end to end need root); make test T=word: those whose name holds the word'
+	@echo 'make fuzz           damaged inputs with new seeds for SECONDS=60'
 	@echo 'make test-targets   musl, 32 bits and the other octet order, as far as they can be had here'
 	@echo 'make bench          measure the data path (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
@@ -163,4 +170,4 @@ help:
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test test-targets bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test fuzz test-targets bench clean help force
