@@ -74,6 +74,23 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The tunnel that it is about.
+    pub fn tunnel(&self) -> Option<&str> {
+        match self {
+            Change::Global { .. } => None,
+            Change::TunnelRemoved { tunnel }
+            | Change::TunnelAdded { tunnel }
+            | Change::TunnelRestart { tunnel, .. }
+            | Change::TunnelLive { tunnel, .. }
+            | Change::SessionRemoved { tunnel, .. }
+            | Change::SessionAdded { tunnel, .. }
+            | Change::SessionRestart { tunnel, .. }
+            | Change::SessionLive { tunnel, .. } => Some(tunnel),
+        }
+    }
+}
+
 /// Compares two configurations. Tunnels are matched by name, sessions by tunnel and interface; the sessions of a
 /// tunnel that is added, removed or restarted are not listed. Switching `disable` on or off is a restart with the
 /// tag `disable`. A tunnel whose last negotiated session goes (or first one comes) restarts with the tag `manual`,
@@ -85,7 +102,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global { tags });
     }
-    let before: BTreeMap<&str, &TunnelConfig> = old.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
+    let before: BTreeMap<&str, &TunnelConfig> = old.tunnels.iter().map(|t| (t.name.as_str(), &**t)).collect();
     let after: BTreeSet<&str> = new.tunnels.iter().map(|t| t.name.as_str()).collect();
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::TunnelRemoved { tunnel: gone.name.clone() });
@@ -138,7 +155,7 @@ fn tunnel_changes(
         changes.push(Change::TunnelLive { tunnel: tunnel(), tags: live });
     }
     let before: BTreeMap<&str, &SessionConfig> =
-        old.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
+        old.sessions.iter().map(|s| (s.interface.as_str(), &**s)).collect();
     let after: BTreeSet<&str> = new.sessions.iter().map(|s| s.interface.as_str()).collect();
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::SessionRemoved { tunnel: tunnel(), interface: gone.interface.clone() });

@@ -2,6 +2,7 @@
 //! block is read by the table of tags, and `check` looks at what tags mean beside each other.
 
 use std::cmp::Reverse;
+use std::rc::Rc;
 
 use super::check;
 use super::error::{ConfigError, Fault, Given, Place};
@@ -135,7 +136,7 @@ impl Parser {
         let mut known = check::Known::new(config.data_plane);
         for (lines, sessions) in &blocks.tunnels {
             let tunnel = self.tunnel(lines, sessions, &config, &mut known);
-            config.tunnels.push(tunnel);
+            config.tunnels.push(Rc::new(tunnel));
         }
         derive_router_ids(&mut config);
         config
@@ -159,7 +160,7 @@ impl Parser {
         let given = self.settings(TUNNEL, Block::Tunnel, &name, &mut tunnel, &lines.body);
         for lines in blocks {
             let session = self.session(lines, &tunnel, known);
-            tunnel.sessions.push(session);
+            tunnel.sessions.push(Rc::new(session));
         }
         let found = check::tunnel(&mut tunnel, place, &given, known);
         self.complain(found);
@@ -311,7 +312,7 @@ fn derive_router_ids(config: &mut Config) {
         _ => system,
     };
     for tunnel in config.tunnels.iter_mut().filter(|t| t.local_router_id.is_none()) {
-        tunnel.local_router_id = Some(derived.id);
+        Rc::make_mut(tunnel).local_router_id = Some(derived.id); // nobody else has it yet
         config.system.router_id = DerivedId { kept: true, ..derived };
     }
 }

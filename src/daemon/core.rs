@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::admin_host::{StreamEvent, Wanted};
@@ -250,7 +251,7 @@ impl Daemon {
     }
 
     /// The tunnel block of a name.
-    pub fn tunnel(&self, name: &str) -> Option<&TunnelConfig> {
+    pub fn tunnel(&self, name: &str) -> Option<&Rc<TunnelConfig>> {
         self.config.tunnels.get(*self.places.get(name)?)
     }
 
@@ -352,13 +353,18 @@ impl Daemon {
         failure.to_string()
     }
 
-    /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`.
-    /// What is the same is not touched: the administrator may have changed it.
-    pub fn configure_interfaces(&mut self, now: Instant, tunnel: &TunnelConfig, old: &[Interface]) {
+    /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`: tells
+    /// the interface as it was configured before. What is the same is not touched: the administrator may have changed it.
+    pub fn configure_interfaces(
+        &mut self,
+        now: Instant,
+        tunnel: &TunnelConfig,
+        old: impl Fn(&str) -> Option<Interface>,
+    ) {
         for session in tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none()) {
             let interface = Interface::new(tunnel, session);
             let present = self.data.interface_state(&interface.name).is_some_and(|state| state.present);
-            if present && old.contains(&interface) {
+            if present && old(&interface.name).as_ref() == Some(&interface) {
                 continue;
             }
             if let Err(failure) = self.data.configure_interface(&interface) {

@@ -1,7 +1,7 @@
 //! Reading the configuration, at start-up and again: a bad file changes nothing, and what is the same in both files
 //! is not touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,11 +13,11 @@ use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change};
 use crate::config::identity::DerivedId;
-use crate::config::model::{Config, Problem, Remote, TunnelConfig};
+use crate::config::model::{Config, Problem, Remote, SessionConfig, TunnelConfig};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::Tags;
-use crate::log::{Event, LogLine, Remark};
+use crate::log::{Event, Level, LogLine, Remark};
 use crate::sys::{self, address, error_text, file, machine, privilege, trust};
 use crate::wiped;
 
@@ -108,8 +108,10 @@ impl Refused {
 fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
     let parsed = read(file, Duration::ZERO, system, Readers::Nobody).map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
-    for setting in &parsed.settings {
-        logger.log(now, &setting.to_line());
+    if logger.level() == Level::Debug {
+        for setting in &parsed.settings {
+            logger.log(now, &setting.to_line());
+        }
     }
     Ok(config)
 }
@@ -254,14 +256,27 @@ impl Daemon {
             self.log(now, &LogLine::new(&Event::MallocError { error: error.to_string() }));
         }
         let old = std::mem::replace(&mut self.config, new);
-        let before = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(|s| Interface::new(t, s)));
-        let before: Vec<Interface> = before.collect();
+        let before: BTreeMap<&str, (&TunnelConfig, &SessionConfig)> = old
+            .tunnels
+            .iter()
+            .flat_map(|t| t.sessions.iter().map(|s| (s.interface.as_str(), (&**t, &**s))))
+            .collect();
+        let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
+        let changed: BTreeSet<&str> = changes.iter().filter_map(Change::tunnel).collect();
         for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
-            self.configure_interfaces(now, tunnel, &before);
+            if changed.contains(tunnel.name.as_str()) || !self.has_interfaces(tunnel) {
+                self.configure_interfaces(now, tunnel, before);
+            }
         }
         self.apply(now);
         self.remove_interfaces(&old);
         self.sockets_stale = true;
+    }
+
+    /// Whether all interfaces of a tunnel are there.
+    fn has_interfaces(&self, tunnel: &TunnelConfig) -> bool {
+        let mut wanted = tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none());
+        wanted.all(|s| self.data.interface_state(&s.interface).is_some_and(|state| state.present))
     }
 
     /// Removes the interfaces of the old configuration that the new one does not have or use.
@@ -279,7 +294,7 @@ impl Daemon {
     pub fn close_stale_sockets(&mut self) {
         if self.sockets_stale && !self.engine.is_stopping() {
             self.sockets_stale = false;
-            let keep: Vec<SocketKey> = self.config.tunnels.iter().flat_map(sockets).collect();
+            let keep: BTreeSet<SocketKey> = self.config.tunnels.iter().flat_map(|t| sockets(t)).collect();
             self.data.close_unused(&keep);
         }
     }

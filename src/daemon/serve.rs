@@ -125,7 +125,7 @@ impl Daemon {
     /// A tunnel that is disabled in the file has no interfaces before `start`.
     fn make_interfaces(&mut self, now: Instant, name: &str) {
         if let Some(tunnel) = self.tunnel(name).filter(|t| t.disabled && t.problem().is_none()).cloned() {
-            self.configure_interfaces(now, &tunnel, &[]);
+            self.configure_interfaces(now, &tunnel, |_| None);
         }
     }
 

@@ -170,7 +170,7 @@ fn configuration(
     let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
     let mut enabled = config.tunnels.iter().filter(|t| !t.disabled).peekable();
-    if enabled.peek().is_some() && !enabled.any(reload::is_usable) {
+    if enabled.peek().is_some() && !enabled.any(|tunnel| reload::is_usable(tunnel)) {
         return Err(failed_remark(&Remark::NothingToStart {}));
     }
     Ok((config, parsed.settings))
@@ -196,7 +196,7 @@ fn serve(
     };
     let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
-        daemon.configure_interfaces(now, tunnel, &[]);
+        daemon.configure_interfaces(now, tunnel, |_| None);
     }
     if let Err(lines) = drop_privileges(&daemon) {
         return give_up(&mut daemon.logger, &lines);

@@ -37,6 +37,11 @@ impl Addresses {
         self.known.contains(&address)
     }
 
+    /// The addresses that the name means.
+    pub fn known(&self) -> &[IpAddr] {
+        &self.known
+    }
+
     /// Looks the name up.
     pub fn look_up(&mut self, cx: &mut Context, config: &model::TunnelConfig) {
         if let Some(Remote::Name(_)) = config.remote {

@@ -77,8 +77,14 @@ impl Command {
                     }
                 }
             }
-            Command::Start(name) => tunnels.named(&name).ok_or(CommandError::NotFound)?.start(cx),
-            Command::Stop(name) => tunnels.named(&name).ok_or(CommandError::NotFound)?.stop(cx),
+            Command::Start(name) => {
+                let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
+                tunnels.change(key, |tunnel| tunnel.start(cx));
+            }
+            Command::Stop(name) => {
+                let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
+                tunnels.change(key, |tunnel| tunnel.stop(cx));
+            }
             Command::ResetCounters => {
                 tunnels.all_mut().for_each(|tunnel| tunnel.members.reset_counters());
                 (cx.drops, cx.dropped_from) = Default::default();

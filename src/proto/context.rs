@@ -85,6 +85,10 @@ pub struct Context {
     pub half_open: usize,
     /// Peers that were answered without a connection.
     pub unproven: Unproven,
+    /// Connections whose StopCCN waits for its acknowledgement.
+    pub stopping: usize,
+    /// Connections that only answer.
+    pub lingering: usize,
     /// Messages that belong to no tunnel.
     pub drops: Drops,
     /// Who sends such.
@@ -109,6 +113,8 @@ impl Context {
             alive: 0,
             half_open: 0,
             unproven: Unproven::default(),
+            stopping: 0,
+            lingering: 0,
             drops: Drops::default(),
             dropped_from: Sources::default(),
             shutting_down: false,

@@ -100,11 +100,7 @@ impl Engine {
     /// SCCRQ, and says nothing.
     fn unknown_id(&mut self, path: Path, id: Ccid, message: &[u8]) {
         let Ok(message_type) = avp::check_structure(message, false) else { return };
-        let is_from = |(ccid, key)| {
-            let connection = self.tunnels.get(key).and_then(|tunnel: &Tunnel| tunnel.members.get(ccid));
-            connection.is_some_and(|c| c.is_from(id, path))
-        };
-        if !is_acknowledgement(&message_type) || self.cx.peers.at(path.remote).any(is_from) {
+        if !is_acknowledgement(&message_type) || self.cx.peers.known_as(path.remote, id).next().is_some() {
             self.tunnels.hint(&mut self.cx, path.remote);
         }
     }
@@ -140,11 +136,11 @@ impl Engine {
     /// why there are none.
     pub fn resolved(&mut self, now: Instant, tunnel: &str, addresses: Result<Vec<IpAddr>, String>) {
         self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.named(tunnel) {
-            prepare::resolved(tunnel, &mut self.cx, addresses);
-            if let Some((path, request)) = tunnel.addresses.take_kept() {
-                self.handle_datagram(now, path, &request);
-            }
+        let Engine { cx, tunnels, .. } = self;
+        let Some(key) = tunnels.key_of(tunnel) else { return };
+        tunnels.change(key, |tunnel| prepare::resolved(tunnel, cx, addresses));
+        if let Some((path, request)) = tunnels.get_mut(key).and_then(|t| t.addresses.take_kept()) {
+            self.handle_datagram(now, path, &request);
         }
     }
 
@@ -230,9 +226,11 @@ impl Engine {
     /// protocol. Anybody can forge that: it is shown, and it is a hint.
     pub fn unreachable(&mut self, now: Instant, remote: SocketAddr, error: &str, refused: bool) {
         self.cx.now = now;
-        let connections: Vec<(Ccid, TunnelKey)> = self.cx.peers.at(remote).collect();
-        for (ccid, key) in connections {
-            self.with(key, |tunnel, cx| prepare::unreachable(tunnel, cx, ccid, error));
+        if self.cx.peers.heeds_report(now, remote) {
+            let connections: Vec<(Ccid, TunnelKey)> = self.cx.peers.at(remote).collect();
+            for (ccid, key) in connections {
+                self.with(key, |tunnel, cx| prepare::unreachable(tunnel, cx, ccid, error));
+            }
         }
         if refused {
             self.tunnels.hint(&mut self.cx, remote);
@@ -262,18 +260,14 @@ impl Engine {
         })
     }
 
-    fn states(&self) -> impl Iterator<Item = State> + '_ {
-        self.tunnels.all().flat_map(|tunnel| tunnel.members.iter().map(|c| c.state))
-    }
-
     /// Whether a StopCCN of ours waits for its acknowledgement.
     pub fn is_stopping(&self) -> bool {
-        self.states().any(|state| state == State::Stopping)
+        self.cx.stopping > 0
     }
 
     /// Whether no message waits for an acknowledgement any more. Lingering connections only answer.
     pub fn is_idle(&self) -> bool {
-        self.states().all(|state| state == State::Linger)
+        self.cx.ids.connection_count() == self.cx.lingering
     }
 
     /// What there is, at this moment.
@@ -297,7 +291,7 @@ impl Engine {
     /// The name of a tunnel that has its peer there: with a connection, or else by its configuration.
     pub fn tunnel_towards(&self, remote: SocketAddr) -> Option<&str> {
         let connected = self.cx.peers.at(remote).find_map(|(_, key)| self.tunnels.get(key));
-        let named = || self.tunnels.near(remote.ip()).map(|(_, t)| t).find(|t| t.names(remote.ip()));
+        let named = || self.tunnels.near(remote.ip()).find(|t| t.names(remote.ip()));
         Some(&connected.or_else(named)?.config.name)
     }
 

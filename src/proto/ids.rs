@@ -30,6 +30,11 @@ impl Ids {
         self.sessions.get(&id).copied()
     }
 
+    /// Connections, of all tunnels.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
     /// Sessions, of all tunnels.
     pub fn session_count(&self) -> usize {
         self.sessions.len()

@@ -90,6 +90,8 @@ impl Members {
     /// One more.
     pub fn add(&mut self, cx: &mut Context, mut connection: Connection) {
         connection.file(cx);
+        // Most tunnels have one; a list makes room for four.
+        self.connections.reserve_exact(1);
         self.connections.push(connection);
     }
 

@@ -16,6 +16,7 @@
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `receive` | what messages and timers of a tunnel come to |
+//! | `callers` | which tunnel an SCCRQ is for, without looking at all |
 //! | `members` | the connections of a tunnel |
 //! | `addresses` | the addresses of a peer that has a name: whose turn is it, is the name to be looked up again |
 //! | `history` | the last changes of a tunnel or session |
@@ -46,6 +47,7 @@
 pub mod action;
 mod addresses;
 mod attempt;
+mod callers;
 mod command;
 pub mod connection;
 mod context;

@@ -36,7 +36,7 @@ pub fn answer_once(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) 
     });
     let Some((ccid, nonce, left)) = known else { return cx.drop_message(&path, DropCause::Limit) };
     let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, ccid, path);
-    request.take(&mut connection, nonce);
+    request.take(cx, &mut connection, nonce);
     connection.transport.allowance = connection.transport.allowance.map(|more| more.saturating_add(left));
     connection.send_reply_once(cx);
     let left = connection.transport.allowance.unwrap_or_default();
@@ -115,7 +115,7 @@ fn connection(cx: &mut Context, tunnel: &Tunnel, answered: &Answered, path: Path
     }
     let request = Request::read(tunnel, path, (&header, message), auth).0.ok()??;
     let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, answered.ccid, path);
-    request.take(&mut connection, answered.nonce);
+    request.take(cx, &mut connection, answered.nonce);
     Some(connection)
 }
 

@@ -12,7 +12,7 @@ use super::connection::identity::check_identity;
 use super::connection::table::State;
 use super::connection::transport::Once;
 use super::connection::Connection;
-use super::context::{Context, TunnelKey};
+use super::context::Context;
 use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
@@ -23,11 +23,10 @@ use super::sccrq::Request;
 use super::snapshot::{count, Cause, Failure};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
-use crate::config::model::{Check, ReservedBits, Role};
+use crate::config::model::{ReservedBits, Role};
 use crate::log::catalogue::Tie;
 use crate::log::Event;
-use crate::wire::attribute::{number, AvpId};
-use crate::wire::avp::{self, MessageTypeAvp};
+use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{error, stopccn};
 use crate::wire::header::{Header, HeaderError};
 use crate::wire::message::{decode, DecodeOptions, Refusal, ResultCode, StopCcn};
@@ -53,8 +52,8 @@ pub fn receive(
     header: &Header,
     message: &[u8],
 ) {
-    let candidates = tunnels.candidates(path);
-    let first = candidates.first().and_then(|key| tunnels.get(*key));
+    let (candidate, count) = tunnels.candidates(path);
+    let first = candidate.and_then(|key| tunnels.get(key));
     let discard = first.is_none_or(|tunnel| tunnel.config.reserved_bits == ReservedBits::Discard);
     let Some(message_type) = notes::check_structure(cx, Ccid(0), message, discard) else {
         return cx.drop_message(&path, DropCause::Malformed);
@@ -67,14 +66,15 @@ pub fn receive(
             if first.is_none_or(|tunnel| !tunnel.names(path.remote.ip())) {
                 doubt_names(cx, tunnels, path, message);
             }
-            let Some(key) = choose(tunnels, &candidates, message) else {
+            // If none is for who the message claims to be of, the first one judges (and refuses) it.
+            let Some(key) = tunnels.claimed(path, message).or(candidate) else {
                 let why = || dropped::sender(message) + &tunnels.unclaimed(&path);
                 return cx.drop_request(&path, DropCause::Request, why);
             };
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
             tunnel.sign_of_life(cx);
             let guard = opened(cx, guard);
-            judge(cx, tunnel, path, (header, message), (guard, candidates.len()));
+            judge(cx, tunnel, path, (header, message), (guard, count));
         }
         // C-015: of version 2 only an SCCRQ is looked at.
         _ if header.version != 3 => {
@@ -178,37 +178,11 @@ fn opened<'a>(cx: &mut Context, guard: &'a mut Option<Guard>) -> &'a mut Guard {
     guard.get_or_insert_with(|| Guard::new(cx.now, key))
 }
 
-/// Among several tunnels the identity that the message claims decides (C-081); if none fits, the first one judges
-/// (and refuses) it.
-fn choose(tunnels: &Tunnels, candidates: &[TunnelKey], message: &[u8]) -> Option<TunnelKey> {
-    let first = candidates.first().copied()?;
-    if candidates.len() == 1 {
-        return Some(first);
-    }
-    let fits = |key: &TunnelKey| tunnels.get(*key).is_some_and(|tunnel| is_meant(tunnel, message));
-    candidates.iter().copied().find(fits).or(Some(first))
-}
-
-/// Whether a tunnel's peer is the one that an SCCRQ claims to be of. Neither Host Name nor Router ID may be hidden
-/// (C-251), so this needs no secret.
-fn is_meant(tunnel: &Tunnel, message: &[u8]) -> bool {
-    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
-    let name = match &tunnel.config.remote_hostname {
-        Some(Check::Exactly(name)) => Some(name.as_slice()) == value(number::HOST_NAME),
-        Some(Check::Any) | None => true,
-    };
-    let id = match &tunnel.config.remote_router_id {
-        Some(Check::Exactly(id)) => Some(id.as_slice()) == value(number::ROUTER_ID),
-        Some(Check::Any) | None => true,
-    };
-    name && id
-}
-
 /// An SCCRQ from an address that no tunnel names: perhaps a peer whose name means another address now. The name is
 /// looked up, and then the SCCRQ is looked at again.
 fn doubt_names(cx: &mut Context, tunnels: &mut Tunnels, path: Path, message: &[u8]) {
-    for key in tunnels.with_names(path) {
-        let Some(tunnel) = tunnels.get_mut(key).filter(|tunnel| is_meant(tunnel, message)) else { continue };
+    for key in tunnels.with_names(path, message) {
+        let Some(tunnel) = tunnels.get_mut(key) else { continue };
         if Auth::new(&tunnel.config).judge_request(message).believed {
             tunnel.addresses.keep(path, message);
             tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
@@ -350,7 +324,7 @@ fn accept(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
     };
-    request.take(&mut connection, nonce);
+    request.take(cx, &mut connection, nonce);
     tunnel.reply(cx, connection);
 }
 
@@ -408,7 +382,9 @@ fn stopped(
     };
     // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
     let of = |t: &Tunnel| t.members.iter().rev().find(|c| c.is_from(assigned, path)).map(Connection::ccid);
-    let found = tunnels.near(path.remote.ip()).find_map(|(key, tunnel)| Some((key, of(tunnel)?)));
+    let mut known = cx.peers.known_as(path.remote, assigned);
+    let found = known.find_map(|(_, key)| Some((key, of(tunnels.get(key)?)?)));
+    drop(known);
     let Some((tunnel, ccid)) = found.and_then(|(key, ccid)| Some((tunnels.get_mut(key)?, ccid))) else {
         cx.drop_message(&path, DropCause::Stop);
         return false;

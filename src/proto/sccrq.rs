@@ -4,6 +4,7 @@ use super::action::Path;
 use super::connection::auth::Auth;
 use super::connection::transport::AMPLIFICATION;
 use super::connection::Connection;
+use super::context::Context;
 use super::tunnel::Tunnel;
 use crate::config::model::Compatibility;
 use crate::wire::header::Header;
@@ -44,9 +45,9 @@ impl<'a> Request<'a> {
     }
 
     /// Makes a new connection the one that answers it, with this nonce of ours.
-    pub fn take(self, connection: &mut Connection, nonce: [u8; 16]) {
+    pub fn take(self, cx: &mut Context, connection: &mut Connection, nonce: [u8; 16]) {
         let Request { header, message, auth, set_up, .. } = self;
-        connection.take_peer(&set_up);
+        connection.take_peer(cx, &set_up);
         connection.tie_breaker = set_up.tie_breaker;
         let transport = &mut connection.transport;
         transport.auth = auth;

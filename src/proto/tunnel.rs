@@ -33,8 +33,10 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{self, Remote};
+use crate::config::model::{self, Check, Remote};
 use crate::log::Event;
+use crate::wire::attribute::{number, AvpId};
+use crate::wire::avp;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::message::ResultCode;
 use crate::wire::Ccid;
@@ -81,8 +83,7 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// A tunnel without connection.
-    pub fn new(now: Instant, key: TunnelKey, config: model::TunnelConfig) -> Tunnel {
-        let config = Rc::new(config);
+    pub fn new(now: Instant, key: TunnelKey, config: Rc<model::TunnelConfig>) -> Tunnel {
         Tunnel {
             key,
             place: 0,
@@ -115,6 +116,21 @@ impl Tunnel {
             Some(Remote::Name(_)) => self.addresses.contains(address),
             Some(Remote::Any) | None => false,
         }
+    }
+
+    /// Whether its peer is the one that an SCCRQ claims to be of. Neither Host Name nor Router ID may be hidden (C-251), so
+    /// this needs no secret.
+    pub fn is_meant(&self, message: &[u8]) -> bool {
+        let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
+        let name = match &self.config.remote_hostname {
+            Some(Check::Exactly(name)) => Some(name.as_slice()) == value(number::HOST_NAME),
+            Some(Check::Any) | None => true,
+        };
+        let id = match &self.config.remote_router_id {
+            Some(Check::Exactly(id)) => Some(id.as_slice()) == value(number::ROUTER_ID),
+            Some(Check::Any) | None => true,
+        };
+        name && id
     }
 
     /// Whether it may be set up at all.
@@ -415,9 +431,9 @@ impl Tunnel {
     // ----- the configuration changes -----
 
     /// Settings that are used from now on; timers that run are armed with them again.
-    pub fn update(&mut self, cx: &mut Context, block: &model::TunnelConfig) {
+    pub fn update(&mut self, cx: &mut Context, block: &Rc<model::TunnelConfig>) {
         let interval_changed = self.config.resolve_interval != block.resolve_interval;
-        self.config = Rc::new(block.clone());
+        self.config = Rc::clone(block);
         if interval_changed {
             self.addresses.arm(cx, self.key, &self.config);
         }
@@ -426,10 +442,17 @@ impl Tunnel {
         }
     }
 
+    /// Takes over its block of a configuration in which nothing else of it is different.
+    pub fn follow(&mut self, block: &Rc<model::TunnelConfig>) {
+        self.config = Rc::clone(block);
+        self.slots.arrange(block);
+        self.members.iter_mut().for_each(|connection| connection.follow(block));
+    }
+
     /// A session block was added.
-    pub fn add_session(&mut self, cx: &mut Context, interface: &str) {
+    pub fn add_session(&mut self, cx: &mut Context, session: &Rc<model::SessionConfig>) {
         // A waiting tunnel begins it with the others; C-124: an established one at once.
-        self.slots.insert(cx, &self.config, interface, self.members.main_ccid().is_some());
+        self.slots.insert(cx, &self.config, session, self.members.main_ccid().is_some());
     }
 
     /// A session block was removed.

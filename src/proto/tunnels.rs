@@ -1,10 +1,12 @@
 //! The table of tunnels: found by name, by the peer's address, by key; how it follows the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::action::Path;
+use super::callers::Callers;
 use super::context::{Context, TunnelKey};
 use super::obstacle::obstacle;
 use super::receive;
@@ -12,19 +14,22 @@ use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
 use crate::wire::code::stopccn;
-use crate::wire::Ccid;
+
+/// Session blocks, by their interface.
+type Sessions<'a> = BTreeMap<&'a str, &'a Rc<model::SessionConfig>>;
+/// Tunnel blocks, by their name; the sessions of those that a change is about.
+type Blocks<'a> = BTreeMap<&'a str, (&'a Rc<model::TunnelConfig>, Option<Sessions<'a>>)>;
 
 /// All tunnels.
 #[derive(Default)]
 pub struct Tunnels {
-    tunnels: BTreeMap<TunnelKey, Tunnel>,
+    /// Boxed: a map has room for more than it holds.
+    tunnels: BTreeMap<TunnelKey, Box<Tunnel>>,
     /// The order of the configuration.
     order: Vec<TunnelKey>,
     by_name: BTreeMap<String, TunnelKey>,
     by_interface: BTreeMap<String, TunnelKey>,
-    /// In that order: the tunnels that name an address, by it, and those that do not.
-    by_address: BTreeMap<IpAddr, Vec<TunnelKey>>,
-    unaddressed: Vec<TunnelKey>,
+    callers: Callers,
     next_key: u32,
     edition: u64,
     config: Option<Config>,
@@ -33,27 +38,27 @@ pub struct Tunnels {
 impl Tunnels {
     /// The tunnel with this key.
     pub fn get(&self, key: TunnelKey) -> Option<&Tunnel> {
-        self.tunnels.get(&key)
+        self.tunnels.get(&key).map(|tunnel| &**tunnel)
     }
 
     /// The tunnel with this key.
     pub fn get_mut(&mut self, key: TunnelKey) -> Option<&mut Tunnel> {
-        self.tunnels.get_mut(&key)
+        self.tunnels.get_mut(&key).map(|tunnel| &mut **tunnel)
     }
 
     /// The configured tunnel with this name.
     pub fn named(&mut self, name: &str) -> Option<&mut Tunnel> {
-        self.tunnels.get_mut(self.by_name.get(name)?)
+        self.get_mut(*self.by_name.get(name)?)
     }
 
     /// The configured tunnel that has the session with this interface.
     pub fn with_interface(&self, interface: &str) -> Option<&Tunnel> {
-        self.tunnels.get(self.by_interface.get(interface)?)
+        self.get(*self.by_interface.get(interface)?)
     }
 
     /// The same.
     pub fn with_interface_mut(&mut self, interface: &str) -> Option<&mut Tunnel> {
-        self.tunnels.get_mut(self.by_interface.get(interface)?)
+        self.get_mut(*self.by_interface.get(interface)?)
     }
 
     /// Another number after each change of the configuration.
@@ -68,7 +73,7 @@ impl Tunnels {
 
     /// The configured tunnel at this place of the file, counted from 0.
     pub fn at(&self, place: usize) -> Option<&Tunnel> {
-        self.tunnels.get(self.order.get(place)?)
+        self.get(*self.order.get(place)?)
     }
 
     /// The place of the configured tunnel with this name.
@@ -78,7 +83,7 @@ impl Tunnels {
 
     /// The configured tunnels, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Tunnel> {
-        self.order.iter().filter_map(|key| self.tunnels.get(key))
+        self.order.iter().filter_map(|key| self.get(*key))
     }
 
     /// Their keys.
@@ -88,12 +93,12 @@ impl Tunnels {
 
     /// Those that are configured and those that only end.
     pub fn all(&self) -> impl Iterator<Item = &Tunnel> {
-        self.tunnels.values()
+        self.tunnels.values().map(|tunnel| &**tunnel)
     }
 
     /// The same.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Tunnel> {
-        self.tunnels.values_mut()
+        self.tunnels.values_mut().map(|tunnel| &mut **tunnel)
     }
 
     /// Forgets a tunnel that is not configured any more, with its last connection.
@@ -103,41 +108,47 @@ impl Tunnels {
         }
     }
 
-    /// The tunnels whose peer may have this address.
-    pub fn near(&self, address: IpAddr) -> impl Iterator<Item = (TunnelKey, &Tunnel)> {
-        let keys = self.by_address.get(&address).into_iter().flatten().chain(&self.unaddressed);
-        keys.filter_map(|key| Some((*key, self.tunnels.get(key)?)))
+    /// All tunnels that have their peer at this address, then those with `any`.
+    pub fn near(&self, address: IpAddr) -> impl Iterator<Item = &Tunnel> {
+        self.callers.near(address).filter_map(|key| self.get(key))
     }
 
-    /// The tunnels that an SCCRQ on this path may be for; those that name its source address come first.
-    pub fn candidates(&self, path: Path) -> Vec<TunnelKey> {
-        let fits = |tunnel: &Tunnel, any: bool| {
-            let is_any = tunnel.config.remote == Some(Remote::Any);
-            let wanted = if any { is_any } else { tunnel.names(path.remote.ip()) };
-            wanted && obstacle(tunnel, &path).is_none()
-        };
-        let of = |any: bool| {
-            let near = self.near(path.remote.ip());
-            near.filter(move |(_, tunnel)| fits(tunnel, any)).map(|(key, _)| key)
-        };
-        of(false).chain(of(true)).collect()
+    /// The first tunnel that an SCCRQ on this path may be for (those that name its source address come before those with
+    /// `any`), and how many there are.
+    pub fn candidates(&self, path: Path) -> (Option<TunnelKey>, usize) {
+        (self.callers.first(path), self.callers.count(path))
     }
 
-    /// The tunnels whose peer has a name, if an SCCRQ on this path may be for them once the name means its source.
-    pub fn with_names(&self, path: Path) -> Vec<TunnelKey> {
-        let fits = |key: &&TunnelKey| {
-            let tunnel = self.tunnels.get(key);
-            tunnel.is_some_and(|t| {
-                matches!(t.config.remote, Some(Remote::Name(_))) && obstacle(t, &path).is_none()
-            })
-        };
-        self.unaddressed.iter().filter(fits).copied().collect()
+    /// The one of them whose peer is who the SCCRQ claims to be of (C-081).
+    pub fn claimed(&self, path: Path, message: &[u8]) -> Option<TunnelKey> {
+        self.callers.claimed(path, message).find(|key| self.get(*key).is_some_and(|t| t.is_meant(message)))
+    }
+
+    /// The tunnels whose peer has a name, if this SCCRQ may be for them once the name means its source.
+    pub fn with_names(&self, path: Path, message: &[u8]) -> Vec<TunnelKey> {
+        let mut keys = self.callers.named(path, message);
+        keys.retain(|key| self.get(*key).is_some_and(|tunnel| tunnel.is_meant(message)));
+        keys
+    }
+
+    /// Changes what decides whether a tunnel can be called, or from where.
+    pub fn change<T>(&mut self, key: TunnelKey, change: impl FnOnce(&mut Tunnel) -> T) -> Option<T> {
+        let tunnel = self.tunnels.get_mut(&key)?;
+        self.callers.remove(tunnel);
+        let result = change(tunnel);
+        self.callers.add(tunnel);
+        Some(result)
+    }
+
+    /// The key of the configured tunnel with this name.
+    pub fn key_of(&self, name: &str) -> Option<TunnelKey> {
+        self.by_name.get(name).copied()
     }
 
     /// Why none of the tunnels whose peer may have that address takes an SCCRQ on this path.
     pub fn unclaimed(&self, path: &Path) -> String {
         let mut any = None;
-        for (_, tunnel) in self.near(path.remote.ip()) {
+        for tunnel in self.near(path.remote.ip()) {
             let Some(obstacle) = obstacle(tunnel, path) else { continue };
             let words = || format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path));
             if tunnel.names(path.remote.ip()) {
@@ -153,11 +164,7 @@ impl Tunnels {
     /// A message from this address fits no connection that we know, as if the peer had forgotten ours. That proves nothing,
     /// since anybody can forge it; so the peer is asked.
     pub fn hint(&mut self, cx: &mut Context, remote: SocketAddr) {
-        if !cx.peers.heeds_hint(cx.now, remote) {
-            return;
-        }
-        let connections: Vec<(Ccid, TunnelKey)> = cx.peers.at(remote).collect();
-        for (ccid, key) in connections {
+        for (ccid, key) in cx.peers.hinted(cx.now, remote) {
             match self.get_mut(key) {
                 Some(tunnel) => {
                     receive::probe(tunnel, cx, ccid, None);
@@ -179,99 +186,84 @@ impl Tunnels {
             None => config.tunnels.iter().map(|t| Change::TunnelAdded { tunnel: t.name.clone() }).collect(),
         };
         self.config = Some(config.clone());
-        let blocks: BTreeMap<&str, &model::TunnelConfig> =
-            config.tunnels.iter().map(|t| (t.name.as_str(), t)).collect();
-        let mut touched = BTreeSet::new();
+        let mut blocks: Blocks<'_> = config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))).collect();
         for change in &changes {
-            self.apply_change(cx, &blocks, &mut touched, change);
+            self.apply_change(cx, &mut blocks, change);
         }
-        for tunnel in touched {
-            if let Some(tunnel) = self.named(tunnel) {
-                let config = std::rc::Rc::clone(&tunnel.config);
-                tunnel.slots.arrange(&config);
+        for block in &config.tunnels {
+            let Some(tunnel) = self.named(&block.name) else { continue };
+            tunnel.follow(block);
+            if blocks.get(block.name.as_str()).is_some_and(|(_, sessions)| sessions.is_some()) {
+                tunnel.slots.index();
             }
+            tunnel.undo_commands(cx);
         }
         if self.index(config) || !changes.is_empty() {
             self.edition = self.edition.wrapping_add(1);
         }
-        for key in self.keys() {
-            if let Some(tunnel) = self.get_mut(key) {
-                tunnel.undo_commands(cx);
-            }
-        }
     }
 
-    fn apply_change<'a>(
-        &mut self,
-        cx: &mut Context,
-        blocks: &BTreeMap<&str, &'a model::TunnelConfig>,
-        touched: &mut BTreeSet<&'a str>,
-        change: &Change,
-    ) {
+    fn apply_change(&mut self, cx: &mut Context, blocks: &mut Blocks<'_>, change: &Change) {
         match change {
             Change::Global { .. } => {}
             Change::TunnelRemoved { tunnel } => {
                 self.remove(cx, tunnel, stopccn::SHUTDOWN, "removed from the configuration");
             }
             Change::TunnelAdded { tunnel } => {
-                if let Some(block) = blocks.get(tunnel.as_str()) {
+                if let Some((block, _)) = blocks.get(tunnel.as_str()) {
                     self.add(cx, block);
                 }
             }
             Change::TunnelRestart { tunnel, .. } => {
-                if let Some(block) = blocks.get(tunnel.as_str()) {
+                if let Some((block, _)) = blocks.get(tunnel.as_str()) {
                     self.remove(cx, tunnel, stopccn::GENERAL, "the configuration changed");
                     self.add(cx, block);
                 }
             }
-            Change::TunnelLive { tunnel, .. } => drop(self.touch(cx, blocks, touched, tunnel)),
+            Change::TunnelLive { tunnel, .. } | Change::SessionLive { tunnel, .. } => {
+                let _ = self.touch(cx, blocks, tunnel);
+            }
             Change::SessionRemoved { tunnel, interface } => {
-                if let Some(tunnel) = self.touch(cx, blocks, touched, tunnel) {
+                if let Some((tunnel, _)) = self.touch(cx, blocks, tunnel) {
                     tunnel.remove_session(cx, interface);
                 }
             }
             Change::SessionAdded { tunnel, interface } => {
-                if let Some(tunnel) = self.touch(cx, blocks, touched, tunnel) {
-                    tunnel.add_session(cx, interface);
+                if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
+                    sessions.get(interface.as_str()).into_iter().for_each(|s| tunnel.add_session(cx, s));
                 }
             }
             Change::SessionRestart { tunnel, interface, .. } => {
-                if let Some(tunnel) = self.touch(cx, blocks, touched, tunnel) {
+                if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
                     tunnel.remove_session(cx, interface);
-                    tunnel.add_session(cx, interface);
-                }
-            }
-            Change::SessionLive { tunnel, interface, .. } => {
-                if let Some(tunnel) = self.touch(cx, blocks, touched, tunnel) {
-                    let config = std::rc::Rc::clone(&tunnel.config);
-                    tunnel.slots.update(&config, interface);
+                    sessions.get(interface.as_str()).into_iter().for_each(|s| tunnel.add_session(cx, s));
                 }
             }
         }
     }
 
-    /// The tunnel of a change, with its new block from the first one on.
-    fn touch<'a>(
-        &mut self,
+    /// The tunnel of a change, with its new block from the first one on, and the session blocks of that.
+    fn touch<'a, 'b>(
+        &'a mut self,
         cx: &mut Context,
-        blocks: &BTreeMap<&str, &'a model::TunnelConfig>,
-        touched: &mut BTreeSet<&'a str>,
+        blocks: &'a mut Blocks<'b>,
         name: &str,
-    ) -> Option<&mut Tunnel> {
-        let block = blocks.get(name)?;
+    ) -> Option<(&'a mut Tunnel, &'a Sessions<'b>)> {
+        let (block, sessions) = blocks.get_mut(name)?;
         let tunnel = self.named(name)?;
-        if touched.insert(block.name.as_str()) {
+        if sessions.is_none() {
             tunnel.update(cx, block);
         }
-        Some(tunnel)
+        let by_interface = || block.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
+        Some((tunnel, sessions.get_or_insert_with(by_interface)))
     }
 
-    fn add(&mut self, cx: &mut Context, block: &model::TunnelConfig) {
+    fn add(&mut self, cx: &mut Context, block: &Rc<model::TunnelConfig>) {
         self.next_key = self.next_key.wrapping_add(1);
         let key = TunnelKey(self.next_key);
-        let mut tunnel = Tunnel::new(cx.now, key, block.clone());
+        let mut tunnel = Tunnel::new(cx.now, key, Rc::clone(block));
         tunnel.schedule(cx, Duration::ZERO);
-        self.tunnels.insert(key, tunnel);
+        self.tunnels.insert(key, Box::new(tunnel));
         self.by_name.insert(block.name.clone(), key);
     }
 
@@ -285,22 +277,18 @@ impl Tunnels {
 
     /// What finds tunnels without looking at all of them. Whether their order is another one.
     fn index(&mut self, config: &Config) -> bool {
-        let order: Vec<_> =
-            config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied()).collect();
+        let keys = config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied());
+        let order: Vec<TunnelKey> = keys.collect();
         let changed = self.order != order;
         self.order = order;
-        self.by_address.clear();
-        self.unaddressed.clear();
+        self.callers = Callers::default();
         self.by_interface.clear();
         for (place, key) in self.order.iter().enumerate() {
             let Some(tunnel) = self.tunnels.get_mut(key) else { continue };
             tunnel.place = place;
+            self.callers.add(tunnel);
             let interfaces = tunnel.config.sessions.iter().map(|s| (s.interface.clone(), *key));
             self.by_interface.extend(interfaces);
-            match &tunnel.config.remote {
-                Some(Remote::Address(address)) => self.by_address.entry(*address).or_default().push(*key),
-                Some(Remote::Any | Remote::Name(_)) | None => self.unaddressed.push(*key),
-            }
         }
         changed
     }

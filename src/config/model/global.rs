@@ -1,5 +1,6 @@
 //! The tags before the first tunnel, and the whole configuration.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::tunnel::TunnelConfig;
@@ -41,7 +42,7 @@ pub struct Config {
     /// What the system contributed where the file is silent. It does not change before the next start.
     pub system: Defaults,
     /// The tunnel blocks, in the order of the file; names are unique.
-    pub tunnels: Vec<TunnelConfig>,
+    pub tunnels: Vec<Rc<TunnelConfig>>,
 }
 
 /// The tags before the first tunnel, in the order of the manual.

@@ -1,6 +1,7 @@
 //! A tunnel block.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::session::{CookieLength, SessionConfig};
@@ -84,7 +85,7 @@ pub struct TunnelConfig {
     /// The tunnel is not set up.
     pub disabled: bool,
     /// The session blocks, in the order of the file; interface names are unique in the whole file.
-    pub sessions: Vec<SessionConfig>,
+    pub sessions: Vec<Rc<SessionConfig>>,
 }
 
 /// The tag that opens a tunnel block.

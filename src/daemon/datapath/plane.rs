@@ -1,5 +1,6 @@
 //! The owner of all that the data plane consists of, the only one that looks up places and ids.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -579,7 +580,7 @@ impl DataPlane {
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
-    pub fn close_unused(&mut self, keep: &[SocketKey]) {
+    pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.sockets.close_unused(keep, &self.ready);
         self.sockets_changed();
     }

@@ -1,6 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ use crate::wire::Encapsulation;
 /// TOS of control messages: network control.
 const CONTROL_TOS: u8 = 0xc0;
 /// What names a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketKey {
     /// How messages are carried.
     pub encapsulation: Encapsulation,
@@ -245,7 +245,7 @@ impl Sockets {
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
-    pub(super) fn close_unused(&mut self, keep: &[SocketKey], ready: &Ready) {
+    pub(super) fn close_unused(&mut self, keep: &BTreeSet<SocketKey>, ready: &Ready) {
         let unused: Vec<SocketKey> = self.keys.keys().filter(|key| !keep.contains(key)).copied().collect();
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);

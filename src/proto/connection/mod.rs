@@ -148,7 +148,7 @@ impl Connection {
     pub fn file(&mut self, cx: &mut Context) {
         let ccid = self.ccid();
         cx.ids.file(ccid, self.key);
-        cx.peers.add(self.transport.path.remote, ccid, self.key);
+        cx.peers.add(self.transport.path.remote, self.ids(), self.key);
         self.watch_path(cx);
         cx.alive = cx.alive.saturating_add(1);
         cx.log(Event::CreateNewTunnel { tunnel: ccid });
@@ -162,8 +162,10 @@ impl Connection {
         self.watch.set(cx, None, None);
         cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
         cx.half_open = cx.half_open.saturating_sub(usize::from(self.state == State::WaitCtlConn));
+        cx.stopping = cx.stopping.saturating_sub(usize::from(self.state == State::Stopping));
+        cx.lingering = cx.lingering.saturating_sub(usize::from(self.state == State::Linger));
         cx.ids.free(self.ccid());
-        cx.peers.remove(self.transport.path.remote, self.ccid());
+        cx.peers.remove(self.transport.path.remote, self.ids());
         cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
     }
 
@@ -179,13 +181,20 @@ impl Connection {
         }
     }
 
+    /// The same block, as it stands in another configuration.
+    pub fn follow(&mut self, config: &Rc<TunnelConfig>) {
+        self.config = Rc::clone(config);
+    }
+
     fn enter(&mut self, cx: &mut Context, state: State) {
         let moved = |counter: usize, was: bool, is: bool| {
             counter.saturating_sub(usize::from(was)).saturating_add(usize::from(is))
         };
         cx.alive = moved(cx.alive, self.state.is_alive(), state.is_alive());
-        let waits = State::WaitCtlConn;
-        cx.half_open = moved(cx.half_open, self.state == waits, state == waits);
+        let in_state = |wanted: State, counter| moved(counter, self.state == wanted, state == wanted);
+        cx.half_open = in_state(State::WaitCtlConn, cx.half_open);
+        cx.stopping = in_state(State::Stopping, cx.stopping);
+        cx.lingering = in_state(State::Linger, cx.lingering);
         self.state = state;
         self.since = cx.now;
     }
@@ -254,10 +263,21 @@ impl Connection {
         self.arm_guard(cx);
     }
 
+    /// Our id and the peer's.
+    fn ids(&self) -> (Ccid, Ccid) {
+        (self.ccid(), self.transport.remote_ccid)
+    }
+
+    /// The peer told its id.
+    fn assign(&mut self, cx: &mut Context, theirs: Ccid) {
+        cx.peers.assign(self.transport.path.remote, self.ids(), theirs);
+        self.transport.remote_ccid = theirs;
+    }
+
     /// Takes over what the peer told in its SCCRQ or SCCRP.
-    pub fn take_peer(&mut self, set_up: &SetUp) {
+    pub fn take_peer(&mut self, cx: &mut Context, set_up: &SetUp) {
+        self.assign(cx, set_up.assigned_ccid);
         let transport = &mut self.transport;
-        transport.remote_ccid = set_up.assigned_ccid;
         transport.channel.set_peer_window(set_up.receive_window.unwrap_or(channel::DEFAULT_WINDOW));
         self.peer = Peer {
             host_name: set_up.host_name.clone(),
@@ -365,8 +385,8 @@ impl Connection {
 
     /// The peer is at another address or port, or we are.
     pub fn move_to(&mut self, cx: &mut Context, path: Path) -> Path {
-        cx.peers.remove(self.transport.path.remote, self.ccid());
-        cx.peers.add(path.remote, self.ccid(), self.key);
+        cx.peers.remove(self.transport.path.remote, self.ids());
+        cx.peers.add(path.remote, self.ids(), self.key);
         let before = std::mem::replace(&mut self.transport.path, path);
         self.watch_path(cx);
         before

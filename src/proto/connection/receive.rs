@@ -120,7 +120,7 @@ fn refuse_message(connection: &mut Connection, cx: &mut Context, refusal: Refusa
         return Outcome::Keep;
     }
     if let (Ccid(0), Some(assigned)) = (connection.transport.remote_ccid, refusal.assigned_ccid) {
-        connection.transport.remote_ccid = assigned; // a bad SCCRP: the StopCCN goes to its sender
+        connection.assign(cx, assigned); // a bad SCCRP: the StopCCN goes to its sender
     }
     let failure =
         Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), Cause::BadMessage);
@@ -157,7 +157,7 @@ fn dispatch(connection: &mut Connection, cx: &mut Context, message: Message) -> 
 
 /// Wait-ctl-reply and SCCRP (C-115, C-116).
 fn accept_reply(connection: &mut Connection, cx: &mut Context, reply: &SetUp) -> Outcome {
-    connection.take_peer(reply);
+    connection.take_peer(cx, reply);
     if let Err(failure) = check_identity(cx, &connection.config, connection.ccid(), reply, MessageType::SCCRP)
     {
         let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
@@ -183,7 +183,7 @@ fn accept_connected(connection: &mut Connection, cx: &mut Context) -> Outcome {
 
 /// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
 fn decline_reply(connection: &mut Connection, cx: &mut Context, assigned: Ccid) -> Outcome {
-    connection.transport.remote_ccid = assigned;
+    connection.assign(cx, assigned);
     let code = result(stopccn::EXISTS, None, "given up for another control connection");
     let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(connection.ccid()) });
     cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
@@ -193,7 +193,7 @@ fn decline_reply(connection: &mut Connection, cx: &mut Context, assigned: Ccid) 
 /// Any state and StopCCN (C-103, C-127).
 fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -> Outcome {
     if let (Ccid(0), Some(assigned)) = (connection.transport.remote_ccid, stop.assigned_ccid) {
-        connection.transport.remote_ccid = assigned; // to acknowledge it there
+        connection.assign(cx, assigned); // to acknowledge it there
     }
     let reason = stopccn_reason(cx, connection.ccid(), stop.result.as_ref());
     let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);

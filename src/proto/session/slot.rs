@@ -34,7 +34,7 @@ pub struct Slot {
     /// Its tunnel's block.
     pub tunnel: Rc<model::TunnelConfig>,
     /// Its block.
-    pub config: model::SessionConfig,
+    pub config: Rc<model::SessionConfig>,
     /// The session in service or in set-up.
     pub session: Option<Session>,
     /// The next attempt.
@@ -51,7 +51,7 @@ impl Slot {
         now: Instant,
         (tunnel_key, key): (TunnelKey, SlotKey),
         tunnel: Rc<model::TunnelConfig>,
-        config: model::SessionConfig,
+        config: Rc<model::SessionConfig>,
     ) -> Slot {
         Slot {
             tunnel_key,

@@ -26,13 +26,16 @@ use crate::wire::{Ccid, Message, MessageType, SessionId};
 #[derive(Debug)]
 pub struct Slots {
     tunnel_key: TunnelKey,
-    slots: BTreeMap<SlotKey, Slot>,
+    /// Boxed: a map has room for some more than it holds.
+    slots: BTreeMap<SlotKey, Box<Slot>>,
     /// With its place in the order of the file.
     by_interface: BTreeMap<String, (SlotKey, usize)>,
     /// Several may name one Remote End ID, if all but one are disabled.
     by_end_id: BTreeMap<Vec<u8>, Vec<SlotKey>>,
     /// In the order of the file.
     order: Vec<SlotKey>,
+    /// All of them are manual.
+    manual: bool,
     next_key: u32,
     /// Serial Number of the last ICRQ.
     serial: u32,
@@ -47,6 +50,7 @@ impl Slots {
             by_interface: BTreeMap::new(),
             by_end_id: BTreeMap::new(),
             order: Vec::new(),
+            manual: false,
             next_key: 0,
             serial: 0,
         };
@@ -54,6 +58,7 @@ impl Slots {
             slots.add(now, tunnel, session);
         }
         slots.arrange(tunnel);
+        slots.index();
         slots
     }
 
@@ -63,28 +68,37 @@ impl Slots {
         &mut self,
         now: Instant,
         tunnel: &Rc<model::TunnelConfig>,
-        session: &model::SessionConfig,
+        session: &Rc<model::SessionConfig>,
     ) -> SlotKey {
         let key = SlotKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
-        let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), session.clone());
-        self.slots.insert(key, slot);
+        let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), Rc::clone(session));
+        self.slots.insert(key, Box::new(slot));
         self.by_interface.insert(session.interface.clone(), (key, 0));
         key
     }
 
-    /// Follows a change of the configuration: the order of the file, and the Remote End IDs.
+    /// Takes over the blocks of a configuration in which it has these sessions, with settings that are the same or are used
+    /// from now on, and their order.
     pub fn arrange(&mut self, tunnel: &Rc<model::TunnelConfig>) {
+        self.manual = tunnel.is_manual();
         self.order.clear();
         for session in &tunnel.sessions {
             let Some((key, place)) = self.by_interface.get_mut(&session.interface) else { continue };
             *place = self.order.len();
             self.order.push(*key);
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.tunnel = Rc::clone(tunnel);
+                slot.config = Rc::clone(session);
+            }
         }
+    }
+
+    /// Follows a change of sessions: their Remote End IDs.
+    pub fn index(&mut self) {
         self.by_end_id.clear();
         for key in &self.order {
-            let Some(slot) = self.slots.get_mut(key) else { continue };
-            slot.tunnel = Rc::clone(tunnel);
+            let Some(slot) = self.slots.get(key) else { continue };
             for end_id in slot.config.remote_end_id.iter().flat_map(|id| spellings(id)) {
                 self.by_end_id.entry(end_id).or_default().push(*key);
             }
@@ -100,7 +114,7 @@ impl Slots {
     pub fn some(&self, places: Range<usize>) -> impl Iterator<Item = &Slot> {
         let end = places.end.min(self.order.len());
         let keys = self.order.get(places.start..end).unwrap_or_default();
-        keys.iter().filter_map(|key| self.slots.get(key))
+        keys.iter().filter_map(|key| self.slots.get(key).map(|slot| &**slot))
     }
 
     /// How many there are.
@@ -110,7 +124,7 @@ impl Slots {
 
     /// The one at this place, counted from 0 in the order of the file.
     pub fn at(&self, place: usize) -> Option<&Slot> {
-        self.slots.get(self.order.get(place)?)
+        self.slots.get(self.order.get(place)?).map(|slot| &**slot)
     }
 
     /// The place of the block of an interface.
@@ -120,7 +134,7 @@ impl Slots {
 
     /// Whether nothing is negotiated: there are sessions, and all of them are manual.
     pub fn is_manual(&self) -> bool {
-        !self.slots.is_empty() && self.slots.values().all(|slot| !slot.is_dynamic())
+        self.manual
     }
 
     /// The block of an interface.
@@ -130,12 +144,12 @@ impl Slots {
 
     /// The block with this key.
     pub fn get(&self, key: SlotKey) -> Option<&Slot> {
-        self.slots.get(&key)
+        self.slots.get(&key).map(|slot| &**slot)
     }
 
     /// The block with this key.
     pub fn get_mut(&mut self, key: SlotKey) -> Option<&mut Slot> {
-        self.slots.get_mut(&key)
+        self.slots.get_mut(&key).map(|slot| &mut **slot)
     }
 
     /// The session that a message of this connection is for: by our id, or where the peer does not know that yet by
@@ -145,10 +159,12 @@ impl Slots {
             let matches = |slot: &&mut Slot| {
                 slot.is_of(ccid) && slot.session.as_ref().is_some_and(|s| s.remote == ids.local)
             };
-            return self.slots.values_mut().filter(|_| ids.local != SessionId(0)).find(matches);
+            let slots = self.slots.values_mut().map(|slot| &mut **slot);
+            return slots.filter(|_| ids.local != SessionId(0)).find(matches);
         }
         let (tunnel, key) = cx.ids.slot_of(ids.remote)?;
-        self.slots.get_mut(&key).filter(|slot| tunnel == self.tunnel_key && slot.is_of(ccid))
+        let slot = self.slots.get_mut(&key).map(|slot| &mut **slot);
+        slot.filter(|slot| tunnel == self.tunnel_key && slot.is_of(ccid))
     }
 
     // ----- the configuration changes -----
@@ -158,10 +174,9 @@ impl Slots {
         &mut self,
         cx: &mut Context,
         tunnel: &Rc<model::TunnelConfig>,
-        interface: &str,
+        session: &Rc<model::SessionConfig>,
         begins: bool,
     ) {
-        let Some(session) = tunnel.sessions.iter().find(|s| s.interface == interface) else { return };
         let key = self.add(cx.now, tunnel, session);
         if let Some(slot) = self.slots.get_mut(&key).filter(|slot| begins || !slot.is_dynamic()) {
             slot.schedule(cx, Duration::ZERO);
@@ -173,15 +188,6 @@ impl Slots {
         let slot = self.by_interface.remove(interface).and_then(|(key, _)| self.slots.remove(&key));
         if let Some(mut slot) = slot {
             slot.attempt.cancel(cx);
-        }
-    }
-
-    /// Settings of a block that are used from now on.
-    pub fn update(&mut self, tunnel: &model::TunnelConfig, interface: &str) {
-        let session = tunnel.sessions.iter().find(|s| s.interface == interface);
-        let slot = self.key_of(interface).and_then(|key| self.get_mut(key));
-        if let (Some(session), Some(slot)) = (session, slot) {
-            slot.config = session.clone();
         }
     }
 

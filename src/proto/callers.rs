@@ -1,0 +1,211 @@
+//! Which tunnel is an SCCRQ for? Found by what it carries: addresses, encapsulation and port first, then the Host Name
+//! and the Router ID. Neither the number of tunnels nor who sends it matters for what that costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+
+use super::action::Path;
+use super::context::TunnelKey;
+use super::tunnel::Tunnel;
+use crate::config::model::{Check, Remote};
+use crate::wire::attribute::{number, AvpId};
+use crate::wire::{avp, Encapsulation};
+
+/// Tunnels whose peer has a name, and that an SCCRQ from an unknown address may be for: more are not looked at because
+/// of one SCCRQ. Where the peers' Host Names are configured there is only one.
+const NAMED: usize = 16;
+
+/// What a tunnel says of the peer's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    /// It is this one: by the configuration, or because the peer's name means it.
+    At(IpAddr),
+    /// `any`.
+    Any,
+    /// That of a name, whatever it is at present.
+    Named,
+}
+
+/// What a tunnel must have in common with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entrance {
+    who: Who,
+    encapsulation: Encapsulation,
+    /// `local-address`.
+    local: Option<IpAddr>,
+    /// Our port; 0 over IP.
+    port: u16,
+}
+
+/// The index of the tunnels that can be called: those that are enabled, complete, and negotiate. Tunnels come in the order of
+/// the file.
+#[derive(Debug, Default)]
+pub struct Callers {
+    entrances: BTreeSet<(Entrance, usize, TunnelKey)>,
+    counts: BTreeMap<Entrance, usize>,
+    /// With a hash of the Host Name and Router ID that the peer must have. Who is found by it is looked at again.
+    identities: BTreeSet<(Entrance, u64, usize, TunnelKey)>,
+    /// All tunnels, also those that cannot be called, by the peer's address; `None` is any.
+    addresses: BTreeSet<(Option<IpAddr>, usize, TunnelKey)>,
+}
+
+impl Callers {
+    /// Files a tunnel. What it is filed under must not change before it is taken out.
+    pub fn add(&mut self, tunnel: &Tunnel) {
+        let (place, key) = (tunnel.place, tunnel.key);
+        for address in addresses(tunnel) {
+            self.addresses.insert((address, place, key));
+        }
+        for entrance in entrances(tunnel) {
+            if self.entrances.insert((entrance, place, key)) {
+                let count = self.counts.entry(entrance).or_default();
+                *count = count.saturating_add(1);
+            }
+            self.identities.insert((entrance, expected(tunnel), place, key));
+        }
+    }
+
+    /// Takes a tunnel out.
+    pub fn remove(&mut self, tunnel: &Tunnel) {
+        let (place, key) = (tunnel.place, tunnel.key);
+        for address in addresses(tunnel) {
+            self.addresses.remove(&(address, place, key));
+        }
+        for entrance in entrances(tunnel) {
+            self.identities.remove(&(entrance, expected(tunnel), place, key));
+            if !self.entrances.remove(&(entrance, place, key)) {
+                continue;
+            }
+            match self.counts.get_mut(&entrance) {
+                Some(count) if *count > 1 => *count = count.saturating_sub(1),
+                Some(_) | None => drop(self.counts.remove(&entrance)),
+            }
+        }
+    }
+
+    /// How many tunnels an SCCRQ on this path may be for.
+    pub fn count(&self, path: Path) -> usize {
+        let known = [Who::At(path.remote.ip()), Who::Any].into_iter().flat_map(|who| entries(who, path));
+        known
+            .filter_map(|entrance| self.counts.get(&entrance))
+            .fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The first of them; one that names the source comes before those with `any`.
+    pub fn first(&self, path: Path) -> Option<TunnelKey> {
+        let first = |who| {
+            let firsts = entries(who, path).into_iter().filter_map(|entrance| {
+                let from = (entrance, 0, TunnelKey(0));
+                self.entrances.range(from..).next().filter(|(found, _, _)| *found == entrance)
+            });
+            firsts.map(|(_, place, key)| (*place, *key)).min().map(|(_, key)| key)
+        };
+        first(Who::At(path.remote.ip())).or_else(|| first(Who::Any))
+    }
+
+    /// Those among them whose peer may be the one that an SCCRQ claims to be of. Hashes can be alike: the caller looks.
+    pub fn claimed(&self, path: Path, message: &[u8]) -> impl Iterator<Item = TunnelKey> + '_ {
+        let (at, any) = (self.matching(Who::At(path.remote.ip()), path, message), Who::Any);
+        at.into_iter().chain(self.matching(any, path, message)).map(|(_, key)| key)
+    }
+
+    /// The tunnels whose peer has a name and may be the one that an SCCRQ claims to be of; some, where there are many.
+    pub fn named(&self, path: Path, message: &[u8]) -> Vec<TunnelKey> {
+        self.matching(Who::Named, path, message).into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// At most [`NAMED`], in the order of the file. Two tunnels are told apart by something (see `config::check`), so there is
+    /// rarely more than one.
+    fn matching(&self, who: Who, path: Path, message: &[u8]) -> Vec<(usize, TunnelKey)> {
+        let identities = claims(message);
+        let wanted = entries(who, path).into_iter().flat_map(|e| identities.map(|identity| (e, identity)));
+        let mut found: Vec<(usize, TunnelKey)> = wanted
+            .flat_map(|(entrance, identity)| {
+                let from = (entrance, identity, 0, TunnelKey(0));
+                let same = self
+                    .identities
+                    .range(from..)
+                    .take_while(move |(e, i, ..)| (*e, *i) == (entrance, identity));
+                same.take(NAMED).map(|(_, _, place, key)| (*place, *key))
+            })
+            .collect();
+        found.sort_unstable();
+        found.truncate(NAMED);
+        found
+    }
+
+    /// All tunnels that have their peer at this address, then those with `any`, whether they can be called or not.
+    pub fn near(&self, address: IpAddr) -> impl Iterator<Item = TunnelKey> + '_ {
+        let of = |address: Option<IpAddr>| {
+            let from = (address, 0, TunnelKey(0));
+            self.addresses.range(from..).take_while(move |(found, ..)| *found == address)
+        };
+        of(Some(address)).chain(of(None)).map(|(_, _, key)| *key)
+    }
+}
+
+/// Under what a tunnel is filed whether it can be called or not.
+fn addresses(tunnel: &Tunnel) -> Vec<Option<IpAddr>> {
+    match &tunnel.config.remote {
+        Some(Remote::Address(address)) => vec![Some(*address)],
+        Some(Remote::Any) => vec![None],
+        Some(Remote::Name(_)) => tunnel.addresses.known().iter().copied().map(Some).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// Under what a tunnel is filed, if it can be called.
+fn entrances(tunnel: &Tunnel) -> Vec<Entrance> {
+    let config = &tunnel.config;
+    if tunnel.is_disabled() || config.problem().is_some() || tunnel.slots.is_manual() {
+        return Vec::new();
+    }
+    let who = match &config.remote {
+        Some(Remote::Address(address)) => vec![Who::At(*address)],
+        Some(Remote::Any) => vec![Who::Any],
+        Some(Remote::Name(_)) => {
+            let known = tunnel.addresses.known().iter().copied().map(Who::At);
+            known.chain([Who::Named]).collect()
+        }
+        None => Vec::new(),
+    };
+    let port = match config.encapsulation {
+        Encapsulation::Ip => 0,
+        Encapsulation::Udp => config.udp_port.local,
+    };
+    let (encapsulation, local) = (config.encapsulation, config.local_address);
+    who.into_iter().map(|who| Entrance { who, encapsulation, local, port }).collect()
+}
+
+/// Under what tunnels are filed that a datagram on this path may be for.
+fn entries(who: Who, path: Path) -> [Entrance; 2] {
+    let (encapsulation, port) = (path.encapsulation, path.local.port());
+    [None, Some(path.local.ip())].map(|local| Entrance { who, encapsulation, local, port })
+}
+
+fn identity(host_name: Option<&[u8]>, router_id: Option<&[u8]>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (host_name, router_id).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The identity that a tunnel's peer must have.
+fn expected(tunnel: &Tunnel) -> u64 {
+    let host_name = match &tunnel.config.remote_hostname {
+        Some(Check::Exactly(name)) => Some(name.as_slice()),
+        Some(Check::Any) | None => None,
+    };
+    let router_id = match &tunnel.config.remote_router_id {
+        Some(Check::Exactly(id)) => Some(id.as_slice()),
+        Some(Check::Any) | None => None,
+    };
+    identity(host_name, router_id)
+}
+
+/// The identities that would let the sender of an SCCRQ in. Neither AVP may be hidden (C-251), so this needs no secret.
+fn claims(message: &[u8]) -> [u64; 4] {
+    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
+    let (name, id) = (value(number::HOST_NAME), value(number::ROUTER_ID));
+    [identity(name, id), identity(name, None), identity(None, id), identity(None, None)]
+}
