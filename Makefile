@@ -143,7 +143,11 @@ test:
 SECONDS ?= 60
 fuzz:
 	@end=$$(( $$(date +%s) + $(SECONDS) )); seed=$$(date +%s); while [ $$(date +%s) -lt $$end ]; do \
-		FUZZ_SEED=$$(( seed * 1000000 )) $(CARGO) test --locked --test fuzz || exit 1; seed=$$(( seed + 1 )); done
+		FUZZ_BASE=$$(( seed * 10000000 )) $(CARGO) test --locked --test fuzz || exit 1; seed=$$(( seed + 1 )); done
+
+# Live daemons, a bad network and mishaps, for SECONDS.
+soak:
+	LONG=1 SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked --test e2e -- soak
 
 test-targets:
 	CARGO='$(CARGO)' sh tests/targets.sh
@@ -159,6 +163,7 @@ help:
 	@echo 'make STATIC=1       the same without shared libraries'
 	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
 	@echo 'make test           all tests (those end to end need root); make test T=word: those whose name holds the word'
+	@echo 'make soak           live daemons, a bad network and mishaps for SECONDS=60 (root)'
 	@echo 'make fuzz           damaged inputs with new seeds for SECONDS=60'
 	@echo 'make test-targets   musl, 32 bits and the other octet order, as far as they can be had here'
 	@echo 'make bench          measure the data path (root)'
@@ -170,4 +175,4 @@ help:
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test fuzz test-targets bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test fuzz soak test-targets bench clean help force

@@ -53,6 +53,7 @@ mod secrets;
 mod sequencing;
 mod signals;
 mod silent_peer;
+mod soak;
 mod start;
 mod start_refused;
 mod status;
@@ -113,6 +114,7 @@ const TESTS: &[&[Test]] = &[
     sequencing::TESTS,
     signals::TESTS,
     silent_peer::TESTS,
+    soak::TESTS,
     start::TESTS,
     start_refused::TESTS,
     status::TESTS,

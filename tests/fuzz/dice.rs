@@ -81,7 +81,7 @@ fn setting(name: &str) -> Option<u64> {
 /// Runs `round` with one seed after the other, until they have had `inputs` inputs; each returns how many it had.
 pub fn rounds(inputs: usize, first: u64, round: impl Fn(&mut Dice) -> usize) {
     let inputs = setting("FUZZ_INPUTS").map_or(inputs, |number| number as usize);
-    let mut seed = setting("FUZZ_SEED").unwrap_or(first);
+    let mut seed = setting("FUZZ_SEED").unwrap_or(first.wrapping_add(setting("FUZZ_BASE").unwrap_or(0)));
     let mut done = 0;
     while done < inputs {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| round(&mut Dice(seed))));

@@ -3,7 +3,7 @@
 //! and digests, so that most of it gets past the first checks.
 //!
 //! Each test is repeated from its seed: a run that fails prints `FUZZ_SEED=n`. `FUZZ_INPUTS=n` is the number of
-//! inputs of each test; `make fuzz` sets both and goes on with other seeds.
+//! inputs of each test, `FUZZ_BASE=n` takes other seeds; `make fuzz` goes on with others and others.
 #![allow(missing_docs)]
 
 mod admin;

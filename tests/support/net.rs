@@ -76,6 +76,11 @@ impl Net {
         net
     }
 
+    /// The control messages are not recorded.
+    pub fn unrecorded(&mut self) {
+        self.recorder = None;
+    }
+
     /// Whether there is an interface.
     pub fn has(&self, netns: &str, interface: &str) -> bool {
         self.try_exec(netns, &["ip", "link", "show", interface]).status.success()
