@@ -159,7 +159,7 @@ fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
     }
 }
 
-/// Where the messages of a batch go.
+/// Where a datagram goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Destination {
     /// The peer.
@@ -171,7 +171,7 @@ pub struct Destination {
 }
 
 /// What became of a batch.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sent {
     /// Datagrams sent.
     pub datagrams: u64,
@@ -183,12 +183,23 @@ pub struct Sent {
     pub no_space: u64,
     /// Datagrams that failed for other reasons.
     pub failed: u64,
-    /// The last error of those.
-    pub error: Option<io::Error>,
+    /// The number of the last error of those.
+    pub errno: Option<i32>,
     /// The kernel did not take several datagrams as one message (UDP GSO); they were sent one by one.
     pub gso_refused: bool,
     /// An error was reported that may belong to an earlier datagram: the error queue should be read.
     pub look_at_errors: bool,
+}
+
+/// How a datagram is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// TOS, or traffic class.
+    pub tos: u8,
+    /// It may become one message with others of equal length that follow it (UDP GSO).
+    pub gso: bool,
+    /// Whose it is: [`Sender::flush`] tells what became of the datagrams of each owner.
+    pub owner: usize,
 }
 
 /// One datagram: pieces of the arena.
@@ -197,20 +208,27 @@ struct Part {
     pieces: Range<usize>,
     length: usize,
     tos: u8,
+    owner: usize,
+    /// The place of its destination.
+    to: usize,
 }
 
-/// A batch of datagrams for one destination. They are built in place in `arena`, then added piece by piece.
+/// A batch of datagrams that leave through one socket. They are built in place in `arena`, then added piece by piece.
 pub struct Sender {
     /// Where the octets of the datagrams lie.
     pub arena: Vec<u8>,
     iovecs: Vec<libc::iovec>,
     pieces: Vec<Range<usize>>,
     parts: Vec<Part>,
+    destinations: Vec<(Destination, (libc::sockaddr_storage, socklen_t))>,
     /// The parts of each message; several with UDP GSO.
     messages: Vec<Range<usize>>,
     controls: Vec<(Aligned<CONTROL_OCTETS>, usize)>,
     headers: Vec<libc::mmsghdr>,
     usual_tos: u8,
+    usual_ttl: u8,
+    /// What became of the datagrams of each owner.
+    sent: Vec<(usize, Sent)>,
 }
 
 impl Sender {
@@ -221,22 +239,28 @@ impl Sender {
             iovecs: Vec::new(),
             pieces: Vec::new(),
             parts: Vec::new(),
+            destinations: Vec::new(),
             messages: Vec::new(),
             controls: Vec::new(),
             headers: Vec::new(),
             usual_tos: 0,
+            usual_ttl: 0,
+            sent: Vec::new(),
         }
     }
 
-    /// Adds a datagram that consists of these pieces of the arena. With `gso`, datagrams of equal length that
-    /// follow each other become one message.
-    pub fn push(&mut self, pieces: &[Range<usize>], tos: u8, gso: bool) {
+    /// Adds a datagram that consists of these pieces of the arena.
+    pub fn push(&mut self, pieces: &[Range<usize>], to: &Destination, way: Way) {
         let first = self.pieces.len();
         self.pieces.extend_from_slice(pieces);
         let length = pieces.iter().map(|p| p.len()).sum();
-        let part = Part { pieces: first..self.pieces.len(), length, tos };
+        if self.destinations.last().is_none_or(|(last, _)| last != to) {
+            self.destinations.push((*to, encode(to.remote)));
+        }
+        let to = self.destinations.len() - 1;
+        let part = Part { pieces: first..self.pieces.len(), length, tos: way.tos, owner: way.owner, to };
         let at = self.parts.len();
-        let fits = gso && self.messages.last().is_some_and(|message| self.fits(message, &part));
+        let fits = way.gso && self.messages.last().is_some_and(|message| self.fits(message, &part));
         self.parts.push(part);
         match self.messages.last_mut() {
             Some(message) if fits => message.end = at + 1,
@@ -253,7 +277,7 @@ impl Sender {
         message.len() < MAX_SEGMENTS
             && last.length == first.length
             && next.length <= first.length
-            && next.tos == first.tos
+            && (next.tos, next.to) == (first.tos, first.to)
             && (message.len() + 1) * first.length <= MAX_GSO_OCTETS
     }
 
@@ -267,83 +291,97 @@ impl Sender {
         self.messages.is_empty()
     }
 
-    /// Sends everything, without waiting: what the system does not take now is dropped, and counted.
-    pub fn flush(&mut self, socket: &mut Socket, to: &Destination) -> Sent {
-        let mut sent = Sent::default();
-        // Most batches have one TOS. What differs from it carries its own, which costs the kernel an allocation.
+    /// Sends everything, without waiting: what the system does not take now is dropped, and counted. `report` is told
+    /// what became of the datagrams of each owner, one time or several.
+    pub fn flush(&mut self, socket: &mut Socket, report: &mut dyn FnMut(usize, &Sent)) {
+        // Most batches have one TOS and TTL. What differs carries its own, which costs the kernel an allocation.
         self.usual_tos = self.parts.first().map_or(0, |p| p.tos);
+        self.usual_ttl = self.destinations.first().map_or(0, |(to, _)| to.ttl);
         // Without these options the messages go out all the same.
-        let _ = socket.set_ttl_and_tos(to.ttl, self.usual_tos);
-        let name = encode(to.remote);
+        let _ = socket.set_ttl_and_tos(self.usual_ttl, self.usual_tos);
         let messages = mem::take(&mut self.messages);
         let mut next = 0;
         while let Some(rest) = messages.get(next..).filter(|rest| !rest.is_empty()) {
-            next += self.send_some(socket, to, &name, rest, &mut sent);
+            next += self.send_some(socket, rest);
         }
         self.messages = messages;
         self.messages.clear();
         self.parts.clear();
         self.pieces.clear();
-        sent
+        self.destinations.clear();
+        self.sent.drain(..).for_each(|(owner, sent)| report(owner, &sent));
+    }
+
+    /// What became of the datagrams of an owner; those of one stand together.
+    fn sent_of(&mut self, owner: usize) -> &mut Sent {
+        let at = self.sent.iter().rposition(|(other, _)| *other == owner).unwrap_or_else(|| {
+            self.sent.push((owner, Sent::default()));
+            self.sent.len() - 1
+        });
+        &mut self.sent[at].1
+    }
+
+    /// Notes something of each part of a message.
+    fn note_parts(&mut self, message: &Range<usize>, note: &dyn Fn(&mut Sent, usize)) {
+        for at in message.clone() {
+            let Some((owner, length)) = self.parts.get(at).map(|part| (part.owner, part.length)) else {
+                return;
+            };
+            note(self.sent_of(owner), length);
+        }
     }
 
     /// Sends messages until the first that fails; how many were dealt with (at least one).
-    fn send_some(
-        &mut self,
-        socket: &Socket,
-        to: &Destination,
-        name: &(libc::sockaddr_storage, socklen_t),
-        messages: &[Range<usize>],
-        sent: &mut Sent,
-    ) -> usize {
+    fn send_some(&mut self, socket: &Socket, messages: &[Range<usize>]) -> usize {
         let Some(first) = messages.first() else { return 1 };
-        let mut result = self.call(socket, to, name, messages);
+        let mut result = self.call(socket, messages);
         if result.as_ref().is_err_and(|e| !is_no_space(e)) {
             // The error may be that of an earlier datagram (ICMP): asking took it away.
-            sent.look_at_errors = true;
-            result = self.call(socket, to, name, messages);
+            self.note_parts(first, &|sent, _| sent.look_at_errors = true);
+            result = self.call(socket, messages);
         }
         match result {
             Ok(count) => {
-                for part in
-                    messages.iter().take(count).flat_map(|message| self.parts.get(message.clone())).flatten()
-                {
-                    sent.datagrams += 1;
-                    sent.octets += part.length as u64;
+                for message in messages.iter().take(count) {
+                    self.note_parts(message, &|sent, length| {
+                        sent.datagrams += 1;
+                        sent.octets += length as u64;
+                    });
                 }
                 count.max(1)
             }
             Err(error) => {
-                let count = first.len() as u64;
-                match error.raw_os_error() {
-                    _ if is_no_space(&error) => sent.no_space += count,
-                    Some(libc::EMSGSIZE | libc::EINVAL | libc::EIO) if first.len() > 1 => {
-                        let before = sent.datagrams;
-                        for at in first.clone() {
-                            self.send_some(socket, to, name, std::slice::from_ref(&(at..at + 1)), sent);
-                        }
-                        // Where only a short one got through, the others are too long, with GSO or without.
-                        sent.gso_refused |= sent.datagrams == before + count;
-                    }
-                    Some(libc::EMSGSIZE) => sent.too_long += count,
-                    _ => {
-                        sent.failed += count;
-                        sent.error = Some(error);
-                    }
-                }
+                self.not_sent(socket, first, &error);
                 1
             }
         }
     }
 
-    fn call(
-        &mut self,
-        socket: &Socket,
-        to: &Destination,
-        name: &(libc::sockaddr_storage, socklen_t),
-        messages: &[Range<usize>],
-    ) -> io::Result<usize> {
-        self.prepare(socket.local().ip(), to, name, messages);
+    /// The system did not take a message.
+    fn not_sent(&mut self, socket: &Socket, message: &Range<usize>, error: &io::Error) {
+        match error.raw_os_error() {
+            _ if is_no_space(error) => self.note_parts(message, &|sent, _| sent.no_space += 1),
+            Some(libc::EMSGSIZE | libc::EINVAL | libc::EIO) if message.len() > 1 => {
+                let all = |sender: &Sender| sender.sent.iter().map(|(_, sent)| sent.datagrams).sum::<u64>();
+                let before = all(self);
+                for at in message.clone() {
+                    self.send_some(socket, std::slice::from_ref(&(at..at + 1)));
+                }
+                // Where only a short one got through, the others are too long, with GSO or without.
+                if all(self) == before + message.len() as u64 {
+                    self.note_parts(message, &|sent, _| sent.gso_refused = true);
+                }
+            }
+            Some(libc::EMSGSIZE) => self.note_parts(message, &|sent, _| sent.too_long += 1),
+            errno => self.note_parts(message, &|sent, _| {
+                sent.failed += 1;
+                sent.errno = Some(errno.unwrap_or(0));
+            }),
+        }
+    }
+
+    fn call(&mut self, socket: &Socket, messages: &[Range<usize>]) -> io::Result<usize> {
+        self.prepare(socket.local().ip(), messages);
         let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as c_long);
         let (fd, flags) =
             (c_long::from(socket.output()), c_long::from(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL));
@@ -355,21 +393,16 @@ impl Sender {
         usize::try_from(done).map_err(|_| io::Error::last_os_error())
     }
 
-    fn prepare(
-        &mut self,
-        bound: IpAddr,
-        to: &Destination,
-        name: &(libc::sockaddr_storage, socklen_t),
-        messages: &[Range<usize>],
-    ) {
+    fn prepare(&mut self, bound: IpAddr, messages: &[Range<usize>]) {
         self.iovecs.clear();
         self.controls.clear();
         self.headers.clear();
         let messages = messages.get(..messages.len().min(SLOTS)).unwrap_or_default();
-        // What a bound socket sends leaves from its address anyway.
-        let local = Some(to.local).filter(|local| !local.is_unspecified() && *local != bound);
         for message in messages {
             let parts = self.parts.get(message.clone()).unwrap_or_default();
+            let Some((to, _)) = parts.first().and_then(|part| self.destinations.get(part.to)) else { return };
+            // What a bound socket sends leaves from its address anyway.
+            let local = Some(to.local).filter(|local| !local.is_unspecified() && *local != bound);
             for piece in parts.iter().filter_map(|p| self.pieces.get(p.pieces.clone())).flatten() {
                 let octets = self.arena.get(piece.clone()).unwrap_or_default();
                 let iov_base = octets.as_ptr().cast_mut().cast();
@@ -377,7 +410,8 @@ impl Sender {
             }
             let tos = parts.first().map(|p| p.tos).filter(|tos| *tos != self.usual_tos);
             let gso_size = parts.first().filter(|_| parts.len() > 1).map(|p| p.length as u16);
-            self.controls.push(control(to, local, tos, gso_size));
+            let ttl = Some(to.ttl).filter(|ttl| *ttl != self.usual_ttl);
+            self.controls.push(control(to, local, (tos, ttl), gso_size));
         }
         // Only now do iovecs and controls stay where they are.
         let mut iovec = 0;
@@ -385,6 +419,8 @@ impl Sender {
             let parts = self.parts.get(message.clone()).unwrap_or_default();
             let count = parts.iter().map(|p| p.pieces.len()).sum::<usize>();
             let Some(iovecs) = self.iovecs.get_mut(iovec..iovec + count) else { return };
+            let to = parts.first().and_then(|part| self.destinations.get(part.to));
+            let Some((_, name)) = to else { return };
             iovec += count;
             let mut header = zeroed_header();
             header.msg_hdr.msg_name = std::ptr::from_ref(&name.0).cast_mut().cast();
@@ -406,7 +442,7 @@ fn is_no_space(error: &io::Error) -> bool {
 fn control(
     to: &Destination,
     local: Option<IpAddr>,
-    tos: Option<u8>,
+    (tos, ttl): (Option<u8>, Option<u8>),
     gso_size: Option<u16>,
 ) -> (Aligned<CONTROL_OCTETS>, usize) {
     let mut buffer = Aligned::new();
@@ -417,6 +453,13 @@ fn control(
             IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
         };
         append(&mut buffer, &mut at, level, kind, c_int::from(tos));
+    }
+    if let Some(ttl) = ttl {
+        let (level, kind) = match to.remote.ip() {
+            IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TTL),
+            IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT),
+        };
+        append(&mut buffer, &mut at, level, kind, c_int::from(ttl));
     }
     match local {
         Some(IpAddr::V4(local)) => {
@@ -448,28 +491,39 @@ mod tests {
     fn appended_control_messages_are_walked_as_they_should() {
         let local: IpAddr = "fd00::7".parse().unwrap();
         let to = Destination { remote: "[fd00::1]:1701".parse().unwrap(), local, ttl: 33 };
-        let (mut buffer, length) = control(&to, Some(local), Some(0x2e), Some(1446));
+        let (mut buffer, length) = control(&to, Some(local), (Some(0x2e), Some(33)), Some(1446));
         let mut message = zeroed_header().msg_hdr;
         message.msg_control = buffer.as_mut_ptr();
         message.msg_controllen = length as _;
         let mut found = Vec::new();
         control_messages(&message, |level, kind, data| found.push((level, kind, data.to_vec())));
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         assert_eq!(found[0], (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 0x2ei32.to_ne_bytes().to_vec()));
-        assert_eq!((found[1].1, &found[1].2[14..16]), (libc::IPV6_PKTINFO, &[0u8, 7][..]));
-        assert_eq!(found[2], (libc::SOL_UDP, libc::UDP_SEGMENT, 1446u16.to_ne_bytes().to_vec()));
+        assert_eq!(found[1], (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, 33i32.to_ne_bytes().to_vec()));
+        assert_eq!((found[2].1, &found[2].2[14..16]), (libc::IPV6_PKTINFO, &[0u8, 7][..]));
+        assert_eq!(found[3], (libc::SOL_UDP, libc::UDP_SEGMENT, 1446u16.to_ne_bytes().to_vec()));
     }
 
     #[test]
     fn equal_neighbours_become_one_message() {
         let mut sender = Sender::new(100_000);
+        let [to, other] = [1, 2].map(|last| Destination {
+            remote: ([192, 0, 2, last], 1701).into(),
+            local: Ipv4Addr::UNSPECIFIED.into(),
+            ttl: 64,
+        });
         for (length, tos) in
             [(100, 0), (100, 0), (80, 0), (80, 0), (90, 0), (90, 1), (50_000, 1), (20_000, 1)]
         {
-            sender.push(&[0..10, 10..length], tos, true);
+            sender.push(&[0..10, 10..length], &to, Way { tos, gso: true, owner: 0 });
         }
         assert_eq!(sender.messages, [0..3, 3..4, 4..5, 5..6, 6..7, 7..8]);
-        sender.push(&[0..1, 1..20_000], 1, false);
+        sender.push(&[0..1, 1..20_000], &to, Way { tos: 1, gso: false, owner: 0 });
         assert_eq!(sender.messages.len(), 7);
+        // Frames of several sessions with one peer, and with another.
+        for (owner, to) in [(1, &to), (2, &to), (3, &other), (4, &other)] {
+            sender.push(&[0..50, 50..100], to, Way { tos: 2, gso: true, owner });
+        }
+        assert_eq!(sender.messages[7..], [9..11, 11..13]);
     }
 }

@@ -9,6 +9,12 @@ use libc::c_int;
 
 use super::cvt;
 use super::netlink::{address, attribute, messages, number};
+use super::socket::set_option;
+
+/// Messages that are read at a time.
+const AT_ONCE: usize = 64;
+/// Octets of the socket's buffer: enough for a change of some thousand interfaces at once.
+const BUFFER: c_int = 8 << 20;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +67,8 @@ impl NetMonitor {
         let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
         // SAFETY: `fd` was just opened and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // Without it more events are lost, and then everything is looked at.
+        let _ = set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
         let groups = libc::RTMGRP_LINK
             | libc::RTMGRP_IPV4_IFADDR
             | libc::RTMGRP_IPV6_IFADDR
@@ -78,10 +86,10 @@ impl NetMonitor {
         Ok(NetMonitor { fd })
     }
 
-    /// Hands what there is to `report`; returns when nothing is left.
-    pub fn drain(&self, report: &mut dyn FnMut(NetEvent)) {
+    /// Hands some of what there is to `report`; whether there may be more.
+    pub fn drain(&self, report: &mut dyn FnMut(NetEvent)) -> bool {
         let mut buffer = [0u8; 16384];
-        loop {
+        for _ in 0..AT_ONCE {
             let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
             // SAFETY: `pointer` points to `length` writable octets.
             let got = unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) };
@@ -90,10 +98,11 @@ impl NetMonitor {
                 Err(_) => match io::Error::last_os_error().raw_os_error() {
                     Some(libc::ENOBUFS) => report(NetEvent::Lost),
                     Some(libc::EINTR) => {}
-                    _ => return,
+                    _ => return false,
                 },
             }
         }
+        true
     }
 }
 

@@ -25,6 +25,7 @@ pub mod route;
 pub mod signal;
 mod sockaddr;
 pub mod socket;
+pub mod socket_filter;
 pub mod stderr;
 pub mod syslog;
 pub mod tap;

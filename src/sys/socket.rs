@@ -118,34 +118,17 @@ impl Socket {
         name_call(&self.fd, remote, libc::connect)
     }
 
-    /// Has the kernel drop received data messages of a raw socket, of which it would queue a copy beside taking care
-    /// of them itself: only those with session id 0 come in.
-    pub fn receive_control_only(&self) -> io::Result<()> {
-        if self.encapsulation != Encapsulation::Ip {
-            return Ok(());
+    /// Keeps no error queue: another socket is told of ICMP errors.
+    pub fn ignore_errors(&self) -> io::Result<()> {
+        match self.local {
+            SocketAddr::V4(_) => self.set(libc::IPPROTO_IP, libc::IP_RECVERR, 0),
+            SocketAddr::V6(_) => self.set(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 0),
         }
-        let step =
-            |code: u32, yes: u8, no: u8, k: u32| libc::sock_filter { code: code as u16, jt: yes, jf: no, k };
-        let (load_x, load) = match self.local {
-            // Over IPv4 the packet begins with the IP header, whose length the low half of its first octet tells.
-            SocketAddr::V4(_) => (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_IND),
-            SocketAddr::V6(_) => (libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, libc::BPF_ABS),
-        };
-        let mut program = [
-            step(load_x, 0, 0, 0),
-            step(libc::BPF_LD | libc::BPF_W | load, 0, 0, 0),
-            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, 0),
-            step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
-            step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
-        ];
-        let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-        let length = mem::size_of_val(&program) as libc::socklen_t;
-        let pointer = std::ptr::from_ref(&program).cast::<c_void>();
-        let (fd, option) = (self.fd.as_raw_fd(), libc::SO_ATTACH_FILTER);
-        // SAFETY: `pointer` points to a sock_fprog, and that to as many instructions as it says; both live through
-        // the call.
-        cvt(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, pointer, length) })?;
-        Ok(())
+    }
+
+    /// Binds a socket that only receives, and is not the only one of its address.
+    pub fn bind_receiver(&mut self) -> io::Result<()> {
+        name_call(&self.fd, self.local, libc::bind)
     }
 
     /// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO); whether it does.
@@ -319,7 +302,7 @@ fn enlarge(fd: &OwnedFd, forced: c_int, plain: c_int) -> io::Result<()> {
         .or_else(|_| set_option(fd.as_raw_fd(), libc::SOL_SOCKET, plain, BUFFER_OCTETS))
 }
 
-fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+pub(super) fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
     let length = mem::size_of::<c_int>() as libc::socklen_t;
     let pointer = std::ptr::from_ref(&value).cast::<c_void>();
     // SAFETY: `pointer` points to an int that lives through the call.

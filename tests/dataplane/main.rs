@@ -15,6 +15,7 @@ mod counters;
 mod expand;
 mod failures;
 mod fairness;
+mod flood;
 mod frames;
 mod mss;
 mod naive;
@@ -38,6 +39,7 @@ const TESTS: &[&[Test]] = &[
     failures::TESTS,
     counters::TESTS,
     closing::TESTS,
+    flood::TESTS,
 ];
 
 fn main() {

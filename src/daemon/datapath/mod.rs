@@ -1,13 +1,14 @@
 //! The data plane: sockets to the peers, TAP interfaces to the system, and the sessions that join them. Frames
 //! never leave this room; control messages are handed over as they come.
 //!
-//! `plane.rs` owns all tables. A turn gives each ready descriptor one batch, so that none starves the others. Buffers
+//! `pseudowires.rs` owns all tables, `plane.rs` what reads and sends. A turn gives each ready descriptor one batch, so that none starves the others. Buffers
 //! belong to the data plane and are made when the first batch comes.
 
 mod bridge;
 mod closing;
 mod device;
 mod event;
+mod flood;
 mod interface;
 mod kernel;
 mod link_local;
@@ -15,11 +16,13 @@ mod paths;
 mod plane;
 mod port;
 mod ports;
+mod pseudowires;
 mod ready;
 mod receive;
 mod session;
 mod slab;
 mod sockets;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -28,6 +31,7 @@ mod waiting;
 pub use bridge::BridgeState;
 pub use event::{DataPlaneEvent, Failure, Unmatched};
 pub use interface::{Interface, InterfaceState};
-pub use plane::{Attached, DataPlane};
+pub use plane::DataPlane;
+pub use pseudowires::Attached;
 pub use ready::FIRST_TOKEN;
 pub use sockets::SocketKey;

@@ -14,6 +14,9 @@ const USUAL: Duration = Duration::from_secs(60);
 /// Between two looks at a path that became narrower: it may heal.
 const NARROW: Duration = Duration::from_secs(10);
 
+/// Paths that are looked at in one turn.
+const LOOKS: usize = 64;
+
 /// The peer's address, and ours.
 type Addresses = (IpAddr, IpAddr);
 
@@ -98,10 +101,11 @@ impl Paths {
         addresses.into_iter().flat_map(|addresses| self.look(now, addresses)).collect()
     }
 
-    /// Looks at the paths whose time has come: see [`look`](Paths::look).
+    /// Looks at the paths whose time has come, some at a time: see [`look`](Paths::look).
     pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
         let mut ports = Vec::new();
-        while let Some(addresses) = self.wheel.pop(now) {
+        for _ in 0..LOOKS {
+            let Some(addresses) = self.wheel.pop(now) else { break };
             ports.extend(self.look(now, addresses));
         }
         ports
@@ -148,6 +152,17 @@ mod tests {
         (0..1000).for_each(|port| paths.remove(&path(1), port));
         paths.remove(&path(2), 1000);
         assert_eq!((paths.used.len(), paths.next()), (0, None));
+    }
+
+    #[test]
+    fn a_turn_looks_at_some_paths_only() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        (1..=200).for_each(|last| paths.add(now, &path(last), last.into()));
+        (1..=200).for_each(|last| pretend(&mut paths, &path(last), 1400));
+        let later = now + USUAL * 2;
+        let looked: Vec<usize> = (0..4).map(|_| paths.due(later).len()).collect();
+        assert_eq!(looked, [LOOKS, LOOKS, LOOKS, 200 - 3 * LOOKS]);
     }
 
     #[test]

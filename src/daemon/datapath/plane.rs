@@ -8,55 +8,39 @@ use std::time::Instant;
 
 use mio::{Registry, Token};
 
-use super::closing::Closing;
 use super::device::Device;
-use super::event::{DataPlaneEvent, Events, Failure, Unmatched};
+use super::event::{DataPlaneEvent, Failure, Unmatched};
+use super::flood::Flood;
 use super::interface::{Interface, InterfaceState};
-use super::kernel::{Kernel, NotMade};
-use super::paths::Paths;
+use super::kernel::Kernel;
 use super::port::Port;
-use super::ports::Ports;
-use super::ready::{Ready, Source};
+use super::pseudowires::{Attached, Pseudowires};
+use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
-use super::session::{Gates, Session, Sessions};
-use super::sockets::{SocketKey, Sockets};
-use super::transmit::{self, End, ARENA};
-use super::waiting::{Waiting, WaitingList};
+use super::session::Gates;
+use super::sockets::SocketKey;
+use super::tasks::{Task, Tasks};
+use super::transmit::{End, Exit, Outbound};
 use crate::counters::Counters;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
-use crate::sys::batch::Sender;
+use crate::sys::error_text;
 use crate::sys::link::{NetEvent, NetMonitor};
-use crate::sys::tap::Tap;
-use crate::sys::{clock, error_text, netif};
 use crate::wire::{Encapsulation, SessionId};
-
-/// Whether a session is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attached {
-    /// It is.
-    Now,
-    /// Its interface's name is not free yet: [`DataPlaneEvent::Attached`] tells what comes of it.
-    Later,
-}
 
 /// The data plane.
 pub struct DataPlane {
-    ready: Ready,
+    wires: Pseudowires,
     links: Option<NetMonitor>,
-    sockets: Sockets,
-    ports: Ports,
-    sessions: Sessions,
-    paths: Paths,
     inbound: Option<Box<Inbound>>,
-    sender: Option<Box<Sender>>,
+    outbound: Option<Box<Outbound>>,
     arrivals: Arrivals,
-    events: Events,
     net_events: Vec<NetEvent>,
-    /// Where the kernel carries the frames.
-    kernel: Option<Kernel>,
-    waiting: WaitingList,
-    closing: Closing,
+    tasks: Tasks,
+    /// Control messages over IP that belong to no control connection.
+    strangers: Flood,
+    /// Data over IP of no session.
+    others: Flood,
 }
 
 impl DataPlane {
@@ -64,25 +48,20 @@ impl DataPlane {
     /// from [`FIRST_TOKEN`](super::FIRST_TOKEN) on.
     pub fn new(registry: Registry) -> DataPlane {
         let mut plane = DataPlane {
-            ready: Ready::new(registry),
+            wires: Pseudowires::new(registry),
             links: None,
-            sockets: Sockets::default(),
-            ports: Ports::default(),
-            sessions: Sessions::default(),
-            paths: Paths::new(clock::now()),
             inbound: None,
-            sender: None,
+            outbound: None,
             arrivals: Arrivals::default(),
-            events: Events::default(),
             net_events: Vec::new(),
-            kernel: None,
-            waiting: WaitingList::default(),
-            closing: Closing::default(),
+            tasks: Tasks::default(),
+            strangers: Flood::default(),
+            others: Flood::default(),
         };
         let links = NetMonitor::open();
-        match links.and_then(|l| plane.ready.watch(l.as_raw_fd(), Source::Links).map(|()| l)) {
+        match links.and_then(|l| plane.wires.ready.watch(l.as_raw_fd(), Source::Links).map(|()| l)) {
             Ok(links) => plane.links = Some(links),
-            Err(error) => plane.events.remark(Remark::Links { error: error_text(&error) }),
+            Err(error) => plane.wires.events.remark(Remark::Links { error: error_text(&error) }),
         }
         plane
     }
@@ -90,59 +69,67 @@ impl DataPlane {
     /// From now on sessions are attached to the kernel's L2TP. To be called before sockets are opened. `NotFound`: the
     /// kernel has none.
     pub fn use_kernel(&mut self) -> io::Result<()> {
-        self.kernel = Some(Kernel::open()?);
+        self.wires.kernel = Some(Kernel::open()?);
         Ok(())
     }
 
     /// A token of the data plane was reported ready.
     pub fn ready(&mut self, token: Token) {
-        self.ready.reported(token);
+        self.wires.ready.reported(token);
     }
 
     /// Gives each ready descriptor one batch; control messages go to `on_control`. `true`: there is more to do,
     /// poll without waiting and come back.
     pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
         self.arrivals.datagrams = 0;
-        let mut left = self.ready.len();
+        let mut left = self.wires.ready.len();
         while left > 0 {
-            let Some(source) = self.ready.next() else { break };
+            let Some(source) = self.wires.ready.next() else { break };
             let more = match source {
-                Source::Links => {
-                    self.read_links();
-                    false
-                }
-                Source::Socket(at) => {
-                    let more = self.receive(now, at, on_control);
+                Source::Links => self.read_links(),
+                Source::Socket(at) | Source::Data(at) => {
+                    self.flush();
+                    let data = matches!(source, Source::Data(_));
+                    let more = self.receive(now, at, data, on_control);
                     // Much is answered at once, with an acknowledgement or an echo.
                     if let Some(port) = self.arrivals.delivered.take() {
-                        left += usize::from(self.ready.add(Source::Port(port)));
+                        left += usize::from(self.wires.ready.add(Source::Port(port)));
                     }
                     more
                 }
-                Source::Port(at) => self.transmit(at),
+                Source::Port(at) => self.transmit(at, left == 1),
             };
             if more {
-                self.ready.add(source);
+                self.wires.ready.add(source);
             }
             left -= 1;
         }
-        !self.ready.is_empty()
+        self.flush();
+        self.do_tasks();
+        self.judge_flood(now);
+        !self.wires.ready.is_empty() || !self.tasks.is_empty()
     }
 
     /// Receives one batch; `true` if there may be more.
-    fn receive(&mut self, now: Instant, at: usize, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
-        let Some(socket) = self.sockets.get_mut(at) else { return false };
+    fn receive(
+        &mut self,
+        now: Instant,
+        at: usize,
+        data: bool,
+        on_control: &mut dyn FnMut(Path, &[u8]),
+    ) -> bool {
+        let Some(socket) = self.wires.sockets.get_mut(at) else { return false };
         let inbound = self.inbound.get_or_insert_default();
-        let tables = (&mut self.sessions, &mut self.ports);
-        let results = (&mut self.arrivals, &mut self.events);
-        match inbound.receive(now, socket, tables, results, on_control) {
+        let tables = (&mut self.wires.sessions, &mut self.wires.ports);
+        let results = (&mut self.arrivals, &mut self.wires.events);
+        match inbound.receive(now, (socket, data), tables, results, on_control) {
             Ok(more) => {
                 socket.received();
                 more
             }
             Err(error) => {
-                let again = socket.receive_failed(&error, &mut self.events);
-                for peer in socket.read_errors(&mut self.events) {
+                let again = socket.receive_failed(&error, &mut self.wires.events);
+                for peer in socket.read_errors(&mut self.wires.events) {
                     self.path_changed(now, peer);
                 }
                 again
@@ -150,25 +137,50 @@ impl DataPlane {
         }
     }
 
-    /// Reads and sends one batch of frames; `true` if there may be more.
-    fn transmit(&mut self, at: usize) -> bool {
-        let Some(port) = self.ports.get_mut(at) else { return false };
-        let mut session = port.session.and_then(|at| self.sessions.get_mut(at));
-        let socket_at = session.as_ref().and_then(|session| session.socket);
-        let socket = socket_at.and_then(|at| self.sockets.get_mut(at));
-        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let done = transmit::transmit(port, session.take(), socket, sender);
-        done.remark.into_iter().for_each(|remark| self.events.remark(remark));
-        if let Some(socket) = socket_at.filter(|_| done.look_at_errors) {
-            self.ready.add(Source::Socket(socket));
+    /// Reads one batch of frames of a port, and sends it, or leaves it for the end of the turn; `true` if there may be
+    /// more. `alone`: nothing else is ready.
+    fn transmit(&mut self, at: usize, alone: bool) -> bool {
+        let Some(port) = self.wires.ports.get(at) else { return false };
+        let socket_at = port.session.and_then(|at| self.wires.sessions.get(at)?.socket);
+        let dont_fragment = port.interface.dont_fragment;
+        let exit = socket_at.map(|socket| Exit { socket, dont_fragment });
+        if exit.is_some()
+            && self.outbound.as_ref().is_some_and(|out| out.exit().is_some_and(|e| Some(e) != exit))
+        {
+            self.flush();
         }
-        match done.end {
-            End::Budget => true,
-            End::Empty => false,
-            End::Gone => {
-                self.interface_gone(at);
-                false
+        let Some(port) = self.wires.ports.get_mut(at) else { return false };
+        let session = port.session.and_then(|at| self.wires.sessions.get_mut(at));
+        let socket = socket_at.and_then(|at| Some((at, self.wires.sockets.get_mut(at)?)));
+        let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
+        let end = outbound.gather(at, port, session, socket, alone);
+        self.count_sent();
+        if end == End::Gone {
+            self.wires.interface_gone(at);
+        }
+        end == End::Budget
+    }
+
+    /// Sends the frames that wait.
+    fn flush(&mut self) {
+        let Some(outbound) = &mut self.outbound else { return };
+        let Some(exit) = outbound.exit() else { return };
+        if let Some(socket) = self.wires.sockets.get_mut(exit.socket) {
+            outbound.flush(socket);
+        }
+        self.count_sent();
+    }
+
+    /// Counts what became of the frames that were sent.
+    fn count_sent(&mut self) {
+        let Some(outbound) = &mut self.outbound else { return };
+        for (at, sent) in outbound.sent.drain(..) {
+            let Some(port) = self.wires.ports.get_mut(at) else { continue };
+            let Some(session) = port.session.and_then(|at| self.wires.sessions.get_mut(at)) else { continue };
+            if let (Some(socket), true) = (session.socket, sent.look_at_errors) {
+                self.wires.ready.add(Source::Socket(socket));
             }
+            port.count_sent(session, &sent).into_iter().for_each(|remark| self.wires.events.remark(remark));
         }
     }
 
@@ -179,7 +191,7 @@ impl DataPlane {
 
     /// What was noticed since the last call.
     pub fn take_events(&mut self) -> std::vec::Drain<'_, DataPlaneEvent> {
-        self.events.0.drain(..)
+        self.wires.events.0.drain(..)
     }
 
     /// Who has sent data of no session since the last call: of several the last one, the session's id, how much.
@@ -194,59 +206,86 @@ impl DataPlane {
 
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
     pub fn has_events(&self) -> bool {
-        !self.events.0.is_empty() || !self.ready.is_empty()
+        !self.wires.events.0.is_empty() || !self.wires.ready.is_empty() || !self.tasks.is_empty()
     }
 
     /// There is an event of the way to a peer: its MTU may be another one.
     pub fn path_changed(&mut self, now: Instant, remote: IpAddr) {
-        for at in self.paths.look_at(now, remote) {
-            self.fit_mtu(at);
-        }
+        let ports = self.wires.paths.look_at(now, remote);
+        self.tasks.add(ports.into_iter().map(Task::FitMtu));
+        self.do_tasks();
     }
 
     /// Looks at the paths whose time has come, and tries again what waits.
     pub fn timers(&mut self, now: Instant) {
-        for at in self.paths.due(now) {
-            self.fit_mtu(at);
+        let ports = self.wires.paths.due(now);
+        self.tasks.add(ports.into_iter().map(Task::FitMtu));
+        self.judge_flood(now);
+        for waiting in self.wires.waiting.take_due(now) {
+            self.wires.attach_waiting(waiting);
         }
-        for waiting in self.waiting.take_due(now) {
-            self.attach_waiting(waiting);
-        }
-        self.closing.start();
+        self.wires.closing.start();
     }
 
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let at_once = self.closing.is_due().then_some(now);
-        [self.paths.next(), self.waiting.next(), at_once].into_iter().flatten().min()
+        let at_once = self.wires.closing.is_due().then_some(now);
+        [
+            self.wires.paths.next(),
+            self.wires.waiting.next(),
+            self.strangers.next(),
+            self.others.next(),
+            at_once,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// A child process may have ended.
-    pub fn child_ended(&mut self, now: Instant) {
-        if !self.closing.has_ended() {
-            return;
+    /// Looks whether strangers flood us, or do not any more.
+    fn judge_flood(&mut self, now: Instant) {
+        let (strangers, others) = (&mut self.strangers, &mut self.others);
+        let begun = strangers.count(now, std::mem::take(&mut self.arrivals.strangers))
+            | others.count(now, std::mem::take(&mut self.arrivals.others));
+        let over = strangers.turn(now) | others.turn(now);
+        let ids_changed = std::mem::take(&mut self.wires.ids_changed) && self.others.sample() > 1;
+        if begun || over || ids_changed {
+            self.filter();
         }
-        for at in self.waiting.child_ended(now) {
-            let result = self.open_port(at);
-            if let (Err(failure), Some(port)) = (self.remember_failure(at, result), self.ports.get(at)) {
-                let interface = port.interface.name.clone();
-                self.events.push(DataPlaneEvent::NotMade { interface, failure });
+    }
+
+    /// Has the kernel drop what nobody needs while there is a flood.
+    fn filter(&mut self) {
+        let (strangers, others) = (self.strangers.sample(), self.others.sample());
+        let ids = if others > 1 { self.wires.sessions.ids() } else { Vec::new() };
+        self.wires.sockets.filter(&ids, strangers, others);
+    }
+
+    /// Does some of what concerns many ports.
+    fn do_tasks(&mut self) {
+        for task in self.tasks.take() {
+            match task {
+                Task::FitMtu(at) => self.wires.fit_mtu(at),
+                Task::Look(at) => self.wires.look_at_link(at),
             }
         }
     }
 
-    fn read_links(&mut self) {
-        let Some(links) = self.links.take() else { return };
+    /// Reads events of links; `true` if there may be more.
+    fn read_links(&mut self) -> bool {
+        let Some(links) = self.links.take() else { return false };
         let mut others_changed = false;
-        links.drain(&mut |event| {
+        let more = links.drain(&mut |event| {
             match event {
-                NetEvent::Link { index, up } => match self.ports.with_index(index) {
-                    Some(at) => self.ports.link_state(at, up, &mut self.events),
+                NetEvent::Link { index, up } => match self.wires.ports.with_index(index) {
+                    Some(at) => self.wires.ports.link_state(at, up, &mut self.wires.events),
                     None => others_changed = true,
                 },
-                NetEvent::LinkDeleted { index } => self.link_deleted(index),
+                NetEvent::LinkDeleted { index } => self.wires.link_deleted(index),
                 NetEvent::Lost => {
-                    self.look_at_links();
+                    // Everything is looked at.
+                    self.tasks.add(self.wires.ports.indexes().into_iter().map(|(at, _)| Task::Look(at)));
+                    self.wires.ports.look_for_deleted_bridges(&mut self.wires.events);
                     others_changed = true;
                 }
                 NetEvent::Address { .. } | NetEvent::Route { .. } | NetEvent::Rule => {}
@@ -255,311 +294,24 @@ impl DataPlane {
         });
         self.links = Some(links);
         if others_changed {
-            self.ports.join_bridges_again(&mut self.events);
+            self.wires.ports.join_bridges_again(&mut self.wires.events);
         }
-    }
-
-    fn link_deleted(&mut self, index: i32) {
-        self.waiting.interface_deleted(clock::now());
-        match self.ports.with_index(index) {
-            Some(at) => self.interface_gone(at),
-            None => self.ports.bridge_deleted(index, &mut self.events),
-        }
-    }
-
-    /// The interface was deleted by somebody else. It is made again when a session is attached.
-    fn interface_gone(&mut self, at: usize) {
-        self.close_device(at);
-        let Some(port) = self.ports.get(at) else { return };
-        let session = port.session.and_then(|at| self.sessions.get(at)).map(|s| s.id);
-        let interface = port.interface.name.clone();
-        self.events.push(DataPlaneEvent::InterfaceGone { interface, session });
-    }
-
-    /// The kernel lost events: asks for everything.
-    fn look_at_links(&mut self) {
-        for (at, index) in self.ports.indexes() {
-            let name = self.ports.get(at).and_then(Port::name);
-            match name.map(|name| netif::is_up(&name)) {
-                Some(Ok(up)) => self.ports.link_state(at, up, &mut self.events),
-                Some(Err(_)) | None => self.link_deleted(index),
-            }
-        }
-        self.ports.look_for_deleted_bridges(&mut self.events);
-    }
-
-    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
-    /// session is attached.
-    pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
-        let at = self.ports.place(interface);
-        if let Some(port) = self.ports.get_mut(at) {
-            port.configure(interface);
-        }
-        let result = self.open_port(at).map(|_| ());
-        if result.is_ok() {
-            if let (Some(kernel), Some(port)) = (&self.kernel, self.ports.get(at)) {
-                if let Some(session) = port.kernel_session() {
-                    kernel.set_socket_options(session, &port.interface, &self.sockets);
-                }
-            }
-            self.fit_mtu(at);
-        }
-        self.remember_failure(at, result)
-    }
-
-    /// Keeps what came of setting up an interface, to be shown.
-    fn remember_failure<T>(&mut self, at: usize, result: Result<T, Failure>) -> Result<T, Failure> {
-        if let Some(port) = self.ports.get_mut(at) {
-            port.failure = result.as_ref().err().cloned();
-        }
-        result
-    }
-
-    /// Makes a configured interface (again) where it is missing, and sets what is not set yet. `false`: its name is not
-    /// free yet; it is made when it is.
-    fn open_port(&mut self, at: usize) -> Result<bool, Failure> {
-        let Some(port) = self.ports.get(at) else { return Ok(true) };
-        if port.is_complete() {
-            return Ok(true);
-        }
-        if port.device.is_none() && self.closing.has(&port.interface.name) {
-            self.waiting.insert_port(at);
-            return Ok(false);
-        }
-        if port.device.is_none() && self.kernel.is_none() {
-            let tap = Tap::open(&port.interface.name, true);
-            let tap = tap.map_err(|no| Failure::ioctl(&no.error, no.about))?;
-            let watched = self.ready.watch(tap.as_raw_fd(), Source::Port(at));
-            watched.map_err(|error| Failure::Other(error_text(&error)))?;
-            self.ports.change(at, &mut self.events, |port, events| port.adopt(Device::Tap(tap), events));
-        }
-        self.ports.change(at, &mut self.events, Port::set_up).unwrap_or(Ok(()))?;
-        self.show_carrier(at);
-        Ok(true)
-    }
-
-    /// Removes the interface; a session that is attached to it is detached.
-    pub fn remove_interface(&mut self, name: &str) {
-        let Some(at) = self.ports.find(name) else { return };
-        let session = self.ports.get(at).and_then(|port| self.sessions.get(port.session?)).map(|s| s.id);
-        if let Some(session) = session {
-            self.detach(session);
-        }
-        self.close_device(at);
-        self.ports.remove(at);
-    }
-
-    fn close_device(&mut self, at: usize) {
-        let device = self.ports.change(at, &mut self.events, |port, _| port.device.take()).flatten();
-        match device {
-            Some(Device::Tap(tap)) => {
-                self.ready.forget(tap.as_raw_fd());
-                // One that is gone already is closed at once.
-                if let Some(port) = self.ports.get(at).filter(|_| tap.name().is_ok()) {
-                    self.closing.add(&port.interface.name, tap);
-                }
-            }
-            Some(Device::Kernel(session)) => {
-                let Some(kernel) = &mut self.kernel else { return };
-                let counters = kernel.close_session(&session, &mut self.sockets, &self.ready);
-                if let Some(port) = self.ports.get_mut(at) {
-                    port.counters.add(&counters);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Sets the carrier to what it should be.
-    fn show_carrier(&mut self, at: usize) {
-        let Some(port) = self.ports.get_mut(at) else { return };
-        let session = port.session.and_then(|at| self.sessions.get(at));
-        port.show_carrier(session, &mut self.events);
-    }
-
-    /// Sets the MTU that fits the path of the attached session, or warns of one that does not.
-    fn fit_mtu(&mut self, at: usize) {
-        let Some(port) = self.ports.get_mut(at) else { return };
-        let Some(session) = port.session.and_then(|at| self.sessions.get(at)) else { return };
-        if let Some(mtu) = self.paths.mtu(&session.path) {
-            port.fit_mtu(session, mtu, &mut self.events);
-        }
+        more
     }
 
     /// What a configured interface is like at present.
     pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
-        self.ports.by_name(interface).map(Port::state)
-    }
-
-    /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
-    pub fn attach(&mut self, attachment: &Attachment) -> Result<Attached, Failure> {
-        let Some(port) = self.ports.find(&attachment.interface) else {
-            return Err(Failure::Other(format!("interface {} is not configured", attachment.interface)));
-        };
-        let result = self.attach_to(port, attachment);
-        self.remember_failure(port, result)
-    }
-
-    fn attach_to(&mut self, port: usize, attachment: &Attachment) -> Result<Attached, Failure> {
-        if !self.open_port(port)? {
-            self.waiting.insert(Waiting::new(attachment, port, None));
-            return Ok(Attached::Later);
-        }
-        if self.sockets.find(&attachment.path).is_none() {
-            return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
-        }
-        self.detach(attachment.local);
-        let (Some(kernel), Some(known)) = (&mut self.kernel, self.ports.get(port)) else {
-            self.attached(port, attachment);
-            return Ok(Attached::Now);
-        };
-        let tunnel = kernel.join_tunnel(attachment, &known.interface, &mut self.sockets, &self.ready)?;
-        self.close_device(port);
-        self.attach_to_kernel(tunnel, Waiting::new(attachment, port, Some(tunnel)))
-    }
-
-    /// Makes the session in the kernel, or keeps it for later.
-    fn attach_to_kernel(&mut self, tunnel: u32, mut waiting: Waiting) -> Result<Attached, Failure> {
-        let Some(kernel) = &mut self.kernel else { return Ok(Attached::Later) };
-        let at = waiting.port;
-        let session = match kernel.make_session(tunnel, &waiting.attachment) {
-            Ok(session) => session,
-            Err(NotMade::InUse(_)) if waiting.tried(clock::now()) => {
-                self.waiting.insert(waiting);
-                return Ok(Attached::Later);
-            }
-            Err(NotMade::InUse(failure) | NotMade::Failed(failure)) => {
-                kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
-                return Err(failure);
-            }
-        };
-        let set_up = self.ports.change(at, &mut self.events, |port, events| {
-            port.adopt(Device::Kernel(session), events);
-            port.set_up(events)
-        });
-        if let Some(Err(failure)) = set_up {
-            self.close_device(at);
-            return Err(failure);
-        }
-        self.attached(at, &waiting.attachment);
-        if let Some(gates) = waiting.gates {
-            self.set_gates(waiting.attachment.local, gates);
-        }
-        Ok(Attached::Now)
-    }
-
-    /// Tries again to attach a session, and tells what came of it.
-    fn attach_waiting(&mut self, waiting: Waiting) {
-        let (session, port, moved) = (waiting.attachment.local, waiting.port, waiting.moved);
-        let interface = waiting.attachment.interface.clone();
-        let result = match waiting.tunnel {
-            Some(tunnel) => self.attach_to_kernel(tunnel, waiting),
-            None => self.attach_to(port, &waiting.attachment),
-        };
-        let result = match self.remember_failure(port, result) {
-            Ok(Attached::Later) => return,
-            Ok(Attached::Now) if moved => return,
-            Err(failure) if moved => return self.not_moved(interface, session, &failure),
-            Ok(Attached::Now) => Ok(()),
-            Err(failure) => Err((interface, failure)),
-        };
-        self.events.push(DataPlaneEvent::Attached { session, result });
-    }
-
-    fn attached(&mut self, port: usize, attachment: &Attachment) {
-        let socket = self.sockets.find(&attachment.path);
-        let at = self.sessions.insert(Session::new(attachment, port, socket));
-        if let Some(port) = self.ports.get_mut(port) {
-            port.session = Some(at);
-        }
-        self.paths.add(clock::now(), &attachment.path, port);
-        self.fit_mtu(port);
+        self.wires.ports.by_name(interface).map(Port::state)
     }
 
     /// Opens and closes the directions of an attached session that is established, and its interface's carrier.
     pub fn gate(&mut self, session: SessionId, receive: bool, send: bool, carrier: bool) {
-        self.set_gates(session, Gates { receive, send, carrier });
-    }
-
-    fn set_gates(&mut self, id: SessionId, gates: Gates) {
-        if let Some(waiting) = self.waiting.get_mut(id) {
-            waiting.gates = Some(gates);
-        }
-        let Some(session) = self.sessions.find_mut(id) else { return };
-        session.established = true;
-        session.gates = gates;
-        let port = session.port;
-        self.show_carrier(port);
-    }
-
-    /// The ends of a session's tunnel are others from now on.
-    pub fn move_session(&mut self, session: SessionId, path: &Path) {
-        if self.kernel.is_some() {
-            self.move_kernel_session(session, path);
-            return;
-        }
-        let socket = self.sockets.find(path);
-        let Some(session) = self.sessions.find_mut(session) else { return };
-        let port = session.port;
-        self.paths.remove(&session.path, port);
-        self.paths.add(clock::now(), path, port);
-        (session.path, session.socket, session.gso) = (*path, socket, true);
-        self.fit_mtu(port);
-    }
-
-    /// The kernel's session gets its peer's new address: it is made anew, and with it the interface.
-    fn move_kernel_session(&mut self, id: SessionId, path: &Path) {
-        let (old, gates, moved) = match (self.sessions.find(id), self.waiting.get_mut(id)) {
-            (Some(session), _) => (&session.attachment, session.established.then_some(session.gates), true),
-            (None, Some(waiting)) => (&waiting.attachment, waiting.gates, waiting.moved),
-            (None, None) => return,
-        };
-        let attachment = Attachment { path: *path, ..old.clone() };
-        match self.attach(&attachment) {
-            Ok(Attached::Later) => {
-                if let Some(waiting) = self.waiting.get_mut(id) {
-                    (waiting.gates, waiting.moved) = (gates, moved);
-                }
-            }
-            Ok(Attached::Now) => {
-                if let Some(gates) = gates {
-                    self.set_gates(id, gates);
-                }
-                if !moved {
-                    self.events.push(DataPlaneEvent::Attached { session: id, result: Ok(()) });
-                }
-            }
-            Err(failure) => self.not_moved(attachment.interface, id, &failure),
-        }
-    }
-
-    fn not_moved(&mut self, interface: String, session: SessionId, failure: &Failure) {
-        let failure = failure.to_string();
-        self.events.remark(Remark::KernelSession { interface: interface.clone(), failure });
-        self.events.push(DataPlaneEvent::InterfaceGone { interface, session: Some(session) });
-    }
-
-    /// Detaches a session. Its interface stays, unless the kernel carries its frames.
-    pub fn detach(&mut self, session: SessionId) {
-        let tunnel = self.waiting.remove(session).and_then(|waiting| waiting.tunnel);
-        if let (Some(tunnel), Some(kernel)) = (tunnel, &mut self.kernel) {
-            kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
-        }
-        let Some((at, session)) = self.sessions.remove(session) else { return };
-        self.paths.remove(&session.path, session.port);
-        let Some(port) = self.ports.get_mut(session.port) else { return };
-        if port.session == Some(at) {
-            port.session = None;
-            if port.kernel_session().is_some() {
-                self.close_device(session.port);
-            }
-        }
-        self.show_carrier(session.port);
+        self.wires.set_gates(session, Gates { receive, send, carrier });
     }
 
     /// When a valid data message of this session was received last. Of those that the kernel receives it is not known.
     pub fn heard(&self, session: SessionId) -> Option<Instant> {
-        self.sessions.find(session)?.heard
+        self.wires.sessions.find(session)?.heard
     }
 
     /// Opens the socket for `local` (or for any address of the family of `family_of`) unless it is open already.
@@ -572,8 +324,9 @@ impl DataPlane {
         port: u16,
     ) -> io::Result<()> {
         let key = SocketKey::new(encapsulation, local, family_of, port);
-        if !self.sockets.is_open(&key) {
-            self.sockets.open(key, self.kernel.is_some(), &self.ready)?;
+        if !self.wires.sockets.is_open(&key) {
+            self.wires.sockets.open(key, self.wires.kernel.is_some(), &self.wires.ready)?;
+            self.filter();
             self.sockets_changed();
         }
         Ok(())
@@ -581,34 +334,34 @@ impl DataPlane {
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
-        self.sockets.close_unused(keep, &self.ready);
+        self.wires.sockets.close_unused(keep, &self.wires.ready);
         self.sockets_changed();
     }
 
     fn sockets_changed(&mut self) {
-        for session in self.sessions.values_mut() {
-            session.socket = self.sockets.find(&session.path);
+        for session in self.wires.sessions.values_mut() {
+            session.socket = self.wires.sockets.find(&session.path);
         }
     }
 
     /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
     /// why.
     pub fn send_control(&mut self, path: &Path, message: &[u8], ttl: u8) -> io::Result<()> {
-        let at = self.sockets.find(path).ok_or(io::ErrorKind::NotConnected)?;
-        let socket = self.sockets.get_mut(at).ok_or(io::ErrorKind::NotConnected)?;
-        let sender = self.sender.get_or_insert_with(|| Box::new(Sender::new(ARENA)));
-        let (result, look_at_errors) = socket.send_control(sender, path, message, ttl);
+        let at = self.wires.sockets.find(path).ok_or(io::ErrorKind::NotConnected)?;
+        let socket = self.wires.sockets.get_mut(at).ok_or(io::ErrorKind::NotConnected)?;
+        let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
+        let (result, look_at_errors) = socket.send_control(&mut outbound.sender, path, message, ttl);
         if look_at_errors {
-            self.ready.add(Source::Socket(at));
+            self.wires.ready.add(Source::Socket(at));
         }
         result
     }
 
     /// The counters of an interface; they outlive its sessions.
     pub fn counters(&self, interface: &str) -> Option<Counters> {
-        let port = self.ports.by_name(interface)?;
+        let port = self.wires.ports.by_name(interface)?;
         let mut counters = port.counters;
-        if let (Some(session), Some(kernel)) = (port.kernel_session(), &self.kernel) {
+        if let (Some(session), Some(kernel)) = (port.kernel_session(), &self.wires.kernel) {
             counters.add(&kernel.counters(session));
         }
         Some(counters)
@@ -616,7 +369,7 @@ impl DataPlane {
 
     /// The MTU of an interface, as it was set last.
     pub fn mtu(&self, interface: &str) -> Option<usize> {
-        self.ports.by_name(interface)?.mtu
+        self.wires.ports.by_name(interface)?.mtu
     }
 
     /// What was dropped before it belonged to a session.
@@ -628,9 +381,9 @@ impl DataPlane {
 
     /// Sets all counters to zero.
     pub fn reset_counters(&mut self) {
-        for port in self.ports.values_mut() {
+        for port in self.wires.ports.values_mut() {
             port.counters = Counters::default();
-            if let (Some(Device::Kernel(session)), Some(kernel)) = (&mut port.device, &self.kernel) {
+            if let (Some(Device::Kernel(session)), Some(kernel)) = (&mut port.device, &self.wires.kernel) {
                 session.counted = kernel.statistics(session);
             }
         }
@@ -638,16 +391,35 @@ impl DataPlane {
         self.arrivals.unmatched =
             Unmatched { truncated: 0u64.wrapping_sub(truncated), ..Unmatched::default() };
     }
-}
 
-/// The daemon ends: its interfaces go together.
-impl Drop for DataPlane {
-    fn drop(&mut self) {
-        for at in self.ports.indexes().into_iter().map(|(at, _)| at) {
-            if self.ports.get(at).is_some_and(|port| port.tap().is_some()) {
-                self.close_device(at);
-            }
-        }
-        self.closing.finish();
+    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
+    /// session is attached.
+    pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
+        self.wires.configure_interface(interface)
+    }
+
+    /// Removes the interface; a session that is attached to it is detached.
+    pub fn remove_interface(&mut self, name: &str) {
+        self.wires.remove_interface(name);
+    }
+
+    /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
+    pub fn attach(&mut self, attachment: &Attachment) -> Result<Attached, Failure> {
+        self.wires.attach(attachment)
+    }
+
+    /// Detaches a session. Its interface stays, unless the kernel carries its frames.
+    pub fn detach(&mut self, session: SessionId) {
+        self.wires.detach(session);
+    }
+
+    /// The ends of a session's tunnel are others from now on.
+    pub fn move_session(&mut self, session: SessionId, path: &Path) {
+        self.wires.move_session(session, path);
+    }
+
+    /// A child process may have ended.
+    pub fn child_ended(&mut self, now: Instant) {
+        self.wires.child_ended(now);
     }
 }

@@ -12,6 +12,7 @@ use crate::config::model::{Mtu, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::log::Remark;
+use crate::sys::batch::Sent;
 use crate::sys::tap::Tap;
 use crate::sys::{error_text, netif};
 
@@ -128,6 +129,24 @@ impl Port {
             TcpMss::Auto => Some(Limit::Mtu(self.mtu.unwrap_or(DEFAULT_MTU))),
             TcpMss::Value(octets) => Some(Limit::Octets(octets)),
         }
+    }
+
+    /// Counts what became of frames that were sent for its session; what is to be told.
+    pub(super) fn count_sent(&mut self, session: &mut Session, sent: &Sent) -> Option<Remark> {
+        let counters = &mut self.counters;
+        counters.tx_frames += sent.datagrams;
+        counters.tx_octets += sent.octets.saturating_sub(sent.datagrams * session.header_length as u64);
+        counters.tx_size += sent.too_long;
+        counters.tx_queue += sent.no_space;
+        counters.tx_error += sent.failed;
+        session.gso &= !sent.gso_refused;
+        let before = session.send_error;
+        if sent.errno.is_some() || sent.datagrams > 0 {
+            session.send_error = sent.errno;
+        }
+        let errno = sent.errno.filter(|errno| Some(*errno) != before)?;
+        let error = error_text(&io::Error::from_raw_os_error(errno));
+        Some(Remark::FramesNotSent { interface: self.interface.name.clone(), error })
     }
 
     /// It has a new interface: nothing of that is set yet.

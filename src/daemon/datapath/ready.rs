@@ -18,6 +18,8 @@ pub(super) enum Source {
     Links,
     /// A socket, by its place.
     Socket(usize),
+    /// What receives data messages over IP, by the place of the socket.
+    Data(usize),
     /// A port's TAP, by the place of the port.
     Port(usize),
 }
@@ -26,16 +28,18 @@ impl Source {
     fn number(self) -> usize {
         match self {
             Source::Links => 0,
-            Source::Socket(at) => 2 + 2 * at,
-            Source::Port(at) => 3 + 2 * at,
+            Source::Socket(at) => 1 + 3 * at,
+            Source::Data(at) => 2 + 3 * at,
+            Source::Port(at) => 3 + 3 * at,
         }
     }
 
     fn from_number(number: usize) -> Source {
-        match (number, number % 2) {
-            (0 | 1, _) => Source::Links,
-            (_, 0) => Source::Socket((number - 2) / 2),
-            (_, _) => Source::Port((number - 3) / 2),
+        let Some(number) = number.checked_sub(1) else { return Source::Links };
+        match (number / 3, number % 3) {
+            (at, 0) => Source::Socket(at),
+            (at, 1) => Source::Data(at),
+            (at, _) => Source::Port(at),
         }
     }
 }
@@ -108,8 +112,14 @@ mod tests {
 
     #[test]
     fn numbers_tell_sources_apart() {
-        for source in [Source::Links, Source::Socket(0), Source::Port(0), Source::Socket(7), Source::Port(8)]
-        {
+        for source in [
+            Source::Links,
+            Source::Socket(0),
+            Source::Data(0),
+            Source::Port(0),
+            Source::Socket(7),
+            Source::Data(8),
+        ] {
             assert_eq!(Source::from_number(source.number()), source);
         }
     }

@@ -22,6 +22,10 @@ pub(super) struct Arrivals {
     pub(super) unmatched: Unmatched,
     /// Data of no session: from whom the newest came, its id, how much from there.
     pub(super) newest_unmatched: Option<(IpAddr, SessionId, u64)>,
+    /// Control messages over IP that belong to no control connection yet, since the flood of them was judged.
+    pub(super) strangers: u32,
+    /// Data over IP of no session, since the flood of them was judged.
+    pub(super) others: u32,
     /// Datagrams.
     pub(super) datagrams: usize,
     /// The port that the newest frame is for.
@@ -57,16 +61,18 @@ struct Batch<'a> {
 }
 
 impl Inbound {
-    /// Receives one batch; whether there may be more, or why nothing was received.
+    /// Receives one batch, with `data` from the socket that is for data messages only; whether there may be more, or why
+    /// nothing was received.
     pub(super) fn receive(
         &mut self,
         now: Instant,
-        socket: &OpenSocket,
+        (socket, data): (&OpenSocket, bool),
         (sessions, ports): (&mut Sessions, &mut Ports),
         (arrivals, events): (&mut Arrivals, &mut Events),
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) -> io::Result<bool> {
-        let more = self.receiver.receive(&socket.inner)?;
+        let from = socket.data.as_ref().filter(|_| data).unwrap_or(&socket.inner);
+        let more = self.receiver.receive(from)?;
         let (datagrams, buffer) = self.receiver.datagrams();
         arrivals.datagrams += datagrams.len();
         let gro = &mut self.gro;
@@ -123,7 +129,11 @@ impl Batch<'_> {
             Encapsulation::Udp => demux::from_udp(message),
         };
         match packet {
-            Packet::Control(message) => (self.on_control)(*path, message),
+            Packet::Control(message) => {
+                let connection = message.get(4..8).filter(|_| path.encapsulation == Encapsulation::Ip);
+                self.arrivals.strangers += u32::from(connection == Some(&[0; 4]));
+                (self.on_control)(*path, message);
+            }
             Packet::Data(data) => {
                 let start = end - data.len();
                 self.data(path, start..end);
@@ -140,6 +150,7 @@ impl Batch<'_> {
         let data = self.buffer.get(range.clone()).unwrap_or_default();
         let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
         let Some(session) = id.and_then(|id| self.sessions.find_mut(id)) else {
+            self.arrivals.others += u32::from(path.encapsulation == Encapsulation::Ip);
             self.arrivals.unknown_session(path.remote.ip(), id);
             return;
         };

@@ -213,4 +213,11 @@ impl Sessions {
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.all.values_mut()
     }
+
+    /// The ids of all, in order.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.ids.keys().map(|id| id.0).collect();
+        ids.sort_unstable();
+        ids
+    }
 }

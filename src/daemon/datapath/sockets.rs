@@ -10,9 +10,10 @@ use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
 use crate::proto::Path;
-use crate::sys::batch::{Destination, Sender};
+use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::error_text;
 use crate::sys::socket::{is_icmp_error, Socket};
+use crate::sys::socket_filter::{self, Accept};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
@@ -68,6 +69,8 @@ pub(super) struct OpenSocket {
     errors: u32,
     /// The kernel knows UDP GSO.
     pub(super) gso: bool,
+    /// Over IP data messages have a socket of their own, lest those of strangers to the control plane take their room.
+    pub(super) data: Option<Socket>,
     /// It is connected to this peer, for the kernel to take the data messages from: see `kernel.rs`.
     peer: Option<SocketAddr>,
 }
@@ -78,7 +81,7 @@ const MAX_ERRORS: u32 = 128;
 impl OpenSocket {
     fn new(key: SocketKey, inner: Socket, peer: Option<SocketAddr>) -> OpenSocket {
         let gso = inner.has_gso();
-        OpenSocket { key, inner, shadows: Vec::new(), errors: 0, gso, peer }
+        OpenSocket { key, inner, shadows: Vec::new(), errors: 0, gso, data: None, peer }
     }
 
     /// Another socket of ours gets what comes to this address as well.
@@ -107,12 +110,14 @@ impl OpenSocket {
         if let Err(error) = self.inner.set_dont_fragment(false) {
             return (Err(error), false);
         }
-        sender.push(std::slice::from_ref(&(0..length)), CONTROL_TOS, false);
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let sent = sender.flush(&mut self.inner, &to);
-        let result = match (sent.datagrams, sent.error) {
+        let way = Way { tos: CONTROL_TOS, gso: false, owner: 0 };
+        sender.push(std::slice::from_ref(&(0..length)), &to, way);
+        let mut sent = Sent::default();
+        sender.flush(&mut self.inner, &mut |_, result| sent = *result);
+        let result = match (sent.datagrams, sent.errno) {
             (1, _) => Ok(()),
-            (_, Some(error)) => Err(error),
+            (_, Some(errno)) => Err(io::Error::from_raw_os_error(errno)),
             _ if sent.too_long > 0 => Err(io::Error::other("the message is too long for the path")),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         };
@@ -184,11 +189,18 @@ impl Sockets {
     pub(super) fn open(&mut self, key: SocketKey, control_only: bool, ready: &Ready) -> io::Result<()> {
         let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
         self.bind(&mut socket, &key)?;
-        if control_only {
-            socket.receive_control_only()?;
-        }
         socket.enable_gro();
-        let at = self.add(OpenSocket::new(key, socket, None), ready)?;
+        let mut open = OpenSocket::new(key, socket, None);
+        if key.encapsulation == Encapsulation::Ip {
+            socket_filter::attach(&open.inner, Accept::Control { strangers: 1 })?;
+            open.data = if control_only { None } else { Some(open_data(&key)?) };
+        }
+        let data = open.data.as_ref().map(Socket::as_raw_fd);
+        let at = self.add(open, ready)?;
+        if let Some(Err(error)) = data.map(|fd| ready.watch(fd, Source::Data(at))) {
+            self.close(at, ready);
+            return Err(error);
+        }
         self.keys.insert(key, at);
         self.find_shadows(&key);
         Ok(())
@@ -238,6 +250,7 @@ impl Sockets {
     pub(super) fn close(&mut self, at: usize, ready: &Ready) {
         let Some(socket) = self.all.remove(at) else { return };
         ready.forget(socket.inner.as_raw_fd());
+        socket.data.iter().for_each(|data| ready.forget(data.as_raw_fd()));
         if socket.peer.is_none() {
             self.keys.remove(&socket.key);
             self.find_shadows(&socket.key);
@@ -249,6 +262,18 @@ impl Sockets {
         let unused: Vec<SocketKey> = self.keys.keys().filter(|key| !keep.contains(key)).copied().collect();
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
+        }
+    }
+
+    /// Has the kernel drop what the sessions with these ids, in order, and the control connections do not need: of
+    /// messages of nobody one in `strangers`, and one in `others` with another session's id, is received.
+    pub(super) fn filter(&self, known: &[u32], strangers: u32, others: u32) {
+        for (_, socket) in self.all.iter().filter(|(_, s)| s.key.encapsulation == Encapsulation::Ip) {
+            // Without it more is received than is needed.
+            let _ = socket_filter::attach(&socket.inner, Accept::Control { strangers });
+            if let Some(data) = &socket.data {
+                let _ = socket_filter::attach(data, Accept::Data { known, others });
+            }
         }
     }
 
@@ -271,6 +296,15 @@ impl Sockets {
         let [exact, any] = [key(Some(path.local.ip())), key(None)];
         self.keys.get(&exact).or_else(|| self.keys.get(&any)).copied()
     }
+}
+
+/// Opens what receives the data messages over IP.
+fn open_data(key: &SocketKey) -> io::Result<Socket> {
+    let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
+    socket_filter::attach(&socket, Accept::Data { known: &[], others: 1 })?;
+    socket.ignore_errors()?;
+    socket.bind_receiver()?;
+    Ok(socket)
 }
 
 /// The unspecified address of the family of `of`.

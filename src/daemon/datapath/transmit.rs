@@ -10,15 +10,15 @@ use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
-use crate::log::Remark;
-use crate::sys::batch::{Destination, Sender, Sent, SLOTS};
-use crate::sys::error_text;
+use crate::sys::batch::{Destination, Sender, Sent, Way, SLOTS};
 use crate::wire::data::MAX_HEADER;
 
 /// Octets of the arena that sent datagrams are built in.
 pub(super) const ARENA: usize = 768 * 1024;
 /// Frames that are read from an interface in one turn.
 const BUDGET: usize = 64;
+/// Frames of one turn that are worth a batch of their own.
+const MANY: usize = 8;
 /// Errors of an interface in one turn after which it is left alone until it is reported ready again.
 const MAX_ERRORS: u32 = 8;
 /// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
@@ -28,27 +28,27 @@ const SEGMENT_ROOM: usize = MAX_HEADER + MAX_GSO_HEADER + 8;
 /// The longest frame that is read: a super-frame and its tags.
 const MAX_FRAME: usize = 65_535 + 32;
 
-/// Reads one batch of a port's frames and sends it to the peer.
-pub(super) fn transmit(
-    port: &mut Port,
-    session: Option<&mut Session>,
-    socket: Option<&mut OpenSocket>,
-    sender: &mut Sender,
-) -> Transmitted {
-    let mut turn = Turn { port, session, socket, sender, used: 0, look_at_errors: false, remark: None };
-    let end = turn.run();
-    Transmitted { end, look_at_errors: turn.look_at_errors, remark: turn.remark }
+/// What is to be sent: frames of several ports leave together, where they leave through the same socket.
+pub(super) struct Outbound {
+    pub(super) sender: Sender,
+    /// Octets of the arena that hold frames not sent yet.
+    used: usize,
+    /// How the frames that wait are to leave.
+    exit: Option<Exit>,
+    /// What became of frames that were sent, by the places of their ports.
+    pub(super) sent: Vec<(usize, Sent)>,
 }
 
-/// What came of a batch.
-pub(super) struct Transmitted {
-    pub(super) end: End,
-    /// The error queue of the socket should be read.
-    pub(super) look_at_errors: bool,
-    pub(super) remark: Option<Remark>,
+/// What all frames of a batch have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// The place of the socket.
+    pub(super) socket: usize,
+    pub(super) dont_fragment: bool,
 }
 
-/// Why a batch ended.
+/// Why reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// There may be more.
     Budget,
@@ -58,25 +58,63 @@ pub(super) enum End {
     Gone,
 }
 
-/// One interface's batch.
+impl Outbound {
+    pub(super) fn new() -> Outbound {
+        Outbound { sender: Sender::new(ARENA), used: 0, exit: None, sent: Vec::new() }
+    }
+
+    /// How the frames that wait are to leave; `None` if there are none.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.exit.filter(|_| !self.sender.is_empty())
+    }
+
+    /// Sends what waits through its socket.
+    pub(super) fn flush(&mut self, socket: &mut OpenSocket) {
+        self.used = 0;
+        let Some(exit) = self.exit() else { return };
+        // A failure shows in the length of what is sent.
+        let _ = socket.inner.set_dont_fragment(exit.dont_fragment);
+        let sent = &mut self.sent;
+        self.sender.flush(&mut socket.inner, &mut |owner, result| sent.push((owner, *result)));
+    }
+
+    /// Reads frames of the port at `at`. Those of one that has few stay for [`flush`](Outbound::flush), unless it is
+    /// `alone`: nothing else is ready.
+    pub(super) fn gather(
+        &mut self,
+        at: usize,
+        port: &mut Port,
+        session: Option<&mut Session>,
+        socket: Option<(usize, &mut OpenSocket)>,
+        alone: bool,
+    ) -> End {
+        let dont_fragment = port.interface.dont_fragment;
+        let (exit, socket) = match socket {
+            Some((socket, open)) => (Some(Exit { socket, dont_fragment }), Some(open)),
+            None => (None, None),
+        };
+        self.exit = exit.or(self.exit);
+        let mut turn = Turn { at, port, session, socket, out: self };
+        turn.run(alone)
+    }
+}
+
+/// One interface's turn.
 struct Turn<'a> {
+    at: usize,
     port: &'a mut Port,
     session: Option<&'a mut Session>,
     socket: Option<&'a mut OpenSocket>,
-    sender: &'a mut Sender,
-    /// Octets of the arena that hold frames not sent yet.
-    used: usize,
-    look_at_errors: bool,
-    remark: Option<Remark>,
+    out: &'a mut Outbound,
 }
 
 impl Turn<'_> {
-    fn run(&mut self) -> End {
+    fn run(&mut self, alone: bool) -> End {
         let mut end = End::Budget;
         let mut errors = 0;
         let mut frames = 0;
         for _ in 0..BUDGET {
-            if self.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.sender.len() >= SLOTS {
+            if self.out.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
                 self.flush();
             }
             match self.read() {
@@ -84,7 +122,7 @@ impl Turn<'_> {
                     self.frame(frame);
                     frames += 1;
                     // A frame that probably comes alone does not wait until it is known that no other one follows.
-                    if frames == 1 && self.port.quiet {
+                    if alone && frames == 1 && self.port.quiet {
                         self.flush();
                     }
                 }
@@ -107,7 +145,9 @@ impl Turn<'_> {
                 }
             }
         }
-        self.flush();
+        if alone || frames >= MANY {
+            self.flush();
+        }
         if frames > 0 {
             self.port.quiet = frames == 1;
         }
@@ -117,10 +157,18 @@ impl Turn<'_> {
     /// Reads the next frame into the arena; where it lies.
     fn read(&mut self) -> io::Result<Range<usize>> {
         let tap = self.port.tap().ok_or(io::ErrorKind::WouldBlock)?;
-        let start = self.used + HEADROOM;
-        let room = self.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
+        let start = self.out.used + HEADROOM;
+        let room = self.out.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
         let got = tap.read(room.unwrap_or_default())?;
         Ok(start..start + got.saturating_sub(VNET_HEADER))
+    }
+
+    fn destination(&self) -> Destination {
+        let path = self.session.as_ref().map(|session| session.path);
+        let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
+        let (remote, local) =
+            path.map_or(((unspecified, 0).into(), unspecified), |p| (p.remote, p.local.ip()));
+        Destination { remote, local, ttl: self.port.interface.ttl }
     }
 
     /// Adds a frame to the batch, segmented where it is a super-frame, or drops it.
@@ -134,9 +182,9 @@ impl Turn<'_> {
             *(if session.established { &mut counters.tx_circuit } else { &mut counters.tx_closed }) += 1;
             return;
         }
-        let vnet = self.sender.arena.get(range.start - VNET_HEADER..range.start);
+        let vnet = self.out.sender.arena.get(range.start - VNET_HEADER..range.start);
         let vnet = vnet.and_then(|v| v.first_chunk()).map(|v| VnetHeader::from_octets(*v));
-        let frame = self.sender.arena.get_mut(range.clone()).unwrap_or_default();
+        let frame = self.out.sender.arena.get_mut(range.clone()).unwrap_or_default();
         let (Some(vnet), Some(socket), true) = (vnet, &self.socket, frame.len() >= ETHERNET_HEADER) else {
             counters.tx_error += 1;
             return;
@@ -146,7 +194,7 @@ impl Turn<'_> {
             Tos::Copy => frame::tos(frame),
         };
         let gso = session.gso && socket.gso;
-        self.used = range.end.next_multiple_of(8);
+        self.out.used = range.end.next_multiple_of(8);
         if vnet.gso.is_some() {
             match SuperFrame::new(frame, &vnet) {
                 Some(super_frame) => self.segment(range, &super_frame, tos, gso),
@@ -165,22 +213,28 @@ impl Turn<'_> {
         }
         let (header, length) = session.next_header(frame);
         let start = range.start - length;
-        if let (Some(to), Some(from)) = (self.sender.arena.get_mut(start..range.start), header.get(..length))
+        if let (Some(to), Some(from)) =
+            (self.out.sender.arena.get_mut(start..range.start), header.get(..length))
         {
             to.copy_from_slice(from);
         }
-        self.sender.push(std::slice::from_ref(&(start..range.end)), tos, gso);
+        let way = Way { tos, gso, owner: self.at };
+        let to = self.destination();
+        self.out.sender.push(std::slice::from_ref(&(start..range.end)), &to, way);
     }
 
     /// Segments the super-frame at `range`: new headers are built after it, the payload stays where it is.
     fn segment(&mut self, range: Range<usize>, super_frame: &SuperFrame, tos: u8, gso: bool) {
-        let headers_start = self.used;
+        let headers_start = self.out.used;
+        let (peer, way) = (self.destination(), Way { tos, gso, owner: self.at });
         for at in 0..super_frame.segments() {
-            if self.used + SEGMENT_ROOM > ARENA || self.sender.len() >= SLOTS {
+            if self.out.used + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
                 self.flush();
-                self.used = headers_start;
+                self.out.used = headers_start;
             }
-            let Some((before, after)) = self.sender.arena.split_at_mut_checked(self.used) else { return };
+            let Some((before, after)) = self.out.sender.arena.split_at_mut_checked(self.out.used) else {
+                return;
+            };
             let Some(frame) = before.get(range.clone()) else { return };
             let Some(session) = self.session.as_deref_mut() else { return };
             let length = session.header_length;
@@ -189,52 +243,20 @@ impl Turn<'_> {
             let (header, _) =
                 session.next_header(headers.get(..super_frame.header_length()).unwrap_or_default());
             to.copy_from_slice(header.get(..length).unwrap_or_default());
-            let end = self.used + length + super_frame.header_length();
+            let end = self.out.used + length + super_frame.header_length();
             let payload = range.start + payload.start..range.start + payload.end;
-            self.sender.push(&[self.used..end, payload], tos, gso);
-            self.used = end.next_multiple_of(8);
+            self.out.sender.push(&[self.out.used..end, payload], &peer, way);
+            self.out.used = end.next_multiple_of(8);
             self.port.counters.tx_segmented += 1;
         }
     }
 
-    /// Sends what waits.
+    /// Sends what waits, that of other ports included: it leaves through the same socket.
     fn flush(&mut self) {
-        self.used = 0;
-        let (Some(session), Some(socket)) = (self.session.as_deref_mut(), self.socket.as_deref_mut()) else {
-            return;
-        };
-        if self.sender.is_empty() {
-            return;
-        }
-        // A failure shows in the length of what is sent.
-        let _ = socket.inner.set_dont_fragment(self.port.interface.dont_fragment);
-        let to = Destination {
-            remote: session.path.remote,
-            local: session.path.local.ip(),
-            ttl: self.port.interface.ttl,
-        };
-        let sent = self.sender.flush(&mut socket.inner, &to);
-        self.count(&sent);
-    }
-
-    fn count(&mut self, sent: &Sent) {
-        let Some(session) = self.session.as_deref_mut() else { return };
-        let counters = &mut self.port.counters;
-        counters.tx_frames += sent.datagrams;
-        counters.tx_octets += sent.octets.saturating_sub(sent.datagrams * session.header_length as u64);
-        counters.tx_size += sent.too_long;
-        counters.tx_queue += sent.no_space;
-        counters.tx_error += sent.failed;
-        session.gso &= !sent.gso_refused;
-        self.look_at_errors |= sent.look_at_errors;
-        let errno = sent.error.as_ref().map(|e| e.raw_os_error().unwrap_or(0));
-        if errno.is_some() && errno != session.send_error {
-            let error = sent.error.as_ref().map(error_text).unwrap_or_default();
-            let interface = self.port.interface.name.clone();
-            self.remark = Some(Remark::FramesNotSent { interface, error });
-        }
-        if errno.is_some() || sent.datagrams > 0 {
-            session.send_error = errno;
+        match self.socket.as_deref_mut() {
+            Some(socket) => self.out.flush(socket),
+            // Nothing waits: frames that leave in another way have left before.
+            None => self.out.used = 0,
         }
     }
 }

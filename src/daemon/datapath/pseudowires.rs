@@ -1,0 +1,387 @@
+//! The pseudowires: sockets, ports and sessions, and how one becomes attached to the other.
+
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use mio::Registry;
+
+use super::closing::Closing;
+use super::device::Device;
+use super::event::{DataPlaneEvent, Events, Failure};
+use super::interface::Interface;
+use super::kernel::{Kernel, NotMade};
+use super::paths::Paths;
+use super::port::Port;
+use super::ports::Ports;
+use super::ready::{Ready, Source};
+use super::session::{Gates, Session, Sessions};
+use super::sockets::Sockets;
+use super::waiting::{Waiting, WaitingList};
+use crate::log::Remark;
+use crate::proto::{Attachment, Path};
+use crate::sys::tap::Tap;
+use crate::sys::{clock, error_text, netif};
+use crate::wire::SessionId;
+
+/// Whether a session is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    /// It is.
+    Now,
+    /// Its interface's name is not free yet: [`DataPlaneEvent::Attached`] tells what comes of it.
+    Later,
+}
+
+/// All tables.
+pub(super) struct Pseudowires {
+    pub(super) ready: Ready,
+    pub(super) sockets: Sockets,
+    pub(super) ports: Ports,
+    pub(super) sessions: Sessions,
+    pub(super) paths: Paths,
+    pub(super) events: Events,
+    /// Where the kernel carries the frames.
+    pub(super) kernel: Option<Kernel>,
+    pub(super) waiting: WaitingList,
+    pub(super) closing: Closing,
+    /// A session was attached.
+    pub(super) ids_changed: bool,
+}
+
+impl Pseudowires {
+    pub(super) fn new(registry: Registry) -> Pseudowires {
+        Pseudowires {
+            ready: Ready::new(registry),
+            sockets: Sockets::default(),
+            ports: Ports::default(),
+            sessions: Sessions::default(),
+            paths: Paths::new(clock::now()),
+            events: Events::default(),
+            kernel: None,
+            waiting: WaitingList::default(),
+            closing: Closing::default(),
+            ids_changed: false,
+        }
+    }
+
+    /// The interface was deleted by somebody else. It is made again when a session is attached.
+    pub(super) fn interface_gone(&mut self, at: usize) {
+        self.close_device(at);
+        let Some(port) = self.ports.get(at) else { return };
+        let session = port.session.and_then(|at| self.sessions.get(at)).map(|s| s.id);
+        let interface = port.interface.name.clone();
+        self.events.push(DataPlaneEvent::InterfaceGone { interface, session });
+    }
+
+    pub(super) fn link_deleted(&mut self, index: i32) {
+        self.waiting.interface_deleted(clock::now());
+        match self.ports.with_index(index) {
+            Some(at) => self.interface_gone(at),
+            None => self.ports.bridge_deleted(index, &mut self.events),
+        }
+    }
+
+    /// The kernel lost events: asks what became of an interface.
+    pub(super) fn look_at_link(&mut self, at: usize) {
+        let Some(port) = self.ports.get(at) else { return };
+        let Some(index) = port.index() else { return };
+        match port.name().map(|name| netif::is_up(&name)) {
+            Some(Ok(up)) => self.ports.link_state(at, up, &mut self.events),
+            Some(Err(_)) | None => self.link_deleted(index),
+        }
+    }
+
+    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
+    /// session is attached.
+    pub(super) fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
+        let at = self.ports.place(interface);
+        if let Some(port) = self.ports.get_mut(at) {
+            port.configure(interface);
+        }
+        let result = self.open_port(at).map(|_| ());
+        if result.is_ok() {
+            if let (Some(kernel), Some(port)) = (&self.kernel, self.ports.get(at)) {
+                if let Some(session) = port.kernel_session() {
+                    kernel.set_socket_options(session, &port.interface, &self.sockets);
+                }
+            }
+            self.fit_mtu(at);
+        }
+        self.remember_failure(at, result)
+    }
+
+    /// Keeps what came of setting up an interface, to be shown.
+    pub(super) fn remember_failure<T>(
+        &mut self,
+        at: usize,
+        result: Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if let Some(port) = self.ports.get_mut(at) {
+            port.failure = result.as_ref().err().cloned();
+        }
+        result
+    }
+
+    /// Makes a configured interface (again) where it is missing, and sets what is not set yet. `false`: its name is not
+    /// free yet; it is made when it is.
+    pub(super) fn open_port(&mut self, at: usize) -> Result<bool, Failure> {
+        let Some(port) = self.ports.get(at) else { return Ok(true) };
+        if port.is_complete() {
+            return Ok(true);
+        }
+        if port.device.is_none() && self.closing.has(&port.interface.name) {
+            self.waiting.insert_port(at);
+            return Ok(false);
+        }
+        if port.device.is_none() && self.kernel.is_none() {
+            let tap = Tap::open(&port.interface.name, true);
+            let tap = tap.map_err(|no| Failure::ioctl(&no.error, no.about))?;
+            let watched = self.ready.watch(tap.as_raw_fd(), Source::Port(at));
+            watched.map_err(|error| Failure::Other(error_text(&error)))?;
+            self.ports.change(at, &mut self.events, |port, events| port.adopt(Device::Tap(tap), events));
+        }
+        self.ports.change(at, &mut self.events, Port::set_up).unwrap_or(Ok(()))?;
+        self.show_carrier(at);
+        Ok(true)
+    }
+
+    /// Removes the interface; a session that is attached to it is detached.
+    pub(super) fn remove_interface(&mut self, name: &str) {
+        let Some(at) = self.ports.find(name) else { return };
+        let session = self.ports.get(at).and_then(|port| self.sessions.get(port.session?)).map(|s| s.id);
+        if let Some(session) = session {
+            self.detach(session);
+        }
+        self.close_device(at);
+        self.ports.remove(at);
+    }
+
+    pub(super) fn close_device(&mut self, at: usize) {
+        let device = self.ports.change(at, &mut self.events, |port, _| port.device.take()).flatten();
+        match device {
+            Some(Device::Tap(tap)) => {
+                self.ready.forget(tap.as_raw_fd());
+                // One that is gone already is closed at once.
+                if let Some(port) = self.ports.get(at).filter(|_| tap.name().is_ok()) {
+                    self.closing.add(&port.interface.name, tap);
+                }
+            }
+            Some(Device::Kernel(session)) => {
+                let Some(kernel) = &mut self.kernel else { return };
+                let counters = kernel.close_session(&session, &mut self.sockets, &self.ready);
+                if let Some(port) = self.ports.get_mut(at) {
+                    port.counters.add(&counters);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Sets the carrier to what it should be.
+    pub(super) fn show_carrier(&mut self, at: usize) {
+        let Some(port) = self.ports.get_mut(at) else { return };
+        let session = port.session.and_then(|at| self.sessions.get(at));
+        port.show_carrier(session, &mut self.events);
+    }
+
+    /// Sets the MTU that fits the path of the attached session, or warns of one that does not.
+    pub(super) fn fit_mtu(&mut self, at: usize) {
+        let Some(port) = self.ports.get_mut(at) else { return };
+        let Some(session) = port.session.and_then(|at| self.sessions.get(at)) else { return };
+        if let Some(mtu) = self.paths.mtu(&session.path) {
+            port.fit_mtu(session, mtu, &mut self.events);
+        }
+    }
+
+    /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
+    pub(super) fn attach(&mut self, attachment: &Attachment) -> Result<Attached, Failure> {
+        let Some(port) = self.ports.find(&attachment.interface) else {
+            return Err(Failure::Other(format!("interface {} is not configured", attachment.interface)));
+        };
+        let result = self.attach_to(port, attachment);
+        self.remember_failure(port, result)
+    }
+
+    pub(super) fn attach_to(&mut self, port: usize, attachment: &Attachment) -> Result<Attached, Failure> {
+        if !self.open_port(port)? {
+            self.waiting.insert(Waiting::new(attachment, port, None));
+            return Ok(Attached::Later);
+        }
+        if self.sockets.find(&attachment.path).is_none() {
+            return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
+        }
+        self.detach(attachment.local);
+        let (Some(kernel), Some(known)) = (&mut self.kernel, self.ports.get(port)) else {
+            self.attached(port, attachment);
+            return Ok(Attached::Now);
+        };
+        let tunnel = kernel.join_tunnel(attachment, &known.interface, &mut self.sockets, &self.ready)?;
+        self.close_device(port);
+        self.attach_to_kernel(tunnel, Waiting::new(attachment, port, Some(tunnel)))
+    }
+
+    /// Makes the session in the kernel, or keeps it for later.
+    pub(super) fn attach_to_kernel(
+        &mut self,
+        tunnel: u32,
+        mut waiting: Waiting,
+    ) -> Result<Attached, Failure> {
+        let Some(kernel) = &mut self.kernel else { return Ok(Attached::Later) };
+        let at = waiting.port;
+        let session = match kernel.make_session(tunnel, &waiting.attachment) {
+            Ok(session) => session,
+            Err(NotMade::InUse(_)) if waiting.tried(clock::now()) => {
+                self.waiting.insert(waiting);
+                return Ok(Attached::Later);
+            }
+            Err(NotMade::InUse(failure) | NotMade::Failed(failure)) => {
+                kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
+                return Err(failure);
+            }
+        };
+        let set_up = self.ports.change(at, &mut self.events, |port, events| {
+            port.adopt(Device::Kernel(session), events);
+            port.set_up(events)
+        });
+        if let Some(Err(failure)) = set_up {
+            self.close_device(at);
+            return Err(failure);
+        }
+        self.attached(at, &waiting.attachment);
+        if let Some(gates) = waiting.gates {
+            self.set_gates(waiting.attachment.local, gates);
+        }
+        Ok(Attached::Now)
+    }
+
+    /// Tries again to attach a session, and tells what came of it.
+    pub(super) fn attach_waiting(&mut self, waiting: Waiting) {
+        let (session, port, moved) = (waiting.attachment.local, waiting.port, waiting.moved);
+        let interface = waiting.attachment.interface.clone();
+        let result = match waiting.tunnel {
+            Some(tunnel) => self.attach_to_kernel(tunnel, waiting),
+            None => self.attach_to(port, &waiting.attachment),
+        };
+        let result = match self.remember_failure(port, result) {
+            Ok(Attached::Later) => return,
+            Ok(Attached::Now) if moved => return,
+            Err(failure) if moved => return self.not_moved(interface, session, &failure),
+            Ok(Attached::Now) => Ok(()),
+            Err(failure) => Err((interface, failure)),
+        };
+        self.events.push(DataPlaneEvent::Attached { session, result });
+    }
+
+    pub(super) fn attached(&mut self, port: usize, attachment: &Attachment) {
+        let socket = self.sockets.find(&attachment.path);
+        let at = self.sessions.insert(Session::new(attachment, port, socket));
+        self.ids_changed = true;
+        if let Some(port) = self.ports.get_mut(port) {
+            port.session = Some(at);
+        }
+        self.paths.add(clock::now(), &attachment.path, port);
+        self.fit_mtu(port);
+    }
+
+    pub(super) fn set_gates(&mut self, id: SessionId, gates: Gates) {
+        if let Some(waiting) = self.waiting.get_mut(id) {
+            waiting.gates = Some(gates);
+        }
+        let Some(session) = self.sessions.find_mut(id) else { return };
+        session.established = true;
+        session.gates = gates;
+        let port = session.port;
+        self.show_carrier(port);
+    }
+
+    /// The ends of a session's tunnel are others from now on.
+    pub(super) fn move_session(&mut self, session: SessionId, path: &Path) {
+        if self.kernel.is_some() {
+            self.move_kernel_session(session, path);
+            return;
+        }
+        let socket = self.sockets.find(path);
+        let Some(session) = self.sessions.find_mut(session) else { return };
+        let port = session.port;
+        self.paths.remove(&session.path, port);
+        self.paths.add(clock::now(), path, port);
+        (session.path, session.socket, session.gso) = (*path, socket, true);
+        self.fit_mtu(port);
+    }
+
+    /// The kernel's session gets its peer's new address: it is made anew, and with it the interface.
+    pub(super) fn move_kernel_session(&mut self, id: SessionId, path: &Path) {
+        let (old, gates, moved) = match (self.sessions.find(id), self.waiting.get_mut(id)) {
+            (Some(session), _) => (&session.attachment, session.established.then_some(session.gates), true),
+            (None, Some(waiting)) => (&waiting.attachment, waiting.gates, waiting.moved),
+            (None, None) => return,
+        };
+        let attachment = Attachment { path: *path, ..old.clone() };
+        match self.attach(&attachment) {
+            Ok(Attached::Later) => {
+                if let Some(waiting) = self.waiting.get_mut(id) {
+                    (waiting.gates, waiting.moved) = (gates, moved);
+                }
+            }
+            Ok(Attached::Now) => {
+                if let Some(gates) = gates {
+                    self.set_gates(id, gates);
+                }
+                if !moved {
+                    self.events.push(DataPlaneEvent::Attached { session: id, result: Ok(()) });
+                }
+            }
+            Err(failure) => self.not_moved(attachment.interface, id, &failure),
+        }
+    }
+
+    pub(super) fn not_moved(&mut self, interface: String, session: SessionId, failure: &Failure) {
+        let failure = failure.to_string();
+        self.events.remark(Remark::KernelSession { interface: interface.clone(), failure });
+        self.events.push(DataPlaneEvent::InterfaceGone { interface, session: Some(session) });
+    }
+
+    /// Detaches a session. Its interface stays, unless the kernel carries its frames.
+    pub(super) fn detach(&mut self, session: SessionId) {
+        let tunnel = self.waiting.remove(session).and_then(|waiting| waiting.tunnel);
+        if let (Some(tunnel), Some(kernel)) = (tunnel, &mut self.kernel) {
+            kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
+        }
+        let Some((at, session)) = self.sessions.remove(session) else { return };
+        self.paths.remove(&session.path, session.port);
+        let Some(port) = self.ports.get_mut(session.port) else { return };
+        if port.session == Some(at) {
+            port.session = None;
+            if port.kernel_session().is_some() {
+                self.close_device(session.port);
+            }
+        }
+        self.show_carrier(session.port);
+    }
+
+    /// A child process may have ended.
+    pub(super) fn child_ended(&mut self, now: Instant) {
+        if !self.closing.has_ended() {
+            return;
+        }
+        for at in self.waiting.child_ended(now) {
+            let result = self.open_port(at);
+            if let (Err(failure), Some(port)) = (self.remember_failure(at, result), self.ports.get(at)) {
+                let interface = port.interface.name.clone();
+                self.events.push(DataPlaneEvent::NotMade { interface, failure });
+            }
+        }
+    }
+}
+
+/// The daemon ends: its interfaces go together.
+impl Drop for Pseudowires {
+    fn drop(&mut self) {
+        for at in self.ports.indexes().into_iter().map(|(at, _)| at) {
+            if self.ports.get(at).is_some_and(|port| port.tap().is_some()) {
+                self.close_device(at);
+            }
+        }
+        self.closing.finish();
+    }
+}

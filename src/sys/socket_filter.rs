@@ -1,0 +1,196 @@
+//! Filters of the raw sockets (classic BPF): what the kernel does not queue costs next to nothing, and takes no room from
+//! the rest.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
+
+use libc::c_void;
+
+use super::cvt;
+use super::socket::Socket;
+
+/// Ids that a filter has room for: the kernel takes 4096 instructions.
+pub const MOST_IDS: usize = 2000;
+/// Ids that are compared one by one.
+const LEAF: usize = 8;
+/// Octets from the Session ID, which is 0, to the Control Connection ID (RFC 3931 4.1.1.2).
+const CONNECTION_ID: u32 = 8;
+
+/// What a socket receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accept<'a> {
+    /// Control messages.
+    Control {
+        /// Of those that belong to no control connection yet, one in so many (a power of two).
+        strangers: u32,
+    },
+    /// Data messages.
+    Data {
+        /// Those with an id that is not among these are received less: one in `others` (a power of two). In order.
+        known: &'a [u32],
+        /// See there.
+        others: u32,
+    },
+}
+
+/// Has the kernel drop everything else that comes to a socket of protocol 115.
+pub fn attach(socket: &Socket, accept: Accept<'_>) -> io::Result<()> {
+    let mut program = program(socket.local().is_ipv4(), accept);
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
+    let length = mem::size_of_val(&program) as libc::socklen_t;
+    let pointer = std::ptr::from_ref(&program).cast::<c_void>();
+    let (fd, option): (RawFd, _) = (socket.as_raw_fd(), libc::SO_ATTACH_FILTER);
+    // SAFETY: `pointer` points to a sock_fprog, and that to as many instructions as it says; both live through
+    // the call.
+    cvt(unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, pointer, length) })?;
+    Ok(())
+}
+
+fn step(code: u32, yes: u8, no: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: yes, jf: no, k }
+}
+
+const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+
+fn yes() -> libc::sock_filter {
+    step(RETURN, 0, 0, u32::MAX)
+}
+
+fn no() -> libc::sock_filter {
+    step(RETURN, 0, 0, 0)
+}
+
+/// Accepts one in `count` packets.
+fn sample(count: u32) -> Vec<libc::sock_filter> {
+    let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+    vec![
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, random),
+        step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, count - 1),
+        no(),
+        yes(),
+    ]
+}
+
+fn program(ipv4: bool, accept: Accept<'_>) -> Vec<libc::sock_filter> {
+    let (load_x, load) = match ipv4 {
+        // Over IPv4 the packet begins with the IP header, whose length the low half of its first octet tells.
+        true => (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_IND),
+        false => (libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, libc::BPF_ABS),
+    };
+    let load = |at| step(libc::BPF_LD | libc::BPF_W | load, 0, 0, at);
+    let mut program = vec![step(load_x, 0, 0, 0), load(0)];
+    match accept {
+        Accept::Control { strangers } => {
+            program.extend([step(EQUAL, 1, 0, 0), no()]);
+            if strangers > 1 {
+                program.extend([load(CONNECTION_ID), step(EQUAL, 1, 0, 0), yes()]);
+                program.extend(sample(strangers));
+            }
+            program.push(yes());
+        }
+        Accept::Data { known, others } => {
+            program.extend([step(EQUAL, 0, 1, 0), no()]);
+            match others > 1 && known.len() <= MOST_IDS {
+                true => search(known, others, &mut program),
+                false => program.push(yes()),
+            }
+        }
+    }
+    program
+}
+
+/// Looks for the loaded id among these by halves.
+fn search(ids: &[u32], others: u32, program: &mut Vec<libc::sock_filter>) {
+    let (low, high) = ids.split_at(ids.len() / 2);
+    match low.last().filter(|_| ids.len() > LEAF) {
+        Some(middle) => {
+            let mut before = Vec::new();
+            search(low, others, &mut before);
+            let jump = libc::BPF_JMP | libc::BPF_JA;
+            program.extend([step(GREATER, 0, 1, *middle), step(jump, 0, 0, before.len() as u32)]);
+            program.extend(before);
+            search(high, others, program);
+        }
+        None => {
+            for (at, id) in ids.iter().enumerate() {
+                program.push(step(EQUAL, (ids.len() - 1 - at) as u8 + 3, 0, *id));
+            }
+            program.extend(sample(others));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a program over a packet, with a random number that is odd.
+    fn run(program: &[libc::sock_filter], packet: &[u8]) -> bool {
+        let word = |at: usize| packet.get(at..at + 4).map(|w| u32::from_be_bytes(w.try_into().unwrap()));
+        let (mut a, mut x, mut at) = (0, 0, 0);
+        loop {
+            let step = program[at];
+            at += 1;
+            let ahead = |yes: bool| usize::from(if yes { step.jt } else { step.jf });
+            match u32::from(step.code) {
+                code if code == libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH => {
+                    x = u32::from(packet[0] & 15) * 4
+                }
+                code if code == libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM => x = step.k,
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS && step.k > 0xffff_0000 => a = 1,
+                code if code & 0xe0 == libc::BPF_IND || code & 0xe0 == libc::BPF_ABS && code & 7 == 0 => {
+                    let base = if code & 0xe0 == libc::BPF_IND { x } else { 0 };
+                    match word((base + step.k) as usize) {
+                        Some(word) => a = word,
+                        None => return false,
+                    }
+                }
+                EQUAL => at += ahead(a == step.k),
+                GREATER => at += ahead(a > step.k),
+                RETURN => return step.k > 0,
+                code if code == libc::BPF_JMP | libc::BPF_JA => at += step.k as usize,
+                code if code == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K => at += ahead(a & step.k != 0),
+                code => panic!("{code:#x}"),
+            }
+        }
+    }
+
+    fn packet(ipv4: bool, words: &[u32]) -> Vec<u8> {
+        let mut packet = if ipv4 { vec![0x46; 24] } else { Vec::new() };
+        packet.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        packet
+    }
+
+    #[test]
+    fn control_and_data_go_their_own_ways() {
+        for ipv4 in [true, false] {
+            let accepts = |accept, words: &[u32]| run(&program(ipv4, accept), &packet(ipv4, words));
+            let (request, message, data) = ([0, 0xc803_0014, 0, 0], [0, 0xc803_0014, 7, 0], [9, 1, 2, 3]);
+            let all = Accept::Control { strangers: 1 };
+            assert!(accepts(all, &request) && accepts(all, &message) && !accepts(all, &data));
+            let few = Accept::Control { strangers: 16 };
+            assert!(!accepts(few, &request) && accepts(few, &message) && !accepts(few, &data));
+            let all = Accept::Data { known: &[], others: 1 };
+            assert!(!accepts(all, &request) && accepts(all, &data) && !accepts(all, &[]));
+            let few = Accept::Data { known: &[], others: 16 };
+            assert!(!accepts(few, &request) && !accepts(few, &data));
+        }
+    }
+
+    #[test]
+    fn known_ids_are_found_however_many_there_are() {
+        for count in [1, 8, 9, 17, 100, MOST_IDS] {
+            let known: Vec<u32> = (1..=count as u32).map(|n| n * 1_000_003).collect();
+            let program = program(true, Accept::Data { known: &known, others: 64 });
+            assert!(program.len() <= 4096, "{}", program.len());
+            for id in &known {
+                assert!(run(&program, &packet(true, &[*id])), "{id} of {count}");
+                assert!(!run(&program, &packet(true, &[id + 1])) && !run(&program, &packet(true, &[id - 1])));
+            }
+        }
+    }
+}
