@@ -35,6 +35,9 @@ needed() {
 }
 needed
 
+# What the simulation is put through; `cargo test` alone takes less of it.
+export SIM_DISASTERS=${SIM_DISASTERS:-20000}
+
 # --no-fail-fast: one run shows everything that is wrong.
 { "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
 status=$(cat target/test-status)

@@ -16,6 +16,7 @@ mod circuit;
 mod cisco;
 mod crossing;
 mod dead_peer;
+mod disasters;
 mod dropped;
 mod good_run;
 mod hostile;

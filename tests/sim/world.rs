@@ -65,6 +65,9 @@ pub struct Node {
     tunnels: BTreeMap<String, bool>,
 }
 
+/// Changes a datagram on the wire.
+pub type Mangle = Box<dyn FnMut(&mut Rng, &mut Datagram)>;
+
 /// Everything.
 pub struct World {
     pub base: Instant,
@@ -78,6 +81,8 @@ pub struct World {
     pub capture: bool,
     /// Which datagram is damaged on the way (counted from 0), and which of its bits.
     pub damage: Option<(usize, usize)>,
+    /// What else the network does to datagrams.
+    pub mangle: Option<Mangle>,
     /// More actions than any event can call for: an engine that exceeds it does not come to rest.
     pub most_actions: usize,
     /// Datagrams for addresses without engine.
@@ -98,6 +103,7 @@ impl World {
             wire: Vec::new(),
             capture: false,
             damage: None,
+            mangle: None,
             most_actions: 20_000,
             inbox: Vec::new(),
             flight: BTreeMap::new(),
@@ -260,6 +266,16 @@ impl World {
         }
     }
 
+    /// The interface of a session of node `n` fails.
+    pub fn data_plane_fails(&mut self, n: usize, session: SessionId) {
+        self.act(n, |engine, now| engine.data_plane_failed(now, session, "it failed"));
+    }
+
+    /// Connections of node `n` of which its log has not told the end.
+    pub fn open_connections(&self, n: usize) -> usize {
+        self.nodes[n].tunnels.len()
+    }
+
     /// Answers the attachments that are held back.
     pub fn answer_attachments(&mut self, n: usize) {
         let now = self.now();
@@ -290,6 +306,9 @@ impl World {
         self.damage = self.damage.and_then(|(left, bit)| Some((left.checked_sub(1)?, bit)));
         if self.capture {
             self.wire.push(datagram.clone());
+        }
+        if let Some(mangle) = &mut self.mangle {
+            mangle(&mut self.rng, &mut datagram);
         }
         for delay in (self.fault)(&mut self.rng, &datagram) {
             self.serial += 1;
@@ -396,7 +415,32 @@ impl World {
 
     /// Whether nodes 0 and 1 mean the same connection and the same sessions: ids and cookies are crosswise equal.
     pub fn agreement(&self) -> Result<(), String> {
-        let (a, b) = (self.tunnel(0), self.tunnel(1));
+        self.same_values((0, &self.tunnel(0)), (1, &self.tunnel(1)))
+    }
+
+    /// The same of a tunnel that has these two ends, and both are up.
+    pub fn agree(&self, a: (usize, &TunnelSnapshot), b: (usize, &TunnelSnapshot)) -> Result<(), String> {
+        for (n, tunnel) in [a, b] {
+            let down = |what: &str, state: &str| Err(format!("{what} of node {n} is {state}"));
+            match tunnel.state.status_name() {
+                "established" => {}
+                state => return down(&tunnel.name, state),
+            }
+            for session in &tunnel.sessions {
+                match session.state.status_name() {
+                    "established" => {}
+                    state => return down(&session.interface, state),
+                }
+            }
+        }
+        self.same_values(a, b)
+    }
+
+    fn same_values(
+        &self,
+        (m, a): (usize, &TunnelSnapshot),
+        (n, b): (usize, &TunnelSnapshot),
+    ) -> Result<(), String> {
         let same = |what: &str, x: u64, y: u64| {
             if x == y && x != 0 {
                 Ok(())
@@ -414,7 +458,7 @@ impl World {
             if s.local_cookie != t.remote_cookie || s.remote_cookie != t.local_cookie {
                 return Err("cookies differ".into());
             }
-            for (node, session) in [(0, s), (1, t)] {
+            for (node, session) in [(m, s), (n, t)] {
                 self.nodes[node].check_port(session)?;
             }
         }
