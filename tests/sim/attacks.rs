@@ -248,3 +248,55 @@ fn a_thousand_repetitions_do_not_come_in_step() {
     world.run(Duration::from_millis(2000));
     assert_eq!(established(&world), 1000);
 }
+
+// What is ours, sent to us by somebody else: our address as its source, our id as its own, our nonce as its nonce. None of
+// it makes a connection of ours with ourselves, disturbs one that is there or keeps the peer out.
+#[test]
+fn our_own_values_come_back() {
+    for tags in ["", "password secret", "digest md5"] {
+        for established in [false, true] {
+            let mut world = World::pair(5, &format!("{tags};hello-interval none"), &["l2tp1"]);
+            world.capture = true;
+            world.start(0);
+            world.run(Duration::from_millis(5));
+            if established {
+                world.start(1);
+                assert!(world.run_while_not(Duration::from_secs(3), World::both_up));
+                world.run_seconds(60); // what gave way lingers
+            }
+            let before = world.nodes[0].engine.snapshot(world.now()).tunnels.swap_remove(0).local_ccid;
+            let ours: Vec<Datagram> =
+                world.wire.iter().filter(|d| d.from.ip() == address(0)).cloned().collect();
+            world.forget();
+            for from in [address(0), address(1)] {
+                for old in &ours {
+                    world.send(old.encapsulation, SocketAddr::new(from, 0), old.from, old.octets.clone());
+                    world.run(Duration::from_millis(20));
+                }
+            }
+            assert_eq!(world.happened(0, l2tpd::proto::Happening::TunnelUp), 0, "{tags}");
+            assert_eq!(world.tunnel(0).local_ccid, before, "{tags}: {}", world.transcript(0));
+            assert_eq!(world.open_connections(0), 1, "{tags}: {}", world.transcript(0));
+            if !established {
+                world.start(1);
+            }
+            assert!(world.run_while_not(Duration::from_secs(5), World::both_up), "{tags}");
+        }
+    }
+}
+
+// C-235: an SCCRP whose nonce is that of our SCCRQ would be our own digest sent back.
+#[test]
+fn c_235_an_equal_nonce_is_not_believed() {
+    let (mut peer, mut world) = Peer::with_password("secret").and_world("password secret;role both", &[]);
+    world.run(Duration::from_millis(5));
+    peer.take_request(&mut world);
+    peer.nonce = peer.their_nonce.clone().leak();
+    let reply = Message::Sccrp(peer.set_up());
+    peer.send(&mut world, &reply);
+    assert_eq!(world.tunnel(0).state.status_name(), "wait-ctl-reply", "{}", world.transcript(0));
+    let request = Message::Sccrq(peer.set_up());
+    (peer.ns, peer.nr, peer.theirs) = (0, 0, Ccid(0));
+    peer.send(&mut world, &request);
+    assert_eq!(world.open_connections(0), 1, "{}", world.transcript(0));
+}
