@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::envelope;
 use crate::log::{escape, Level};
@@ -56,6 +57,8 @@ const fn shown(tokens: &'static [Token], usage: &'static str) -> Form {
 }
 
 const CODE: Token = Value("N");
+const COUNT: Token = Value("N");
+const INTERVAL: Token = Value("SECONDS");
 
 /// Every command. Their numbers are part of the protocol and never change.
 pub static COMMANDS: &[AdminCommand] = &[
@@ -162,6 +165,18 @@ pub static COMMANDS: &[AdminCommand] = &[
         about: "one line: is everything up? exit status 0 or 4",
         forms: &[shown(&[], "")],
     },
+    AdminCommand {
+        number: 14,
+        word: "ping",
+        about: "HELLOs over a control connection: round trip and loss",
+        forms: &[
+            shown(&[Value("NAME")], "NAME [-c N] [-i SECONDS]"),
+            form(&[Value("NAME"), Word("-c"), COUNT]),
+            form(&[Value("NAME"), Word("-i"), INTERVAL]),
+            form(&[Value("NAME"), Word("-c"), COUNT, Word("-i"), INTERVAL]),
+            form(&[Value("NAME"), Word("-i"), INTERVAL, Word("-c"), COUNT]),
+        ],
+    },
 ];
 
 /// What `status` and `explain` are asked about.
@@ -230,6 +245,14 @@ pub enum AdminRequest {
     /// `explain` of a message's text: answered by the client alone.
     ExplainText(String),
     Health,
+    Ping {
+        /// By its name.
+        tunnel: String,
+        /// HELLOs.
+        count: u32,
+        /// From one to the next.
+        interval: Duration,
+    },
 }
 
 /// A request, and how its reply is wanted.
@@ -442,12 +465,30 @@ fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminReques
         ("explain", []) => AdminRequest::Explain(Selection::All),
         ("explain", ["tunnel", name]) => AdminRequest::Explain(Selection::Tunnel((*name).to_owned())),
         ("health", _) => AdminRequest::Health,
+        ("ping", [name, options @ ..]) => ping(name, options)?,
         _ => return Err(UsageError::Number(command.number)), // spell_out lets no other words through
     })
 }
 
 fn level(name: &str) -> Result<Level, UsageError> {
     Level::from_name(name).ok_or_else(|| UsageError::Value(name.to_owned(), "error, warn, info or debug"))
+}
+
+fn ping(name: &str, options: &[&str]) -> Result<AdminRequest, UsageError> {
+    let (mut count, mut interval) = (5, Duration::from_secs(1));
+    for option in options.chunks(2) {
+        let &[option, value] = option else { continue }; // spell_out lets only pairs through
+        let wrong = |expected| UsageError::Value(value.to_owned(), expected);
+        if option == "-c" {
+            let given = value.parse().ok().filter(|n| (1..=100_000).contains(n));
+            count = given.ok_or_else(|| wrong("a number from 1 to 100000"))?;
+        } else {
+            let given = value.parse().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
+            interval =
+                given.map(Duration::from_secs_f64).ok_or_else(|| wrong("seconds from 0.01 to 3600"))?;
+        }
+    }
+    Ok(AdminRequest::Ping { tunnel: name.to_owned(), count, interval })
 }
 
 fn clear(words: &[&str]) -> Result<AdminRequest, UsageError> {
@@ -524,6 +565,10 @@ impl AdminRequest {
             AdminRequest::Explain(selection) => ("explain", selection.words()),
             AdminRequest::ExplainText(text) => ("explain", owned(&[text])),
             AdminRequest::Health => ("health", Vec::new()),
+            AdminRequest::Ping { tunnel, count, interval } => {
+                let (count, interval) = (count.to_string(), interval.as_secs_f64().to_string());
+                ("ping", owned(&[tunnel, "-c", &count, "-i", &interval]))
+            }
         }
     }
 }

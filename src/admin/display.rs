@@ -61,6 +61,7 @@ impl Form {
             | AdminRequest::Reload { .. }
             | AdminRequest::Watch
             | AdminRequest::Trace { .. }
+            | AdminRequest::Ping { .. }
             | AdminRequest::ExplainText(_) => return None,
         })
     }

@@ -2,12 +2,12 @@
 //! reads today's goes on working. Times are RFC 3339, durations seconds, unknown values `null`.
 
 use std::fmt::{Display, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::explain::Found;
 use super::part::Part;
-use super::report::{Dropped, Health, Interface, Overview};
+use super::report::{Dropped, Health, Interface, Overview, Pings};
 use super::show::Cookies;
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
@@ -388,6 +388,36 @@ pub fn entry(entry: &Entry) -> String {
 pub fn remark(text: &str) -> String {
     let mut out = String::new();
     object(&mut out, |object| object.text("remark", text));
+    out.push('\n');
+    out
+}
+
+/// A line of `ping`.
+pub fn pong(number: u32, peer: IpAddr, round_trip: Option<Duration>, transmissions: u32) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| {
+        object.plain("number", number);
+        object.text("peer", &peer.to_string());
+        object.optional("round_trip", round_trip, Object::fine_seconds);
+        object.plain("transmissions", transmissions);
+    });
+    out.push('\n');
+    out
+}
+
+/// The end of `ping`.
+pub fn pings(pings: &Pings) -> String {
+    let mut out = String::new();
+    let average = pings.average();
+    object(&mut out, |object| {
+        object.plain("hellos", pings.hellos);
+        object.plain("answered", pings.answered);
+        object.plain("transmissions", pings.transmissions);
+        object.plain("loss", pings.loss());
+        object.optional("least", average.and(Some(pings.least)), Object::fine_seconds);
+        object.optional("average", average, Object::fine_seconds);
+        object.optional("most", average.and(Some(pings.most)), Object::fine_seconds);
+    });
     out.push('\n');
     out
 }

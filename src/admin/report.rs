@@ -102,6 +102,47 @@ pub struct Interface {
     pub counters: Counters,
 }
 
+/// What came of the HELLOs of a `ping`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pings {
+    /// HELLOs.
+    pub hellos: u32,
+    /// Of them, those that were acknowledged.
+    pub answered: u32,
+    /// How often they were sent.
+    pub transmissions: u32,
+    /// The shortest, longest and total round trip time, from the first transmission on.
+    pub least: Duration,
+    #[allow(missing_docs)] // see above
+    pub most: Duration,
+    #[allow(missing_docs)] // see above
+    pub total: Duration,
+}
+
+impl Pings {
+    /// One more; `None` if there was no answer.
+    pub fn count(&mut self, round_trip: Option<Duration>, transmissions: u32) {
+        self.hellos += 1;
+        self.transmissions = self.transmissions.saturating_add(transmissions);
+        let Some(time) = round_trip else { return };
+        self.least = if self.answered == 0 { time } else { self.least.min(time) };
+        self.most = self.most.max(time);
+        self.total += time;
+        self.answered += 1;
+    }
+
+    /// The average round trip time, if there was any answer.
+    pub fn average(&self) -> Option<Duration> {
+        self.total.checked_div(self.answered)
+    }
+
+    /// Transmissions of 100 that were not answered.
+    pub fn loss(&self) -> u32 {
+        let lost = self.transmissions.saturating_sub(self.answered);
+        (lost * 100).checked_div(self.transmissions).unwrap_or(0)
+    }
+}
+
 /// How many tunnels and sessions are enabled, and how many of them are up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {

@@ -4,11 +4,11 @@
 
 use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::part::Part;
-use super::report::{Dropped, Health, Interface, Overview};
+use super::report::{Dropped, Health, Interface, Overview, Pings};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
 use crate::proto::history::Change;
@@ -361,6 +361,30 @@ fn list(out: &mut String, entries: impl Iterator<Item = (&'static str, &'static 
     for (_, (name, about, value)) in shown {
         let _ = writeln!(out, "  {value:>14} {name:<20} {about}");
     }
+}
+
+/// A line of `ping`.
+pub fn pong(number: u32, peer: IpAddr, round_trip: Option<Duration>, transmissions: u32) -> String {
+    let mut out = format!("HELLO {number} to {peer}: ");
+    out += &round_trip.map_or_else(|| "no answer".to_owned(), milliseconds);
+    if transmissions > 1 {
+        let _ = write!(out, ", sent {transmissions} times");
+    }
+    out.push('\n');
+    out
+}
+
+/// The end of `ping`.
+pub fn pings(pings: &Pings) -> String {
+    let Pings { hellos, answered, transmissions, least, most, .. } = pings;
+    let loss = pings.loss();
+    let mut out =
+        format!("{hellos} HELLOs, sent {transmissions} times, {answered} answered: {loss} % lost\n");
+    if let Some(average) = pings.average() {
+        let (least, average, most) = (milliseconds(*least), milliseconds(average), milliseconds(*most));
+        let _ = writeln!(out, "round trip: {least} at least, {average} on average, {most} at most");
+    }
+    out
 }
 
 /// A line of `watch`.

@@ -116,7 +116,10 @@ fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
     let (number, body) = order.encode();
     let follows = matches!(
         order.request,
-        AdminRequest::Log { follow: true, .. } | AdminRequest::Watch | AdminRequest::Trace { .. }
+        AdminRequest::Log { follow: true, .. }
+            | AdminRequest::Watch
+            | AdminRequest::Trace { .. }
+            | AdminRequest::Ping { .. }
     );
     let mut connection = match AdminConnection::open(socket, number, &body, follows) {
         Ok(connection) => connection,

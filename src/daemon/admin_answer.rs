@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::admin_client::{AdminClient, Stream};
 use super::admin_host::Host;
+use super::ping::Ping;
 use crate::admin::command::{self, AdminRequest, Target};
 use crate::admin::display::{no_interface, no_tunnel, Display, Form};
 use crate::admin::envelope::{self, reply, Envelope};
@@ -40,6 +41,10 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
         // Control messages hold cookies.
         AdminRequest::Trace { .. } if !trust::is_trusted(client.user) => {
             client.answer(now, reply::REFUSED, b"trace is for root alone: control messages hold cookies\n");
+        }
+        AdminRequest::Ping { tunnel, count, interval } => {
+            let ping = Ping::new(now, tunnel, (count, interval), json);
+            client.follow(now, Stream::Ping(Box::new(ping)), b"");
         }
         AdminRequest::Trace { tunnel, .. } if host.source(now).tunnel_place(&tunnel).is_some() => {
             client.follow(now, Stream::Trace { tunnel }, b"");
@@ -95,6 +100,7 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         AdminRequest::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
         // A stream, a display, or what needs no daemon.
         AdminRequest::Watch
+        | AdminRequest::Ping { .. }
         | AdminRequest::ExplainText(_)
         | AdminRequest::Status(_)
         | AdminRequest::Explain(_)

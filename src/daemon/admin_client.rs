@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 
+use super::ping::{Ping, Said};
 use crate::admin::envelope::{self, reply, Envelope, EnvelopeError};
 use crate::admin::{Display, Source};
 use crate::log::Level;
@@ -50,6 +51,8 @@ pub(super) enum Stream {
     Watch { json: bool },
     /// Control messages of a tunnel.
     Trace { tunnel: String },
+    /// HELLOs and their answers.
+    Ping(Box<Ping>),
 }
 
 #[derive(Debug)]
@@ -104,10 +107,14 @@ impl AdminClient {
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let shows = matches!(self.stage, Stage::Show(_));
         let busy = self.readable || (self.writable && (self.backlog() > 0 || shows));
+        let ping = match &self.stage {
+            Stage::Follow(Stream::Ping(ping)) => ping.next(),
+            Stage::Request | Stage::Show(_) | Stage::Reply | Stage::Follow(_) => None,
+        };
         if busy {
             Some(now)
         } else {
-            self.deadline
+            self.deadline.into_iter().chain(ping).min()
         }
     }
 
@@ -250,6 +257,17 @@ impl AdminClient {
         }
         envelope::put(&mut self.output, reply::PIECE, body);
         Ok(())
+    }
+
+    /// Passes on what a `ping` says.
+    pub fn say(&mut self, now: Instant, said: Said) -> Result<(), End> {
+        match said {
+            Said::Piece(text) => self.piece(text.as_bytes()),
+            Said::End(kind, text) => {
+                self.answer(now, kind, text.as_bytes());
+                Ok(())
+            }
+        }
     }
 
     /// Writes what can be written; ends the connection after the last answer.

@@ -1,6 +1,7 @@
 //! What the admin server needs of the daemon: everything that a command may show or change.
 
-use std::time::Instant;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use crate::admin::trace::Record;
 use crate::admin::Source;
@@ -21,7 +22,7 @@ pub trait Host {
     fn log(&mut self, line: LogLine);
     /// `log-level`.
     fn set_log_level(&mut self, level: Level);
-    /// `clear`, `start`, `stop`, `counters reset`.
+    /// `clear`, `start`, `stop`, `ping`, `counters reset`.
     fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError>;
     /// `reload`, or with `check` only the answer to what it would do: what changed, or every error of the file.
     /// Lines end with `\n`.
@@ -44,6 +45,21 @@ pub enum StreamEvent {
         #[allow(missing_docs)] // its type says all
         record: Record,
     },
+    /// For `ping`.
+    Pong(Pong),
+}
+
+/// A HELLO that the administrator sent was answered, or never will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pong {
+    /// The name of the tunnel.
+    pub tunnel: String,
+    /// Whom it was sent to.
+    pub peer: IpAddr,
+    /// From its first transmission to the acknowledgement; `None`: the connection is gone.
+    pub round_trip: Option<Duration>,
+    /// How often it was sent.
+    pub transmissions: u32,
 }
 
 /// Which events somebody follows.

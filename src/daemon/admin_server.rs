@@ -140,7 +140,7 @@ impl AdminServer {
     pub fn turn(&mut self, now: Instant, host: &mut dyn Host) {
         self.now = Some(now);
         for event in host.take_events() {
-            self.broadcast(&event, host);
+            self.broadcast(now, &event, host);
         }
         self.accept(now, host);
         for slot in 0..CLIENTS {
@@ -152,7 +152,7 @@ impl AdminServer {
         }
         // What the commands of this turn have caused.
         for event in host.take_events() {
-            self.broadcast(&event, host);
+            self.broadcast(now, &event, host);
         }
         self.feed_log(host);
         self.flush(now, host);
@@ -160,11 +160,16 @@ impl AdminServer {
     }
 
     /// Passes an event to those who follow its kind; it is written in the next turn.
-    pub fn broadcast(&mut self, event: &StreamEvent, host: &mut dyn Host) {
+    pub fn broadcast(&mut self, now: Instant, event: &StreamEvent, host: &mut dyn Host) {
         for slot in 0..CLIENTS {
             let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
                 continue;
             };
+            if let (Some(Stream::Ping(ping)), StreamEvent::Pong(pong)) = (client.follows(), event) {
+                let said = ping.answered(now, pong).map_or(Ok(()), |said| client.say(now, said));
+                self.keep(slot, client, said, host);
+                continue;
+            }
             let body = match (client.follows(), event) {
                 (Some(Stream::Watch { json: false }), StreamEvent::Event(time, event)) => {
                     Some(show::event(*time, event).into_bytes())
@@ -177,7 +182,7 @@ impl AdminServer {
                 {
                     Some(record.encode())
                 }
-                (Some(Stream::Watch { .. } | Stream::Trace { .. } | Stream::Log { .. }) | None, _) => None,
+                (Some(_) | None, _) => None,
             };
             let fed = body.map_or(Ok(()), |body| client.piece(&body));
             self.keep(slot, client, fed, host);
@@ -327,7 +332,7 @@ impl AdminServer {
             match client.follows() {
                 Some(Stream::Watch { .. }) => wanted.events = true,
                 Some(Stream::Trace { .. }) => wanted.messages = true,
-                Some(Stream::Log { .. }) | None => {}
+                Some(Stream::Log { .. } | Stream::Ping(_)) | None => {}
             }
         }
         if wanted != self.wanted {
@@ -356,6 +361,11 @@ fn serve(client: &mut AdminClient, now: Instant, host: &mut dyn Host) -> Result<
     if let Some(request) = client.receive()? {
         admin_answer::answer(client, now, &request, host);
         client.show_further(now, &*host.source(now));
+    }
+    if let Some(Stream::Ping(ping)) = client.follows() {
+        if let Some(said) = ping.turn(now, host) {
+            client.say(now, said)?;
+        }
     }
     client.send(now)
 }

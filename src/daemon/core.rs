@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::admin_host::{StreamEvent, Wanted};
+use super::admin_host::{Pong, StreamEvent, Wanted};
 use super::args::Options;
 use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
@@ -184,6 +184,10 @@ impl Daemon {
             Action::Watch { key } => replies.push_back(Reply::Route(key, self.routes.watch(key))),
             Action::Unwatch { key } => self.routes.forget(key),
             Action::Notify(notification) => self.notify(now, notification),
+            Action::Pong { tunnel, peer, round_trip, transmissions } => {
+                let pong = Pong { tunnel, peer, round_trip, transmissions };
+                self.stream_event(StreamEvent::Pong(pong));
+            }
         }
     }
 

@@ -13,6 +13,7 @@ pub mod hook;
 mod lan;
 pub mod logger;
 mod pace;
+mod ping;
 mod reload;
 pub mod resolve;
 mod routes;

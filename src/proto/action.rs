@@ -1,6 +1,7 @@
 //! What goes in and out of the engine besides messages and time.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::route::RouteKey;
 use crate::log::LogLine;
@@ -85,6 +86,17 @@ pub enum Action {
     Unwatch {
         /// Between which addresses.
         key: RouteKey,
+    },
+    /// Answers `Command::Ping`: the HELLO was acknowledged, or its connection is gone.
+    Pong {
+        /// Name of the tunnel.
+        tunnel: String,
+        /// Whom it was sent to.
+        peer: IpAddr,
+        /// From its first transmission to the acknowledgement; `None`: the connection is gone.
+        round_trip: Option<Duration>,
+        /// How often it was sent.
+        transmissions: u32,
     },
     /// Something that watchers and hooks want to know.
     Notify(Notification),

@@ -33,6 +33,9 @@ pub enum Command {
     Start(String),
     /// `stop`, by name: disables a tunnel until the next reload.
     Stop(String),
+    /// `ping`, by name: a HELLO. `Action::Pong` tells what came of it; while one has no answer another is not sent, and
+    /// the answer is for both.
+    Ping(String),
     /// `counters reset`: what was counted of control messages begins again at 0.
     ResetCounters,
 }
@@ -84,6 +87,12 @@ impl Command {
             Command::Stop(name) => {
                 let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
                 tunnels.change(key, |tunnel| tunnel.stop(cx));
+            }
+            Command::Ping(name) => {
+                let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
+                let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
+                let sent = main.is_some_and(|connection| connection.ping(cx));
+                return if sent { Ok(()) } else { Err(CommandError::NotUp) };
             }
             Command::ResetCounters => {
                 tunnels.all_mut().for_each(|tunnel| tunnel.members.reset_counters());

@@ -72,6 +72,10 @@ fn wrong_words_are_told_with_what_is_possible() {
         UsageError::Unknown("loud".into(), vec!["error", "warn", "info", "debug", "-f"])
     );
     assert_eq!(error("log-level"), UsageError::Incomplete(vec!["error", "warn", "info", "debug"]));
+    assert!(matches!(error("ping a -c 0"), UsageError::Value(word, _) if word == "0"));
+    assert!(matches!(error("ping a -c 2 -i inf"), UsageError::Value(word, _) if word == "inf"));
+    assert_eq!(error("ping a -c 2 -c 3"), UsageError::Unknown("-c".into(), vec!["-i"]));
+    assert_eq!(error("ping a -i"), UsageError::Incomplete(vec!["SECONDS"]));
     assert_eq!(error("watch x"), UsageError::Unknown("x".into(), vec![]));
     assert!(error("sta\u{1b}[2J").to_string().contains("\\u{1b}"), "the terminal is safe");
 }
@@ -140,6 +144,10 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
         "metrics",
         "explain",
         "explain tunnel a",
+        "ping a",
+        "ping a -c 3",
+        "ping a --json -i 0.2",
+        "ping a -i 60 -c 100000",
     ];
     for line in lines {
         let order = parse(&words(line)).unwrap();

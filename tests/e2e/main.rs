@@ -45,6 +45,7 @@ mod pair;
 mod password;
 mod peer_ends;
 mod peer_restart;
+mod ping;
 mod profiles;
 mod real_peers;
 mod reload;
@@ -124,6 +125,7 @@ const TESTS: &[&[Test]] = &[
     trace::TESTS,
     udp_ports::TESTS,
     user::TESTS,
+    ping::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,
     profiles::freertr::TESTS,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::Happening;
+use l2tpd::proto::{Command, CommandError, Happening};
 
 use crate::net::{address, perfect, seeds, tunnel};
 use crate::world::World;
@@ -235,4 +235,50 @@ fn the_last_changes_are_remembered() {
         session,
         [(Happening::SessionUp, none.clone()), (Happening::SessionDown, no), (Happening::SessionUp, none)]
     );
+}
+
+// A HELLO on demand: its answer is told; so is that it had to be repeated, and that none came.
+#[test]
+fn a_hello_on_demand_is_told_of() {
+    let mut world = up(12, "hello-interval 60;retry 2", ms(7));
+    let ping = |world: &mut World, n: usize| world.act(n, |e, now| e.command(now, Command::Ping("t".into())));
+    assert_eq!(ping(&mut world, 0), Ok(()));
+    assert_eq!(ping(&mut world, 0), Ok(()), "the one that waits is for both");
+    world.run(ms(100));
+    assert_eq!(world.nodes[0].pongs, [(Some(ms(14)), 1)]);
+    assert_eq!(world.logged(0, "send HELLO"), 1);
+    // The first one is lost.
+    world.nodes[0].pongs.clear();
+    world.fault = Box::new(|_, _| Vec::new());
+    assert_eq!(ping(&mut world, 0), Ok(()));
+    world.run(ms(500));
+    world.fault = Box::new(|_, _| vec![ms(7)]);
+    world.run(ms(1000));
+    let [(Some(time), 2)] = world.nodes[0].pongs[..] else { panic!("{:?}", world.nodes[0].pongs) };
+    assert!((ms(1014)..ms(1300)).contains(&time), "from the first transmission on: {time:?}");
+    // All are.
+    world.nodes[0].pongs.clear();
+    world.fault = Box::new(|_, _| Vec::new());
+    assert_eq!(ping(&mut world, 0), Ok(()));
+    world.run_seconds(30);
+    assert_eq!(world.nodes[0].pongs, [(None, 3)]);
+    assert_eq!(ping(&mut world, 0), Err(CommandError::NotUp));
+    let other = world.act(0, |e, now| e.command(now, Command::Ping("x".into())));
+    assert_eq!(other, Err(CommandError::NotFound));
+}
+
+// Behind messages that wait for the window; and a connection that ends answers at once.
+#[test]
+fn a_hello_on_demand_waits_for_its_turn() {
+    let mut world = up(13, "hello-interval none;receive-window 1", ms(7));
+    for up in [false, true] {
+        world.act(0, |e, now| e.circuit(now, "l2tp1", up));
+    }
+    assert_eq!(world.act(0, |e, now| e.command(now, Command::Ping("t".into()))), Ok(()));
+    world.run(ms(200));
+    assert_eq!(world.nodes[0].pongs, [(Some(ms(14)), 1)], "from its own transmission on");
+    world.nodes[0].pongs.clear();
+    assert_eq!(world.act(0, |e, now| e.command(now, Command::Ping("t".into()))), Ok(()));
+    world.act(0, |e, now| e.command(now, Command::Stop("t".into()))).unwrap();
+    assert_eq!(world.nodes[0].pongs, [(None, 1)]);
 }

@@ -39,6 +39,8 @@ pub struct Node {
     /// What was logged and when, in order.
     pub log: Vec<(Duration, LogLine)>,
     pub events: Vec<(Duration, Notification)>,
+    /// Round trips that were asked for, and how often the HELLO was sent.
+    pub pongs: Vec<(Option<Duration>, u32)>,
     pub ports: BTreeMap<SessionId, Port>,
     /// What the next attachments come to; then all succeed.
     pub attach_outcomes: VecDeque<Result<(), String>>,
@@ -135,6 +137,7 @@ impl World {
             config: config(text),
             log: Vec::new(),
             events: Vec::new(),
+            pongs: Vec::new(),
             ports: BTreeMap::new(),
             attach_outcomes: VecDeque::new(),
             hold_attachments: false,
@@ -262,6 +265,7 @@ impl World {
                 node.engine.route(now, key, route);
             }
             Action::Unwatch { key } => assert!(node.watched.remove(&key), "{key:?} was not watched"),
+            Action::Pong { round_trip, transmissions, .. } => node.pongs.push((round_trip, transmissions)),
             Action::Notify(notification) => node.events.push((time, notification)),
         }
     }

@@ -164,6 +164,18 @@ impl Channel {
         self.rto = self.retry.interval;
     }
 
+    /// The Ns that the message queued next will have.
+    pub fn next_pushed(&self) -> u16 {
+        let unsent = self.queue.len().saturating_sub(self.in_flight);
+        self.next_ns.wrapping_add(u16::try_from(unsent).unwrap_or(u16::MAX)) // there are at most MAX_QUEUE
+    }
+
+    /// Whether the message of this Ns, which was queued, is not acknowledged yet.
+    pub fn holds(&self, ns: u16) -> bool {
+        let end = self.next_pushed();
+        (1..=self.queue.len()).contains(&usize::from(end.wrapping_sub(ns)))
+    }
+
     /// Queues an encoded message. `false`: the queue is full.
     pub fn push(&mut self, message_type: MessageType, message: Vec<u8>) -> bool {
         if self.queue.len() >= MAX_QUEUE {

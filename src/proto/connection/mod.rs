@@ -13,9 +13,9 @@ pub mod transport;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::action::Path;
+use super::action::{Action, Path};
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use super::result::result;
 use super::route::{NextHop, User};
@@ -35,7 +35,7 @@ use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
 use table::State;
-use transport::{Once, Transport};
+use transport::{Once, Ping, Transport};
 
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
 const VENDOR_NAME: &[u8] = b"l2tpd";
@@ -158,6 +158,7 @@ impl Connection {
     /// Frees its id and all that it holds. The caller drops it.
     pub fn free(&mut self, cx: &mut Context) {
         self.clean_up(cx);
+        self.give_up_ping(cx);
         self.stop_timers(cx);
         self.watch.set(cx, None, None);
         cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
@@ -197,6 +198,9 @@ impl Connection {
         cx.lingering = in_state(State::Linger, cx.lingering);
         self.state = state;
         self.since = cx.now;
+        if state != State::Established {
+            self.give_up_ping(cx);
+        }
     }
 
     // ----- set-up -----
@@ -323,6 +327,9 @@ impl Connection {
         if receipt != Receipt::Dropped {
             self.heard = cx.now;
         }
+        if let Some((ping, time)) = self.transport.take_pong(cx.now) {
+            self.tell_pong(cx, ping, Some(time));
+        }
         receipt
     }
 
@@ -380,6 +387,23 @@ impl Connection {
         match built {
             true => Outcome::Keep,
             false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
+        }
+    }
+
+    /// A HELLO for the administrator. `false`: there is no connection for it, or it could not be built.
+    #[must_use]
+    pub fn ping(&mut self, cx: &mut Context) -> bool {
+        self.state == State::Established && self.transport.ping(cx)
+    }
+
+    fn tell_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
+        let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
+        cx.act(Action::Pong { tunnel, peer, round_trip, transmissions: ping.transmissions });
+    }
+
+    fn give_up_ping(&mut self, cx: &mut Context) {
+        if let Some(ping) = self.transport.give_up_ping() {
+            self.tell_pong(cx, ping, None);
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Transport {
     follows_round_trip: bool,
     /// What waits for an acknowledgement must have it soon.
     hurry: Option<Hurry>,
+    /// A HELLO that the administrator wants to hear of.
+    ping: Option<Ping>,
     /// When the oldest message in flight is sent again, as far as `retry` counts that.
     counted: Option<Instant>,
     /// What was sent and received.
@@ -84,6 +86,16 @@ struct Hurry {
 
 /// What may be sent for an octet that was received, before the peer has shown that it is where it says.
 pub const AMPLIFICATION: usize = 3;
+
+/// A HELLO that the administrator wants to hear of.
+#[derive(Debug, Clone, Copy)]
+pub struct Ping {
+    ns: u16,
+    /// When it was sent first.
+    sent: Option<Instant>,
+    /// How often it was sent.
+    pub transmissions: u32,
+}
 
 /// What became of the oldest message in flight when its acknowledgement was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +126,7 @@ impl Transport {
             round_trip: RoundTrip::default(),
             follows_round_trip: false,
             hurry: None,
+            ping: None,
             counted: None,
             counters: ControlCounters::default(),
             retransmit: None,
@@ -180,6 +193,10 @@ impl Transport {
         match count {
             1 => self.round_trip.sent(cx.now, ns),
             _ => self.round_trip.sent_again(),
+        }
+        if let Some(ping) = self.ping.as_mut().filter(|ping| ping.ns == ns) {
+            ping.sent.get_or_insert(cx.now);
+            ping.transmissions = ping.transmissions.saturating_add(1);
         }
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
@@ -425,6 +442,32 @@ impl Transport {
     /// Sends the oldest message in flight once more, out of turn.
     pub fn repeat_oldest(&mut self, cx: &mut Context) {
         self.transmit(cx, Channel::repeat_oldest);
+    }
+
+    /// Sends a HELLO behind what waits, to tell when it is acknowledged; one at a time. `false`: it could not be built.
+    #[must_use]
+    pub fn ping(&mut self, cx: &mut Context) -> bool {
+        if self.ping.is_none() {
+            self.ping = Some(Ping { ns: self.channel.next_pushed(), sent: None, transmissions: 0 });
+            cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
+            if !self.enqueue(cx, &Message::Hello) {
+                self.ping = None;
+            }
+        }
+        self.ping.is_some()
+    }
+
+    /// That HELLO, once nothing in flight or in the queue is it any more, and how long its answer took.
+    pub fn take_pong(&mut self, now: Instant) -> Option<(Ping, Duration)> {
+        let waits = |ping: &Ping| self.channel.holds(ping.ns);
+        let ping = self.ping.filter(|ping| !waits(ping))?;
+        self.ping = None;
+        Some((ping, now.saturating_duration_since(ping.sent?)))
+    }
+
+    /// The connection is at its end: that HELLO has no answer.
+    pub fn give_up_ping(&mut self) -> Option<Ping> {
+        self.ping.take()
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that
