@@ -29,9 +29,6 @@ LOCKED = $(if $(wildcard vendor),--frozen,--locked)
 CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
 REMAP = --remap-path-prefix=$(CURDIR)=. $(foreach from,$(CURDIR)/vendor $(CRATES),--remap-path-prefix=$(from)=crates)
 
-# A panic ends the program (Cargo.toml), so nothing unwinds the stack.
-FLAGS = $(RUSTFLAGS) $(REMAP) -C force-unwind-tables=no
-
 all: $(BIN) $(CTL)
 
 # Both kinds are kept, each in a directory of its own; target/release has the one that was asked for last. Comparing
@@ -42,11 +39,11 @@ $(BIN): target/$(KIND)/release/l2tpd force
 	@cmp -s $< $(BIN) || { cp $< $(BIN).new && mv $(BIN).new $(BIN); }
 
 target/dynamic/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(FLAGS)' $(CARGO) build --release $(LOCKED) --bins --target-dir target/dynamic
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAP)' $(CARGO) build --release $(LOCKED) --bins --target-dir target/dynamic
 	@touch $@
 
 target/static/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(FLAGS) -C target-feature=+crt-static' $(CARGO) build --release $(LOCKED) --bins \
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) -C target-feature=+crt-static' $(CARGO) build --release $(LOCKED) --bins \
 		--target-dir target/static
 	@touch $@
 

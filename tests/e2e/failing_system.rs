@@ -10,6 +10,7 @@ use crate::pair::wait_for;
 use crate::peer::*;
 use crate::runner::skip;
 use crate::start_refused::OWN_DEV;
+use crate::sys::is_same;
 use crate::tests;
 
 tests!(
@@ -29,8 +30,16 @@ impl NoRandomSource {
             skip("strace is not installed");
         }
         let pid = daemon.pid().to_string();
+        // By the name that strace sees, which in a chroot is another one.
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("descriptors").flatten();
+        let source = open
+            .map(|entry| entry.path())
+            .find(|fd| std::fs::metadata(fd).is_ok() && is_same(&fd.display().to_string(), "/dev/urandom"))
+            .and_then(|fd| std::fs::read_link(fd).ok())
+            .expect("the device is open");
         let strace = Command::new("strace")
-            .args(["-qq", "-o", "/dev/null", "-P", "/dev/urandom", "-e", "trace=read"])
+            .args(["-qq", "-o", "/dev/null", "-e", "trace=read", "-P"])
+            .arg(source)
             .args(["-e", "inject=read:error=EIO", "-p", &pid])
             .spawn()
             .expect("strace");
@@ -58,8 +67,8 @@ fn set_up_without_descriptors() {
     let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
     daemon.expect("debug l2tpd start");
     let pid = daemon.pid().to_string();
-    run(&["nsenter", "-t", &pid, "-m", "umount", "/dev/urandom"]);
-    run(&["nsenter", "-t", &pid, "-m", "rm", "/dev/urandom"]);
+    run(&["nsenter", "-t", &pid, "-m", "-r", "umount", "-l", "/dev/urandom"]);
+    run(&["nsenter", "-t", &pid, "-m", "-r", "rm", "/dev/urandom"]);
     run(&["prlimit", "--pid", &pid, "--nofile=1:"]);
     peer.connect();
     let icrq = peer.icrq("end1");

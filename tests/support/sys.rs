@@ -25,6 +25,16 @@ pub fn in_netns<T: Send>(name: &str, f: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Whether two paths mean the same file.
+pub fn is_same(one: &str, other: &str) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: &str| {
+        let file = std::fs::metadata(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        (file.dev(), file.ino())
+    };
+    file(one) == file(other)
+}
+
 fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: socket(2) takes no pointers.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
