@@ -291,6 +291,7 @@ fn log_file(netns: &str) -> std::fs::File {
 
 /// Writes a configuration that only its owner may read, and puts it in place whole: a daemon may read meanwhile.
 pub fn write_config(file: &std::path::Path, text: &str) {
+    super::net::need_what_it_wants(text);
     super::record::configured(file, text);
     let new = file.with_extension("new");
     let _ = std::fs::remove_file(&new);

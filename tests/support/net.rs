@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use super::record::Recorder;
 
@@ -64,13 +64,9 @@ impl Net {
         let (a, b) = (&net.a, &net.b);
         run(&["ip", "-n", a, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", b]);
         for (name, host) in [(a, 1), (b, 2)] {
-            net.batch(
-                name,
-                &format!(
-                    "link set lo up\nlink set wire up\naddr add 192.0.2.{host}/24 dev wire\n\
-                     addr add 2001:db8::{host}/64 dev wire nodad\n"
-                ),
-            );
+            let ipv4 = format!("link set lo up\nlink set wire up\naddr add 192.0.2.{host}/24 dev wire\n");
+            let ipv6 = format!("addr add 2001:db8::{host}/64 dev wire nodad\n");
+            net.batch(name, &if system_has().0 { ipv4 + &ipv6 } else { ipv4 });
         }
         net.recorder = Recorder::start(&net.a);
         net
@@ -102,6 +98,7 @@ impl Net {
 
     /// Runs a list of `ip` commands inside a namespace.
     pub fn batch(&self, netns: &str, commands: &str) {
+        need_what_it_wants(commands);
         let file = self.dir.join(format!("batch-{netns}"));
         std::fs::write(&file, commands).expect("batch file");
         run(&["ip", "-n", netns, "-batch", file.to_str().expect("path")]);
@@ -189,6 +186,30 @@ pub fn work_dir() -> PathBuf {
 /// Where the logs of the daemons are kept after the run: target/e2e-logs, or that of the other test program.
 pub fn log_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(concat!("target/", env!("CARGO_CRATE_NAME"), "-logs"))
+}
+
+/// Whether the system has IPv6, and whether it has bridges.
+fn system_has() -> (bool, bool) {
+    static HAS: OnceLock<(bool, bool)> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let bridge = ["-n", "ip", "link", "add", "br0", "type", "bridge"];
+        let made = Command::new("unshare").args(bridge).stderr(Stdio::null()).status();
+        (Path::new("/proc/net/if_inet6").exists(), made.is_ok_and(|status| status.success()))
+    })
+}
+
+/// Skips the test that wants what the system does not have: IPv6 addresses or bridges, in the commands or in the
+/// configuration that it gives.
+pub fn need_what_it_wants(text: &str) {
+    let (ipv6, bridge) = system_has();
+    if !ipv6 && (text.contains("2001:db8") || text.contains("fe80:")) {
+        super::runner::skip("no IPv6 here");
+    }
+    if !bridge
+        && (text.contains("type bridge") || text.lines().any(|line| line.trim_start().starts_with("bridge ")))
+    {
+        super::runner::skip("no bridges here");
+    }
 }
 
 /// Runs a command that must succeed, and returns what it wrote.

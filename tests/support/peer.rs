@@ -70,6 +70,7 @@ impl Peer {
             let text = if ipv6 { format!("2001:db8::{host}") } else { format!("192.0.2.{host}") };
             text.parse().expect("address")
         };
+        super::net::need_what_it_wants(&address(2).to_string());
         let socket = sys::in_netns(&net.b, || {
             if udp {
                 UdpSocket::bind((address(2), 1701)).expect("UDP socket")
