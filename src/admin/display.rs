@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::command::{AdminRequest, Selection};
 use super::metrics::Metrics;
 use super::part::Part;
 use super::report::{Health, Source};
+use super::request::{AdminRequest, Selection};
 use super::{json, show, why};
 use crate::log::escape;
 

@@ -60,7 +60,7 @@ pub fn words(line: &[u8]) -> SourceLine {
 }
 
 /// A word that was cut off the front of a line.
-struct Cut {
+struct Token {
     octets: Wiped,
     /// Octets of the line that it takes; with an error, those before it.
     length: usize,
@@ -69,16 +69,16 @@ struct Cut {
 
 /// A word without quotes: ends at a blank; a `#` in it is part of it, as passwords may have one. A quote in its
 /// middle is a mistake, so that nobody has to know how such a word would be read.
-fn bare(rest: &[u8]) -> Cut {
+fn bare(rest: &[u8]) -> Token {
     let length = rest.iter().position(|&o| o.is_ascii_whitespace() || o == b'"').unwrap_or(rest.len());
     let octets = Wiped::from(rest.get(..length).unwrap_or_default());
     let error = (rest.get(length) == Some(&b'"'))
         .then_some("a quote in the middle of a word: quotes go around the whole parameter");
-    Cut { octets, length, error }
+    Token { octets, length, error }
 }
 
 /// A quoted word; `rest` begins with the quote.
-fn quoted(rest: &[u8]) -> Cut {
+fn quoted(rest: &[u8]) -> Token {
     // As far as it can go, so that it need not move.
     let mut octets = Wiped::with_capacity(closing_quote(rest));
     let mut inside = rest.iter().enumerate().skip(1);
@@ -90,19 +90,19 @@ fn quoted(rest: &[u8]) -> Cut {
                     .get(length)
                     .is_some_and(|o| !o.is_ascii_whitespace())
                     .then_some("text right after a closing quote: quotes go around the whole parameter");
-                return Cut { octets, length, error };
+                return Token { octets, length, error };
             }
             b'\\' => match inside.next() {
                 Some((_, &escaped @ (b'"' | b'\\'))) => octets.extend(&[escaped]),
                 _ => {
                     let error = Some("a backslash in quotes stands before \" or \\ only");
-                    return Cut { octets, length: at, error };
+                    return Token { octets, length: at, error };
                 }
             },
             other => octets.extend(&[other]),
         }
     }
-    Cut { octets, length: 0, error: Some("this quote is not closed on its line") }
+    Token { octets, length: 0, error: Some("this quote is not closed on its line") }
 }
 
 /// Where the next quote that no backslash precedes stands, or the end.

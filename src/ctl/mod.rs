@@ -6,10 +6,11 @@ pub mod pcapng;
 use std::fs::File;
 use std::io::{self, Write};
 
-use crate::admin::command::{self, AdminOrder, AdminRequest, UsageError};
+use crate::admin::command;
 use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
 use crate::admin::json;
+use crate::admin::request::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::trace::Record;
 use admin_connection::AdminConnection;
 
@@ -91,7 +92,7 @@ fn parse(words: &[String]) -> Result<CommandLine, UsageError> {
     }
     // It may stand before the command's first word, too.
     let json = json.then(|| "--json".to_owned());
-    let order = command::parse(&json.into_iter().chain(rest.cloned()).collect::<Vec<_>>())?;
+    let order = request::parse(&json.into_iter().chain(rest.cloned()).collect::<Vec<_>>())?;
     if matches!(order.request, AdminRequest::Trace { file: None, .. }) {
         return Err(UsageError::Incomplete(vec!["FILE"]));
     }

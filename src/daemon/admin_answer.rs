@@ -5,10 +5,10 @@ use std::time::Instant;
 use super::admin_client::{AdminClient, Stream};
 use super::admin_host::Host;
 use super::ping::Ping;
-use crate::admin::command::{self, AdminRequest, Target};
 use crate::admin::display::{no_interface, no_tunnel, Display, Form};
 use crate::admin::envelope::{self, reply, Envelope};
 use crate::admin::json;
+use crate::admin::request::{self, AdminRequest, Target};
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::{Command, CommandError};
@@ -27,7 +27,7 @@ fn refused(text: impl Into<String>) -> Reply {
 
 /// Answers a request, or begins the stream that it asks for.
 pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope, host: &mut dyn Host) {
-    let order = match command::decode(envelope.command, &envelope.body) {
+    let order = match request::decode(envelope.command, &envelope.body) {
         Ok(order) => order,
         Err(error) => return client.answer(now, reply::USAGE, format!("{error}\n").as_bytes()),
     };

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::admin_host::{Host, StreamEvent, Wanted};
 use super::core::Daemon;
-use crate::admin::command::Selection;
 use crate::admin::display::{Display, Form};
 use crate::admin::report::{Dropped, Identity, Interface, Overview, Source};
+use crate::admin::request::Selection;
 use crate::counters::Counters;
 use crate::log::ring::Ring;
 use crate::log::{Level, LogLine, Remark};

@@ -49,7 +49,7 @@ pub enum NetEvent {
     },
     /// A rule that chooses between tables of routes.
     Rule,
-    /// The kernel could not tell everything: look at all.
+    /// The kernel could not report everything: look at all.
     Lost,
 }
 

@@ -48,18 +48,18 @@ impl Notifier {
 
     /// The start, or a reload, is through.
     pub fn ready(&mut self, now: Instant) {
-        self.tell(now, "READY=1".into());
+        self.report(now, "READY=1".into());
     }
 
     /// A reload begins; [`ready`](Notifier::ready) ends it.
     pub fn reloading(&mut self, now: Instant) {
         // The time tells the manager that this reload is none that began before it asked (`Type=notify-reload`).
-        self.tell(now, format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().as_micros()));
+        self.report(now, format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().as_micros()));
     }
 
     /// The end begins.
     pub fn stopping(&mut self, now: Instant) {
-        self.tell(now, "STOPPING=1".into());
+        self.report(now, "STOPPING=1".into());
     }
 
     /// Sends what is due.
@@ -69,7 +69,7 @@ impl Notifier {
         }
         if let Some(period) = self.period.filter(|_| self.sign_at.is_some_and(|at| at <= now)) {
             self.sign_at = Some(now + period);
-            self.tell(now, "WATCHDOG=1".into());
+            self.report(now, "WATCHDOG=1".into());
         }
     }
 
@@ -78,7 +78,7 @@ impl Notifier {
         self.retry_at.into_iter().chain(self.sign_at).min()
     }
 
-    fn tell(&mut self, now: Instant, message: String) {
+    fn report(&mut self, now: Instant, message: String) {
         if self.to.is_none() {
             return;
         }

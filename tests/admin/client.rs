@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use l2tpd::admin::command::Selection;
+use l2tpd::admin::request::Selection;
 use l2tpd::admin::trace::Record;
 use l2tpd::ctl::pcapng;
 use l2tpd::daemon::admin_server::StreamEvent;

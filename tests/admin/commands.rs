@@ -1,9 +1,8 @@
 //! The table of commands: shortened words, ambiguous ones, wrong ones, and the way over the socket.
 
-use l2tpd::admin::command::{
-    decode, parse, usage, AdminOrder, AdminRequest, Selection, Target, UsageError, COMMANDS,
-};
+use l2tpd::admin::command::{usage, COMMANDS};
 use l2tpd::admin::envelope;
+use l2tpd::admin::request::{decode, parse, AdminOrder, AdminRequest, Selection, Target, UsageError};
 use l2tpd::log::Level;
 
 fn words(line: &str) -> Vec<String> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use l2tpd::admin::command::Selection;
 use l2tpd::admin::display::Form;
 use l2tpd::admin::json;
+use l2tpd::admin::request::Selection;
 use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::{SessionState, Snapshot};
 

@@ -112,7 +112,7 @@ fn bash_completes_what_the_table_allows() {
 #[test]
 fn every_member_of_the_json_is_in_the_manual() {
     let report = sample::report();
-    let status = report.json(&l2tpd::admin::command::Selection::All).unwrap();
+    let status = report.json(&l2tpd::admin::request::Selection::All).unwrap();
     for page in ["l2tpd-admin.5", "ja/l2tpd-admin.5"] {
         let text = read(page);
         let mut counters = 0;

@@ -6,9 +6,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use l2tpd::admin::command::{self, Selection};
 use l2tpd::admin::display::Form;
 use l2tpd::admin::envelope::{self, reply};
+use l2tpd::admin::request::{self, Selection};
 use l2tpd::daemon::admin_server::{AdminServer, OpenError, StreamEvent, CLIENTS, OF_ROOT};
 use l2tpd::log::{Event, Level, LogLine, WallTime};
 use l2tpd::proto::{Happening, Notification};
@@ -20,7 +20,7 @@ use crate::support::admin_server::{fresh_path, Server};
 /// A command line as a frame.
 fn request(line: &str) -> Vec<u8> {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    let (number, body) = command::parse(&words).unwrap().encode();
+    let (number, body) = request::parse(&words).unwrap().encode();
     envelope::encode(number, &body)
 }
 

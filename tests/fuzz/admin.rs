@@ -1,8 +1,9 @@
 //! Requests to the admin socket: envelopes and words, damaged. What is understood means the same after it is sent
 //! again; what is announced is never believed beyond the limit.
 
-use l2tpd::admin::command::{decode, parse, AdminRequest, COMMANDS};
+use l2tpd::admin::command::COMMANDS;
 use l2tpd::admin::envelope::{body_to_words, encode, take, words_to_body, HEADER, MAX_REQUEST};
+use l2tpd::admin::request::{decode, parse, AdminRequest};
 
 use crate::dice::{rounds, Dice};
 

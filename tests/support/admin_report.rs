@@ -6,9 +6,9 @@ use std::time::Duration;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use l2tpd::admin::command::Selection;
 use l2tpd::admin::display::{Display, Form};
 use l2tpd::admin::report::{Dropped, Identity, Interface, Overview};
+use l2tpd::admin::request::Selection;
 use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};

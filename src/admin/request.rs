@@ -1,0 +1,410 @@
+//! A request: words become one, and one becomes words again. What words there are stands in the table of
+//! [`command`](super::command).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::command::Token::{Level as AnyLevel, Rest, Value, Word};
+use super::command::{by_number, AdminCommand, Form, COMMANDS};
+use super::envelope;
+use crate::log::{escape, Level};
+
+/// What `status` and `explain` are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything.
+    All,
+    /// One tunnel, by its name.
+    Tunnel(String),
+    /// One session, by its interface.
+    Session(String),
+}
+
+/// What `clear` is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A tunnel, by its name.
+    Tunnel(String),
+    /// The tunnels of a peer's address.
+    Peer(IpAddr),
+    /// A session, by its interface.
+    Session(String),
+    /// Every tunnel.
+    All,
+}
+
+/// A command with its values; each is named after its word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // what each does stands in the table
+pub enum AdminRequest {
+    Status(Selection),
+    Clear {
+        target: Target,
+        /// `result-code`.
+        result: Option<u16>,
+    },
+    /// A tunnel, by its name.
+    Start(String),
+    /// A tunnel, by its name.
+    Stop(String),
+    Reload {
+        /// `--check`: only say what would change.
+        check: bool,
+    },
+    Log {
+        /// `-f`: go on with new messages as they come.
+        follow: bool,
+        /// This level and worse.
+        level: Level,
+    },
+    LogLevel(Level),
+    Watch,
+    Counters {
+        /// `reset`: begin again at 0.
+        reset: bool,
+    },
+    Metrics,
+    Trace {
+        /// By its name.
+        tunnel: String,
+        /// Where the client writes to; does not travel.
+        file: Option<String>,
+    },
+    /// `explain` of a tunnel, or of all that are not up.
+    Explain(Selection),
+    /// `explain` of a message's text: answered by the client alone.
+    ExplainText(String),
+    Health,
+    Ping {
+        /// By its name.
+        tunnel: String,
+        /// HELLOs.
+        count: u32,
+        /// From one to the next.
+        interval: Duration,
+    },
+}
+
+/// A request, and how its reply is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // a field whose name says all has no more
+pub struct AdminOrder {
+    /// The reply as JSON.
+    pub json: bool,
+    pub request: AdminRequest,
+}
+
+/// Why words are not a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UsageError {
+    /// A word that fits nothing here: itself, and what is possible instead.
+    Unknown(String, Vec<&'static str>),
+    /// A word that several others begin with.
+    Ambiguous(String, Vec<&'static str>),
+    /// The command ends too early: what may follow.
+    Incomplete(Vec<&'static str>),
+    /// A value that is not what it should be: itself, and what is expected.
+    Value(String, &'static str),
+    /// A command whose reply has no form as JSON, and what there is.
+    NoJson(&'static str, &'static str),
+    /// No command of this number.
+    Number(u16),
+    /// The body is not a list of words.
+    Body,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UsageError::Unknown(word, possible) if possible.is_empty() => {
+                write!(f, "`{}`: nothing may follow here", escape(word.as_bytes()))
+            }
+            UsageError::Unknown(word, possible) => {
+                write!(f, "`{}`: unknown; possible here: {}", escape(word.as_bytes()), possible.join(", "))
+            }
+            UsageError::Ambiguous(word, possible) => {
+                write!(f, "`{}`: ambiguous; it could be: {}", escape(word.as_bytes()), possible.join(", "))
+            }
+            UsageError::Incomplete(possible) => {
+                write!(f, "incomplete; possible next: {}", possible.join(", "))
+            }
+            UsageError::Value(word, expected) => {
+                write!(f, "`{}`: {expected} expected", escape(word.as_bytes()))
+            }
+            UsageError::NoJson(word, instead) => write!(f, "{word} has no form as JSON; {instead}"),
+            UsageError::Number(number) => write!(f, "there is no command {number}"),
+            UsageError::Body => {
+                f.write_str("the request is not a list of words that each end with a zero octet")
+            }
+        }
+    }
+}
+
+const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+
+/// The words and names that may stand at place `at` of these forms, in the order of the table.
+fn possible(forms: &[&Form], at: usize) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for form in forms {
+        match form.tokens.get(at) {
+            Some(Word(name) | Value(name) | Rest(name)) => names.push(*name),
+            Some(AnyLevel) => names.extend(LEVELS.map(Level::name)),
+            None => {}
+        }
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(*name);
+            true
+        }
+    });
+    names
+}
+
+/// The word among `possible` that `word` is or begins, if there is exactly one.
+fn complete(word: &str, possible: &[&'static str]) -> Result<Option<&'static str>, UsageError> {
+    if let Some(exact) = possible.iter().find(|name| **name == word) {
+        return Ok(Some(exact));
+    }
+    let begun: Vec<&'static str> =
+        possible.iter().copied().filter(|name| !word.is_empty() && name.starts_with(word)).collect();
+    match begun.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(UsageError::Ambiguous(word.to_owned(), begun)),
+    }
+}
+
+/// The fixed words possible at place `at`.
+fn fixed(forms: &[&Form], at: usize) -> Vec<&'static str> {
+    let words: Vec<&Form> = forms
+        .iter()
+        .copied()
+        .filter(|form| matches!(form.tokens.get(at), Some(Word(_) | AnyLevel)))
+        .collect();
+    possible(&words, at)
+}
+
+/// Spells out the words after a command's first one and checks them against its forms.
+fn spell_out(command: &'static AdminCommand, words: &[String]) -> Result<Vec<String>, UsageError> {
+    let mut forms: Vec<&Form> = command.forms.iter().collect();
+    let mut spelled = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if let Some(name) = complete(word, &fixed(&forms, at))? {
+            forms.retain(|form| match form.tokens.get(at) {
+                Some(Word(want)) => *want == name,
+                Some(AnyLevel) => Level::from_name(name).is_some(),
+                Some(Value(_) | Rest(_)) | None => false,
+            });
+            spelled.push(name.to_owned());
+            continue;
+        }
+        let expected = possible(&forms, at);
+        forms.retain(|form| matches!(form.tokens.get(at), Some(Value(_) | Rest(_))));
+        if forms.is_empty() {
+            return Err(UsageError::Unknown(word.clone(), expected));
+        }
+        spelled.push(word.clone());
+    }
+    if forms.iter().any(|form| form.tokens.len() == words.len()) {
+        return Ok(spelled);
+    }
+    Err(UsageError::Incomplete(possible(&forms, words.len())))
+}
+
+/// Reads a command line: everything after the options of `l2tpctl`. `--json` may also stand among the words.
+pub fn parse(words: &[String]) -> Result<AdminOrder, UsageError> {
+    let mut words = words.to_vec();
+    let first = words.iter().position(|word| word != "--json");
+    let names: Vec<&'static str> = COMMANDS.iter().map(|command| command.word).collect();
+    let Some(first) = first else {
+        return Err(UsageError::Incomplete(names));
+    };
+    let json = words.drain(..first).count() > 0;
+    let word = words.remove(0);
+    let Some(name) = complete(&word, &names)? else {
+        return Err(UsageError::Unknown(word, names));
+    };
+    match COMMANDS.iter().find(|command| command.word == name) {
+        Some(command) => {
+            let order = with_words(command, words)?;
+            AdminOrder { json: json || order.json, ..order }.checked()
+        }
+        None => Err(UsageError::Unknown(word, names)),
+    }
+}
+
+/// Reads a request as it came over the socket.
+pub fn decode(number: u16, body: &[u8]) -> Result<AdminOrder, UsageError> {
+    let command = by_number(number).ok_or(UsageError::Number(number))?;
+    with_words(command, envelope::body_to_words(body).ok_or(UsageError::Body)?)
+}
+
+/// A command of the table with the words after its first one.
+fn with_words(command: &'static AdminCommand, mut words: Vec<String>) -> Result<AdminOrder, UsageError> {
+    if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
+        return Ok(AdminOrder { json: false, request: AdminRequest::ExplainText(words.join(" ")) });
+    }
+    let before = words.len();
+    words.retain(|word| word != "--json");
+    let json = words.len() != before;
+    let spelled = spell_out(command, &words)?;
+    let words: Vec<&str> = spelled.iter().map(String::as_str).collect();
+    AdminOrder { json, request: request(command, &words)? }.checked()
+}
+
+/// `explain tunnel NAME`, and not a message that begins with the word `tunnel`.
+fn is_explain_tunnel(words: &[String]) -> bool {
+    let mut plain = words.iter().filter(|word| *word != "--json");
+    match (plain.next(), plain.next(), plain.next()) {
+        (None, _, _) => true,
+        (Some(first), Some(_), None) => !first.is_empty() && "tunnel".starts_with(first.as_str()),
+        (Some(first), None, _) => first == "tunnel",
+        (Some(_), Some(_), Some(_)) => false,
+    }
+}
+
+/// The request that spelled-out words make.
+fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminRequest, UsageError> {
+    Ok(match (command.word, words) {
+        ("status", []) => AdminRequest::Status(Selection::All),
+        ("status", ["tunnel", name]) => AdminRequest::Status(Selection::Tunnel((*name).to_owned())),
+        ("status", ["session", name]) => AdminRequest::Status(Selection::Session((*name).to_owned())),
+        ("clear", words) => return clear(words),
+        ("start", [name]) => AdminRequest::Start((*name).to_owned()),
+        ("stop", [name]) => AdminRequest::Stop((*name).to_owned()),
+        ("reload", words) => AdminRequest::Reload { check: !words.is_empty() },
+        ("log", ["-f"]) => AdminRequest::Log { follow: true, level: Level::Debug },
+        ("log", ["-f", name]) => AdminRequest::Log { follow: true, level: level(name)? },
+        ("log", []) => AdminRequest::Log { follow: false, level: Level::Debug },
+        ("log", [name]) => AdminRequest::Log { follow: false, level: level(name)? },
+        ("log-level", [name]) => AdminRequest::LogLevel(level(name)?),
+        ("watch", _) => AdminRequest::Watch,
+        ("counters", words) => AdminRequest::Counters { reset: !words.is_empty() },
+        ("metrics", _) => AdminRequest::Metrics,
+        ("trace", [name]) => AdminRequest::Trace { tunnel: (*name).to_owned(), file: None },
+        ("trace", [name, file]) => {
+            AdminRequest::Trace { tunnel: (*name).to_owned(), file: Some((*file).to_owned()) }
+        }
+        ("explain", []) => AdminRequest::Explain(Selection::All),
+        ("explain", ["tunnel", name]) => AdminRequest::Explain(Selection::Tunnel((*name).to_owned())),
+        ("health", _) => AdminRequest::Health,
+        ("ping", [name, options @ ..]) => ping(name, options)?,
+        _ => return Err(UsageError::Number(command.number)), // spell_out lets no other words through
+    })
+}
+
+fn level(name: &str) -> Result<Level, UsageError> {
+    Level::from_name(name).ok_or_else(|| UsageError::Value(name.to_owned(), "error, warn, info or debug"))
+}
+
+fn ping(name: &str, options: &[&str]) -> Result<AdminRequest, UsageError> {
+    let (mut count, mut interval) = (5, Duration::from_secs(1));
+    for option in options.chunks(2) {
+        let &[option, value] = option else { continue }; // spell_out lets only pairs through
+        let wrong = |expected| UsageError::Value(value.to_owned(), expected);
+        if option == "-c" {
+            let given = value.parse().ok().filter(|n| (1..=100_000).contains(n));
+            count = given.ok_or_else(|| wrong("a number from 1 to 100000"))?;
+        } else {
+            let given = value.parse().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
+            interval =
+                given.map(Duration::from_secs_f64).ok_or_else(|| wrong("seconds from 0.01 to 3600"))?;
+        }
+    }
+    Ok(AdminRequest::Ping { tunnel: name.to_owned(), count, interval })
+}
+
+fn clear(words: &[&str]) -> Result<AdminRequest, UsageError> {
+    let (target, rest) = match words {
+        ["tunnel", name, rest @ ..] => (Target::Tunnel((*name).to_owned()), rest),
+        ["session", name, rest @ ..] => (Target::Session((*name).to_owned()), rest),
+        ["peer", address, rest @ ..] => {
+            let parsed =
+                address.parse().map_err(|_| UsageError::Value((*address).to_owned(), "an IP address"))?;
+            (Target::Peer(parsed), rest)
+        }
+        rest => (Target::All, rest.get(1..).unwrap_or_default()),
+    };
+    let result = match rest {
+        ["result-code", code] => Some(
+            code.parse().map_err(|_| UsageError::Value((*code).to_owned(), "a number from 1 to 65535"))?,
+        ),
+        _ => None,
+    };
+    Ok(AdminRequest::Clear { target, result })
+}
+
+impl AdminOrder {
+    /// Refuses JSON of what has no form as JSON.
+    fn checked(self) -> Result<AdminOrder, UsageError> {
+        match self.request {
+            AdminRequest::Metrics if self.json => {
+                Err(UsageError::NoJson("metrics", "`l2tpctl --json counters` has one"))
+            }
+            AdminRequest::Trace { .. } if self.json => Err(UsageError::NoJson("trace", "it writes pcapng")),
+            _ => Ok(self),
+        }
+    }
+
+    /// The number and the body of this order on the socket.
+    pub fn encode(&self) -> (u16, Vec<u8>) {
+        let (word, mut words) = self.request.words();
+        if self.json {
+            words.push("--json".to_owned());
+        }
+        let number = COMMANDS.iter().find(|command| command.word == word).map_or(0, |command| command.number);
+        (number, envelope::words_to_body(&words))
+    }
+}
+
+impl AdminRequest {
+    /// The first word, and those after it that travel.
+    pub fn words(&self) -> (&'static str, Vec<String>) {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        match self {
+            AdminRequest::Status(selection) => ("status", selection.words()),
+            AdminRequest::Clear { target, result } => {
+                let mut words: Vec<String> = match target {
+                    Target::Tunnel(name) => owned(&["tunnel", name]),
+                    Target::Peer(address) => owned(&["peer", &address.to_string()]),
+                    Target::Session(name) => owned(&["session", name]),
+                    Target::All => owned(&["all"]),
+                };
+                if let Some(code) = result {
+                    words.extend(["result-code".to_owned(), code.to_string()]);
+                }
+                ("clear", words)
+            }
+            AdminRequest::Start(name) => ("start", owned(&[name])),
+            AdminRequest::Stop(name) => ("stop", owned(&[name])),
+            AdminRequest::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
+            AdminRequest::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
+            AdminRequest::Log { follow: false, level } => ("log", owned(&[level.name()])),
+            AdminRequest::LogLevel(level) => ("log-level", owned(&[level.name()])),
+            AdminRequest::Watch => ("watch", Vec::new()),
+            AdminRequest::Counters { reset } => ("counters", owned(if *reset { &["reset"] } else { &[] })),
+            AdminRequest::Metrics => ("metrics", Vec::new()),
+            AdminRequest::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
+            AdminRequest::Explain(selection) => ("explain", selection.words()),
+            AdminRequest::ExplainText(text) => ("explain", owned(&[text])),
+            AdminRequest::Health => ("health", Vec::new()),
+            AdminRequest::Ping { tunnel, count, interval } => {
+                let (count, interval) = (count.to_string(), interval.as_secs_f64().to_string());
+                ("ping", owned(&[tunnel, "-c", &count, "-i", &interval]))
+            }
+        }
+    }
+}
+
+impl Selection {
+    fn words(&self) -> Vec<String> {
+        match self {
+            Selection::All => Vec::new(),
+            Selection::Tunnel(name) => vec!["tunnel".to_owned(), name.clone()],
+            Selection::Session(name) => vec!["session".to_owned(), name.clone()],
+        }
+    }
+}
