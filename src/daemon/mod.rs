@@ -14,6 +14,7 @@ mod lan;
 pub mod logger;
 mod pace;
 mod ping;
+mod prepare;
 mod reload;
 pub mod resolve;
 mod routes;

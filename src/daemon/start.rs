@@ -9,10 +9,11 @@ use mio::Poll;
 
 use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
-use super::core::{socket_detail, Daemon};
+use super::core::Daemon;
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
+use super::prepare::socket_detail;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::{self, Config, Place, Remote, TunnelConfig};
 use crate::config::Setting;

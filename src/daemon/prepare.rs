@@ -1,0 +1,139 @@
+//! What the engine needs before it can talk to a tunnel's peer: the peer's address, a route, a socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+use super::core::Daemon;
+use super::resolve::Answer;
+use crate::config::model::{Remote, TunnelConfig};
+use crate::log::{Event, LogLine};
+use crate::proto::{Path, RouteKey};
+use crate::sys::{address, error_text};
+use crate::wire::Encapsulation;
+
+/// Why a host without any address tries nothing.
+const NO_ADDRESS: &str = "this host has no address yet";
+
+/// Why a tunnel cannot be tried now.
+pub enum Unprepared {
+    /// Something failed.
+    Failed(String),
+    /// There is no route to the peer (or no network to look its name up in) yet.
+    NoRoute(Option<IpAddr>, String),
+}
+
+impl Daemon {
+    /// Begins to look up the name of a tunnel's peer; why that is no use now.
+    pub fn look_up(&mut self, name: &str) -> Option<Unprepared> {
+        let remote = self.tunnel(name).and_then(|tunnel| tunnel.remote.clone());
+        let Some(Remote::Name(host)) = remote else { return None };
+        if !address::any() {
+            return Some(Unprepared::NoRoute(None, NO_ADDRESS.to_string()));
+        }
+        self.look_after_children = true;
+        self.resolver.look_up(name, &host);
+        None
+    }
+
+    /// Makes ready to talk to a tunnel's peer.
+    pub fn prepare(&mut self, now: Instant, name: &str, peer: Option<IpAddr>) -> Result<Path, Unprepared> {
+        let Some(tunnel) = self.tunnel(name).cloned() else {
+            return Err(Unprepared::Failed("the tunnel is gone".to_string()));
+        };
+        match peer {
+            Some(peer) => self.open(now, &tunnel, peer),
+            None if tunnel.local_address.is_some() && !address::any() => {
+                Err(Unprepared::NoRoute(None, NO_ADDRESS.to_string()))
+            }
+            None => self.open_for_any(now, &tunnel),
+        }
+    }
+
+    /// The engine hears what came of it.
+    pub fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, Unprepared>) {
+        match path {
+            Ok(path) => self.engine.prepared(now, tunnel, Ok(path)),
+            Err(Unprepared::Failed(why)) => self.engine.prepared(now, tunnel, Err(why)),
+            Err(Unprepared::NoRoute(peer, why)) => self.engine.no_route(now, tunnel, peer, &why),
+        }
+    }
+
+    /// Opens the socket for a peer.
+    fn open(&mut self, now: Instant, tunnel: &TunnelConfig, peer: IpAddr) -> Result<Path, Unprepared> {
+        if let Some(why) = self.routes.hindrance(RouteKey { remote: peer, local: tunnel.local_address }) {
+            return Err(Unprepared::NoRoute(Some(peer), why));
+        }
+        // A socket that is open already outlives its address.
+        let own = tunnel.local_address.map_or(Ok(()), |local| self.routes.check_own(local));
+        let (encapsulation, local, port) =
+            (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
+        let result = own.and_then(|()| self.data.open_socket(encapsulation, local, peer, port));
+        match result {
+            Ok(()) => Ok(path(tunnel, peer)),
+            Err(error) => {
+                let error = error_text(&error);
+                let (which, detail) = (socket_name(tunnel, peer), socket_detail(tunnel, peer));
+                let failed = Event::SocketFailed { error: error.clone() };
+                self.logger.log(now, &LogLine::with_detail(&failed, detail));
+                Err(Unprepared::Failed(format!("{which}: {error}")))
+            }
+        }
+    }
+
+    /// Opens the sockets for a peer that is not known yet: of the local address' family, or of both.
+    fn open_for_any(&mut self, now: Instant, tunnel: &TunnelConfig) -> Result<Path, Unprepared> {
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        match tunnel.local_address {
+            Some(IpAddr::V4(_)) => self.open(now, tunnel, v4),
+            Some(IpAddr::V6(_)) => self.open(now, tunnel, v6),
+            None => {
+                let path = self.open(now, tunnel, v4)?;
+                // A system without IPv6 has no peers there either.
+                let _ = self.data.open_socket(tunnel.encapsulation, None, v6, tunnel.udp_port.local);
+                Ok(path)
+            }
+        }
+    }
+
+    /// A name was looked up.
+    pub fn resolved(&mut self, now: Instant, answer: Answer) {
+        let Some(tunnel) = self.tunnel(&answer.tunnel).cloned() else { return };
+        if tunnel.remote != Some(Remote::Name(answer.name.clone())) {
+            return; // the configuration has changed meanwhile; the engine asks anew
+        }
+        let addresses =
+            answer.result.map_err(|why| format!("the name {} cannot be looked up: {why}", answer.name));
+        self.engine.resolved(now, &answer.tunnel, addresses);
+        self.drain(now);
+    }
+}
+
+/// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.
+fn path(tunnel: &TunnelConfig, peer: IpAddr) -> Path {
+    let any: IpAddr = match peer {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let (local_port, remote_port) = match tunnel.encapsulation {
+        Encapsulation::Ip => (0, 0),
+        Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
+    };
+    Path {
+        encapsulation: tunnel.encapsulation,
+        local: SocketAddr::new(tunnel.local_address.unwrap_or(any), local_port),
+        remote: SocketAddr::new(peer, remote_port),
+    }
+}
+
+/// Which socket it was that could not be opened.
+pub fn socket_detail(tunnel: &TunnelConfig, peer: IpAddr) -> String {
+    format!("tunnel {}: {}", tunnel.name, socket_name(tunnel, peer))
+}
+
+fn socket_name(tunnel: &TunnelConfig, peer: IpAddr) -> String {
+    let what = match tunnel.encapsulation {
+        Encapsulation::Ip => "IP protocol 115".to_string(),
+        Encapsulation::Udp => format!("UDP port {}", tunnel.udp_port.local),
+    };
+    format!("{what} on {}", path(tunnel, peer).local.ip())
+}
