@@ -26,6 +26,7 @@ mod manual;
 mod many;
 mod moves;
 mod names;
+mod nat_keepalive;
 mod negative;
 mod refusals;
 mod reload;

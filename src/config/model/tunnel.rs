@@ -66,6 +66,8 @@ pub struct TunnelConfig {
     pub encapsulation: Encapsulation,
     /// Local port and remote port.
     pub udp_port: Ports,
+    /// What keeps a translator between us and the peer from forgetting the connection.
+    pub nat_keepalive: NatKeepalive,
     /// Which AVPs are spoken.
     pub compatibility: Compatibility,
     /// What becomes of a message with reserved bits set.
@@ -115,6 +117,7 @@ pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "linger"               linger,               Number(1, 3600),  Live,      As("31");
     "encapsulation"        encapsulation,        Word,             SetUp,     As("ip");
     "udp-port"             udp_port,             Kind::Ports,      SetUp,     As("1701 1701");
+    "nat-keepalive"        nat_keepalive,        Number(1, 3600),  Live,      As("auto");
     "compatibility"        compatibility,        Word,             SetUp,     As("auto");
     "reserved-bits"        reserved_bits,        Word,             Live,      As("discard");
     "role"                 role,                 Word,             SetUp,     As("both");
@@ -248,6 +251,20 @@ pub enum Role {
 }
 
 words! { Role { Both = "both", Active = "active", Passive = "passive" } }
+
+/// When something is sent only for the sake of a translator (NAT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NatKeepalive {
+    /// Where the addresses tell that there is one.
+    #[default]
+    Auto,
+    /// Never.
+    None,
+    /// When nothing was sent for so long.
+    Every(Duration),
+}
+
+words! { NatKeepalive { Auto = "auto", None = "none" } else Every(Duration) }
 
 /// TOS or traffic class of outer data packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod channel;
 pub mod identity;
+pub mod nat;
 pub mod origin;
 pub mod outcome;
 pub mod receive;
@@ -172,13 +173,14 @@ impl Connection {
 
     /// Takes over the settings that may change while the connection is up.
     pub fn update(&mut self, cx: &mut Context, config: &Rc<TunnelConfig>) {
-        let hello_changed = self.config.hello_interval != config.hello_interval;
+        let hello_changed = self.config.hello_interval != config.hello_interval
+            || self.config.nat_keepalive != config.nat_keepalive;
         self.config = Rc::clone(config);
         self.transport.set_retry(config);
         self.transport.ttl = config.ttl;
         if hello_changed && self.state == State::Established {
             cx.cancel(&mut self.hello);
-            self.arm_hello(cx, cx.now);
+            self.arm_hello(cx, cx.now, cx.now);
         }
     }
 
@@ -299,7 +301,7 @@ impl Connection {
 
     /// It serves its tunnel from now on.
     pub fn serve(&mut self, cx: &mut Context) {
-        self.arm_hello(cx, cx.now);
+        self.arm_hello(cx, cx.now, cx.now);
     }
 
     /// The set-up is through.
@@ -365,13 +367,24 @@ impl Connection {
         data.map_or(self.heard, |data| data.max(self.heard))
     }
 
-    /// Arms the HELLO timer, a little earlier than configured: connections must not act in step (C-076).
-    fn arm_hello(&mut self, cx: &mut Context, from: Instant) {
-        let Some(interval) = self.config.hello_interval else { return };
-        let early = cx.jitter(interval.mul_f32(0.05));
-        let at = from.checked_add(interval.saturating_sub(early)).unwrap_or(from);
-        let timer = self.timer(ConnectionDue::Hello);
-        cx.arm_at(&mut self.hello, at, timer);
+    /// What a translator on the way wants.
+    fn nat_keepalive(&self) -> Option<Duration> {
+        nat::keepalive(&self.config, self.transport.path)
+    }
+
+    /// Arms the HELLO timer, a little earlier than configured: connections must not act in step (C-076). The peer was
+    /// `heard`, and something was `sent` to it, at these times.
+    fn arm_hello(&mut self, cx: &mut Context, heard: Instant, sent: Instant) {
+        let times = [(self.config.hello_interval, heard), (self.nat_keepalive(), sent)];
+        let first = times.into_iter().filter_map(|(interval, from)| {
+            let interval = interval?;
+            let early = cx.jitter(interval.mul_f32(0.05));
+            from.checked_add(interval.saturating_sub(early))
+        });
+        if let Some(at) = first.min() {
+            let timer = self.timer(ConnectionDue::Hello);
+            cx.arm_at(&mut self.hello, at, timer);
+        }
     }
 
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
@@ -413,6 +426,9 @@ impl Connection {
         cx.peers.add(path.remote, self.ids(), self.key);
         let before = std::mem::replace(&mut self.transport.path, path);
         self.watch_path(cx);
+        if self.state == State::Established && self.hello.is_none() {
+            self.arm_hello(cx, cx.now, cx.now);
+        }
         before
     }
 

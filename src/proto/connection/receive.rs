@@ -210,14 +210,19 @@ fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -
 /// which is looked at now; one HELLO at a time.
 fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {
     connection.hello = None;
-    let (State::Established, Some(interval)) = (connection.state, connection.config.hello_interval) else {
+    if connection.state != State::Established {
         return Outcome::Keep;
-    };
-    let last = connection.last_heard(data);
+    }
+    let heard = connection.last_heard(data).min(cx.now);
+    let sent = connection.transport.sent.unwrap_or(connection.since);
     // The timer ran a little short on purpose; so does this.
-    let quiet: Duration = interval.mul_f32(11.0 / 12.0);
-    if cx.now.saturating_duration_since(last) < quiet {
-        connection.arm_hello(cx, last.min(cx.now));
+    let is_over = |interval: Duration, from: Instant| {
+        cx.now.saturating_duration_since(from) >= interval.mul_f32(11.0 / 12.0)
+    };
+    let silent = connection.config.hello_interval.filter(|interval| is_over(*interval, heard));
+    let forgotten = connection.nat_keepalive().is_some_and(|interval| is_over(interval, sent));
+    if silent.is_none() && !forgotten {
+        connection.arm_hello(cx, heard, sent);
         return Outcome::Keep;
     }
     if connection.transport.channel.is_empty() {
@@ -226,8 +231,10 @@ fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant
             return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
         }
     }
-    connection.transport.suspect(cx, interval);
-    connection.arm_hello(cx, cx.now);
+    if let Some(interval) = silent {
+        connection.transport.suspect(cx, interval);
+    }
+    connection.arm_hello(cx, if silent.is_some() { cx.now } else { heard }, cx.now);
     Outcome::Keep
 }
 

@@ -64,6 +64,8 @@ pub struct Transport {
     follows_round_trip: bool,
     /// What waits for an acknowledgement must have it soon.
     hurry: Option<Hurry>,
+    /// When a message was sent last.
+    pub sent: Option<Instant>,
     /// A HELLO that the administrator wants to hear of.
     ping: Option<Ping>,
     /// When the oldest message in flight is sent again, as far as `retry` counts that.
@@ -126,6 +128,7 @@ impl Transport {
             round_trip: RoundTrip::default(),
             follows_round_trip: false,
             hurry: None,
+            sent: None,
             ping: None,
             counted: None,
             counters: ControlCounters::default(),
@@ -245,10 +248,11 @@ impl Transport {
     }
 
     /// Sends a message that is ready to where the peer is known to be, and to where it may be.
-    fn emit(&self, cx: &mut Context, message: Vec<u8>) {
+    fn emit(&mut self, cx: &mut Context, message: Vec<u8>) {
         if let Some(path) = self.candidate {
             cx.act(Action::Transmit { path, ttl: self.ttl, message: message.clone() });
         }
+        self.sent = Some(cx.now);
         cx.act(Action::Transmit { path: self.path, ttl: self.ttl, message });
     }
 
