@@ -152,6 +152,9 @@ test-targets:
 bench: all
 	sh tests/bench/run.sh
 
+bench-scale: all
+	sh tests/bench/run.sh scale
+
 clean:
 	$(CARGO) clean
 
@@ -164,6 +167,7 @@ help:
 	@echo 'make fuzz           damaged inputs with new seeds for SECONDS=60'
 	@echo 'make test-targets   musl, 32 bits and the other octet order, as far as they can be had here'
 	@echo 'make bench          measure the data path (root)'
+	@echo 'make bench-scale    measure what the number of tunnels and sessions costs (root)'
 	@echo 'make install        DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR); keeps an existing configuration'
 	@echo 'make install-systemd | install-openrc | install-runit | install-sysvinit | install-procd'
 	@echo 'make dist           target/dist/l2tpd-$(VERSION).tar.gz: the sources with all crates, to be built without a network'
@@ -172,4 +176,4 @@ help:
 
 force:
 
-.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test fuzz soak test-targets bench clean help force
+.PHONY: all install install-systemd install-openrc install-runit install-sysvinit install-procd uninstall demo dist deb test fuzz soak test-targets bench bench-scale clean help force

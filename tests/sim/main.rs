@@ -33,5 +33,6 @@ mod reload;
 mod restart;
 mod routes;
 mod rows;
+mod scale;
 mod sessions;
 mod timing;
