@@ -4,16 +4,26 @@
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::build::SOURCE;
 use crate::daemon::Daemon;
 use crate::net::{have, Net};
+use crate::packet::{PacketSocket, Vnet};
 use crate::runner::note;
-use crate::sys::in_netns;
+use crate::shape::{pattern, Shape, PLAIN};
+use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 use crate::wait::wait_until;
+use crate::world::{hold, Sublayer, Variant, World, WIRES};
 
-tests!(large_frames_over_udp, small_frames_over_udp, large_frames_over_ip, small_frames_over_ip);
+tests!(
+    large_frames_over_udp,
+    small_frames_over_udp,
+    large_frames_over_ip,
+    small_frames_over_ip,
+    a_frame_passes_super_frames_of_others,
+);
 
 fn large_frames_over_udp() {
     flooded("udp", 1372);
@@ -238,4 +248,35 @@ fn answers(capture: &[u8]) -> (Vec<f64>, usize) {
     }
     times.sort_by(f64::total_cmp);
     (times, waiting.len())
+}
+
+/// Over IP each segment of a super-frame is sent on its own. A frame of another flow does not wait for all of those that
+/// were there before it; one of the same flow does.
+fn a_frame_passes_super_frames_of_others() {
+    const SUPER_FRAMES: usize = 4;
+    const SEGMENTS: usize = 15;
+    let world = World::new(WIRES[1], vec![Variant::new(0, 4, Sublayer::None)], true, 1500);
+    let near = in_netns(&world.net.a, || PacketSocket::open("pw0"));
+    let far = in_netns(&world.net.b, || FrameSocket::open("pw0"));
+    let (vnet, many) = PLAIN.super_frame(&pattern(SEGMENTS * 1000), 1000);
+    let [same, other] = [PLAIN, Shape { tcp: false, ..PLAIN }].map(|shape| shape.frame(9, 9, &pattern(100)));
+    hold(&world.first, || {
+        (0..SUPER_FRAMES).for_each(|_| near.send(vnet, &many));
+        near.send(Vnet::default(), &same);
+        near.send(Vnet::default(), &other);
+    });
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let (mut before_other, mut before_same, mut came) = (None, None, 0);
+    while came < SUPER_FRAMES * SEGMENTS || before_other.is_none() || before_same.is_none() {
+        let got = far.receive(deadline).expect("a frame");
+        match got[6..10] == SOURCE {
+            true if got == other => before_other = Some(came),
+            true if got == same => before_same = Some(came),
+            true => came += 1,
+            false => {}
+        }
+    }
+    assert!(before_other < Some(SUPER_FRAMES * SEGMENTS / 2), "{before_other:?} segments came first");
+    assert_eq!(before_same, Some(SUPER_FRAMES * SEGMENTS), "in order");
+    world.finish();
 }

@@ -4,6 +4,7 @@
 //! `pseudowires.rs` owns all tables, `plane.rs` what reads and sends. A turn gives each ready descriptor one batch, so that none starves the others. Buffers
 //! belong to the data plane and are made when the first batch comes.
 
+mod backlog;
 mod bridge;
 mod closing;
 mod device;

@@ -20,13 +20,16 @@ use super::receive::{Arrivals, Inbound};
 use super::session::Gates;
 use super::sockets::SocketKey;
 use super::tasks::{Task, Tasks};
-use super::transmit::{End, Exit, Outbound};
+use super::transmit::{End, Exit, Frames, Outbound};
 use crate::counters::Counters;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
 use crate::sys::link::{NetEvent, NetMonitor};
 use crate::wire::{Encapsulation, SessionId};
+
+/// Frames that take long and are sent in one turn.
+const BACKLOG: usize = 1;
 
 /// The data plane.
 pub struct DataPlane {
@@ -97,7 +100,7 @@ impl DataPlane {
                     }
                     more
                 }
-                Source::Port(at) => self.transmit(at, left == 1),
+                Source::Port(at) => self.transmit(at, Frames::Read { alone: left == 1 }),
             };
             if more {
                 self.wires.ready.add(source);
@@ -105,9 +108,24 @@ impl DataPlane {
             left -= 1;
         }
         self.flush();
+        self.send_backlog();
         self.do_tasks();
         self.judge_flood(now);
-        !self.wires.ready.is_empty() || !self.tasks.is_empty()
+        let waits = self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty());
+        waits || !self.wires.ready.is_empty() || !self.tasks.is_empty()
+    }
+
+    /// Sends a few of the frames that take long.
+    fn send_backlog(&mut self) {
+        for _ in 0..BACKLOG {
+            let waiting = self.outbound.as_mut().and_then(|outbound| outbound.backlog.pop());
+            let Some(deferred) = waiting else { break };
+            self.transmit(deferred.port, Frames::Waited(&deferred));
+            if let Some(outbound) = &mut self.outbound {
+                outbound.backlog.sent(deferred);
+            }
+        }
+        self.flush();
     }
 
     /// Receives one batch; `true` if there may be more.
@@ -137,9 +155,8 @@ impl DataPlane {
         }
     }
 
-    /// Reads one batch of frames of a port, and sends it, or leaves it for the end of the turn; `true` if there may be
-    /// more. `alone`: nothing else is ready.
-    fn transmit(&mut self, at: usize, alone: bool) -> bool {
+    /// Sends one batch of frames of a port, or leaves it for the end of the turn; `true` if there may be more.
+    fn transmit(&mut self, at: usize, frames: Frames<'_>) -> bool {
         let Some(port) = self.wires.ports.get(at) else { return false };
         let socket_at = port.session.and_then(|at| self.wires.sessions.get(at)?.socket);
         let dont_fragment = port.interface.dont_fragment;
@@ -153,7 +170,7 @@ impl DataPlane {
         let session = port.session.and_then(|at| self.wires.sessions.get_mut(at));
         let socket = socket_at.and_then(|at| Some((at, self.wires.sockets.get_mut(at)?)));
         let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-        let end = outbound.gather(at, port, session, socket, alone);
+        let end = outbound.gather(at, port, session, socket, frames);
         self.count_sent();
         if end == End::Gone {
             self.wires.interface_gone(at);

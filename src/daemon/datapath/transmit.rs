@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use super::backlog::{Backlog, Deferred};
 use super::port::Port;
 use super::session::Session;
 use super::sockets::OpenSocket;
@@ -37,6 +38,20 @@ pub(super) struct Outbound {
     exit: Option<Exit>,
     /// What became of frames that were sent, by the places of their ports.
     pub(super) sent: Vec<(usize, Sent)>,
+    /// Super-frames that take long.
+    pub(super) backlog: Backlog,
+}
+
+/// Which frames a port sends.
+#[derive(Clone, Copy)]
+pub(super) enum Frames<'a> {
+    /// Those of its interface.
+    Read {
+        /// Nothing else is ready.
+        alone: bool,
+    },
+    /// One that has waited.
+    Waited(&'a Deferred),
 }
 
 /// What all frames of a batch have in common.
@@ -60,7 +75,13 @@ pub(super) enum End {
 
 impl Outbound {
     pub(super) fn new() -> Outbound {
-        Outbound { sender: Sender::new(ARENA), used: 0, exit: None, sent: Vec::new() }
+        Outbound {
+            sender: Sender::new(ARENA),
+            used: 0,
+            exit: None,
+            sent: Vec::new(),
+            backlog: Backlog::default(),
+        }
     }
 
     /// How the frames that wait are to leave; `None` if there are none.
@@ -78,15 +99,15 @@ impl Outbound {
         self.sender.flush(&mut socket.inner, &mut |owner, result| sent.push((owner, *result)));
     }
 
-    /// Reads frames of the port at `at`. Those of one that has few stay for [`flush`](Outbound::flush), unless it is
-    /// `alone`: nothing else is ready.
+    /// Sends frames of the port at `at`. Those of one that has few stay for [`flush`](Outbound::flush), unless it is
+    /// alone.
     pub(super) fn gather(
         &mut self,
         at: usize,
         port: &mut Port,
         session: Option<&mut Session>,
         socket: Option<(usize, &mut OpenSocket)>,
-        alone: bool,
+        frames: Frames<'_>,
     ) -> End {
         let dont_fragment = port.interface.dont_fragment;
         let (exit, socket) = match socket {
@@ -95,7 +116,10 @@ impl Outbound {
         };
         self.exit = exit.or(self.exit);
         let mut turn = Turn { at, port, session, socket, out: self };
-        turn.run(alone)
+        match frames {
+            Frames::Read { alone } => turn.run(alone),
+            Frames::Waited(deferred) => turn.send_deferred(deferred),
+        }
     }
 }
 
@@ -117,9 +141,14 @@ impl Turn<'_> {
             if self.out.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
                 self.flush();
             }
+            if !self.out.backlog.has_room() && self.out.backlog.has_port(self.at) {
+                break;
+            }
             match self.read() {
                 Ok(frame) => {
-                    self.frame(frame);
+                    if !self.defer(&frame) {
+                        self.frame(frame);
+                    }
                     frames += 1;
                     // A frame that probably comes alone does not wait until it is known that no other one follows.
                     if alone && frames == 1 && self.port.quiet {
@@ -161,6 +190,39 @@ impl Turn<'_> {
         let room = self.out.sender.arena.get_mut(start - VNET_HEADER..start + MAX_FRAME);
         let got = tap.read(room.unwrap_or_default())?;
         Ok(start..start + got.saturating_sub(VNET_HEADER))
+    }
+
+    /// Keeps a frame for later: one whose segments have to be sent one by one, or that belongs after such a one.
+    fn defer(&mut self, range: &Range<usize>) -> bool {
+        let (Some(session), Some(socket)) = (&self.session, &self.socket) else { return false };
+        let all = self.out.sender.arena.get(range.start - VNET_HEADER..range.end).unwrap_or_default();
+        let vnet = all.first_chunk().map(|vnet| VnetHeader::from_octets(*vnet));
+        let backlog = &mut self.out.backlog;
+        let one_by_one = !(session.gso && socket.gso) && vnet.is_some_and(|vnet| vnet.gso.is_some());
+        let after = || backlog.has_flow(self.at, all.get(VNET_HEADER..).unwrap_or_default());
+        let defer = session.gates.send && backlog.has_room() && (one_by_one || after());
+        if defer {
+            backlog.push(self.at, session.id, all, VNET_HEADER);
+        }
+        defer
+    }
+
+    /// Sends a frame that has waited, unless its session is gone.
+    fn send_deferred(&mut self, deferred: &Deferred) -> End {
+        if self.session.as_ref().is_none_or(|session| session.id != deferred.session) {
+            self.port.counters.tx_closed += 1;
+            return End::Empty;
+        }
+        if self.out.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
+            self.flush();
+        }
+        let start = self.out.used + HEADROOM;
+        let end = start - VNET_HEADER + deferred.octets.len();
+        if let Some(room) = self.out.sender.arena.get_mut(start - VNET_HEADER..end) {
+            room.copy_from_slice(&deferred.octets);
+            self.frame(start..end);
+        }
+        End::Empty
     }
 
     fn destination(&self) -> Destination {

@@ -1,0 +1,115 @@
+//! Super-frames whose segments have to be sent one by one: over IP, and where UDP GSO is missing. That takes long, so they
+//! wait here and leave a few at a time, and frames of other flows pass them. A flow stays in order.
+
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+use crate::frame::packet;
+use crate::wire::SessionId;
+
+/// Frames that wait, at most: some megabytes, as many as a flow of TCP has under way.
+const MOST: usize = 64;
+
+/// A frame that waits.
+pub(super) struct Deferred {
+    /// The place of its port.
+    pub(super) port: usize,
+    pub(super) session: SessionId,
+    flow: u64,
+    /// With its virtio header.
+    pub(super) octets: Vec<u8>,
+}
+
+/// All frames that wait.
+#[derive(Default)]
+pub(super) struct Backlog {
+    queue: VecDeque<Deferred>,
+    /// Memory that is used again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// What frames of one flow have in common.
+fn flow_of(frame: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    if let Some(packet) = packet::parse(frame) {
+        (packet.protocol, packet.addresses(frame)).hash(&mut hasher);
+        let ports = if packet.is_fragment { &[][..] } else { packet.ports(frame) };
+        ports.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl Backlog {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether one more frame of a port can wait, if it has to.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < MOST
+    }
+
+    /// Whether frames of this port wait.
+    pub(super) fn has_port(&self, port: usize) -> bool {
+        self.queue.iter().any(|deferred| deferred.port == port)
+    }
+
+    /// Whether frames of the flow of this frame wait.
+    pub(super) fn has_flow(&self, port: usize, frame: &[u8]) -> bool {
+        self.has_port(port) && {
+            let flow = flow_of(frame);
+            self.queue.iter().any(|deferred| (deferred.port, deferred.flow) == (port, flow))
+        }
+    }
+
+    /// Keeps a frame, with its virtio header of so many octets.
+    pub(super) fn push(&mut self, port: usize, session: SessionId, octets: &[u8], header: usize) {
+        let flow = flow_of(octets.get(header..).unwrap_or_default());
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.clear();
+        kept.extend_from_slice(octets);
+        self.queue.push_back(Deferred { port, session, flow, octets: kept });
+    }
+
+    /// Takes the frame that waits longest.
+    pub(super) fn pop(&mut self) -> Option<Deferred> {
+        self.queue.pop_front()
+    }
+
+    /// A frame was sent.
+    pub(super) fn sent(&mut self, deferred: Deferred) {
+        self.spare.push(deferred.octets);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of UDP from a port.
+    fn frame(from: u8) -> Vec<u8> {
+        let mut frame = vec![2; 12];
+        frame.extend([8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0, from, 0, 9, 0, 8, 0, 0]);
+        frame
+    }
+
+    #[test]
+    fn a_flow_stays_in_order_and_others_pass() {
+        let mut backlog = Backlog::default();
+        assert!(!backlog.has_flow(1, &frame(1)));
+        let with_header = |from| [&[0; 10][..], &frame(from)].concat();
+        backlog.push(1, SessionId(7), &with_header(1), 10);
+        backlog.push(1, SessionId(7), &with_header(2), 10);
+        let has = |backlog: &Backlog, port, from| backlog.has_flow(port, &frame(from));
+        assert!(has(&backlog, 1, 1) && has(&backlog, 1, 2) && !has(&backlog, 1, 3) && !has(&backlog, 2, 1));
+        let first = backlog.pop().unwrap();
+        assert_eq!((first.port, &first.octets), (1, &with_header(1)));
+        backlog.sent(first);
+        assert!(!has(&backlog, 1, 1) && has(&backlog, 1, 2));
+        while backlog.has_room() {
+            backlog.push(2, SessionId(8), &with_header(1), 10);
+        }
+        assert_eq!(backlog.queue.len(), MOST);
+    }
+}
