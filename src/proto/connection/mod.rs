@@ -7,6 +7,7 @@ pub mod identity;
 pub mod nat;
 pub mod origin;
 pub mod outcome;
+pub mod outgoing;
 pub mod receive;
 pub mod round_trip;
 pub mod table;
@@ -35,8 +36,9 @@ use auth::Auth;
 use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
+use outgoing::Once;
 use table::State;
-use transport::{Once, Ping, Transport};
+use transport::{Ping, Transport};
 
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
 const VENDOR_NAME: &[u8] = b"l2tpd";
