@@ -104,7 +104,9 @@ fn mutated_messages_over_udp() {
 
 /// Waits until nothing that was half open is left. One connection may have come up by chance.
 fn all_over(daemon: &Daemon) {
-    let open = || daemon.count("debug tunnel create suceeded*") - daemon.count("debug [*] delete tunnel");
+    // Of a flood the log leaves lines out, on either side.
+    let (created, deleted) = ("debug tunnel create suceeded*", "debug [*] delete tunnel");
+    let open = || daemon.count(created).saturating_sub(daemon.count(deleted));
     let up = usize::from(daemon.count("info receive SCCCN, state --> ESTABLISHED") > 0);
     wait_until(|| open() <= up, || format!("{} connections stay", open()));
 }
@@ -157,10 +159,10 @@ fn many_half_open() {
             while peer.receive_anything(Duration::ZERO) {}
         }
     };
-    // So many that the log still tells of each.
+    // So many that the log still tells of each; what is more than may be half open is answered without a connection.
     flood(&mut peer, 1..22);
     wait_for("the last connection", || {
-        (daemon.count("*send SCCRP, state --> WAIT-CTL-CONN") >= 21).then_some(())
+        (daemon.count("*send SCCRP, state --> WAIT-CTL-CONN") >= 16).then_some(())
     });
     let (mut open, mut most) = (0_usize, 0);
     for line in daemon.lines() {
