@@ -56,8 +56,18 @@ install: all
 	$(INSTALL) -m 0755 $(BIN) '$(D)$(SBINDIR)/l2tpd'
 	ln -sf l2tpd '$(D)$(SBINDIR)/l2tpctl'
 	$(INSTALL) -m 0644 README.md LICENSE '$(D)$(DOCDIR)/'
-	@# The configuration holds secrets: only root reads it, and an edited one is never overwritten.
+	@# The daemon becomes this user. Packages make it themselves.
+	@if [ -z '$(D)' ] && [ "$$(id -u)" = 0 ] && ! id l2tpd >/dev/null 2>&1; then \
+		useradd -r -U -M -d /nonexistent -s /usr/sbin/nologin l2tpd 2>/dev/null \
+			|| adduser -S -D -H -s /sbin/nologin l2tpd 2>/dev/null \
+			|| echo 'No user l2tpd could be made: the daemon will run as root, with few capabilities.'; \
+	fi
+	@# The configuration holds secrets: only root and that user read it, and an edited one is never overwritten.
 	test -e '$(D)$(SYSCONFDIR)/l2tpd.conf' || $(INSTALL) -m 0600 l2tpd.conf.example '$(D)$(SYSCONFDIR)/l2tpd.conf'
+	@if [ -z '$(D)' ] && [ "$$(id -u)" = 0 ] && id l2tpd >/dev/null 2>&1 \
+		&& [ "$$(stat -c '%u:%g:%a' '$(SYSCONFDIR)/l2tpd.conf')" = 0:0:600 ]; then \
+		chgrp "$$(id -g l2tpd)" '$(SYSCONFDIR)/l2tpd.conf' && chmod 0640 '$(SYSCONFDIR)/l2tpd.conf'; \
+	fi
 	$(INSTALL) -m 0644 l2tpd.conf.example '$(D)$(DOCDIR)/'
 	$(INSTALL) -d '$(D)$(DOCDIR)/monitoring'
 	$(INSTALL) -m 0644 man/monitoring/* '$(D)$(DOCDIR)/monitoring/'

@@ -22,7 +22,8 @@ fn run(words: &[String]) -> i32 {
     match arguments {
         _ if is_ctl => ctl::main(arguments) as i32,
         [first, rest @ ..] if first == "ctl" => ctl::main(rest) as i32,
-        [first, host] if first == resolve::ARGUMENT => resolve::child(host),
+        [first, host] if first == resolve::ARGUMENT => resolve::child(host, true),
+        [first, host] if first == resolve::UNCONFINED => resolve::child(host, false),
         _ => start::main(arguments.iter().cloned()),
     }
 }

@@ -92,7 +92,7 @@ fn the_table_has_the_tags_of_the_interface() {
         (
             Block::Global,
             "hostname router-id log-level log-buffer pid-file admin-socket admin-group restart-interval max-tunnels \
-             max-sessions user data-plane tunnel",
+             max-sessions user seccomp data-plane tunnel",
         ),
         (
             Block::Tunnel,
@@ -161,6 +161,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Global, "max-tunnels 7", "global max-tunnels"),
     (Block::Global, "max-sessions 7", "global max-sessions"),
     (Block::Global, "user x", "global user"),
+    (Block::Global, "seccomp log", "global seccomp"),
     (Block::Global, "data-plane tap", "global data-plane"),
     (Block::Global, "tunnel b", "added b"),
     (Block::Tunnel, "local-address 2001:db8::1", "restart a local-address"),
@@ -276,7 +277,7 @@ fn every_tag_reaches_the_configuration_and_its_change_is_seen() {
         assert_eq!(diff(&with, &with), [], "{line}");
     }
     let at_start: Vec<&str> = tags::all().filter(|t| t.effect == Effect::Start).map(|t| t.name).collect();
-    assert_eq!(at_start, ["pid-file", "admin-socket", "admin-group", "user", "data-plane"]);
+    assert_eq!(at_start, ["pid-file", "admin-socket", "admin-group", "user", "seccomp", "data-plane"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `l2tpd -n`: every error of the configuration, without starting anything. And what is no error, but will not work as
 //! this host is.
 
+use super::confine;
 use super::lan;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::Config;
@@ -34,14 +35,14 @@ fn of_file(file: &str, remark: &Remark) -> String {
 
 /// Whether the `user` of the file could read it again: becomes that user, for good, and tries.
 fn unreadable(file: &str, config: &Config) -> Option<Remark> {
-    let name = config.user.as_deref()?;
-    let user = match privilege::user(name) {
+    let name = confine::user(config)?;
+    let user = match privilege::user(&name) {
         Ok(user) => user,
-        Err(error) => return Some(Remark::User { user: name.to_owned(), error: error_text(&error) }),
+        Err(error) => return Some(Remark::User { user: name, error: error_text(&error) }),
     };
     // Only root can become somebody else, and find out.
     privilege::drop_to(user, &[]).ok()?;
-    reload::unreadable(file, Some(name))
+    reload::unreadable(file, Some(&name))
 }
 
 /// A file that can be used, or every error in it, one or more lines each.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::admin_host::{Pong, StreamEvent, Wanted};
 use super::args::Options;
+use super::commands::Commands;
 use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
@@ -46,6 +47,8 @@ pub struct Daemon {
     pub manager: Notifier,
     /// The commands of `on-event`.
     pub hooks: Hooks,
+    /// What they and the resolver have run.
+    pub commands: Commands,
     pub resolver: Resolver,
     /// The routes to the peers.
     pub routes: Routes,
@@ -98,6 +101,7 @@ impl Daemon {
             options,
             manager,
             hooks: Hooks::default(),
+            commands: Commands::default(),
             resolver: Resolver::default(),
             routes,
             started: now,
@@ -308,9 +312,11 @@ impl Daemon {
         for (path, message) in received.drain(..) {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
             let before = self.wanted.messages.then(|| (clock::wall(), self.stream_events.len()));
-            let established = self.engine.is_established_with(path.remote);
+            // One without an id of ours begins anew, and is nobody's yet.
+            let is_new = message.get(4..8).is_none_or(|id| id == [0; 4]);
+            let established = !is_new && self.engine.is_established_with(path.remote);
             self.engine.handle_datagram(now, path, &message);
-            let established = established || self.engine.is_established_with(path.remote);
+            let established = established || !is_new && self.engine.is_established_with(path.remote);
             self.logger.caused_by(Some((path.remote.ip(), established)));
             self.drain(now);
             self.logger.caused_by(None);
@@ -397,12 +403,15 @@ impl Daemon {
             return;
         }
         self.look_after_children = false;
-        for line in self.hooks.turn(now) {
+        self.commands.turn();
+        for line in self.hooks.turn(now, &mut self.commands) {
             self.logger.log(now, &line);
         }
-        for answer in self.resolver.turn(now) {
+        for answer in self.resolver.turn(now, &mut self.commands) {
             self.resolved(now, answer);
         }
+        // One that could not be started has ended at once.
+        self.look_after_children |= self.commands.has_ended();
         self.data.child_ended(now);
         process::reap_adopted();
     }

@@ -9,6 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
 
 use super::admin_server::{self, AdminServer};
+use super::commands;
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::pace::Pace;
@@ -43,13 +44,14 @@ impl EventLoop {
     pub fn run(mut self, daemon: &mut Daemon) -> i32 {
         let fd = self.signals.as_raw_fd();
         let registered = self.poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE);
+        let registered = registered.and_then(|()| daemon.commands.register(self.poll.registry()));
         let result = registered.and_then(|()| self.turns(daemon));
         let now = clock::now();
         if let Err(error) = &result {
             daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
             self.begin_end(daemon, now);
         }
-        daemon.hooks.kill_all();
+        daemon.hooks.kill_all(&mut daemon.commands);
         daemon.logger.report(now, true);
         daemon.log(now, &LogLine::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
@@ -79,6 +81,10 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     SIGNALS => signalled = true, // the pipe is read to its end below
+                    commands::TOKEN => {
+                        asked = true;
+                        daemon.look_after_children = true;
+                    }
                     token if admin_server::TOKENS.contains(&token.0) => {
                         asked = true;
                         self.admin.event(token);

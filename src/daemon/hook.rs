@@ -3,13 +3,11 @@
 //! command that takes longer than [`TIME_LIMIT`] is killed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::commands::{Commands, Program};
 use crate::log::{escape, LogLine, Remark};
 use crate::proto::Notification;
-use crate::sys::process::Process;
-use crate::sys::{error_text, file, trust};
 
 /// How long a command may run.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -27,7 +25,8 @@ struct Call {
 }
 
 struct Running {
-    process: Process,
+    /// Its number among the commands.
+    id: u64,
     program: String,
     deadline: Instant,
     killed: bool,
@@ -76,19 +75,19 @@ impl Hooks {
     }
 
     /// Looks after the commands that run, and starts those whose turn it is.
-    pub fn turn(&mut self, now: Instant) -> Vec<LogLine> {
+    pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<LogLine> {
         let mut lines = Vec::new();
         for (tunnel, queue) in &mut self.tunnels {
-            lines.extend(queue.look_after(now, tunnel).map(|remark| LogLine::remark(&remark)));
+            lines.extend(queue.look_after(now, tunnel, commands).map(|remark| LogLine::remark(&remark)));
         }
         let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
-        for (tunnel, queue) in self.tunnels.iter_mut().filter(|(_, q)| q.running.is_none()) {
-            while running < RUNNING && queue.running.is_none() {
-                let Some(call) = queue.waiting.pop_front() else { break };
-                match queue.start(now, tunnel, &call) {
-                    Ok(()) => running += 1,
-                    Err(remark) => lines.push(LogLine::remark(&remark)),
-                }
+        for queue in self.tunnels.values_mut().filter(|q| q.running.is_none()) {
+            if running >= RUNNING {
+                break;
+            }
+            if let Some(call) = queue.waiting.pop_front() {
+                queue.running = Some(call.start(now, commands));
+                running += 1;
             }
         }
         self.tunnels.retain(|_, q| q.running.is_some() || !q.waiting.is_empty());
@@ -102,9 +101,9 @@ impl Hooks {
     }
 
     /// The daemon ends: nothing that it started stays behind.
-    pub fn kill_all(&mut self) {
-        for running in self.tunnels.values_mut().filter_map(|queue| queue.running.as_mut()) {
-            running.process.kill();
+    pub fn kill_all(&mut self, commands: &mut Commands) {
+        for running in self.tunnels.values().filter_map(|queue| queue.running.as_ref()) {
+            commands.kill(running.id);
         }
         self.tunnels.clear();
     }
@@ -115,43 +114,33 @@ impl Hooks {
     }
 }
 
-impl Queue {
-    fn start(&mut self, now: Instant, tunnel: &str, call: &Call) -> Result<(), Remark> {
-        let name = call.words.first().map_or("", String::as_str);
-        let program = escape(name.as_bytes());
-        // Others must not be able to change what is run with our rights, no more than the file that names it.
-        let trusted = match Path::new(name).is_absolute() {
-            true => trust::program(Path::new(name)),
-            false => Ok(()),
-        };
-        match trusted.and_then(|()| Process::start(&call.words, &call.environment, false)) {
-            Ok(process) => {
-                let deadline = now + TIME_LIMIT;
-                self.running = Some(Running { process, program, deadline, killed: false });
-                Ok(())
-            }
-            Err(error) => {
-                let what =
-                    file::no_file(Path::new(name)).map(|what| format!(", it is {what}")).unwrap_or_default();
-                let why = error_text(&error) + &what;
-                Err(Remark::Hook { tunnel: tunnel.to_owned(), program, why })
-            }
-        }
+impl Call {
+    fn start(self, now: Instant, commands: &mut Commands) -> Running {
+        let program = escape(self.words.first().map_or(b"", |word| word.as_bytes()));
+        let Call { words, environment } = self;
+        let id = commands.start(&Program::Event { words, environment });
+        Running { id, program, deadline: now + TIME_LIMIT, killed: false }
     }
+}
 
+impl Queue {
     /// Notes the end of the command that runs, or its time limit; returns what there is to tell.
-    fn look_after(&mut self, now: Instant, tunnel: &str) -> Option<Remark> {
+    fn look_after(&mut self, now: Instant, tunnel: &str, commands: &mut Commands) -> Option<Remark> {
         let running = self.running.as_mut()?;
         let (tunnel, program) = (tunnel.to_owned(), running.program.clone());
-        if let Some(ended) = running.process.ended() {
-            let tell = !ended.success && !running.killed;
+        if let Some(outcome) = commands.take_ended(running.id) {
+            let was_killed = running.killed;
             self.running = None;
-            return tell.then_some(Remark::Hook { tunnel, program, why: ended.how });
+            return match outcome {
+                Ok(ended) if ended.success || was_killed => None,
+                Ok(ended) => Some(Remark::Hook { tunnel, program, why: ended.how }),
+                Err(why) => Some(Remark::Hook { tunnel, program, why }),
+            };
         }
         if running.killed || now < running.deadline {
             return None;
         }
-        running.process.kill();
+        commands.kill(running.id);
         running.killed = true;
         Some(Remark::HookKilled { tunnel, program, limit: TIME_LIMIT.as_secs() })
     }
@@ -180,10 +169,11 @@ mod tests {
     }
 
     /// Runs turns until everything has ended; returns what was told.
-    fn finish(hooks: &mut Hooks) -> Vec<String> {
+    fn finish(hooks: &mut Hooks, commands: &mut Commands) -> Vec<String> {
         let mut told = Vec::new();
         for _ in 0..1000 {
-            told.extend(hooks.turn(clock::now()).into_iter().map(|line| line.text));
+            commands.turn();
+            told.extend(hooks.turn(clock::now(), commands).into_iter().map(|line| line.text));
             if hooks.is_idle() {
                 return told;
             }
@@ -216,7 +206,7 @@ mod tests {
         for what in [Happening::TunnelUp, Happening::SessionUp, Happening::TunnelDown] {
             assert_eq!(hooks.call(&words(&["/bin/sh", "-c", &script]), &event(what, "")), None);
         }
-        assert!(finish(&mut hooks).is_empty());
+        assert!(finish(&mut hooks, &mut Commands::default()).is_empty());
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(text, "tunnel-up begin\nend\nsession-up begin\nend\ntunnel-down begin\nend\n");
@@ -227,12 +217,15 @@ mod tests {
         let mut hooks = Hooks::default();
         hooks.call(&words(&["/nonexistent"]), &event(Happening::TunnelUp, ""));
         hooks.call(&words(&["/bin/sh", "-c", "exit 3"]), &event(Happening::TunnelUp, ""));
-        let told = finish(&mut hooks);
+        let told = finish(&mut hooks, &mut Commands::default());
         assert_eq!(told.len(), 2);
         assert_eq!(told[0], "  on-event of tokyo: /nonexistent: No such file or directory");
         assert!(told[1].ends_with("exit status: 3"), "{told:?}");
         hooks.call(&words(&["/tmp"]), &event(Happening::TunnelUp, ""));
-        assert_eq!(finish(&mut hooks), ["  on-event of tokyo: /tmp: Permission denied, it is a directory"]);
+        assert_eq!(
+            finish(&mut hooks, &mut Commands::default()),
+            ["  on-event of tokyo: /tmp: Permission denied, it is a directory"]
+        );
     }
 
     #[test]
@@ -244,24 +237,27 @@ mod tests {
         let (mut hooks, name) = (Hooks::default(), path.to_string_lossy().into_owned());
         hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
         let said = format!("  on-event of tokyo: {name}: others may write it (mode 0757): chmod go-w {name}");
-        assert_eq!(finish(&mut hooks), [said]);
+        assert_eq!(finish(&mut hooks, &mut Commands::default()), [said]);
         mode(0o755).unwrap();
         hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
-        assert_eq!(finish(&mut hooks), [format!("  on-event of tokyo: {name}: exit status: 3")]);
+        assert_eq!(
+            finish(&mut hooks, &mut Commands::default()),
+            [format!("  on-event of tokyo: {name}: exit status: 3")]
+        );
         std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn a_command_that_hangs_is_killed() {
-        let mut hooks = Hooks::default();
+        let (mut hooks, mut commands) = (Hooks::default(), Commands::default());
         hooks.call(&words(&["/bin/sleep", "1000"]), &event(Happening::TunnelUp, ""));
         let start = clock::now();
-        assert!(hooks.turn(start).is_empty());
+        assert!(hooks.turn(start, &mut commands).is_empty());
         assert_eq!(hooks.next(), Some(start + TIME_LIMIT));
-        let told = hooks.turn(start + TIME_LIMIT);
+        let told = hooks.turn(start + TIME_LIMIT, &mut commands);
         assert!(told[0].text.contains("killed, it ran longer than 30 s"));
         assert_eq!(hooks.next(), None);
-        assert!(finish(&mut hooks).is_empty());
+        assert!(finish(&mut hooks, &mut commands).is_empty());
     }
 
     #[test]

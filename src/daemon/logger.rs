@@ -66,6 +66,7 @@ impl Logger {
             return;
         }
         let origin = Origin::of(line.kind, self.packet);
+        self.limit.debug = self.level == Level::Debug;
         if self.limit.admit(now, line, origin) {
             self.write(now, line, origin);
         }

@@ -6,6 +6,8 @@ mod admin_host;
 pub mod admin_server;
 pub mod args;
 mod check;
+pub mod commands;
+mod confine;
 pub mod core;
 pub mod datapath;
 mod event_loop;

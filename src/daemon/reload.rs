@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::confine;
 use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
@@ -45,8 +46,9 @@ pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers)
     let parsed = config::parse(&file::read_opened(&opened, LONGEST, patience)?, system);
     wiped::wipe_stack();
     if let Some(config) = parsed.config.as_ref().ok().filter(|config| config.holds_secrets()) {
-        let user = config.user.as_deref().filter(|_| readers == Readers::OfFile);
-        let group = user.and_then(|name| privilege::user(name).ok()).map(|user| user.gid);
+        // A daemon that runs looks nobody up.
+        let user = if readers == Readers::OfFile { confine::user(config) } else { None };
+        let group = user.and_then(|name| privilege::user(&name).ok()).map(|user| user.gid);
         trust::secret(path, &found, group)?;
     }
     Ok(parsed)
@@ -255,6 +257,7 @@ impl Daemon {
         if let Err(error) = self.logger.resize(new.log_buffer) {
             self.log(now, &LogLine::new(&Event::MallocError { error: error.to_string() }));
         }
+        self.commands.reloaded();
         let old = std::mem::replace(&mut self.config, new);
         let before: BTreeMap<&str, (&TunnelConfig, &SessionConfig)> = old
             .tunnels

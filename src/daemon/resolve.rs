@@ -6,18 +6,28 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use crate::sys::error_text;
-use crate::sys::process::{Ended, Process};
+use super::commands::{Commands, Program};
+use crate::sys::privilege;
+use crate::sys::process::Ended;
+use crate::sys::seccomp::{self, Filter, Otherwise};
 
 /// The first argument of the child.
 pub const ARGUMENT: &str = "--look-up";
+/// The same with `seccomp off`.
+pub const UNCONFINED: &str = "--look-up-unconfined";
 /// How long a lookup may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Lookups at once.
 const RUNNING: usize = 16;
 
-/// The child: prints the addresses of `name`, one in a line. Returns the exit status.
-pub fn child(name: &str) -> i32 {
+/// The child: prints the addresses of `name`, one in a line. Returns the exit status. What comes from the network is
+/// read by libraries of the system: nothing is left to them that a lookup does not need.
+pub fn child(name: &str, confined: bool) -> i32 {
+    // Where the kernel or the processor knows no filters, names are looked up all the same.
+    if confined {
+        let _ =
+            privilege::no_new_privileges().and_then(|()| seccomp::install(Filter::LookUp, Otherwise::Refuse));
+    }
     match (name, 0u16).to_socket_addrs() {
         Ok(addresses) => {
             addresses.for_each(|address| println!("{}", address.ip()));
@@ -37,7 +47,8 @@ struct Wanted {
 
 struct Lookup {
     wanted: Wanted,
-    process: Process,
+    /// Its number among the commands.
+    id: u64,
     deadline: Instant,
 }
 
@@ -56,8 +67,8 @@ pub struct Answer {
 pub struct Resolver {
     waiting: VecDeque<Wanted>,
     running: Vec<Lookup>,
-    /// Killed, and to be asked for their end so that no zombies stay.
-    killed: Vec<Process>,
+    /// Killed, and to be asked for their end.
+    killed: Vec<u64>,
 }
 
 impl Resolver {
@@ -71,19 +82,19 @@ impl Resolver {
     }
 
     /// Looks after the lookups that run, and starts more.
-    pub fn turn(&mut self, now: Instant) -> Vec<Answer> {
+    pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<Answer> {
         let mut answers = Vec::new();
-        self.killed.retain_mut(|process| process.ended().is_none());
-        for mut lookup in std::mem::take(&mut self.running) {
-            let result = match lookup.process.ended() {
-                Some(ended) => addresses(&ended),
+        self.killed.retain(|id| commands.take_ended(*id).is_none());
+        for lookup in std::mem::take(&mut self.running) {
+            let result = match commands.take_ended(lookup.id) {
+                Some(outcome) => outcome.and_then(|ended| addresses(&ended)),
                 None if now < lookup.deadline => {
                     self.running.push(lookup);
                     continue;
                 }
                 None => {
-                    lookup.process.kill();
-                    self.killed.push(lookup.process);
+                    commands.kill(lookup.id);
+                    self.killed.push(lookup.id);
                     Err(format!("no answer within {} s", TIME_LIMIT.as_secs()))
                 }
             };
@@ -92,14 +103,8 @@ impl Resolver {
         }
         while self.running.len() < RUNNING {
             let Some(wanted) = self.waiting.pop_front() else { break };
-            let words = ["/proc/self/exe", ARGUMENT, &wanted.name].map(str::to_string);
-            match Process::start(&words, &[], true) {
-                Ok(process) => self.running.push(Lookup { wanted, process, deadline: now + TIME_LIMIT }),
-                Err(error) => {
-                    let Wanted { tunnel, name } = wanted;
-                    answers.push(Answer { tunnel, name, result: Err(error_text(&error)) });
-                }
-            }
+            let id = commands.start(&Program::LookUp(wanted.name.clone()));
+            self.running.push(Lookup { wanted, id, deadline: now + TIME_LIMIT });
         }
         answers
     }

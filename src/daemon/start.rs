@@ -9,6 +9,7 @@ use mio::Poll;
 
 use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
+use super::confine;
 use super::core::Daemon;
 use super::datapath::DataPlane;
 use super::event_loop::EventLoop;
@@ -25,12 +26,9 @@ use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::Syslog;
-use crate::sys::tap;
 use crate::sys::{clock, error_text, privilege, process, stderr, trust};
 use crate::wire::Encapsulation;
 
-/// Interfaces that can be made after the daemon has become another user, where only root may open the device.
-const SPARE_INTERFACES: usize = 64;
 /// The word for no pid file and no admin socket.
 const NONE: &str = "none";
 /// Log messages kept before the configuration tells how many.
@@ -186,6 +184,13 @@ fn serve(
     detached: Option<Detached>,
 ) -> i32 {
     let now = clock::now();
+    let commands = match confine::helper(&options, &config) {
+        Ok(commands) => commands,
+        Err(error) => {
+            let event = Event::DaemonError { error: error_text(&error) };
+            return give_up(&mut logger, &failed(&event, "the helper that starts commands"));
+        }
+    };
     let (pid_file, event_loop, engine, data) = match acquire(&options, &config) {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
@@ -199,10 +204,12 @@ fn serve(
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         daemon.configure_interfaces(now, tunnel, |_| None);
     }
-    if let Err(lines) = drop_privileges(&daemon) {
-        return give_up(&mut daemon.logger, &lines);
+    daemon.commands = commands;
+    let user = confine::user(&daemon.config);
+    if let Err(remark) = confine::drop_privileges(&daemon.config) {
+        return give_up(&mut daemon.logger, &failed_remark(&remark));
     }
-    if let Some(remark) = reload::unreadable(&daemon.options.config, daemon.config.user.as_deref()) {
+    if let Some(remark) = reload::unreadable(&daemon.options.config, user.as_deref()) {
         daemon.log(now, &LogLine::remark(&remark));
     }
     settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
@@ -217,6 +224,11 @@ fn serve(
         }
     }
     daemon.logger.started();
+    let socket = place(daemon.options.socket.as_deref(), &daemon.config.admin_socket);
+    let file = place(daemon.options.pid_file.as_deref(), &daemon.config.pid_file);
+    for remark in daemon.confine(file, socket) {
+        daemon.log(now, &LogLine::remark(&remark));
+    }
     daemon.manager.ready(now);
     let status = event_loop.run(&mut daemon);
     drop(pid_file);
@@ -298,21 +310,6 @@ fn known_end(tunnel: &TunnelConfig) -> Option<IpAddr> {
         Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())),
         Some(Remote::Name(_)) | None => tunnel.local_address,
     }
-}
-
-/// `user`: becomes that user.
-fn drop_privileges(daemon: &Daemon) -> Result<(), Failed> {
-    let Some(name) = &daemon.config.user else { return Ok(()) };
-    // Without the device there are no interfaces to be made anyway.
-    let _ = tap::reserve(SPARE_INTERFACES);
-    let mut capabilities = vec![privilege::NET_ADMIN, privilege::NET_RAW];
-    if daemon.config.tunnels.iter().any(|t| t.udp_port.local < 1024) {
-        capabilities.push(privilege::NET_BIND_SERVICE);
-    }
-    privilege::user(name)
-        .and_then(|user| privilege::drop_to(user, &capabilities))
-        .and_then(|()| privilege::no_dumps())
-        .map_err(|error| failed_remark(&Remark::User { user: name.clone(), error: error_text(&error) }))
 }
 
 /// A kernel that does L2TP over IP itself takes part in our conversations, which is wanted only with `data-plane kernel`.

@@ -77,6 +77,7 @@ const UNLIMITED: &[&str] = &[
     "session-restarted",
     "session-changed",
     "kernel-receives",
+    "not-confined",
     "status",
 ];
 
@@ -106,6 +107,12 @@ const PROVOKED: &[&str] = &[
     "M-069",
     "M-077",
     "M-082",
+    // What becomes of connections that never came up, also when their time is over.
+    "M-066",
+    "M-072",
+    "M-074",
+    "M-080",
+    "M-081",
     "avp-of-cisco",
     "avp-ignored",
     "dropped",
@@ -150,6 +157,8 @@ struct Kind {
 /// The limit.
 #[derive(Default)]
 pub struct Limit {
+    /// Debug messages are logged: the administrator wants to see everything, of strangers too, as far as the kinds go.
+    pub debug: bool,
     kinds: BTreeMap<&'static str, Kind>,
     strangers: Strangers,
 }
@@ -167,23 +176,17 @@ struct Strangers {
 }
 
 impl Strangers {
-    fn admit(&mut self, now: Instant, line: &LogLine, address: Option<IpAddr>) -> bool {
+    fn admit(&mut self, now: Instant, line: &LogLine, address: Option<IpAddr>, debug: bool) -> bool {
         let of_kind = rate(line.level);
         let source = self.place(now, address);
         let (bucket, last) =
             self.sources.entry(source).or_insert_with(|| (TokenBucket::new(now, OF_SOURCE), now));
         *last = now;
-        let admitted = bucket.take(now, OF_SOURCE, ONE)
-            && self
-                .kinds
-                .entry(line.kind)
-                .or_insert_with(|| TokenBucket::new(now, of_kind))
-                .take(now, of_kind, ONE)
-            && self.all.get_or_insert_with(|| TokenBucket::new(now, OF_STRANGERS)).take(
-                now,
-                OF_STRANGERS,
-                ONE,
-            );
+        let of_source = debug || bucket.take(now, OF_SOURCE, ONE);
+        let kind = self.kinds.entry(line.kind).or_insert_with(|| TokenBucket::new(now, of_kind));
+        let all = self.all.get_or_insert_with(|| TokenBucket::new(now, OF_STRANGERS));
+        let admitted =
+            of_source && kind.take(now, of_kind, ONE) && (debug || all.take(now, OF_STRANGERS, ONE));
         if !admitted {
             self.suppressed = self.suppressed.saturating_add(1);
             if self.report.is_none() {
@@ -221,7 +224,7 @@ impl Limit {
             return true;
         }
         if let Origin::Stranger(address) = origin {
-            return self.strangers.admit(now, line, address);
+            return self.strangers.admit(now, line, address, self.debug);
         }
         let rate = rate(line.level);
         let kind = self.kinds.entry(line.kind).or_insert_with(|| Kind {

@@ -128,6 +128,8 @@ remarks! {
         AdminSocket { error: String };
     "user" Error "user <user>: <error>" =>
         User { user: String, error: String };
+    "not-confined" Warn "<what> is not in force: <error>" =>
+        NotConfined { what: String, error: String };
     "kernel-receives" Warn "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP" =>
         KernelReceives {};
     "program-fault" Error "l2tpd ends at <place>: a fault of the program" =>

@@ -61,6 +61,46 @@ pub fn detach(null: File) -> io::Result<Side> {
     Ok(Side::Child(Detached { null, parent: write }))
 }
 
+/// Forks. The child keeps one descriptor, and its standard ones lead nowhere (the null device stays free to be taken
+/// away); it leads a session of its own, so that signals from the terminal do not reach it. `true` in the parent. Must be called while there is
+/// one thread.
+pub fn fork_keeping(descriptor: RawFd) -> io::Result<bool> {
+    // SAFETY: there is one thread, so the child finds every lock of the library free.
+    if cvt(unsafe { libc::fork() })? > 0 {
+        return Ok(true);
+    }
+    let mut ends: [RawFd; 2] = [-1; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    let names = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok()).collect()
+    });
+    let kept = [descriptor, ends[0], ends[1]];
+    for fd in names.unwrap_or_else(|_| (0..1024).collect::<Vec<RawFd>>()) {
+        if !kept.contains(&fd) {
+            // SAFETY: no pointers. What owned it in this process is never used again.
+            unsafe { libc::close(fd) };
+        }
+    }
+    for (fd, end) in [(0, ends[0]), (1, ends[1]), (2, ends[1])] {
+        // SAFETY: no pointers; the standard descriptors belong to nobody.
+        cvt(unsafe { libc::dup2(end, fd) })?;
+    }
+    for end in ends.into_iter().filter(|end| *end > 2) {
+        // SAFETY: no pointers; these are ours.
+        unsafe { libc::close(end) };
+    }
+    // SAFETY: no pointers.
+    let _ = cvt(unsafe { libc::setsid() });
+    Ok(false)
+}
+
+/// Ends a process that [`fork_keeping`] has made, without what the parent does at its end.
+pub fn end_fork(status: i32) -> ! {
+    // SAFETY: it takes a number, and does not return.
+    unsafe { libc::_exit(status) }
+}
+
 impl Detached {
     /// The start succeeded: lets go of the terminal, and the parent end with status 0.
     pub fn ready(mut self) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! Giving up what is not needed: with `user`, the daemon runs as that user and keeps only the capabilities that
-//! tunnels need. The order of the calls is what makes it work: the bounding set can only be cut by root, and the
+//! Giving up what is not needed: the daemon runs as `user` and keeps only the capabilities that tunnels need; root
+//! keeps only these as well. The order of the calls is what makes it work: the bounding set can only be cut by root, and the
 //! capabilities survive the change of the user only with `PR_SET_KEEPCAPS`.
 
 use std::ffi::CString;
@@ -15,6 +15,9 @@ pub const NET_BIND_SERVICE: u32 = 10;
 pub const NET_ADMIN: u32 = 12;
 /// Open raw sockets (CAP_NET_RAW).
 pub const NET_RAW: u32 = 13;
+
+/// Cut the bounding set (CAP_SETPCAP).
+const SETPCAP: u32 = 8;
 
 /// The version of capset(2)'s structures that has 64 capabilities (_LINUX_CAPABILITY_VERSION_3).
 const VERSION: u32 = 0x2008_0522;
@@ -85,12 +88,7 @@ pub fn group(name: &str) -> io::Result<libc::gid_t> {
 /// Becomes `user` for good, keeping `capabilities` alone. Whatever the daemon executes afterwards has none of
 /// them, and cannot gain rights through set-user-id programs either (`PR_SET_NO_NEW_PRIVS`).
 pub fn drop_to(user: User, capabilities: &[u32]) -> io::Result<()> {
-    for capability in (0..=HIGHEST).filter(|c| !capabilities.contains(c)) {
-        match prctl(libc::PR_CAPBSET_DROP, capability.into()) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break, // this kernel knows no more
-            other => other?,
-        }
-    }
+    drop_others(capabilities)?;
     prctl(libc::PR_SET_KEEPCAPS, 1)?;
     // SAFETY: an empty list needs no pointer; the other calls take none.
     unsafe {
@@ -99,7 +97,47 @@ pub fn drop_to(user: User, capabilities: &[u32]) -> io::Result<()> {
         cvt(libc::setresuid(user.uid, user.uid, user.uid))?;
     }
     keep(capabilities)?;
+    no_new_privileges()
+}
+
+/// Stays root, with those of these capabilities alone that it has, for good.
+pub fn limit_to(capabilities: &[u32]) -> io::Result<()> {
+    let permitted = permitted()?;
+    let kept: Vec<u32> = capabilities.iter().copied().filter(|c| permitted & 1 << c != 0).collect();
+    // Who may not cut the bounding set got a small one already.
+    if permitted & 1 << SETPCAP != 0 {
+        drop_others(&kept)?;
+    }
+    keep(&kept)?;
+    no_new_privileges()
+}
+
+/// The first 32 capabilities that this process may use.
+fn permitted() -> io::Result<u32> {
+    let mut header = Header { version: VERSION, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: the structures have the layout that this version of the call expects, and live through it.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    match result {
+        0 => Ok(data.iter().map(|words| words.permitted).next().unwrap_or(0)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// From now on no program gives this process or its children more rights than they have.
+pub fn no_new_privileges() -> io::Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+/// Takes all other capabilities out of the bounding set.
+fn drop_others(capabilities: &[u32]) -> io::Result<()> {
+    for capability in (0..=HIGHEST).filter(|c| !capabilities.contains(c)) {
+        match prctl(libc::PR_CAPBSET_DROP, capability.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => break, // this kernel knows no more
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// Sets the permitted and effective capabilities.

@@ -308,7 +308,7 @@ fn cookies_are_for_root() {
     let field = |text: &str| {
         let line =
             text.lines().find(|line| line.trim_start().starts_with("Local Cookie")).unwrap_or_default();
-        line.rsplit(' ').next().unwrap_or_default().to_owned()
+        line.rsplit([' ', ':']).next().unwrap_or_default().to_owned()
     };
     assert_eq!(field(&text(status_as(&net, &a, MEMBER))), "****");
     assert!(field(&a.ctl_ok(&["status"])).parse::<u64>().is_ok());

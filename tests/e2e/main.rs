@@ -15,6 +15,7 @@ mod capture;
 mod clear_start_stop;
 mod config;
 mod config_trust;
+mod confinement;
 mod cookie;
 mod counters;
 mod coverage;
@@ -83,6 +84,7 @@ const TESTS: &[&[Test]] = &[
     clear_start_stop::TESTS,
     config::TESTS,
     config_trust::TESTS,
+    confinement::TESTS,
     cookie::TESTS,
     counters::TESTS,
     ctl::TESTS,

@@ -213,17 +213,17 @@ fn as_process_1_it_reaps_what_commands_leave_behind() {
     let mut daemon = Daemon::start_under(&net, &net.a, &text, &before, &[]);
     peer.accept();
     daemon.expect("info send SCCCN, state --> ESTABLISHED");
-    let only = |parent: u32| {
+    let count = |parent: u32, wanted: usize| {
         let children = children(parent);
-        (children.len() == 1).then(|| children[0])
+        (children.len() == wanted).then(|| children[0])
     };
-    let pid = wait_for("process 1", || only(daemon.pid()));
-    // The command is over; what it left behind waits for a line.
-    wait_for("what the command left behind", || only(pid));
+    let pid = wait_for("process 1", || count(daemon.pid(), 1));
+    // The helper, and, as the command is over, what it left behind, which waits for a line.
+    wait_for("what the command left behind", || count(pid, 2));
     let mut writer = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).expect("FIFO");
     std::io::Write::write_all(&mut writer, b"go\n").expect("FIFO");
     wait_for("its last word", || number(&done));
-    wait_for("its end", || children(pid).is_empty().then_some(()));
+    wait_for("its end", || count(pid, 1));
     crate::sys::kill(pid, libc::SIGTERM);
     daemon.expect("info l2tpd exit.");
 }

@@ -135,6 +135,12 @@ explanations! {
          "See that the user exists, and that the daemon is started by root with its capabilities."]
         ["項目userの利用者に切り替えられず、起動できませんでした。",
          "その利用者が存在すること、rootが必要な権限を持って起動していることを確認してください。"];
+    NotConfined
+        ["The daemon wanted to give up the system calls (seccomp) or files (landlock) that it does not need, and the kernel \
+          or the processor does not let it. It runs all the same.",
+         "Nothing, where the kernel lacks it; in a container see what its own filter forbids. `seccomp off` says it is known."]
+        ["不要なシステムコール(seccomp)やファイル(landlock)を手放そうとしましたが、カーネルまたはプロセッサが対応していません。動作は続けます。",
+         "カーネルに無い場合は対処不要です。コンテナではそのフィルタの設定を確認してください。`seccomp off`で表示しなくなります。"];
     KernelReceives
         ["The kernel's own L2TP over IP is loaded and answers packets that are meant for the daemon.",
          "Say `rmmod l2tp_ip` and keep it from being loaded, or set `encapsulation udp` at both ends."]

@@ -37,6 +37,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// Whom to run as after start-up, with the capabilities needed.
     pub user: Option<String>,
+    /// What becomes of system calls that the daemon does not need.
+    pub seccomp: Seccomp,
     /// What carries the frames.
     pub data_plane: DataPlane,
     /// What the system contributed where the file is silent. It does not change before the next start.
@@ -57,7 +59,8 @@ pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
     "restart-interval" restart_interval, Number(1, 3600),              Inherited, As("10");
     "max-tunnels"      max_tunnels,      Number(1, 0xffff_ffff),       Live,      As("65535");
     "max-sessions"     max_sessions,     Number(1, 0xffff_ffff),       Live,      As("65535");
-    "user"             user,             Account,                      Start,     Text("root");
+    "user"             user,             Account,                      Start,     Text("l2tpd where there is such a user, else root");
+    "seccomp"          seccomp,          Word,                         Start,     As("on");
     "data-plane"       data_plane,       Word,                         Start,     As("auto");
 };
 
@@ -93,6 +96,19 @@ pub enum DataPlane {
     Kernel,
 }
 
+/// What becomes of system calls that the daemon does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Seccomp {
+    /// They are made.
+    Off,
+    /// They are made, and told in the kernel's log.
+    Log,
+    /// They fail.
+    #[default]
+    On,
+}
+
+words! { Seccomp { Off = "off", Log = "log", On = "on" } }
 words! { Place { None = "none" } else At(String) }
 words! { DataPlane { Auto = "auto", Tap = "tap", Kernel = "kernel" } }
 words! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug" } }

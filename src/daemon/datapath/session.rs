@@ -8,6 +8,7 @@ use super::slab::{FixedHash, Slab};
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::proto::{Attachment, Path, SequenceLevel};
+use crate::wiped::wipe;
 use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
 use crate::wire::SessionId;
 
@@ -51,6 +52,13 @@ pub(super) struct Session {
     pub(super) send_error: Option<i32>,
     /// When it was told last that its data came from elsewhere.
     elsewhere: Option<Instant>,
+}
+
+impl std::ops::Drop for Session {
+    /// The header holds the cookie.
+    fn drop(&mut self) {
+        wipe(&mut self.header);
+    }
 }
 
 impl Session {
