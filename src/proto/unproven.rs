@@ -13,8 +13,9 @@ use super::ids::TunnelKey;
 use crate::wire::message::SetUp;
 use crate::wire::Ccid;
 
-/// How many are kept. Up to this number divided by their round-trip time, in SCCRQs a second, no flood keeps a peer out.
-const PLACES: usize = 8192;
+/// How many are kept. Up to this number divided by their round-trip time, in SCCRQs a second, no flood keeps a peer
+/// out; and so many peers may call at once.
+const PLACES: usize = 16_384;
 /// The longest SCCRQ that is kept, in octets; those of peers have 100 to 200.
 const LONGEST: usize = 1024;
 
