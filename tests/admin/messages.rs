@@ -28,6 +28,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "kind" => &["M-040", "send"],
         "text" => &["[7] message digest invalid in SCCRQ", "x (y)"],
         "level" => &["debug", "info"],
+        "what" => &["seccomp", "landlock"],
         "user" => &["nobody", "l2tpd"],
         "source" => &["the first local-address of the file", "host name and machine id, without an address"],
         "why" => &["exit status: 3", "signal: 9 (SIGKILL)", "No such file or directory"],
