@@ -278,8 +278,8 @@ fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact:
         }
         Fact::RoundTrip => {
             let Some(time) = tunnel.round_trip else { return };
-            let seconds = format_args!("{}.{:06}", time.as_secs(), time.subsec_micros());
-            sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, seconds);
+            let (whole, micros) = (time.as_secs(), time.subsec_micros());
+            sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, format_args!("{whole}.{micros:06}"));
         }
         Fact::Info | Fact::Age | Fact::Changes => {
             let Some((whole, _)) = source.part(place, 0..0) else { return };

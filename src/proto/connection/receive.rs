@@ -24,7 +24,7 @@ use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, SetUp, StopC
 use crate::wire::{Ccid, Message, MessageType};
 
 /// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
-/// C-225). What is in turn is to be given to [`process`](Connection::process).
+/// C-225). What is in turn is to be given to [`process`].
 pub fn receive(
     connection: &mut Connection,
     cx: &mut Context,

@@ -202,7 +202,7 @@ fn call_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection
     slot.advertise_circuit(cx, connection);
 }
 
-/// Asks for the session's interface; the session goes on in [`attached`](Slot::attached). With a connection, its
+/// Asks for the session's interface; the session goes on in [`attached`]. With a connection, its
 /// acknowledgement waits for the reply that follows.
 fn attach(slot: &mut Slot, cx: &mut Context, connection: Option<&mut Connection>) {
     let Some(session) = &mut slot.session else { return };
