@@ -55,7 +55,8 @@ systemd_starts_and_reloads() {
     pid=$(property MainPID)
     check systemd_knows_the_process '[ "$pid" = "$(daemon_pid)" ] && is Type notify'
     check systemd_the_sandbox_lets_a_session_up 'wait_for 10 session_up && inside ip link show master br1 | grep -q l1'
-    check systemd_capabilities 'grep -q "CapBnd:.*0000000035c1$" "/proc/$container/root/proc/$pid/status"'
+    # NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
+    check systemd_capabilities 'grep -q "CapBnd:.*0000000000003400$" "/proc/$container/root/proc/$pid/status"'
     check systemd_journal_has_the_levels 'wait_for 5 said 6 "send SCCRQ" && ! said . "....-..-..T"'
 
     changed_file
