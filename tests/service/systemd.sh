@@ -93,7 +93,7 @@ systemd_fails_and_restarts() {
     check systemd_the_end_is_told_to_the_peer 'wait_for 5 grep -q "receive StopCCN" "$work/peer.log"'
 }
 
-# kill_inside SIGNAL: to the daemon.
+# kill_inside SIGNAL: to the daemon. Of one that does not run the id is 0, which would be the whole process group.
 kill_inside() {
-    inside sh -c "kill -$1 $(property MainPID)"
+    is MainPID 0 || inside sh -c "kill -$1 $(property MainPID)"
 }
