@@ -6,33 +6,26 @@
 pub mod address;
 pub mod admin_socket;
 pub mod batch;
-pub mod bridge;
 pub mod clock;
 mod cmsg;
 pub mod daemonize;
 pub mod file;
-pub mod l2tp;
-pub mod landlock;
-pub mod link;
+mod linux;
 pub mod machine;
-pub mod netif;
-mod netlink;
 pub mod notify;
 pub mod pidfile;
-pub mod privilege;
 pub mod process;
 pub mod random;
-pub mod route;
-pub mod seccomp;
 pub mod signal;
 mod sockaddr;
 pub mod socket;
-pub mod socket_filter;
 pub mod stderr;
 pub mod syslog;
-pub mod tap;
-pub mod tap_removal;
 pub mod trust;
+
+pub use linux::{
+    bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
+};
 
 use std::ffi::CStr;
 use std::io;

@@ -8,8 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
-use super::cvt;
 use super::tap::Tap;
+use crate::sys::cvt;
 
 /// The group of interfaces that are about to be removed: octets that nobody else chooses.
 const GROUP: u32 = 0x6c74_7064;
@@ -126,7 +126,7 @@ fn request(taps: &[Tap]) -> io::Result<()> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // The kernel has done it when the call returns.
     // SAFETY: the pointer and the length are those of `octets`.
-    super::cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+    crate::sys::cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
     Ok(())
 }
 

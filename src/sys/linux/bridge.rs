@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
+use super::netif;
 use super::netlink::{attribute, messages, number, HEADER};
-use super::{cvt, cvt_size, netif};
+use crate::sys::{cvt, cvt_size};
 
 // linux/if_link.h; libc lacks them.
 const IFLA_BR_GROUP_FWD_MASK: u16 = 9;

@@ -309,7 +309,7 @@ pub fn install(filter: Filter, otherwise: Otherwise) -> io::Result<()> {
     let program = libc::sock_fprog { len: length, filter: code.as_mut_ptr() };
     let zero: libc::c_ulong = 0;
     // SAFETY: the program and its code live through the call, and the length is that of the code.
-    super::cvt(unsafe {
+    crate::sys::cvt(unsafe {
         libc::prctl(
             libc::PR_SET_SECCOMP,
             libc::SECCOMP_MODE_FILTER as libc::c_ulong,
@@ -423,13 +423,13 @@ mod tests {
     /// Runs `child` in a process of its own; its exit status.
     fn in_child(child: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the child makes system calls, and allocates as the library lets a forked process.
-        match super::super::cvt(unsafe { libc::fork() }).unwrap() {
+        match crate::sys::cvt(unsafe { libc::fork() }).unwrap() {
             // SAFETY: ends the process.
             0 => unsafe { libc::_exit(child()) },
             pid => {
                 let mut status = 0;
                 // SAFETY: `status` lives through the call.
-                super::super::cvt(unsafe { libc::waitpid(pid, &mut status, 0) }).unwrap();
+                crate::sys::cvt(unsafe { libc::waitpid(pid, &mut status, 0) }).unwrap();
                 libc::WEXITSTATUS(status)
             }
         }

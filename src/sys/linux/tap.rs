@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use libc::{c_int, c_short, c_uint, c_ulong};
 
-use super::{cvt, netif};
+use super::netif;
+use crate::sys::cvt;
 
 /// linux/if_tun.h, of what TUNGETIFF tells; libc lacks it.
 const IFF_PERSIST: c_int = 0x0800;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use libc::c_int;
 
 use super::netlink::{address, attribute, messages, number, HEADER};
-use super::{cvt, cvt_size};
+use crate::sys::{cvt, cvt_size};
 
 /// Octets of struct rtmsg.
 const RTMSG: usize = 12;

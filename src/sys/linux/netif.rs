@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_short, c_ulong};
 
-use super::cvt;
+use crate::sys::cvt;
 
 // linux/sockios.h; libc has them for Android only. The numbers are the same on all architectures.
 const SIOCBRADDBR: c_ulong = 0x89a0;

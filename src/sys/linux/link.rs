@@ -7,9 +7,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
-use super::cvt;
 use super::netlink::{address, attribute, messages, number};
-use super::socket::set_option;
+use crate::sys::cvt;
+use crate::sys::socket::set_option;
 
 /// Messages that are read at a time.
 const AT_ONCE: usize = 64;

@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::io;
 
-use super::cvt;
+use crate::sys::cvt;
 
 // The numbers and structures of linux/capability.h, which libc lacks.
 

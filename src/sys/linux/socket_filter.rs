@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use libc::c_void;
 
-use super::cvt;
-use super::socket::Socket;
+use crate::sys::cvt;
+use crate::sys::socket::Socket;
 
 /// Ids that a filter has room for: the kernel takes 4096 instructions.
 pub const MOST_IDS: usize = 2000;

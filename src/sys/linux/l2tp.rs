@@ -11,8 +11,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use libc::c_int;
 
 use super::netlink::{attribute, number};
-use super::socket::{self, IPPROTO_L2TP};
-use super::{cvt, cvt_size};
+use crate::sys::socket::{self, IPPROTO_L2TP};
+use crate::sys::{cvt, cvt_size};
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
 const GENL_ID_CTRL: u16 = libc::GENL_ID_CTRL as u16;

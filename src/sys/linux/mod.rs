@@ -1,0 +1,14 @@
+//! What only Linux has, or does in its own way.
+
+pub mod bridge;
+pub mod l2tp;
+pub mod landlock;
+pub mod link;
+pub mod netif;
+mod netlink;
+pub mod privilege;
+pub mod route;
+pub mod seccomp;
+pub mod socket_filter;
+pub mod tap;
+pub mod tap_removal;
