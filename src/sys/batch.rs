@@ -1,162 +1,30 @@
-//! Many datagrams with one system call: recvmmsg and sendmmsg, and UDP GSO, which makes
-//! equally long datagrams out of one message. The buffers belong to the daemon, not to a session; what is never used is never
-//! touched, so that it costs address space only.
+//! Many datagrams with one system call: sendmmsg, and UDP GSO, which makes equally long datagrams out of one message. See
+//! [`receiver`](super::receiver) for the other direction.
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 
 use libc::{c_int, c_long, socklen_t};
 
-use super::cmsg::{append, control_messages, Aligned};
-use super::sockaddr::{decode, encode, name_capacity, zeroed_name};
+use super::cmsg::{append, Aligned};
+use super::sockaddr::encode;
 use super::socket::Socket;
 
 /// Messages in one system call.
 pub const SLOTS: usize = 64;
-/// The fewest slots that are offered to a receiving call.
-const MIN_WIDTH: usize = 4;
-/// Octets of a slot: the longest datagram, or as many as the kernel merges (UDP GRO).
-const SLOT_OCTETS: usize = 65_536;
-/// Octets from slot to slot. Were it a power of two, the starts of all slots would compete for the same few places
-/// of the processor's caches.
-const SLOT_STRIDE: usize = SLOT_OCTETS + 1600;
 /// Room for the control messages of one datagram.
-const CONTROL_OCTETS: usize = 128;
+pub(super) const CONTROL_OCTETS: usize = 128;
 /// The most segments that one message of UDP GSO may hold with all kernels.
 const MAX_SEGMENTS: usize = 64;
 /// The most octets that one message of UDP GSO may hold.
 const MAX_GSO_OCTETS: usize = 65_000;
 
-/// A received datagram.
-#[derive(Debug, Clone)]
-pub struct Datagram {
-    /// Where it lies in the receiver's buffer. Over raw IPv4 the IP header comes first.
-    pub range: Range<usize>,
-    /// The sender.
-    pub remote: SocketAddr,
-    /// To which address of ours.
-    pub local: Option<IpAddr>,
-    /// UDP GRO: the kernel merged datagrams of this length (the last may be shorter).
-    pub gso_size: Option<usize>,
-}
-
-/// Buffers for receiving.
-pub struct Receiver {
-    buffer: Vec<u8>,
-    names: Vec<libc::sockaddr_storage>,
-    controls: Vec<Aligned<CONTROL_OCTETS>>,
-    iovecs: Vec<libc::iovec>,
-    headers: Vec<libc::mmsghdr>,
-    datagrams: Vec<Datagram>,
-    truncated: u64,
-    /// Slots offered to the next call: about as many as are used, for each costs time even if it stays empty.
-    width: usize,
-}
-
-impl Default for Receiver {
-    fn default() -> Receiver {
-        Receiver {
-            buffer: vec![0; SLOTS * SLOT_STRIDE],
-            names: vec![zeroed_name(); SLOTS],
-            controls: vec![Aligned::new(); SLOTS],
-            iovecs: Vec::with_capacity(SLOTS),
-            headers: Vec::with_capacity(SLOTS),
-            datagrams: Vec::with_capacity(SLOTS),
-            truncated: 0,
-            width: MIN_WIDTH,
-        }
-    }
-}
-
-impl Receiver {
-    /// Receives up to [`SLOTS`] datagrams without waiting. `Ok(true)`: there may be more.
-    pub fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
-        self.datagrams.clear();
-        self.prepare();
-        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
-        let none = std::ptr::null_mut();
-        // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers.
-        let got =
-            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT as _, none) };
-        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
-        for (slot, header) in self.headers.iter().take(got).enumerate() {
-            let Some(remote) = self.names.get(slot).and_then(decode) else { continue };
-            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-                self.truncated += 1;
-                continue;
-            }
-            let start = slot * SLOT_STRIDE;
-            let range = start..start + header.msg_len as usize;
-            let mut datagram = Datagram { range, remote, local: None, gso_size: None };
-            control_messages(&header.msg_hdr, |level, kind, data| note(&mut datagram, level, kind, data));
-            self.datagrams.push(datagram);
-        }
-        let full = got == self.width;
-        if full {
-            self.width = (self.width * 4).min(SLOTS);
-        } else if got < self.width / 4 {
-            self.width = (self.width / 2).max(MIN_WIDTH);
-        }
-        Ok(full)
-    }
-
-    /// The kernel changes lengths and flags: everything is set anew.
-    fn prepare(&mut self) {
-        self.iovecs.clear();
-        self.headers.clear();
-        let slots = self.buffer.chunks_exact_mut(SLOT_STRIDE).take(self.width);
-        self.iovecs.extend(
-            slots.map(|s| libc::iovec { iov_base: s.as_mut_ptr().cast(), iov_len: SLOT_OCTETS.min(s.len()) }),
-        );
-        for ((iovec, name), control) in self.iovecs.iter_mut().zip(&mut self.names).zip(&mut self.controls) {
-            let mut header = zeroed_header();
-            header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
-            header.msg_hdr.msg_namelen = name_capacity();
-            header.msg_hdr.msg_iov = iovec;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = control.as_mut_ptr();
-            header.msg_hdr.msg_controllen = control.len() as _;
-            self.headers.push(header);
-        }
-    }
-
-    /// What the last [`receive`](Receiver::receive) got, and the buffer that it lies in.
-    pub fn datagrams(&mut self) -> (&[Datagram], &mut [u8]) {
-        (&self.datagrams, &mut self.buffer)
-    }
-
-    /// Datagrams dropped until now because they were longer than a slot.
-    pub fn truncated(&self) -> u64 {
-        self.truncated
-    }
-}
-
-fn zeroed_header() -> libc::mmsghdr {
+/// A header for which everything is still to be set.
+pub(super) fn zeroed_header() -> libc::mmsghdr {
     // SAFETY: mmsghdr is plain data for which all zeros is a valid value.
     unsafe { mem::zeroed() }
-}
-
-/// Notes what a control message says about a datagram.
-fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
-    match (level, kind) {
-        // ipi_addr is the destination in the IP header, ipi_spec_dst an address for replies.
-        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            let address = data.get(mem::offset_of!(libc::in_pktinfo, ipi_addr)..);
-            datagram.local = address.and_then(|a| a.first_chunk::<4>()).map(|a| Ipv4Addr::from(*a).into());
-        }
-        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            let address = data.get(mem::offset_of!(libc::in6_pktinfo, ipi6_addr)..);
-            datagram.local = address.and_then(|a| a.first_chunk::<16>()).map(|a| Ipv6Addr::from(*a).into());
-        }
-        (libc::SOL_UDP, libc::UDP_GRO) => {
-            let length = data.first_chunk::<4>().map(|l| i32::from_ne_bytes(*l));
-            datagram.gso_size = length.and_then(|l| usize::try_from(l).ok()).filter(|l| *l > 0);
-        }
-        _ => {}
-    }
 }
 
 /// Where a datagram goes.
@@ -485,7 +353,9 @@ fn control(
 
 #[cfg(test)]
 mod tests {
+    use super::super::cmsg::control_messages;
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn appended_control_messages_are_walked_as_they_should() {

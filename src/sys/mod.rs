@@ -16,6 +16,7 @@ pub mod notify;
 pub mod pidfile;
 pub mod process;
 pub mod random;
+pub mod receiver;
 pub mod signal;
 mod sockaddr;
 pub mod socket;

@@ -12,7 +12,7 @@ use super::sockets::OpenSocket;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
 use crate::frame::mss;
 use crate::proto::Path;
-use crate::sys::batch::{Datagram, Receiver};
+use crate::sys::receiver::{Datagram, Receiver};
 use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
 
