@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::action::Path;
 use super::context::TunnelKey;
 use super::tunnel::Tunnel;
-use crate::config::model::{Check, Remote};
+use crate::config::model::Remote;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::{avp, Encapsulation};
 
@@ -192,14 +192,7 @@ fn identity(host_name: Option<&[u8]>, router_id: Option<&[u8]>) -> u64 {
 
 /// The identity that a tunnel's peer must have.
 fn expected(tunnel: &Tunnel) -> u64 {
-    let host_name = match &tunnel.config.remote_hostname {
-        Some(Check::Exactly(name)) => Some(name.as_slice()),
-        Some(Check::Any) | None => None,
-    };
-    let router_id = match &tunnel.config.remote_router_id {
-        Some(Check::Exactly(id)) => Some(id.as_slice()),
-        Some(Check::Any) | None => None,
-    };
+    let (host_name, router_id) = tunnel.config.peer_identity();
     identity(host_name, router_id)
 }
 

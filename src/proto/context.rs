@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::action::{Action, Notification, Path};
+use super::connection::table::State;
 use super::dropped::{DropCause, Sources};
 use super::ids::Ids;
 use super::peers::Peers;
@@ -154,6 +155,18 @@ impl Context {
     /// Tells watchers and hooks.
     pub fn notify(&mut self, notification: Notification) {
         self.act(Action::Notify(notification));
+    }
+
+    /// A connection enters a state, or is gone.
+    pub fn moved(&mut self, from: Option<State>, to: Option<State>) {
+        let moved = |counter: &mut usize, is: fn(State) -> bool| {
+            let (was, is) = (usize::from(from.is_some_and(is)), usize::from(to.is_some_and(is)));
+            *counter = counter.saturating_sub(was).saturating_add(is);
+        };
+        moved(&mut self.alive, State::is_alive);
+        moved(&mut self.half_open, |state| state == State::WaitCtlConn);
+        moved(&mut self.stopping, |state| state == State::Stopping);
+        moved(&mut self.lingering, |state| state == State::Linger);
     }
 
     /// An id that should be known is not: a fault of the engine, which goes on.

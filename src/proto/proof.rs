@@ -37,9 +37,9 @@ pub fn answer_once(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) 
     let Some((ccid, nonce, left)) = known else { return cx.drop_message(&path, DropCause::Limit) };
     let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, ccid, path);
     request.take(cx, &mut connection, nonce);
-    connection.transport.allowance = connection.transport.allowance.map(|more| more.saturating_add(left));
+    connection.transport.allowance.keep(left);
     connection.send_reply_once(cx);
-    let left = connection.transport.allowance.unwrap_or_default();
+    let left = connection.transport.allowance.left();
     if let Some(answered) = cx.unproven.find(&key) {
         answered.allowance = left;
     }
@@ -99,7 +99,7 @@ pub fn complete(
     if let Some(main) = tunnel.members.main().filter(|main| main.state == State::Established) {
         cx.log(Event::AlreadyHaveTunnel { tunnel: main.ccid() });
     }
-    connection.transport.allowance = None;
+    connection.transport.allowance.lift();
     tunnel.resume_reply(cx, connection);
     receive::receive(tunnel, cx, answered.ccid, path, header, message);
     true

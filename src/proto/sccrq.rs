@@ -1,8 +1,8 @@
 //! An SCCRQ that may be believed, and the connection that answers it.
 
 use super::action::Path;
+use super::connection::allowance::Allowance;
 use super::connection::auth::Auth;
-use super::connection::transport::AMPLIFICATION;
 use super::connection::Connection;
 use super::context::Context;
 use super::tunnel::Tunnel;
@@ -55,7 +55,7 @@ impl<'a> Request<'a> {
             transport.auth.local_nonce = nonce.to_vec();
         }
         transport.channel.begin(header.ns);
-        transport.allowance = Some(message.len().saturating_mul(AMPLIFICATION));
+        transport.allowance = Allowance::new(message.len());
         connection.request_nonce = set_up.nonce;
     }
 }

@@ -33,10 +33,8 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{self, Check, Remote};
+use crate::config::model::{self, Remote};
 use crate::log::Event;
-use crate::wire::attribute::{number, AvpId};
-use crate::wire::avp;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::message::ResultCode;
 use crate::wire::Ccid;
@@ -116,21 +114,6 @@ impl Tunnel {
             Some(Remote::Name(_)) => self.addresses.contains(address),
             Some(Remote::Any) | None => false,
         }
-    }
-
-    /// Whether its peer is the one that an SCCRQ claims to be of. Neither Host Name nor Router ID may be hidden (C-251), so
-    /// this needs no secret.
-    pub fn is_meant(&self, message: &[u8]) -> bool {
-        let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
-        let name = match &self.config.remote_hostname {
-            Some(Check::Exactly(name)) => Some(name.as_slice()) == value(number::HOST_NAME),
-            Some(Check::Any) | None => true,
-        };
-        let id = match &self.config.remote_router_id {
-            Some(Check::Exactly(id)) => Some(id.as_slice()) == value(number::ROUTER_ID),
-            Some(Check::Any) | None => true,
-        };
-        name && id
     }
 
     /// Whether it may be set up at all.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::action::Path;
 use super::callers::Callers;
+use super::connection::identity::is_meant;
 use super::context::{Context, TunnelKey};
 use super::obstacle::obstacle;
 use super::receive;
@@ -121,13 +122,15 @@ impl Tunnels {
 
     /// The one of them whose peer is who the SCCRQ claims to be of (C-081).
     pub fn claimed(&self, path: Path, message: &[u8]) -> Option<TunnelKey> {
-        self.callers.claimed(path, message).find(|key| self.get(*key).is_some_and(|t| t.is_meant(message)))
+        self.callers
+            .claimed(path, message)
+            .find(|key| self.get(*key).is_some_and(|tunnel| is_meant(&tunnel.config, message)))
     }
 
     /// The tunnels whose peer has a name, if this SCCRQ may be for them once the name means its source.
     pub fn with_names(&self, path: Path, message: &[u8]) -> Vec<TunnelKey> {
         let mut keys = self.callers.named(path, message);
-        keys.retain(|key| self.get(*key).is_some_and(|tunnel| tunnel.is_meant(message)));
+        keys.retain(|key| self.get(*key).is_some_and(|tunnel| is_meant(&tunnel.config, message)));
         keys
     }
 

@@ -284,6 +284,17 @@ impl TunnelConfig {
         TunnelConfig { name: name.to_owned(), ..tag::defaults(TUNNEL) }
     }
 
+    /// The Host Name and the Router ID that the peer must tell; `None` where any will do.
+    pub fn peer_identity(&self) -> (Option<&[u8]>, Option<&[u8]>) {
+        fn exactly<T: AsRef<[u8]>>(check: &Option<Check<T>>) -> Option<&[u8]> {
+            match check {
+                Some(Check::Exactly(value)) => Some(value.as_ref()),
+                Some(Check::Any) | None => None,
+            }
+        }
+        (exactly(&self.remote_hostname), exactly(&self.remote_router_id))
+    }
+
     /// What keeps this tunnel or sessions of it from being started, in the order of the file; what is disabled is
     /// not looked at. It does not keep the others from being started.
     pub fn problems(&self) -> Vec<Problem> {

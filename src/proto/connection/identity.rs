@@ -2,10 +2,16 @@
 
 use crate::config::model::{Check, TunnelConfig};
 use crate::log::{escape, Event};
+use crate::proto::connection::transport::Transport;
 use crate::proto::context::Context;
 use crate::proto::snapshot::{Cause, Failure};
+use crate::wire::attribute::{number, AvpId};
+use crate::wire::avp;
 use crate::wire::message::SetUp;
-use crate::wire::{Ccid, MessageType};
+use crate::wire::{Ccid, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
+
+/// What our SCCRQ and SCCRP say in the Vendor Name AVP.
+const VENDOR_NAME: &[u8] = b"l2tpd";
 
 /// What the peer told about itself.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +24,22 @@ pub struct Peer {
     pub vendor_name: Option<Vec<u8>>,
     /// Pseudowire Capabilities List.
     pub pw_capabilities: Vec<u16>,
+}
+
+/// What our SCCRQ and SCCRP tell.
+pub fn ours(config: &TunnelConfig, transport: &Transport) -> SetUp {
+    let auth = &transport.auth;
+    SetUp {
+        host_name: config.local_hostname.clone(),
+        router_id: config.local_router_id.unwrap_or_default(),
+        assigned_ccid: transport.ccid,
+        pw_capabilities: vec![PW_ETHERNET, PW_ETHERNET_VLAN],
+        receive_window: Some(config.receive_window),
+        tie_breaker: None,
+        nonce: Some(auth.local_nonce.clone()).filter(|nonce| auth.signs() && !nonce.is_empty()),
+        vendor_name: Some(VENDOR_NAME.to_vec()),
+        dialect: transport.dialect,
+    }
 }
 
 /// The identity check of SCCRQ and SCCRP (C-081): Host Name and Router ID are those configured.
@@ -52,13 +74,14 @@ pub fn check_identity(
 
 /// The same, without a word: for what may be a flood.
 pub fn fits(config: &TunnelConfig, set_up: &SetUp) -> bool {
-    let name = match &config.remote_hostname {
-        Some(Check::Exactly(name)) => *name == set_up.host_name,
-        Some(Check::Any) | None => true,
-    };
-    let id = match &config.remote_router_id {
-        Some(Check::Exactly(id)) => *id == set_up.router_id,
-        Some(Check::Any) | None => true,
-    };
-    name && id
+    let (name, id) = config.peer_identity();
+    name.is_none_or(|name| name == set_up.host_name) && id.is_none_or(|id| id == set_up.router_id)
+}
+
+/// The same of an SCCRQ that is not read yet. Neither Host Name nor Router ID may be hidden (C-251), so this needs no
+/// secret.
+pub fn is_meant(config: &TunnelConfig, message: &[u8]) -> bool {
+    let value = |number: u16| avp::iter(message).find(|a| a.id == AvpId::ietf(number)).map(|a| a.value);
+    let (name, id) = config.peer_identity();
+    (name.is_none() || name == value(number::HOST_NAME)) && (id.is_none() || id == value(number::ROUTER_ID))
 }

@@ -1,6 +1,7 @@
 //! A control connection (RFC 3931 3.3, 4, 7.2): set-up, keepalive, end. What messages and timers do to it stands in
 //! [`receive`].
 
+pub mod allowance;
 pub mod auth;
 pub mod channel;
 pub mod identity;
@@ -8,6 +9,7 @@ pub mod nat;
 pub mod origin;
 pub mod outcome;
 pub mod outgoing;
+pub mod ping;
 pub mod receive;
 pub mod round_trip;
 pub mod table;
@@ -31,17 +33,15 @@ use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::header::Header;
 use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};
-use crate::wire::{Ccid, Message, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
+use crate::wire::{Ccid, Message, MessageType};
 use auth::Auth;
 use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
 use outgoing::Once;
+use ping::Ping;
 use table::State;
-use transport::{Ping, Transport};
-
-/// What our SCCRQ and SCCRP say in the Vendor Name AVP.
-const VENDOR_NAME: &[u8] = b"l2tpd";
+use transport::Transport;
 
 /// A control connection.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Connection {
         cx.ids.file(ccid, self.key);
         cx.peers.add(self.transport.path.remote, self.ids(), self.key);
         self.watch_path(cx);
-        cx.alive = cx.alive.saturating_add(1);
+        cx.moved(None, Some(self.state));
         cx.log(Event::CreateNewTunnel { tunnel: ccid });
         cx.log(Event::TunnelCreated { id: ccid, hex: Hex(ccid.0) });
     }
@@ -164,10 +164,7 @@ impl Connection {
         self.give_up_ping(cx);
         self.stop_timers(cx);
         self.watch.set(cx, None, None);
-        cx.alive = cx.alive.saturating_sub(usize::from(self.is_alive()));
-        cx.half_open = cx.half_open.saturating_sub(usize::from(self.state == State::WaitCtlConn));
-        cx.stopping = cx.stopping.saturating_sub(usize::from(self.state == State::Stopping));
-        cx.lingering = cx.lingering.saturating_sub(usize::from(self.state == State::Linger));
+        cx.moved(Some(self.state), None);
         cx.ids.free(self.ccid());
         cx.peers.remove(self.transport.path.remote, self.ids());
         cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
@@ -192,14 +189,7 @@ impl Connection {
     }
 
     fn enter(&mut self, cx: &mut Context, state: State) {
-        let moved = |counter: usize, was: bool, is: bool| {
-            counter.saturating_sub(usize::from(was)).saturating_add(usize::from(is))
-        };
-        cx.alive = moved(cx.alive, self.state.is_alive(), state.is_alive());
-        let in_state = |wanted: State, counter| moved(counter, self.state == wanted, state == wanted);
-        cx.half_open = in_state(State::WaitCtlConn, cx.half_open);
-        cx.stopping = in_state(State::Stopping, cx.stopping);
-        cx.lingering = in_state(State::Linger, cx.lingering);
+        cx.moved(Some(self.state), Some(state));
         self.state = state;
         self.since = cx.now;
         if state != State::Established {
@@ -209,27 +199,12 @@ impl Connection {
 
     // ----- set-up -----
 
-    /// What our SCCRQ and SCCRP have in common.
-    fn set_up(&self) -> SetUp {
-        let auth = &self.transport.auth;
-        SetUp {
-            host_name: self.config.local_hostname.clone(),
-            router_id: self.config.local_router_id.unwrap_or_default(),
-            assigned_ccid: self.ccid(),
-            pw_capabilities: vec![PW_ETHERNET, PW_ETHERNET_VLAN],
-            receive_window: Some(self.config.receive_window),
-            tie_breaker: None,
-            nonce: Some(auth.local_nonce.clone()).filter(|nonce| auth.signs() && !nonce.is_empty()),
-            vendor_name: Some(VENDOR_NAME.to_vec()),
-            dialect: self.transport.dialect,
-        }
-    }
-
     /// Idle and local open: SCCRQ (C-110), to be acknowledged `soon` where something else is to be tried then. `false`:
     /// it could not be built.
     #[must_use]
     pub fn send_request(&mut self, cx: &mut Context, soon: bool) -> bool {
-        let request = SetUp { tie_breaker: self.tie_breaker, ..self.set_up() };
+        let request =
+            SetUp { tie_breaker: self.tie_breaker, ..identity::ours(&self.config, &self.transport) };
         self.enter(cx, State::WaitCtlReply);
         cx.log(Event::SendState { message: MessageType::SCCRQ, state: State::WaitCtlReply.log_name() });
         let sent = self.transport.enqueue(cx, &Message::Sccrq(request));
@@ -245,7 +220,7 @@ impl Connection {
     /// Idle and SCCRQ (C-111, C-112): SCCRP. `false`: it could not be built.
     #[must_use]
     pub fn send_reply(&mut self, cx: &mut Context) -> bool {
-        let reply = self.set_up();
+        let reply = identity::ours(&self.config, &self.transport);
         cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
         self.enter(cx, State::WaitCtlConn);
         cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
@@ -258,7 +233,7 @@ impl Connection {
 
     /// An SCCRQ of a peer that may be anywhere: SCCRP, once; the connection is made when it is answered.
     pub fn send_reply_once(&mut self, cx: &mut Context) -> bool {
-        let reply = self.set_up();
+        let reply = identity::ours(&self.config, &self.transport);
         self.transport.send_unkept(cx, &Message::Sccrp(reply))
     }
 
@@ -331,7 +306,7 @@ impl Connection {
         if receipt != Receipt::Dropped {
             self.heard = cx.now;
         }
-        if let Some((ping, time)) = self.transport.take_pong(cx.now) {
+        if let Some((ping, time)) = self.transport.ping.take_pong(cx.now, &self.transport.channel) {
             self.tell_pong(cx, ping, Some(time));
         }
         receipt
@@ -340,7 +315,7 @@ impl Connection {
     /// The SCCRQ that it answers, of so many octets, came again: so does the SCCRP, if the SCCCN is not here yet.
     pub fn repeat_reply(&mut self, cx: &mut Context, ns: u16, octets: usize) {
         let tunnel = self.ccid();
-        self.transport.allow_for(octets);
+        self.transport.allowance.add(octets);
         self.transport.channel.acknowledge_again();
         cx.log(Event::SequenceMismatch { tunnel, ns, nr: self.transport.channel.nr() });
         count(&mut self.transport.counters.rx_duplicates);
@@ -417,7 +392,7 @@ impl Connection {
     }
 
     fn give_up_ping(&mut self, cx: &mut Context) {
-        if let Some(ping) = self.transport.give_up_ping() {
+        if let Some(ping) = self.transport.ping.give_up() {
             self.tell_pong(cx, ping, None);
         }
     }

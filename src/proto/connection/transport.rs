@@ -1,10 +1,12 @@
 //! How the messages of one connection leave: encoded, numbered, signed at each transmission, repeated until they are
 //! acknowledged; and how what the peer sent is acknowledged (RFC 3931 4.2, 4.3).
 
+use super::allowance::Allowance;
 use super::auth::Auth;
 use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
 use super::outcome::Receipt;
 use super::outgoing::build;
+use super::ping::Pinging;
 use super::round_trip::RoundTrip;
 use crate::config::model::{RetryInterval, TunnelConfig};
 use crate::log::Event;
@@ -54,9 +56,8 @@ pub struct Transport {
     pub dialect: Dialect,
     /// Hide what may be hidden.
     pub hidden: bool,
-    /// Octets that may still be sent to a peer that has not shown yet that it is where its SCCRQ says: who forges its
-    /// source must not gain by it. `None`: it has, or we began.
-    pub allowance: Option<usize>,
+    /// What may still be sent to a peer that has not shown yet that it is where its SCCRQ says.
+    pub allowance: Allowance,
     /// A reply is being prepared and will carry the acknowledgement.
     pub reply_pending: bool,
     /// How long the peer takes to acknowledge.
@@ -68,7 +69,7 @@ pub struct Transport {
     /// When a message was sent last.
     pub sent: Option<Instant>,
     /// A HELLO that the administrator wants to hear of.
-    ping: Option<Ping>,
+    pub ping: Pinging,
     /// When the oldest message in flight is sent again, as far as `retry` counts that.
     counted: Option<Instant>,
     /// What was sent and received.
@@ -85,19 +86,6 @@ struct Hurry {
     longest: Duration,
     /// The peer is only suspected since then: whatever is heard of it clears it.
     suspected: Option<Instant>,
-}
-
-/// What may be sent for an octet that was received, before the peer has shown that it is where it says.
-pub const AMPLIFICATION: usize = 3;
-
-/// A HELLO that the administrator wants to hear of.
-#[derive(Debug, Clone, Copy)]
-pub struct Ping {
-    ns: u16,
-    /// When it was sent first.
-    sent: Option<Instant>,
-    /// How often it was sent.
-    pub transmissions: u32,
 }
 
 /// What became of the oldest message in flight when its acknowledgement was due.
@@ -124,13 +112,13 @@ impl Transport {
             auth,
             dialect: Dialect::IETF,
             hidden: false,
-            allowance: None,
+            allowance: Allowance::default(),
             reply_pending: false,
             round_trip: RoundTrip::default(),
             follows_round_trip: false,
             hurry: None,
             sent: None,
-            ping: None,
+            ping: Pinging::default(),
             counted: None,
             counters: ControlCounters::default(),
             retransmit: None,
@@ -198,13 +186,10 @@ impl Transport {
             1 => self.round_trip.sent(cx.now, ns),
             _ => self.round_trip.sent_again(),
         }
-        if let Some(ping) = self.ping.as_mut().filter(|ping| ping.ns == ns) {
-            ping.sent.get_or_insert(cx.now);
-            ping.transmissions = ping.transmissions.saturating_add(1);
-        }
+        self.ping.transmitted(cx.now, ns);
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
-        if !self.spend(message.len()) {
+        if !self.allowance.spend(message.len()) {
             return true; // as if it was lost: the peer's next SCCRQ calls for it
         }
         cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
@@ -215,24 +200,6 @@ impl Transport {
         true
     }
 
-    /// Whether so many octets may be sent to the peer.
-    fn spend(&mut self, octets: usize) -> bool {
-        let Some(left) = &mut self.allowance else { return true };
-        match left.checked_sub(octets) {
-            Some(rest) => {
-                *left = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// An SCCRQ of so many octets has come, from who knows where.
-    pub fn allow_for(&mut self, octets: usize) {
-        let more = octets.saturating_mul(AMPLIFICATION);
-        self.allowance = self.allowance.map(|left| left.saturating_add(more));
-    }
-
     /// Sends a message once that no channel keeps: an SCCRP whose connection is made when it is answered. `false`: it
     /// could not be built, or nothing may be sent.
     pub fn send_unkept(&mut self, cx: &mut Context, message: &Message) -> bool {
@@ -241,7 +208,7 @@ impl Transport {
         };
         header::stamp(&mut octets, self.remote_ccid, self.channel.ns(), self.channel.nr());
         self.auth.sign(message.message_type(), &mut octets);
-        let may = self.spend(octets.len());
+        let may = self.allowance.spend(octets.len());
         if may {
             self.emit(cx, octets);
         }
@@ -305,7 +272,7 @@ impl Transport {
             count(&mut self.counters.rx_acks);
         }
         if acknowledgement != Acknowledgement::Acknowledges(0) {
-            self.allowance = None;
+            self.allowance.lift();
             self.acknowledged(cx);
         }
         match bare {
@@ -359,7 +326,7 @@ impl Transport {
 
         // Once more is enough: the peer repeats its SCCRQ, too.
         if self.channel.is_backing_off() {
-            self.allowance = self.allowance.map(|_| 0);
+            self.allowance.use_up();
         }
         // C-055, C-056: the same Ns, the current Nr, and so another digest.
         if self.transmit(cx, Channel::retransmission) {
@@ -449,30 +416,17 @@ impl Transport {
         self.transmit(cx, Channel::repeat_oldest);
     }
 
-    /// Sends a HELLO behind what waits, to tell when it is acknowledged; one at a time. `false`: it could not be built.
+    /// Sends a HELLO after what waits, to tell when it is acknowledged; one at a time. `false`: it could not be built.
     #[must_use]
     pub fn ping(&mut self, cx: &mut Context) -> bool {
-        if self.ping.is_none() {
-            self.ping = Some(Ping { ns: self.channel.next_pushed(), sent: None, transmissions: 0 });
+        if !self.ping.waits() {
+            self.ping.begin(self.channel.next_pushed());
             cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
             if !self.enqueue(cx, &Message::Hello) {
-                self.ping = None;
+                self.ping.give_up();
             }
         }
-        self.ping.is_some()
-    }
-
-    /// That HELLO, once nothing in flight or in the queue is it any more, and how long its answer took.
-    pub fn take_pong(&mut self, now: Instant) -> Option<(Ping, Duration)> {
-        let waits = |ping: &Ping| self.channel.holds(ping.ns);
-        let ping = self.ping.filter(|ping| !waits(ping))?;
-        self.ping = None;
-        Some((ping, now.saturating_duration_since(ping.sent?)))
-    }
-
-    /// The connection is at its end: that HELLO has no answer.
-    pub fn give_up_ping(&mut self) -> Option<Ping> {
-        self.ping.take()
+        self.ping.waits()
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that
@@ -511,7 +465,7 @@ impl Transport {
         let Some(mut message) = octets else { return };
         header::stamp(&mut message, self.remote_ccid, self.channel.ns(), self.channel.nr());
         self.auth.sign(MessageType::ACK, &mut message);
-        if !self.spend(message.len()) {
+        if !self.allowance.spend(message.len()) {
             return;
         }
         self.channel.acknowledgement_sent();
