@@ -63,7 +63,7 @@ pub fn wipe(octets: &mut [u8]) {
     std::hint::black_box(octets);
 }
 
-/// Overwrites what functions that have returned left on the stack: to be called behind one that has dealt with
+/// Overwrites what functions that have returned left on the stack: to be called after one that has dealt with
 /// secrets, by its caller.
 #[inline(never)]
 pub fn wipe_stack() {

@@ -365,7 +365,7 @@ fn unknown_avps() {
     let decoded = decode(&build(1, &set_up, &[raw(false, 0, 77, &[0; 10])]), &STRICT);
     assert!(decoded.message.is_ok());
     assert_eq!(decoded.notes, [Note::UnknownAttribute { avp: AvpId::ietf(77), mandatory: false }]);
-    // The ids are told even if they stand behind the unknown AVP.
+    // The ids are told even if they stand after the unknown AVP.
     let early = message(&[&message_type(12), &raw(true, 0, 200, &[]), &good(true, 63), &good(true, 64)]);
     let refusal = decode(&early, &STRICT).message.unwrap_err();
     assert_eq!(refusal.ids, Some(SessionIds { local: SessionId(1), remote: SessionId(1) }), "C-198");

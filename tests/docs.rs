@@ -129,7 +129,7 @@ fn the_pages_give_range_and_default_of_each_tag() {
     }
 }
 
-/// A line of the example with what stands behind `#`, if it is a setting that is shown only.
+/// A line of the example with what stands after `#`, if it is a setting that is shown only.
 fn shown(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
 }

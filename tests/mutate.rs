@@ -144,7 +144,7 @@ fn no_result(value: &Message) -> bool {
     result.is_none()
 }
 
-/// Sets the Length field to the length there is, so that damage behind it is looked at.
+/// Sets the Length field to the length there is, so that damage after it is looked at.
 fn fix_length(octets: &mut [u8]) {
     let length = u16::try_from(octets.len()).unwrap_or(u16::MAX).to_be_bytes();
     if let Some(field) = octets.get_mut(2..4) {
@@ -193,7 +193,7 @@ fn avps(octets: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-// AVPs of all packets in random company: the structure is sound, so everything behind it is reached.
+// AVPs of all packets in random company: the structure is sound, so everything after that check is reached.
 #[test]
 fn random_avps() {
     let (secret, mut tally, mut random) = (Secret::new(b"l2tpd-secret"), Tally::default(), random());

@@ -66,7 +66,7 @@ fn header_checks_in_order() {
     for length in 0..header::LENGTH {
         assert_eq!(header::parse(&good[..length], false), Err(HeaderError::Short(length)));
     }
-    // Octets behind Length are cut off; a message shorter than its Length is none.
+    // Octets after Length are cut off; a message shorter than its Length is none.
     let mut longer = good.clone();
     longer.extend([0xff; 4]);
     assert_eq!(header::parse(&longer, false).unwrap().1, &good[..]);
@@ -241,7 +241,7 @@ fn refused(label: &str) -> Refusal {
     decode(&one("malformed.txt", label), &STRICT).message.unwrap_err()
 }
 
-// The values behind the outcomes that the protocol goes on to judge.
+// The values of the outcomes that the protocol goes on to judge.
 #[test]
 fn values_of_messages_with_a_fault() {
     let Message::Icrq(cookie) = accepted("N-26") else { panic!("ICRQ") };

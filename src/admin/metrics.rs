@@ -88,7 +88,7 @@ impl Fact {
         }
     }
 
-    /// Name of its family behind `l2tpd_tunnel` or `l2tpd_session`, type and description.
+    /// Name of its family after `l2tpd_tunnel` or `l2tpd_session`, type and description.
     fn family(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Fact::Info => ("", "info", "what it is, and who the peer"),

@@ -130,7 +130,7 @@ pub fn pieces(text: &str) -> Pieces<'_> {
     Pieces { rest: text }
 }
 
-/// The iterator behind [`pieces`].
+/// The iterator of [`pieces`].
 #[derive(Debug, Clone)]
 pub struct Pieces<'a> {
     rest: &'a str,

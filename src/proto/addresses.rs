@@ -102,7 +102,7 @@ impl Addresses {
         new
     }
 
-    /// The address to try now: the one behind the last, if that did not answer, or else the last again.
+    /// The address to try now: the one after the last, if that did not answer, or else the last again.
     pub fn next(&mut self) -> Option<IpAddr> {
         let at = self.tried.and_then(|tried| self.known.iter().position(|address| *address == tried));
         let next = match at {

@@ -97,7 +97,7 @@ fn withdraw_restart(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     }
 }
 
-/// Processes a message in its turn, and those that wait behind it; acknowledges what is to be acknowledged.
+/// Processes a message in its turn, and those that wait for it; acknowledges what is to be acknowledged.
 fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
     if receipt != Receipt::Dropped {
         tunnel.sign_of_life(cx);

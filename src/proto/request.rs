@@ -167,7 +167,7 @@ fn refuse_malformed(
 fn acknowledges_too_much(tunnel: &Tunnel, nr: u16) -> bool {
     let waits = |c: &Connection| matches!(c.state, State::WaitCtlReply | State::WaitCtlConn);
     let sent = u16::from(tunnel.members.iter().any(waits));
-    // As with any Nr, what is behind is old and does no harm.
+    // As with any Nr, what is before ours is old and does no harm.
     matches!(nr.wrapping_sub(sent), 1..=0x7fff)
 }
 

@@ -103,7 +103,7 @@ fn own_children() -> MutexGuard<'static, BTreeSet<u32>> {
 
 /// Takes note of the end of children that we did not start, so that they do not stay as zombies: process 1 gets those
 /// that have lost their parent, and a program may get some from a shell that became it. To be called when SIGCHLD
-/// comes, behind [`Process::ended`].
+/// comes, after [`Process::ended`].
 pub fn reap_adopted() {
     loop {
         // SAFETY: all zeros is a valid siginfo_t.
@@ -114,7 +114,7 @@ pub fn reap_adopted() {
         let looked = cvt(unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) });
         // SAFETY: waitid(2) has filled in the fields of a child, or left zeros.
         let pid = unsafe { info.si_pid() };
-        // One of our own that has ended meanwhile: its SIGCHLD comes, and then it is the turn of those behind it.
+        // One of our own that has ended meanwhile: its SIGCHLD comes, and then it is the turn of those after it.
         let is_own = u32::try_from(pid).is_ok_and(|pid| own_children().contains(&pid));
         if looked.is_err() || pid <= 0 || is_own {
             return;

@@ -57,7 +57,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Flow `number`, with frames of at most `mtu` octets behind the Ethernet header.
+    /// Flow `number`, with frames of at most `mtu` octets after the Ethernet header.
     pub fn new(random: &mut Random, number: u16, mtu: usize) -> Flow {
         let v6 = random.once_in(2);
         let tcp = !random.once_in(3);
@@ -169,7 +169,7 @@ impl Flow {
             0 => *frame.last_mut().expect("octet") ^= 1, // a wrong checksum
             1 if !self.v6 => frame[at.ip + 11] ^= 1,     // a wrong header checksum
             2 => {
-                // Something behind the packet.
+                // Something after the packet.
                 let most = (self.longest - frame.len()).min(9);
                 let count = random.below(most + 1);
                 frame.extend(random.octets(count));
@@ -254,7 +254,7 @@ pub fn other(random: &mut Random, number: u16, mtu: usize) -> Vec<u8> {
     let kind = kinds[random.below(8)];
     let longest = mtu + 14;
     let length = match random.below(4) {
-        // The kernel takes no tag without two octets behind it.
+        // The kernel takes no tag without two octets after it.
         0 => 20 + random.below(60),
         1 => longest,
         _ => 14 + random.below(longest - 14),

@@ -201,7 +201,7 @@ impl Hellos {
             return Hellos(None);
         }
         let file = net.dir.join("hellos.pcap");
-        // The T bit; over IP behind a Session ID of zero.
+        // The T bit; over IP after a Session ID of zero.
         let filter = match encapsulation {
             "udp" => "udp port 1701 and udp[8] & 0x80 != 0",
             _ => "ip proto 115 and ip[20:4] = 0",

@@ -197,7 +197,7 @@ fn long_frames_over_a_short_path() {
     }
 }
 
-/// One frame of each length that the interface takes, from a header without anything behind it on.
+/// One frame of each length that the interface takes, from a header without anything after it on.
 fn frames_of_every_length() {
     for wire in [WIRES[0], WIRES[1]] {
         let world = world(wire, true);

@@ -10,7 +10,7 @@ use crate::sys::wait_readable;
 /// What stands before a frame: octets as in `struct virtio_net_hdr`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vnet {
-    /// The checksum from `start` on has to be filled in `offset` octets behind it.
+    /// The checksum from `start` on has to be filled in `offset` octets after it.
     pub checksum: Option<(usize, usize)>,
     /// `TCP4`, `TCP6` or `UDP`, or 0: not to be cut.
     pub kind: u8,

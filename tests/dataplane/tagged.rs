@@ -90,7 +90,7 @@ fn super_frames(wire: Wire) {
             cut += count as u64;
         }
         let by_us = world.counter("tx_segmented") - before;
-        // Behind two tags the kernel cuts by itself, and leaves the checksums to us.
+        // After two tags the kernel cuts by itself, and leaves the checksums to us.
         assert!(by_us == cut || (tags == TWO_TAGS && by_us == 0), "{by_us} of {cut} cut");
     }
     world.finish();
@@ -129,7 +129,7 @@ fn joined_frames_over_ip() {
 }
 
 /// Frames that wait for the daemon reach the interface as one super-frame, whose header tells where the transport
-/// header begins behind the tags; frames with options reach it one by one.
+/// header begins after the tags; frames with options reach it one by one.
 fn joined_frames(wire: Wire) {
     let world = world(wire);
     let (near, far) = sockets(&world);
@@ -192,12 +192,12 @@ fn congestion_window_reduced() {
     world.finish();
 }
 
-/// A frame from our source with this behind the addresses, at least 60 octets long.
-fn odd(behind: &[u8]) -> Vec<u8> {
+/// A frame from our source with this after the addresses, at least 60 octets long.
+fn odd(rest: &[u8]) -> Vec<u8> {
     let mut frame = vec![1, 0x80, 0xc2, 0, 0, 0x0e];
     frame.extend(SOURCE);
     frame.extend([0, 1]);
-    frame.extend(behind);
+    frame.extend(rest);
     let length = frame.len();
     if length < 60 {
         frame.extend(&pattern(60)[length..]);
@@ -221,7 +221,7 @@ fn odd_frames() {
         &[0x88, 0x47, 0, 1, 1, 64, 0x45],               // MPLS
         &[0x88, 0x64, 0x11, 0, 0, 1, 0, 4, 0, 0x21],    // PPPoE
         &[0x88, 0x08, 0, 1, 0xff, 0xff],                // pause
-        &[8, 0, 0x45],                                  // an IPv4 header that is nonsense behind
+        &[8, 0, 0x45],                                  // an IPv4 header, and nonsense
         &[8, 0, 0x4f, 0, 0, 20],                        // longer than its packet
         &[0x86, 0xdd, 0x60, 0, 0, 0, 0xff, 0xff, 6],    // longer than the frame
         &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 44, 64],     // a fragment

@@ -30,7 +30,7 @@ fn mixture() -> Sent {
                 let number = sent.frames.len() as u16;
                 let shape = Shape { tags, v6, tcp, tos, number, ..PLAIN };
                 let (piece, count) = match number % 3 {
-                    // Behind a longer and a shorter frame, and a few of the same length.
+                    // After a longer and a shorter frame, and a few of the same length.
                     0 => ((Vnet::default(), shape.frame(1, 1, &content[..300 + usize::from(number % 4)])), 1),
                     1 => (shape.unfinished(&content[..900]), 1),
                     _ => (shape.super_frame(&content, 900), 5),
@@ -41,9 +41,8 @@ fn mixture() -> Sent {
         }
     }
     // What is not IP has none, though it looks like it.
-    for (behind, number) in [(&[0x88, 0xb5, 0x45, 0xb8][..], 900), (&[0x81, 0, 0, 9, 8, 6, 0x6b, 0x80], 901)]
-    {
-        let frame = [&[2, 0, 0, 0, 0, 0x99], &SOURCE[..], &u16::to_be_bytes(number), behind, &content[..90]];
+    for (rest, number) in [(&[0x88, 0xb5, 0x45, 0xb8][..], 900), (&[0x81, 0, 0, 9, 8, 6, 0x6b, 0x80], 901)] {
+        let frame = [&[2, 0, 0, 0, 0, 0x99], &SOURCE[..], &u16::to_be_bytes(number), rest, &content[..90]];
         sent.frames.push((Vnet::default(), frame.concat()));
         sent.expected.insert(number, (0, 1));
     }
@@ -55,7 +54,7 @@ fn outer(world: &World, wire: Wire, packets: usize, send: impl FnOnce()) -> BTre
     let cable = in_netns(&world.net.b, || PacketSocket::open("wire"));
     send();
     let headers = if wire.ipv6 { 40 } else { 20 } + if wire.udp { 8 } else { 0 };
-    // Behind the Session ID, the cookie and the sublayer.
+    // After the Session ID, the cookie and the sublayer.
     let inside = 14 + headers + world.variants[0].head(wire, 2).len() + 4;
     let mut seen = BTreeMap::<u16, Vec<u8>>::new();
     let deadline = Instant::now() + Duration::from_secs(3);

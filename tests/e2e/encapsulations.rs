@@ -125,7 +125,7 @@ fn all_sessions(udp: bool, ipv6: bool) {
         let mut sessions = capture.fields(with, "l2tp.sid && icmp", &["l2tp.sid", "l2tp.cookie"]);
         sessions.sort();
         sessions.dedup();
-        // Six sessions, both directions: tshark found the inner Ethernet frame behind cookie and sublayer.
+        // Six sessions, both directions: tshark found the inner Ethernet frame after cookie and sublayer.
         assert_eq!(sessions.len(), 12, "sessions whose frames tshark reads: {sessions:?}");
     }
     bulk(&net, "10.1.2.2", 4 << 20);

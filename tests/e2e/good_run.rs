@@ -24,7 +24,7 @@ fn normalized(daemon: &Daemon) -> Vec<String> {
     lines.iter().map(replace).collect()
 }
 
-/// A further line: two blanks behind the level.
+/// A further line: two blanks after the level.
 fn is_remark(line: &str) -> bool {
     line.split_once(' ').is_some_and(|(_, message)| message.starts_with("  "))
 }

@@ -38,7 +38,7 @@ fn headers_that_are_dropped() {
     daemon.stop();
 }
 
-/// C-011: reserved bits of the header are ignored. C-017: octets behind the Length are.
+/// C-011: reserved bits of the header are ignored. C-017: octets after the Length are.
 fn headers_that_pass() {
     let (_net, _daemon, mut peer) = passive("", SESSION);
     peer.send(&Out { flags: 0xfff3, ..peer.set_up(SCCRQ) });

@@ -10,7 +10,7 @@ use crate::wait::wait_for;
 
 tests!(status_shows_both_ends, json_is_json, displays_and_their_json, status_is_that_of_the_routers,);
 
-/// The value behind a field's name in the status.
+/// The value after a field's name in the status.
 fn field(status: &str, name: &str) -> String {
     let line = status.lines().find(|line| line.trim_start().starts_with(name));
     let line = line.unwrap_or_else(|| panic!("no `{name}` in\n{status}"));

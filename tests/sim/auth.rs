@@ -24,7 +24,7 @@ fn pair(here: &str, there: &str, seconds: u64) -> World {
     world
 }
 
-/// Whether every captured message has a Message Digest AVP right behind the Message Type AVP.
+/// Whether every captured message has a Message Digest AVP right after the Message Type AVP.
 fn all_signed(world: &World) -> bool {
     world.wire.iter().all(|d| d.octets.get(20..26).is_some_and(|a| a[2..] == [0, 0, 0, 59]))
 }
@@ -386,7 +386,7 @@ fn c_106_stop_without_our_id() {
     assert_eq!(world.tunnel(0).state.status_name(), "idle");
 }
 
-/// A message of a peer without secret, with these digests behind its Message Type.
+/// A message of a peer without secret, with these digests after its Message Type.
 fn with_digests(peer: &Peer, message: &Message, digests: &[&str]) -> Vec<u8> {
     let mut octets = peer.octets(message);
     let at = 20;

@@ -34,7 +34,7 @@ fn value_of(octets: &[u8], attribute: u8) -> usize {
     octets.windows(4).position(|w| w == [0, 9, 0, attribute]).expect("the AVP") + 4
 }
 
-/// A message of a session as the router `own` sends it to our session, with further AVPs behind.
+/// A message of a session as the router `own` sends it to our session, with further AVPs at its end.
 fn with(label: &str, own: [u8; 4], ours: SessionId, avps: &str) -> Vec<u8> {
     let mut octets = one("cisco-ios.txt", label);
     for (attribute, id) in [(3, own), (4, ours.0.to_be_bytes())] {

@@ -267,7 +267,7 @@ fn a_hello_on_demand_is_told_of() {
     assert_eq!(other, Err(CommandError::NotFound));
 }
 
-// Behind messages that wait for the window; and a connection that ends answers at once.
+// After messages that wait for the window; and a connection that ends answers at once.
 #[test]
 fn a_hello_on_demand_waits_for_its_turn() {
     let mut world = up(13, "hello-interval none;receive-window 1", ms(7));

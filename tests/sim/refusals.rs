@@ -15,7 +15,7 @@ use crate::support::packets::hex;
 /// An AVP that nobody knows, with the M bit set.
 const UNKNOWN: &str = "8008000000c80102";
 
-/// A message with further AVPs behind those that it has; for connections without digests.
+/// A message with further AVPs after those that it has; for connections without digests.
 fn with(peer: &mut Peer, message: &Message, avps: &str) -> Vec<u8> {
     let mut octets = peer.octets(message);
     octets.extend(hex(avps));

@@ -20,7 +20,7 @@ fn requested(tags: &str) -> (Peer, World, SetUp) {
     (peer, world, request)
 }
 
-/// A message with further AVPs behind those that it has.
+/// A message with further AVPs after those that it has.
 fn with_avps(peer: &Peer, message: &Message, avps: &str) -> Vec<u8> {
     let mut octets = peer.octets(message);
     octets.extend(hex(avps));

@@ -44,7 +44,7 @@ impl Daemon {
         Daemon::start_under(net, netns, config, &[], &[])
     }
 
-    /// As `start`, with a command (`unshare -m ...`) before the daemon's and more arguments behind it.
+    /// As `start`, with a command (`unshare -m ...`) before the daemon's and more arguments after it.
     pub fn start_under(net: &Net, netns: &str, config: &str, before: &[&str], arguments: &[&str]) -> Daemon {
         Daemon::start_prepared(net, netns, config, (before, arguments), |_| ())
     }

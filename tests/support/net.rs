@@ -125,7 +125,7 @@ impl Net {
             }
         }
         let size = size.to_string();
-        // Behind the last one ping waits only one interval: on a loaded machine an answer may come later.
+        // After the last one ping waits only one interval: on a loaded machine an answer may come later.
         let words = ["ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "1", "-M", "do", "-s", &size, to];
         let mut text = String::new();
         for _ in 0..4 {

@@ -322,7 +322,7 @@ impl Peer {
             self.remote = message.u32(61);
         }
         let Some(secret) = &self.secret else { return };
-        let (_, _, attribute, value) = message.avps.get(1).expect("a digest behind the message type");
+        let (_, _, attribute, value) = message.avps.get(1).expect("a digest after the message type");
         assert_eq!((*attribute, value.len(), value[0]), (59, 17, 0), "the digest AVP of {message:02x?}");
         let mut zeroed = message.raw.clone();
         zeroed[27..43].fill(0);

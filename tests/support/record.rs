@@ -103,7 +103,7 @@ impl Connection<'_> {
     }
 
     /// Whether a message may belong to it, by the receiver's id and by the sender's where the message has it. A
-    /// StopCCN behind an SCCRQ that nobody answered has only the sender's.
+    /// StopCCN after an SCCRQ that nobody answered has only the sender's.
     fn fits(&self, message: &Message, addresses: &[u8]) -> bool {
         let own = self.ids[message.from];
         let other = self.ids[1 - message.from];

@@ -80,7 +80,7 @@ const CONTROL_MESSAGES: [(u16, u8, u8, u32); 19] = [
     (0x20, 0, 0, 20), // Session ID
     (0x15, 11, 10, 0),
     (0x15, 0, 9, 17),
-    (0x30, 0, 0, 28), // T bit behind the UDP header
+    (0x30, 0, 0, 28), // T bit after the UDP header
     (0x45, 8, 7, 0x80),
     (0x30, 0, 0, 6), // IPv6: next header
     (0x15, 0, 2, 115),

@@ -189,7 +189,7 @@ impl Slot {
     }
 
     /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327). One that tells no status changes
-    /// nothing: Cisco IOS sends such a one behind the ICCN.
+    /// nothing: Cisco IOS sends such a one after the ICCN.
     pub fn peer_status(&mut self, cx: &mut Context, sli: &Sli) {
         let (Some(session), Some(status)) = (&mut self.session, sli.circuit_status) else { return };
         let before = session.peer_circuit_up();

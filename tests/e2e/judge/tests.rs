@@ -61,7 +61,7 @@ fn faults_are_found() {
     let mut turned = made(true, HELLO, 4, 2, &[], true);
     turned.1[36] ^= 0x80; // an M bit
     let unknown = [id(63, 9), id(64, 2)];
-    // What comes behind the set-up of the session, and what is to be said about it.
+    // What comes after the set-up of the session, and what is to be said about it.
     let bad: [(bool, Packet, &str); 9] = [
         (true, made(true, HELLO, 4, 2, &[], false), "no digest, in spite of"),
         (true, turned, "wrong digest"),

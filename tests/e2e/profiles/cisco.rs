@@ -111,7 +111,7 @@ fn ios_iccn(call: &Call) -> Out {
     ios_ids(iccn, call)
 }
 
-/// The SLI behind the ICCN; only one of the two ends tells its circuit's status.
+/// The SLI after the ICCN; only one of the two ends tells its circuit's status.
 fn ios_sli(call: &Call, with_status: bool) -> Out {
     let mut out = ios_ids(Out::new(SLI), call);
     if with_status {

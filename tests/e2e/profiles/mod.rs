@@ -56,7 +56,7 @@ pub fn attributes(message: &Msg, vendor: u16) -> Vec<(u16, bool)> {
     found
 }
 
-/// A frame from the peer comes out of `l0` as it went in, and one sent into `l0` reaches the peer behind its
+/// A frame from the peer comes out of `l0` as it went in, and one sent into `l0` reaches the peer after its
 /// session id and `before` (the cookie that the peer assigned, the sublayer that it wants).
 #[track_caller]
 pub fn frames_pass(net: &Net, peer: &mut Peer, call: &Call, before: &[u8]) {
