@@ -13,6 +13,7 @@
 //! | [`proto`] | the state machines: `now` and messages in, actions out | yes |
 //! | [`frame`] | Ethernet frames: checksums, GSO, GRO, MSS | yes |
 //! | [`counters`] | what is counted, and every reason for a drop | yes |
+//! | [`bpf`] | programs for the kernel that carry frames | yes |
 //! | [`sys`] | the operating system: the only room with `unsafe` and `libc` | no |
 //! | [`admin`] | the admin socket's protocol, commands and displays | yes |
 //! | [`daemon`] | joins them on one mio loop | no |
@@ -52,6 +53,7 @@
 //! | remark | a line of the log that is not of the catalogue: it begins with two blanks |
 
 pub mod admin;
+pub mod bpf;
 pub mod config;
 pub mod counters;
 pub mod ctl;

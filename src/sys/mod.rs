@@ -25,7 +25,7 @@ pub mod syslog;
 pub mod trust;
 
 pub use linux::{
-    bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
+    bpf, bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
 };
 
 use std::ffi::CStr;

@@ -1,5 +1,6 @@
 //! What only Linux has, or does in its own way.
 
+pub mod bpf;
 pub mod bridge;
 pub mod l2tp;
 pub mod landlock;

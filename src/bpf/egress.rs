@@ -1,0 +1,223 @@
+//! The program at the egress of the interfaces of sessions: puts the headers before a frame of IPv4 or IPv6 and sends it
+//! to the peer. Other frames (ARP, tags) go on to the interface, and so to the daemon.
+
+use super::asm::{
+    Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
+};
+use super::ingress::{checksum, count, look_up};
+use super::values::{Counts, Egress};
+use super::{context, helper, Maps};
+use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
+
+// The stack.
+/// The headers that are put before the frame.
+const HEADERS: i16 = -72;
+/// The frame's IP header; then its Ethernet header.
+const INNER: i16 = -112;
+/// Octets of all headers of the frame, and what they are counted as.
+const TCP_OFFSET: i16 = -116;
+const KEY: i16 = -120;
+const FRAMES: i16 = -128;
+const OCTETS: i16 = -136;
+
+/// The program.
+pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
+    let mut a = Assembler::default();
+    let (next, fits) = (a.label(), a.label());
+    // R6: the packet. R7: the session's value. R8: where the frame's transport header begins. R9: its protocol.
+    a.set(R6, R1);
+    a.load(Size::Word, R2, (R6, context::VLAN_PRESENT));
+    a.jump_if(If::Different, R2, 0, next);
+    a.load(Size::Word, R2, (R6, context::IFINDEX));
+    a.store(Size::Word, (FRAME, KEY), R2);
+    look_up(&mut a, maps.egress, KEY);
+    a.jump_if(If::Equal, R0, 0, next);
+    a.set(R7, R0);
+    inner_ip(&mut a, next);
+    a.load(Size::Word, R2, (R6, context::GSO_SIZE));
+    let super_frame = a.label();
+    a.jump_if(If::Different, R2, 0, super_frame);
+    a.load(Size::Word, R2, (R6, context::LENGTH));
+    a.load(Size::Word, R3, (R7, Egress::LONGEST));
+    a.jump_if(If::Greater, R2, R3, next);
+    a.store(Size::Double, (FRAME, FRAMES), 1);
+    a.store(Size::Double, (FRAME, OCTETS), R2);
+    a.jump(fits);
+    a.here(super_frame);
+    segments(&mut a, next);
+    a.here(fits);
+    send(&mut a, maps, next);
+    a.here(next);
+    a.set(R0, TCX_NEXT);
+    a.exit();
+    a.finish()
+}
+
+/// Copies octets of the packet to the stack.
+fn load_bytes(a: &mut Assembler, from: i32, to: i16, length: i32, next: Label) {
+    a.set(R1, R6);
+    a.set(R2, from);
+    a.stack(R3, to);
+    a.set(R4, length);
+    a.call(helper::LOAD_BYTES);
+    a.jump_if(If::Different, R0, 0, next);
+}
+
+/// The frame's IP header: R8 is where the next one begins, R9 its protocol.
+fn inner_ip(a: &mut Assembler, next: Label) {
+    let (ipv6, done) = (a.label(), a.label());
+    a.load(Size::Word, R2, (R6, context::PROTOCOL));
+    a.jump_if(If::Equal, R2, IPV6, ipv6);
+    a.jump_if(If::Different, R2, IPV4, next);
+    load_bytes(a, MAC, INNER, 20, next);
+    a.load(Size::Byte, R8, (FRAME, INNER));
+    a.alu(Operation::And, R8, 15);
+    a.alu(Operation::Left, R8, 2);
+    a.alu(Operation::Add, R8, MAC);
+    a.load(Size::Byte, R9, (FRAME, INNER + 9));
+    a.jump(done);
+    a.here(ipv6);
+    load_bytes(a, MAC, INNER, 40, next);
+    a.set(R8, MAC + 40);
+    a.load(Size::Byte, R9, (FRAME, INNER + 6));
+    a.here(done);
+    // Over IP super-frames of TCP cannot be sent from here. Its other frames stay behind them.
+    let not_tcp = a.label();
+    a.jump_if(If::Different, R9, TCP, not_tcp);
+    a.load(Size::Word, R2, (R7, Egress::KIND));
+    a.alu(Operation::And, R2, Egress::IS_UDP);
+    a.jump_if(If::Equal, R2, 0, next);
+    a.here(not_tcp);
+}
+
+/// A super-frame: how many frames and octets it will be, and whether they fit the path.
+fn segments(a: &mut Assembler, next: Label) {
+    let (udp, known) = (a.label(), a.label());
+    a.load(Size::Word, R2, (R7, Egress::KIND));
+    a.alu(Operation::And, R2, Egress::IS_UDP);
+    a.jump_if(If::Equal, R2, 0, next);
+    a.jump_if(If::Equal, R9, UDP, udp);
+    a.jump_if(If::Different, R9, TCP, next);
+    // TCP: the upper four bits of the octet 12 are the length of its header, in words.
+    a.set(R1, R6);
+    a.set(R2, R8);
+    a.alu(Operation::Add, R2, 12);
+    a.stack(R3, TCP_OFFSET);
+    a.set(R4, 1);
+    a.call(helper::LOAD_BYTES);
+    a.jump_if(If::Different, R0, 0, next);
+    a.load(Size::Byte, R2, (FRAME, TCP_OFFSET));
+    a.alu(Operation::Right, R2, 4);
+    a.alu(Operation::Left, R2, 2);
+    a.alu(Operation::Add, R8, R2);
+    a.jump(known);
+    a.here(udp);
+    a.alu(Operation::Add, R8, 8);
+    a.here(known);
+    // R8: octets of all headers. R1: of a segment's payload.
+    a.load(Size::Word, R1, (R6, context::GSO_SIZE));
+    a.set(R2, R8);
+    a.alu(Operation::Add, R2, R1);
+    a.load(Size::Word, R3, (R7, Egress::LONGEST));
+    a.jump_if(If::Greater, R2, R3, next);
+    a.load(Size::Word, R4, (R6, context::LENGTH));
+    a.jump_if(If::Greater, R8, R4, next);
+    // frames = (length - headers + payload - 1) / payload; octets = length + (frames - 1) * headers
+    a.set(R2, R4);
+    a.alu(Operation::Subtract, R2, R8);
+    a.alu(Operation::Add, R2, R1);
+    a.alu(Operation::Subtract, R2, 1);
+    a.alu(Operation::Divide, R2, R1);
+    a.store(Size::Double, (FRAME, FRAMES), R2);
+    a.alu(Operation::Subtract, R2, 1);
+    a.alu(Operation::Multiply, R2, R8);
+    a.alu(Operation::Add, R2, R4);
+    a.store(Size::Double, (FRAME, OCTETS), R2);
+}
+
+/// Ethernet | frame: headers and the Ethernet header go in between; the outer one is written by whoever knows the next
+/// hop.
+fn send(a: &mut Assembler, maps: &Maps, next: Label) {
+    let (drop, uncounted) = (a.label(), a.label());
+    load_bytes(a, 0, INNER, MAC, next);
+    headers(a);
+    // R8: octets of the headers.
+    a.load(Size::Word, R8, (R7, Egress::LENGTH));
+    a.jump_if(If::Equal, R8, 0, next);
+    a.jump_if(If::Greater, R8, Egress::HEADERS as i32, next);
+    a.set(R1, R6);
+    a.set(R2, R8);
+    a.alu(Operation::Add, R2, MAC);
+    a.set(R3, AFTER_MAC);
+    a.load(Size::Double, R4, (R7, Egress::FLAGS));
+    a.call(helper::ADJUST_ROOM);
+    a.jump_if(If::Different, R0, 0, next);
+    let (none, mac) = (Operand::Number(0), Operand::Number(MAC));
+    for (behind, from, length) in [(none, HEADERS, R8.into()), (R8.into(), INNER, mac)] {
+        a.set(R1, R6);
+        a.set(R2, MAC);
+        a.alu(Operation::Add, R2, behind);
+        a.stack(R3, from);
+        a.set(R4, length);
+        a.set(R5, 0);
+        a.call(helper::STORE_BYTES);
+        a.jump_if(If::Different, R0, 0, drop);
+    }
+    a.load(Size::Word, R2, (R7, Egress::SESSION));
+    a.store(Size::Word, (FRAME, KEY), R2);
+    look_up(a, maps.counts, KEY);
+    a.jump_if(If::Equal, R0, 0, uncounted);
+    a.set(R8, R0);
+    a.load(Size::Double, R2, (FRAME, FRAMES));
+    a.load(Size::Double, R3, (FRAME, OCTETS));
+    count(a, Counts::TX, R2.into(), R3.into());
+    a.here(uncounted);
+    a.load(Size::Word, R1, (R7, Egress::DEVICE));
+    a.set(R2, 0);
+    a.set(R3, 0);
+    a.set(R4, 0);
+    a.call(helper::REDIRECT_NEIGHBOUR);
+    a.exit();
+    a.here(drop);
+    a.set(R0, TCX_DROP);
+    a.exit();
+}
+
+/// The headers on the stack, with what differs from frame to frame. UDP over IPv6 is not sent from here: it needs a
+/// checksum over the frame.
+fn headers(a: &mut Assembler) {
+    let (ipv6, done) = (a.label(), a.label());
+    for at in (0..Egress::HEADERS as i16).step_by(8) {
+        a.load(Size::Double, R2, (R7, at));
+        a.store(Size::Double, (FRAME, HEADERS + at), R2);
+    }
+    // R9: octets from the outer IP header to the end.
+    a.load(Size::Word, R9, (R6, context::LENGTH));
+    a.load(Size::Word, R2, (R7, Egress::LENGTH));
+    a.alu(Operation::Add, R9, R2);
+    a.load(Size::Word, R8, (R7, Egress::KIND));
+    a.jump_if(If::AnyBit, R8, Egress::IS_IPV6, ipv6);
+    // IPv4: total length at 2, identification at 4, checksum at 10. UDP: length at 4.
+    length(a, 0, HEADERS + 2);
+    a.call(helper::RANDOM);
+    a.store(Size::Half, (FRAME, HEADERS + 4), R0);
+    checksum(a, HEADERS);
+    a.alu(Operation::Xor, R0, 0xffff);
+    a.store(Size::Half, (FRAME, HEADERS + 10), R0);
+    a.alu(Operation::And, R8, Egress::IS_UDP);
+    a.jump_if(If::Equal, R8, 0, done);
+    length(a, 20, HEADERS + 24);
+    a.jump(done);
+    // IPv6: payload length at 4.
+    a.here(ipv6);
+    length(a, 40, HEADERS + 4);
+    a.here(done);
+}
+
+/// Writes the length of all that comes after the first octets of the headers.
+fn length(a: &mut Assembler, without: i32, to: i16) {
+    a.set(R2, R9);
+    a.alu(Operation::Subtract, R2, without);
+    a.swap_if_little(R2);
+    a.store(Size::Half, (FRAME, to), R2);
+}
