@@ -98,7 +98,7 @@ fn the_table_has_the_tags_of_the_interface() {
             Block::Tunnel,
             "local-address remote-address local-hostname local-router-id remote-hostname remote-router-id password \
              password-old digest cookie retry retry-interval retry-interval-max hello-interval receive-window \
-             setup-timeout restart-interval restart-interval-max resolve-interval linger encapsulation udp-port nat-keepalive compatibility reserved-bits role hidden \
+             setup-timeout restart-interval restart-interval-max resolve-interval linger encapsulation udp-port bind-device fwmark nat-keepalive compatibility reserved-bits role hidden \
              dont-fragment ttl tos on-event disable session",
         ),
         (
@@ -186,6 +186,8 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Tunnel, "linger 9", "live a linger"),
     (Block::Tunnel, "encapsulation udp", "restart a encapsulation"),
     (Block::Tunnel, "udp-port 1701 1702", "restart a udp-port"),
+    (Block::Tunnel, "bind-device red", "restart a bind-device"),
+    (Block::Tunnel, "fwmark 0x10", "restart a fwmark"),
     (Block::Tunnel, "nat-keepalive 25", "live a nat-keepalive"),
     (Block::Tunnel, "compatibility rfc", "restart a compatibility"),
     (Block::Tunnel, "reserved-bits ignore", "live a reserved-bits"),

@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use l2tpd::config::model::{Mtu, TcpMss, Tos};
-use l2tpd::daemon::datapath::{DataPlane, Interface};
+use l2tpd::config::model::{Device, Mtu, TcpMss, Tos, Via};
+use l2tpd::daemon::datapath::{DataPlane, Interface, SocketKey};
 use l2tpd::proto::{Attachment, Path, SequenceLevel};
 use l2tpd::sys::clock;
 use l2tpd::wire::{Cookie, Encapsulation, SessionId};
@@ -153,7 +153,8 @@ fn node() {
 
     let mut poll = mio::Poll::new().unwrap();
     let mut plane = DataPlane::new(poll.registry().try_clone().unwrap());
-    plane.open_socket(encapsulation, bound, remote, port).unwrap();
+    let key = |local| SocketKey::new(encapsulation, local, remote, port, Device::NONE);
+    plane.open_socket(key(bound)).unwrap();
     let mut interface = Interface {
         name: "pw0".into(),
         tunnel: "t".into(),
@@ -173,6 +174,7 @@ fn node() {
         encapsulation,
         local: SocketAddr::new(bound.unwrap_or(any.parse().unwrap()), port),
         remote: SocketAddr::new(remote, port),
+        via: Via::ANY,
     };
     let attachment = Attachment {
         interface: "pw0".into(),
@@ -256,10 +258,7 @@ fn node() {
             }
             ["open", address] => {
                 let address: std::net::IpAddr = address.parse().unwrap();
-                format!(
-                    "{:?}",
-                    plane.open_socket(encapsulation, Some(address), remote, port).map_err(|e| e.kind())
-                )
+                format!("{:?}", plane.open_socket(key(Some(address))).map_err(|e| e.kind()))
             }
             ["mtu"] => format!("{:?}", plane.mtu("pw0")),
             ["heard"] => match plane.heard(attachment.local) {

@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::model::Via;
 use crate::log::WallTime;
 use crate::proto::Path;
 use crate::wire::Encapsulation;
@@ -62,6 +63,7 @@ impl Record {
                 encapsulation: if *encapsulation == 0 { Encapsulation::Ip } else { Encapsulation::Udp },
                 local: SocketAddr::new(local, u16::from_be_bytes([*l1, *l0])),
                 remote: SocketAddr::new(remote, u16::from_be_bytes([*r1, *r0])),
+                via: Via::ANY,
             },
             message: message.to_vec(),
         })

@@ -36,7 +36,7 @@ impl Known {
 }
 
 /// What tells one control connection from another.
-type Identity = (Option<IpAddr>, Remote, Encapsulation, (u16, u16), Check<Vec<u8>>, Check<[u8; 4]>);
+type Identity = (Option<IpAddr>, Remote, Device, Encapsulation, (u16, u16), Check<Vec<u8>>, Check<[u8; 4]>);
 
 /// An error that these checks found.
 pub(super) struct Complaint {
@@ -164,7 +164,7 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
         }
         Entry::Occupied(twin) => {
             let detail = format!(
-                "tunnel {} has the same addresses, encapsulation, remote-hostname and remote-router-id:\n\
+                "tunnel {} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
                  nothing would tell the messages of the one from those of the other",
                 twin.get()
             );
@@ -182,6 +182,7 @@ fn identity(tunnel: &TunnelConfig) -> Option<Identity> {
     Some((
         tunnel.local_address,
         tunnel.remote.clone()?,
+        tunnel.bind_device,
         tunnel.encapsulation,
         ports,
         tunnel.remote_hostname.clone()?,

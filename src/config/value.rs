@@ -15,7 +15,7 @@ use crate::wire::Cookie;
 pub enum Kind {
     /// `tunnel`: opens a block.
     TunnelName,
-    /// `session` (opens a block) and `bridge`: the name of an interface.
+    /// `session` (opens a block), `bridge` and others: the name of an interface.
     InterfaceName,
     /// No parameter.
     Flag,
@@ -23,6 +23,8 @@ pub enum Kind {
     Word,
     /// A whole number in this range.
     Number(u64, u64),
+    /// A number of 32 bits that is not 0, in decimal or in hex.
+    Mark,
     /// Seconds with up to three decimals, in this range of milliseconds.
     Seconds(u64, u64),
     /// Any octets, 1-255 of them.
@@ -69,6 +71,7 @@ impl Kind {
             Kind::Flag => "no parameter".into(),
             Kind::Word => "".into(),
             Kind::Number(min, max) => format!("{min}-{max}").into(),
+            Kind::Mark => "1-4294967295, or 0x1-0xffffffff".into(),
             Kind::Seconds(min, max) => format!("{}-{}", decimal(min), decimal(max)).into(),
             Kind::Octets => "1-255 octets".into(),
             Kind::RouterId => "a dotted quad such as 192.0.2.1".into(),
@@ -164,6 +167,7 @@ pub fn read(kind: Kind, words: &[&'static str], params: &[Word]) -> Read {
         Kind::Number(min, max) => {
             number(octets).filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(invalid)
         }
+        Kind::Mark => mark(octets).map(Value::Number).ok_or_else(invalid),
         Kind::Seconds(min, max) => seconds(octets, min, max).map(Value::Time).ok_or_else(invalid),
         Kind::Octets => match octets.len() {
             1..=255 => Ok(Value::Octets(octets.into())),
@@ -192,6 +196,18 @@ fn number(octets: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(octets).ok()?.parse().ok()
+}
+
+/// Decimal digits, or `0x` and hex digits.
+fn mark(octets: &[u8]) -> Option<u64> {
+    let number = match octets.strip_prefix(b"0x") {
+        Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
+            u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+        }
+        Some(_) => return None,
+        None => number(octets)?,
+    };
+    (1..=u64::from(u32::MAX)).contains(&number).then_some(number)
 }
 
 /// Milliseconds as seconds, for people.
@@ -369,6 +385,19 @@ mod tests {
         for wrong in ["0.049", "60.001", "1.", ".5", "1.0000", "1,5", "-1", "1e1", "", "18446744073709551615"]
         {
             assert_eq!(time(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn marks_are_decimal_or_hex() {
+        let mark = |text| match one(Kind::Mark, text) {
+            Ok(Value::Number(mark)) => Some(mark),
+            _ => None,
+        };
+        assert_eq!((mark("1"), mark("4294967295")), (Some(1), Some(0xffff_ffff)));
+        assert_eq!((mark("0x10"), mark("0xffFFffff")), (Some(16), Some(0xffff_ffff)));
+        for wrong in ["0", "0x0", "0x", "0x100000000", "4294967296", "ff", "-1", "0x-1", "0x+1", "+1", ""] {
+            assert_eq!(mark(wrong), None, "{wrong}");
         }
     }
 

@@ -213,7 +213,7 @@ impl Daemon {
         let mut path = *path;
         if path.local.ip().is_unspecified() {
             // `local-address auto`: the kernel chose it when the message was sent.
-            if let Ok(source) = source_address(path.remote) {
+            if let Ok(source) = source_address(path.remote, path.via.device.name(), path.via.mark) {
                 path.local.set_ip(source);
             }
         }

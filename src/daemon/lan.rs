@@ -47,6 +47,7 @@ fn expected_mtu(tunnel: &TunnelConfig, session: &SessionConfig) -> Option<usize>
         encapsulation: tunnel.encapsulation,
         local: SocketAddr::new(tunnel.local_address.unwrap_or(any), 0),
         remote: SocketAddr::new(remote, 0),
+        via: tunnel.via(),
     };
     let cookie = match session.manual {
         Some(_) => session.remote_cookie.clone(),

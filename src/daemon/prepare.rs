@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use super::core::Daemon;
+use super::datapath::SocketKey;
 use super::resolve::Answer;
-use crate::config::model::{Remote, TunnelConfig};
+use crate::config::model::{Remote, TunnelConfig, Via};
 use crate::log::{Event, LogLine};
 use crate::proto::{Path, RouteKey};
 use crate::sys::{address, error_text};
@@ -60,14 +61,15 @@ impl Daemon {
 
     /// Opens the socket for a peer.
     fn open(&mut self, now: Instant, tunnel: &TunnelConfig, peer: IpAddr) -> Result<Path, Unprepared> {
-        if let Some(why) = self.routes.hindrance(RouteKey { remote: peer, local: tunnel.local_address }) {
+        if let Some(why) =
+            self.routes.hindrance(RouteKey { remote: peer, local: tunnel.local_address, via: tunnel.via() })
+        {
             return Err(Unprepared::NoRoute(Some(peer), why));
         }
         // A socket that is open already outlives its address.
-        let own = tunnel.local_address.map_or(Ok(()), |local| self.routes.check_own(local));
-        let (encapsulation, local, port) =
-            (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
-        let result = own.and_then(|()| self.data.open_socket(encapsulation, local, peer, port));
+        let own =
+            tunnel.local_address.map_or(Ok(()), |local| self.routes.check_own(local, tunnel.bind_device));
+        let result = own.and_then(|()| self.data.open_socket(SocketKey::of(tunnel, peer)));
         match result {
             Ok(()) => Ok(path(tunnel, peer)),
             Err(error) => {
@@ -89,7 +91,7 @@ impl Daemon {
             None => {
                 let path = self.open(now, tunnel, v4)?;
                 // A system without IPv6 has no peers there either.
-                let _ = self.data.open_socket(tunnel.encapsulation, None, v6, tunnel.udp_port.local);
+                let _ = self.data.open_socket(SocketKey::of(tunnel, v6));
                 Ok(path)
             }
         }
@@ -122,6 +124,7 @@ fn path(tunnel: &TunnelConfig, peer: IpAddr) -> Path {
         encapsulation: tunnel.encapsulation,
         local: SocketAddr::new(tunnel.local_address.unwrap_or(any), local_port),
         remote: SocketAddr::new(peer, remote_port),
+        via: tunnel.via(),
     }
 }
 
@@ -135,5 +138,6 @@ fn socket_name(tunnel: &TunnelConfig, peer: IpAddr) -> String {
         Encapsulation::Ip => "IP protocol 115".to_string(),
         Encapsulation::Udp => format!("UDP port {}", tunnel.udp_port.local),
     };
-    format!("{what} on {}", path(tunnel, peer).local.ip())
+    let via = Via { mark: 0, ..tunnel.via() };
+    format!("{what} on {}{via}", path(tunnel, peer).local.ip())
 }

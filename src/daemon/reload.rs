@@ -311,9 +311,7 @@ fn sockets(tunnel: &TunnelConfig) -> Vec<SocketKey> {
         (_, local) => local,
     };
     let families = families.iter().filter(|f| end.is_none_or(|end| end.is_ipv4() == f.is_ipv4()));
-    families
-        .map(|f| SocketKey::new(tunnel.encapsulation, tunnel.local_address, *f, tunnel.udp_port.local))
-        .collect()
+    families.map(|family| SocketKey::of(tunnel, *family)).collect()
 }
 
 /// The interfaces that a configuration uses.

@@ -7,10 +7,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use crate::config::model::{Device, Via};
 use crate::proto::{NextHop, Route, RouteKey};
-use crate::sys::error_text;
 use crate::sys::link::NetEvent;
 use crate::sys::route::{KernelRoute, RouteSocket};
+use crate::sys::{error_text, netif};
 
 /// From the first event to the look at what it means: whoever changes routes rarely makes one change only.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -55,30 +56,35 @@ impl Routes {
         if key.remote.is_unspecified() {
             return None;
         }
-        let error = self.look_up(key.remote, None)?.err()?;
+        let error = self.look_up(key, None)?.err()?;
         // Routes may depend on the source.
-        if key.local.is_some() && self.look_up(key.remote, key.local)?.is_ok() {
+        if key.local.is_some() && self.look_up(key, key.local)?.is_ok() {
             return None;
+        }
+        if let (Some(name), true) = (key.via.device.name(), netif::is_missing(&error)) {
+            return Some(format!("there is no interface {name}"));
         }
         matches!(
             error.kind(),
             io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkDown
         )
-        .then(|| error_text(&error))
+        .then(|| format!("{}{}", error_text(&error), key.via))
     }
 
     /// Whether `address` is one of this host; the error is that of binding a socket to another.
-    pub fn check_own(&self, address: IpAddr) -> io::Result<()> {
-        self.socket.as_ref().map_or(Ok(()), |socket| socket.check_own(address))
+    pub fn check_own(&self, address: IpAddr, device: Device) -> io::Result<()> {
+        self.socket.as_ref().map_or(Ok(()), |socket| socket.check_own(address, device.name()))
     }
 
-    fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> Option<io::Result<KernelRoute>> {
-        self.socket.as_ref().map(|socket| socket.look_up(remote, source))
+    /// Looks up the route to the peer of `key`, from `source`.
+    fn look_up(&self, key: RouteKey, source: Option<IpAddr>) -> Option<io::Result<KernelRoute>> {
+        let Via { device, mark } = key.via;
+        self.socket.as_ref().map(|socket| socket.look_up(key.remote, source, device.name(), mark))
     }
 
     /// The route as it is now.
     fn look(&self, key: RouteKey) -> Route {
-        let Some(chosen) = self.look_up(key.remote, None).map(Result::ok) else {
+        let Some(chosen) = self.look_up(key, None).map(Result::ok) else {
             return Route {
                 next_hop: Some(NextHop { device: 0, gateway: None }),
                 source: key.local,
@@ -90,8 +96,8 @@ impl Routes {
         match key.local {
             None => Route { next_hop: chosen.map(next_hop), source, own: true, deprecated: false },
             Some(local) => {
-                let own = self.check_own(local).is_ok();
-                let from = self.look_up(key.remote, Some(local)).and_then(Result::ok);
+                let own = self.check_own(local, key.via.device).is_ok();
+                let from = self.look_up(key, Some(local)).and_then(Result::ok);
                 let deprecated = own && self.deprecated.contains(&local);
                 Route { next_hop: from.filter(|_| own).map(next_hop), source, own, deprecated }
             }
@@ -132,7 +138,11 @@ impl Routes {
     /// Marks the routes that an event may concern.
     pub fn net_event(&mut self, now: Instant, event: &NetEvent) {
         match *event {
-            NetEvent::Link { index, .. } | NetEvent::LinkDeleted { index } => self.mark_device(index),
+            NetEvent::Link { index, .. } => {
+                self.mark_device(index);
+                self.mark_missing();
+            }
+            NetEvent::LinkDeleted { index } => self.mark_device(index),
             NetEvent::Address { index, address, deprecated } => {
                 self.addresses = true;
                 match deprecated {
@@ -141,12 +151,12 @@ impl Routes {
                 };
                 // A new address may become the source of whatever leaves there.
                 self.mark_device(index);
-                let first = RouteKey { remote: Ipv4Addr::UNSPECIFIED.into(), local: None };
+                let first = first(Ipv4Addr::UNSPECIFIED.into());
                 let users = self.by_source.range((address, first)..).take_while(|(s, _)| *s == address);
                 self.marked.extend(users.map(|(_, key)| *key));
             }
             NetEvent::Route { network, bits } => {
-                let first = RouteKey { remote: network, local: None };
+                let first = first(network);
                 let concerned = self.known.range(first..).map(|(key, _)| *key);
                 self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
             }
@@ -158,9 +168,17 @@ impl Routes {
     }
 
     fn mark_device(&mut self, index: i32) {
-        let first = RouteKey { remote: Ipv4Addr::UNSPECIFIED.into(), local: None };
+        let first = first(Ipv4Addr::UNSPECIFIED.into());
         let users = self.by_device.range((Some(index), first)..).take_while(|(d, _)| *d == Some(index));
         self.marked.extend(users.map(|(_, key)| *key));
+    }
+
+    /// Marks the routes that there are not yet, for want of their interface, perhaps.
+    fn mark_missing(&mut self) {
+        let first = first(Ipv4Addr::UNSPECIFIED.into());
+        let none = self.by_device.range((None, first)..).take_while(|(device, _)| device.is_none());
+        let keys = none.map(|(_, key)| *key);
+        self.marked.extend(keys.filter(|key| key.via.device != Device::NONE));
     }
 
     /// Looks at what is marked, if it is time.
@@ -184,6 +202,11 @@ impl Routes {
     }
 }
 
+/// Before all routes to this address.
+fn first(remote: IpAddr) -> RouteKey {
+    RouteKey { remote, local: None, via: Via::ANY }
+}
+
 fn next_hop(route: KernelRoute) -> NextHop {
     NextHop { device: route.device, gateway: route.gateway }
 }
@@ -203,7 +226,7 @@ mod tests {
     use super::*;
 
     fn key(remote: &str, local: Option<&str>) -> RouteKey {
-        RouteKey { remote: remote.parse().unwrap(), local: local.map(|l| l.parse().unwrap()) }
+        RouteKey { local: local.map(|l| l.parse().unwrap()), ..first(remote.parse().unwrap()) }
     }
 
     fn marked(routes: &mut Routes, event: NetEvent) -> Vec<RouteKey> {

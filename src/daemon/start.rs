@@ -11,7 +11,7 @@ use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
 use super::confine;
 use super::core::Daemon;
-use super::datapath::DataPlane;
+use super::datapath::{DataPlane, SocketKey};
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger, DEV_LOG};
 use super::prepare::socket_detail;
@@ -287,13 +287,11 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         let Some(end) = known_end(tunnel) else { continue };
-        let (encapsulation, local, port) =
-            (tunnel.encapsulation, tunnel.local_address, tunnel.udp_port.local);
-        if tunnel.remote == Some(Remote::Any) && local.is_none() {
+        if tunnel.remote == Some(Remote::Any) && tunnel.local_address.is_none() {
             // A system without IPv6 has no peers there either.
-            let _ = data.open_socket(encapsulation, None, Ipv6Addr::UNSPECIFIED.into(), port);
+            let _ = data.open_socket(SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()));
         }
-        let Err(error) = data.open_socket(encapsulation, local, end, port) else { continue };
+        let Err(error) = data.open_socket(SocketKey::of(tunnel, end)) else { continue };
         // Of what else is in the way, the first attempt at the tunnel tells.
         if error.kind() == std::io::ErrorKind::PermissionDenied {
             let event = Event::SocketFailed { error: error_text(&error) };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::route::RouteKey;
+use crate::config::model::Via;
 use crate::log::LogLine;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
@@ -17,6 +18,8 @@ pub struct Path {
     pub local: SocketAddr,
     /// The peer's address and port.
     pub remote: SocketAddr,
+    /// What packets leave by. Of what was received the data plane knows the device alone; whose it is knows the mark.
+    pub via: Via,
 }
 
 impl Path {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::action::Path;
 use super::context::TunnelKey;
 use super::tunnel::Tunnel;
-use crate::config::model::Remote;
+use crate::config::model::{Device, Remote};
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::{avp, Encapsulation};
 
@@ -36,6 +36,8 @@ struct Entrance {
     local: Option<IpAddr>,
     /// Our port; 0 over IP.
     port: u16,
+    /// `bind-device`.
+    device: Device,
 }
 
 /// The index of the tunnels that can be called: those that are enabled, complete, and negotiate. Tunnels come in the order of
@@ -174,14 +176,14 @@ fn entrances(tunnel: &Tunnel) -> Vec<Entrance> {
         Encapsulation::Ip => 0,
         Encapsulation::Udp => config.udp_port.local,
     };
-    let (encapsulation, local) = (config.encapsulation, config.local_address);
-    who.into_iter().map(|who| Entrance { who, encapsulation, local, port }).collect()
+    let (encapsulation, local, device) = (config.encapsulation, config.local_address, config.bind_device);
+    who.into_iter().map(|who| Entrance { who, encapsulation, local, port, device }).collect()
 }
 
 /// Under what tunnels are filed that a datagram on this path may be for.
 fn entries(who: Who, path: Path) -> [Entrance; 2] {
-    let (encapsulation, port) = (path.encapsulation, path.local.port());
-    [None, Some(path.local.ip())].map(|local| Entrance { who, encapsulation, local, port })
+    let (encapsulation, port, device) = (path.encapsulation, path.local.port(), path.via.device);
+    [None, Some(path.local.ip())].map(|local| Entrance { who, encapsulation, local, port, device })
 }
 
 fn identity(host_name: Option<&[u8]>, router_id: Option<&[u8]>) -> u64 {

@@ -208,7 +208,7 @@ impl Engine {
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| {
                 if let Some(ccid) = tunnel.slots.get(slot).and_then(|slot| slot.connection()) {
-                    receive::probe(tunnel, cx, ccid, Some(path));
+                    receive::probe(tunnel, cx, ccid, Some(tunnel.marked(path)));
                 }
             });
         }

@@ -2,6 +2,7 @@
 
 use super::action::Path;
 use super::tunnel::Tunnel;
+use crate::config::model::Device;
 use crate::wire::Encapsulation;
 
 /// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
@@ -19,6 +20,8 @@ pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
         Some(Obstacle::LocalAddress)
     } else if path.local.port() != 0 && config.udp_port.local != path.local.port() {
         Some(Obstacle::Port)
+    } else if config.bind_device != path.via.device {
+        Some(Obstacle::Device)
     } else {
         None
     }
@@ -39,6 +42,8 @@ pub enum Obstacle {
     LocalAddress,
     /// `udp-port` differs.
     Port,
+    /// `bind-device` differs.
+    Device,
 }
 
 impl Obstacle {
@@ -61,6 +66,11 @@ impl Obstacle {
             Obstacle::LocalAddress => {
                 let ours = tunnel.config.local_address.map(|a| a.to_string()).unwrap_or_default();
                 format!("has local-address {ours}, and it came to {}", path.local.ip())
+            }
+            Obstacle::Device => {
+                let by = |device: &Device| device.name().map_or("none".to_owned(), str::to_owned);
+                let (ours, theirs) = (by(&tunnel.config.bind_device), by(&path.via.device));
+                format!("has bind-device {ours}, and it came by a socket with {theirs}")
             }
             Obstacle::Port => {
                 format!("has udp-port {}, and it came to {}", tunnel.config.udp_port.local, path.local.port())

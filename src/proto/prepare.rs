@@ -69,7 +69,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
         Some(Remote::Any | Remote::Name(_)) | None => None,
     };
     let known = path.as_ref().ok().map(|path| path.remote.ip()).filter(|ip| !ip.is_unspecified());
-    tunnel.watch.set_next(cx, named.or(known), tunnel.config.local_address, path.is_err());
+    tunnel.watch.set_next(cx, named.or(known), tunnel.source(), path.is_err());
     let path = match path {
         Ok(path) => path,
         Err(why) => {

@@ -63,14 +63,14 @@ pub fn complete(
     header: &Header,
     message: &[u8],
 ) -> bool {
-    let Some(answered) = cx.unproven.get(header.ccid).filter(|answered| answered.path.remote == path.remote)
-    else {
+    let Some(answered) = cx.unproven.get(header.ccid).filter(|answered| answered.is_from(path)) else {
         return false;
     };
     let answered = answered.clone();
     let Some(tunnel) = tunnels.get_mut(answered.tunnel).filter(|tunnel| tunnel.is_usable()) else {
         return false;
     };
+    let path = tunnel.marked(path);
     let Ok(MessageTypeAvp::Type { vendor: 0, value, .. }) = avp::check_structure(message, false) else {
         return true; // a bare acknowledgement: the SCCCN follows
     };

@@ -59,6 +59,7 @@ pub fn receive(
     header: &Header,
     message: &[u8],
 ) {
+    let path = tunnel.marked(path);
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     let (receipt, place) = connection::receive::receive(connection, cx, path, header, message);
     if let Place::At(path) = place {

@@ -74,7 +74,7 @@ pub fn receive(
             let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
             tunnel.sign_of_life(cx);
             let guard = opened(cx, guard);
-            judge(cx, tunnel, path, (header, message), (guard, count));
+            judge(cx, tunnel, tunnel.marked(path), (header, message), (guard, count));
         }
         // C-015: of version 2 only an SCCRQ is looked at.
         _ if header.version != 3 => {

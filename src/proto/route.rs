@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::ids::TunnelKey;
+use crate::config::model::Via;
 use crate::wire::Ccid;
 
 /// What a route is looked up by.
@@ -13,6 +14,8 @@ pub struct RouteKey {
     pub remote: IpAddr,
     /// Ours; `None`: the one that the system chooses.
     pub local: Option<IpAddr>,
+    /// What packets leave by.
+    pub via: Via,
 }
 
 /// Where packets go from here.

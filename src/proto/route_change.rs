@@ -33,7 +33,7 @@ pub fn no_route(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why
         cx.remark(&Remark::NoRoute { tunnel: tunnel.config.name.clone(), why: text.clone() });
         tunnel.attempt.fail(cx.now, Failure::new(text, Cause::Route));
     }
-    tunnel.watch.set_next(cx, peer, tunnel.config.local_address, true);
+    tunnel.watch.set_next(cx, peer, tunnel.source(), true);
     tunnel.retry(cx);
 }
 
@@ -140,6 +140,6 @@ fn lost_route(key: RouteKey, route: Route) -> String {
         (Some(local), Some(source)) if source != local => {
             format!("the route to {} takes the source address {source}, not {local} any more", key.remote)
         }
-        (_, _) => format!("no route to {} any more", key.remote),
+        (_, _) => format!("no route to {}{} any more", key.remote, key.via),
     }
 }

@@ -33,7 +33,7 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{self, Remote};
+use crate::config::model::{self, Remote, Via};
 use crate::log::Event;
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::message::ResultCode;
@@ -192,6 +192,16 @@ impl Tunnel {
     pub fn prepare(&mut self, cx: &mut Context, peer: Option<IpAddr>) {
         self.preparing = true;
         cx.act(Action::Prepare { tunnel: self.config.name.clone(), peer });
+    }
+
+    /// From which address of ours (`None`: the one that the system chooses) packets leave, and by what.
+    pub fn source(&self) -> (Option<IpAddr>, Via) {
+        (self.config.local_address, self.config.via())
+    }
+
+    /// A path that something came on, to send to: the mark is the tunnel's.
+    pub fn marked(&self, path: Path) -> Path {
+        Path { via: Via { mark: self.config.fwmark, ..path.via }, ..path }
     }
 
     /// The path, where it leads to one peer.
@@ -370,7 +380,7 @@ impl Tunnel {
             self.close_connection(cx, ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
-        self.watch.set_next(cx, None, self.config.local_address, false);
+        self.watch.set_next(cx, None, self.source(), false);
         self.attempt.cancel(cx);
         self.addresses.cancel(cx);
         self.slots.cancel(cx);

@@ -60,6 +60,13 @@ pub struct Answered {
     pub allowance: usize,
 }
 
+impl Answered {
+    /// Whether what came on this path may be from who sent the SCCRQ.
+    pub fn is_from(&self, path: Path) -> bool {
+        self.path.remote == path.remote && self.path.via.device == path.via.device
+    }
+}
+
 /// What was answered and waits for its SCCCN.
 #[derive(Debug, Default)]
 pub struct Unproven {

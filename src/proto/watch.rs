@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::action::Action;
 use super::context::Context;
 use super::route::{RouteKey, User};
+use crate::config::model::Via;
 
 /// A user's hold on the route that it watches.
 #[derive(Debug)]
@@ -19,9 +20,9 @@ impl Watch {
         Watch { user, key: None }
     }
 
-    /// Watches the route between these addresses from now on; `None`: none.
-    pub fn set(&mut self, cx: &mut Context, remote: Option<IpAddr>, local: Option<IpAddr>) {
-        let new = remote.and_then(|remote| key(remote, local));
+    /// Watches the route between these addresses, by what packets leave by, from now on; `None`: none.
+    pub fn set(&mut self, cx: &mut Context, remote: Option<IpAddr>, local: Option<IpAddr>, via: Via) {
+        let new = remote.and_then(|remote| key(remote, local, via));
         if self.key == new {
             return;
         }
@@ -39,8 +40,14 @@ impl Watch {
 
     /// Watches the route that a tunnel's next attempt takes. Without a known peer a failed one may succeed once this host
     /// has another address.
-    pub fn set_next(&mut self, cx: &mut Context, peer: Option<IpAddr>, local: Option<IpAddr>, failed: bool) {
-        self.set(cx, peer, local);
+    pub fn set_next(
+        &mut self,
+        cx: &mut Context,
+        peer: Option<IpAddr>,
+        (local, via): (Option<IpAddr>, Via),
+        failed: bool,
+    ) {
+        self.set(cx, peer, local, via);
         let User(key, _) = self.user;
         match peer.is_none() && failed {
             true => cx.routes.offline.insert(key),
@@ -50,10 +57,10 @@ impl Watch {
 }
 
 /// Link-local addresses mean nothing without an interface, of which routes know nothing.
-fn key(remote: IpAddr, local: Option<IpAddr>) -> Option<RouteKey> {
+fn key(remote: IpAddr, local: Option<IpAddr>, via: Via) -> Option<RouteKey> {
     let link_local = match remote {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    (!link_local && !remote.is_unspecified()).then_some(RouteKey { remote, local })
+    (!link_local && !remote.is_unspecified()).then_some(RouteKey { remote, local, via })
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, c_void};
@@ -27,6 +27,9 @@ pub struct Socket {
     output: Option<OwnedFd>,
     encapsulation: Encapsulation,
     local: SocketAddr,
+    /// The interface that it is bound to.
+    device: Option<String>,
+    mark: u32,
     dont_fragment: Option<bool>,
     ttl: Option<u8>,
     tos: Option<u8>,
@@ -60,9 +63,17 @@ impl Socket {
         };
         let fd = open(local, kind, protocol)?;
         let local = SocketAddr::new(local, port);
-        let output = None;
-        let mut socket =
-            Socket { fd, output, encapsulation, local, dont_fragment: None, ttl: None, tos: None };
+        let mut socket = Socket {
+            fd,
+            output: None,
+            encapsulation,
+            local,
+            device: None,
+            mark: 0,
+            dont_fragment: None,
+            ttl: None,
+            tos: None,
+        };
         socket.set_up()?;
         Ok(socket)
     }
@@ -98,7 +109,27 @@ impl Socket {
         name_call(&self.fd, self.local, libc::bind)?;
         if self.encapsulation == Encapsulation::Ip && !self.local.ip().is_unspecified() {
             // Without it the first one sends.
-            self.output = open_output(self.local).ok();
+            self.output = open_output(self.local, self.device.as_deref()).ok();
+        }
+        Ok(())
+    }
+
+    /// From now on packets leave and come by this interface alone, or within this VRF; to be called before the socket is
+    /// bound to its address, and again when there is another interface of that name.
+    pub fn bind_device(&mut self, name: &str) -> io::Result<()> {
+        bind_device(&self.fd, name)?;
+        if let Some(output) = &self.output {
+            bind_device(output, name)?;
+        }
+        self.device = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// Sets the mark of what is sent from now on.
+    pub fn set_mark(&mut self, mark: u32) -> io::Result<()> {
+        if self.mark != mark {
+            set_mark(self.output(), mark)?;
+            self.mark = mark;
         }
         Ok(())
     }
@@ -275,9 +306,24 @@ pub(super) fn open(local: IpAddr, kind: c_int, protocol: c_int) -> io::Result<Ow
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// SO_BINDTODEVICE. `ENODEV`: there is no such interface.
+pub(super) fn bind_device(fd: &OwnedFd, name: &str) -> io::Result<()> {
+    let length = name.len() as libc::socklen_t;
+    let (level, option, pointer) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_ptr().cast::<c_void>());
+    // SAFETY: `pointer` points to `length` octets, which the kernel takes as a name even without a NUL behind them.
+    cvt(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, pointer, length) })?;
+    Ok(())
+}
+
+/// SO_MARK.
+pub(super) fn set_mark(fd: RawFd, mark: u32) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark as c_int)
+}
+
 /// A raw socket that only sends, from `local`.
-fn open_output(local: SocketAddr) -> io::Result<OwnedFd> {
+fn open_output(local: SocketAddr, device: Option<&str>) -> io::Result<OwnedFd> {
     let fd = open(local.ip(), libc::SOCK_RAW, IPPROTO_L2TP)?;
+    device.map_or(Ok(()), |name| bind_device(&fd, name))?;
     name_call(&fd, local, libc::bind)?;
     name_call(&fd, local, libc::connect)?;
     enlarge(&fd, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)?;
@@ -323,10 +369,20 @@ fn word(data: &[u8], at: usize) -> Option<[u8; 4]> {
     data.get(at..)?.first_chunk::<4>().copied()
 }
 
-/// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, IP header included: that
-/// of the route's interface, or what ICMP told about the path. Sends nothing.
-pub fn path_mtu(local: IpAddr, remote: IpAddr) -> io::Result<usize> {
+/// A UDP socket that only looks up routes of packets to `remote` that leave by this interface (or VRF), with this mark.
+fn open_for_routes(remote: IpAddr, device: Option<&str>, mark: u32) -> io::Result<OwnedFd> {
     let fd = open(remote, libc::SOCK_DGRAM, 0)?;
+    device.map_or(Ok(()), |name| bind_device(&fd, name))?;
+    if mark != 0 {
+        set_mark(fd.as_raw_fd(), mark)?;
+    }
+    Ok(fd)
+}
+
+/// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, by this interface and with this
+/// mark, IP header included: that of the route's interface, or what ICMP told about the path. Sends nothing.
+pub fn path_mtu(local: IpAddr, remote: IpAddr, device: Option<&str>, mark: u32) -> io::Result<usize> {
+    let fd = open_for_routes(remote, device, mark)?;
     if !local.is_unspecified() && local.is_ipv4() == remote.is_ipv4() {
         name_call(&fd, SocketAddr::new(local, 0), libc::bind)?;
     }
@@ -340,13 +396,11 @@ pub fn path_mtu(local: IpAddr, remote: IpAddr) -> io::Result<usize> {
 }
 
 /// The address that packets to `remote` leave from where none was chosen: what the route says. Sends nothing.
-pub fn source_address(remote: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr =
-        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
-    // Connecting a UDP socket only looks up the route.
+pub fn source_address(remote: SocketAddr, device: Option<&str>, mark: u32) -> io::Result<IpAddr> {
+    let fd = open_for_routes(remote.ip(), device, mark)?;
     let mut to = remote;
     to.set_port(9);
-    socket.connect(to)?;
-    Ok(socket.local_addr()?.ip())
+    // Connecting a UDP socket only looks up the route.
+    name_call(&fd, to, libc::connect)?;
+    Ok(UdpSocket::from(fd).local_addr()?.ip())
 }

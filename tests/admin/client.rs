@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use l2tpd::admin::request::Selection;
 use l2tpd::admin::trace::Record;
+use l2tpd::config::model::Via;
 use l2tpd::ctl::pcapng;
 use l2tpd::daemon::admin_server::StreamEvent;
 use l2tpd::log::WallTime;
@@ -170,7 +171,7 @@ fn record(encapsulation: Encapsulation, local: &str, remote: &str, sent: bool) -
     Record {
         time: WallTime(1_795_347_000_123_456),
         sent,
-        path: Path { encapsulation, local: end(local), remote: end(remote) },
+        path: Path { encapsulation, local: end(local), remote: end(remote), via: Via::ANY },
         message: encode(&Message::Hello, &options).unwrap(),
     }
 }

@@ -10,6 +10,7 @@
 mod addresses;
 mod admin_socket;
 mod avps;
+mod bind_device;
 mod bridges;
 mod capture;
 mod clear_start_stop;
@@ -80,6 +81,7 @@ const TESTS: &[&[Test]] = &[
     addresses::TESTS,
     admin_socket::TESTS,
     avps::TESTS,
+    bind_device::TESTS,
     bridges::TESTS,
     clear_start_stop::TESTS,
     config::TESTS,

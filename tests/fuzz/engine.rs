@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use l2tpd::config::identity::DerivedId;
+use l2tpd::config::model::Via;
 use l2tpd::config::{parse, Config, Defaults};
 use l2tpd::proto::connection::table::State;
 use l2tpd::proto::snapshot::{SessionState, TunnelSnapshot};
@@ -118,7 +119,8 @@ impl Ends {
                 let encapsulation = self.configs[end].tunnels[0].encapsulation;
                 let port = if encapsulation == Encapsulation::Udp { 1701 } else { 0 };
                 let remote = SocketAddr::new(peer.unwrap_or(address(1 - end)), port);
-                let path = Path { encapsulation, local: SocketAddr::new(address(end), port), remote };
+                let path =
+                    Path { encapsulation, local: SocketAddr::new(address(end), port), remote, via: Via::ANY };
                 engine.prepared(self.now, &tunnel, Ok(path));
             }
             Action::Attach(attachment) => {
@@ -278,7 +280,12 @@ fn round(dice: &mut Dice) -> usize {
                 let [local, remote] = [end, 1 - end].map(|end| SocketAddr::new(address(end), port));
                 (
                     end,
-                    Path { encapsulation: ends.configs[0].tunnels[0].encapsulation, local, remote },
+                    Path {
+                        encapsulation: ends.configs[0].tunnels[0].encapsulation,
+                        local,
+                        remote,
+                        via: Via::ANY,
+                    },
                     old.clone(),
                 )
             }

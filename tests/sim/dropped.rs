@@ -158,6 +158,7 @@ fn a_flood_makes_a_bounded_number_of_lines() {
             encapsulation: Encapsulation::Ip,
             local: SocketAddr::new(address(0), 0),
             remote: SocketAddr::new(source, 0),
+            via: l2tpd::config::model::Via::ANY,
         };
         world.act(0, |engine, now| {
             engine.handle_datagram(now, path, &[0xc8, 3, 0, 12, 0, 0, 0, k as u8, 0, 0, 0, 0])

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use l2tpd::config::model::Via;
 use l2tpd::proto::Path;
 use l2tpd::wire::{Encapsulation, Message, SessionId};
 
@@ -30,7 +31,7 @@ fn behind_nat(tags: &str) -> World {
 
 /// The path that frames of node 1 come on at the hub.
 fn path(remote: SocketAddr) -> Path {
-    Path { encapsulation: Encapsulation::Udp, local: HERE, remote }
+    Path { encapsulation: Encapsulation::Udp, local: HERE, remote, via: Via::ANY }
 }
 
 /// The hub gets a frame of node 1 from there.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use l2tpd::config::model::Via;
 use l2tpd::proto::{Happening, NextHop, Route, RouteKey};
 
 use crate::net::{address, tunnel};
@@ -11,7 +12,7 @@ use crate::world::World;
 const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 101));
 
 fn key(local: Option<IpAddr>) -> RouteKey {
-    RouteKey { remote: address(1), local }
+    RouteKey { remote: address(1), local, via: Via::ANY }
 }
 
 fn through(device: i32, source: Option<IpAddr>) -> Route {

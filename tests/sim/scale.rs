@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use l2tpd::config::model::Via;
 use l2tpd::config::Config;
 use l2tpd::proto::{Engine, Path};
 use l2tpd::sys::clock;
@@ -19,6 +20,7 @@ fn path(from: u32) -> Path {
         encapsulation: Encapsulation::Ip,
         local: SocketAddr::new(address(0), 0),
         remote: SocketAddr::new(IpAddr::from(from.to_be_bytes()), 0),
+        via: Via::ANY,
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use l2tpd::config::model::Via;
 use l2tpd::config::Config;
 use l2tpd::log::{Level, LogLine};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
@@ -331,7 +332,8 @@ impl World {
             Some(_) if datagram.encapsulation == Encapsulation::Udp => return,
             Some(_) | None => {}
         }
-        let path = Path { encapsulation: datagram.encapsulation, local, remote: datagram.from };
+        let path =
+            Path { encapsulation: datagram.encapsulation, local, remote: datagram.from, via: Via::ANY };
         self.act(n, |engine, now| engine.handle_datagram(now, path, &datagram.octets));
     }
 
@@ -547,6 +549,7 @@ impl Node {
             encapsulation: tunnel.encapsulation,
             local: SocketAddr::new(tunnel.local_address.unwrap_or(unspecified), local_port),
             remote: SocketAddr::new(remote, remote_port),
+            via: tunnel.via(),
         }
     }
 

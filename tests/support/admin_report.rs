@@ -10,6 +10,7 @@ use l2tpd::admin::display::{Display, Form};
 use l2tpd::admin::report::{Dropped, Identity, Interface, Overview};
 use l2tpd::admin::request::Selection;
 use l2tpd::admin::Source;
+use l2tpd::config::model::Via;
 use l2tpd::counters::Counters;
 use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
@@ -225,6 +226,7 @@ fn established() -> TunnelSnapshot {
             encapsulation: Encapsulation::Ip,
             local: SocketAddr::new(LOCAL, 0),
             remote: SocketAddr::new(REMOTE, 0),
+            via: Via::ANY,
         }),
         state: State::Established,
         since: Duration::from_secs(50),

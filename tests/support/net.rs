@@ -20,6 +20,8 @@ pub struct Net {
     pub b: String,
     /// A directory for this test's files.
     pub dir: PathBuf,
+    /// Further namespaces.
+    more: Vec<String>,
     /// Whether something else than the daemon speaks in `b`.
     pub stranger: AtomicBool,
     recorder: Option<Recorder>,
@@ -52,6 +54,7 @@ impl Net {
             a: format!("{base}a"),
             b: format!("{base}b"),
             dir: work_dir().join(number.to_string()),
+            more: Vec::new(),
             stranger: AtomicBool::new(false),
             recorder: None,
         };
@@ -70,6 +73,30 @@ impl Net {
         }
         net.recorder = Recorder::start(&net.a);
         net
+    }
+
+    /// One more namespace, without any cable; its name.
+    pub fn host(&mut self) -> String {
+        let letter = char::from(b'c' + self.more.len() as u8);
+        let name = self.a.strip_suffix('a').expect("a name").to_owned() + &letter.to_string();
+        {
+            let _one = MAKING.lock().unwrap_or_else(|broken| broken.into_inner());
+            run(&["ip", "netns", "add", &name]);
+        }
+        self.batch(&name, "link set lo up\n");
+        self.more.push(name.clone());
+        name
+    }
+
+    /// A cable: an interface of each of the two namespaces, up, each with its address and prefix length.
+    pub fn cable(
+        &self,
+        (one, device, address): (&str, &str, &str),
+        (other, far, remote): (&str, &str, &str),
+    ) {
+        run(&["ip", "-n", one, "link", "add", device, "type", "veth", "peer", "name", far, "netns", other]);
+        self.batch(one, &format!("addr add {address} dev {device}\nlink set {device} up\n"));
+        self.batch(other, &format!("addr add {remote} dev {far}\nlink set {far} up\n"));
     }
 
     /// The control messages are not recorded.
@@ -146,7 +173,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for name in [&self.a, &self.b] {
+        for name in [&self.a, &self.b].into_iter().chain(&self.more) {
             // A daemon in the background belongs to nobody; in its namespace it is surely ours.
             let pids = Command::new("ip").args(["netns", "pids", name]).output().map(|output| output.stdout);
             for pid in String::from_utf8_lossy(&pids.unwrap_or_default()).split_whitespace() {
@@ -156,7 +183,7 @@ impl Drop for Net {
         if let Some(recorder) = self.recorder.take() {
             recorder.finish(&self.dir, !self.stranger.load(Ordering::Relaxed));
         }
-        for name in [&self.a, &self.b] {
+        for name in [&self.a, &self.b].into_iter().chain(&self.more) {
             let _ = Command::new("ip").args(["netns", "del", name]).output();
         }
         let _ = std::fs::remove_dir_all(&self.dir);

@@ -4,7 +4,9 @@
 mod global;
 mod session;
 mod tunnel;
+mod via;
 
 pub use global::*;
 pub use session::*;
 pub use tunnel::*;
+pub use via::*;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::session::{CookieLength, SessionConfig};
+use super::via::{Device, Via};
 use crate::config::field::{words, Field};
 use crate::config::tag::{self, rows, Block, Effect::*, Row, Tag, Unset::*};
 use crate::config::value::{
@@ -66,6 +67,10 @@ pub struct TunnelConfig {
     pub encapsulation: Encapsulation,
     /// Local port and remote port.
     pub udp_port: Ports,
+    /// The interface, or the VRF, that the packets leave and come by.
+    pub bind_device: Device,
+    /// The mark that the packets leave with, for rules of routing; 0 is none.
+    pub fwmark: u32,
     /// What keeps a translator between us and the peer from forgetting the connection.
     pub nat_keepalive: NatKeepalive,
     /// Which AVPs are spoken.
@@ -117,6 +122,8 @@ pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "linger"               linger,               Number(1, 3600),  Live,      As("31");
     "encapsulation"        encapsulation,        Word,             SetUp,     As("ip");
     "udp-port"             udp_port,             Kind::Ports,      SetUp,     As("1701 1701");
+    "bind-device"          bind_device,          InterfaceName,    SetUp,     Text("none");
+    "fwmark"               fwmark,               Mark,             SetUp,     Text("none");
     "nat-keepalive"        nat_keepalive,        Number(1, 3600),  Live,      As("auto");
     "compatibility"        compatibility,        Word,             SetUp,     As("auto");
     "reserved-bits"        reserved_bits,        Word,             Live,      As("discard");
@@ -328,6 +335,11 @@ impl TunnelConfig {
             (None, Some(hello)) if hello < SECOND => RetryInterval::Auto,
             (None, _) => RetryInterval::Fixed(SECOND),
         }
+    }
+
+    /// `bind-device` and `fwmark`.
+    pub fn via(&self) -> Via {
+        Via { device: self.bind_device, mark: self.fwmark }
     }
 
     /// Nothing is negotiated: it has sessions, and all of them are manual.

@@ -1,10 +1,10 @@
 //! What the configuration says of an interface, and what it is like at present.
 
 use super::bridge::BridgeState;
+use super::paths::look_up_mtu;
 use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Pseudowire, TcpMss, Tos};
 use crate::frame::ETHERNET_HEADER;
 use crate::proto::Path;
-use crate::sys::socket::path_mtu;
 use crate::wire::Encapsulation;
 
 /// The MTUs that a TAP interface can have.
@@ -69,7 +69,7 @@ impl Interface {
     /// The MTU whose frames fit a path, with so many octets of L2TP's own before the frame. `None` where there is no route
     /// to the peer.
     pub fn fitting_mtu(&self, path: &Path, header: usize) -> Option<usize> {
-        let mtu = path_mtu(path.local.ip(), path.remote.ip()).ok()?;
+        let mtu = look_up_mtu(path)?;
         Some(self.mtu_within(mtu, path, header))
     }
 

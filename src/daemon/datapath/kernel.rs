@@ -15,7 +15,7 @@ use super::interface::Interface;
 use super::ready::Ready;
 use super::slab::FixedHash;
 use super::sockets::Sockets;
-use crate::config::model::Tos;
+use crate::config::model::{Tos, Via};
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::l2tp::{self, L2tp, NewSession, Statistics};
@@ -121,7 +121,10 @@ impl Kernel {
         ready: &Ready,
     ) -> io::Result<u32> {
         let socket = match path.encapsulation {
-            Encapsulation::Ip => TunnelSocket::Ip(l2tp::open_ip_socket(path.local.ip(), path.remote, id)?),
+            Encapsulation::Ip => TunnelSocket::Ip({
+                let Via { device, mark } = path.via;
+                l2tp::open_ip_socket(path.local.ip(), path.remote, id, (device.name(), mark))?
+            }),
             Encapsulation::Udp => TunnelSocket::Udp(sockets.open_for_peer(path, ready)?),
         };
         let fd = socket.descriptor(sockets).ok_or(io::ErrorKind::NotFound.into());

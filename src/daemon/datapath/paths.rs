@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::config::model::Via;
 use crate::proto::Path;
 use crate::sys::socket::path_mtu;
 use crate::wheel::{TimerId, Wheel};
@@ -17,8 +18,8 @@ const NARROW: Duration = Duration::from_secs(10);
 /// Paths that are looked at in one turn.
 const LOOKS: usize = 64;
 
-/// The peer's address, and ours.
-type Addresses = (IpAddr, IpAddr);
+/// The peer's address, ours, and what packets leave by.
+type Addresses = (IpAddr, IpAddr, Via);
 
 /// A path that sessions use.
 #[derive(Debug)]
@@ -38,11 +39,16 @@ pub(super) struct Paths {
 }
 
 fn addresses(path: &Path) -> Addresses {
-    (path.remote.ip(), path.local.ip())
+    (path.remote.ip(), path.local.ip(), path.via)
 }
 
-fn look_up((remote, local): Addresses) -> Option<usize> {
-    path_mtu(local, remote).ok()
+fn look_up((remote, local, Via { device, mark }): Addresses) -> Option<usize> {
+    path_mtu(local, remote, device.name(), mark).ok()
+}
+
+/// The MTU of a path; `None` where there is no route to the peer.
+pub(super) fn look_up_mtu(path: &Path) -> Option<usize> {
+    look_up(addresses(path))
 }
 
 impl Paths {
@@ -95,7 +101,7 @@ impl Paths {
 
     /// There is an event of the paths to a peer: see [`look`](Paths::look).
     pub(super) fn look_at(&mut self, now: Instant, remote: IpAddr) -> Vec<usize> {
-        let first = (remote, IpAddr::from([0; 4]));
+        let first = (remote, IpAddr::from([0; 4]), Via::ANY);
         let addresses: Vec<Addresses> =
             self.used.range(first..).map(|(e, _)| *e).take_while(|e| e.0 == remote).collect();
         addresses.into_iter().flat_map(|addresses| self.look(now, addresses)).collect()
@@ -127,7 +133,8 @@ mod tests {
     /// From the unspecified address of the loopback's family to a loopback address: such a path can be looked up.
     fn path(last: u8) -> Path {
         let end = |ip: [u8; 4]| SocketAddr::new(ip.into(), 0);
-        Path { encapsulation: Encapsulation::Ip, local: end([0; 4]), remote: end([127, 0, 0, last]) }
+        let (local, remote) = (end([0; 4]), end([127, 0, 0, last]));
+        Path { encapsulation: Encapsulation::Ip, local, remote, via: Via::ANY }
     }
 
     /// Pretends that the kernel told another MTU before.

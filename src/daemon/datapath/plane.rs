@@ -26,7 +26,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
 use crate::sys::link::{NetEvent, NetMonitor};
-use crate::wire::{Encapsulation, SessionId};
+use crate::wire::SessionId;
 
 /// Frames that take long and are sent in one turn.
 const BACKLOG: usize = 1;
@@ -160,7 +160,8 @@ impl DataPlane {
         let Some(port) = self.wires.ports.get(at) else { return false };
         let socket_at = port.session.and_then(|at| self.wires.sessions.get(at)?.socket);
         let dont_fragment = port.interface.dont_fragment;
-        let exit = socket_at.map(|socket| Exit { socket, dont_fragment });
+        let mark = port.session.and_then(|at| self.wires.sessions.get(at)).map_or(0, |s| s.path.via.mark);
+        let exit = socket_at.map(|socket| Exit { socket, dont_fragment, mark });
         if exit.is_some()
             && self.outbound.as_ref().is_some_and(|out| out.exit().is_some_and(|e| Some(e) != exit))
         {
@@ -311,6 +312,9 @@ impl DataPlane {
         });
         self.links = Some(links);
         if others_changed {
+            if self.wires.sockets.rebind_devices() {
+                self.filter();
+            }
             self.wires.ports.join_bridges_again(&mut self.wires.events);
         }
         more
@@ -331,16 +335,9 @@ impl DataPlane {
         self.wires.sessions.find(session)?.heard
     }
 
-    /// Opens the socket for `local` (or for any address of the family of `family_of`) unless it is open already.
-    /// An address that the system does not have is an error of the kind `AddrNotAvailable`.
-    pub fn open_socket(
-        &mut self,
-        encapsulation: Encapsulation,
-        local: Option<IpAddr>,
-        family_of: IpAddr,
-        port: u16,
-    ) -> io::Result<()> {
-        let key = SocketKey::new(encapsulation, local, family_of, port);
+    /// Opens a socket unless it is open already. An address that the system does not have is an error of the kind
+    /// `AddrNotAvailable`.
+    pub fn open_socket(&mut self, key: SocketKey) -> io::Result<()> {
         if !self.wires.sockets.is_open(&key) {
             self.wires.sockets.open(key, self.wires.kernel.is_some(), &self.wires.ready)?;
             self.filter();
@@ -352,6 +349,7 @@ impl DataPlane {
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.wires.sockets.close_unused(keep, &self.wires.ready);
+        self.filter();
         self.sockets_changed();
     }
 

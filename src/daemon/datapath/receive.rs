@@ -9,6 +9,7 @@ use super::event::{DataPlaneEvent, Events, Unmatched};
 use super::ports::Ports;
 use super::session::Sessions;
 use super::sockets::OpenSocket;
+use crate::config::model::Via;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
 use crate::frame::mss;
 use crate::proto::Path;
@@ -108,7 +109,8 @@ impl Batch<'_> {
             }
         }
         let local = SocketAddr::new(datagram.local.unwrap_or(key.local), key.port);
-        let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote };
+        let via = Via { device: key.device, mark: 0 };
+        let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote, via };
         let step = datagram.gso_size.unwrap_or(range.len()).max(1);
         if range.is_empty() {
             self.arrivals.unmatched.short += 1;

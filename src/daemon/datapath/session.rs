@@ -92,7 +92,7 @@ impl Session {
     /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
     /// anybody who has seen the cookie can cause it.
     pub(super) fn is_heard_elsewhere(&mut self, now: Instant, path: &Path, data: &[u8]) -> bool {
-        if path.encapsulation != self.path.encapsulation || same_peer(path.remote, self.path.remote) {
+        if !self.is_same_socket(path) || same_peer(path.remote, self.path.remote) {
             return false;
         }
         let cookie = &self.attachment.cookie_expected;
@@ -105,10 +105,15 @@ impl Session {
         told
     }
 
+    /// Whether what came on this path came where its data comes.
+    fn is_same_socket(&self, path: &Path) -> bool {
+        path.encapsulation == self.path.encapsulation && path.via.device == self.path.via.device
+    }
+
     /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
     /// begins.
     pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
-        if path.encapsulation != self.path.encapsulation || !same_peer(path.remote, self.path.remote) {
+        if !self.is_same_socket(path) || !same_peer(path.remote, self.path.remote) {
             return Err(|c| &mut c.rx_source);
         }
         let cookie = &self.attachment.cookie_expected;

@@ -1,6 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,11 +9,12 @@ use std::os::fd::AsRawFd;
 use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
+use crate::config::model::{Device, TunnelConfig, Via};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
-use crate::sys::error_text;
 use crate::sys::socket::{is_icmp_error, Socket};
-use crate::sys::socket_filter::{self, Accept};
+use crate::sys::socket_filter::{self, Accept, Elsewhere};
+use crate::sys::{error_text, netif};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
 
@@ -28,6 +29,8 @@ pub struct SocketKey {
     pub local: IpAddr,
     /// The local port; 0 with [`Encapsulation::Ip`].
     pub port: u16,
+    /// The interface or VRF that it is bound to.
+    pub device: Device,
 }
 
 impl SocketKey {
@@ -37,12 +40,19 @@ impl SocketKey {
         local: Option<IpAddr>,
         family_of: IpAddr,
         port: u16,
+        device: Device,
     ) -> SocketKey {
         let port = if encapsulation == Encapsulation::Ip { 0 } else { port };
-        SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port }
+        SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port, device }
     }
 
-    /// Of the same family, encapsulation and port, whatever the address.
+    /// The socket of a tunnel whose peer has an address of the family of `peer`.
+    pub fn of(tunnel: &TunnelConfig, peer: IpAddr) -> SocketKey {
+        let TunnelConfig { encapsulation, local_address, udp_port, bind_device, .. } = tunnel;
+        SocketKey::new(*encapsulation, *local_address, peer, udp_port.local, *bind_device)
+    }
+
+    /// Of the same family, encapsulation and port, whatever the address and the device.
     fn is_sibling(&self, other: &SocketKey) -> bool {
         self.encapsulation == other.encapsulation
             && self.port == other.port
@@ -52,9 +62,10 @@ impl SocketKey {
 
 impl fmt::Display for SocketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let via = Via { device: self.device, mark: 0 };
         match self.encapsulation {
-            Encapsulation::Ip => write!(f, "IP protocol 115 on {}", self.local),
-            Encapsulation::Udp => write!(f, "UDP port {} on {}", self.port, self.local),
+            Encapsulation::Ip => write!(f, "IP protocol 115 on {}{via}", self.local),
+            Encapsulation::Udp => write!(f, "UDP port {} on {}{via}", self.port, self.local),
         }
     }
 }
@@ -107,7 +118,8 @@ impl OpenSocket {
         };
         place[..prefix.len()].copy_from_slice(prefix);
         place[prefix.len()..].copy_from_slice(message);
-        if let Err(error) = self.inner.set_dont_fragment(false) {
+        let ready = self.inner.set_dont_fragment(false).and_then(|()| self.inner.set_mark(path.via.mark));
+        if let Err(error) = ready {
             return (Err(error), false);
         }
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
@@ -170,6 +182,8 @@ pub(super) struct Sockets {
     all: Slab<OpenSocket>,
     /// Those that are not connected to a peer.
     keys: HashMap<SocketKey, usize, FixedHash>,
+    /// The interfaces that sockets are bound to, and their indexes when that was done last.
+    devices: BTreeMap<Device, Option<i32>>,
 }
 
 impl Sockets {
@@ -187,12 +201,12 @@ impl Sockets {
 
     /// Opens a socket for all peers. `control_only`: the kernel takes the data messages.
     pub(super) fn open(&mut self, key: SocketKey, control_only: bool, ready: &Ready) -> io::Result<()> {
-        let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
+        let mut socket = open(&key)?;
         self.bind(&mut socket, &key)?;
         socket.enable_gro();
         let mut open = OpenSocket::new(key, socket, None);
         if key.encapsulation == Encapsulation::Ip {
-            socket_filter::attach(&open.inner, Accept::Control { strangers: 1 })?;
+            socket_filter::attach(&open.inner, Accept::Control { strangers: 1 }, &[])?;
             open.data = if control_only { None } else { Some(open_data(&key)?) };
         }
         let data = open.data.as_ref().map(Socket::as_raw_fd);
@@ -209,14 +223,20 @@ impl Sockets {
     /// Opens a socket for one peer, which the kernel may take data messages from; its place.
     pub(super) fn open_for_peer(&mut self, path: &Path, ready: &Ready) -> io::Result<usize> {
         let local = Some(path.local.ip());
-        let key = SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
-        let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
+        let (port, device) = (path.local.port(), path.via.device);
+        let key = SocketKey::new(path.encapsulation, local, path.remote.ip(), port, device);
+        let mut socket = open(&key)?;
+        socket.set_mark(path.via.mark)?;
         self.bind(&mut socket, &key)?;
         socket.connect(path.remote)?;
         self.add(OpenSocket::new(key, socket, Some(path.remote)), ready)
     }
 
     fn add(&mut self, socket: OpenSocket, ready: &Ready) -> io::Result<usize> {
+        let device = socket.key.device;
+        if let Some(name) = device.name() {
+            self.devices.entry(device).or_insert_with(|| netif::index(name).ok());
+        }
         let fd = socket.inner.as_raw_fd();
         let at = self.all.insert(socket);
         if let Err(error) = ready.watch(fd, Source::Socket(at)) {
@@ -263,6 +283,41 @@ impl Sockets {
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
+        let devices: BTreeSet<Device> = self.all.iter().map(|(_, socket)| socket.key.device).collect();
+        self.devices.retain(|device, _| devices.contains(device));
+    }
+
+    /// Interfaces came or went: sockets that are bound to one that is another now are bound again; whether there are any.
+    pub(super) fn rebind_devices(&mut self) -> bool {
+        let mut changed = false;
+        for (device, index) in &mut self.devices {
+            let now = device.name().and_then(|name| netif::index(name).ok());
+            let (Some(name), true) = (device.name(), now.is_some() && now != *index) else { continue };
+            for socket in self.all.values_mut().filter(|socket| socket.key.device == *device) {
+                // One that is gone again is bound when it comes back.
+                let _ = socket.inner.bind_device(name);
+                let _ = socket.data.as_mut().map(|data| data.bind_device(name));
+            }
+            (*index, changed) = (now, true);
+        }
+        changed
+    }
+
+    /// What other sockets get that are bound to an interface, of what the kernel would give to this one.
+    fn elsewhere(&self, key: &SocketKey) -> Vec<Elsewhere> {
+        if key.device != Device::NONE || self.devices.is_empty() {
+            return Vec::new();
+        }
+        let any = unspecified(key.local);
+        let bound = self.all.iter().map(|(_, socket)| &socket.key);
+        let bound = bound.filter(|other| other.is_sibling(key) && other.device != Device::NONE);
+        let covers = |other: &SocketKey| other.local == any || key.local == any || other.local == key.local;
+        let elsewhere = bound.filter(|other| covers(other)).filter_map(|other| {
+            let index = (*self.devices.get(&other.device)?)?;
+            let local = Some(other.local).filter(|local| key.local == any && *local != any);
+            Some(Elsewhere { index, local })
+        });
+        elsewhere.collect()
     }
 
     /// Has the kernel drop what the sessions with these ids, in order, and the control connections do not need: of
@@ -270,9 +325,10 @@ impl Sockets {
     pub(super) fn filter(&self, known: &[u32], strangers: u32, others: u32) {
         for (_, socket) in self.all.iter().filter(|(_, s)| s.key.encapsulation == Encapsulation::Ip) {
             // Without it more is received than is needed.
-            let _ = socket_filter::attach(&socket.inner, Accept::Control { strangers });
+            let elsewhere = self.elsewhere(&socket.key);
+            let _ = socket_filter::attach(&socket.inner, Accept::Control { strangers }, &elsewhere);
             if let Some(data) = &socket.data {
-                let _ = socket_filter::attach(data, Accept::Data { known, others });
+                let _ = socket_filter::attach(data, Accept::Data { known, others }, &elsewhere);
             }
         }
     }
@@ -283,7 +339,8 @@ impl Sockets {
             return;
         }
         let any = SocketKey { local: unspecified(key.local), ..*key };
-        let bound = self.all.iter().map(|(_, s)| s.key).filter(|k| k.is_sibling(&any) && *k != any);
+        let bound = self.all.iter().map(|(_, s)| s.key);
+        let bound = bound.filter(|k| k.is_sibling(&any) && k.device == any.device && *k != any);
         let bound: Vec<IpAddr> = bound.map(|k| k.local).collect();
         if let Some(socket) = self.keys.get(&any).and_then(|at| self.all.get_mut(*at)) {
             socket.shadows = bound;
@@ -292,16 +349,24 @@ impl Sockets {
 
     /// The socket for a path: the one bound to its local address, else the one for any address.
     pub(super) fn find(&self, path: &Path) -> Option<usize> {
-        let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), path.local.port());
+        let (port, device) = (path.local.port(), path.via.device);
+        let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), port, device);
         let [exact, any] = [key(Some(path.local.ip())), key(None)];
         self.keys.get(&exact).or_else(|| self.keys.get(&any)).copied()
     }
 }
 
+/// A socket that is not bound to its address yet.
+fn open(key: &SocketKey) -> io::Result<Socket> {
+    let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
+    key.device.name().map_or(Ok(()), |name| socket.bind_device(name))?;
+    Ok(socket)
+}
+
 /// Opens what receives the data messages over IP.
 fn open_data(key: &SocketKey) -> io::Result<Socket> {
-    let mut socket = Socket::open(key.encapsulation, key.local, key.port)?;
-    socket_filter::attach(&socket, Accept::Data { known: &[], others: 1 })?;
+    let mut socket = open(key)?;
+    socket_filter::attach(&socket, Accept::Data { known: &[], others: 1 }, &[])?;
     socket.ignore_errors()?;
     socket.bind_receiver()?;
     Ok(socket)

@@ -1,6 +1,7 @@
 //! Sequence numbers and checks of one session, without sockets.
 
 use super::session::{Drop, Gates, Session};
+use crate::config::model::Via;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
@@ -20,7 +21,7 @@ fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
         sublayer_to_send: true,
         sequence_send: send,
         sequence_receive: receive,
-        path: Path { encapsulation: Encapsulation::Ip, local, remote },
+        path: Path { encapsulation: Encapsulation::Ip, local, remote, via: Via::ANY },
     }
 }
 

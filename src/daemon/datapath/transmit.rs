@@ -60,6 +60,8 @@ pub(super) struct Exit {
     /// The place of the socket.
     pub(super) socket: usize,
     pub(super) dont_fragment: bool,
+    /// `fwmark`.
+    pub(super) mark: u32,
 }
 
 /// Why reading ended.
@@ -95,6 +97,7 @@ impl Outbound {
         let Some(exit) = self.exit() else { return };
         // A failure shows in the length of what is sent.
         let _ = socket.inner.set_dont_fragment(exit.dont_fragment);
+        let _ = socket.inner.set_mark(exit.mark);
         let sent = &mut self.sent;
         self.sender.flush(&mut socket.inner, &mut |owner, result| sent.push((owner, *result)));
     }
@@ -111,7 +114,10 @@ impl Outbound {
     ) -> End {
         let dont_fragment = port.interface.dont_fragment;
         let (exit, socket) = match socket {
-            Some((socket, open)) => (Some(Exit { socket, dont_fragment }), Some(open)),
+            Some((socket, open)) => {
+                let mark = session.as_ref().map_or(0, |session| session.path.via.mark);
+                (Some(Exit { socket, dont_fragment, mark }), Some(open))
+            }
             None => (None, None),
         };
         self.exit = exit.or(self.exit);

@@ -25,7 +25,7 @@ use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{Compatibility, TunnelConfig};
+use crate::config::model::{Compatibility, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::wheel::TimerId;
@@ -163,7 +163,7 @@ impl Connection {
         self.clean_up(cx);
         self.give_up_ping(cx);
         self.stop_timers(cx);
-        self.watch.set(cx, None, None);
+        self.watch.set(cx, None, None, Via::ANY);
         cx.moved(Some(self.state), None);
         cx.ids.free(self.ccid());
         cx.peers.remove(self.transport.path.remote, self.ids());
@@ -413,7 +413,7 @@ impl Connection {
     fn watch_path(&mut self, cx: &mut Context) {
         let path = self.transport.path;
         let local = Some(path.local.ip()).filter(|local| !local.is_unspecified());
-        self.watch.set(cx, local.and(Some(path.remote.ip())), local);
+        self.watch.set(cx, local.and(Some(path.remote.ip())), local, path.via);
     }
 
     /// From now on the system chooses the source address; the path is then this.

@@ -44,13 +44,17 @@ fn is_private(address: IpAddr) -> bool {
 #[allow(clippy::expect_used)]
 mod tests {
     use super::*;
+    use crate::config::model::Via;
 
     #[test]
     fn addresses_tell_of_a_translator() {
         let config = TunnelConfig::new("t");
         let translated = |encapsulation, local: &str, remote: &str| {
             let end = |text: &str| text.parse().expect("an address and a port");
-            is_translated(&config, Path { encapsulation, local: end(local), remote: end(remote) })
+            is_translated(
+                &config,
+                Path { encapsulation, local: end(local), remote: end(remote), via: Via::ANY },
+            )
         };
         for (local, remote, expected) in [
             ("10.0.0.1:1701", "198.51.100.1:1701", true),

@@ -18,7 +18,7 @@ pub enum Origin {
 /// Where a message on `path` comes from, if the peer is at the other end of `known`, and perhaps of `candidate`.
 /// `signed`: messages have digests.
 pub fn origin(state: State, signed: bool, known: Path, candidate: Option<Path>, path: Path) -> Origin {
-    if known.encapsulation != path.encapsulation {
+    if known.encapsulation != path.encapsulation || known.via.device != path.via.device {
         return Origin::Stranger;
     }
     if known.same_end(path) {

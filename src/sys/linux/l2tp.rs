@@ -299,8 +299,17 @@ struct AddressV6 {
 
 /// Opens a socket of the kernel's L2TP over IP, from `local` (may be unspecified) to `remote`: all that a tunnel of the
 /// kernel needs. Control messages for the connection `id` would be queued in it; nobody reads them.
-pub fn open_ip_socket(local: IpAddr, remote: SocketAddr, id: u32) -> io::Result<OwnedFd> {
+pub fn open_ip_socket(
+    local: IpAddr,
+    remote: SocketAddr,
+    id: u32,
+    (device, mark): (Option<&str>, u32),
+) -> io::Result<OwnedFd> {
     let fd = socket::open(local, libc::SOCK_DGRAM, IPPROTO_L2TP)?;
+    device.map_or(Ok(()), |name| socket::bind_device(&fd, name))?;
+    if mark != 0 {
+        socket::set_mark(fd.as_raw_fd(), mark)?;
+    }
     name_call(&fd, SocketAddr::new(local, 0), id, libc::bind)?;
     name_call(&fd, remote, id, libc::connect)?;
     Ok(fd)

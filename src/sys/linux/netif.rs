@@ -56,6 +56,11 @@ pub fn index(name: &str) -> io::Result<c_int> {
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
+/// Whether an error says that there is no such interface.
+pub fn is_missing(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENODEV)
+}
+
 /// The name of the interface with this index; an error means that there is none.
 pub fn name(index: c_int) -> io::Result<String> {
     // SAFETY: ifreq is plain data for which all zeros is a valid value.

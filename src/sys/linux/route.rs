@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
+use super::netif;
 use super::netlink::{address, attribute, messages, number, HEADER};
 use crate::sys::{cvt, cvt_size};
 
@@ -45,19 +46,30 @@ impl RouteSocket {
     }
 
     /// Whether `address` is one of this host; the error is that of bind(2) to another.
-    pub fn check_own(&self, address: IpAddr) -> io::Result<()> {
-        match self.look_up(address, None) {
-            Ok(route) if route.local => Ok(()),
-            Ok(_) | Err(_) => Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)),
+    ///
+    /// With a device: one of it, or of its VRF. Addresses of other interfaces can be bound, too, unless it is a VRF.
+    pub fn check_own(&self, address: IpAddr, device: Option<&str>) -> io::Result<()> {
+        let is_own = |device| self.look_up(address, None, device, 0).is_ok_and(|route| route.local);
+        match is_own(device) || (device.is_some() && is_own(None)) {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)),
         }
     }
 
-    /// The route of packets to `remote`, from `source` if that is given. Errors are those that sending would meet:
-    /// `NetworkUnreachable` without a route, and so on.
-    pub fn look_up(&self, remote: IpAddr, source: Option<IpAddr>) -> io::Result<KernelRoute> {
+    /// The route of packets to `remote`, from `source` if that is given, by the interface or VRF `device`, with the mark
+    /// `mark`. Errors are those that sending would meet: `NetworkUnreachable` without a route, and so on; `ENODEV`: there
+    /// is no such interface.
+    pub fn look_up(
+        &self,
+        remote: IpAddr,
+        source: Option<IpAddr>,
+        device: Option<&str>,
+        mark: u32,
+    ) -> io::Result<KernelRoute> {
+        let device = device.map(netif::index).transpose()?;
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
-        let octets = request(remote, source, sequence);
+        let octets = request(remote, source, (device, mark), sequence);
         // SAFETY: the pointer and the length are those of `octets`.
         cvt_size(unsafe { libc::send(self.fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
         // The kernel has answered when the call that sends returns.
@@ -75,7 +87,12 @@ impl RouteSocket {
 }
 
 /// struct nlmsghdr, struct rtmsg (family, lengths of destination and source, ...), attributes.
-fn request(remote: IpAddr, source: Option<IpAddr>, sequence: u32) -> Vec<u8> {
+fn request(
+    remote: IpAddr,
+    source: Option<IpAddr>,
+    (device, mark): (Option<c_int>, u32),
+    sequence: u32,
+) -> Vec<u8> {
     let octets = |address: IpAddr| match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -86,7 +103,14 @@ fn request(remote: IpAddr, source: Option<IpAddr>, sequence: u32) -> Vec<u8> {
     let mut body =
         vec![family as u8, 8 * remote.len() as u8, source.as_ref().map_or(0, |s| 8 * s.len() as u8)];
     body.resize(RTMSG, 0);
-    for (kind, value) in [(libc::RTA_DST, Some(remote)), (libc::RTA_SRC, source)] {
+    let device = device.map(|index| index.to_ne_bytes().to_vec());
+    let mark = (mark != 0).then(|| mark.to_ne_bytes().to_vec());
+    for (kind, value) in [
+        (libc::RTA_DST, Some(remote)),
+        (libc::RTA_SRC, source),
+        (libc::RTA_OIF, device),
+        (libc::RTA_MARK, mark),
+    ] {
         let Some(value) = value else { continue };
         body.extend((4 + value.len() as u16).to_ne_bytes());
         body.extend(kind.to_ne_bytes());
@@ -125,20 +149,24 @@ mod tests {
     fn the_loopback_is_this_host() {
         let routes = RouteSocket::open().unwrap();
         let loopback: IpAddr = [127, 0, 0, 1].into();
-        let route = routes.look_up(loopback, None).unwrap();
+        let route = routes.look_up(loopback, None, None, 0).unwrap();
         assert_eq!((route.local, route.source), (true, Some(loopback)));
         assert_ne!(route.device, 0);
-        assert_eq!(routes.look_up(loopback, Some(loopback)).unwrap().device, route.device);
-        assert!(routes.check_own(loopback).is_ok());
-        let error = routes.check_own([192, 0, 2, 77].into()).unwrap_err();
+        assert_eq!(routes.look_up(loopback, Some(loopback), None, 0).unwrap().device, route.device);
+        assert_eq!(routes.look_up(loopback, None, Some("lo"), 7).unwrap().device, route.device);
+        let error = routes.look_up(loopback, None, Some("no-such"), 0).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+        assert!(routes.check_own(loopback, None).is_ok());
+        assert!(routes.check_own(loopback, Some("lo")).is_ok());
+        let error = routes.check_own([192, 0, 2, 77].into(), None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
         // A source that is not ours.
-        assert!(routes.look_up(loopback, Some([192, 0, 2, 77].into())).is_err());
+        assert!(routes.look_up(loopback, Some([192, 0, 2, 77].into()), None, 0).is_err());
     }
 
     #[test]
     fn cut_answers_end_nothing() {
-        let octets = request([192, 0, 2, 1].into(), Some([192, 0, 2, 2].into()), 7);
+        let octets = request([192, 0, 2, 1].into(), Some([192, 0, 2, 2].into()), (Some(1), 1), 7);
         for cut in 0..octets.len() {
             let _ = answer(&octets[..cut], 7);
         }

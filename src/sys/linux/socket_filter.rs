@@ -3,15 +3,18 @@
 
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
-use libc::c_void;
+use libc::{c_int, c_void};
 
 use crate::sys::cvt;
 use crate::sys::socket::Socket;
 
 /// Ids that a filter has room for: the kernel takes 4096 instructions.
 pub const MOST_IDS: usize = 2000;
+/// Instructions that the kernel takes.
+const MOST_STEPS: usize = 4096;
 /// Ids that are compared one by one.
 const LEAF: usize = 8;
 /// Octets from the Session ID, which is 0, to the Control Connection ID (RFC 3931 4.1.1.2).
@@ -34,9 +37,18 @@ pub enum Accept<'a> {
     },
 }
 
-/// Has the kernel drop everything else that comes to a socket of protocol 115.
-pub fn attach(socket: &Socket, accept: Accept<'_>) -> io::Result<()> {
-    let mut program = program(socket.local().is_ipv4(), accept);
+/// What another socket gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The interface that it comes by, or the VRF.
+    pub index: c_int,
+    /// It comes to this address; `None`: to any.
+    pub local: Option<IpAddr>,
+}
+
+/// Has the kernel drop everything else that comes to a socket of protocol 115, and what other sockets get.
+pub fn attach(socket: &Socket, accept: Accept<'_>, elsewhere: &[Elsewhere]) -> io::Result<()> {
+    let mut program = whole_program(socket.local().is_ipv4(), accept, elsewhere);
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     let length = mem::size_of_val(&program) as libc::socklen_t;
@@ -73,6 +85,44 @@ fn sample(count: u32) -> Vec<libc::sock_filter> {
         no(),
         yes(),
     ]
+}
+
+/// What `elsewhere` takes is dropped before anything else is asked.
+fn whole_program(ipv4: bool, accept: Accept<'_>, elsewhere: &[Elsewhere]) -> Vec<libc::sock_filter> {
+    let mut whole: Vec<libc::sock_filter> =
+        elsewhere.iter().flat_map(|other| drop_elsewhere(*other)).collect();
+    let rest = program(ipv4, accept);
+    match (whole.len() + rest.len() <= MOST_STEPS, accept) {
+        // Without the ids more is received than is needed.
+        (false, Accept::Data { .. }) => whole.extend(program(ipv4, Accept::Data { known: &[], others: 1 })),
+        (_, Accept::Data { .. } | Accept::Control { .. }) => whole.extend(rest),
+    }
+    whole
+}
+
+/// Drops what another socket gets.
+fn drop_elsewhere(other: Elsewhere) -> Vec<libc::sock_filter> {
+    let load = |at: c_int| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at as u32);
+    // Where the destination stands in the IP header, and its words.
+    let (at, words) = match other.local {
+        None => (0, Vec::new()),
+        Some(IpAddr::V4(address)) => (16, vec![address.to_bits()]),
+        Some(IpAddr::V6(address)) => (
+            24,
+            address.octets().chunks_exact(4).map(|w| u32::from_be_bytes([w[0], w[1], w[2], w[3]])).collect(),
+        ),
+    };
+    let mut tests = vec![(load(libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX), other.index as u32)];
+    let words = words.into_iter().enumerate();
+    tests.extend(words.map(|(n, word)| (load(libc::SKF_NET_OFF + at + 4 * n as c_int), word)));
+    let count = tests.len();
+    let mut program = Vec::new();
+    for (n, (load, value)) in tests.into_iter().enumerate() {
+        // If one fails the others are passed over, and the end.
+        program.extend([load, step(EQUAL, 0, (2 * (count - 1 - n) + 1) as u8, value)]);
+    }
+    program.push(no());
+    program
 }
 
 fn program(ipv4: bool, accept: Accept<'_>) -> Vec<libc::sock_filter> {
@@ -130,6 +180,11 @@ mod tests {
 
     /// Runs a program over a packet, with a random number that is odd.
     fn run(program: &[libc::sock_filter], packet: &[u8]) -> bool {
+        run_from(program, packet, 0, &[])
+    }
+
+    /// Runs a program over a packet that came by the interface with this index, and has this IP header.
+    fn run_from(program: &[libc::sock_filter], packet: &[u8], index: u32, header: &[u8]) -> bool {
         let word = |at: usize| packet.get(at..at + 4).map(|w| u32::from_be_bytes(w.try_into().unwrap()));
         let (mut a, mut x, mut at) = (0, 0, 0);
         loop {
@@ -141,7 +196,14 @@ mod tests {
                     x = u32::from(packet[0] & 15) * 4
                 }
                 code if code == libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM => x = step.k,
-                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS && step.k > 0xffff_0000 => a = 1,
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS && step.k > 0xfff0_0000 => {
+                    let at = (step.k as i32).wrapping_sub(libc::SKF_NET_OFF);
+                    a = match step.k as i32 - libc::SKF_AD_OFF {
+                        libc::SKF_AD_IFINDEX => index,
+                        libc::SKF_AD_RANDOM => 1,
+                        _ => u32::from_be_bytes(header[at as usize..at as usize + 4].try_into().unwrap()),
+                    };
+                }
                 code if code & 0xe0 == libc::BPF_IND || code & 0xe0 == libc::BPF_ABS && code & 7 == 0 => {
                     let base = if code & 0xe0 == libc::BPF_IND { x } else { 0 };
                     match word((base + step.k) as usize) {
@@ -179,6 +241,31 @@ mod tests {
             let few = Accept::Data { known: &[], others: 16 };
             assert!(!accepts(few, &request) && !accepts(few, &data));
         }
+    }
+
+    #[test]
+    fn what_other_sockets_get_is_dropped() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (ipv4, mine, other) in [(true, "192.0.2.1", "192.0.2.2"), (false, "2001:db8::1", "2001:db8::2")] {
+            let header = |to: &str| match address(to) {
+                IpAddr::V4(to) => [&[0; 16][..], &to.octets()].concat(),
+                IpAddr::V6(to) => [&[0; 24][..], &to.octets()].concat(),
+            };
+            let program = |elsewhere: &[Elsewhere]| {
+                whole_program(ipv4, Accept::Data { known: &[], others: 1 }, elsewhere)
+            };
+            let accepts = |program: &[libc::sock_filter], index, to: &str| {
+                run_from(program, &packet(ipv4, &[9, 1, 2, 3]), index, &header(to))
+            };
+            let all = program(&[Elsewhere { index: 5, local: None }, Elsewhere { index: 6, local: None }]);
+            assert!(accepts(&all, 4, mine) && !accepts(&all, 5, mine) && !accepts(&all, 6, other));
+            let some = program(&[Elsewhere { index: 5, local: Some(address(mine)) }]);
+            assert!(accepts(&some, 4, mine) && !accepts(&some, 5, mine) && accepts(&some, 5, other));
+        }
+        let ids: Vec<u32> = (1..=MOST_IDS as u32).collect();
+        let many = [Elsewhere { index: 5, local: None }; 300];
+        let program = whole_program(true, Accept::Data { known: &ids, others: 64 }, &many);
+        assert!(program.len() <= MOST_STEPS, "{}", program.len());
     }
 
     #[test]
