@@ -41,7 +41,7 @@ pub enum Readers {
 /// An error is about the file.
 pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers) -> io::Result<Parsed> {
     let path = Path::new(file);
-    let opened = file::open(path)?;
+    let opened = trust::open(path)?;
     let found = trust::file_of(path, &opened)?;
     let parsed = config::parse(&file::read_opened(&opened, LONGEST, patience)?, system);
     wiped::wipe_stack();
@@ -129,7 +129,7 @@ pub fn warnings(file: &str, config: &Config) -> Vec<Remark> {
 
 /// A warning when the file cannot be opened any more, by who we are: else `HUP` cannot work. `user` is who we became.
 pub fn unreadable(file: &str, user: Option<&str>) -> Option<Remark> {
-    let error = error_text(&file::open(Path::new(file)).err()?);
+    let error = error_text(&trust::open(Path::new(file)).err()?);
     let file = file.to_owned();
     Some(match user {
         Some(user) => Remark::Unreadable { file, error, user: user.to_owned() },

@@ -13,6 +13,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{absolute, Component, Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::{error_text, file};
+
 /// Links on the way to a file; the kernel follows as many (path_resolution(7)).
 const LINKS: usize = 40;
 /// Mode bits: the group and others may write.
@@ -83,6 +85,23 @@ fn nameless() -> Option<u32> {
 /// Takes note of who started us. To be called before the process becomes another user.
 pub fn remember() {
     let _ = (started_by(), nameless());
+}
+
+/// As [`file::open`]. Where the mode of the file keeps out who we are, the error has the command that lets us in.
+pub fn open(path: &Path) -> io::Result<File> {
+    // SAFETY: both calls take nothing and cannot fail.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    file::open(path).map_err(|error| {
+        if error.kind() != io::ErrorKind::PermissionDenied || user == 0 {
+            return error;
+        }
+        let file = quoted(path);
+        let mend = match std::fs::metadata(path) {
+            Ok(_) => format!("chgrp {group} {file} && chmod 640 {file}"),
+            Err(_) => format!("a directory on the way may not be entered by user {user}"),
+        };
+        io::Error::new(error.kind(), format!("{}: {mend}", error_text(&error)))
+    })
 }
 
 /// Fails unless nobody but root and who started us can have written what is read from `file`, which was opened as
@@ -226,7 +245,6 @@ impl Subject<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::file;
     use std::os::unix::fs::{chown, symlink, PermissionsExt};
 
     /// A directory of this test's own, taken away in the end.

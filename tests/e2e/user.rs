@@ -50,7 +50,7 @@ fn own_user_end_to_end() {
     b.stop();
     // Told at the start, where there is still time to change it: the harness makes the file readable for us alone.
     let mut a = crate::daemon::Daemon::start(&net, &net.a, &text(""));
-    a.expect("warn   *.conf: Permission denied: it cannot be read again by user nobody, a reload will fail");
+    a.expect("warn   *.conf: Permission denied: chgrp 65534 *: it cannot be read again by user nobody, a reload will fail");
     a.stop();
 }
 

@@ -51,7 +51,7 @@ fn no_device(error: io::Error) -> NotOpened {
             "/dev/net/tun is missing: create it, or hand it to the container"
         }
         Some(libc::EPERM | libc::EACCES) => {
-            "/dev/net/tun may not be opened: hand it to the container, or run as root"
+            "/dev/net/tun may not be opened: chmod 666 /dev/net/tun, hand it to the container, or run as root"
         }
         Some(libc::ENODEV | libc::ENXIO) => "/dev/net/tun has no driver: load the kernel's module tun",
         _ => "/dev/net/tun",
