@@ -2,6 +2,9 @@
 //! errors as `l2tpd -n` reports them) or a `NAME.ok` (the settings that were accepted, then what keeps a tunnel or
 //! session from being started). `UPDATE_GOLDEN=1 cargo test --test config` writes these anew.
 
+#[path = "support/dice.rs"]
+mod dice;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ use l2tpd::config::value::Kind;
 use l2tpd::config::{parse, Config, Defaults, Parsed};
 use l2tpd::log::Level;
 use l2tpd::wire::digest::Secret;
+
+use dice::Dice;
 
 fn defaults() -> Defaults {
     Defaults { hostname: b"system".to_vec(), router_id: DerivedId::of_address([198, 51, 100, 1]) }
@@ -387,20 +392,8 @@ fn an_error_is_a_line_of_the_log_with_its_place_below() {
     );
 }
 
-/// A small generator of random numbers, always the same ones.
-struct Xorshift(u64);
-
-impl Xorshift {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit.max(1)
-    }
-}
-
 /// Octets changed, dropped, doubled and cut out of one file and put into another.
-fn mutate(random: &mut Xorshift, files: &[Vec<u8>]) -> Vec<u8> {
+fn mutate(random: &mut Dice, files: &[Vec<u8>]) -> Vec<u8> {
     let mut text = files[random.below(files.len())].clone();
     for _ in 0..=random.below(8) {
         let at = random.below(text.len() + 1);
@@ -428,7 +421,7 @@ fn mutate(random: &mut Xorshift, files: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn no_text_makes_the_parser_panic() {
     let files: Vec<Vec<u8>> = conf_files().iter().map(|p| fs::read(p).unwrap()).collect();
-    let mut random = Xorshift(0x4c32_5450_7633);
+    let mut random = Dice(0x4c32_5450_7633);
     let (mut good, mut bad) = (0, 0);
     for _ in 0..4000 {
         let text = mutate(&mut random, &files);

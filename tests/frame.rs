@@ -1,6 +1,9 @@
 //! GSO and GRO, with random packets: what leaves has right checksums by an independent routine, and merging, then
 //! segmenting again, gives back the same octets.
 
+#[path = "support/dice.rs"]
+mod dice;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -9,25 +12,7 @@ use l2tpd::frame::gso::{finish_checksum, SuperFrame};
 use l2tpd::frame::vnet::{GsoKind, VnetHeader};
 use l2tpd::frame::{ethertype, packet};
 
-/// xorshift64: the same numbers in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % below
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.next(n) == 0
-    }
-
-    fn octets(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next(256) as u8).collect()
-    }
-}
+use dice::Dice;
 
 /// RFC 1071, word by word.
 fn naive_sum(octets: &[u8]) -> u16 {
@@ -64,10 +49,10 @@ impl Shape {
         Shape {
             v6: dice.one_in(2),
             tcp: !dice.one_in(3),
-            tags: dice.next(3),
+            tags: dice.below(3),
             options: dice.one_in(3),
-            tcp_options: 4 * dice.next(6),
-            port: 1000 + dice.next(3) as u16,
+            tcp_options: 4 * dice.below(6),
+            port: 1000 + dice.below(3) as u16,
         }
     }
 
@@ -199,8 +184,8 @@ fn segments_are_what_they_should_be() {
     let mut dice = Dice(1);
     for _ in 0..600 {
         let shape = Shape::random(&mut dice);
-        let size = 1 + dice.next(1500);
-        let count = 1 + dice.next(60_000.min(size * 90));
+        let size = 1 + dice.below(1500);
+        let count = 1 + dice.below(60_000.min(size * 90));
         let payload = dice.octets(count);
         // CWR, PSH, ACK, FIN
         let (frame, vnet) = super_frame(&shape, 0x99, &payload, size);
@@ -237,7 +222,7 @@ fn a_left_out_checksum_is_filled_in() {
     let mut dice = Dice(2);
     for round in 0..400 {
         let shape = Shape::random(&mut dice);
-        let count = dice.next(1400);
+        let count = dice.below(1400);
         let mut payload = dice.octets(count);
         if round % 4 == 0 {
             payload = vec![0; count];
@@ -259,15 +244,15 @@ fn wrong_super_frames_are_refused() {
     let (mut segmented, mut refused) = (0, 0);
     for _ in 0..20_000 {
         let shape = Shape::random(&mut dice);
-        let count = dice.next(300);
+        let count = dice.below(300);
         let payload = dice.octets(count);
         let (mut frame, mut vnet) = super_frame(&shape, 0x10, &payload, 100);
-        let at = 12 + dice.next(frame.len() - 12);
-        frame[at] = dice.next(256) as u8;
-        frame.truncate(dice.next(frame.len() + 1).max(1));
+        let at = 12 + dice.below(frame.len() - 12);
+        frame[at] = dice.below(256) as u8;
+        frame.truncate(dice.below(frame.len() + 1).max(1));
         vnet.gso = Some((
-            [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp, GsoKind::Unknown][dice.next(4)],
-            dice.next(120),
+            [GsoKind::Tcp4, GsoKind::Tcp6, GsoKind::Udp, GsoKind::Unknown][dice.below(4)],
+            dice.below(120),
         ));
         match segments(&frame, &vnet) {
             Some(frames) => {
@@ -333,8 +318,8 @@ fn bulk_is_merged_and_segmented_again_the_same() {
     for _ in 0..200 {
         let mut shape = Shape::random(&mut dice);
         shape.options = false;
-        let size = 1 + dice.next(900);
-        let count = size * (2 + dice.next(60)) + dice.next(size);
+        let size = 1 + dice.below(900);
+        let count = size * (2 + dice.below(60)) + dice.below(size);
         let payload = dice.octets(count);
         let (whole, vnet) = super_frame(&shape, 0x18, &payload, size);
         let frames = segments(&whole, &vnet).unwrap();
@@ -352,18 +337,18 @@ fn bulk_is_merged_and_segmented_again_the_same() {
 fn disturb(dice: &mut Dice, frame: &mut Vec<u8>, shape: &Shape) {
     let (ip, transport) = (shape.ip(), shape.transport());
     frame.resize(frame.len().max(transport + 20), 0);
-    match dice.next(9) {
+    match dice.below(9) {
         0 => frame.extend([0; 6]),
         1 => frame[ip + 1] ^= 1,
-        2 => frame[transport + 13] ^= 1 << dice.next(8),
+        2 => frame[transport + 13] ^= 1 << dice.below(8),
         3 => frame[transport + 15] ^= 0xff,
         4 => frame[ip + 6] ^= 0x20,
         5 => frame[ip + 7] ^= 3,
         6 => frame.truncate(frame.len() - 1),
         7 => frame[3] ^= 1,
         _ => {
-            let at = 12 + dice.next(frame.len() - 12);
-            frame[at] ^= 1 << dice.next(8);
+            let at = 12 + dice.below(frame.len() - 12);
+            frame[at] ^= 1 << dice.below(8);
         }
     }
 }
@@ -374,16 +359,16 @@ fn whatever_comes_goes_out_unchanged_and_in_order() {
     let mut dice = Dice(5);
     let mut merged = 0;
     for _ in 0..400 {
-        let mut flows: Vec<(Shape, u32, u16)> = (0..1 + dice.next(20))
-            .map(|_| (Shape::random(&mut dice), dice.next(1 << 30) as u32, 7))
+        let mut flows: Vec<(Shape, u32, u16)> = (0..1 + dice.below(20))
+            .map(|_| (Shape::random(&mut dice), dice.below(1 << 30) as u32, 7))
             .collect();
         let mut buffer = Buffer::default();
         let mut sent = Vec::new();
         for _ in 0..64 {
-            let at = dice.next(flows.len());
+            let at = dice.below(flows.len());
             let (shape, sequence, id) = &mut flows[at];
             shape.options &= dice.one_in(3);
-            let length = if dice.one_in(6) { dice.next(100) } else { 100 };
+            let length = if dice.one_in(6) { dice.below(100) } else { 100 };
             let payload = dice.octets(length);
             let flags = if dice.one_in(8) { 0x18 } else { 0x10 };
             let mut frame = shape.build(*id, *sequence, flags, &payload);

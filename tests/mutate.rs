@@ -12,36 +12,16 @@ use l2tpd::wire::message::{
     decode, encode, DecodeOptions, Dialect, EncodeOptions, Hide, Message, ResultCode,
 };
 use l2tpd::wire::{avp, header};
+use support::dice::Dice;
 use support::packets::{load, message};
 
 const NONCE: [u8; 4] = [1, 2, 3, 4];
 const RANDOM_VECTOR: [u8; 16] = [0xa5; 16];
 
-/// xorshift64*: small, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// Below `limit`, which is not 0.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
-
-fn random() -> Random {
+fn random() -> Dice {
     let seed = std::env::var("L2TPD_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x1701_0115);
     println!("L2TPD_SEED={seed}");
-    Random(seed)
+    Dice(seed)
 }
 
 /// What came of the packets of a test: how far the damage let them get.

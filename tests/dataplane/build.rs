@@ -1,36 +1,9 @@
 //! Frames for the tests: flows of TCP and UDP with every header that may be in the way, and frames that are none of
 //! these. All of it follows from the seed.
 
+use crate::dice::Dice;
 use crate::expand::{finish_ip, finish_transport, layout, leave_checksum};
 use crate::packet::{Vnet, TCP4, TCP6, UDP};
-
-/// xorshift64
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed))
-    }
-
-    pub fn number(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.number() % limit as u64) as usize
-    }
-
-    pub fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    pub fn octets(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.number() as u8).collect()
-    }
-}
 
 /// The first octets of each flow's source address; the last two are its number.
 pub const SOURCE: [u8; 4] = [2, 0xf7, 0x11, 0x95];
@@ -58,9 +31,9 @@ pub struct Flow {
 
 impl Flow {
     /// Flow `number`, with frames of at most `mtu` octets after the Ethernet header.
-    pub fn new(random: &mut Random, number: u16, mtu: usize) -> Flow {
-        let v6 = random.once_in(2);
-        let tcp = !random.once_in(3);
+    pub fn new(random: &mut Dice, number: u16, mtu: usize) -> Flow {
+        let v6 = random.one_in(2);
+        let tcp = !random.one_in(3);
         let protocol = if tcp { 6 } else { 17 };
         let tags: &[u8] =
             [&[][..], &[], &[], &[0x81, 0, 0x60, 9], &[0x88, 0xa8, 0, 5, 0x81, 0, 0, 7]][random.below(5)];
@@ -86,10 +59,10 @@ impl Flow {
             options,
             first_extension,
             tcp_options: tcp_options.to_vec(),
-            dont_fragment: random.once_in(2),
+            dont_fragment: random.one_in(2),
             id_step: [1, 1, 1, 0, 7][random.below(5)],
-            id: random.number() as u16,
-            sequence: random.number() as u32,
+            id: random.next() as u16,
+            sequence: random.next() as u32,
             size: [mtu - headers, mtu - headers, 1 + random.below(mtu - headers), 1 + random.below(40)]
                 [random.below(4)],
             ports: random.octets(4),
@@ -98,7 +71,7 @@ impl Flow {
     }
 
     /// Headers up to the transport header's end, lengths and checksums still missing.
-    fn headers(&self, random: &mut Random) -> Vec<u8> {
+    fn headers(&self, random: &mut Dice) -> Vec<u8> {
         let mut frame = vec![2, 0, 0, 0, 0, 0x99];
         frame.extend(SOURCE);
         frame.extend(self.number.to_be_bytes());
@@ -130,7 +103,7 @@ impl Flow {
                 _ => 0x10,
             };
             let mut acknowledged = 0x0102_0304_u32;
-            if random.once_in(30) {
+            if random.one_in(30) {
                 acknowledged += 1;
             }
             frame.extend(self.sequence.to_be_bytes());
@@ -143,9 +116,9 @@ impl Flow {
         frame
     }
 
-    fn step(&mut self, random: &mut Random, payload: usize, frames: usize) {
+    fn step(&mut self, random: &mut Dice, payload: usize, frames: usize) {
         self.sequence = self.sequence.wrapping_add(payload as u32);
-        if random.once_in(25) {
+        if random.one_in(25) {
             self.sequence = self.sequence.wrapping_sub(self.size as u32); // a retransmission comes
         }
         let step = if self.id_step == 7 { random.below(5) } else { self.id_step * frames };
@@ -153,7 +126,7 @@ impl Flow {
     }
 
     /// The next frame as it would be on a wire; now and then one that is damaged or unusual.
-    pub fn next(&mut self, random: &mut Random) -> Vec<u8> {
+    pub fn next(&mut self, random: &mut Dice) -> Vec<u8> {
         let payload = match random.below(12) {
             0 => random.below(self.size + 1),
             1 => 0,
@@ -186,20 +159,20 @@ impl Flow {
             }
             7 => {
                 // Nonsense in the IP header or tag, which makes it one of another flow.
-                frame[14] ^= random.number() as u8;
+                frame[14] ^= random.next() as u8;
                 frame[10] = 1;
             }
             _ => {}
         }
         // Ethernet has no frames below 60 octets.
-        if frame.len() < 60 && random.once_in(2) {
+        if frame.len() < 60 && random.one_in(2) {
             frame.resize(60, 0);
         }
         frame
     }
 
     /// The next super-frame as the system hands it over.
-    pub fn next_super(&mut self, random: &mut Random) -> (Vnet, Vec<u8>) {
+    pub fn next_super(&mut self, random: &mut Dice) -> (Vnet, Vec<u8>) {
         let mut frame = self.headers(random);
         let size = if self.tcp { self.size } else { self.size.max(30) };
         // The kernel takes at most 128 datagrams in one, and 64 KB with all headers.
@@ -233,7 +206,7 @@ fn finish_header_sum(frame: &mut [u8], ip: usize, end: usize) {
 }
 
 /// A frame that is neither TCP nor UDP: broadcasts, ARP, LLC, spanning tree, MPLS, EtherTypes of nobody, runts.
-pub fn other(random: &mut Random, number: u16, mtu: usize) -> Vec<u8> {
+pub fn other(random: &mut Dice, number: u16, mtu: usize) -> Vec<u8> {
     let mut frame = match random.below(3) {
         0 => vec![0xff; 6],
         1 => vec![1, 0x80, 0xc2, 0, 0, 0],

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::build::{other, Flow, Random, SOURCE};
+use crate::build::{other, Flow, SOURCE};
+use crate::dice::Dice;
 use crate::expand::expand;
 use crate::packet::{PacketSocket, Vnet};
 use crate::sys::in_netns;
@@ -94,13 +95,13 @@ fn compare(round: usize, sent: &Flows, received: &Flows) {
 
 /// Bursts of frames from a few flows, most of them in a row, and of other kinds between them.
 fn frame_bursts(seed: u64, mtu: usize) -> impl FnMut(usize) -> Vec<(Vnet, Vec<u8>)> {
-    let mut random = Random::new(seed);
+    let mut random = Dice(seed);
     move |_| {
         let random = &mut random;
         let mut flows: Vec<Flow> = (0..6).map(|number| Flow::new(random, number, mtu)).collect();
         let mut frames = Vec::new();
         while frames.len() < 200 {
-            if random.once_in(8) {
+            if random.one_in(8) {
                 frames.push(other(random, 100, mtu));
                 continue;
             }
@@ -115,7 +116,7 @@ fn frame_bursts(seed: u64, mtu: usize) -> impl FnMut(usize) -> Vec<(Vnet, Vec<u8
 
 /// Bursts of super-frames, and of frames that only lack their checksum.
 fn super_bursts(seed: u64, mtu: usize) -> impl FnMut(usize) -> Vec<(Vnet, Vec<u8>)> {
-    let mut random = Random::new(seed);
+    let mut random = Dice(seed);
     move |_| {
         let mut flows: Vec<Flow> = (0..6).map(|number| Flow::new(&mut random, number, mtu)).collect();
         (0..12)

@@ -27,7 +27,7 @@ mod transfer;
 mod world;
 
 use support::runner::{self, Test};
-use support::{daemon, net, peer, sys, wait};
+use support::{daemon, dice, net, peer, sys, wait};
 
 const TESTS: &[&[Test]] = &[
     transfer::TESTS,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::daemon::Daemon;
+use crate::dice::Dice;
 use crate::net::Net;
 use crate::pair::wait_for;
 use crate::peer::*;
@@ -17,28 +18,16 @@ tests!(
     many_half_open
 );
 
-/// xorshift64*: the same packets in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides
-    }
-}
-
 /// Changes a few octets, cuts, appends, or repeats a part.
 fn mutate(dice: &mut Dice, good: &[u8]) -> Vec<u8> {
     let mut octets = good.to_vec();
-    for _ in 0..1 + dice.roll(4) {
-        let at = dice.roll(octets.len().max(1));
-        match dice.roll(6) {
-            0 | 1 if !octets.is_empty() => octets[at] ^= 1 << dice.roll(8),
-            2 if !octets.is_empty() => octets[at] = [0, 0xff, 0x80, 5, 6, 7][dice.roll(6)],
+    for _ in 0..1 + dice.below(4) {
+        let at = dice.below(octets.len().max(1));
+        match dice.below(6) {
+            0 | 1 if !octets.is_empty() => octets[at] ^= 1 << dice.below(8),
+            2 if !octets.is_empty() => octets[at] = [0, 0xff, 0x80, 5, 6, 7][dice.below(6)],
             3 => octets.truncate(at),
-            4 => octets.extend((0..dice.roll(40)).map(|n| n as u8)),
+            4 => octets.extend((0..dice.below(40)).map(|n| n as u8)),
             _ => {
                 let part = octets[at.min(octets.len())..].to_vec();
                 octets.extend(part);
@@ -46,7 +35,7 @@ fn mutate(dice: &mut Dice, good: &[u8]) -> Vec<u8> {
         }
     }
     // Mostly with a Length that fits, so that the AVPs are looked at.
-    if octets.len() >= 4 && dice.roll(4) != 0 {
+    if octets.len() >= 4 && dice.below(4) != 0 {
         let length = (octets.len() as u16).to_be_bytes();
         octets[2..4].copy_from_slice(&length);
     }
@@ -66,7 +55,7 @@ fn assault(peer: &mut Peer, daemon: &mut Daemon, goods: &[Vec<u8>], seed: u64) {
     for round in 0..4000 {
         let good = &goods[round % goods.len()];
         let octets = mutate(&mut dice, good);
-        match dice.roll(8) {
+        match dice.below(8) {
             0 => peer.send_packet(&octets), // as data, or as whatever it looks like
             _ => peer.send_control_raw(&octets),
         }

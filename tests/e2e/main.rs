@@ -70,7 +70,7 @@ mod udp_ports;
 mod user;
 
 use support::runner::Test;
-use support::{daemon, message, net, peer, record, runner, sys, wait};
+use support::{daemon, dice, message, net, peer, record, runner, sys, wait};
 
 /// Tests that run at once.
 const THREADS: usize = 6;

@@ -5,7 +5,8 @@ use l2tpd::admin::command::COMMANDS;
 use l2tpd::admin::envelope::{body_to_words, encode, take, words_to_body, HEADER, MAX_REQUEST};
 use l2tpd::admin::request::{decode, parse, AdminRequest};
 
-use crate::dice::{rounds, Dice};
+use crate::dice::Dice;
+use crate::rounds::rounds;
 
 const WORDS: [&str; 22] = [
     "status",

@@ -8,7 +8,8 @@ use l2tpd::config::identity::DerivedId;
 use l2tpd::config::{parse, Defaults};
 use l2tpd::proto::Engine;
 
-use crate::dice::{rounds, Dice};
+use crate::dice::Dice;
+use crate::rounds::rounds;
 
 /// Lines that are right somewhere.
 fn lines() -> Vec<String> {

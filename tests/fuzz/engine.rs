@@ -17,7 +17,8 @@ use l2tpd::wire::digest::Secret;
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::avps::{damaged, repaired, value};
-use crate::dice::{rounds, Dice};
+use crate::dice::Dice;
+use crate::rounds::rounds;
 
 /// Damaged messages in one round.
 const ROUND: usize = 2000;

@@ -12,7 +12,8 @@ use l2tpd::frame::{ethertype, is_ip, packet, tos};
 use l2tpd::wire::data::{ReceiveSequence, Sublayer};
 use l2tpd::wire::demux::{from_ip, from_udp, Packet};
 
-use crate::dice::{rounds, Dice};
+use crate::dice::Dice;
+use crate::rounds::rounds;
 
 fn put16(frame: &mut [u8], at: usize, value: usize) {
     frame[at..at + 2].copy_from_slice(&(value as u16).to_be_bytes());

@@ -9,6 +9,8 @@
 mod admin;
 mod avps;
 mod config;
+#[path = "../support/dice.rs"]
 mod dice;
 mod engine;
 mod frames;
+mod rounds;

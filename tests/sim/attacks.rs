@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use l2tpd::wire::{Ccid, Encapsulation, Message};
 
-use crate::net::{address, tunnel, Datagram, Rng};
+use crate::net::{address, tunnel, Datagram, Dice};
 use crate::peer::Peer;
 use crate::world::World;
 
@@ -94,7 +94,7 @@ fn replayed(rtt: u64, killed: bool, sessions: &[&str], attack: impl FnMut(&mut W
 }
 
 /// An SCCRQ as the peer could have sent it, from anywhere.
-fn forged(rng: &mut Rng, octets: Option<&[u8]>) -> (SocketAddr, Vec<u8>) {
+fn forged(rng: &mut Dice, octets: Option<&[u8]>) -> (SocketAddr, Vec<u8>) {
     let source =
         SocketAddr::new(IpAddr::from((0x0a00_0000 | rng.next() as u32 & 0xff_ffff).to_be_bytes()), 0);
     let octets = octets.map_or_else(
@@ -123,7 +123,7 @@ fn c_364_forged_sources_do_not_keep_a_peer_out() {
                 world.add(&tunnel(1, 0, tags, &["l2tp1"]));
                 far(&mut world, rtt);
                 world.start(0);
-                let mut rng = Rng(rtt);
+                let mut rng = Dice(rtt);
                 let took = time_to_up(&mut world, 7, |world, at| {
                     if at == 2000 {
                         world.start(1);
@@ -150,7 +150,7 @@ fn c_364_nobody_gains_by_forged_sources() {
             let any = tunnel(0, 1, &format!("{tags};role passive"), &[]);
             world.add(&any.replace("remote-address 192.0.2.2", "remote-address any"));
             world.start(0);
-            let mut rng = Rng(7);
+            let mut rng = Dice(7);
             let recorded = tags.starts_with("password").then(|| recordings(1, 1, tags).swap_remove(0).octets);
             let mut sent = Vec::new();
             for _ in 0..floods {

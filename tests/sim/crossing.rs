@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use l2tpd::proto::{Happening, Random};
 
-use crate::net::{seeds, tunnel, Fault, Rng, DELAY};
+use crate::net::{seeds, tunnel, Dice, Fault, DELAY};
 use crate::world::World;
 
 const SESSIONS: &[&str] = &["l2tp1", "l2tp2", "l2tp3"];
@@ -12,7 +12,7 @@ const SESSIONS: &[&str] = &["l2tp1", "l2tp2", "l2tp3"];
 /// A source whose first draws of eight octets (tie breakers among them) are the same for everybody.
 struct EqualTies {
     equal: u32,
-    rest: Rng,
+    rest: Dice,
 }
 
 impl Random for EqualTies {
@@ -30,7 +30,7 @@ impl Random for EqualTies {
 fn equal_ties(seed: u64, equal: u32, tags: &str) -> World {
     let mut world = World::new(seed);
     for (me, peer) in [(0, 1), (1, 0)] {
-        let rest = Rng(world.rng.next());
+        let rest = Dice(world.rng.next());
         world.add_with(&tunnel(me, peer, tags, SESSIONS), Box::new(EqualTies { equal, rest }));
     }
     world
@@ -42,7 +42,7 @@ fn chaos(seed: u64) -> Fault {
     let percent = (seed % 4) * 10;
     Box::new(move |rng, datagram| {
         let faults = datagram.at < Duration::from_secs(20);
-        let delay = |rng: &mut Rng| DELAY * (1 + rng.below(if faults { 300 } else { 20 }) as u32);
+        let delay = |rng: &mut Dice| DELAY * (1 + rng.below(if faults { 300 } else { 20 }) as u32);
         match (faults && rng.chance(percent), faults && rng.chance(percent)) {
             (true, _) => vec![],
             (false, true) => vec![delay(rng), delay(rng)],
@@ -206,7 +206,7 @@ fn c_159_equal_session_ties() {
     seeds(20, |seed| {
         let mut world = World::new(seed);
         for (me, peer) in [(0, 1), (1, 0)] {
-            let rest = Rng(world.rng.next());
+            let rest = Dice(world.rng.next());
             world.add_with(&tunnel(me, peer, "", &[]), Box::new(EqualTies { equal: 40, rest }));
         }
         // Only one begins, so that the connection itself sees no tie.

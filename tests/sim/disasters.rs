@@ -14,7 +14,7 @@ use std::time::Duration;
 use l2tpd::proto::snapshot::TunnelSnapshot;
 use l2tpd::proto::{Command, Happening};
 
-use crate::net::{address, Datagram, Rng};
+use crate::net::{address, Datagram, Dice};
 use crate::world::World;
 
 /// Disasters that befall one network.
@@ -41,7 +41,7 @@ struct Weather {
 /// A network of engines.
 struct Network {
     world: World,
-    rng: Rng,
+    rng: Dice,
     /// Nodes other than 0 are behind NATs and call it; else each has a tunnel to each.
     star: bool,
     tags: String,
@@ -70,7 +70,7 @@ struct Seen {
 
 impl Network {
     fn new(seed: u64) -> Network {
-        let mut rng = Rng(seed.wrapping_mul(0x1234_5678_9abc_def1));
+        let mut rng = Dice(seed.wrapping_mul(0x1234_5678_9abc_def1));
         let count = 2 + rng.below(4) as usize;
         let star = rng.chance(40);
         let guard = ["", "password secret", "password secret;hidden on", "digest md5"][rng.below(4) as usize];
@@ -102,7 +102,7 @@ impl Network {
             let text = network.config(me, count, &[]);
             let seed = network.rng.next();
             network.seeds.push(seed);
-            network.world.add_with(&text, Box::new(Rng(seed)));
+            network.world.add_with(&text, Box::new(Dice(seed)));
             if star && me > 0 {
                 network.world.nodes[me].seen_port = Some(10_000 + me as u16);
             }
@@ -163,7 +163,7 @@ impl Network {
             6 if self.guarded => self.weather.borrow_mut().flipped = percent,
             6 | 7 => drop(self.weather.borrow_mut().blocked.insert((n, peer))),
             8 if self.same_values => {
-                let random = Box::new(Rng(self.seeds[n]));
+                let random = Box::new(Dice(self.seeds[n]));
                 world.crash_with(n, random);
             }
             8 | 9 => world.crash(n),
@@ -296,15 +296,15 @@ impl Network {
 }
 
 /// When the copies of a datagram arrive.
-fn delays(weather: &Weather, rng: &mut Rng, datagram: &Datagram) -> Vec<Duration> {
+fn delays(weather: &Weather, rng: &mut Dice, datagram: &Datagram) -> Vec<Duration> {
     let node = |address| (0..5).find(|n| self::address(*n) == address);
     let between = node(datagram.from.ip()).zip(node(datagram.to.ip()));
-    let burst = Rng((datagram.at.as_millis() / 300) as u64).chance(weather.bursts);
+    let burst = Dice((datagram.at.as_millis() / 300) as u64).chance(weather.bursts);
     if burst || rng.chance(weather.lost) || between.is_some_and(|pair| weather.blocked.contains(&pair)) {
         return Vec::new();
     }
     let copies = if rng.chance(weather.repeated) { 2 + rng.below(3) } else { 1 };
-    let delay = |rng: &mut Rng| match rng.chance(weather.late) {
+    let delay = |rng: &mut Dice| match rng.chance(weather.late) {
         true => Duration::from_millis(1 + rng.below(weather.delay + 1)),
         false => Duration::from_millis(5),
     };
@@ -312,7 +312,7 @@ fn delays(weather: &Weather, rng: &mut Rng, datagram: &Datagram) -> Vec<Duration
 }
 
 /// What the network does to the octets.
-fn mangle(weather: &Weather, rng: &mut Rng, datagram: &mut Datagram) {
+fn mangle(weather: &Weather, rng: &mut Dice, datagram: &mut Datagram) {
     let octets = &mut datagram.octets;
     if rng.chance(weather.truncated) {
         octets.truncate(rng.below(octets.len() as u64) as usize);

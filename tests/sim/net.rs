@@ -5,44 +5,12 @@ use std::time::Duration;
 
 use l2tpd::config::identity::DerivedId;
 use l2tpd::config::{parse, Config, Defaults};
-use l2tpd::proto::Random;
 use l2tpd::wire::Encapsulation;
+
+pub use crate::support::dice::Dice;
 
 /// One way through the network without faults.
 pub const DELAY: Duration = Duration::from_millis(1);
-
-/// A small generator of numbers (splitmix64): the same seed, the same numbers.
-#[derive(Debug, Clone)]
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// True in `percent` of 100 cases.
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
-impl Random for Rng {
-    fn fill(&mut self, octets: &mut [u8]) -> Result<(), String> {
-        for chunk in octets.chunks_mut(8) {
-            let value = self.next().to_be_bytes();
-            chunk.copy_from_slice(&value[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
 
 /// Runs `test` for each seed, or for the one in `SIM_SEED`. A failing seed is named.
 pub fn seeds(count: u64, test: impl Fn(u64)) {
@@ -80,7 +48,7 @@ impl Datagram {
 }
 
 /// The delays of the copies of a datagram that arrive; none: it is lost.
-pub type Fault = Box<dyn FnMut(&mut Rng, &Datagram) -> Vec<Duration>>;
+pub type Fault = Box<dyn FnMut(&mut Dice, &Datagram) -> Vec<Duration>>;
 
 /// A network without faults.
 pub fn perfect() -> Fault {
@@ -95,7 +63,7 @@ pub fn faulty(percent: u64) -> Fault {
             (false, true) => 2,
             (false, false) => 1,
         };
-        let late = |rng: &mut Rng| match rng.chance(percent) {
+        let late = |rng: &mut Dice| match rng.chance(percent) {
             true => DELAY * (2 + rng.below(400) as u32),
             false => DELAY,
         };

@@ -7,7 +7,7 @@ use l2tpd::proto::{Command, Random};
 use l2tpd::wire::message::SetUp;
 use l2tpd::wire::{Encapsulation, Message};
 
-use crate::net::{perfect, seeds, Rng, DELAY};
+use crate::net::{perfect, seeds, Dice, DELAY};
 use crate::peer::{iccn, icrq, stop, Peer};
 use crate::world::World;
 
@@ -60,7 +60,7 @@ fn c_130_restart_while_established() {
 /// A source whose first draw (the first connection's id) is given.
 struct SameId {
     first: Option<u32>,
-    rest: Rng,
+    rest: Dice,
 }
 
 impl Random for SameId {
@@ -85,7 +85,7 @@ fn c_130_restart_with_the_same_id() {
         world.run_seconds(60);
         world.assert_both_up();
         let before = world.tunnel(1).local_ccid;
-        let random = SameId { first: Some(before.0), rest: Rng(99) };
+        let random = SameId { first: Some(before.0), rest: Dice(99) };
         world.crash_with(1, Box::new(random));
         let up = world.run_while_not(Duration::from_secs(5), World::both_up);
         assert!(up, "{}{}", world.transcript(0), world.transcript(1));

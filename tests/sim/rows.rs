@@ -7,7 +7,7 @@ use l2tpd::proto::{Command, Happening, Random};
 use l2tpd::wire::message::{encode, Dialect, EncodeOptions, SetUp};
 use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
-use crate::net::{tunnel, Rng};
+use crate::net::{tunnel, Dice};
 use crate::peer::{icrq, stop, Peer, CCID};
 use crate::support::packets::hex;
 use crate::world::World;
@@ -415,7 +415,7 @@ fn c_365_text_of_the_peer() {
 /// A random source that fails.
 struct Broken {
     until: u32,
-    rest: Rng,
+    rest: Dice,
 }
 
 impl Random for Broken {
@@ -432,7 +432,7 @@ impl Random for Broken {
 #[test]
 fn c_361_no_randomness() {
     let mut world = World::new(1);
-    world.add_with(&tunnel(0, 1, "", &[]), Box::new(Broken { until: 6, rest: Rng(1) }));
+    world.add_with(&tunnel(0, 1, "", &[]), Box::new(Broken { until: 6, rest: Dice(1) }));
     world.capture = true;
     world.start(0);
     world.run_seconds(1);

@@ -10,7 +10,7 @@ use l2tpd::proto::{Engine, Path};
 use l2tpd::sys::clock;
 use l2tpd::wire::{Encapsulation, Message};
 
-use crate::net::{address, config, Rng};
+use crate::net::{address, config, Dice};
 use crate::peer::Peer;
 use crate::support::sys::thread_time;
 
@@ -30,7 +30,7 @@ fn drain(engine: &mut Engine) -> usize {
 
 fn engine(config: &Config) -> Engine {
     let now = clock::now();
-    let mut engine = Engine::new(now, Box::new(Rng(7)));
+    let mut engine = Engine::new(now, Box::new(Dice(7)));
     engine.apply(now, config);
     drain(&mut engine);
     engine

@@ -17,7 +17,7 @@ use l2tpd::proto::{
 };
 use l2tpd::wire::{Encapsulation, SessionId};
 
-use crate::net::{address, config, perfect, tunnel, Datagram, Fault, Rng};
+use crate::net::{address, config, perfect, tunnel, Datagram, Dice, Fault};
 
 /// More events than can fall on one instant.
 const MOST_EVENTS: usize = 50_000;
@@ -69,7 +69,7 @@ pub struct Node {
 }
 
 /// Changes a datagram on the wire.
-pub type Mangle = Box<dyn FnMut(&mut Rng, &mut Datagram)>;
+pub type Mangle = Box<dyn FnMut(&mut Dice, &mut Datagram)>;
 
 /// Everything.
 pub struct World {
@@ -77,7 +77,7 @@ pub struct World {
     /// Since the beginning.
     pub time: Duration,
     pub nodes: Vec<Node>,
-    pub rng: Rng,
+    pub rng: Dice,
     pub fault: Fault,
     /// Every datagram that was sent, if `capture` is set.
     pub wire: Vec<Datagram>,
@@ -101,7 +101,7 @@ impl World {
             base: l2tpd::sys::clock::now(),
             time: Duration::ZERO,
             nodes: Vec::new(),
-            rng: Rng(seed ^ 0x5eed),
+            rng: Dice(seed ^ 0x5eed),
             fault: perfect(),
             wire: Vec::new(),
             capture: false,
@@ -125,7 +125,7 @@ impl World {
 
     /// One more node; its configuration is applied by `start`.
     pub fn add(&mut self, text: &str) -> usize {
-        let random = Box::new(Rng(self.rng.next()));
+        let random = Box::new(Dice(self.rng.next()));
         self.add_with(text, random)
     }
 
@@ -181,7 +181,7 @@ impl World {
 
     /// Node `n` is killed and starts again, without a word to anybody.
     pub fn crash(&mut self, n: usize) {
-        let random = Box::new(Rng(self.rng.next()));
+        let random = Box::new(Dice(self.rng.next()));
         self.crash_with(n, random);
     }
 

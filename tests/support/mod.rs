@@ -4,6 +4,7 @@
 pub mod admin_report;
 pub mod admin_server;
 pub mod daemon;
+pub mod dice;
 pub mod message;
 pub mod net;
 pub mod packets;

@@ -1,11 +1,10 @@
-//! Chance, and runs that can be repeated.
+//! Chance that can be repeated.
 
-use std::panic::AssertUnwindSafe;
-
+#![allow(dead_code)] // each test program takes what it needs
 use l2tpd::proto::Random;
 
-/// splitmix64: the same seed, the same numbers.
-#[derive(Clone)]
+/// splitmix64: the same seed, the same numbers, on every machine.
+#[derive(Debug, Clone)]
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -17,13 +16,20 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Below `limit`, which is not 0.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+    /// Below `limit`, which is above 0.
+    pub fn below<N: TryInto<u64> + TryFrom<u64>>(&mut self, limit: N) -> N {
+        let Ok(limit) = limit.try_into() else { panic!("a limit below 0") };
+        let Ok(number) = N::try_from(self.next() % limit) else { unreachable!("it is below the limit") };
+        number
     }
 
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+
+    /// True in `percent` of 100 cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
@@ -31,7 +37,9 @@ impl Dice {
     }
 
     pub fn octets(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
+        let mut octets = vec![0; count];
+        self.fill(&mut octets).expect("it never fails");
+        octets
     }
 
     /// A 16-bit number, often one at an edge.
@@ -69,30 +77,10 @@ impl Dice {
 
 impl Random for Dice {
     fn fill(&mut self, octets: &mut [u8]) -> Result<(), String> {
-        octets.fill_with(|| self.next() as u8);
+        for chunk in octets.chunks_mut(8) {
+            let value = self.next().to_be_bytes();
+            chunk.copy_from_slice(&value[..chunk.len()]);
+        }
         Ok(())
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
-}
-
-/// Runs `round` with one seed after the other, until they have had `inputs` inputs; each returns how many it had.
-pub fn rounds(inputs: usize, first: u64, round: impl Fn(&mut Dice) -> usize) {
-    let inputs = setting("FUZZ_INPUTS").map_or(inputs, |number| number as usize);
-    let mut seed = setting("FUZZ_SEED").unwrap_or(first.wrapping_add(setting("FUZZ_BASE").unwrap_or(0)));
-    let mut done = 0;
-    while done < inputs {
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| round(&mut Dice(seed))));
-        match outcome {
-            Ok(count) => done += count.max(1),
-            Err(panic) => {
-                eprintln!("failed with FUZZ_SEED={seed}");
-                std::panic::resume_unwind(panic);
-            }
-        }
-        seed += 1;
-    }
-    println!("{done} inputs");
 }
