@@ -34,20 +34,21 @@ fn text(output: &Output) -> String {
 
 /// What will be in the way later: told before, by the program as it is installed.
 fn warnings_are_no_errors() {
-    let file = crate::net::work_dir().join("warnings.conf");
+    let net = Net::new();
+    let file = net.dir.join("warnings.conf");
     let warnings = |mode: u32, config: &str| {
         std::fs::write(&file, config).expect("file");
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(&file, permissions).expect("mode");
-        let output =
-            Command::new(program()).arg("-n").arg("-c").arg(&file).output().expect("the program runs");
+        let name = file.to_str().expect("path");
+        let output = net.try_exec(&net.b, &[program(), "-n", "-c", name]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
         text(&output).replace(&file.display().to_string(), "FILE")
     };
     let config = format!("user nobody\n{}", peer::config("", peer::SESSION));
     assert_eq!(warnings(0o644, &config), "");
     let unreadable =
-        "FILE:1:1: warning: Permission denied: it cannot be read again by user nobody, a reload will fail\n";
+        "FILE:1:1: warning: Permission denied: chgrp 65534 FILE && chmod 640 FILE: it cannot be read again by user nobody, a reload will fail\n";
     assert_eq!(warnings(0o600, &config), unreadable);
     assert_eq!(
         warnings(0o600, "log-level info\n"),
@@ -92,7 +93,7 @@ fn narrow_interfaces_are_warned_of() {
         "link add br7 type bridge\nlink add lan0 type veth peer name lan1\nlink set lan0 master br7\n\
          link add l0 type veth peer name other\nlink set l0 mtu 9000 master br7\n",
     );
-    let file = net.dir.join("check.conf");
+    let file = net.dir.join("check-a.conf");
     let warned = |tunnel: &str, session: &str| {
         let settings = peer::config(tunnel, &format!("{}{session}", peer::SESSION));
         write_config(&file, &settings);

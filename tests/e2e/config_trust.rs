@@ -13,9 +13,14 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// `l2tpd -n`, where there is no user l2tpd.
+fn check(net: &Net, file: &std::path::Path) -> Output {
+    net.try_exec(&net.b, &[program(), "-n", "-c", file.to_str().expect("path")])
+}
+
 /// What a file is refused for, the mode and owner that it has, and the command that is given for it.
-fn refused(file: &std::path::Path, why: &str) -> String {
-    let output = Command::new(program()).arg("-n").arg("-c").arg(file).output().expect("the program runs");
+fn refused(net: &Net, file: &std::path::Path, why: &str) -> String {
+    let output = check(net, file);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     let front = format!("Can't open config file\n  {}: {why}: ", file.display());
@@ -40,37 +45,39 @@ fn a_file_of_others_is_refused() {
     let config = peer::config("  role passive\n", peer::SESSION);
     let inner = net.dir.join("in ner");
     std::fs::create_dir(&inner).expect("directory");
-    let (file, link) = (inner.join("l2tpd.conf"), net.dir.join("link.conf"));
+    // Beside it nobody else may make links: the kernel itself would not follow those of others (protected_symlinks).
+    let links = net.dir.join("links");
+    std::fs::create_dir(&links).expect("directory");
+    let (file, link) = (inner.join("l2tpd.conf"), links.join("link.conf"));
     write_config(&file, &config);
     std::os::unix::fs::symlink(&file, &link).expect("link");
     let passes = |file: &std::path::Path| {
-        let output =
-            Command::new(program()).arg("-n").arg("-c").arg(file).output().expect("the program runs");
+        let output = check(&net, file);
         assert_eq!((output.status.code(), text(&output).as_str()), (Some(0), ""));
     };
     passes(&link);
     mode(&file, 0o664);
-    mend(&refused(&file, "others may write it (mode 0664)"));
+    mend(&refused(&net, &file, "others may write it (mode 0664)"));
     passes(&file);
     std::os::unix::fs::chown(&file, Some(65534), None).expect("chown");
-    mend(&refused(&file, "it belongs to user 65534"));
+    mend(&refused(&net, &file, "it belongs to user 65534"));
     passes(&file);
     mode(&inner, 0o777);
-    mend(&refused(&link, &format!("others may write the directory {} (mode 0777)", inner.display())));
+    mend(&refused(&net, &link, &format!("others may write the directory {} (mode 0777)", inner.display())));
     passes(&link);
     std::os::unix::fs::lchown(&link, Some(65534), None).expect("chown");
-    mend(&refused(&link, &format!("the link {} belongs to user 65534", link.display())));
+    mend(&refused(&net, &link, &format!("the link {} belongs to user 65534", link.display())));
     passes(&link);
 
     // A daemon does not start with such a file, and one that runs does not take it over.
     let mut daemon = Daemon::start(&net, &net.a, &config);
     daemon.expect("debug l2tpd start");
-    mode(&daemon.config, 0o602);
+    mode(&daemon.config, 0o642);
     let output = daemon.ctl(&["reload"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("others may write it (mode 0602): chmod go-w "), "{}", text(&output));
+    assert!(text(&output).contains("others may write it (mode 0642): chmod go-w "), "{}", text(&output));
     daemon.expect("error Can't open config file");
-    daemon.expect("error   *.conf: others may write it (mode 0602): chmod go-w *.conf");
+    daemon.expect("error   *.conf: others may write it (mode 0642): chmod go-w *.conf");
     daemon.expect("warn   the configuration in force is not changed");
     daemon.stop();
     let started = Command::new("ip")
@@ -95,19 +102,19 @@ fn secrets_that_others_read_are_refused() {
     ] {
         write_config(&file, &config);
         mode(&file, 0o604);
-        mend(&refused(&file, "it holds secrets, and everybody may read it (mode 0604)"));
+        mend(&refused(&net, &file, "it holds secrets, and everybody may read it (mode 0604)"));
         std::os::unix::fs::chown(&file, None, Some(1)).expect("chown");
         mode(&file, 0o640);
-        mend(&refused(&file, "it holds secrets, and group 1 may read it (mode 0640)"));
-        assert_eq!(check_file(&file), "");
+        mend(&refused(&net, &file, "it holds secrets, and group 1 may read it (mode 0640)"));
+        assert_eq!(check_file(&net, &file), "");
     }
     let config = format!("user nobody\n{}", peer::config("  password abc\n  role passive\n", peer::SESSION));
     write_config(&file, &config);
     mode(&file, 0o640);
     std::os::unix::fs::chown(&file, None, Some(1)).expect("chown");
-    mend(&refused(&file, "it holds secrets, and group 1 may read it (mode 0640)"));
-    assert_eq!(check_file(&file), "", "now it is of the user's group");
-    let mut daemon = Daemon::start(&net, &net.a, &config);
+    mend(&refused(&net, &file, "it holds secrets, and group 1 may read it (mode 0640)"));
+    assert_eq!(check_file(&net, &file), "", "now it is of the user's group");
+    let mut daemon = Daemon::start(&net, &net.b, &config);
     daemon.expect("debug l2tpd start");
     // Reading again is what the user's group needs it for.
     std::os::unix::fs::chown(&daemon.config, None, Some(65534)).expect("chown");
@@ -120,8 +127,8 @@ fn secrets_that_others_read_are_refused() {
 }
 
 /// What `-n` says of a file that it accepts.
-fn check_file(file: &std::path::Path) -> String {
-    let output = Command::new(program()).arg("-n").arg("-c").arg(file).output().expect("the program runs");
+fn check_file(net: &Net, file: &std::path::Path) -> String {
+    let output = check(net, file);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     text(&output)
 }

@@ -1,9 +1,12 @@
 //! What a running daemon has left of its rights: user, capabilities, system calls.
 
+use std::os::unix::fs::DirBuilderExt;
+
 use crate::daemon::{write_config, Daemon};
-use crate::net::Net;
+use crate::net::{run, stderr, Net};
 use crate::pair::{host, pair_of, up, wait_for};
 use crate::tests;
+use crate::users::{GROUP, USER};
 
 tests!(root_keeps_three_capabilities, the_user_of_the_system_is_the_default, off_forbids_nothing);
 
@@ -19,7 +22,7 @@ fn field(daemon: &Daemon, name: &str) -> String {
 fn root_keeps_three_capabilities() {
     let net = Net::new();
     let second = "    remote-end-id e\n  session l1\n    remote-end-id f\n";
-    let (mut a, mut b) = pair_of(&net, &host(1, "", "", ""), &host(2, "", "", second));
+    let (mut a, mut b) = pair_of(&net, &host(1, "user root\n", "", ""), &host(2, "", "", second));
     assert_eq!(field(&a, "Uid"), "0");
     for set in ["CapEff", "CapPrm", "CapBnd"] {
         assert_eq!(field(&a, set), "0000000000003400", "{set}");
@@ -28,7 +31,7 @@ fn root_keeps_three_capabilities() {
     assert_eq!(a.count("*is not in force*"), 0);
     let done = net.dir.join("done");
     let command = format!("  on-event /bin/sh -c \"echo $L2TPD_EVENT >> {}\"\n", done.display());
-    write_config(&a.config, &host(1, "", &command, second));
+    write_config(&a.config, &host(1, "user root\n", &command, second));
     a.ctl_ok(&["reload"]);
     up(&mut a, 2);
     wait_for("the event", || std::fs::read_to_string(&done).ok().filter(|text| text.contains("session-up")));
@@ -37,37 +40,46 @@ fn root_keeps_three_capabilities() {
     assert!(!a.pid_file.exists() && !a.socket.exists(), "they can be removed");
 }
 
-/// With a user l2tpd in the system: the daemon becomes it, `user root` stays root.
+/// With a user l2tpd in the system the daemon becomes it, `user root` stays root. A file that only root may read is told
+/// of, at the start and when a reload fails for it, with the command that mends it.
 fn the_user_of_the_system_is_the_default() {
     let net = Net::new();
-    let (passwd, group) = (net.dir.join("passwd"), net.dir.join("group"));
-    let text = std::fs::read_to_string("/etc/passwd").expect("passwd");
-    std::fs::write(&passwd, format!("{text}l2tpd:x:64777:64778::/nonexistent:/usr/sbin/nologin\n"))
-        .expect("passwd");
-    let text = std::fs::read_to_string("/etc/group").expect("group");
-    std::fs::write(&group, format!("{text}l2tpd:x:64778:\n")).expect("group");
-    let script = format!(
-        "mount --bind {} /etc/passwd && mount --bind {} /etc/group && exec \"$@\"",
-        passwd.display(),
-        group.display()
-    );
-    let before = ["unshare", "-m", "sh", "-c", &script, "sh"];
     let text = host(1, "", "  role passive\n  password x\n", "");
-    let mut daemon = Daemon::start_under(&net, &net.a, &text, &before, &[]);
-    // Its own group may read the file; now it may not.
-    daemon.expect(
-        "warn   *.conf: Permission denied: it cannot be read again by user l2tpd, a reload will fail",
-    );
+    let file = net.dir.join("of-root.conf");
+    write_config(&file, &text);
+    let name = file.to_str().expect("path");
+    let mut daemon = Daemon::start_under(&net, &net.a, &text, &[], &["-c", name]);
+    let mend = format!("chgrp {GROUP} {name} && chmod 640 {name}");
+    daemon.expect(&format!(
+        "warn   {name}: Permission denied: {mend}: it cannot be read again by user l2tpd, a reload will fail"
+    ));
     daemon.expect("debug l2tpd start");
-    assert_eq!((field(&daemon, "Uid").as_str(), field(&daemon, "Gid").as_str()), ("64777", "64778"));
+    assert_eq!((field(&daemon, "Uid"), field(&daemon, "Gid")), (USER.to_string(), GROUP.to_string()));
     assert_eq!(field(&daemon, "CapBnd"), "0000000000003000");
     wait_for("the filter", || (field(&daemon, "Seccomp") == "2").then_some(()));
-    std::os::unix::fs::chown(&daemon.config, None, Some(64778)).expect("chown");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
-    std::fs::set_permissions(&daemon.config, mode).expect("mode");
+    let output = daemon.ctl(&["reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains(&format!("  {name}: Permission denied: {mend}\n")), "{said}");
+    daemon.expect("error Can't open config file");
+    daemon.expect(&format!("error   {name}: Permission denied: {mend}"));
+    run(&["sh", "-c", &mend]);
     assert_eq!(daemon.ctl_ok(&["reload"]), "nothing changed\n");
+    // And where the file itself is not what is in the way.
+    let inner = net.dir.join("inner");
+    std::fs::DirBuilder::new().mode(0o700).create(&inner).expect("directory");
+    std::fs::rename(&file, inner.join("l2tpd.conf")).expect("rename");
+    std::os::unix::fs::symlink(inner.join("l2tpd.conf"), &file).expect("link");
+    let said = stderr(&daemon.ctl(&["reload"]));
+    let wanted = format!("Permission denied: a directory on the way may not be entered by user {USER}");
+    assert!(said.contains(&wanted), "{said}");
     daemon.stop();
-    let mut daemon = Daemon::start_under(&net, &net.a, &format!("user root\n{text}"), &before, &[]);
+    let mut daemon = Daemon::start(&net, &net.a, &host(1, "user root\n", "  role passive\n", ""));
+    daemon.expect("debug l2tpd start");
+    assert_eq!(field(&daemon, "Uid"), "0");
+    daemon.stop();
+    // Without that user.
+    let mut daemon = Daemon::start(&net, &net.b, &host(2, "", "  role passive\n", ""));
     daemon.expect("debug l2tpd start");
     assert_eq!(field(&daemon, "Uid"), "0");
     daemon.stop();

@@ -63,7 +63,8 @@ impl Drop for NoRandomSource {
 fn set_up_without_descriptors() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
-    let text = config("  role passive\n", SESSION);
+    // Root without CAP_SYS_RESOURCE can only limit processes of its own.
+    let text = format!("user root\n{}", config("  role passive\n", SESSION));
     let mut daemon = Daemon::start_under(&net, &net.a, &text, &OWN_DEV, &[]);
     daemon.expect("debug l2tpd start");
     let pid = daemon.pid().to_string();

@@ -119,7 +119,8 @@ fn good_run_as_responder() {
             "info l2tpd exit.".to_owned(),
         ]
     );
-    assert!(!daemon.pid_file.exists() && !daemon.socket.exists(), "pid file and socket are gone");
+    // In a directory of root's, where the user may remove nothing.
+    assert_eq!(std::fs::read_to_string(&daemon.pid_file).ok().as_deref(), Some(""), "the pid is gone");
 }
 
 /// Signed messages make the same lines.

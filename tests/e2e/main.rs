@@ -70,7 +70,7 @@ mod udp_ports;
 mod user;
 
 use support::runner::Test;
-use support::{daemon, dice, message, net, peer, record, runner, sys, wait};
+use support::{daemon, dice, message, net, peer, record, runner, sys, users, wait};
 
 /// Tests that run at once.
 const THREADS: usize = 6;

@@ -31,6 +31,9 @@ tests!(
 fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
     let log = net.dir.join("log");
     let socket = Syslog::open(UnixDatagram::bind(&log).expect("log socket"));
+    // As a syslogd makes it.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(&log, mode).expect("mode");
     let file = net.dir.join("background.conf");
     write_config(&file, config);
     let output = Command::new("ip")
@@ -122,7 +125,8 @@ fn background_and_syslog() {
     crate::sys::kill(pid, libc::SIGTERM);
     socket.expect(30, "Received 15 signal");
     socket.expect(30, "l2tpd exit.");
-    wait_until(|| !pid_file.exists(), || "the pid file stays".to_owned());
+    let is_empty = || std::fs::read_to_string(&pid_file).is_ok_and(|text| text.is_empty());
+    wait_until(is_empty, || "the pid stays in the file".to_owned());
 }
 
 /// A tunnel that any peer may begin, over both families.
@@ -216,13 +220,14 @@ fn no_device_for_interfaces() {
     explains(&daemon);
     // Given later, it is used.
     let pid = daemon.pid().to_string();
-    run(&["nsenter", "-t", &pid, "-m", "-r", "mknod", "/dev/net/tun", "c", "10", "200"]);
+    run(&["nsenter", "-t", &pid, "-m", "-r", "mknod", "-m", "666", "/dev/net/tun", "c", "10", "200"]);
     peer.call("end1");
     daemon.expect("info receive ICCN, state --> ESTABLISHED");
     assert!(!daemon.ctl_ok(&["explain", "tunnel", "t1"]).contains("/dev/net/tun"));
     // As a file that is something else.
     run(&["nsenter", "-t", &pid, "-m", "-r", "rm", "/dev/net/tun"]);
     run(&["nsenter", "-t", &pid, "-m", "-r", "touch", "/dev/net/tun"]);
+    run(&["nsenter", "-t", &pid, "-m", "-r", "chmod", "666", "/dev/net/tun"]);
     net.batch(&net.a, "link del l0\n");
     daemon.expect("debug [*][*] delete session");
     peer.expect(CDN);

@@ -64,8 +64,8 @@ fn after_a_sleep_the_peer_is_asked_at_once() {
     b.expect("debug l2tpd start");
     let program = std::env::current_exe().expect("this program");
     let before = [program.to_str().expect("path"), ARGUMENT];
-    // Its handler makes calls that no daemon makes.
-    let active = host(1, "seccomp off\n", "  role active\n  hello-interval 60\n", "");
+    // Its handler makes calls that no daemon makes, as root.
+    let active = host(1, "seccomp off\nuser root\n", "  role active\n  hello-interval 60\n", "");
     let mut a = Daemon::start_under(&net, &net.a, &active, &before, &[]);
     up(&mut a, 1);
     let uptime = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "int(v['uptime'] / 3600)");

@@ -289,7 +289,8 @@ fn log_file(netns: &str) -> std::fs::File {
     unreachable!()
 }
 
-/// Writes a configuration that only its owner may read, and puts it in place whole: a daemon may read meanwhile.
+/// Writes a configuration that only its owner, and the user of the first namespace, may read, and puts it in place
+/// whole: a daemon may read meanwhile.
 pub fn write_config(file: &std::path::Path, text: &str) {
     super::net::need_what_it_wants(text);
     super::record::configured(file, text);
@@ -298,6 +299,7 @@ pub fn write_config(file: &std::path::Path, text: &str) {
     let mut options = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
     options.open(&new).and_then(|mut file| file.write_all(text.as_bytes())).expect("configuration");
+    super::users::hand_over(&new);
     std::fs::rename(new, file).expect("configuration");
 }
 

@@ -13,4 +13,5 @@ pub mod python;
 pub mod record;
 pub mod runner;
 pub mod sys;
+pub mod users;
 pub mod wait;

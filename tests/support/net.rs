@@ -1,5 +1,6 @@
 //! Two hosts joined by a cable: network namespaces `a` (192.0.2.1, 2001:db8::1) and `b` (192.0.2.2,
-//! 2001:db8::2) with a veth pair `wire` between them. Everything goes away with the value.
+//! 2001:db8::2) with a veth pair `wire` between them. A daemon in `a` becomes the user l2tpd, one in `b` stays root
+//! (`users.rs`). Everything goes away with the value.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::record::Recorder;
+use super::users;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// `ip netns add` prepares /run/netns when it first runs; two at once get in each other's way.
@@ -58,7 +60,9 @@ impl Net {
             stranger: AtomicBool::new(false),
             recorder: None,
         };
-        std::fs::create_dir_all(&net.dir).expect("directory of the test");
+        users::make_directory(&net.dir);
+        users::settle(&net.a, true);
+        users::settle(&net.b, false);
         {
             let _one = MAKING.lock().unwrap_or_else(|broken| broken.into_inner());
             run(&["ip", "netns", "add", &net.a]);
@@ -185,6 +189,7 @@ impl Drop for Net {
         }
         for name in [&self.a, &self.b].into_iter().chain(&self.more) {
             let _ = Command::new("ip").args(["netns", "del", name]).output();
+            users::leave(name);
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
@@ -201,6 +206,7 @@ pub fn remove_all() {
             super::sys::kill(pid.parse().expect("pid"), libc::SIGKILL);
         }
         let _ = Command::new("ip").args(["netns", "del", name]).output();
+        users::leave(name);
     }
     let _ = std::fs::remove_dir_all(work_dir());
 }
