@@ -23,7 +23,7 @@ use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Route, RouteKey};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
-use crate::sys::{address, clock, error_text, process};
+use crate::sys::{clock, error_text, process};
 use crate::wire::SessionId;
 
 /// Events that wait for the admin server; beyond that the oldest are dropped.
@@ -390,7 +390,7 @@ impl Daemon {
             self.engine.route(now, key, route);
             self.drain(now);
         }
-        if looked.addresses && self.engine.is_offline() && address::any() {
+        if looked.addresses && self.engine.is_offline() && self.routes.has_address() {
             self.engine.online(now);
             self.drain(now);
         }

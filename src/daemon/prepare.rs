@@ -9,7 +9,7 @@ use super::resolve::Answer;
 use crate::config::model::{Remote, TunnelConfig, Via};
 use crate::log::{Event, LogLine};
 use crate::proto::{Path, RouteKey};
-use crate::sys::{address, error_text};
+use crate::sys::error_text;
 use crate::wire::Encapsulation;
 
 /// Why a host without any address tries nothing.
@@ -28,7 +28,7 @@ impl Daemon {
     pub fn look_up(&mut self, name: &str) -> Option<Unprepared> {
         let remote = self.tunnel(name).and_then(|tunnel| tunnel.remote.clone());
         let Some(Remote::Name(host)) = remote else { return None };
-        if !address::any() {
+        if !self.routes.has_address() {
             return Some(Unprepared::NoRoute(None, NO_ADDRESS.to_string()));
         }
         self.look_after_children = true;
@@ -43,7 +43,7 @@ impl Daemon {
         };
         match peer {
             Some(peer) => self.open(now, &tunnel, peer),
-            None if tunnel.local_address.is_some() && !address::any() => {
+            None if tunnel.local_address.is_some() && !self.routes.has_address() => {
                 Err(Unprepared::NoRoute(None, NO_ADDRESS.to_string()))
             }
             None => self.open_for_any(now, &tunnel),

@@ -11,7 +11,7 @@ use crate::config::model::{Device, Via};
 use crate::proto::{NextHop, Route, RouteKey};
 use crate::sys::link::NetEvent;
 use crate::sys::route::{KernelRoute, RouteSocket};
-use crate::sys::{error_text, netif};
+use crate::sys::{address, error_text, netif};
 
 /// From the first event to the look at what it means: whoever changes routes rarely makes one change only.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -39,6 +39,8 @@ pub struct Routes {
     deprecated: BTreeSet<IpAddr>,
     /// An address of this host came or went.
     addresses: bool,
+    /// There is an address that leads beyond this host, as of the last look; none has come or gone since.
+    has_address: bool,
     due: Option<Instant>,
 }
 
@@ -74,6 +76,13 @@ impl Routes {
     /// Whether `address` is one of this host; the error is that of binding a socket to another.
     pub fn check_own(&self, address: IpAddr, device: Device) -> io::Result<()> {
         self.socket.as_ref().map_or(Ok(()), |socket| socket.check_own(address, device.name()))
+    }
+
+    /// Whether this host has any address that leads beyond it and its links. Looking costs as much as there are
+    /// interfaces, so it is done once for all tunnels.
+    pub fn has_address(&mut self) -> bool {
+        self.has_address = self.has_address || address::any();
+        self.has_address
     }
 
     /// Looks up the route to the peer of `key`, from `source`.
@@ -144,7 +153,7 @@ impl Routes {
             }
             NetEvent::LinkDeleted { index } => self.mark_device(index),
             NetEvent::Address { index, address, deprecated } => {
-                self.addresses = true;
+                (self.addresses, self.has_address) = (true, false);
                 match deprecated {
                     true => self.deprecated.insert(address),
                     false => self.deprecated.remove(&address),
@@ -160,7 +169,11 @@ impl Routes {
                 let concerned = self.known.range(first..).map(|(key, _)| *key);
                 self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
             }
-            NetEvent::Rule | NetEvent::Lost => self.marked.extend(self.known.keys()),
+            NetEvent::Rule => self.marked.extend(self.known.keys()),
+            NetEvent::Lost => {
+                (self.addresses, self.has_address) = (true, false);
+                self.marked.extend(self.known.keys());
+            }
         }
         if (self.addresses || !self.marked.is_empty()) && self.due.is_none() {
             self.due = now.checked_add(SETTLE);
@@ -267,6 +280,22 @@ mod tests {
         assert_eq!(marked(&mut routes, NetEvent::LinkDeleted { index: 5 }), [a]);
         assert_eq!(marked(&mut routes, NetEvent::LinkDeleted { index: 8 }), [b]);
         assert_eq!(marked(&mut routes, address(9, "10.0.0.1")), [a, b]);
+    }
+
+    #[test]
+    fn whether_there_is_an_address_is_asked_anew_after_each_change() {
+        let mut routes = Routes::default();
+        let there_is_one = routes.has_address();
+        for event in
+            [NetEvent::Address { index: 9, address: [10, 0, 0, 1].into(), deprecated: false }, NetEvent::Lost]
+        {
+            routes.has_address = true;
+            routes.net_event(crate::sys::clock::now(), &NetEvent::Rule);
+            assert!(routes.has_address());
+            routes.net_event(crate::sys::clock::now(), &event);
+            assert_eq!((routes.has_address, routes.has_address()), (false, there_is_one));
+            assert!(routes.turn(crate::sys::clock::now() + SETTLE).addresses);
+        }
     }
 
     #[test]

@@ -7,20 +7,26 @@ Two daemons, `hub` and `spokes`, in two namespaces on one cable; in one of four 
     pair      N tunnels between one pair of addresses
     sessions  1 tunnel with N sessions
 
-The first three have one session in all, since the kernel takes long to make and remove thousands of interfaces.
+The tunnels of the first three have one session each. A third daemon, `probe`, has a tunnel with the hub, too; a ping
+through it every 10 ms shows how long the hub's loop stands still: the longest round trip of the pings that were sent
+while something was done. What ended the daemons by force had its interfaces swept away before: the kernel takes up to
+20 ms for each, one by one.
 
-Client, hub and spokes share this machine: a hub with a machine of its own is faster. Nothing is judged here.
+Hub, spokes, probe and client share this machine: a hub with a machine of its own is faster. Nothing is judged here.
 
-Environment: SCALE_N ("10 100 1000 10000"), SCALE_ROUNDS (3), SCALE_LAYOUTS, SCALE_IDLE (60: seconds of the idle
-measurement), SCALE_PATIENCE (120: seconds until all must be up).
+Environment: SCALE_N ("10 100 1000 10000"), SCALE_ROUNDS (3), SCALE_LAYOUTS ("hub any pair sessions"), SCALE_IDLE (2:
+`hello-interval` of the idle measurement, which lasts as long; it is told for the usual 60 s), SCALE_PATIENCE (120:
+seconds until all must be up), SCALE_KEEP (1: the directories with configurations and logs stay).
 """
 
+import math
 import os
 import re
 import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -28,28 +34,62 @@ from kinds import Failure, run
 
 NUMBERS = [int(word) for word in os.environ.get("SCALE_N", "10 100 1000 10000").split()]
 ROUNDS = int(os.environ.get("SCALE_ROUNDS", "3"))
-IDLE = float(os.environ.get("SCALE_IDLE", "60"))
+IDLE = int(os.environ.get("SCALE_IDLE", "2"))
 LAYOUTS = os.environ.get("SCALE_LAYOUTS", "hub any pair sessions").split()
 # The longest that is waited for all to be up.
 PATIENCE = float(os.environ.get("SCALE_PATIENCE", "120"))
-HUB, SPOKES = "192.0.2.1", "192.0.2.2"
+HUB, SPOKES, PROBED, PROBE = "192.0.2.1", "192.0.2.2", "198.51.100.1", "198.51.100.2"
+INNER = "203.0.113.1"
+L2TPD = os.environ["BENCH_L2TPD"]
+L2TPCTL = os.path.join(os.path.dirname(L2TPD), "l2tpctl")
+
+# The lines of a table, in the order in which they are measured.
+LINES = [
+    ("up", "all up, s"), ("up stall", "  stall, ms"), ("up cpu", "  CPU of the hub each, ms"),
+    ("memory", "  memory of the hub each, kB"),
+    ("status", "status, ms"), ("json", "status, JSON, ms"), ("metrics", "metrics, ms"), ("show stall", "  stall, ms"),
+    ("same", "reload, the same, ms"), ("same stall", "  stall, ms"),
+    ("half", "reload, half removed, ms"), ("half stall", "  stall, ms"),
+    ("whole", "reload, half added, all up, s"), ("whole stall", "  stall, ms"),
+    ("clear", "clear all, all up, s"), ("clear stall", "  stall, ms"),
+    ("spokes", "kill -9 spokes, all up, s"), ("spokes stall", "  stall, ms"),
+    ("quiet stall", "nothing done, stall, ms"),
+    ("stranger", "SCCRQ of a stranger, CPU, us"),
+    ("idle", "idle, HELLOs every 60 s, CPU, %"),
+    ("hub", "kill -9 hub, all up, s"),
+    ("end", "SIGTERM, s"),
+]
+
+# Sends SCCRQs of nobody: so many, 100 in 10 ms.
+STRANGER = """
+import socket, struct, sys, time
+def avp(number, value):
+    return struct.pack("!HHH", 0x8000 | 6 + len(value), 0, number) + value
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for k in range(int(sys.argv[2])):
+    avps = avp(0, b"\\0\\1") + avp(7, b"nobody") + avp(60, b"\\12\\0\\0\\11") + avp(61, struct.pack("!I", k + 1))
+    avps += avp(62, b"\\0\\5")
+    sock.sendto(struct.pack("!HHIHH", 0xc803, 12 + len(avps), 0, 0, 0) + avps, (sys.argv[1], 1701))
+    if k % 100 == 99:
+        time.sleep(0.01)
+"""
 
 
 def spoke_address(k):
     return f"10.{64 + k // 65536}.{k // 256 % 256}.{k % 256}"
 
 
-def head(me):
-    return ["hostname hub\nrouter-id 10.0.0.1\n", "hostname spokes\nrouter-id 10.0.0.2\n"][me] + "restart-interval 1\n"
+def head(name, number):
+    return f"hostname {name}\nrouter-id 10.0.0.{number}\nrestart-interval 1\nmax-tunnels 20000\nmax-sessions 20000\n"
 
 
 def session(k):
     return f" session s{k}\n  remote-end-id e{k}\n"
 
 
-def tunnel(layout, me, k, sessions):
+def tunnel(layout, me, k, sessions, hello):
     """A tunnel block of the hub (0) or of the spokes (1)."""
-    lines = [f"tunnel t{k}", " encapsulation udp", " remote-router-id any"]
+    lines = [f"tunnel t{k}", " encapsulation udp", " remote-router-id any", f" hello-interval {hello}"]
     if me == 0:
         lines.append({"hub": f" remote-address {spoke_address(k)}", "any": " remote-address any"}.get(
             layout, f" remote-address {SPOKES}"))
@@ -61,21 +101,28 @@ def tunnel(layout, me, k, sessions):
     return "\n".join(lines) + "\n" + "".join(session(s) for s in sessions)
 
 
-def text(layout, me, numbers, with_sessions=True):
-    out = head(me)
+def probe_tunnel(remote, name):
+    return (f"tunnel probe\n encapsulation udp\n remote-address {remote}\n remote-router-id any\n"
+            f" remote-hostname {name}\n session probe0\n  remote-end-id probe\n")
+
+
+def text(layout, me, numbers, hello):
+    out = head(["hub", "spokes"][me], 1 + me)
+    if me == 0:
+        out += probe_tunnel(PROBE, "probe").replace("", "")
     if layout == "sessions":
-        return out + tunnel(layout, me, 0, numbers)
-    return out + "".join(tunnel(layout, me, k, [k] if with_sessions or k == 0 else []) for k in numbers)
+        return out + tunnel(layout, me, 0, numbers, hello)
+    return out + "".join(tunnel(layout, me, k, [k], hello) for k in numbers)
 
 
 class Host:
     """A daemon in a namespace."""
 
-    def __init__(self, world, me):
-        self.me, self.world = me, world
-        self.netns = f"{world.base}{'hs'[me]}"
-        self.config = os.path.join(world.directory, f"{me}.conf")
-        self.socket = os.path.join(world.directory, f"{me}.sock")
+    def __init__(self, world, name):
+        self.name, self.world = name, world
+        self.netns = f"{world.base}{name[0]}"
+        self.config = os.path.join(world.directory, f"{name}.conf")
+        self.socket = os.path.join(world.directory, f"{name}.sock")
         self.process = None
 
     def write(self, text):
@@ -84,32 +131,37 @@ class Host:
         os.chmod(self.config, 0o600)
 
     def start(self):
-        log = open(os.path.join(self.world.directory, f"{self.me}.log"), "a")
-        words = [os.environ["BENCH_L2TPD"], "-d", "-c", self.config, "-p", self.config + ".pid", "-s", self.socket]
+        log = open(os.path.join(self.world.directory, f"{self.name}.log"), "a")
+        words = [L2TPD, "-d", "-c", self.config, "-p", self.config + ".pid", "-s", self.socket]
         self.process = subprocess.Popen(["ip", "netns", "exec", self.netns] + words, stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE
+        while not self.answers():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise Failure(f"{self.name} does not start: see {self.world.directory}")
+            time.sleep(0.02)
 
-    def ctl(self, *words, check=True):
-        done = subprocess.run([os.environ["BENCH_L2TPD"].replace("l2tpd", "l2tpctl"), "-s", self.socket, *words],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
-        if check and done.returncode not in (0, 4):
+    def answers(self):
+        return os.path.exists(self.socket) and self.health() != ""
+
+    def health(self):
+        return subprocess.run([L2TPCTL, "-s", self.socket, "health"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True).stdout
+
+    def ctl(self, *words):
+        done = subprocess.run([L2TPCTL, "-s", self.socket, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=PATIENCE)
+        if done.returncode not in (0, 4):
             raise Failure(f"l2tpctl {' '.join(words)}: {done.stdout[-300:]}{done.stderr[-300:]}".strip())
-        return done.stdout
 
-    def is_up(self, tunnels, sessions):
-        done = subprocess.run([os.environ["BENCH_L2TPD"].replace("l2tpd", "l2tpctl"), "-s", self.socket, "health"],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        return done.stdout.startswith(f"up: {tunnels} of {tunnels} tunnels, {sessions} of {sessions} sessions")
-
-    def wait_up(self, tunnels, sessions):
-        """Until all are up; seconds, or None."""
-        start = time.monotonic()
+    def wait_up(self, start):
+        """Until all that is configured is up; seconds since `start`, or None."""
         while time.monotonic() < start + PATIENCE:
-            if self.is_up(tunnels, sessions):
+            if re.match(r"up: (\d+) of \1 tunnels, (\d+) of \2 sessions", self.health()):
                 return time.monotonic() - start
             if self.process.poll() is not None:
-                raise Failure(f"the daemon ended: see {self.world.directory}")
-            time.sleep(0.1)
+                raise Failure(f"{self.name} ended: see {self.world.directory}")
+            time.sleep(0.05)
         return None
 
     def cpu(self):
@@ -117,10 +169,10 @@ class Host:
         with open(f"/proc/{self.process.pid}/schedstat") as file:
             return int(file.read().split()[0]) / 1e9
 
-    def memory(self, field="VmRSS"):
+    def memory(self):
         """kB."""
         with open(f"/proc/{self.process.pid}/status") as file:
-            return int(re.search(rf"{field}:\s+(\d+)", file.read()).group(1))
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
 
     def end(self):
         """How long SIGTERM takes; seconds."""
@@ -140,24 +192,57 @@ class Host:
         self.process = None
 
     def sweep(self):
-        """Removes the interfaces at once: one by one the kernel takes 20 ms for each."""
         names = [line.split(":")[1].strip() for line in run(["ip", "-n", self.netns, "-o", "link"], 60).splitlines()]
-        batch = "".join(f"link set {name} group 7\n" for name in names if re.fullmatch(r"s\d+", name))
+        batch = "".join(f"link set {name} group 7\n" for name in names if re.fullmatch(r"(s|probe)\d+", name))
         if batch:
             self.world.batch(self.netns, batch)
             subprocess.run(["ip", "-n", self.netns, "link", "del", "group", "7"], timeout=600)
 
 
-class World:
-    """The cable, the namespaces, the two daemons."""
+class Ping:
+    """Pings from the probe through the hub, and what was done meanwhile."""
 
-    def __init__(self, layout, number, with_sessions=True):
+    def __init__(self, world):
+        self.path = os.path.join(world.directory, "ping")
+        self.begin = None
+        run(["ip", "-n", world.probe.netns, "addr", "replace", "203.0.113.2/24", "dev", "probe0"])
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", world.probe.netns, "ping", "-D", "-n", "-i", "0.01", INNER],
+            stdin=subprocess.DEVNULL, stdout=open(self.path, "w"), stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        self.begin = time.time()
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def stall(self):
+        """The longest round trip since it was entered, in ms, once all pings of that time are back."""
+        end = time.time()
+        while self.replies()[-1:] < [(end, 0)] and time.time() < end + 10:
+            time.sleep(0.02)
+        return max((rtt for sent, rtt in self.replies() if self.begin <= sent <= end), default=None)
+
+    def replies(self):
+        """When each ping that was answered was sent, and how long the answer took, in ms."""
+        with open(self.path) as file:
+            found = re.findall(r"^\[([\d.]+)\].*time=([\d.]+) ms$", file.read(), re.MULTILINE)
+        return sorted((float(at) - float(rtt) / 1000, float(rtt)) for at, rtt in found)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(10)
+
+
+class World:
+    """The cables, the namespaces, the daemons."""
+
+    def __init__(self, layout, number):
         self.base = f"l2s{os.getpid()}"
         self.directory = tempfile.mkdtemp(prefix="l2s")
-        self.layout, self.number, self.with_sessions = layout, number, with_sessions
-        self.hub, self.spokes = Host(self, 0), Host(self, 1)
-        self.tunnels = 1 if layout == "sessions" else number
-        self.sessions = number if with_sessions else 1
+        self.layout, self.number = layout, number
+        self.hub, self.spokes, self.probe = [Host(self, name) for name in ("hub", "spokes", "probe")]
 
     def batch(self, netns, commands):
         path = os.path.join(self.directory, "batch")
@@ -166,85 +251,153 @@ class World:
         run(["ip", "-n", netns, "-batch", path], 600)
 
     def __enter__(self):
-        hub, spokes = self.hub.netns, self.spokes.netns
-        run(["ip", "netns", "add", hub])
-        run(["ip", "netns", "add", spokes])
-        run(["ip", "-n", hub, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", spokes])
-        for netns, address in [(hub, HUB), (spokes, SPOKES)]:
-            self.batch(netns, f"link set lo up\nlink set wire up\naddr add {address}/24 dev wire\n")
+        hub, spokes, probe = self.hub.netns, self.spokes.netns, self.probe.netns
+        for netns in (hub, spokes, probe):
+            run(["ip", "netns", "add", netns])
             for name in ["net.core.rmem_max", "net.core.wmem_max"]:
                 subprocess.run(["ip", "netns", "exec", netns, "sysctl", "-qw", f"{name}=16777216"],
                                stderr=subprocess.DEVNULL)
+        for name, netns, near, far in [("wire", spokes, HUB, SPOKES), ("aside", probe, PROBED, PROBE)]:
+            run(["ip", "-n", hub, "link", "add", name, "type", "veth", "peer", "name", name, "netns", netns])
+            for netns, address in [(hub, near), (netns, far)]:
+                self.batch(netns, f"link set lo up\nlink set {name} up\naddr add {address}/24 dev {name}\n")
         self.batch(hub, f"route add 10.64.0.0/10 via {SPOKES}\n")
         if self.layout == "hub":
             self.batch(spokes, "".join(f"addr add {spoke_address(k)}/32 dev lo\n" for k in range(self.number)))
-        for host in (self.hub, self.spokes):
-            host.write(self.text(host.me))
+        self.write(range(self.number))
+        self.probe.write(head("probe", 3) + probe_tunnel(PROBED, "hub").replace("", ""))
         return self
 
-    def text(self, me, numbers=None):
-        return text(self.layout, me, range(self.number) if numbers is None else numbers, self.with_sessions)
-
-    def bring_up(self):
-        """Starts both; seconds until all is up at the hub, or None."""
-        self.hub.start()
-        deadline = time.monotonic() + PATIENCE
-        while not os.path.exists(self.hub.socket):
-            if time.monotonic() > deadline or self.hub.process.poll() is not None:
-                raise Failure(f"the hub does not start: see {self.directory}")
-            time.sleep(0.05)
-        self.spokes.start()
-        return self.hub.wait_up(self.tunnels, self.sessions)
+    def write(self, numbers, hello=60):
+        """The configurations with these tunnels or sessions."""
+        self.hub.write(text(self.layout, 0, numbers, hello))
+        self.spokes.write(text(self.layout, 1, numbers, hello))
 
     def __exit__(self, *_):
-        self.hub.kill()
-        self.spokes.kill()
-        for host in (self.hub, self.spokes):
+        for host in (self.hub, self.spokes, self.probe):
+            host.kill()
             subprocess.run(["ip", "netns", "del", host.netns])
         if not os.environ.get("SCALE_KEEP"):
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def milliseconds(call):
-    start = time.monotonic()
-    call()
-    return 1000 * (time.monotonic() - start)
-
-
-COLUMNS = ["up s", "cpu s", "kB each", "status ms", "JSON ms", "metrics ms", "reload ms", "idle %", "end s"]
-
-
 def measure(layout, number):
-    """One round: a value for each column."""
-    with World(layout, number, layout == "sessions") as world:
-        hub = world.hub
-        up = world.bring_up()
-        cpu, memory = hub.cpu(), hub.memory() / number
-        times = [milliseconds(lambda: hub.ctl(*words)) for words in
-                 (["status"], ["--json", "status"], ["metrics"], ["reload"])]
+    """One round: what was found, by the names of LINES."""
+    found = {}
+    with World(layout, number) as world:
+        hub, spokes = world.hub, world.spokes
+        hub.start()
+        world.probe.start()
+        start = time.monotonic()
+        while world.probe.wait_up(start) is None:
+            raise Failure("the probe's tunnel does not come up")
+        run(["ip", "-n", hub.netns, "addr", "add", f"{INNER}/24", "dev", "probe0"])
+        ping = Ping(world)
+        try:
+            measure_pinged(world, number, ping, found)
+        finally:
+            ping.stop()
+
+        before = hub.cpu()
+        count = 4000
+        run(["ip", "netns", "exec", spokes.netns, sys.executable, "-c", STRANGER, HUB, str(count)], 60)
+        time.sleep(0.05)
+        found["stranger"] = 1e6 * (hub.cpu() - before) / count
+
+        world.write(range(number), IDLE)
+        hub.ctl("reload")
+        spokes.ctl("reload")
+        time.sleep(IDLE)
         before = hub.cpu()
         time.sleep(IDLE)
-        idle = 100 * (hub.cpu() - before) / IDLE
-        return [up, cpu, memory, *times, idle, hub.end()]
+        found["idle"] = 100 * (hub.cpu() - before) / 60
+
+        hub.kill()
+        start = time.monotonic()
+        hub.start()
+        found["hub"] = hub.wait_up(start)
+        found["end"] = hub.end()
+    return found
+
+
+def measure_pinged(world, number, ping, found):
+    hub, spokes = world.hub, world.spokes
+
+    def timed(name, call, scale=1000.0):
+        with ping:
+            start = time.monotonic()
+            call()
+            up = time.monotonic() - start
+            found[name] = scale * up
+            found[f"{name} stall"] = ping.stall()
+
+    def until_up(host, call):
+        start = time.monotonic()
+        call()
+        if host.wait_up(start) is None:
+            raise Failure(f"not all up again within {PATIENCE} s")
+
+    memory, cpu = hub.memory(), hub.cpu()
+    timed("up", lambda: until_up(hub, spokes.start), 1)
+    found["up cpu"] = 1000 * (hub.cpu() - cpu) / number
+    found["memory"] = (hub.memory() - memory) / number
+    timed("quiet", lambda: time.sleep(0.5))
+    with ping:
+        for name, words in [("status", ["status"]), ("json", ["--json", "status"]), ("metrics", ["metrics"])]:
+            start = time.monotonic()
+            hub.ctl(*words)
+            found[name] = 1000 * (time.monotonic() - start)
+        found["show stall"] = ping.stall()
+    timed("same", lambda: hub.ctl("reload"))
+    world.write(range(number // 2))
+    timed("half", lambda: hub.ctl("reload"))
+    spokes.ctl("reload")
+    world.write(range(number))
+
+    def add():
+        spokes.ctl("reload")
+        hub.ctl("reload")
+
+    timed("whole", lambda: until_up(hub, add), 1)
+    timed("clear", lambda: until_up(hub, lambda: hub.ctl("clear", "all")), 1)
+    spokes.kill()
+    timed("spokes", lambda: until_up(spokes, spokes.start), 1)
 
 
 def median(values):
     known = [value for value in values if value is not None]
-    return statistics.median(known) if len(known) == len(values) else None
+    return statistics.median(known) if known and len(known) == len(values) else None
+
+
+def growth(few, many):
+    """How many times as much per ten times as many."""
+    (less, a), (more, b) = few, many
+    if not a or not b:
+        return "-"
+    return f"{(b / a) ** (1 / math.log10(more / less)):.1f}"
+
+
+def table(layout, results):
+    print(f"\n{layout:<34}" + "".join(f"{number:>10}" for number in results) + "   growth per decade", flush=True)
+    for name, title in LINES:
+        cells = [(number, median([found.get(name) for found in rounds])) for number, rounds in results.items()]
+        row = "".join(f"{'-':>10}" if cell is None else f"{cell:>10.2f}" for _, cell in cells)
+        factors = " ".join(growth(few, many) for few, many in zip(cells, cells[1:]))
+        print(f"{title:<34}{row}   {factors}", flush=True)
 
 
 def main():
     for layout in LAYOUTS:
-        print(f"\n{layout:>10}" + "".join(f"{name:>12}" for name in COLUMNS), flush=True)
+        results = {}
         for number in NUMBERS:
+            begin = time.monotonic()
             try:
-                rounds = [measure(layout, number) for _ in range(ROUNDS)]
-            except Failure as failure:
-                print(f"{number:>10} {failure}", flush=True)
-                continue
-            cells = [median(values) for values in zip(*rounds)]
-            text = "".join(f"{'never':>12}" if cell is None else f"{cell:>12.2f}" for cell in cells)
-            print(f"{number:>10}{text}", flush=True)
+                results[number] = [measure(layout, number) for _ in range(ROUNDS)]
+            except (Failure, subprocess.TimeoutExpired) as failure:
+                print(f"{layout} {number}: {failure}", flush=True)
+            took = time.monotonic() - begin
+            print(f"{layout} {number}: {took:.0f} s", file=sys.stderr, flush=True)
+        table(layout, results)
 
 
 if __name__ == "__main__":
