@@ -1,5 +1,7 @@
 //! What is counted for each session on the data path, every reason for a drop on its own.
 
+use crate::saved::saved;
+
 macro_rules! counters {
     ($($field:ident $name:literal $help:literal;)*) => {
         /// Counters of one session's frames. Plain numbers: one thread counts.
@@ -7,6 +9,8 @@ macro_rules! counters {
         pub struct Counters {
             $(#[doc = $help] pub $field: u64,)*
         }
+
+        saved!(Counters { $($field),* });
 
         impl Counters {
             /// Name, description and value of each counter, in a fixed order; the names are part of the admin

@@ -5,6 +5,7 @@
 //! | room | what | pure |
 //! |---|---|---|
 //! | [`wiped`] | octets that are overwritten when they are given up | yes |
+//! | [`saved`] | state that one program hands to the next: values <-> octets | yes |
 //! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |
@@ -61,6 +62,7 @@ pub mod daemon;
 pub mod frame;
 pub mod log;
 pub mod proto;
+pub mod saved;
 pub mod sys;
 pub mod token_bucket;
 pub mod wheel;

@@ -1,5 +1,6 @@
 //! A token bucket: how often something may happen, at once and for good. Pure: time comes from the caller.
 
+use crate::saved::saved;
 use std::time::{Duration, Instant};
 
 /// The cost of one event in full, in thousandths of a token.
@@ -22,6 +23,7 @@ pub struct TokenBucket {
     /// When they were counted.
     counted: Instant,
 }
+saved!(TokenBucket { left, counted });
 
 impl TokenBucket {
     /// A full bucket.

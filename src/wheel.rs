@@ -7,6 +7,7 @@
 //! wrap around, and the earliest slot is one `trailing_zeros` away. When the present reaches a slot above the
 //! lowest level, its timers move down. Eleven levels hold every 64-bit tick: no timer is too far away.
 
+use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use std::time::{Duration, Instant};
 
 /// Bits of a tick that one level looks at.
@@ -24,6 +25,7 @@ pub struct TimerId {
     index: u32,
     generation: u32,
 }
+saved!(TimerId { index, generation });
 
 /// A place for a timer. Places are used again; the generation tells an old timer's id from a new one's.
 struct Entry<K> {
@@ -220,6 +222,64 @@ impl<K> Wheel<K> {
         entry.next = self.free;
         self.free = index;
         entry.key.take()
+    }
+}
+
+/// Armed timers keep their ids, and their order.
+impl<K: Saved> Saved for Wheel<K> {
+    fn save(&self, to: &mut Writer) {
+        let Wheel { start, present, occupied: _, slots, entries, free: _ } = self;
+        start.save(to);
+        present.save(to);
+        entries.len().save(to);
+        for Entry { generation, previous: _, next: _, tick, key } in entries {
+            generation.save(to);
+            tick.save(to);
+            key.save(to);
+        }
+        let mut order: Vec<u32> = Vec::new();
+        for slot in slots.iter().flatten() {
+            let mut index = slot.first;
+            while let Some(entry) = entries.get(index as usize) {
+                order.push(index);
+                index = entry.next;
+            }
+        }
+        order.save(to);
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        const WRONG: Broken = Broken("the state has timers that cannot be");
+        let mut wheel = Wheel::new(Instant::restore(from)?);
+        wheel.present = u64::restore(from)?;
+        for _ in 0..usize::restore(from)? {
+            let (generation, tick) = (u32::restore(from)?, u64::restore(from)?);
+            let key = Option::<K>::restore(from)?;
+            wheel.entries.push(Entry { generation, previous: NIL, next: NIL, tick, key });
+        }
+        let mut linked = vec![false; wheel.entries.len()];
+        for index in Vec::<u32>::restore(from)? {
+            let armed = wheel.entries.get(index as usize).filter(|entry| entry.key.is_some());
+            let entry = armed.filter(|entry| entry.tick >= wheel.present).ok_or(WRONG)?;
+            let _ = entry;
+            if std::mem::replace(linked.get_mut(index as usize).ok_or(WRONG)?, true) {
+                return Err(WRONG);
+            }
+            wheel.link(index);
+        }
+        for (index, linked) in linked.into_iter().enumerate() {
+            let free = wheel.free;
+            let entry = wheel.entries.get_mut(index).ok_or(WRONG)?;
+            match (entry.key.is_some(), linked) {
+                (true, true) => {}
+                (false, false) => {
+                    entry.next = free;
+                    wheel.free = index as u32;
+                }
+                (true, false) | (false, true) => return Err(WRONG),
+            }
+        }
+        Ok(wheel)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::route::RouteKey;
 use crate::config::model::Via;
 use crate::log::LogLine;
+use crate::saved::saved;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
 /// The two ends of a control connection. Over IP the ports are 0. The local address is unspecified until the
@@ -21,6 +22,7 @@ pub struct Path {
     /// What packets leave by. Of what was received the data plane knows the device alone; whose it is knows the mark.
     pub via: Via,
 }
+saved!(Path { encapsulation, local, remote, via });
 
 impl Path {
     /// Whether both lead to the same address and port; the scope of a link-local one does not matter.
@@ -131,6 +133,19 @@ pub struct Attachment {
     /// The tunnel's path.
     pub path: Path,
 }
+saved!(Attachment {
+    interface,
+    tunnel,
+    local,
+    remote,
+    cookie_expected,
+    cookie_to_send,
+    sublayer_expected,
+    sublayer_to_send,
+    sequence_send,
+    sequence_receive,
+    path
+});
 
 /// Data Sequencing AVP (RFC 3931 5.4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +157,13 @@ pub enum SequenceLevel {
     /// All.
     All,
 }
+saved!(
+    enum SequenceLevel {
+        None,
+        NonIp,
+        All,
+    }
+);
 
 /// One change of a tunnel or session, for `l2tpctl watch` and `on-event`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +204,18 @@ pub enum Happening {
     /// The peer's circuit went up or down (`reason` tells which).
     CircuitChanged,
 }
+saved!(
+    enum Happening {
+        TunnelConnecting,
+        TunnelUp,
+        TunnelDown,
+        TunnelFailed,
+        SessionUp,
+        SessionDown,
+        SessionFailed,
+        CircuitChanged,
+    }
+);
 
 impl Happening {
     /// The word for it in `watch` and in the environment of `on-event`.

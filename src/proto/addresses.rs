@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::{Action, Path};
 use super::context::{Context, Due, Timer, TunnelKey};
 use crate::config::model::{self, Remote};
+use crate::saved::saved;
 use crate::wheel::TimerId;
 
 /// A name is not looked up again within this time because of what a stranger may have caused.
@@ -30,6 +31,7 @@ pub struct Addresses {
     timer: Option<TimerId>,
     kept: Option<(Path, Vec<u8>)>,
 }
+saved!(Addresses { known, tried, unanswered, left, asked, timer, kept });
 
 impl Addresses {
     /// Whether the name means this address.

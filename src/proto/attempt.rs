@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::context::{Context, Timer};
 use super::snapshot::{Cause, Failure};
+use crate::saved::saved;
 use crate::wheel::TimerId;
 
 /// When it is tried next, and what went wrong last.
@@ -15,6 +16,7 @@ pub struct Attempt {
     /// When the state changed last.
     pub since: Instant,
 }
+saved!(Attempt { timer, at, failure, since });
 
 impl Attempt {
     /// Nothing tried yet.

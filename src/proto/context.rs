@@ -14,6 +14,7 @@ use super::route::Routes;
 use super::snapshot::{count, Drops};
 use super::unproven::Unproven;
 use crate::log::{Event, LogLine, Remark};
+use crate::saved::saved;
 use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
 
@@ -28,6 +29,7 @@ pub trait Random {
 /// A timer: the tunnel whose it is, and what it is for there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timer(pub TunnelKey, pub Due);
+saved!(tuple Timer(tunnel, due));
 
 /// What is due in a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,14 @@ pub enum Due {
     /// Something of one of its session blocks.
     Slot(SlotKey, SlotDue),
 }
+saved!(
+    enum Due {
+        Attempt,
+        LookUp,
+        Connection(a, b),
+        Slot(a, b),
+    }
+);
 
 /// What is due in a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +64,14 @@ pub enum ConnectionDue {
     /// The set-up takes too long, or the linger time is over.
     Guard,
 }
+saved!(
+    enum ConnectionDue {
+        Retransmit,
+        Hello,
+        Acknowledge,
+        Guard,
+    }
+);
 
 /// What is due in a session block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +83,13 @@ pub enum SlotDue {
     /// A change of the circuit waits to be advertised.
     CircuitStatus,
 }
+saved!(
+    enum SlotDue {
+        Attempt,
+        Guard,
+        CircuitStatus,
+    }
+);
 
 /// What all objects share.
 pub struct Context {
@@ -100,6 +125,12 @@ pub struct Context {
     wheel: Wheel<Timer>,
     actions: VecDeque<Action>,
 }
+saved!(
+    Context {
+        ids, peers, routes, max_tunnels, max_sessions, alive, half_open, unproven, stopping, lingering,
+        drops, dropped_from, shutting_down, wheel,
+    } given { now: Instant, random: Box<dyn Random>, actions: VecDeque<Action> }
+);
 
 impl Context {
     /// Nothing is in use yet.

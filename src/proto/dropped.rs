@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::snapshot::{DroppedFrom, Drops};
 use crate::log::escape;
+use crate::saved::saved;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp;
 use crate::wire::header::HeaderError;
@@ -51,6 +52,22 @@ pub enum DropCause {
     /// Data for a session that there is not.
     Session(SessionId),
 }
+saved!(
+    enum DropCause {
+        Header(value),
+        Malformed,
+        Request,
+        Digest,
+        Identity,
+        Rate,
+        Limit,
+        Reflected,
+        WrongSource(value),
+        Connection(value),
+        Stop,
+        Session(value),
+    }
+);
 
 impl DropCause {
     /// Whether it also comes from a peer that does not know yet what has just ended.
@@ -134,6 +151,7 @@ struct Source {
     last: Instant,
     logged: Option<Instant>,
 }
+saved!(Source { address, cause, text, count, first, last, logged });
 
 /// The list.
 #[derive(Debug, Default)]
@@ -142,6 +160,7 @@ pub struct Sources {
     /// Messages of addresses for which there was no place.
     others: u64,
 }
+saved!(Sources { places, others });
 
 impl Sources {
     /// Counts messages that were dropped; what to log, if a line is due. `words` makes the cause's text.

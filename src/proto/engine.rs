@@ -1,6 +1,7 @@
 //! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the object once and hands the matter
 //! down; nothing else in this room asks whose an id is.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
@@ -24,6 +25,7 @@ use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::Config;
 use crate::log::Event;
+use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::avp;
 use crate::wire::code::stopccn;
 use crate::wire::header::{self, Header, HeaderError};
@@ -43,6 +45,25 @@ impl Engine {
     /// An engine without tunnels.
     pub fn new(now: Instant, random: Box<dyn Random>) -> Engine {
         Engine { cx: Context::new(now, random), tunnels: Tunnels::default(), guard: None }
+    }
+
+    /// Writes all that it knows, but for the configuration. To be called when nothing is left to do.
+    pub fn save(&self, to: &mut Writer) {
+        let Engine { cx, tunnels, guard } = self;
+        cx.save(to);
+        tunnels.save(to);
+        guard.save(to);
+    }
+
+    /// An engine that goes on where another one was, at the same moment, with the configuration that was in force.
+    pub fn restore(
+        from: &mut Reader<'_>,
+        now: Instant,
+        config: &Config,
+        random: Box<dyn Random>,
+    ) -> Result<Engine, Broken> {
+        let cx = Context::restore_with(from, now, random, VecDeque::new())?;
+        Ok(Engine { cx, tunnels: Tunnels::restore(from, config)?, guard: Saved::restore(from)? })
     }
 
     /// The next thing to do, or `None` when there is nothing left.

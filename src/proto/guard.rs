@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::saved::saved;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// Half-open connections that answer a peer, for one tunnel.
@@ -27,6 +28,7 @@ pub struct Guard {
     all: TokenBucket,
     key: u64,
 }
+saved!(Guard { buckets, all, key });
 
 impl Guard {
     /// Full buckets.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::action::Happening;
+use crate::saved::saved;
 
 /// Changes that are kept.
 const KEPT: usize = 8;
@@ -15,6 +16,7 @@ pub struct History {
     /// How often it came up or went down, since it is in the configuration.
     pub changes: u64,
 }
+saved!(History { last, changes });
 
 #[derive(Debug)]
 struct Entry {
@@ -23,6 +25,7 @@ struct Entry {
     at: Instant,
     count: u32,
 }
+saved!(Entry { what, reason, at, count });
 
 /// A change, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::saved::saved;
 use crate::wire::{Ccid, SessionId};
 
 /// Names a tunnel inside the engine; never used again once the tunnel is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelKey(pub u32);
+saved!(tuple TunnelKey(number));
 
 /// Names a session block inside its tunnel; never used again once the block is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotKey(pub u32);
+saved!(tuple SlotKey(number));
 
 /// The ids in use, and whose they are.
 #[derive(Debug, Default)]
@@ -18,6 +21,7 @@ pub struct Ids {
     connections: BTreeMap<Ccid, TunnelKey>,
     sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
 }
+saved!(Ids { connections, sessions });
 
 impl Ids {
     /// The tunnel of a connection.

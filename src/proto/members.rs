@@ -1,9 +1,13 @@
 //! The control connections of a tunnel: the one that serves it, those that answer an SCCRQ, those that end.
 
+use std::rc::Rc;
+
 use super::connection::table::State;
 use super::connection::Connection;
 use super::context::Context;
 use super::snapshot::ControlCounters;
+use crate::config::model::TunnelConfig;
+use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::Ccid;
 
 /// The connections of a tunnel.
@@ -18,6 +22,25 @@ pub struct Members {
 }
 
 impl Members {
+    /// Writes all.
+    pub fn save(&self, to: &mut Writer) {
+        let Members { connections, main, counters } = self;
+        main.save(to);
+        counters.save(to);
+        connections.len().save(to);
+        connections.iter().for_each(|connection| connection.save(to));
+    }
+
+    /// Reads them, for the same tunnel block.
+    pub fn restore(from: &mut Reader<'_>, config: &Rc<TunnelConfig>) -> Result<Members, Broken> {
+        let (main, counters) = (Saved::restore(from)?, Saved::restore(from)?);
+        let mut connections = Vec::new();
+        for _ in 0..usize::restore(from)? {
+            connections.push(Connection::restore_with(from, Rc::clone(config))?);
+        }
+        Ok(Members { connections, main, counters })
+    }
+
     /// The connection with this id of ours.
     pub fn get(&self, ccid: Ccid) -> Option<&Connection> {
         self.iter().find(|c| c.ccid() == ccid)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use crate::config::model::TunnelConfig;
+use crate::saved::saved;
 
 /// What came of the attempts so far.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub struct Pause {
     /// Something answered the last one, if only the network.
     answered: bool,
 }
+saved!(Pause { unanswered, answered });
 
 impl Pause {
     /// An attempt begins.

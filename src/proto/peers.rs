@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ids::TunnelKey;
+use crate::saved::saved;
 use crate::wire::Ccid;
 
 /// Hints from one address that follow another one within this time are passed over: anybody can forge them.
@@ -28,12 +29,14 @@ struct Peer {
     /// When it was last reported as not reachable.
     reported: Option<Instant>,
 }
+saved!(Peer { connections, theirs, hinted, reported });
 
 /// The peers, by address and port (0 over IP).
 #[derive(Debug, Default)]
 pub struct Peers {
     peers: BTreeMap<SocketAddr, Peer>,
 }
+saved!(Peers { peers });
 
 impl Peers {
     /// A connection has its peer there; with our id and the peer's, or 0.

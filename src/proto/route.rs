@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::ids::TunnelKey;
 use crate::config::model::Via;
+use crate::saved::saved;
 use crate::wire::Ccid;
 
 /// What a route is looked up by.
@@ -17,6 +18,7 @@ pub struct RouteKey {
     /// What packets leave by.
     pub via: Via,
 }
+saved!(RouteKey { remote, local, via });
 
 /// Where packets go from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub struct NextHop {
     /// The router there, if they need one.
     pub gateway: Option<IpAddr>,
 }
+saved!(NextHop { device, gateway });
 
 /// How packets between the addresses of a [`RouteKey`] would travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +42,12 @@ pub struct Route {
     /// It is there, but nothing new is to use it.
     pub deprecated: bool,
 }
+saved!(Route { next_hop, source, own, deprecated });
 
 /// Who watches a route: a tunnel, for its next attempt, or one of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User(pub TunnelKey, pub Option<Ccid>);
+saved!(tuple User(tunnel, connection));
 
 /// The routes that are watched.
 #[derive(Debug, Default)]
@@ -51,12 +56,14 @@ pub struct Routes {
     /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
     pub offline: BTreeSet<TunnelKey>,
 }
+saved!(Routes { watched, offline });
 
 #[derive(Debug, Default)]
 struct Watched {
     users: BTreeSet<User>,
     route: Option<Route>,
 }
+saved!(Watched { users, route });
 
 impl Routes {
     /// The route is now like this. Its users and how it was before; nobody, if that is no news.

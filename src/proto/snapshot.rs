@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::action::Path;
 use super::connection::table::State as ControlState;
 use super::history::Change;
+use crate::saved::saved;
 use crate::wire::{Ccid, Cookie, SessionId};
 
 /// Everything, at one moment.
@@ -234,6 +235,25 @@ pub enum Cause {
     /// Router ID.
     RouterId,
 }
+saved!(
+    enum Cause {
+        Other,
+        Route,
+        NoRandom,
+        NoConnection,
+        NotBuilt,
+        NoSession,
+        NoAnswer,
+        Interface,
+        NoCookie,
+        Cookie,
+        BadMessage,
+        HostName,
+        Digest,
+        EndId,
+        RouterId,
+    }
+);
 
 impl Cause {
     /// The id of the message, or empty.
@@ -269,6 +289,7 @@ pub struct Failure {
     /// What kind of thing it is.
     pub cause: Cause,
 }
+saved!(Failure { check, expected, received, cause });
 
 /// One more.
 pub fn count(counter: &mut u64) {
@@ -282,6 +303,8 @@ macro_rules! numbers {
         pub struct $type {
             $(#[doc = $help] pub $field: u64,)*
         }
+
+        saved!($type { $($field),* });
 
         impl $type {
             /// What was counted elsewhere is counted here too.

@@ -33,8 +33,9 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{self, Remote, Via};
+use crate::config::model::{self, Remote, TunnelConfig, Via};
 use crate::log::Event;
+use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::wire::code::{self, cdn, stopccn};
 use crate::wire::message::ResultCode;
 use crate::wire::Ccid;
@@ -78,6 +79,12 @@ pub struct Tunnel {
     /// How often our own attempt has waited for one of the peer's.
     deferred: u32,
 }
+saved!(
+    Tunnel {
+        key, place, path, addresses, attempt, history, pause, watch, stopped, started, removed, preparing,
+        deferred,
+    } given { config: Rc<model::TunnelConfig>, slots: Slots, members: Members }
+);
 
 impl Tunnel {
     /// A tunnel without connection.
@@ -131,6 +138,45 @@ impl Tunnel {
         let slot = self.slots.get_mut(key)?;
         let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
         Some((slot, connection))
+    }
+
+    // ----- handed to another program -----
+
+    /// Writes it with all that it has. Of its block only the name is written, and of one that is not in the configuration
+    /// any more what its last connections need.
+    pub fn save_all(&self, to: &mut Writer) {
+        (self.config.name.clone(), self.removed).save(to);
+        match self.removed {
+            true => (self.key, self.config.linger).save(to),
+            false => self.slots.save(to),
+        }
+        self.members.save(to);
+        self.save(to);
+    }
+
+    /// Reads it. `block` finds the tunnel blocks of the configuration in force.
+    pub fn restore_all<'a>(
+        from: &mut Reader<'_>,
+        block: impl FnOnce(&str) -> Option<&'a Rc<TunnelConfig>>,
+    ) -> Result<Tunnel, Broken> {
+        let (name, removed) = <(String, bool)>::restore(from)?;
+        let (config, slots) = if removed {
+            let (key, linger) = <(TunnelKey, Duration)>::restore(from)?;
+            let config = Rc::new(TunnelConfig { linger, ..TunnelConfig::new(&name) });
+            let slots = Slots::new(from.moment(), key, &config);
+            (config, slots)
+        } else {
+            let block = block(&name);
+            let block = block.ok_or(Broken("the state has a tunnel that its configuration does not have"))?;
+            (Rc::clone(block), Slots::restore(from, block)?)
+        };
+        let members = Members::restore(from, &config)?;
+        Tunnel::restore_with(from, config, slots, members)
+    }
+
+    /// Whether it is in the configuration.
+    pub fn is_configured(&self) -> bool {
+        !self.removed
     }
 
     // ----- attempts -----

@@ -14,6 +14,7 @@ use super::receive;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config, Remote};
+use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 
 /// Session blocks, by their interface.
@@ -175,6 +176,50 @@ impl Tunnels {
                 }
                 None => cx.missing(),
             }
+        }
+    }
+
+    // ----- handed to another program -----
+
+    /// Writes all; the configuration is not part of it.
+    pub fn save(&self, to: &mut Writer) {
+        let Tunnels {
+            tunnels,
+            order: _,
+            by_name: _,
+            by_interface: _,
+            callers: _,
+            next_key,
+            edition,
+            config: _,
+        } = self;
+        next_key.save(to);
+        edition.save(to);
+        tunnels.len().save(to);
+        tunnels.values().for_each(|tunnel| tunnel.save_all(to));
+    }
+
+    /// Reads them, for the same configuration.
+    pub fn restore(from: &mut Reader<'_>, config: &Config) -> Result<Tunnels, Broken> {
+        let mut restored = Tunnels {
+            next_key: u32::restore(from)?,
+            edition: u64::restore(from)?,
+            config: Some(config.clone()),
+            ..Tunnels::default()
+        };
+        let blocks: BTreeMap<&str, &Rc<model::TunnelConfig>> =
+            config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)).collect();
+        for _ in 0..usize::restore(from)? {
+            let tunnel = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
+            if tunnel.is_configured() {
+                restored.by_name.insert(tunnel.config.name.clone(), tunnel.key);
+            }
+            restored.tunnels.insert(tunnel.key, Box::new(tunnel));
+        }
+        restored.index(config);
+        match restored.order.len() == config.tunnels.len() {
+            true => Ok(restored),
+            false => Err(Broken("the state lacks a tunnel of its configuration")),
         }
     }
 

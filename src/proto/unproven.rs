@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use super::action::Path;
 use super::ids::TunnelKey;
+use crate::saved::saved;
 use crate::wire::message::SetUp;
 use crate::wire::Ccid;
 
@@ -28,6 +29,7 @@ pub struct RequestKey {
     tie_breaker: Option<[u8; 8]>,
     nonce: Option<Vec<u8>>,
 }
+saved!(RequestKey { tunnel, remote, assigned, tie_breaker, nonce });
 
 impl RequestKey {
     /// That of an SCCRQ for a tunnel.
@@ -59,6 +61,7 @@ pub struct Answered {
     /// Octets that may still be sent there (see [`super::connection::transport`]).
     pub allowance: usize,
 }
+saved!(Answered { key, tunnel, path, message, ccid, nonce, allowance });
 
 impl Answered {
     /// Whether what came on this path may be from who sent the SCCRQ.
@@ -75,6 +78,7 @@ pub struct Unproven {
     /// The oldest first; also ids of entries that are gone.
     order: VecDeque<Ccid>,
 }
+saved!(Unproven { entries, by_request, order });
 
 impl Unproven {
     /// The one whose SCCRP has this id of ours.

@@ -6,6 +6,7 @@ use super::action::Action;
 use super::context::Context;
 use super::route::{RouteKey, User};
 use crate::config::model::Via;
+use crate::saved::saved;
 
 /// A user's hold on the route that it watches.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Watch {
     user: User,
     key: Option<RouteKey>,
 }
+saved!(Watch { user, key });
 
 impl Watch {
     /// Nothing is watched yet.

@@ -1,6 +1,7 @@
 //! Data messages (RFC 3931 4.1, 4.6): session header, cookie, default L2-specific sublayer, sequence numbers.
 
 use super::{Cookie, Encapsulation, SessionId};
+use crate::saved::saved;
 
 /// The longest header before an Ethernet frame: UDP's four octets, Session ID, cookie, sublayer.
 pub const MAX_HEADER: usize = 20;
@@ -99,6 +100,7 @@ pub struct ReceiveSequence {
     last_old: Option<u32>,
     old_run: u32,
 }
+saved!(ReceiveSequence { expected, last_old, old_run });
 
 impl ReceiveSequence {
     /// Whether a frame with this number may be delivered; moves the expected number on. A run of old numbers that

@@ -8,6 +8,7 @@ use md5::Md5;
 
 use super::attribute::{self, number};
 use super::avp::{self, Walker};
+use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wiped::{wipe, Wiped};
 
 /// Digest Type of HMAC-MD5 (RFC 3931 5.4.1).
@@ -43,6 +44,19 @@ impl Secret {
     /// HMAC-MD5(password, 01): the key of hidden AVPs.
     pub fn hiding_key(&self) -> &[u8] {
         &self.keys.hiding
+    }
+}
+
+impl Saved for Secret {
+    fn save(&self, to: &mut Writer) {
+        let Keys { digest, hiding } = &*self.keys;
+        digest.save(to);
+        hiding.save(to);
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        let keys = Keys { digest: Wiped::restore(from)?, hiding: Wiped::restore(from)? };
+        Ok(Secret { keys: Arc::new(keys) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::read::Reader;
 use super::Ccid;
+use crate::saved::saved;
 
 /// Octets of a control message header.
 pub const LENGTH: usize = 12;
@@ -42,6 +43,16 @@ pub enum HeaderError {
     /// The Length field is below 12 or beyond the datagram.
     Length(usize),
 }
+saved!(
+    enum HeaderError {
+        Short(value),
+        NoT,
+        Version(value),
+        NoL,
+        NoS,
+        Length(value),
+    }
+);
 
 /// Reads the header and cuts the message to its Length. With `allow_version_2` (over UDP) a version of 2 passes
 /// (RFC 3931 4.7.3); its CCID field then holds Tunnel ID and Session ID.

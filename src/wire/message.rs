@@ -3,6 +3,7 @@
 use super::attribute::AvpId;
 use super::code::error;
 use super::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
+use crate::saved::saved;
 
 /// A complete, well-formed control message; a state machine never sees anything less.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,7 @@ pub struct Dialect {
     /// The vendor-9 AVPs are there.
     pub cisco: bool,
 }
+saved!(Dialect { ietf, cisco });
 
 impl Dialect {
     /// RFC 3931 alone.

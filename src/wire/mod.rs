@@ -30,15 +30,18 @@ pub use message::Message;
 
 use std::fmt;
 
+use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::wiped::wipe;
 
 /// Control Connection ID (RFC 3931 3.2.1): names a connection at the LCCE that assigned it; 0 is "not known yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ccid(pub u32);
+saved!(tuple Ccid(number));
 
 /// Session ID (RFC 3931 4.1): names a session at the LCCE that assigned it; 0 is "not known yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub u32);
+saved!(tuple SessionId(number));
 
 impl fmt::Display for Ccid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +58,7 @@ impl fmt::Display for SessionId {
 /// The value of a Message Type AVP (RFC 3931 3.1). Types without a name here are shown as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageType(pub u16);
+saved!(tuple MessageType(number));
 
 macro_rules! message_types {
     ($($name:ident = $number:literal $text:literal;)*) => {
@@ -105,6 +109,12 @@ pub enum Encapsulation {
     /// Over UDP, port 1701.
     Udp,
 }
+saved!(
+    enum Encapsulation {
+        Ip,
+        Udp,
+    }
+);
 
 /// An Assigned Cookie (RFC 3931 5.4.4): 0, 4 or 8 octets. They are overwritten when it is given up.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -143,6 +153,18 @@ impl Cookie {
     }
 }
 
+impl Saved for Cookie {
+    fn save(&self, to: &mut Writer) {
+        self.length.save(to);
+        to.put(self.as_slice());
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        let length = u8::restore(from)?;
+        Cookie::new(from.take(usize::from(length))?).ok_or(Broken("the state has a cookie of a wrong length"))
+    }
+}
+
 impl Drop for Cookie {
     fn drop(&mut self) {
         wipe(&mut self.octets);
@@ -159,6 +181,7 @@ impl fmt::Debug for Cookie {
 /// Circuit Status AVP (RFC 3931 5.4.5, RFC 5641).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CircuitStatus(pub u16);
+saved!(tuple CircuitStatus(number));
 
 impl CircuitStatus {
     /// A: the circuit is up.

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use l2tpd::proto::snapshot::TunnelSnapshot;
 use l2tpd::proto::{Command, Happening};
 
-use crate::net::{address, Datagram, Dice};
+use crate::net::{address, seeds, Datagram, Dice};
 use crate::world::World;
 
 /// Disasters that befall one network.
@@ -329,6 +330,27 @@ fn befall(seed: u64) -> Seen {
         network.disaster();
     }
     network.seen
+}
+
+/// The program is replaced in the middle of it all, again and again, and nobody notices: each engine does what it would
+/// have done.
+#[test]
+fn an_engine_that_takes_over_does_what_the_one_before_would_have_done() {
+    let done = |seed: u64, percent: u64| {
+        let mut network = Network::new(seed);
+        network.world.taken_over = Some((percent, Dice(seed)));
+        network.world.done = Some(DefaultHasher::new());
+        for _ in 0..3 {
+            network.disaster();
+        }
+        let done = network.world.done.as_ref().map(Hasher::finish);
+        (done, network.seen.datagrams, network.world.takeovers)
+    };
+    seeds(16, |seed| {
+        let (alone, replaced) = (done(seed, 0), done(seed, [2, 15][seed as usize % 2]));
+        assert_eq!((alone.0, alone.1), (replaced.0, replaced.1));
+        assert!(replaced.2 > 0, "there were takeovers");
+    });
 }
 
 #[test]

@@ -35,4 +35,5 @@ mod routes;
 mod rows;
 mod scale;
 mod sessions;
+mod taken_over;
 mod timing;

@@ -4,8 +4,11 @@
 //! attached once, gated only while attached, detached once. No engine may act without end at one instant. The log
 //! tells of each tunnel once that it was created, once that it was cleaned up and then once that it was deleted.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use l2tpd::config::model::Via;
@@ -15,6 +18,7 @@ use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
     Action, Attachment, Engine, Happening, NextHop, Notification, Path, Random, Route, RouteKey,
 };
+use l2tpd::saved::{Reader, Writer};
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Dice, Fault};
@@ -37,6 +41,9 @@ pub struct Node {
     pub address: IpAddr,
     pub engine: Engine,
     config: Config,
+    /// The one that the engine has, and the source of its random values: what another one needs that takes over.
+    applied: Option<Config>,
+    random: Shared,
     /// What was logged and when, in order.
     pub log: Vec<(Duration, LogLine)>,
     pub events: Vec<(Duration, Notification)>,
@@ -68,6 +75,22 @@ pub struct Node {
     tunnels: BTreeMap<String, bool>,
 }
 
+/// A source of random values that an engine hands on to the next.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<Box<dyn Random>>>);
+
+impl Shared {
+    fn new(random: Box<dyn Random>) -> Shared {
+        Shared(Rc::new(RefCell::new(random)))
+    }
+}
+
+impl Random for Shared {
+    fn fill(&mut self, octets: &mut [u8]) -> Result<(), String> {
+        self.0.borrow_mut().fill(octets)
+    }
+}
+
 /// Changes a datagram on the wire.
 pub type Mangle = Box<dyn FnMut(&mut Dice, &mut Datagram)>;
 
@@ -88,6 +111,12 @@ pub struct World {
     pub mangle: Option<Mangle>,
     /// More actions than any event can call for: an engine that exceeds it does not come to rest.
     pub most_actions: usize,
+    /// Before so many of 100 calls into an engine another one takes over from it.
+    pub taken_over: Option<(u64, Dice)>,
+    /// How often one did.
+    pub takeovers: usize,
+    /// What all engines have done, if it is wanted.
+    pub done: Option<DefaultHasher>,
     /// Datagrams for addresses without engine.
     pub inbox: Vec<Datagram>,
     flight: BTreeMap<(Duration, u64), Datagram>,
@@ -108,6 +137,9 @@ impl World {
             damage: None,
             mangle: None,
             most_actions: 20_000,
+            taken_over: None,
+            takeovers: 0,
+            done: None,
             inbox: Vec::new(),
             flight: BTreeMap::new(),
             serial: 0,
@@ -132,10 +164,13 @@ impl World {
     /// The same, with the source of its random values given.
     pub fn add_with(&mut self, text: &str, random: Box<dyn Random>) -> usize {
         let n = self.nodes.len();
+        let random = Shared::new(random);
         self.nodes.push(Node {
             address: address(n),
-            engine: Engine::new(self.now(), random),
+            engine: Engine::new(self.now(), Box::new(random.clone())),
             config: config(text),
+            applied: None,
+            random,
             log: Vec::new(),
             events: Vec::new(),
             pongs: Vec::new(),
@@ -165,6 +200,7 @@ impl World {
     pub fn start(&mut self, n: usize) {
         let config = self.nodes[n].config.clone();
         self.act(n, |engine, now| engine.apply(now, &config));
+        self.nodes[n].applied = Some(config);
     }
 
     pub fn start_all(&mut self) {
@@ -189,7 +225,9 @@ impl World {
     pub fn crash_with(&mut self, n: usize, random: Box<dyn Random>) {
         let now = self.now();
         let node = &mut self.nodes[n];
-        node.engine = Engine::new(now, random);
+        node.random = Shared::new(random);
+        node.applied = None;
+        node.engine = Engine::new(now, Box::new(node.random.clone()));
         node.ports.clear();
         node.held.clear();
         node.watched.clear();
@@ -200,9 +238,32 @@ impl World {
     /// Calls into an engine, then drains its actions.
     pub fn act<T>(&mut self, n: usize, call: impl FnOnce(&mut Engine, Instant) -> T) -> T {
         let now = self.now();
+        if self.taken_over.as_mut().is_some_and(|(percent, rng)| rng.chance(*percent)) {
+            self.take_over(n);
+        }
         let result = call(&mut self.nodes[n].engine, now);
         self.drain(n);
         result
+    }
+
+    /// Another engine goes on in place of that of node `n`, with nothing but what that one has written.
+    pub fn take_over(&mut self, n: usize) {
+        let now = self.now();
+        let node = &mut self.nodes[n];
+        let Some(config) = &node.applied else { return };
+        let mut writer = Writer::new(now);
+        node.engine.save(&mut writer);
+        let octets = writer.finish();
+        let mut reader = Reader::new(&octets, now).unwrap();
+        let engine = Engine::restore(&mut reader, now, config, Box::new(node.random.clone())).unwrap();
+        reader.end().unwrap();
+        // It knows the same, and writes it in the same way.
+        let mut again = Writer::new(now);
+        engine.save(&mut again);
+        assert!(again.finish() == octets, "what was read is what was written");
+        assert_eq!(format!("{:?}", engine.snapshot(now)), format!("{:?}", node.engine.snapshot(now)));
+        node.engine = engine;
+        self.takeovers += 1;
     }
 
     fn drain(&mut self, n: usize) {
@@ -214,6 +275,9 @@ impl World {
     }
 
     fn perform(&mut self, n: usize, action: Action) {
+        if let Some(done) = &mut self.done {
+            (n, self.time, format!("{action:?}")).hash(done);
+        }
         let (now, time) = (self.now(), self.time);
         let node = &mut self.nodes[n];
         match action {

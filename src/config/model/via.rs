@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::config::field::Field;
 use crate::config::value::Value;
+use crate::saved::saved;
 
 /// Octets of an interface's name, with the NUL that ends it (IFNAMSIZ).
 const NAME: usize = 16;
@@ -12,6 +13,7 @@ const NAME: usize = 16;
 /// of each path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Device([u8; NAME]);
+saved!(tuple Device(name));
 
 impl Device {
     /// Whatever the routes say.
@@ -55,6 +57,7 @@ pub struct Via {
     /// `fwmark`; 0 is none.
     pub mark: u32,
 }
+saved!(Via { device, mark });
 
 impl Via {
     /// Whatever the routes say.

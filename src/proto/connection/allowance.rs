@@ -1,12 +1,15 @@
 //! What may be sent to a peer that has not shown yet that it is where its SCCRQ says: who forges its source must not gain
 //! by it.
 
+use crate::saved::saved;
+
 /// What may be sent for an octet that was received.
 const AMPLIFICATION: usize = 3;
 
 /// Octets that may still be sent. As many as one likes, where the peer has shown where it is or we began.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowance(Option<usize>);
+saved!(tuple Allowance(number));
 
 impl Allowance {
     /// An SCCRQ of so many octets has come, from who knows where.

@@ -2,6 +2,7 @@
 //! received message may be believed.
 
 use crate::config::model::{Digest, TunnelConfig};
+use crate::saved::saved;
 use crate::wire::digest::{self, Secret, Verdict};
 use crate::wire::{avp, MessageType};
 
@@ -15,6 +16,13 @@ pub enum Mode {
     /// A password: nothing without a valid digest is believed.
     On,
 }
+saved!(
+    enum Mode {
+        Off,
+        Integrity,
+        On,
+    }
+);
 
 /// The authentication state of one connection.
 #[derive(Debug, Clone)]
@@ -30,6 +38,7 @@ pub struct Auth {
     /// The peer's nonce; empty until it told one.
     pub remote_nonce: Vec<u8>,
 }
+saved!(Auth { mode, signing, accepted, local_nonce, remote_nonce });
 
 /// Whether a message may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

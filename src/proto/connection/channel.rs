@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::saved::saved;
 use crate::wire::MessageType;
 
 /// The window assumed of a peer that sent no Receive Window Size AVP (RFC 3931 5.4.3).
@@ -24,6 +25,7 @@ struct Pending {
     /// Sent again out of turn; these do not count towards the limit.
     repeats: u32,
 }
+saved!(Pending { message, message_type, ns, transmissions, repeats });
 
 impl Pending {
     fn transmission(&self) -> Transmission<'_> {
@@ -76,6 +78,7 @@ pub struct Retry {
     /// The longest gap.
     pub interval_max: Duration,
 }
+saved!(Retry { limit, interval, interval_max });
 
 /// One end of a control connection's message stream.
 #[derive(Debug)]
@@ -96,6 +99,21 @@ pub struct Channel {
     rto: Duration,
     acknowledge: bool,
 }
+saved!(Channel {
+    retry,
+    next_ns,
+    nr,
+    queue,
+    in_flight,
+    peer_window,
+    congestion_window,
+    threshold,
+    avoidance,
+    early,
+    receive_window,
+    rto,
+    acknowledge
+});
 
 impl Channel {
     /// A channel that has sent and received nothing. `receive_window` bounds what is kept of early messages.

@@ -5,6 +5,7 @@ use crate::log::{escape, Event};
 use crate::proto::connection::transport::Transport;
 use crate::proto::context::Context;
 use crate::proto::snapshot::{Cause, Failure};
+use crate::saved::saved;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::avp;
 use crate::wire::message::SetUp;
@@ -25,6 +26,7 @@ pub struct Peer {
     /// Pseudowire Capabilities List.
     pub pw_capabilities: Vec<u16>,
 }
+saved!(Peer { host_name, router_id, vendor_name, pw_capabilities });
 
 /// What our SCCRQ and SCCRP tell.
 pub fn ours(config: &TunnelConfig, transport: &Transport) -> SetUp {

@@ -28,6 +28,7 @@ use super::watch::Watch;
 use crate::config::model::{Compatibility, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
+use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
@@ -79,6 +80,12 @@ pub struct Connection {
     /// It was logged that it is out of service.
     cleaned_up: bool,
 }
+saved!(
+    Connection {
+        key, transport, state, since, initiator, tie_breaker, request_nonce, answered_again, peer, heard,
+        watch, has_route, next_hop, hello, guard, cleaned_up,
+    } given { config: Rc<TunnelConfig> }
+);
 
 impl Connection {
     /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,

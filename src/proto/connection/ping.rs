@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 
+use crate::saved::saved;
 use std::time::{Duration, Instant};
 
 /// That HELLO.
@@ -13,10 +14,12 @@ pub struct Ping {
     /// How often it was sent.
     pub transmissions: u32,
 }
+saved!(Ping { ns, sent, transmissions });
 
 /// It, while it is not answered; one at a time.
 #[derive(Debug, Default)]
 pub struct Pinging(Option<Ping>);
+saved!(tuple Pinging(number));
 
 impl Pinging {
     /// Whether one is not answered yet.

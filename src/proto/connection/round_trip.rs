@@ -1,6 +1,7 @@
 //! How long the peer takes to acknowledge, and how long to wait for it therefore (RFC 6298). One message is timed at a
 //! time.
 
+use crate::saved::saved;
 use std::time::{Duration, Instant};
 
 /// How long to wait before anything was measured.
@@ -25,6 +26,7 @@ pub struct RoundTrip {
     /// Acknowledgements in a row that told nothing; each doubles the time to wait.
     untold: u32,
 }
+saved!(RoundTrip { measured, timed, repeated, untold });
 
 impl RoundTrip {
     /// A message is sent for the first time.

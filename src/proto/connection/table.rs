@@ -1,6 +1,7 @@
 //! The states of a control connection, and what each received message does in each of them (RFC 3931 7.2 with the
 //! product's deviations, which `man 5 l2tpd.conf` lists).
 
+use crate::saved::saved;
 use crate::wire::MessageType;
 
 /// The states of RFC 3931 7.2, and two for the time after a StopCCN. `Idle` lasts only while a connection is made.
@@ -19,6 +20,16 @@ pub enum State {
     /// StopCCN received, or a tie lost: only acknowledges.
     Linger,
 }
+saved!(
+    enum State {
+        Idle,
+        WaitCtlReply,
+        WaitCtlConn,
+        Established,
+        Stopping,
+        Linger,
+    }
+);
 
 impl State {
     /// Whether a connection in this state serves or may come to serve its tunnel.

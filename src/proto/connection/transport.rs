@@ -13,6 +13,7 @@ use crate::log::Event;
 use crate::proto::action::{Action, Path};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use crate::proto::snapshot::{count, ControlCounters};
+use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::header::Header;
@@ -77,6 +78,30 @@ pub struct Transport {
     retransmit: Option<TimerId>,
     acknowledge: Option<TimerId>,
 }
+saved!(Transport {
+    key,
+    ccid,
+    remote_ccid,
+    path,
+    candidate,
+    looked,
+    ttl,
+    channel,
+    auth,
+    dialect,
+    hidden,
+    allowance,
+    reply_pending,
+    round_trip,
+    follows_round_trip,
+    hurry,
+    sent,
+    ping,
+    counted,
+    counters,
+    retransmit,
+    acknowledge
+});
 
 /// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +112,7 @@ struct Hurry {
     /// The peer is only suspected since then: whatever is heard of it clears it.
     suspected: Option<Instant>,
 }
+saved!(Hurry { by, longest, suspected });
 
 /// What became of the oldest message in flight when its acknowledgement was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use super::result::{result, Objection};
 use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{self, Sublayer};
 use crate::log::Event;
+use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::code::{cdn, error};
 use crate::wire::message::{Cdn, Icrq, ResultCode, SessionAvps, SessionIds};
@@ -68,6 +69,30 @@ pub struct Session {
     /// The next SLI waits for this.
     pub status_timer: Option<TimerId>,
 }
+saved!(Session {
+    connection,
+    path,
+    local,
+    remote,
+    state,
+    since,
+    attaching,
+    attached,
+    connected,
+    serial,
+    tie_breaker,
+    won_tie,
+    cookie_expected,
+    cookie_to_send,
+    sublayer_to_send,
+    sublayer_expected,
+    sequence_send,
+    remote_circuit,
+    remote_mtu,
+    advertised,
+    guard,
+    status_timer
+});
 
 impl Session {
     /// A session in wait-reply, with our id, and random octets for the cookie that we assign.

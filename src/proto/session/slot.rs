@@ -15,6 +15,7 @@ use crate::proto::context::{Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
 use crate::proto::history::History;
 use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
+use crate::saved::saved;
 use crate::wire::code::{self, cdn};
 use crate::wire::message::{Cdn, Refusal, ResultCode, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
@@ -44,6 +45,11 @@ pub struct Slot {
     /// The interface is up, as the administrator sees it.
     pub circuit_up: bool,
 }
+saved!(
+    Slot {
+        tunnel_key, key, session, attempt, history, circuit_up,
+    } given { tunnel: Rc<model::TunnelConfig>, config: Rc<model::SessionConfig> }
+);
 
 impl Slot {
     /// A session block without session.

@@ -18,6 +18,7 @@ use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
 use crate::proto::result::{cdn_reason, result};
 use crate::proto::snapshot::{Cause, Failure};
+use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::cdn;
 use crate::wire::message::{Icrq, Refusal, SessionIds};
 use crate::wire::{Ccid, Message, MessageType, SessionId};
@@ -63,6 +64,52 @@ impl Slots {
     }
 
     // ----- the table -----
+
+    /// Writes all; what stands in the configuration is not part of it.
+    pub fn save(&self, to: &mut Writer) {
+        let Slots { tunnel_key, slots, by_interface: _, by_end_id: _, order: _, manual: _, next_key, serial } =
+            self;
+        tunnel_key.save(to);
+        next_key.save(to);
+        serial.save(to);
+        slots.len().save(to);
+        for (key, slot) in slots {
+            key.save(to);
+            slot.config.interface.save(to);
+            slot.save(to);
+        }
+    }
+
+    /// Reads them, for the same tunnel block.
+    pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<model::TunnelConfig>) -> Result<Slots, Broken> {
+        let mut restored = Slots {
+            tunnel_key: TunnelKey::restore(from)?,
+            slots: BTreeMap::new(),
+            by_interface: BTreeMap::new(),
+            by_end_id: BTreeMap::new(),
+            order: Vec::new(),
+            manual: false,
+            next_key: u32::restore(from)?,
+            serial: u32::restore(from)?,
+        };
+        let blocks: BTreeMap<&str, &Rc<model::SessionConfig>> =
+            tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)).collect();
+        for _ in 0..usize::restore(from)? {
+            let (key, interface) = (SlotKey::restore(from)?, String::restore(from)?);
+            let block = blocks.get(interface.as_str());
+            let block =
+                block.ok_or(Broken("the state has a session that its configuration does not have"))?;
+            let slot = Slot::restore_with(from, Rc::clone(tunnel), Rc::clone(block))?;
+            restored.slots.insert(key, Box::new(slot));
+            restored.by_interface.insert(interface, (key, 0));
+        }
+        if restored.by_interface.len() != blocks.len() || restored.slots.len() != blocks.len() {
+            return Err(Broken("the state lacks a session of its configuration"));
+        }
+        restored.arrange(tunnel);
+        restored.index();
+        Ok(restored)
+    }
 
     fn add(
         &mut self,

@@ -1,6 +1,7 @@
 //! The states of a session, and what each received message does in each of them (RFC 3931 7.3). An ICRQ is not in the
 //! table: it finds its session block by Remote End ID.
 
+use crate::saved::saved;
 use crate::wire::MessageType;
 
 /// The states of RFC 3931 7.3. `Idle` and wait-control-conn are states of the configured slot: no session exists.
@@ -13,6 +14,13 @@ pub enum State {
     /// Frames may pass.
     Established,
 }
+saved!(
+    enum State {
+        WaitReply,
+        WaitConnect,
+        Established,
+    }
+);
 
 impl State {
     /// The state's name in the status.

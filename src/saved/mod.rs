@@ -1,0 +1,357 @@
+//! State that one program hands to the next one: each object writes and reads itself, beside the struct that it belongs
+//! to, with a line of `saved!` where all that there is to it is its fields. A new field has to be named there, or the
+//! program does not compile.
+//!
+//! What is read need not be what this program would have written. Each object begins with a number that is made of its
+//! name and the names of its fields; a program whose objects have others finds that out at the first of them. The whole
+//! has a length and a digest, so that nothing is read that was cut off or damaged. Whatever comes is an error at worst.
+//!
+//! Points in time are written as what lies between them and one moment that both programs know.
+
+mod values;
+
+use std::fmt;
+use std::time::Instant;
+
+use md5::{Digest, Md5};
+
+use crate::wiped::Wiped;
+
+/// What all saved state begins with. The number is raised when something comes to mean another thing without a change
+/// of names.
+const MAGIC: &[u8] = b"l2tpd state 1\n";
+/// Octets of the digest.
+const DIGEST: usize = 16;
+
+/// Why state cannot be taken over, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken(pub &'static str);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// There is less than there should be, or a value that cannot be.
+const DAMAGED: Broken = Broken("the state is damaged");
+
+/// Octets that state is written to. They may hold secrets.
+#[derive(Debug)]
+pub struct Writer {
+    octets: Wiped,
+    moment: Instant,
+}
+
+impl Writer {
+    /// Points in time are reckoned from this `moment`.
+    pub fn new(moment: Instant) -> Writer {
+        Writer { octets: Wiped::with_capacity(64 * 1024), moment }
+    }
+
+    /// Adds octets as they are.
+    pub fn put(&mut self, octets: &[u8]) {
+        self.octets.extend(octets);
+    }
+
+    /// An object of this tag begins.
+    pub fn tag(&mut self, tag: u32) {
+        self.put(&tag.to_be_bytes());
+    }
+
+    /// All that was written, with length and digest.
+    pub fn finish(self) -> Wiped {
+        let length = self.octets.len() as u64;
+        let mut whole = Wiped::with_capacity(self.octets.len().saturating_add(64));
+        whole.extend(MAGIC);
+        whole.extend(&length.to_be_bytes());
+        whole.extend(&Md5::digest(&*self.octets));
+        whole.extend(&self.octets);
+        whole
+    }
+}
+
+/// Octets that state is read from.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    moment: Instant,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads what [`Writer::finish`] has made. `moment` is that of the writer.
+    pub fn new(whole: &'a [u8], moment: Instant) -> Result<Reader<'a>, Broken> {
+        let rest = whole.strip_prefix(MAGIC).ok_or(Broken("it is not the state of this l2tpd"))?;
+        let (length, rest) = rest.split_first_chunk::<8>().ok_or(DAMAGED)?;
+        let (digest, rest) = rest.split_first_chunk::<DIGEST>().ok_or(DAMAGED)?;
+        let whole = usize::try_from(u64::from_be_bytes(*length)).is_ok_and(|length| length == rest.len());
+        match whole && Md5::digest(rest).as_slice() == digest {
+            true => Ok(Reader { rest, moment }),
+            false => Err(DAMAGED),
+        }
+    }
+
+    /// Reads octets that no digest vouches for.
+    #[cfg(test)]
+    pub fn unchecked(octets: &'a [u8], moment: Instant) -> Reader<'a> {
+        Reader { rest: octets, moment }
+    }
+
+    /// The moment that points in time are reckoned from.
+    pub fn moment(&self) -> Instant {
+        self.moment
+    }
+
+    /// The next octets.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Broken> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DAMAGED)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// The next octets as an array.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DAMAGED)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// An object of this tag is to begin.
+    pub fn tag(&mut self, tag: u32) -> Result<(), Broken> {
+        match u32::restore(self)? == tag {
+            true => Ok(()),
+            false => Err(Broken("the state is that of another version, which has other objects")),
+        }
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), Broken> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(DAMAGED)
+        }
+    }
+
+    /// Some parts that were written one after the other, behind their number. Memory is needed only for those that are
+    /// there.
+    fn parts<T, C: Default>(&mut self, mut add: impl FnMut(&mut C, T)) -> Result<C, Broken>
+    where
+        T: Saved,
+    {
+        let count = usize::restore(self)?;
+        let mut all = C::default();
+        for _ in 0..count {
+            // What takes no octets would let a number make us go on without end.
+            if self.rest.is_empty() {
+                return Err(DAMAGED);
+            }
+            add(&mut all, T::restore(self)?);
+        }
+        Ok(all)
+    }
+}
+
+/// State that writes and reads itself.
+pub trait Saved: Sized {
+    /// Writes all of it.
+    fn save(&self, to: &mut Writer);
+    /// Reads what [`save`](Saved::save) has written.
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken>;
+}
+
+/// The number of a name: FNV-1a of 32 bits, without blanks.
+pub const fn tag(name: &str) -> u32 {
+    let octets = name.as_bytes();
+    let (mut hash, mut at) = (0x811c_9dc5_u32, 0);
+    while at < octets.len() {
+        if octets[at] != b' ' && octets[at] != b'\n' {
+            hash = (hash ^ octets[at] as u32).wrapping_mul(0x0100_0193);
+        }
+        at += 1;
+    }
+    hash
+}
+
+/// Has a type write and read all of its fields, in this order; what is `given` is not written, and an argument of
+/// `restore_with`. Or an enum its variants.
+macro_rules! saved {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl $crate::saved::Saved for $type {
+            fn save(&self, to: &mut $crate::saved::Writer) {
+                let Self { $($field),* } = self;
+                to.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) });
+                $($crate::saved::Saved::save($field, to);)*
+            }
+
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
+                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) })?;
+                Ok(Self { $($field: $crate::saved::Saved::restore(from)?),* })
+            }
+        }
+    };
+    ($type:ident { $($field:ident),* $(,)? } given { $($given:ident: $kind:ty),* $(,)? }) => {
+        impl $type {
+            /// Writes it, all but what is given to the one who reads it.
+            pub(crate) fn save(&self, to: &mut $crate::saved::Writer) {
+                let Self { $($field),*, $($given: _),* } = self;
+                to.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) });
+                $($crate::saved::Saved::save($field, to);)*
+            }
+
+            /// Reads it; the rest is given.
+            pub(crate) fn restore_with(
+                from: &mut $crate::saved::Reader<'_>,
+                $($given: $kind),*
+            ) -> Result<Self, $crate::saved::Broken> {
+                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) })?;
+                Ok(Self { $($field: $crate::saved::Saved::restore(from)?,)* $($given),* })
+            }
+        }
+    };
+    (tuple $type:ident($($field:ident),*)) => {
+        impl $crate::saved::Saved for $type {
+            fn save(&self, to: &mut $crate::saved::Writer) {
+                let Self($($field),*) = self;
+                $($crate::saved::Saved::save($field, to);)*
+            }
+
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
+                $(let $field = $crate::saved::Saved::restore(from)?;)*
+                Ok(Self($($field),*))
+            }
+        }
+    };
+    (enum $type:ident { $($name:ident $(($($field:ident),*))?),* $(,)? }) => {
+        impl $crate::saved::Saved for $type {
+            fn save(&self, to: &mut $crate::saved::Writer) {
+                match self {
+                    $(Self::$name $(($($field),*))? => {
+                        to.tag(const { $crate::saved::tag(stringify!($name)) });
+                        $($($crate::saved::Saved::save($field, to);)*)?
+                    })*
+                }
+            }
+
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
+                let tag: u32 = $crate::saved::Saved::restore(from)?;
+                $(if tag == const { $crate::saved::tag(stringify!($name)) } {
+                    $($(let $field = $crate::saved::Saved::restore(from)?;)*)?
+                    return Ok(Self::$name $(($($field),*))?);
+                })*
+                Err($crate::saved::Broken("the state is that of another version, which has other values"))
+            }
+        }
+    };
+}
+pub(crate) use saved;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::clock;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Kind {
+        Plain,
+        With(u16, String),
+    }
+    saved!(
+        enum Kind {
+            Plain,
+            With(number, text),
+        }
+    );
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Thing {
+        kinds: Vec<Kind>,
+        at: Option<Instant>,
+        ends: BTreeMap<SocketAddr, (bool, Duration)>,
+        octets: [u8; 3],
+    }
+    saved!(Thing { kinds, at, ends, octets });
+
+    fn thing(now: Instant) -> Thing {
+        let ends = ["192.0.2.1:1701", "[fe80::1%7]:0", "[2001:db8::1]:9"].map(|end| end.parse().unwrap());
+        Thing {
+            kinds: vec![Kind::With(65_535, "\u{e9}".to_owned()), Kind::Plain],
+            at: Some(now - Duration::from_nanos(1_500_000_001)),
+            ends: ends.into_iter().map(|end| (end, (true, Duration::MAX))).collect(),
+            octets: [1, 2, 255],
+        }
+    }
+
+    fn saved_octets(now: Instant) -> Wiped {
+        let mut writer = Writer::new(now);
+        thing(now).save(&mut writer);
+        writer.finish()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let now = clock::now();
+        let octets = saved_octets(now);
+        // The reader's clock shows something else at that moment.
+        let there = now + Duration::from_secs(77);
+        let mut reader = Reader::new(&octets, there).unwrap();
+        let mut expected = thing(now);
+        expected.at = Some(there - Duration::from_nanos(1_500_000_001));
+        assert_eq!(Thing::restore(&mut reader), Ok(expected));
+        assert_eq!(reader.end(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_torn_or_damaged_is_not_read() {
+        let now = clock::now();
+        let octets = saved_octets(now);
+        for end in 0..octets.len() {
+            assert!(Reader::new(&octets[..end], now).is_err(), "{end}");
+        }
+        for at in 0..octets.len() {
+            let mut damaged = octets.to_vec();
+            damaged[at] ^= 1 << (at % 8);
+            assert!(Reader::new(&damaged, now).is_err(), "{at}");
+        }
+        let longer = [&octets[..], &[0]].concat();
+        assert!(Reader::new(&longer, now).is_err());
+    }
+
+    #[test]
+    fn nothing_that_is_read_does_harm() {
+        let now = clock::now();
+        let mut writer = Writer::new(now);
+        thing(now).save(&mut writer);
+        let octets = writer.octets.to_vec();
+        for at in 0..octets.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut damaged = octets.clone();
+                damaged[at] = value;
+                let _ = Thing::restore(&mut Reader::unchecked(&damaged, now));
+                let _ = Thing::restore(&mut Reader::unchecked(&damaged[at..], now));
+            }
+        }
+        // A number of things that are not there.
+        let mut many = u64::MAX.to_be_bytes().to_vec();
+        many.push(1);
+        assert_eq!(Vec::<u64>::restore(&mut Reader::unchecked(&many, now)), Err(DAMAGED));
+    }
+
+    #[test]
+    fn other_objects_are_told_by_their_names() {
+        #[derive(Debug, PartialEq)]
+        struct Later {
+            kinds: Vec<Kind>,
+            at: Option<Instant>,
+        }
+        saved!(Later { kinds, at });
+        let now = clock::now();
+        let octets = saved_octets(now);
+        let Err(Broken(why)) = Later::restore(&mut Reader::new(&octets, now).unwrap()) else { panic!() };
+        assert!(why.contains("another version"), "{why}");
+    }
+}
