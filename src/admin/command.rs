@@ -161,7 +161,7 @@ pub static COMMANDS: &[AdminCommand] = &[
     AdminCommand {
         number: 14,
         word: "ping",
-        about: "HELLOs over a control connection: round trip and loss",
+        about: "HELLOs to the peer of a tunnel, or frames through a session: round trip and loss",
         forms: &[
             shown(&[Value("NAME")], "NAME [-c N] [-i SECONDS]"),
             form(&[Value("NAME"), Word("-c"), COUNT]),

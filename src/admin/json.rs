@@ -405,18 +405,47 @@ pub fn pong(number: u32, peer: IpAddr, round_trip: Option<Duration>, transmissio
     out
 }
 
+/// A line of `ping` of a session.
+pub fn echo(number: u32, interface: &str, round_trip: Option<Duration>) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| {
+        object.plain("number", number);
+        object.text("interface", interface);
+        object.optional("round_trip", round_trip, Object::fine_seconds);
+    });
+    out.push('\n');
+    out
+}
+
+/// The end of `ping` of a session.
+pub fn echoes(pings: &Pings) -> String {
+    let mut out = String::new();
+    object(&mut out, |object| {
+        object.plain("frames", pings.hellos);
+        object.plain("answered", pings.answered);
+        object.plain("loss", pings.loss());
+        times(object, pings);
+    });
+    out.push('\n');
+    out
+}
+
+fn times(object: &mut Object<'_>, pings: &Pings) {
+    let average = pings.average();
+    object.optional("least", average.and(Some(pings.least)), Object::fine_seconds);
+    object.optional("average", average, Object::fine_seconds);
+    object.optional("most", average.and(Some(pings.most)), Object::fine_seconds);
+}
+
 /// The end of `ping`.
 pub fn pings(pings: &Pings) -> String {
     let mut out = String::new();
-    let average = pings.average();
     object(&mut out, |object| {
         object.plain("hellos", pings.hellos);
         object.plain("answered", pings.answered);
         object.plain("transmissions", pings.transmissions);
         object.plain("loss", pings.loss());
-        object.optional("least", average.and(Some(pings.least)), Object::fine_seconds);
-        object.optional("average", average, Object::fine_seconds);
-        object.optional("most", average.and(Some(pings.most)), Object::fine_seconds);
+        times(object, pings);
     });
     out.push('\n');
     out

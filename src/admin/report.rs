@@ -102,12 +102,12 @@ pub struct Interface {
     pub counters: Counters,
 }
 
-/// What came of the HELLOs of a `ping`.
+/// What came of the HELLOs of a `ping`, or of the frames of one of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pings {
-    /// HELLOs.
+    /// HELLOs, or frames.
     pub hellos: u32,
-    /// Of them, those that were acknowledged.
+    /// Of them, those that were acknowledged or answered.
     pub answered: u32,
     /// How often they were sent.
     pub transmissions: u32,

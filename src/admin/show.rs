@@ -376,15 +376,34 @@ pub fn pong(number: u32, peer: IpAddr, round_trip: Option<Duration>, transmissio
 
 /// The end of `ping`.
 pub fn pings(pings: &Pings) -> String {
-    let Pings { hellos, answered, transmissions, least, most, .. } = pings;
+    let Pings { hellos, answered, transmissions, .. } = pings;
     let loss = pings.loss();
-    let mut out =
-        format!("{hellos} HELLOs, sent {transmissions} times, {answered} answered: {loss} % lost\n");
-    if let Some(average) = pings.average() {
-        let (least, average, most) = (milliseconds(*least), milliseconds(average), milliseconds(*most));
-        let _ = writeln!(out, "round trip: {least} at least, {average} on average, {most} at most");
+    let out = format!("{hellos} HELLOs, sent {transmissions} times, {answered} answered: {loss} % lost\n");
+    out + &round_trip(pings)
+}
+
+/// A line of `ping` of a session.
+pub fn echo(number: u32, interface: &str, round_trip: Option<Duration>) -> String {
+    let answer = round_trip.map_or_else(|| "no answer".to_owned(), milliseconds);
+    format!("frame {number} through {}: {answer}\n", escape(interface.as_bytes()))
+}
+
+/// The end of `ping` of a session.
+pub fn echoes(pings: &Pings) -> String {
+    let Pings { hellos, answered, .. } = pings;
+    let mut out = format!("{hellos} frames, {answered} answered: {} % lost\n", pings.loss());
+    out += &round_trip(pings);
+    if *answered == 0 {
+        out +=
+            "(only another l2tpd answers such frames, since 0.2.0; any peer answers `ping` of its tunnel)\n";
     }
     out
+}
+
+fn round_trip(pings: &Pings) -> String {
+    let Some(average) = pings.average() else { return String::new() };
+    let (least, most) = (milliseconds(pings.least), milliseconds(pings.most));
+    format!("round trip: {least} at least, {} on average, {most} at most\n", milliseconds(average))
 }
 
 /// A line of `watch`.

@@ -24,6 +24,9 @@ pub trait Host {
     fn set_log_level(&mut self, level: Level);
     /// `clear`, `start`, `stop`, `ping`, `counters reset`.
     fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError>;
+    /// `ping` of the session with this interface: asks its other end for an answer; the number of the request, or why not
+    /// (`None`: there is no such session).
+    fn ping_session(&mut self, interface: &str) -> Result<u32, Option<&'static str>>;
     /// `reload`, or with `check` only the answer to what it would do: what changed, or every error of the file.
     /// Lines end with `\n`.
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String>;
@@ -45,8 +48,21 @@ pub enum StreamEvent {
         #[allow(missing_docs)] // its type says all
         record: Record,
     },
-    /// For `ping`.
+    /// For `ping` of a tunnel.
     Pong(Pong),
+    /// For `ping` of a session.
+    Echo(Echo),
+}
+
+/// The other end of a session has answered a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// The session's interface.
+    pub interface: String,
+    /// What [`Host::ping_session`] returned.
+    pub number: u32,
+    /// From the request to the answer.
+    pub round_trip: Duration,
 }
 
 /// A HELLO that the administrator sent was answered, or never will be.

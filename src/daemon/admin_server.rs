@@ -170,6 +170,11 @@ impl AdminServer {
                 self.keep(slot, client, said, host);
                 continue;
             }
+            if let (Some(Stream::Ping(ping)), StreamEvent::Echo(echo)) = (client.follows(), event) {
+                let said = ping.echoed(now, echo).map_or(Ok(()), |said| client.say(now, said));
+                self.keep(slot, client, said, host);
+                continue;
+            }
             let body = match (client.follows(), event) {
                 (Some(Stream::Watch { json: false }), StreamEvent::Event(time, event)) => {
                     Some(show::event(*time, event).into_bytes())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::admin_host::{Pong, StreamEvent, Wanted};
+use super::admin_host::{Echo, Pong, StreamEvent, Wanted};
 use super::args::Options;
 use super::commands::Commands;
 use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
@@ -356,6 +356,9 @@ impl Daemon {
                 if let Some(session) = session {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
+            }
+            DataPlaneEvent::Echo { interface, number, round_trip } => {
+                self.stream_event(StreamEvent::Echo(Echo { interface, number, round_trip }));
             }
             DataPlaneEvent::Elsewhere { session, path } => self.engine.heard_elsewhere(now, session, path),
             DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),

@@ -1,8 +1,9 @@
-//! `ping`: HELLOs over a control connection, one after the other's answer, and what is told of them.
+//! `ping`: HELLOs over the control connection of a tunnel, or frames of our own through a session; one after the other's
+//! answer, and what is told of them.
 
 use std::time::{Duration, Instant};
 
-use super::admin_host::{Host, Pong};
+use super::admin_host::{Echo, Host, Pong};
 use crate::admin::display::no_tunnel;
 use crate::admin::envelope::reply;
 use crate::admin::report::Pings;
@@ -10,15 +11,23 @@ use crate::admin::{json, show};
 use crate::log::escape;
 use crate::proto::{Command, CommandError};
 
+/// A frame through a session that is not answered for so long is lost.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A `ping` that goes on.
 #[derive(Debug)]
 pub(super) struct Ping {
-    tunnel: String,
+    /// A tunnel's, or else that of a session's interface.
+    name: String,
     left: u32,
     interval: Duration,
     json: bool,
     /// When the next HELLO is sent; `None` while one waits for its answer.
     next: Option<Instant>,
+    /// A frame went through a session: its number, and when it counts as lost.
+    waits: Option<(u32, Instant)>,
+    /// It is a session.
+    session: bool,
     /// When the last one was sent.
     begun: Instant,
     told: Pings,
@@ -34,37 +43,87 @@ pub(super) enum Said {
 
 impl Ping {
     /// The first HELLO is sent at once.
-    pub fn new(now: Instant, tunnel: String, (count, interval): (u32, Duration), json: bool) -> Ping {
-        Ping { tunnel, left: count, interval, json, next: Some(now), begun: now, told: Pings::default() }
+    pub fn new(now: Instant, name: String, (count, interval): (u32, Duration), json: bool) -> Ping {
+        Ping {
+            name,
+            left: count,
+            interval,
+            json,
+            next: Some(now),
+            waits: None,
+            session: false,
+            begun: now,
+            told: Pings::default(),
+        }
     }
 
     /// When there is something to do.
     pub fn next(&self) -> Option<Instant> {
-        self.next
+        self.next.or(self.waits.map(|(_, deadline)| deadline))
     }
 
     /// Sends the next HELLO, if it is time.
     pub fn turn(&mut self, now: Instant, host: &mut dyn Host) -> Option<Said> {
+        if let Some((number, _)) = self.waits.filter(|(_, deadline)| *deadline <= now) {
+            return self.count_echo(now, number, None);
+        }
         self.next.take_if(|next| *next <= now)?;
         if self.left == 0 {
             return Some(self.end());
         }
         self.left -= 1;
         self.begun = now;
-        match host.command(now, Command::Ping(self.tunnel.clone())) {
+        if self.session {
+            return self.ask_session(now, host);
+        }
+        match host.command(now, Command::Ping(self.name.clone())) {
             Ok(()) => None,
-            Err(CommandError::NotFound) => Some(Said::End(reply::REFUSED, no_tunnel(&self.tunnel))),
-            Err(_) if self.told.hellos == 0 => {
-                let text = format!("{}: it is not up\n", escape(self.tunnel.as_bytes()));
-                Some(Said::End(reply::REFUSED, text))
+            Err(CommandError::NotFound) => {
+                self.session = true;
+                self.ask_session(now, host)
             }
+            Err(_) if self.told.hellos == 0 => Some(self.refused("it is not up")),
             Err(_) => Some(self.end()),
         }
     }
 
+    /// Sends a frame through a session.
+    fn ask_session(&mut self, now: Instant, host: &mut dyn Host) -> Option<Said> {
+        match host.ping_session(&self.name) {
+            Ok(number) => {
+                self.waits = Some((number, now + PATIENCE));
+                None
+            }
+            Err(None) => Some(Said::End(reply::REFUSED, no_tunnel(&self.name))),
+            Err(Some(why)) if self.told.hellos == 0 => Some(self.refused(why)),
+            Err(Some(_)) => Some(self.end()),
+        }
+    }
+
+    fn refused(&self, why: &str) -> Said {
+        Said::End(reply::REFUSED, format!("{}: {why}\n", escape(self.name.as_bytes())))
+    }
+
+    /// The other end of a session has answered.
+    pub fn echoed(&mut self, now: Instant, echo: &Echo) -> Option<Said> {
+        let ours = echo.interface == self.name && self.waits.is_some_and(|(number, _)| number == echo.number);
+        ours.then(|| self.count_echo(now, echo.number, Some(echo.round_trip)))?
+    }
+
+    /// A frame through a session was answered, or is lost.
+    fn count_echo(&mut self, now: Instant, number: u32, round_trip: Option<Duration>) -> Option<Said> {
+        self.waits.take_if(|(waits, _)| *waits == number)?;
+        self.told.count(round_trip, 1);
+        self.next = Some(if self.left == 0 { now } else { now.max(self.begun + self.interval) });
+        Some(Said::Piece(match self.json {
+            true => json::echo(self.told.hellos, &self.name, round_trip),
+            false => show::echo(self.told.hellos, &self.name, round_trip),
+        }))
+    }
+
     /// The HELLO of a tunnel was answered, or its connection is gone.
     pub fn answered(&mut self, now: Instant, pong: &Pong) -> Option<Said> {
-        if self.next.is_some() || pong.tunnel != self.tunnel {
+        if self.session || self.next.is_some() || pong.tunnel != self.name {
             return None;
         }
         self.told.count(pong.round_trip, pong.transmissions);
@@ -84,6 +143,14 @@ impl Ping {
 
     fn end(&self) -> Said {
         let kind = if self.told.answered == 0 { reply::DOWN } else { reply::DONE };
-        Said::End(kind, if self.json { json::pings(&self.told) } else { show::pings(&self.told) })
+        Said::End(
+            kind,
+            match (self.session, self.json) {
+                (false, false) => show::pings(&self.told),
+                (false, true) => json::pings(&self.told),
+                (true, false) => show::echoes(&self.told),
+                (true, true) => json::echoes(&self.told),
+            },
+        )
     }
 }

@@ -183,6 +183,11 @@ impl Host for Daemon {
         result
     }
 
+    fn ping_session(&mut self, interface: &str) -> Result<u32, Option<&'static str>> {
+        self.engine.session_place(interface).ok_or(None)?;
+        self.data.ping(interface).map_err(Some)
+    }
+
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String> {
         self.reload_config(now, check)
     }

@@ -19,7 +19,7 @@ use super::reload::{self, Readers, Refused};
 use crate::config::model::{self, Config, Place, Remote, TunnelConfig};
 use crate::config::Setting;
 use crate::log::{Event, Level, LogLine, Remark};
-use crate::proto::Engine;
+use crate::proto::{Engine, Random};
 use crate::sys::daemonize::{self, Detached, Side};
 use crate::sys::notify::Notifier;
 use crate::sys::pidfile::PidFile;
@@ -241,13 +241,16 @@ fn acquire(
     config: &Config,
 ) -> Result<(Option<PidFile>, EventLoop, Engine, DataPlane), Failed> {
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file).map(pid_file).transpose()?;
-    let random = Urandom::new().map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
+    let mut random = Urandom::new().map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
     let signals =
         Signals::install().map_err(|error| failed_remark(&Remark::Signals { error: error_text(&error) }))?;
     let no_epoll = |error: std::io::Error| failed_remark(&Remark::Epoll { error: error_text(&error) });
     let poll = Poll::new().map_err(no_epoll)?;
     let registry = poll.registry().try_clone().map_err(no_epoll)?;
     let mut data = DataPlane::new(registry);
+    let mut identifier = [0; 8];
+    random.fill(&mut identifier).map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
+    data.identify(u64::from_be_bytes(identifier));
     if config.data_plane == model::DataPlane::Kernel {
         data.use_kernel()
             .map_err(|error| failed_remark(&Remark::NoKernelL2tp { error: error_text(&error) }))?;

@@ -11,6 +11,7 @@ pub mod checksum;
 pub mod gro;
 pub mod gso;
 pub mod mss;
+pub mod oam;
 pub mod packet;
 pub mod vnet;
 

@@ -12,7 +12,7 @@ import sys
 VALUES = {"idle", "wait-ctl-reply", "wait-ctl-conn", "established", "stopping", "ip", "udp", "null", "wait-reply",
           "wait-connect", "wait-control-conn", "joined", "out", "missing"}
 NUMBER = ("pid uptime since ns nr queued peer_window serial local_cookie_size remote_cookie_size pseudowire_type ago number "
-          "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up transmissions hellos answered loss")
+          "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up transmissions hellos answered loss frames")
 NUMBER_OR_NULL = ("local_port remote_port local_tunnel_id remote_tunnel_id next_try local_session_id "
                   "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id round_trip least average most")
 BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent "

@@ -161,6 +161,14 @@ impl Host for Shared {
             }
         }
     }
+    fn ping_session(&mut self, interface: &str) -> Result<u32, Option<&'static str>> {
+        self.call(format!("ping session {interface}"));
+        let sessions = self.0.lock().unwrap().report.snapshot.tunnels.clone();
+        match sessions.iter().flat_map(|t| &t.sessions).any(|session| session.interface == interface) {
+            true => Ok(1),
+            false => Err(None),
+        }
+    }
     fn reload(&mut self, _: Instant, check: bool) -> Result<String, String> {
         self.call(format!("reload {check}"));
         if check {

@@ -28,7 +28,7 @@ complete -c l2tpctl -n $none -a metrics -d 'the counters as OpenMetrics text'
 complete -c l2tpctl -n $none -a trace -d 'control messages of a tunnel into a pcapng file'
 complete -c l2tpctl -n $none -a explain -d 'what a log message means; why a tunnel is not up'
 complete -c l2tpctl -n $none -a health -d 'one line: is everything up?'
-complete -c l2tpctl -n $none -a ping -d 'HELLOs over a control connection: round trip and loss'
+complete -c l2tpctl -n $none -a ping -d 'HELLOs to the peer of a tunnel, or frames through a session: round trip and loss'
 
 complete -c l2tpctl -n '__fish_seen_subcommand_from status; and not __fish_seen_subcommand_from tunnel session' -a 'tunnel session'
 complete -c l2tpctl -n '__fish_seen_subcommand_from clear; and not __fish_seen_subcommand_from tunnel peer session all' -a 'tunnel peer session all'
@@ -39,6 +39,6 @@ complete -c l2tpctl -n '__fish_seen_subcommand_from log' -a "-f $levels"
 complete -c l2tpctl -n '__fish_seen_subcommand_from log-level' -a "$levels"
 complete -c l2tpctl -n '__fish_seen_subcommand_from counters' -a reset
 complete -c l2tpctl -n '__fish_seen_subcommand_from start stop trace ping tunnel' -a '(__l2tpctl_names tunnel)'
-complete -c l2tpctl -n '__fish_seen_subcommand_from session' -a '(__l2tpctl_names interface)'
+complete -c l2tpctl -n '__fish_seen_subcommand_from ping session' -a '(__l2tpctl_names interface)'
 complete -c l2tpctl -n '__fish_seen_subcommand_from ping' -a '-c -i'
 complete -c l2tpctl -n '__fish_seen_subcommand_from trace' -F

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::log::Remark;
 use crate::proto::Path;
@@ -64,6 +65,15 @@ pub enum DataPlaneEvent {
         interface: String,
         /// Up.
         up: bool,
+    },
+    /// The other end of a session has answered [`ping`](super::DataPlane::ping).
+    Echo {
+        /// The interface's name in the configuration.
+        interface: String,
+        /// Of the request.
+        number: u32,
+        /// From the request to the answer.
+        round_trip: Duration,
     },
     /// Data of a session came from elsewhere than its peer, with the right cookie.
     Elsewhere {

@@ -13,6 +13,7 @@ mod flood;
 mod interface;
 mod kernel;
 mod link_local;
+mod oam;
 mod paths;
 mod plane;
 mod port;

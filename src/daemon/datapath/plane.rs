@@ -13,6 +13,7 @@ use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Flood;
 use super::interface::{Interface, InterfaceState};
 use super::kernel::Kernel;
+use super::oam::Echoes;
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
@@ -33,11 +34,12 @@ const BACKLOG: usize = 1;
 
 /// The data plane.
 pub struct DataPlane {
-    wires: Pseudowires,
+    pub(super) wires: Pseudowires,
     links: Option<NetMonitor>,
     inbound: Option<Box<Inbound>>,
-    outbound: Option<Box<Outbound>>,
-    arrivals: Arrivals,
+    pub(super) outbound: Option<Box<Outbound>>,
+    pub(super) arrivals: Arrivals,
+    pub(super) echoes: Echoes,
     net_events: Vec<NetEvent>,
     tasks: Tasks,
     /// Control messages over IP that belong to no control connection.
@@ -56,6 +58,7 @@ impl DataPlane {
             inbound: None,
             outbound: None,
             arrivals: Arrivals::default(),
+            echoes: Echoes::default(),
             net_events: Vec::new(),
             tasks: Tasks::default(),
             strangers: Flood::default(),
@@ -108,6 +111,7 @@ impl DataPlane {
             left -= 1;
         }
         self.flush();
+        self.answer_oam();
         self.send_backlog();
         self.do_tasks();
         self.judge_flood(now);
@@ -180,7 +184,7 @@ impl DataPlane {
     }
 
     /// Sends the frames that wait.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         let Some(outbound) = &mut self.outbound else { return };
         let Some(exit) = outbound.exit() else { return };
         if let Some(socket) = self.wires.sockets.get_mut(exit.socket) {

@@ -6,12 +6,14 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::event::{DataPlaneEvent, Events, Unmatched};
+use super::oam::KEPT;
 use super::ports::Ports;
-use super::session::Sessions;
+use super::session::{Session, Sessions};
 use super::sockets::OpenSocket;
 use crate::config::model::Via;
 use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
 use crate::frame::mss;
+use crate::frame::oam::Oam;
 use crate::proto::Path;
 use crate::sys::receiver::{Datagram, Receiver};
 use crate::wire::demux::{self, Packet};
@@ -29,11 +31,26 @@ pub(super) struct Arrivals {
     pub(super) others: u32,
     /// Datagrams.
     pub(super) datagrams: usize,
+    /// Frames of our own kind, by our id of their session.
+    pub(super) oam: Vec<(SessionId, Oam)>,
     /// The port that the newest frame is for.
     pub(super) delivered: Option<usize>,
 }
 
 impl Arrivals {
+    /// A frame of our own kind; whether it ends here.
+    fn take_oam(&mut self, now: Instant, session: &mut Session, oam: Oam) -> bool {
+        let kept = match oam {
+            Oam::Request { .. } => session.answers(now),
+            Oam::Reply { .. } => true,
+            Oam::Probe { .. } => return false,
+        };
+        if kept && self.oam.len() < KEPT {
+            self.oam.push((session.id, oam));
+        }
+        true
+    }
+
     fn unknown_session(&mut self, from: IpAddr, id: Option<SessionId>) {
         self.unmatched.unknown_session += 1;
         let Some(id) = id else { return };
@@ -168,6 +185,11 @@ impl Batch<'_> {
                 return;
             }
         };
+        if let Some(oam) = self.buffer.get(range.clone()).and_then(Oam::parse) {
+            if self.arrivals.take_oam(now, session, oam) {
+                return;
+            }
+        }
         if let (Some(limit), Some(frame)) = (port.mss_limit(), self.buffer.get_mut(range.clone())) {
             port.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
         }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::oam::ANSWERS;
 use super::slab::{FixedHash, Slab};
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::proto::{Attachment, Path, SequenceLevel};
+use crate::token_bucket::{TokenBucket, ONE};
 use crate::wiped::wipe;
 use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
 use crate::wire::SessionId;
@@ -52,6 +54,8 @@ pub(super) struct Session {
     pub(super) send_error: Option<i32>,
     /// When it was told last that its data came from elsewhere.
     elsewhere: Option<Instant>,
+    /// How many requests of the peer may be answered.
+    answers: Option<TokenBucket>,
 }
 
 impl std::ops::Drop for Session {
@@ -86,6 +90,7 @@ impl Session {
             gso: true,
             send_error: None,
             elsewhere: None,
+            answers: None,
         }
     }
 
@@ -103,6 +108,11 @@ impl Session {
             self.elsewhere = Some(now);
         }
         told
+    }
+
+    /// Whether a request of the peer is to be answered.
+    pub(super) fn answers(&mut self, now: Instant) -> bool {
+        self.answers.get_or_insert_with(|| TokenBucket::new(now, ANSWERS)).take(now, ANSWERS, ONE)
     }
 
     /// Whether what came on this path came where its data comes.

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::backlog::{Backlog, Deferred};
+use super::interface::Interface;
 use super::port::Port;
 use super::session::Session;
 use super::sockets::OpenSocket;
@@ -11,6 +12,7 @@ use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, mss, ETHERNET_HEADER};
+use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender, Sent, Way, SLOTS};
 use crate::wire::data::MAX_HEADER;
 
@@ -100,6 +102,33 @@ impl Outbound {
         let _ = socket.inner.set_mark(exit.mark);
         let sent = &mut self.sent;
         self.sender.flush(&mut socket.inner, &mut |owner, result| sent.push((owner, *result)));
+    }
+
+    /// Sends a frame of our own at once; nothing else waits. It is not counted.
+    pub(super) fn send_own(
+        &mut self,
+        interface: &Interface,
+        session: &mut Session,
+        socket: &mut OpenSocket,
+        frame: &[u8],
+    ) {
+        let (header, length) = session.next_header(frame);
+        let (start, end) = (HEADROOM - length, HEADROOM + frame.len());
+        let Some(room) = self.sender.arena.get_mut(start..end) else { return };
+        let (before, behind) = room.split_at_mut(length);
+        before.copy_from_slice(header.get(..length).unwrap_or_default());
+        behind.copy_from_slice(frame);
+        let tos = match interface.tos {
+            Tos::Value(tos) => tos,
+            Tos::Copy => 0,
+        };
+        let Path { remote, local, via, .. } = session.path;
+        let to = Destination { remote, local: local.ip(), ttl: interface.ttl };
+        let _ = socket.inner.set_dont_fragment(interface.dont_fragment);
+        let _ = socket.inner.set_mark(via.mark);
+        self.sender.push(std::slice::from_ref(&(start..end)), &to, Way { tos, gso: false, owner: 0 });
+        self.sender.flush(&mut socket.inner, &mut |_, _| {});
+        self.used = 0;
     }
 
     /// Sends frames of the port at `at`. Those of one that has few stay for [`flush`](Outbound::flush), unless it is
