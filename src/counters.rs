@@ -19,6 +19,12 @@ macro_rules! counters {
                 [$(($name, $help, self.$field),)*].into_iter()
             }
 
+            /// All frames that were dropped, for whatever reason.
+            pub fn dropped(&self) -> u64 {
+                let drops = self.entries().filter(|(name, _, _)| name.contains("_drop_"));
+                drops.fold(0, |sum, (_, _, value)| value.saturating_add(sum))
+            }
+
             /// Adds `other` to each counter.
             pub fn add(&mut self, other: &Counters) {
                 $(self.$field = self.$field.wrapping_add(other.$field);)*

@@ -11,8 +11,8 @@ pub enum Token {
     Word(&'static str),
     /// A value; the name stands for it in the usage text.
     Value(&'static str),
-    /// One of the four levels of the log.
-    Level,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// All words that are left, at least one.
     Rest(&'static str),
 }
@@ -22,6 +22,8 @@ pub enum Token {
 #[allow(missing_docs)] // a field whose name says all has no more
 pub struct Form {
     pub tokens: &'static [Token],
+    /// What may follow them, each at most once, in any order.
+    pub options: &'static [&'static [Token]],
     /// Whether it appears in the usage text (another form that does may stand for it).
     pub usage: Option<&'static str>,
 }
@@ -30,7 +32,7 @@ pub struct Form {
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)] // a field whose name says all has no more
 pub struct AdminCommand {
-    /// On the admin socket.
+    /// On the admin socket; [`LOCAL`] where the client sends something else.
     pub number: u16,
     /// The first one.
     pub word: &'static str,
@@ -39,19 +41,31 @@ pub struct AdminCommand {
     pub forms: &'static [Form],
 }
 
-use Token::{Level as AnyLevel, Rest, Value, Word};
+use super::summary::{COLUMNS, STANDINGS};
+use Token::{OneOf, Rest, Value, Word};
+
+/// The number of a command that does not travel.
+pub const LOCAL: u16 = 0;
 
 const fn form(tokens: &'static [Token]) -> Form {
-    Form { tokens, usage: None }
+    Form { tokens, options: &[], usage: None }
 }
 
 const fn shown(tokens: &'static [Token], usage: &'static str) -> Form {
-    Form { tokens, usage: Some(usage) }
+    Form { tokens, options: &[], usage: Some(usage) }
 }
 
-const CODE: Token = Value("N");
-const COUNT: Token = Value("N");
-const INTERVAL: Token = Value("SECONDS");
+const fn with(form: Form, options: &'static [&'static [Token]]) -> Form {
+    Form { options, ..form }
+}
+
+const ANY_LEVEL: Token = OneOf(&["error", "warn", "info", "debug"]);
+const INTERVAL: &[Token] = &[Word("-i"), Value("SECONDS")];
+const RESULT_CODE: &[&[Token]] = &[&[Word("result-code"), Value("N")]];
+/// Which tunnels, and in which order.
+const STANDING: &[Token] = &[OneOf(STANDINGS)];
+const NAMED: &[Token] = &[Word("name"), Value("TEXT")];
+const SORTED: &[Token] = &[Word("sort"), OneOf(COLUMNS)];
 
 /// Every command. Their numbers are part of the protocol and never change.
 pub static COMMANDS: &[AdminCommand] = &[
@@ -66,21 +80,39 @@ pub static COMMANDS: &[AdminCommand] = &[
         ],
     },
     AdminCommand {
+        number: 17,
+        word: "summary",
+        about: "one line a tunnel: state, sessions, rates, the last reason",
+        forms: &[with(
+            shown(&[], "[up | down | disabled] [name TEXT] [sort COLUMN]"),
+            &[STANDING, NAMED, SORTED],
+        )],
+    },
+    AdminCommand {
+        number: LOCAL,
+        word: "top",
+        about: "the summary, again and again until q is pressed; s sorts by another column",
+        forms: &[with(
+            shown(&[], "[up | down | disabled] [name TEXT] [sort COLUMN] [-i SECONDS]"),
+            &[STANDING, NAMED, SORTED, INTERVAL],
+        )],
+    },
+    AdminCommand {
         number: 2,
         word: "clear",
         about: "end tunnels or a session; they are set up again after the restart interval",
         forms: &[
-            shown(
-                &[Word("tunnel"), Value("NAME")],
-                "tunnel NAME | peer ADDRESS | session IFNAME | all [result-code N]",
+            with(
+                shown(
+                    &[Word("tunnel"), Value("NAME")],
+                    "tunnel NAME | peer ADDRESS | session IFNAME | all [result-code N]",
+                ),
+                RESULT_CODE,
             ),
-            form(&[Word("tunnel"), Value("NAME"), Word("result-code"), CODE]),
-            form(&[Word("peer"), Value("ADDRESS")]),
-            form(&[Word("peer"), Value("ADDRESS"), Word("result-code"), CODE]),
-            form(&[Word("session"), Value("IFNAME")]),
-            form(&[Word("session"), Value("IFNAME"), Word("result-code"), CODE]),
-            form(&[Word("all")]),
-            form(&[Word("all"), Word("result-code"), CODE]),
+            with(form(&[Word("peer"), Value("ADDRESS")]), RESULT_CODE),
+            with(form(&[Word("session"), Value("IFNAME")]), RESULT_CODE),
+            with(form(&[Word("interface"), Value("IFNAME")]), RESULT_CODE),
+            with(form(&[Word("all")]), RESULT_CODE),
         ],
     },
     AdminCommand {
@@ -105,18 +137,13 @@ pub static COMMANDS: &[AdminCommand] = &[
         number: 6,
         word: "log",
         about: "the messages kept in memory, of this level and worse; -f follows",
-        forms: &[
-            shown(&[], "[-f] [LEVEL]"),
-            form(&[AnyLevel]),
-            form(&[Word("-f")]),
-            form(&[Word("-f"), AnyLevel]),
-        ],
+        forms: &[with(shown(&[], "[-f] [LEVEL]"), &[&[ANY_LEVEL], &[Word("-f")]])],
     },
     AdminCommand {
         number: 7,
         word: "log-level",
         about: "set the level of the log",
-        forms: &[shown(&[AnyLevel], "LEVEL")],
+        forms: &[shown(&[ANY_LEVEL], "LEVEL")],
     },
     AdminCommand {
         number: 8,
@@ -162,19 +189,16 @@ pub static COMMANDS: &[AdminCommand] = &[
         number: 14,
         word: "ping",
         about: "HELLOs to the peer of a tunnel, or frames through a session: round trip and loss",
-        forms: &[
+        forms: &[with(
             shown(&[Value("NAME")], "NAME [-c N] [-i SECONDS]"),
-            form(&[Value("NAME"), Word("-c"), COUNT]),
-            form(&[Value("NAME"), Word("-i"), INTERVAL]),
-            form(&[Value("NAME"), Word("-c"), COUNT, Word("-i"), INTERVAL]),
-            form(&[Value("NAME"), Word("-i"), INTERVAL, Word("-c"), COUNT]),
-        ],
+            &[&[Word("-c"), Value("N")], INTERVAL],
+        )],
     },
 ];
 
 /// The command with a number of the admin socket.
 pub fn by_number(number: u16) -> Option<&'static AdminCommand> {
-    COMMANDS.iter().find(|command| command.number == number)
+    COMMANDS.iter().find(|command| command.number == number && number != LOCAL)
 }
 
 /// The usage text of `l2tpctl`.

@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::part::Part;
 use super::report::{Health, Source};
 use super::request::{AdminRequest, Selection};
+use super::summary::{Filter, Summary};
 use super::{json, show, why};
 use crate::log::escape;
 
@@ -14,6 +15,8 @@ use crate::log::escape;
 const SESSIONS: usize = 16;
 /// Sessions (or tunnels, if those have none) only looked at in one step.
 const LOOKED_AT: usize = 256;
+/// A row of a summary takes as long as so many sessions that are only looked at.
+const ROW: usize = 8;
 
 /// What is displayed, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Form {
     CountersJson,
     /// `metrics`.
     Metrics,
+    /// `summary`: one form, of which the client makes what was asked for.
+    Summary,
 }
 
 impl Form {
@@ -52,6 +57,7 @@ impl Form {
                 (by_form(Form::Counters, Form::CountersJson), Selection::All)
             }
             AdminRequest::Metrics => (Form::Metrics, Selection::All),
+            AdminRequest::Summary { .. } | AdminRequest::Top { .. } => (Form::Summary, Selection::All),
             AdminRequest::Counters { reset: true }
             | AdminRequest::Log { .. }
             | AdminRequest::LogLevel(_)
@@ -72,7 +78,7 @@ impl Form {
             Form::Status | Form::StatusMasked => Form::StatusMasked,
             Form::StatusJson | Form::StatusJsonMasked => Form::StatusJsonMasked,
             Form::Explain | Form::Health | Form::HealthJson => self,
-            Form::Counters | Form::CountersJson | Form::Metrics => self,
+            Form::Counters | Form::CountersJson | Form::Metrics | Form::Summary => self,
         }
     }
 
@@ -81,7 +87,7 @@ impl Form {
         match self {
             Form::Status | Form::StatusJson | Form::Explain | Form::Health | Form::HealthJson => true,
             Form::StatusMasked | Form::StatusJsonMasked => true,
-            Form::Counters | Form::CountersJson | Form::Metrics => false,
+            Form::Counters | Form::CountersJson | Form::Metrics | Form::Summary => false,
         }
     }
 }
@@ -116,6 +122,7 @@ pub struct Display {
     health: Health,
     explain: why::Explain,
     metrics: Metrics,
+    summary: Summary,
 }
 
 impl Display {
@@ -148,7 +155,13 @@ impl Display {
             health: Health::default(),
             explain: why::Explain::default(),
             metrics: Metrics::default(),
+            summary: Summary::default(),
         })
+    }
+
+    /// Only these tunnels, where it is a summary.
+    pub fn filtered(self, filter: Filter) -> Display {
+        Display { summary: Summary::new(filter), ..self }
     }
 
     /// Whether it is complete.
@@ -181,6 +194,7 @@ impl Display {
                 let more = match self.form {
                     Form::Metrics => self.metrics.step(source, out),
                     Form::Health | Form::HealthJson => self.count(source),
+                    Form::Summary => self.summarize(source, out),
                     Form::Status
                     | Form::StatusMasked
                     | Form::StatusJson
@@ -208,6 +222,7 @@ impl Display {
             Form::StatusJson | Form::StatusJsonMasked => json::status_head(out, &source.overview()),
             Form::CountersJson => json::counters_head(out, &source.overview()),
             Form::Explain => self.explain.head(out, self.all),
+            Form::Summary => self.summary.head(out),
             Form::Status | Form::StatusMasked | Form::Counters => {}
             Form::Health | Form::HealthJson | Form::Metrics => {}
         }
@@ -221,6 +236,7 @@ impl Display {
             Form::HealthJson => json::health(out, &source.overview(), &self.health),
             Form::Counters => show::counters_tail(out, &source.dropped()),
             Form::CountersJson => json::counters_tail(out, &source.dropped()),
+            Form::Summary => self.summary.tail(&source.overview(), &self.health, out),
             Form::Status | Form::StatusMasked | Form::Metrics => {}
         }
     }
@@ -260,6 +276,18 @@ impl Display {
         true
     }
 
+    /// The next rows of a summary. `false`: there is nothing left.
+    fn summarize(&mut self, source: &dyn Source, out: &mut String) -> bool {
+        let mut room = LOOKED_AT;
+        while room > 0 {
+            let Some((tunnel, sessions, ends)) = self.advance(source, room) else { return false };
+            room = room.saturating_sub(sessions.len().max(ROW));
+            self.judge(source, tunnel, sessions.clone());
+            self.summary.sessions(source, (tunnel, sessions), ends, out);
+        }
+        true
+    }
+
     fn judge(&mut self, source: &dyn Source, tunnel: usize, sessions: Range<usize>) {
         let Some(brief) = source.tunnel(tunnel) else { return };
         if sessions.start == self.sessions.start {
@@ -292,7 +320,7 @@ impl Display {
             Form::Explain => self.explain.part(out, source.overview().uptime, &part),
             Form::Counters => show::counters_part(out, &part),
             Form::CountersJson => json::counters_part(out, &part),
-            Form::Health | Form::HealthJson | Form::Metrics => {}
+            Form::Health | Form::HealthJson | Form::Metrics | Form::Summary => {}
         }
         true
     }

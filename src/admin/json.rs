@@ -9,6 +9,7 @@ use super::explain::Found;
 use super::part::Part;
 use super::report::{Dropped, Health, Interface, Overview, Pings};
 use super::show::Cookies;
+use super::summary::{self, Counted, Row};
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
 use crate::proto::history::Change;
@@ -330,6 +331,50 @@ pub fn health(out: &mut String, daemon: &Overview, health: &Health) {
         top.plain("sessions_up", health.sessions_up);
     });
     out.push('\n');
+}
+
+/// `summary`: the rows, each with its rates where they are known.
+pub fn summary<'a>(
+    rows: impl Iterator<Item = (&'a Row, Option<&'a Counted>)>,
+    totals: &summary::Totals,
+) -> String {
+    let mut out = String::new();
+    object(&mut out, |top| {
+        top.text("version", &totals.version);
+        top.plain("uptime", totals.uptime);
+        top.plain("tunnels_enabled", totals.tunnels);
+        top.plain("tunnels_up", totals.tunnels_up);
+        top.plain("sessions_enabled", totals.sessions);
+        top.plain("sessions_up", totals.sessions_up);
+        array(top.member("tunnels"), rows, |out, (row, rates)| object(out, |o| summary_row(o, row, rates)));
+    });
+    out.push('\n');
+    out
+}
+
+fn summary_row(object: &mut Object<'_>, row: &Row, rates: Option<&Counted>) {
+    object.text("name", &row.name);
+    object.optional_text("peer", Some(&row.peer).filter(|peer| !peer.is_empty()));
+    object.text("state", &row.state);
+    object.text("standing", &row.standing);
+    object.plain("since", row.since);
+    object.plain("sessions_up", row.sessions_up);
+    object.plain("sessions_enabled", row.sessions);
+    let Counted { rx_octets, tx_octets, rx_frames, tx_frames, drops } = row.counted;
+    let totals = [rx_octets, tx_octets, rx_frames, tx_frames, drops];
+    for (name, total) in ["rx_octets", "tx_octets", "rx_frames", "tx_frames", "dropped"].iter().zip(totals) {
+        object.plain(name, total);
+    }
+    self::object(object.member("per_second"), |object| {
+        let of = |number: fn(&Counted) -> u64| rates.map(number);
+        object.optional("rx_octets", of(|r| r.rx_octets), |o, name, value| o.plain(name, value));
+        object.optional("tx_octets", of(|r| r.tx_octets), |o, name, value| o.plain(name, value));
+        object.optional("rx_frames", of(|r| r.rx_frames), |o, name, value| o.plain(name, value));
+        object.optional("tx_frames", of(|r| r.tx_frames), |o, name, value| o.plain(name, value));
+        object.optional("dropped", of(|r| r.drops), |o, name, value| o.plain(name, value));
+    });
+    object.optional("round_trip", row.round_trip.map(Duration::from_micros), Object::fine_seconds);
+    object.text("reason", &row.reason);
 }
 
 /// The reply to `counters`, up to the first tunnel.

@@ -4,7 +4,7 @@
 //! [`envelope`] is what is around each request and reply, [`command`] the one table of
 //! commands, [`request`] one of them with its values, [`report`] what the daemon tells of itself
 //! and [`show`], [`json`], [`metrics`] its three forms, [`why`] what it says of trouble; a [`display`] is one of these in the making, a
-//! [`part`] a piece of it. [`trace`] has the records of `l2tpctl trace`, [`explain`] what the messages of the log mean.
+//! [`part`] a piece of it. [`summary`] is a display too, of which the client makes more. [`trace`] has the records of `l2tpctl trace`, [`explain`] what the messages of the log mean.
 
 pub mod command;
 pub mod display;
@@ -16,6 +16,7 @@ pub mod part;
 pub mod report;
 pub mod request;
 pub mod show;
+pub mod summary;
 pub mod time;
 pub mod trace;
 pub mod why;

@@ -5,9 +5,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::command::Token::{Level as AnyLevel, Rest, Value, Word};
+use super::command::Token::{self, OneOf, Rest, Value, Word};
 use super::command::{by_number, AdminCommand, Form, COMMANDS};
 use super::envelope;
+use super::summary::{Column, Filter, Standing};
 use crate::log::{escape, Level};
 
 /// What `status` and `explain` are asked about.
@@ -39,6 +40,21 @@ pub enum Target {
 #[allow(missing_docs)] // what each does stands in the table
 pub enum AdminRequest {
     Status(Selection),
+    Summary {
+        /// Which tunnels.
+        filter: Filter,
+        /// Their order; the client sees to it.
+        sort: Column,
+    },
+    /// The summary again and again: the client sends requests for summaries.
+    Top {
+        #[allow(missing_docs)] // as above
+        filter: Filter,
+        #[allow(missing_docs)] // as above
+        sort: Column,
+        /// From one to the next.
+        interval: Duration,
+    },
     Clear {
         target: Target,
         /// `result-code`.
@@ -141,26 +157,56 @@ impl fmt::Display for UsageError {
     }
 }
 
-const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+/// A form that fits the words so far, and what it still wants.
+#[derive(Clone)]
+struct Candidate {
+    /// What must come next.
+    must: &'static [Token],
+    /// What may follow that.
+    may: Vec<&'static [Token]>,
+}
 
-/// The words and names that may stand at place `at` of these forms, in the order of the table.
-fn possible(forms: &[&Form], at: usize) -> Vec<&'static str> {
-    let mut names = Vec::new();
-    for form in forms {
-        match form.tokens.get(at) {
-            Some(Word(name) | Value(name) | Rest(name)) => names.push(*name),
-            Some(AnyLevel) => names.extend(LEVELS.map(Level::name)),
-            None => {}
+impl Candidate {
+    fn new(form: &'static Form) -> Candidate {
+        Candidate { must: form.tokens, may: form.options.to_vec() }
+    }
+
+    /// The tokens that the next word may be.
+    fn next(&self) -> Vec<Token> {
+        match self.must.first() {
+            Some(token) => vec![*token],
+            None => self.may.iter().filter_map(|option| option.first().copied()).collect(),
         }
     }
-    let mut seen = Vec::new();
-    names.retain(|name| {
-        !seen.contains(name) && {
-            seen.push(*name);
-            true
+
+    /// What is left of it after the next word, if that may be `takes`.
+    fn after(mut self, takes: impl Fn(Token) -> bool) -> Option<Candidate> {
+        if self.must.is_empty() {
+            let at = self.may.iter().position(|option| option.first().is_some_and(|token| takes(*token)))?;
+            self.must = self.may.remove(at);
         }
-    });
-    names
+        let (first, rest) = self.must.split_first()?;
+        self.must = rest;
+        takes(*first).then_some(self)
+    }
+}
+
+/// The fixed words and the names of values that may come next, in the order of the table.
+fn possible(candidates: &[Candidate]) -> (Vec<&'static str>, Vec<&'static str>) {
+    let (mut words, mut names) = (Vec::new(), Vec::new());
+    let note = |list: &mut Vec<&'static str>, name| {
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    };
+    for token in candidates.iter().flat_map(Candidate::next) {
+        match token {
+            Word(word) => note(&mut words, word),
+            OneOf(these) => these.iter().for_each(|word| note(&mut words, word)),
+            Value(name) | Rest(name) => note(&mut names, name),
+        }
+    }
+    (words, names)
 }
 
 /// The word among `possible` that `word` is or begins, if there is exactly one.
@@ -177,41 +223,30 @@ fn complete(word: &str, possible: &[&'static str]) -> Result<Option<&'static str
     }
 }
 
-/// The fixed words possible at place `at`.
-fn fixed(forms: &[&Form], at: usize) -> Vec<&'static str> {
-    let words: Vec<&Form> = forms
-        .iter()
-        .copied()
-        .filter(|form| matches!(form.tokens.get(at), Some(Word(_) | AnyLevel)))
-        .collect();
-    possible(&words, at)
-}
-
 /// Spells out the words after a command's first one and checks them against its forms.
 fn spell_out(command: &'static AdminCommand, words: &[String]) -> Result<Vec<String>, UsageError> {
-    let mut forms: Vec<&Form> = command.forms.iter().collect();
+    let mut candidates: Vec<Candidate> = command.forms.iter().map(Candidate::new).collect();
     let mut spelled = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        if let Some(name) = complete(word, &fixed(&forms, at))? {
-            forms.retain(|form| match form.tokens.get(at) {
-                Some(Word(want)) => *want == name,
-                Some(AnyLevel) => Level::from_name(name).is_some(),
-                Some(Value(_) | Rest(_)) | None => false,
-            });
-            spelled.push(name.to_owned());
-            continue;
+    for word in words {
+        let (fixed, names) = possible(&candidates);
+        let found = complete(word, &fixed)?;
+        let takes = |token| match (token, found) {
+            (Word(want), Some(name)) => want == name,
+            (OneOf(these), Some(name)) => these.contains(&name),
+            (Value(_) | Rest(_), found) => found.is_none(),
+            (Word(_) | OneOf(_), None) => false,
+        };
+        candidates = candidates.into_iter().filter_map(|candidate| candidate.after(takes)).collect();
+        if candidates.is_empty() {
+            return Err(UsageError::Unknown(word.clone(), [fixed, names].concat()));
         }
-        let expected = possible(&forms, at);
-        forms.retain(|form| matches!(form.tokens.get(at), Some(Value(_) | Rest(_))));
-        if forms.is_empty() {
-            return Err(UsageError::Unknown(word.clone(), expected));
-        }
-        spelled.push(word.clone());
+        spelled.push(found.unwrap_or(word).to_owned());
     }
-    if forms.iter().any(|form| form.tokens.len() == words.len()) {
+    if candidates.iter().any(|candidate| candidate.must.is_empty()) {
         return Ok(spelled);
     }
-    Err(UsageError::Incomplete(possible(&forms, words.len())))
+    let (fixed, names) = possible(&candidates);
+    Err(UsageError::Incomplete([fixed, names].concat()))
 }
 
 /// Reads a command line: everything after the options of `l2tpctl`. `--json` may also stand among the words.
@@ -272,14 +307,24 @@ fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminReques
         ("status", []) => AdminRequest::Status(Selection::All),
         ("status", ["tunnel", name]) => AdminRequest::Status(Selection::Tunnel((*name).to_owned())),
         ("status", ["session", name]) => AdminRequest::Status(Selection::Session((*name).to_owned())),
+        ("summary", words) => {
+            let (filter, sort, _) = summary(words)?;
+            AdminRequest::Summary { filter, sort: sort.unwrap_or(Column::Name) }
+        }
+        ("top", words) => {
+            let (filter, sort, interval) = summary(words)?;
+            let sort = sort.unwrap_or(Column::Octets);
+            AdminRequest::Top { filter, sort, interval: interval.unwrap_or(Duration::from_secs(2)) }
+        }
         ("clear", words) => return clear(words),
         ("start", [name]) => AdminRequest::Start((*name).to_owned()),
         ("stop", [name]) => AdminRequest::Stop((*name).to_owned()),
         ("reload", words) => AdminRequest::Reload { check: !words.is_empty() },
-        ("log", ["-f"]) => AdminRequest::Log { follow: true, level: Level::Debug },
-        ("log", ["-f", name]) => AdminRequest::Log { follow: true, level: level(name)? },
-        ("log", []) => AdminRequest::Log { follow: false, level: Level::Debug },
-        ("log", [name]) => AdminRequest::Log { follow: false, level: level(name)? },
+        ("log", words) => {
+            let named = words.iter().find(|word| **word != "-f");
+            let level = named.map_or(Ok(Level::Debug), |name| level(name))?;
+            AdminRequest::Log { follow: words.contains(&"-f"), level }
+        }
         ("log-level", [name]) => AdminRequest::LogLevel(level(name)?),
         ("watch", _) => AdminRequest::Watch,
         ("counters", words) => AdminRequest::Counters { reset: !words.is_empty() },
@@ -317,10 +362,31 @@ fn ping(name: &str, options: &[&str]) -> Result<AdminRequest, UsageError> {
     Ok(AdminRequest::Ping { tunnel: name.to_owned(), count, interval })
 }
 
+/// The words of `summary` and `top`.
+fn summary(words: &[&str]) -> Result<(Filter, Option<Column>, Option<Duration>), UsageError> {
+    let (mut filter, mut sort, mut interval) = (Filter::default(), None, None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().copied().unwrap_or_default(); // spell_out lets none be left out
+        match *word {
+            "name" => filter.name = value().to_owned(),
+            "sort" => sort = Column::from_name(value()),
+            "-i" => {
+                let (value, expected) = (value(), "seconds from 0.1 to 3600");
+                let given = value.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+                let given = given.ok_or_else(|| UsageError::Value(value.to_owned(), expected))?;
+                interval = Some(Duration::from_secs_f64(given));
+            }
+            standing => filter.standing = Standing::from_name(standing),
+        }
+    }
+    Ok((filter, sort, interval))
+}
+
 fn clear(words: &[&str]) -> Result<AdminRequest, UsageError> {
     let (target, rest) = match words {
         ["tunnel", name, rest @ ..] => (Target::Tunnel((*name).to_owned()), rest),
-        ["session", name, rest @ ..] => (Target::Session((*name).to_owned()), rest),
+        ["session" | "interface", name, rest @ ..] => (Target::Session((*name).to_owned()), rest),
         ["peer", address, rest @ ..] => {
             let parsed =
                 address.parse().map_err(|_| UsageError::Value((*address).to_owned(), "an IP address"))?;
@@ -344,6 +410,9 @@ impl AdminOrder {
             AdminRequest::Metrics if self.json => {
                 Err(UsageError::NoJson("metrics", "`l2tpctl --json counters` has one"))
             }
+            AdminRequest::Top { .. } if self.json => {
+                Err(UsageError::NoJson("top", "`l2tpctl --json summary` has one"))
+            }
             AdminRequest::Trace { .. } if self.json => Err(UsageError::NoJson("trace", "it writes pcapng")),
             _ => Ok(self),
         }
@@ -366,6 +435,13 @@ impl AdminRequest {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
             AdminRequest::Status(selection) => ("status", selection.words()),
+            AdminRequest::Summary { filter, .. } | AdminRequest::Top { filter, .. } => {
+                let mut words: Vec<String> = owned(filter.standing.map(Standing::name).as_slice());
+                if !filter.name.is_empty() {
+                    words.extend(["name".to_owned(), filter.name.clone()]);
+                }
+                ("summary", words)
+            }
             AdminRequest::Clear { target, result } => {
                 let mut words: Vec<String> = match target {
                     Target::Tunnel(name) => owned(&["tunnel", name]),

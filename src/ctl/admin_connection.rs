@@ -9,7 +9,17 @@ use crate::admin::envelope::{self, Envelope};
 use crate::sys;
 
 /// How long the daemon may keep us waiting: a little more than it takes to give a client up.
-const PATIENCE: Duration = Duration::from_secs(35);
+pub(super) const PATIENCE: Duration = Duration::from_secs(35);
+
+/// What is said of a connection that cannot be made.
+pub(super) fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("{} (is l2tpd running?)", sys::error_text(error))
+        }
+        _ => sys::error_text(error),
+    }
+}
 
 /// A connection whose request has been sent.
 #[derive(Debug)]
@@ -20,12 +30,7 @@ pub(super) struct AdminConnection {
 impl AdminConnection {
     /// Connects and sends the request.
     pub fn open(socket: &str, command: u16, body: &[u8], follows: bool) -> Result<AdminConnection, String> {
-        let text = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                format!("{} (is l2tpd running?)", sys::error_text(&error))
-            }
-            _ => sys::error_text(&error),
-        };
+        let text = |error: io::Error| in_words(&error);
         // mio's connect does not wait: a daemon that hangs, with a full queue, must not hang us.
         let stream = mio::net::UnixStream::connect(socket).map_err(text)?;
         let mut stream = UnixStream::from(OwnedFd::from(stream));

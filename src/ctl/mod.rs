@@ -2,6 +2,11 @@
 
 mod admin_connection;
 pub mod pcapng;
+mod query;
+mod screen;
+mod summary;
+mod top;
+mod width;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,6 +18,7 @@ use crate::admin::json;
 use crate::admin::request::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::trace::Record;
 use admin_connection::AdminConnection;
+use top::View;
 
 /// The socket where none is named.
 pub const SOCKET: &str = "/run/l2tpd.sock";
@@ -102,6 +108,11 @@ fn parse(words: &[String]) -> Result<CommandLine, UsageError> {
 fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
     if let AdminRequest::ExplainText(text) = &order.request {
         return explain_text(text, order.json, language);
+    }
+    match order.request {
+        AdminRequest::Summary { sort, .. } => return View { socket, order, sort }.once(),
+        AdminRequest::Top { sort, interval, .. } => return View { socket, order, sort }.follow(interval),
+        _ => {}
     }
     // The file first: a trace that cannot be written need not begin.
     let trace = match &order.request {

@@ -9,6 +9,7 @@ use crate::admin::display::{no_interface, no_tunnel, Display, Form};
 use crate::admin::envelope::{self, reply, Envelope};
 use crate::admin::json;
 use crate::admin::request::{self, AdminRequest, Target};
+use crate::admin::summary::Filter;
 use crate::log::ring::{Entry, Ring};
 use crate::log::{escape, Event, Level};
 use crate::proto::{Command, CommandError};
@@ -52,7 +53,7 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
         request => match Form::of(&request, json) {
             Some((form, selection)) => {
                 match Display::new(visible(form, client.user), &selection, &*host.source(now)) {
-                    Ok(display) => client.show(now, display),
+                    Ok(display) => client.show(now, display.filtered(filter_of(request))),
                     Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
                 }
             }
@@ -64,6 +65,14 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
                 client.answer(now, kind, text.as_bytes());
             }
         },
+    }
+}
+
+/// Which tunnels a display has.
+fn filter_of(request: AdminRequest) -> Filter {
+    match request {
+        AdminRequest::Summary { filter, .. } => filter,
+        _ => Filter::default(),
     }
 }
 
@@ -103,6 +112,8 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         | AdminRequest::Ping { .. }
         | AdminRequest::ExplainText(_)
         | AdminRequest::Status(_)
+        | AdminRequest::Summary { .. }
+        | AdminRequest::Top { .. }
         | AdminRequest::Explain(_)
         | AdminRequest::Health
         | AdminRequest::Counters { reset: false }

@@ -22,6 +22,7 @@ mod sockaddr;
 pub mod socket;
 pub mod stderr;
 pub mod syslog;
+pub mod terminal;
 pub mod trust;
 
 pub use linux::{

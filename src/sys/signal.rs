@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::{cvt, cvt_size};
 
-/// Signals that the loop is told of.
-const HANDLED: [libc::c_int; 6] =
+/// Signals that the daemon's loop is told of.
+const OF_DAEMON: [libc::c_int; 6] =
     [libc::SIGHUP, libc::SIGTERM, libc::SIGINT, libc::SIGUSR1, libc::SIGUSR2, libc::SIGCHLD];
+/// Signals that a program is told of which has the terminal's screen to itself.
+const OF_SCREEN: [libc::c_int; 6] =
+    [libc::SIGHUP, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGWINCH];
 
 /// The end of the pipe that the handler writes to; -1 until there is one.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
@@ -54,9 +57,18 @@ fn set_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<()>
 impl Signals {
     /// Takes over the signals HUP, TERM, INT, USR1, USR2 and CHLD; PIPE is ignored.
     pub fn install() -> io::Result<Signals> {
+        Signals::take_over(&OF_DAEMON)
+    }
+
+    /// Takes over the signals HUP, TERM, INT, QUIT, TSTP and WINCH; PIPE is ignored.
+    pub fn of_screen() -> io::Result<Signals> {
+        Signals::take_over(&OF_SCREEN)
+    }
+
+    fn take_over(signals: &[libc::c_int]) -> io::Result<Signals> {
         let (read, write) = pipe()?;
         PIPE.store(write.as_raw_fd(), Ordering::Relaxed);
-        for signal in HANDLED {
+        for &signal in signals {
             set_action(signal, handler as extern "C" fn(libc::c_int) as libc::sighandler_t)?;
         }
         set_action(libc::SIGPIPE, libc::SIG_IGN)?;
@@ -84,7 +96,13 @@ impl Drop for Signals {
     }
 }
 
-pub use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+/// Stops this process, as Ctrl-Z does, until it is told to go on.
+pub fn stop() {
+    // SAFETY: raise(3) takes no pointers; this signal cannot be handled.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+pub use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH};
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! The table of commands: shortened words, ambiguous ones, wrong ones, and the way over the socket.
 
-use l2tpd::admin::command::{usage, COMMANDS};
+use l2tpd::admin::command::{by_number, usage, COMMANDS, LOCAL};
 use l2tpd::admin::envelope;
 use l2tpd::admin::request::{decode, parse, AdminOrder, AdminRequest, Selection, Target, UsageError};
+use l2tpd::admin::summary::{Column, Filter, Standing};
 use l2tpd::log::Level;
+use std::time::Duration;
 
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
@@ -61,7 +63,11 @@ fn wrong_words_are_told_with_what_is_possible() {
     assert_eq!(error("status x"), UsageError::Unknown("x".into(), vec!["tunnel", "session"]));
     assert_eq!(error("status tunnel"), UsageError::Incomplete(vec!["NAME"]));
     assert_eq!(error("status tunnel a b"), UsageError::Unknown("b".into(), vec![]));
-    assert_eq!(error("clear"), UsageError::Incomplete(vec!["tunnel", "peer", "session", "all"]));
+    assert_eq!(error("clear"), UsageError::Incomplete(vec!["tunnel", "peer", "session", "interface", "all"]));
+    assert_eq!(error("top -i 1 -i 2"), {
+        UsageError::Unknown("-i".into(), vec!["up", "down", "disabled", "name", "sort"])
+    });
+    assert!(matches!(error("top -i inf"), UsageError::Value(word, _) if word == "inf"));
     assert_eq!(error("clear all x"), UsageError::Unknown("x".into(), vec!["result-code"]));
     assert_eq!(error("clear all result-code"), UsageError::Incomplete(vec!["N"]));
     assert!(matches!(error("clear all result-code 65536"), UsageError::Value(word, _) if word == "65536"));
@@ -77,6 +83,30 @@ fn wrong_words_are_told_with_what_is_possible() {
     assert_eq!(error("ping a -i"), UsageError::Incomplete(vec!["SECONDS"]));
     assert_eq!(error("watch x"), UsageError::Unknown("x".into(), vec![]));
     assert!(error("sta\u{1b}[2J").to_string().contains("\\u{1b}"), "the terminal is safe");
+}
+
+#[test]
+fn options_stand_in_any_order() {
+    let filter = Filter { standing: Some(Standing::Down), name: "sort".into() };
+    let wanted = AdminRequest::Top { filter, sort: Column::Drops, interval: Duration::from_millis(500) };
+    for line in [
+        "top down name sort sort drops -i 0.5",
+        "to -i 0.5 s dr name sort dow",
+        "top n sort do -i 0.5 sort dr",
+    ] {
+        assert_eq!(request(line), wanted, "{line}");
+    }
+    assert_eq!(request("log w -f"), request("log -f warn"));
+    assert_eq!(request("clear interface l2tp0"), request("clear session l2tp0"));
+    for name in l2tpd::admin::summary::COLUMNS {
+        assert_eq!(Column::from_name(name).map(Column::name), Some(*name));
+    }
+    // The daemon is asked for a summary; the order and the time are the client's.
+    let (number, body) = parse(&words("top name x sort state")).unwrap().encode();
+    let filter = Filter { standing: None, name: "x".into() };
+    let request = AdminRequest::Summary { filter, sort: Column::Name };
+    assert_eq!(decode(number, &body), Ok(AdminOrder { json: false, request }));
+    assert_eq!(decode(LOCAL, b""), Err(UsageError::Number(LOCAL)));
 }
 
 #[test]
@@ -120,6 +150,9 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
         "status",
         "status tunnel a",
         "status session l2tp0 --json",
+        "summary",
+        "summary down",
+        "summary name up disabled",
         "clear tunnel a",
         "clear tunnel a result-code 6",
         "clear peer 192.0.2.1",
@@ -176,6 +209,7 @@ fn names_with_blanks_survive_and_zero_octets_do_not() {
 fn numbers_are_unique_and_the_usage_names_every_command() {
     let usage = usage();
     for command in COMMANDS {
+        assert!(command.number == LOCAL || by_number(command.number).is_some_and(|c| c.word == command.word));
         assert_eq!(COMMANDS.iter().filter(|other| other.number == command.number).count(), 1);
         assert!(usage.contains(&format!("\n  {}", command.word)), "{}", command.word);
         assert!(usage.contains(command.about));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use l2tpd::admin::display::Form;
+use l2tpd::admin::display::{Display, Form};
 use l2tpd::admin::json;
 use l2tpd::admin::request::Selection;
+use l2tpd::admin::summary::{self, Filter, Standing};
 use l2tpd::counters::Counters;
 use l2tpd::proto::snapshot::{SessionState, Snapshot};
 
@@ -58,6 +59,71 @@ fn the_session_block_is_absent_until_there_is_something_to_tell() {
     assert!(text.contains("(M-039), 00:00:05 ago\nNext Try         :in 00:00:07\n"), "{text}");
     report.snapshot.tunnels[1].sessions[0].since = report.overview.uptime;
     assert!(report.status(&selection).unwrap().contains("LastChange: (Not Changed)"));
+}
+
+#[test]
+fn a_summary_is_one_line_a_tunnel() {
+    let mut report = sample::report();
+    report.snapshot.tunnels[0].history = report.snapshot.tunnels[1].history.clone();
+    report.snapshot.tunnels[0].name = "a\tb\u{1b}[2J".into();
+    let text = report.all(Form::Summary);
+    let (rows, totals) = summary::read(&text).expect("a summary");
+    assert_eq!(rows.len(), report.snapshot.tunnels.len());
+    assert!(!text.contains('\u{1b}') && rows[0].name == "a\\tb\\u{1b}[2J", "{text}");
+    let one = &rows[0];
+    assert_eq!((one.state.as_str(), one.standing.as_str(), one.peer.as_str()), {
+        ("established", "up", "192.168.254.120")
+    });
+    assert_eq!((one.sessions_up, one.sessions, one.round_trip), (1, 1, Some(12_345)));
+    assert_eq!((one.counted.rx_frames, one.counted.tx_octets, one.counted.drops > 0), (12, 86, true));
+    assert_eq!(one.reason, "earlier: the \"peer\" does not answer");
+    assert_eq!(rows[1].standing, "down");
+    assert!(!rows[1].reason.is_empty(), "{text}");
+    assert_eq!((totals.tunnels_up, totals.tunnels), (1, 2));
+    // What is not the whole of it is none.
+    let tail = text.trim_end_matches('\n').rfind('\n').unwrap();
+    for wrong in ["", "name\n", &text[1..], &text[..tail], &text.replace("\t86\t", "\tx\t")] {
+        assert_eq!(summary::read(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_summary_has_the_tunnels_that_are_wanted() {
+    let report = longest_tunnel();
+    let names = |standing: Option<Standing>, name: &str| -> Vec<String> {
+        let filter = Filter { standing, name: name.into() };
+        let display = Display::new(Form::Summary, &Selection::All, &report).unwrap();
+        let (mut display, mut text) = (display.filtered(filter), String::new());
+        while !display.is_over() {
+            display.step(&report, &mut text).unwrap();
+        }
+        summary::read(&text).unwrap().0.into_iter().map(|row| row.name).collect()
+    };
+    let count = report.snapshot.tunnels.len();
+    assert_eq!(names(None, "").len(), count);
+    assert_eq!(names(Some(Standing::Disabled), ""), ["off"]);
+    assert_eq!(names(Some(Standing::Up), "").len(), 1);
+    assert_eq!(names(Some(Standing::Down), "").len(), count - 2);
+    assert_eq!(names(Some(Standing::Down), "arg"), ["large"]);
+    assert_eq!(names(Some(Standing::Up), "arg"), Vec::<String>::new());
+    let (rows, _) = summary::read(&report.all(Form::Summary)).unwrap();
+    let large = rows.iter().find(|row| row.name == "large").unwrap();
+    assert_eq!(
+        (large.sessions, large.sessions_up),
+        (5_000, 0),
+        "its sessions are gone through in several steps"
+    );
+}
+
+/// With a tunnel of many sessions, and one that is disabled.
+fn longest_tunnel() -> Report {
+    let mut report = sample::report();
+    let mut large = sample::idle_tunnel("large");
+    large.sessions = (0..5_000).map(|number| sample::idle_session(&format!("s{number}"))).collect();
+    let mut off = sample::idle_tunnel("off");
+    off.disabled = true;
+    report.snapshot.tunnels.extend([large, off]);
+    report
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use l2tpd::admin::command::{Token, COMMANDS};
+use l2tpd::admin::command::{Form, Token, COMMANDS, LOCAL};
 use l2tpd::admin::explain::{self, Explanation, Language};
+use l2tpd::admin::summary::COLUMNS;
 use l2tpd::log::catalogue::{Template, CATALOGUE};
 use l2tpd::log::remark::RemarkKind;
 use l2tpd::log::Level;
@@ -21,12 +22,15 @@ fn read(name: &str) -> String {
 
 /// Every fixed word that a command may contain, its first one included, and the commands alone.
 fn words() -> Vec<&'static str> {
-    let mut words = vec!["error", "warn", "info", "debug"];
+    let mut words = Vec::new();
     for command in COMMANDS {
         words.push(command.word);
-        for token in command.forms.iter().flat_map(|form| form.tokens) {
-            if let Token::Word(word) = token {
-                words.push(word);
+        let options = |form: &'static Form| form.options.iter().copied().flatten();
+        for token in command.forms.iter().flat_map(|form| form.tokens.iter().chain(options(form))) {
+            match token {
+                Token::Word(word) => words.push(word),
+                Token::OneOf(these) => words.extend(*these),
+                Token::Value(_) | Token::Rest(_) => {}
             }
         }
     }
@@ -45,11 +49,16 @@ fn every_command_is_in_the_manual_and_in_the_completions() {
     for page in ["l2tpctl.8", "ja/l2tpctl.8", "l2tpd-admin.5", "ja/l2tpd-admin.5"] {
         let text = read(page);
         for command in COMMANDS {
+            if command.number == LOCAL && page.contains("admin") {
+                continue;
+            }
             let items = [format!(".It Ic {}", command.word), format!("Ta Ic {} Ta", command.word)];
             assert!(items.iter().any(|item| text.contains(item)), "{page} does not list {}", command.word);
         }
         let levels = page.contains("l2tpctl");
-        for word in words().into_iter().filter(|word| levels || Level::from_name(word).is_none()) {
+        let of_client =
+            |word: &&str| Level::from_name(word).is_some() || COLUMNS.contains(word) || *word == "top";
+        for word in words().into_iter().filter(|word| levels || !of_client(word)) {
             // mdoc writes the hyphen of an option itself.
             let found = has_word(&text, word)
                 || word.strip_prefix('-').is_some_and(|letter| text.contains(&format!("Fl {letter} ")));
@@ -63,7 +72,7 @@ fn every_command_is_in_the_manual_and_in_the_completions() {
         }
     }
     let numbers = read("l2tpd-admin.5");
-    for command in COMMANDS {
+    for command in COMMANDS.iter().filter(|command| command.number != LOCAL) {
         assert!(numbers.contains(&format!(".It {} Ta Ic {} Ta", command.number, command.word)));
     }
 }
@@ -100,7 +109,12 @@ fn bash_offers(line: &str) -> Vec<String> {
 #[test]
 fn bash_completes_what_the_table_allows() {
     assert_eq!(bash_offers("l2tpctl sta|"), ["status", "start"]);
-    assert_eq!(bash_offers("l2tpctl -s /x --json clear |"), ["tunnel", "peer", "session", "all"]);
+    assert_eq!(
+        bash_offers("l2tpctl -s /x --json clear |"),
+        ["tunnel", "peer", "session", "interface", "all"]
+    );
+    assert_eq!(bash_offers("l2tpctl summary d|"), ["down", "disabled"]);
+    assert_eq!(bash_offers("l2tpctl top sort s|"), ["state", "since", "sessions"]);
     assert_eq!(bash_offers("l2tpctl log |"), ["-f", "error", "warn", "info", "debug"]);
     assert_eq!(bash_offers("l2tpctl log -f w|"), ["warn"]);
     assert_eq!(bash_offers("l2tpctl clear all r|"), ["result-code"]);

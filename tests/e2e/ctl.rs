@@ -89,8 +89,8 @@ fn words_short_and_wrong() {
     }
     for (words, says) in [
         (&["st"][..], &["ambiguous", "status, start, stop"][..]),
-        (&["nonsense"], &["unknown", "status", "metrics", "explain"]),
-        (&["clear", "everything"], &["unknown", "tunnel, peer, session, all"]),
+        (&["nonsense"], &["unknown", "status", "metrics", "explain", "top"]),
+        (&["clear", "everything"], &["unknown", "tunnel, peer, session, interface, all"]),
         (&["clear", "tunnel"], &["incomplete", "NAME"]),
         (&["clear", "peer", "tokyo"], &["an IP address expected"]),
         (&["clear", "all", "result-code", "x"], &["a number from 1 to 65535 expected"]),
@@ -100,7 +100,11 @@ fn words_short_and_wrong() {
         (&["--json", "metrics"], &["no form as JSON", "--json counters"]),
         (&["metrics", "--json"], &["no form as JSON", "--json counters"]),
         (&["--json", "trace", "t", "-"], &["no form as JSON", "pcapng"]),
-        (&[], &["incomplete", "status, clear", "explain"]),
+        (&["--json", "top"], &["no form as JSON", "--json summary"]),
+        (&["summary", "sort", "x"], &["unknown", "name, peer, state", "round-trip"]),
+        (&["summary", "tokyo"], &["unknown", "up, down, disabled, name, sort"]),
+        (&["top", "-i", "0"], &["seconds from 0.1 to 3600 expected"]),
+        (&[], &["incomplete", "status, summary", "explain"]),
     ] {
         let output = a.ctl(words);
         let text = stderr(&output);

@@ -61,9 +61,11 @@ mod start;
 mod start_refused;
 mod status;
 mod strangers;
+mod summary;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspend;
+mod terminal;
 mod tie;
 mod trace;
 mod udp_ports;
@@ -124,6 +126,7 @@ const TESTS: &[&[Test]] = &[
     start_refused::TESTS,
     status::TESTS,
     strangers::TESTS,
+    summary::TESTS,
     suspend::TESTS,
     tie::TESTS,
     trace::TESTS,

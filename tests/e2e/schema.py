@@ -12,13 +12,14 @@ import sys
 VALUES = {"idle", "wait-ctl-reply", "wait-ctl-conn", "established", "stopping", "ip", "udp", "null", "wait-reply",
           "wait-connect", "wait-control-conn", "joined", "out", "missing"}
 NUMBER = ("pid uptime since ns nr queued peer_window serial local_cookie_size remote_cookie_size pseudowire_type ago number "
-          "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up transmissions hellos answered loss frames")
+          "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up transmissions hellos answered loss frames "
+          "rx_octets tx_octets rx_frames tx_frames dropped")
 NUMBER_OR_NULL = ("local_port remote_port local_tunnel_id remote_tunnel_id next_try local_session_id "
                   "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id round_trip least average most")
 BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent "
         "present link_up admin_up done up")
 STRING = ("hostname hostname_source router_id_source version time log_level name state check expected received interface remote_end_id level message event "
-          "tunnel reason remark id address what text value meaning advice meaning_ja advice_ja")
+          "tunnel reason remark standing id address what text value meaning advice meaning_ja advice_ja")
 STRING_OR_NULL = ("router_id peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
                   "problem interface_problem local_cookie remote_cookie data_plane bridge bridge_state")
 LIST = "tunnels sessions detail values lines dropped_from history"
@@ -47,6 +48,10 @@ def is_number(value):
 def fits(name, value, parent):
     if name in COUNTERS.split():
         return isinstance(value, dict) and value != {} and all(type(v) is int and v >= 0 for v in value.values())
+    if parent == "per_second":
+        return value is None or (is_number(value) and value >= 0)
+    if name == "per_second":
+        return isinstance(value, dict)
     if name in NUMBER.split():
         return is_number(value) and value >= 0
     if name in NUMBER_OR_NULL.split():
