@@ -320,7 +320,7 @@ pub fn fork_helper(
     prepare: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<Link> {
     let (ours, theirs) = UnixStream::pair()?;
-    if daemonize::fork_keeping(theirs.as_raw_fd())? {
+    if daemonize::fork_keeping(theirs.as_raw_fd(), false)? {
         return Ok(Link::new(ours));
     }
     let mut helper = Helper {

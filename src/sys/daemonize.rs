@@ -61,10 +61,10 @@ pub fn detach(null: File) -> io::Result<Side> {
     Ok(Side::Child(Detached { null, parent: write }))
 }
 
-/// Forks. The child keeps one descriptor, and its standard ones lead nowhere (the null device stays free to be taken
+/// Forks. The child keeps one descriptor, and its standard ones (where `standard` does not keep them) lead nowhere (the null device stays free to be taken
 /// away); it leads a session of its own, so that signals from the terminal do not reach it. `true` in the parent. Must be called while there is
 /// one thread.
-pub fn fork_keeping(descriptor: RawFd) -> io::Result<bool> {
+pub fn fork_keeping(descriptor: RawFd, standard: bool) -> io::Result<bool> {
     // SAFETY: there is one thread, so the child finds every lock of the library free.
     if cvt(unsafe { libc::fork() })? > 0 {
         return Ok(true);
@@ -77,12 +77,13 @@ pub fn fork_keeping(descriptor: RawFd) -> io::Result<bool> {
     });
     let kept = [descriptor, ends[0], ends[1]];
     for fd in names.unwrap_or_else(|_| (0..1024).collect::<Vec<RawFd>>()) {
-        if !kept.contains(&fd) {
+        let stays = kept.contains(&fd) || (standard && fd <= 2);
+        if !stays {
             // SAFETY: no pointers. What owned it in this process is never used again.
             unsafe { libc::close(fd) };
         }
     }
-    for (fd, end) in [(0, ends[0]), (1, ends[1]), (2, ends[1])] {
+    for (fd, end) in [(0, ends[0]), (1, ends[1]), (2, ends[1])].into_iter().filter(|_| !standard) {
         // SAFETY: no pointers; the standard descriptors belong to nobody.
         cvt(unsafe { libc::dup2(end, fd) })?;
     }

@@ -13,6 +13,7 @@ pub mod file;
 mod linux;
 pub mod machine;
 pub mod notify;
+pub mod passing;
 pub mod pidfile;
 pub mod process;
 pub mod random;

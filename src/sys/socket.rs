@@ -2,6 +2,7 @@
 //! serves all peers of a local address, for every further raw socket would get its copy of each packet. All are
 //! non-blocking, say to which local address a datagram came, and keep an error queue for ICMP errors.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,6 +13,7 @@ use libc::{c_int, c_void};
 use super::cmsg::{control_messages, Aligned};
 use super::cvt;
 use super::sockaddr::{decode, encode, name_capacity, zeroed_name};
+use crate::saved::saved;
 use crate::wire::Encapsulation;
 
 /// IP protocol number of L2TPv3 (RFC 3931 10; linux/l2tp.h, libc lacks it).
@@ -34,6 +36,20 @@ pub struct Socket {
     ttl: Option<u8>,
     tos: Option<u8>,
 }
+
+/// What another program is told of a socket, beside its descriptors.
+#[derive(Debug)]
+pub struct SocketState {
+    encapsulation: Encapsulation,
+    local: SocketAddr,
+    device: Option<String>,
+    mark: u32,
+    dont_fragment: Option<bool>,
+    ttl: Option<u8>,
+    tos: Option<u8>,
+    has_output: bool,
+}
+saved!(SocketState { encapsulation, local, device, mark, dont_fragment, ttl, tos, has_output });
 
 /// An entry of the error queue: what became of a datagram sent earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +92,31 @@ impl Socket {
         };
         socket.set_up()?;
         Ok(socket)
+    }
+
+    /// What another program that goes on with it has to know; its descriptors are added to `descriptors`.
+    pub fn state(&self, descriptors: &mut Vec<RawFd>) -> SocketState {
+        let Socket { fd, output, encapsulation, local, device, mark, dont_fragment, ttl, tos } = self;
+        descriptors.push(fd.as_raw_fd());
+        descriptors.extend(output.iter().map(AsRawFd::as_raw_fd));
+        SocketState {
+            encapsulation: *encapsulation,
+            local: *local,
+            device: device.clone(),
+            mark: *mark,
+            dont_fragment: *dont_fragment,
+            ttl: *ttl,
+            tos: *tos,
+            has_output: output.is_some(),
+        }
+    }
+
+    /// The socket of another program, with the next of its descriptors.
+    pub fn resume(state: SocketState, descriptors: &mut VecDeque<OwnedFd>) -> Option<Socket> {
+        let SocketState { encapsulation, local, device, mark, dont_fragment, ttl, tos, has_output } = state;
+        let fd = descriptors.pop_front()?;
+        let output = if has_output { Some(descriptors.pop_front()?) } else { None };
+        Some(Socket { fd, output, encapsulation, local, device, mark, dont_fragment, ttl, tos })
     }
 
     fn set_up(&mut self) -> io::Result<()> {

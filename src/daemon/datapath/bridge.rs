@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::Failure;
 use crate::log::Remark;
+use crate::saved::saved;
 use crate::sys::{error_text, netif};
 
 /// Where an interface stands with the bridge that it was put into.
@@ -18,6 +19,7 @@ pub(super) struct Membership {
     /// The interface is in it.
     inside: bool,
 }
+saved!(Membership { bridge, index, inside });
 
 /// Where an interface stands with its bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

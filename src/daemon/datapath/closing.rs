@@ -26,6 +26,11 @@ impl Closing {
         self.next_names.contains(name) || self.running_names.contains(name)
     }
 
+    /// Whether nothing is being removed, or to be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_none() && self.next.is_empty()
+    }
+
     /// Starts a child where one is needed and none is running.
     pub(super) fn start(&mut self) {
         if self.is_due() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::log::Remark;
 use crate::proto::Path;
+use crate::saved::saved;
 use crate::sys::error_text;
 use crate::wire::SessionId;
 
@@ -18,6 +19,12 @@ pub enum Failure {
     /// Something else; the text is ours.
     Other(String),
 }
+saved!(
+    enum Failure {
+        Ioctl(a, b),
+        Other(value),
+    }
+);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,6 +121,7 @@ pub struct Unmatched {
     /// Longer than the receive buffer.
     pub truncated: u64,
 }
+saved!(Unmatched { short, version, unknown_session, truncated });
 
 /// What was noticed and not yet taken by whoever drives the data plane.
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::log::Remark;
+use crate::saved::saved;
 use crate::sys::{bridge, error_text};
 
 /// All but 0 (spanning tree: where the bridge takes part in it, it must keep these frames, and where it does not, it
@@ -15,18 +16,21 @@ const BRIDGE: u16 = 0xfff8;
 const PORT: u16 = 0xfffc;
 
 /// The bridges that forward such frames because of us.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Forwarding {
     bridges: BTreeMap<String, Added>,
 }
+saved!(Forwarding { bridges });
 
 /// What was changed at a bridge.
+#[derive(Clone)]
 struct Added {
     /// Interfaces in it that want it.
     interfaces: usize,
     /// The bits that were not set before.
     bits: u16,
 }
+saved!(Added { interfaces, bits });
 
 impl Forwarding {
     /// The bridge that forwards link-local frames for an interface, `current`, becomes `wanted`. `name` is that of the

@@ -24,6 +24,7 @@ mod receive;
 mod session;
 mod slab;
 mod sockets;
+mod state;
 mod tasks;
 #[cfg(test)]
 mod tests;

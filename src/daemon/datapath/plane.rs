@@ -18,8 +18,9 @@ use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
-use super::session::Gates;
+use super::session::{Gates, Session};
 use super::sockets::SocketKey;
+use super::state::{Come, Passed, PlaneState, PortState};
 use super::tasks::{Task, Tasks};
 use super::transmit::{End, Exit, Frames, Outbound};
 use crate::counters::Counters;
@@ -76,6 +77,77 @@ impl DataPlane {
     /// kernel has none.
     pub fn use_kernel(&mut self) -> io::Result<()> {
         self.wires.kernel = Some(Kernel::open()?);
+        Ok(())
+    }
+
+    /// Why another program cannot go on with it at this moment, if so: something is half done.
+    pub fn is_busy(&self) -> Option<&'static str> {
+        match () {
+            () if self.wires.kernel.is_some() => Some("data-plane kernel is not handed over"),
+            () if !self.wires.closing.is_idle() => Some("interfaces are being removed"),
+            () if !self.wires.waiting.is_empty() => Some("sessions wait for their interfaces"),
+            () if !self.tasks.is_empty() || !self.wires.events.0.is_empty() => Some("there are events"),
+            () => None,
+        }
+    }
+
+    /// Sends what waits here, so that all other frames wait in the kernel.
+    pub fn settle(&mut self) {
+        while self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty()) {
+            self.send_backlog();
+        }
+        self.flush();
+    }
+
+    /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
+    /// once that program goes on. `None`: the kernel carries frames.
+    pub fn state(&self, descriptors: &mut Passed) -> Option<PlaneState> {
+        let (ports, forwarding) = self.wires.ports.parts();
+        let sockets = self.wires.sockets.state(descriptors);
+        Some(PlaneState {
+            sockets,
+            ports: ports.map(|port| port.pass_on(descriptors)).collect::<Option<Vec<PortState>>>()?,
+            sessions: self.wires.sessions.iter().map(Session::state).collect(),
+            forwarding: forwarding.clone(),
+            unmatched: self.unmatched(),
+        })
+    }
+
+    /// Goes on with the data plane of another program. `interface` finds what the configuration says of an interface. An
+    /// error leaves it half done: the program must end without removing anything.
+    pub fn resume(
+        &mut self,
+        now: Instant,
+        state: PlaneState,
+        interface: impl Fn(&str) -> Option<Interface>,
+        descriptors: &mut Come,
+    ) -> io::Result<()> {
+        let missing = |what| move || io::Error::other(what);
+        for socket in state.sockets {
+            self.wires.sockets.resume(socket, descriptors, &self.wires.ready)?;
+        }
+        let mut ports = Vec::new();
+        for port in state.ports {
+            let found = interface(&port.name).ok_or_else(missing("an interface is not configured"))?;
+            let port = Port::resume(found, port, descriptors);
+            ports.push(port.ok_or_else(missing("the descriptor of an interface is missing"))?);
+        }
+        for at in self.wires.ports.resume(ports, state.forwarding) {
+            let tap = self.wires.ports.get(at).and_then(Port::tap);
+            tap.map_or(Ok(()), |tap| self.wires.ready.watch(tap.as_raw_fd(), Source::Port(at)))?;
+        }
+        for session in state.sessions {
+            let port = self.wires.ports.find(&session.attachment.interface);
+            let port = port.ok_or_else(missing("the interface of a session is missing"))?;
+            let socket = self.wires.sockets.find(&session.path);
+            let at = self.wires.sessions.insert(Session::resume(&session, port, socket));
+            if let Some(port) = self.wires.ports.get_mut(port) {
+                port.session = Some(at);
+            }
+            self.wires.paths.add(now, &session.path, port);
+        }
+        self.arrivals.unmatched = state.unmatched;
+        self.filter();
         Ok(())
     }
 

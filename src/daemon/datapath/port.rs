@@ -8,6 +8,7 @@ use super::device::{Device, KernelSession};
 use super::event::{DataPlaneEvent, Events, Failure};
 use super::interface::{Interface, InterfaceState, DEFAULT_MTU};
 use super::session::Session;
+use super::state::{Come, Passed, PortState};
 use crate::config::model::{Mtu, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
@@ -57,6 +58,66 @@ impl Port {
             warned: false,
             failure: None,
         }
+    }
+
+    /// What another program that goes on with it has to know. `None`: the kernel carries its frames.
+    pub(super) fn pass_on(&self, descriptors: &mut Passed) -> Option<PortState> {
+        let Port {
+            interface,
+            device,
+            session: _,
+            counters,
+            mtu,
+            up,
+            quiet: _,
+            carrier,
+            membership,
+            forwarding,
+            complete,
+            warned,
+            failure,
+        } = self;
+        let tap = match device {
+            Some(Device::Kernel(_)) => return None,
+            Some(Device::Tap(tap)) => Some(tap.state(descriptors)),
+            None => None,
+        };
+        Some(PortState {
+            name: interface.name.clone(),
+            tap,
+            counters: *counters,
+            mtu: *mtu,
+            up: *up,
+            carrier: *carrier,
+            membership: membership.clone(),
+            forwarding: forwarding.clone(),
+            complete: *complete,
+            warned: *warned,
+            failure: failure.clone(),
+        })
+    }
+
+    /// The port of another program, without its session. `None`: its descriptor is missing.
+    pub(super) fn resume(interface: Interface, state: PortState, descriptors: &mut Come) -> Option<Port> {
+        let tap = match state.tap {
+            Some(tap) => Some(Tap::resume(tap, descriptors)?),
+            None => None,
+        };
+        Some(Port {
+            interface,
+            device: tap.map(Device::Tap),
+            session: None,
+            counters: state.counters,
+            mtu: state.mtu,
+            up: state.up,
+            quiet: true,
+            carrier: state.carrier,
+            membership: state.membership,
+            forwarding: state.forwarding,
+            complete: state.complete,
+            warned: state.warned,
+            failure: state.failure,
+        })
     }
 
     /// It is to be as configured now.

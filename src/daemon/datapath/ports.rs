@@ -59,6 +59,27 @@ impl Ports {
         at
     }
 
+    /// The ports of another program; their places.
+    pub(super) fn resume(&mut self, ports: Vec<Port>, forwarding: Forwarding) -> Vec<usize> {
+        self.forwarding = forwarding;
+        let mut places = Vec::new();
+        for port in ports {
+            let (name, index, membership) =
+                (port.interface.name.clone(), port.index(), port.membership.clone());
+            let at = self.all.insert(port);
+            self.names.insert(name, at);
+            index.map(|index| self.indexes.insert(index, at));
+            self.bridges.changed(at, None, membership.as_ref());
+            places.push(at);
+        }
+        places
+    }
+
+    /// All, and the bridges that forward because of them.
+    pub(super) fn parts(&self) -> (impl Iterator<Item = &Port>, &Forwarding) {
+        (self.all.iter().map(|(_, port)| port), &self.forwarding)
+    }
+
     /// Forgets a port whose interface is gone.
     pub(super) fn remove(&mut self, at: usize) {
         if let Some(port) = self.all.remove(at) {

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::oam::ANSWERS;
 use super::slab::{FixedHash, Slab};
+use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::proto::{Attachment, Path, SequenceLevel};
+use crate::saved::saved;
 use crate::token_bucket::{TokenBucket, ONE};
 use crate::wiped::wipe;
 use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
@@ -30,6 +32,7 @@ pub(super) struct Gates {
     /// The interface shows a carrier.
     pub(super) carrier: bool,
 }
+saved!(Gates { receive, send, carrier });
 
 /// A session, as far as its frames are concerned.
 pub(super) struct Session {
@@ -92,6 +95,55 @@ impl Session {
             elsewhere: None,
             answers: None,
         }
+    }
+
+    /// What another program that goes on with it has to know.
+    pub(super) fn state(&self) -> SessionState {
+        let Session {
+            id: _,
+            port: _,
+            path,
+            socket: _,
+            attachment,
+            header: _,
+            header_length: _,
+            next_sequence,
+            receive_sequence,
+            established,
+            gates,
+            heard,
+            gso,
+            send_error,
+            elsewhere,
+            answers: _,
+        } = self;
+        SessionState {
+            attachment: attachment.clone(),
+            path: *path,
+            next_sequence: *next_sequence,
+            receive_sequence: *receive_sequence,
+            established: *established,
+            gates: *gates,
+            heard: *heard,
+            gso: *gso,
+            send_error: *send_error,
+            elsewhere: *elsewhere,
+        }
+    }
+
+    /// The session of another program.
+    pub(super) fn resume(state: &SessionState, port: usize, socket: Option<usize>) -> Session {
+        let mut session = Session::new(&state.attachment, port, socket);
+        session.path = state.path;
+        session.next_sequence = state.next_sequence;
+        session.receive_sequence = state.receive_sequence;
+        session.established = state.established;
+        session.gates = state.gates;
+        session.heard = state.heard;
+        session.gso = state.gso;
+        session.send_error = state.send_error;
+        session.elsewhere = state.elsewhere;
+        session
     }
 
     /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
@@ -235,6 +287,11 @@ impl Sessions {
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.all.values_mut()
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.all.iter().map(|(_, session)| session)
     }
 
     /// The ids of all, in order.

@@ -9,8 +9,10 @@ use std::os::fd::AsRawFd;
 use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
+use super::state::{Come, OpenState, Passed};
 use crate::config::model::{Device, TunnelConfig, Via};
 use crate::proto::Path;
+use crate::saved::saved;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::socket::{is_icmp_error, Socket};
 use crate::sys::socket_filter::{self, Accept, Elsewhere};
@@ -32,6 +34,7 @@ pub struct SocketKey {
     /// The interface or VRF that it is bound to.
     pub device: Device,
 }
+saved!(SocketKey { encapsulation, local, port, device });
 
 impl SocketKey {
     /// The socket for `local`, or for any address of the family of `family_of`.
@@ -244,6 +247,37 @@ impl Sockets {
             return Err(error);
         }
         Ok(at)
+    }
+
+    /// What another program that goes on with them has to know.
+    pub(super) fn state(&self, descriptors: &mut Passed) -> Vec<OpenState> {
+        let open = self.all.iter().map(|(_, socket)| {
+            let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = socket;
+            let inner = inner.state(descriptors);
+            OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
+        });
+        open.collect()
+    }
+
+    /// The socket of another program. An error: its descriptor is missing, or cannot be watched.
+    pub(super) fn resume(
+        &mut self,
+        state: OpenState,
+        descriptors: &mut Come,
+        ready: &Ready,
+    ) -> io::Result<()> {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let inner = Socket::resume(state.inner, descriptors).ok_or_else(missing)?;
+        let mut open = OpenSocket::new(state.key, inner, None);
+        if let Some(data) = state.data {
+            open.data = Some(Socket::resume(data, descriptors).ok_or_else(missing)?);
+        }
+        let data = open.data.as_ref().map(Socket::as_raw_fd);
+        let at = self.add(open, ready)?;
+        data.map_or(Ok(()), |fd| ready.watch(fd, Source::Data(at)))?;
+        self.keys.insert(state.key, at);
+        self.find_shadows(&state.key);
+        Ok(())
     }
 
     /// A port that is bound for any address cannot be bound for one address too, unless both sockets allow it.

@@ -65,6 +65,11 @@ impl WaitingList {
         self.sessions.remove(&session)
     }
 
+    /// Whether none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty() && self.ports.is_empty()
+    }
+
     /// The TAP of this port is to be made.
     pub(super) fn insert_port(&mut self, port: usize) {
         self.ports.insert(port);

@@ -138,7 +138,7 @@ const OWN: &[c_long] = &[];
 
 /// The daemon's: its loop, the admin socket's clients, the end of adopted children, removing its pid file and socket.
 const DAEMON: &[c_long] = calls! {
-    SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_ctl SYS_accept4 SYS_openat SYS_unlinkat SYS_ftruncate SYS_waitid SYS_wait4
+    SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_ctl SYS_accept4 SYS_openat SYS_unlinkat SYS_ftruncate SYS_waitid SYS_wait4 SYS_memfd_create
 };
 #[cfg(any(
     target_arch = "x86_64",

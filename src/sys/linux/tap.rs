@@ -1,16 +1,18 @@
 //! A TAP interface: frames that the system sends out of it are read here, frames written here are received by the
 //! system. It exists as long as it is open.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 
 use libc::{c_int, c_short, c_uint, c_ulong};
 
 use super::netif;
+use crate::saved::saved;
 use crate::sys::cvt;
 
 /// linux/if_tun.h, of what TUNGETIFF tells; libc lacks it.
@@ -129,6 +131,19 @@ impl Tap {
         self.has_uso
     }
 
+    /// What another program that goes on with it has to know; its descriptor is added to `descriptors`.
+    pub fn state(&self, descriptors: &mut Vec<RawFd>) -> TapState {
+        let Tap { file, index, has_uso } = self;
+        descriptors.push(file.as_raw_fd());
+        TapState { index: *index, has_uso: *has_uso }
+    }
+
+    /// The interface of another program, with the next of its descriptors.
+    pub fn resume(state: TapState, descriptors: &mut VecDeque<OwnedFd>) -> Option<Tap> {
+        let TapState { index, has_uso } = state;
+        Some(Tap { file: File::from(descriptors.pop_front()?), index, has_uso })
+    }
+
     /// Its name at present; an error means that the interface was deleted.
     pub fn name(&self) -> io::Result<String> {
         Ok(self.name_and_flags()?.0)
@@ -172,6 +187,14 @@ impl Tap {
         (&self.file).write_vectored(pieces)
     }
 }
+
+/// What another program is told of an interface, beside its descriptor.
+#[derive(Debug)]
+pub struct TapState {
+    index: c_int,
+    has_uso: bool,
+}
+saved!(TapState { index, has_uso });
 
 impl AsRawFd for Tap {
     fn as_raw_fd(&self) -> RawFd {

@@ -1,0 +1,228 @@
+//! Messages between two processes of this program, with descriptors that pass from the one to the other (unix(7)), and
+//! memory that is handed over as a descriptor and that nobody can change any more (memfd_create(2)).
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use libc::{c_int, c_uint};
+
+use super::{clock, cvt, cvt_size};
+use crate::wiped::Wiped;
+
+/// Descriptors in one message; the kernel allows 253.
+pub const AT_ONCE: usize = 200;
+/// How long a message may wait for room at the other end.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// No message is longer.
+const LONGEST: usize = 16 * 1024;
+/// MFD_NOEXEC_SEAL (Linux 6.3): nothing in it is ever executed; libc lacks it.
+const NOEXEC_SEAL: c_uint = 0x0008;
+
+/// One end of a connection that keeps messages apart.
+#[derive(Debug)]
+pub struct Post {
+    fd: OwnedFd,
+}
+
+/// A message, and the descriptors that came with it.
+pub type Received = (Vec<u8>, Vec<OwnedFd>);
+
+impl Post {
+    /// Both ends, closed on exec.
+    pub fn pair() -> io::Result<(Post, Post)> {
+        let mut ends: [RawFd; 2] = [-1; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: `ends` has room for the two descriptors.
+        cvt(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) })?;
+        // SAFETY: both descriptors are new and ours.
+        let [a, b] = ends.map(|fd| Post { fd: unsafe { OwnedFd::from_raw_fd(fd) } });
+        Ok((a, b))
+    }
+
+    /// The end that a descriptor is.
+    pub fn from_descriptor(fd: OwnedFd) -> Post {
+        Post { fd }
+    }
+
+    /// Lets a program that is executed have it.
+    pub fn keep_on_exec(&self) -> io::Result<()> {
+        // SAFETY: no pointers.
+        cvt(unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_SETFD, 0) }).map(|_| ())
+    }
+
+    /// Sends a message; waits a moment for room.
+    pub fn send(&self, octets: &[u8], descriptors: &[RawFd]) -> io::Result<()> {
+        let mut piece = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+        // SAFETY: msghdr is plain data for which all zeros is a valid value.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = &mut piece;
+        message.msg_iovlen = 1;
+        let size = u32::try_from(mem::size_of_val(descriptors)).unwrap_or(u32::MAX);
+        // SAFETY: it only computes a length.
+        let space = unsafe { libc::CMSG_SPACE(size) } as usize;
+        let mut control = vec![0u64; space.div_ceil(8)];
+        if !descriptors.is_empty() {
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = space as _;
+            // SAFETY: `control` is aligned and has room for one header and `size` octets of data.
+            unsafe {
+                let header = libc::CMSG_FIRSTHDR(&message);
+                (*header).cmsg_level = libc::SOL_SOCKET;
+                (*header).cmsg_type = libc::SCM_RIGHTS;
+                (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+                let data = libc::CMSG_DATA(header);
+                std::ptr::copy_nonoverlapping(descriptors.as_ptr().cast::<u8>(), data, size as usize);
+            }
+        }
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            // SAFETY: all pointers of `message` point to live buffers of the lengths given.
+            let sent = cvt_size(unsafe { libc::sendmsg(self.fd.as_raw_fd(), &message, libc::MSG_NOSIGNAL) });
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait(libc::POLLOUT, deadline)? {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next message, if one is there. `UnexpectedEof`: the other end is gone.
+    pub fn take(&self) -> io::Result<Option<Received>> {
+        let mut octets = vec![0; LONGEST];
+        let mut piece = libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
+        let mut control = [0u64; 128];
+        // SAFETY: msghdr is plain data for which all zeros is a valid value.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_iov = &mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = mem::size_of_val(&control) as _;
+        let flags = libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: all pointers of `message` point to live buffers of the lengths given.
+        let received = cvt_size(unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut message, flags) });
+        let length = match received {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        octets.truncate(length);
+        let mut descriptors = Vec::new();
+        super::cmsg::control_messages(&message, |level, kind, data| {
+            if (level, kind) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                for fd in data.chunks_exact(4).filter_map(|octets| octets.first_chunk::<4>()) {
+                    // SAFETY: the kernel has just made this descriptor for us.
+                    descriptors.push(unsafe { OwnedFd::from_raw_fd(c_int::from_ne_bytes(*fd)) });
+                }
+            }
+        });
+        Ok(Some((octets, descriptors)))
+    }
+
+    /// The next message, which may take so long. `TimedOut`: none has come.
+    pub fn receive(&self, patience: Duration) -> io::Result<Received> {
+        let deadline = clock::now() + patience;
+        loop {
+            if let Some(received) = self.take()? {
+                return Ok(received);
+            }
+            if !self.wait(libc::POLLIN, deadline)? {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+
+    /// Waits until it is ready; `false`: it was not in time.
+    fn wait(&self, events: libc::c_short, deadline: Instant) -> io::Result<bool> {
+        let left = deadline.saturating_duration_since(clock::now());
+        let mut request = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
+        let timeout = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: one initialised pollfd, and the count says one.
+        match cvt(unsafe { libc::poll(&mut request, 1, timeout) }) {
+            Ok(0) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(!left.is_zero()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsRawFd for Post {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Memory with these octets that nobody can change; it is nowhere in the file system.
+pub fn sealed(octets: &[u8]) -> io::Result<File> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name ends with NUL.
+    let make = |flags| cvt(unsafe { libc::memfd_create(c"l2tpd".as_ptr(), flags) });
+    let fd = make(flags | NOEXEC_SEAL).or_else(|_| make(flags))?;
+    // SAFETY: the descriptor is new and ours.
+    let mut file = unsafe { File::from_raw_fd(fd) };
+    file.write_all(octets)?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: no pointers.
+    cvt(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) })?;
+    Ok(file)
+}
+
+/// What is in such memory. Other kinds of files are an error: they could change while they are read.
+pub fn read_sealed(fd: OwnedFd) -> io::Result<Wiped> {
+    // SAFETY: no pointers.
+    let seals = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })?;
+    if seals & libc::F_SEAL_WRITE == 0 {
+        return Err(io::Error::other("the state is not sealed"));
+    }
+    let file = File::from(fd);
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut octets = vec![0; length];
+    // SAFETY: no pointers. It was written through the same open file.
+    cvt(unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET) } as c_int)?;
+    (&file).read_exact(&mut octets)?;
+    let read = Wiped::from(octets.as_slice());
+    crate::wiped::wipe(&mut octets);
+    Ok(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_descriptors_arrive_as_they_were_sent() {
+        let (a, b) = Post::pair().unwrap();
+        assert!(b.take().unwrap().is_none());
+        let files: Vec<File> = (0..AT_ONCE).map(|n| sealed(&[n as u8; 3]).unwrap()).collect();
+        let descriptors: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        a.send(b"all", &descriptors).unwrap();
+        a.send(b"none", &[]).unwrap();
+        let (octets, received) = b.receive(PATIENCE).unwrap();
+        assert_eq!((octets.as_slice(), received.len()), (&b"all"[..], AT_ONCE));
+        for (n, fd) in received.into_iter().enumerate() {
+            assert_eq!(*read_sealed(fd).unwrap(), [n as u8; 3]);
+        }
+        assert_eq!(b.take().unwrap().unwrap().0, b"none");
+        assert_eq!(b.receive(Duration::ZERO).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(a);
+        assert_eq!(b.receive(PATIENCE).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_sealed_does_not_change() {
+        let mut file = sealed(b"state").unwrap();
+        assert!(file.write_all(b"other").is_err() && file.set_len(1).is_err());
+        assert!(read_sealed(File::open("/dev/null").unwrap().into()).is_err());
+        assert_eq!(*read_sealed(file.into()).unwrap(), *b"state");
+    }
+}
