@@ -89,6 +89,8 @@ pub struct Channel {
     nr: u16,
     queue: VecDeque<Pending>,
     in_flight: usize,
+    /// What was sent before this Ns was sent before the oldest had to be sent again.
+    recovery: Option<u16>,
     peer_window: u16,
     congestion_window: u16,
     threshold: u16,
@@ -105,6 +107,7 @@ saved!(Channel {
     nr,
     queue,
     in_flight,
+    recovery,
     peer_window,
     congestion_window,
     threshold,
@@ -124,6 +127,7 @@ impl Channel {
             nr: 0,
             queue: VecDeque::new(),
             in_flight: 0,
+            recovery: None,
             peer_window: DEFAULT_WINDOW,
             congestion_window: 1,
             threshold: DEFAULT_WINDOW,
@@ -246,6 +250,7 @@ impl Channel {
         self.threshold = (self.congestion_window / 2).max(1);
         self.congestion_window = 1;
         self.avoidance = 0;
+        self.recovery = Some(self.next_ns);
         self.rto = self.rto.saturating_mul(2).min(self.retry.interval_max.max(self.retry.interval));
         let pending = self.queue.front_mut()?;
         if pending.transmissions > limit {
@@ -271,6 +276,14 @@ impl Channel {
     /// Whether the oldest message in flight had to be sent again: the next time may be far off.
     pub fn is_backing_off(&self) -> bool {
         self.in_flight > 0 && self.queue.front().is_some_and(|pending| pending.transmissions > 1)
+    }
+
+    /// Whether the oldest message in flight is lost, too: it left before one that had to be sent again, and that is
+    /// acknowledged now (RFC 6582 3.2: a partial acknowledgement).
+    pub fn has_lost_more(&mut self) -> bool {
+        let oldest = self.queue.front().filter(|_| self.in_flight > 0).map(|pending| pending.ns);
+        self.recovery = self.recovery.filter(|end| oldest.is_some_and(|ns| ns.wrapping_sub(*end) >= 0x8000));
+        self.recovery.is_some()
     }
 
     /// Whether a received Nr acknowledges what nothing has acknowledged yet. Changes nothing.

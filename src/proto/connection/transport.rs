@@ -328,6 +328,9 @@ impl Transport {
         self.hurry = None;
         self.counted = None;
         cx.cancel(&mut self.retransmit);
+        if self.channel.has_lost_more() {
+            self.repeat_oldest(cx);
+        }
         self.watch_acknowledgement(cx);
         self.flush(cx);
     }

@@ -297,3 +297,21 @@ fn c_041_early_messages_are_kept_once() {
     assert_eq!(channel.take_early(), None);
     assert!(channel.early.is_empty());
 }
+
+#[test]
+fn what_left_before_a_repetition_is_lost_too() {
+    let mut channel = channel_at(65_534);
+    channel.congestion_window = 3;
+    push(&mut channel, 5);
+    assert_eq!(send_all(&mut channel), [65_534, 65_535, 0]);
+    assert!(!channel.has_lost_more());
+    assert_eq!(channel.retransmission().unwrap().ns, 65_534);
+    // Acknowledged one by one; what is new leaves after that.
+    for (nr, lost) in [(65_535, true), (0, true), (1, false)] {
+        assert_eq!(channel.acknowledged(nr), Acknowledgement::Acknowledges(1));
+        assert_eq!(channel.has_lost_more(), lost, "{nr}");
+    }
+    assert_eq!(send_all(&mut channel), [1, 2]);
+    channel.acknowledged(2);
+    assert!(!channel.has_lost_more());
+}
