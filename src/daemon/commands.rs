@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use super::reload::{self, Readers};
 use super::resolve;
 use crate::config::{Config, Defaults};
-use crate::sys::process::{Ended, Process};
+use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
 use crate::sys::{daemonize, error_text, file, trust};
 
@@ -46,8 +46,9 @@ impl Program {
         match self {
             Program::LookUp(name) => {
                 let argument = if confined { resolve::ARGUMENT } else { resolve::UNCONFINED };
-                let words = ["/proc/self/exe", argument, name].map(str::to_string);
-                Process::start(&words, &[], true).map_err(|error| error_text(&error))
+                let own = process::own_program().map(|path| path.to_string_lossy().into_owned());
+                let start = |own| Process::start(&[own, argument.to_owned(), name.clone()], &[], true);
+                own.and_then(start).map_err(|error| error_text(&error))
             }
             Program::Event { words, environment } => {
                 let name = Path::new(words.first().map_or("", String::as_str));

@@ -12,9 +12,6 @@ use crate::log::{Level, LogLine, Remark, WallTime};
 use crate::sys::syslog::{self, Syslog};
 use crate::sys::{clock, stderr};
 
-/// Where syslog listens.
-pub const DEV_LOG: &str = "/dev/log";
-
 /// Where the lines go.
 #[derive(Debug)]
 enum Sink {
@@ -54,7 +51,7 @@ impl Logger {
     pub fn new(foreground: bool, level: Level, capacity: usize) -> Result<Logger, TryReserveError> {
         let sink = match foreground {
             true => Sink::Stderr { journal: stderr::is_journal() },
-            false => Sink::Syslog { syslog: Syslog::new(Path::new(DEV_LOG)), starting: true },
+            false => Sink::Syslog { syslog: Syslog::new(Path::new(syslog::SOCKET)), starting: true },
         };
         let ring = Ring::new(capacity)?;
         Ok(Logger { sink, ring, limit: Limit::new(), level, before_debug: None, lost: 0, packet: None })

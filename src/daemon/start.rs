@@ -13,7 +13,7 @@ use super::confine;
 use super::core::Daemon;
 use super::datapath::{DataPlane, SocketKey};
 use super::event_loop::EventLoop;
-use super::logger::{on_stderr, Logger, DEV_LOG};
+use super::logger::{on_stderr, Logger};
 use super::prepare::socket_detail;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::{self, Config, Place, Remote, TunnelConfig};
@@ -25,7 +25,7 @@ use crate::sys::notify::Notifier;
 use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
-use crate::sys::syslog::Syslog;
+use crate::sys::syslog::{self, Syslog};
 use crate::sys::{clock, error_text, privilege, process, stderr, trust};
 use crate::wire::Encapsulation;
 
@@ -103,7 +103,7 @@ fn tell_panics(foreground: bool) {
         if foreground {
             let _ = stderr::write(&on_stderr(clock::wall(), level, &text, stderr::is_journal()));
         } else {
-            Syslog::new(Path::new(DEV_LOG)).write(clock::now(), level, &text);
+            Syslog::new(Path::new(syslog::SOCKET)).write(clock::now(), level, &text);
         }
     }));
 }

@@ -2,11 +2,13 @@
 //! open to others, not even for a moment, and who is at the other end.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+
+use super::system;
 
 /// The process at the other end of a Unix socket, as the kernel knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,47 +51,12 @@ pub fn own_uid() -> u32 {
 
 /// Who connected.
 pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let size = std::mem::size_of::<libc::ucred>();
-    // SAFETY: the pointer is valid for `size` octets.
-    unsafe { get_option(socket, libc::SO_PEERCRED, (&raw mut credentials).cast(), size)? };
-    let mut groups = vec![credentials.gid];
-    groups.extend(supplementary_groups(socket).unwrap_or_default());
-    Ok(Credentials { pid: credentials.pid, uid: credentials.uid, groups })
-}
-
-/// The supplementary groups of who connected (Linux 4.13 and newer; older kernels do not tell).
-fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
-    let mut groups = vec![0_u32; 65_536]; // NGROUPS_MAX: more cannot be
-    let size = std::mem::size_of_val(groups.as_slice());
-    // SAFETY: the pointer is valid for `size` octets.
-    let octets = unsafe { get_option(socket, libc::SO_PEERGROUPS, groups.as_mut_ptr().cast(), size)? };
-    groups.truncate(octets / std::mem::size_of::<u32>());
-    Ok(groups)
-}
-
-/// Reads a socket option of level SOL_SOCKET into `value`; returns the octets written.
-///
-/// # Safety
-/// `value` must be valid for writes of `size` octets.
-unsafe fn get_option(
-    socket: BorrowedFd<'_>,
-    option: libc::c_int,
-    value: *mut libc::c_void,
-    size: usize,
-) -> io::Result<usize> {
-    let mut length = libc::socklen_t::try_from(size).unwrap_or(libc::socklen_t::MAX);
-    // SAFETY: the descriptor is open (it is borrowed), and the caller vouches for `value` and `size`.
-    let status =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, &mut length) };
-    if status == 0 {
-        Ok(length as usize)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    let (pid, uid, groups) = system::peer(socket)?;
+    Ok(Credentials { pid, uid, groups })
 }
 
 /// Whether `path` is too long for a socket's name.
 pub fn too_long(path: &Path) -> bool {
-    path.as_os_str().as_bytes().len() >= 108
+    let room = size_of::<libc::sockaddr_un>() - std::mem::offset_of!(libc::sockaddr_un, sun_path);
+    path.as_os_str().as_bytes().len() >= room
 }

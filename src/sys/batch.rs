@@ -6,9 +6,10 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use libc::{c_int, c_long, socklen_t};
+use libc::{c_int, socklen_t};
 
 use super::cmsg::{append, Aligned};
+use super::outer;
 use super::sockaddr::encode;
 use super::socket::Socket;
 
@@ -162,15 +163,17 @@ impl Sender {
     /// Sends everything, without waiting: what the system does not take now is dropped, and counted. `report` is told
     /// what became of the datagrams of each owner, one time or several.
     pub fn flush(&mut self, socket: &mut Socket, report: &mut dyn FnMut(usize, &Sent)) {
-        // Most batches have one TOS and TTL. What differs carries its own, which costs the kernel an allocation.
-        self.usual_tos = self.parts.first().map_or(0, |p| p.tos);
-        self.usual_ttl = self.destinations.first().map_or(0, |(to, _)| to.ttl);
-        // Without these options the messages go out all the same.
-        let _ = socket.set_ttl_and_tos(self.usual_ttl, self.usual_tos);
         let messages = mem::take(&mut self.messages);
         let mut next = 0;
+        self.settle(socket, &messages);
         while let Some(rest) = messages.get(next..).filter(|rest| !rest.is_empty()) {
-            next += self.send_some(socket, rest);
+            next += match outer::TOS_AND_TTL_BESIDE {
+                true => self.send_some(socket, rest),
+                false => {
+                    self.settle(socket, rest);
+                    self.send_some(socket, rest.get(..self.alike(rest)).unwrap_or_default())
+                }
+            };
         }
         self.messages = messages;
         self.messages.clear();
@@ -178,6 +181,26 @@ impl Sender {
         self.pieces.clear();
         self.destinations.clear();
         self.sent.drain(..).for_each(|(owner, sent)| report(owner, &sent));
+    }
+
+    /// Sets the socket to the TOS and TTL of the first message. Most batches have one TOS and TTL. What differs carries
+    /// its own, which costs the kernel an allocation.
+    fn settle(&mut self, socket: &mut Socket, messages: &[Range<usize>]) {
+        let first = messages.first().and_then(|message| self.tos_and_ttl(message));
+        (self.usual_tos, self.usual_ttl) = first.unwrap_or((0, 0));
+        // Without these options the messages go out all the same.
+        let _ = socket.set_ttl_and_tos(self.usual_ttl, self.usual_tos);
+    }
+
+    fn tos_and_ttl(&self, message: &Range<usize>) -> Option<(u8, u8)> {
+        let part = self.parts.get(message.start)?;
+        Some((part.tos, self.destinations.get(part.to)?.0.ttl))
+    }
+
+    /// How many messages have the TOS and TTL of the first.
+    fn alike(&self, messages: &[Range<usize>]) -> usize {
+        let first = messages.first().and_then(|message| self.tos_and_ttl(message));
+        messages.iter().take_while(|message| self.tos_and_ttl(message) == first).count().max(1)
     }
 
     /// What became of the datagrams of an owner; those of one stand together.
@@ -250,15 +273,8 @@ impl Sender {
 
     fn call(&mut self, socket: &Socket, messages: &[Range<usize>]) -> io::Result<usize> {
         self.prepare(socket.local().ip(), messages);
-        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as c_long);
-        let (fd, flags) =
-            (c_long::from(socket.output()), c_long::from(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL));
-        // The function of musl makes one system call for each message.
-        // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers, which
-        // nothing has changed since. libc's structures are those of the kernel: what some C libraries declare
-        // narrower has padding beside it, which is zero.
-        let done = unsafe { libc::syscall(libc::SYS_sendmmsg, fd, headers, count, flags) };
-        usize::try_from(done).map_err(|_| io::Error::last_os_error())
+        // SAFETY: `prepare` has just set the pointers of `headers` to live buffers, which nothing has changed since.
+        unsafe { outer::send(socket.output(), &mut self.headers) }
     }
 
     fn prepare(&mut self, bound: IpAddr, messages: &[Range<usize>]) {
@@ -330,14 +346,7 @@ fn control(
         append(&mut buffer, &mut at, level, kind, c_int::from(ttl));
     }
     match local {
-        Some(IpAddr::V4(local)) => {
-            let info = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(local.octets()) },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            append(&mut buffer, &mut at, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
-        }
+        Some(IpAddr::V4(local)) => outer::append_source(&mut buffer, &mut at, local),
         Some(IpAddr::V6(local)) => {
             let info =
                 libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: local.octets() }, ipi6_ifindex: 0 };
@@ -346,7 +355,7 @@ fn control(
         None => {}
     }
     if let Some(gso_size) = gso_size {
-        append(&mut buffer, &mut at, libc::SOL_UDP, libc::UDP_SEGMENT, gso_size);
+        outer::append_gso_size(&mut buffer, &mut at, gso_size);
     }
     (buffer, at)
 }
@@ -395,5 +404,20 @@ mod tests {
             sender.push(&[0..50, 50..100], to, Way { tos: 2, gso: true, owner });
         }
         assert_eq!(sender.messages[7..], [9..11, 11..13]);
+    }
+
+    #[test]
+    fn messages_of_one_tos_and_ttl_stand_together() {
+        let mut sender = Sender::new(1000);
+        let to = |ttl| Destination {
+            remote: "192.0.2.1:1701".parse().unwrap(),
+            local: Ipv4Addr::UNSPECIFIED.into(),
+            ttl,
+        };
+        for (tos, ttl) in [(0, 64), (0, 64), (8, 64), (8, 255), (8, 255), (8, 255)] {
+            sender.push(std::slice::from_ref(&(0..10)), &to(ttl), Way { tos, gso: false, owner: 0 });
+        }
+        let runs = [0, 2, 3].map(|at| sender.alike(&sender.messages[at..]));
+        assert_eq!((runs, sender.alike(&[])), ([2, 1, 3], 1));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::system;
 use crate::log::WallTime;
 
 /// What timers run by: a clock that nobody sets, and that goes on while the machine sleeps. An `Instant` of the
@@ -10,7 +11,7 @@ use crate::log::WallTime;
 #[allow(clippy::disallowed_methods)]
 pub fn now() -> Instant {
     static START: OnceLock<(Instant, Duration)> = OnceLock::new();
-    let boot = read(libc::CLOCK_BOOTTIME);
+    let boot = read(system::CLOCK);
     let (start, then) = *START.get_or_init(|| (Instant::now(), boot));
     start + boot.saturating_sub(then)
 }

@@ -4,9 +4,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 
-use super::cvt;
+use super::{cvt, system};
 
 /// The two processes after [`detach`].
 #[derive(Debug)]
@@ -31,8 +31,7 @@ pub const NULL: &str = "/dev/null";
 pub fn null_device() -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(NULL)?;
-    let metadata = file.metadata()?;
-    if !metadata.file_type().is_char_device() || metadata.rdev() != libc::makedev(1, 3) {
+    if !system::is_null_device(&file.metadata()?) {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     Ok(file)
@@ -72,11 +71,8 @@ pub fn fork_keeping(descriptor: RawFd, standard: bool) -> io::Result<bool> {
     let mut ends: [RawFd; 2] = [-1; 2];
     // SAFETY: `ends` has room for the two descriptors.
     cvt(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-    let names = std::fs::read_dir("/proc/self/fd").map(|entries| {
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok()).collect()
-    });
     let kept = [descriptor, ends[0], ends[1]];
-    for fd in names.unwrap_or_else(|_| (0..1024).collect::<Vec<RawFd>>()) {
+    for fd in system::open_descriptors().unwrap_or_else(|| (0..1024).collect()) {
         let stays = kept.contains(&fd) || (standard && fd <= 2);
         if !stays {
             // SAFETY: no pointers. What owned it in this process is never used again.

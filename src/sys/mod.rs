@@ -21,14 +21,18 @@ pub mod receiver;
 pub mod signal;
 mod sockaddr;
 pub mod socket;
+mod socket_call;
+mod socket_error;
 pub mod stderr;
 pub mod syslog;
 pub mod terminal;
 pub mod trust;
+mod user;
 
 pub use linux::{
     bpf, bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
 };
+pub(crate) use linux::{outer, system};
 
 use std::ffi::CStr;
 use std::io;

@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use super::clock;
+use super::{clock, system};
 
 /// How soon a full socket is tried again.
 const SOON: Duration = Duration::from_millis(100);
@@ -110,7 +109,7 @@ impl Notifier {
 fn address(name: &OsStr) -> Option<SocketAddr> {
     match name.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(name).ok(),
-        [b'@', name @ ..] if !name.is_empty() => SocketAddr::from_abstract_name(name).ok(),
+        [b'@', name @ ..] if !name.is_empty() => system::abstract_address(name),
         _ => None,
     }
 }

@@ -4,15 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use libc::c_long;
-
-use super::{cvt, daemonize, error_text};
+use super::{cvt, daemonize, error_text, system};
 
 /// A child process with a process group of its own.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl Process {
             // call.
             unsafe {
                 command.pre_exec(|| {
-                    set_policy(libc::SCHED_OTHER);
+                    system::prefer_answers();
                     Ok(())
                 })
             };
@@ -128,12 +127,8 @@ pub fn reap_adopted() {
 /// closed when the result is dropped (the configuration may come from such a descriptor). To be called before
 /// anything is opened.
 pub fn take_inherited() -> Vec<OwnedFd> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
-    // All of them first: one belongs to the directory that is being read, and is gone afterwards.
-    let numbers: Vec<RawFd> = names.filter(|fd| *fd > 2).collect();
     let mut inherited = Vec::new();
-    for fd in numbers {
+    for fd in system::open_descriptors().unwrap_or_default().into_iter().filter(|fd| *fd > 2) {
         // SAFETY: no pointers; a number that is not open is an error.
         if cvt(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).is_ok() {
             // SAFETY: it is open, and nothing in this program owns it.
@@ -158,26 +153,15 @@ pub fn raise_descriptor_limit() {
 /// Tells the scheduler that this program need not interrupt another one the moment it has something to do: frames
 /// gather meanwhile. On an idle processor nothing changes. Leaves alone whatever else the administrator has chosen.
 pub fn prefer_batches() {
-    // The functions of musl refuse; so the system calls.
-    // SAFETY: no pointers; 0 is the calling process.
-    let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0 as c_long) };
-    if policy == c_long::from(libc::SCHED_OTHER) {
-        BATCHES.store(set_policy(libc::SCHED_BATCH), Ordering::Relaxed);
-    }
+    BATCHES.store(system::prefer_batches(), Ordering::Relaxed);
 }
 
 /// Whether [`prefer_batches`] changed the policy: that of child processes is changed back.
 static BATCHES: AtomicBool = AtomicBool::new(false);
 
-/// Gives the calling process another scheduling policy, of those without priorities; whether it could be done.
-fn set_policy(policy: libc::c_int) -> bool {
-    // SAFETY: all zeros is a valid sched_param: static priority 0, the only one of these policies.
-    let parameter: libc::sched_param = unsafe { std::mem::zeroed() };
-    // SAFETY: `parameter` lives through the call; 0 is the calling process.
-    let result = unsafe {
-        libc::syscall(libc::SYS_sched_setscheduler, 0 as c_long, c_long::from(policy), &raw const parameter)
-    };
-    result == 0
+/// A path by which this program can be started again.
+pub fn own_program() -> io::Result<PathBuf> {
+    system::own_program()
 }
 
 #[cfg(test)]

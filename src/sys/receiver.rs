@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
@@ -11,6 +11,7 @@ use libc::c_int;
 
 use super::batch::{zeroed_header, CONTROL_OCTETS, SLOTS};
 use super::cmsg::{control_messages, Aligned};
+use super::outer;
 use super::sockaddr::{decode, name_capacity, zeroed_name};
 use super::socket::Socket;
 
@@ -68,12 +69,8 @@ impl Receiver {
     pub fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
         self.datagrams.clear();
         self.prepare();
-        let (headers, count) = (self.headers.as_mut_ptr(), self.headers.len() as u32);
-        let none = std::ptr::null_mut();
-        // SAFETY: `headers` points to `count` mmsghdr whose pointers `prepare` has just set to live buffers.
-        let got =
-            unsafe { libc::recvmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT as _, none) };
-        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        // SAFETY: `prepare` has just set the pointers of `headers` to live buffers.
+        let got = unsafe { outer::receive(socket.as_raw_fd(), &mut self.headers) }?;
         for (slot, header) in self.headers.iter().take(got).enumerate() {
             let Some(remote) = self.names.get(slot).and_then(decode) else { continue };
             if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
@@ -128,20 +125,12 @@ impl Receiver {
 
 /// Notes what a control message says about a datagram.
 fn note(datagram: &mut Datagram, level: c_int, kind: c_int, data: &[u8]) {
-    match (level, kind) {
-        // ipi_addr is the destination in the IP header, ipi_spec_dst an address for replies.
-        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            let address = data.get(mem::offset_of!(libc::in_pktinfo, ipi_addr)..);
-            datagram.local = address.and_then(|a| a.first_chunk::<4>()).map(|a| Ipv4Addr::from(*a).into());
-        }
-        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-            let address = data.get(mem::offset_of!(libc::in6_pktinfo, ipi6_addr)..);
-            datagram.local = address.and_then(|a| a.first_chunk::<16>()).map(|a| Ipv6Addr::from(*a).into());
-        }
-        (libc::SOL_UDP, libc::UDP_GRO) => {
-            let length = data.first_chunk::<4>().map(|l| i32::from_ne_bytes(*l));
-            datagram.gso_size = length.and_then(|l| usize::try_from(l).ok()).filter(|l| *l > 0);
-        }
-        _ => {}
+    if let Some(local) = outer::destination(level, kind, data) {
+        datagram.local = Some(local.into());
+    } else if let Some(length) = outer::gso_size(level, kind, data) {
+        datagram.gso_size = Some(length);
+    } else if (level, kind) == (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) {
+        let address = data.get(mem::offset_of!(libc::in6_pktinfo, ipi6_addr)..);
+        datagram.local = address.and_then(|a| a.first_chunk::<16>()).map(|a| Ipv6Addr::from(*a).into());
     }
 }

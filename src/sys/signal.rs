@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::{cvt, cvt_size};
+use super::{cvt, cvt_size, system};
 
 /// Signals that the daemon's loop is told of.
 const OF_DAEMON: [libc::c_int; 6] =
@@ -19,13 +19,14 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn handler(signal: libc::c_int) {
     let fd = PIPE.load(Ordering::Relaxed);
+    let errno = system::errno_location();
     // SAFETY: errno's location is valid in every thread; it is saved because the handler may interrupt any code.
-    let saved = unsafe { *libc::__errno_location() };
+    let saved = unsafe { *errno };
     let octet = signal as u8; // the handled signals are below 32
                               // SAFETY: write(2) is async-signal-safe, and the octet lives on this stack.
     unsafe { libc::write(fd, (&raw const octet).cast(), 1) };
     // SAFETY: as above.
-    unsafe { *libc::__errno_location() = saved };
+    unsafe { *errno = saved };
 }
 
 /// The reading end of the signals' pipe.

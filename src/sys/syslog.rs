@@ -8,9 +8,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::clock;
+use super::{clock, system};
 use crate::log::{Level, LogLine, Remark};
 
+/// The socket of syslog.
+pub const SOCKET: &str = system::SYSLOG;
 /// Facility `daemon`.
 const FACILITY: u8 = 3 << 3;
 /// How long a syslog that is not there is left in peace.

@@ -11,7 +11,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use libc::c_int;
 
 use super::netlink::{attribute, number};
-use crate::sys::socket::{self, IPPROTO_L2TP};
+use super::outer;
+use crate::sys::socket::IPPROTO_L2TP;
+use crate::sys::socket_call::open;
 use crate::sys::{cvt, cvt_size};
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
@@ -305,10 +307,10 @@ pub fn open_ip_socket(
     id: u32,
     (device, mark): (Option<&str>, u32),
 ) -> io::Result<OwnedFd> {
-    let fd = socket::open(local, libc::SOCK_DGRAM, IPPROTO_L2TP)?;
-    device.map_or(Ok(()), |name| socket::bind_device(&fd, name))?;
+    let fd = open(local, libc::SOCK_DGRAM, IPPROTO_L2TP)?;
+    device.map_or(Ok(()), |name| outer::bind_device(&fd, name))?;
     if mark != 0 {
-        socket::set_mark(fd.as_raw_fd(), mark)?;
+        outer::set_mark(fd.as_raw_fd(), mark)?;
     }
     name_call(&fd, SocketAddr::new(local, 0), id, libc::bind)?;
     name_call(&fd, remote, id, libc::connect)?;

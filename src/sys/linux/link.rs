@@ -9,7 +9,7 @@ use libc::c_int;
 
 use super::netlink::{address, attribute, messages, number};
 use crate::sys::cvt;
-use crate::sys::socket::set_option;
+use crate::sys::socket_call::set_option;
 
 /// Messages that are read at a time.
 const AT_ONCE: usize = 64;
