@@ -194,6 +194,12 @@ pub static COMMANDS: &[AdminCommand] = &[
             &[&[Word("-c"), Value("N")], INTERVAL],
         )],
     },
+    AdminCommand {
+        number: 15,
+        word: "failover",
+        about: "move a tunnel that has several peers to the next one",
+        forms: &[shown(&[Value("NAME")], "NAME")],
+    },
 ];
 
 /// The command with a number of the admin socket.

@@ -64,6 +64,7 @@ impl Form {
             | AdminRequest::Clear { .. }
             | AdminRequest::Start(_)
             | AdminRequest::Stop(_)
+            | AdminRequest::FailOver(_)
             | AdminRequest::Reload { .. }
             | AdminRequest::Watch
             | AdminRequest::Trace { .. }

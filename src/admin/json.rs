@@ -13,7 +13,7 @@ use super::summary::{self, Counted, Row};
 use crate::log::ring::Entry;
 use crate::log::{is_deceptive, WallTime};
 use crate::proto::history::Change;
-use crate::proto::snapshot::{Failure, SessionSnapshot, TunnelSnapshot};
+use crate::proto::snapshot::{Failure, PeerState, SessionSnapshot, TunnelSnapshot};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation};
 
@@ -232,7 +232,28 @@ fn tunnel(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
     object.optional("round_trip", tunnel.round_trip, Object::fine_seconds);
     troubles(object, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     changes(object, &tunnel.history);
+    peers(object, tunnel);
     object.counters("counters", tunnel.counters.entries());
+}
+
+/// Several peers, in the order of preference; an empty list where there is one.
+fn peers(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
+    array(object.member("peers"), &tunnel.peers, |out, peer| {
+        self::object(out, |object| {
+            object.text("remote", &peer.remote);
+            array(object.member("addresses"), &peer.addresses, |out, address| {
+                put_string(out, &address.to_string());
+            });
+            object.text("state", peer.state.name());
+            let within_reach = match peer.state {
+                PeerState::WithinReach(time) => Some(time),
+                PeerState::InUse | PeerState::Idle => None,
+            };
+            object.optional("within_reach", within_reach, |object, name, time| object.seconds(name, time));
+        });
+    });
+    object.optional_text("peer_reason", Some(&tunnel.peer_why).filter(|why| !why.is_empty()));
+    object.plain("peer_changes", tunnel.peer_changes);
 }
 
 fn troubles(

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::report::Source;
 use crate::counters::Counters;
-use crate::proto::snapshot::{ControlCounters, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot};
+use crate::proto::snapshot::{
+    ControlCounters, PeerSnapshot, PeerState, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot,
+};
 use crate::wire::Encapsulation;
 
 /// Samples made, or sessions counted, in one step.
@@ -71,6 +73,10 @@ enum Fact {
     Changes,
     /// Of tunnels alone.
     RoundTrip,
+    /// Of tunnels with several peers alone.
+    Peer,
+    /// Of those as well.
+    PeerChanges,
     /// Of sessions alone.
     Mtu,
 }
@@ -83,7 +89,9 @@ impl Fact {
             Fact::State => Some(Fact::Age),
             Fact::Age => Some(Fact::Changes),
             Fact::Changes => Some(Fact::RoundTrip),
-            Fact::RoundTrip => Some(Fact::Mtu),
+            Fact::RoundTrip => Some(Fact::Peer),
+            Fact::Peer => Some(Fact::PeerChanges),
+            Fact::PeerChanges => Some(Fact::Mtu),
             Fact::Mtu => None,
         }
     }
@@ -98,6 +106,10 @@ impl Fact {
             Fact::Changes => ("_changes", "counter", "how often it came up or went down"),
             Fact::RoundTrip => {
                 ("_round_trip_seconds", "gauge", "how long the peer takes to acknowledge, smoothed")
+            }
+            Fact::Peer => ("_peer", "info", "which of several peers is in use, and why"),
+            Fact::PeerChanges => {
+                ("_peer_changes", "counter", "how often another one of several peers was used")
             }
             Fact::Mtu => ("_mtu_bytes", "gauge", "MTU of its interface"),
         }
@@ -281,6 +293,17 @@ fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact:
             let (whole, micros) = (time.as_secs(), time.subsec_micros());
             sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, format_args!("{whole}.{micros:06}"));
         }
+        Fact::PeerChanges if tunnel.has_backup => {
+            sample(out, "l2tpd_tunnel_peer_changes_total", &labels, tunnel.peer_changes);
+        }
+        Fact::Peer if tunnel.has_backup => {
+            let Some((whole, _)) = source.part(place, 0..0) else { return };
+            let in_use = |peer: &&PeerSnapshot| peer.state == PeerState::InUse;
+            let Some(peer) = whole.peers.iter().find(in_use) else { return };
+            let (remote, why) = (label(&peer.remote), label(&whole.peer_why));
+            let labels = format!("{labels},remote_address=\"{remote}\",reason=\"{why}\"");
+            sample(out, "l2tpd_tunnel_peer_info", &labels, 1);
+        }
         Fact::Info | Fact::Age | Fact::Changes => {
             let Some((whole, _)) = source.part(place, 0..0) else { return };
             match fact {
@@ -289,7 +312,7 @@ fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact:
                 _ => sample(out, "l2tpd_tunnel_info", &format!("{labels},{}", peer_labels(&whole)), 1),
             }
         }
-        Fact::Mtu => {}
+        Fact::Mtu | Fact::Peer | Fact::PeerChanges => {}
     }
 }
 
@@ -329,7 +352,8 @@ fn one_fact(
             let present = if session.disabled { "disabled" } else { session.state.status_name() };
             return states(out, "l2tpd_session_state", labels, &SESSION_STATES, present);
         }
-        Fact::Info | Fact::Age | Fact::Changes | Fact::RoundTrip | Fact::Mtu => {}
+        Fact::Info | Fact::Age | Fact::Changes | Fact::Mtu => {}
+        Fact::RoundTrip | Fact::Peer | Fact::PeerChanges => return,
     }
     let Some((tunnel, interfaces)) = source.part(place.0, place.1..place.1.saturating_add(1)) else { return };
     let Some(whole) = tunnel.sessions.first() else { return };
@@ -370,7 +394,7 @@ fn next(family: Family) -> Family {
     match family {
         Family::Gather => Family::Daemon,
         Family::Daemon => Family::Tunnel(Fact::Info),
-        Family::Tunnel(Fact::RoundTrip) => control(0),
+        Family::Tunnel(Fact::PeerChanges) => control(0),
         Family::Tunnel(fact) => fact.next().map_or_else(|| control(0), Family::Tunnel),
         Family::Control(at) => control(at + 1),
         Family::Session(Fact::Changes) => Family::Session(Fact::Mtu),

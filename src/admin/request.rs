@@ -64,6 +64,8 @@ pub enum AdminRequest {
     Start(String),
     /// A tunnel, by its name.
     Stop(String),
+    /// A tunnel, by its name.
+    FailOver(String),
     Reload {
         /// `--check`: only say what would change.
         check: bool,
@@ -319,6 +321,7 @@ fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminReques
         ("clear", words) => return clear(words),
         ("start", [name]) => AdminRequest::Start((*name).to_owned()),
         ("stop", [name]) => AdminRequest::Stop((*name).to_owned()),
+        ("failover", [name]) => AdminRequest::FailOver((*name).to_owned()),
         ("reload", words) => AdminRequest::Reload { check: !words.is_empty() },
         ("log", words) => {
             let named = words.iter().find(|word| **word != "-f");
@@ -456,6 +459,7 @@ impl AdminRequest {
             }
             AdminRequest::Start(name) => ("start", owned(&[name])),
             AdminRequest::Stop(name) => ("stop", owned(&[name])),
+            AdminRequest::FailOver(name) => ("failover", owned(&[name])),
             AdminRequest::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
             AdminRequest::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
             AdminRequest::Log { follow: false, level } => ("log", owned(&[level.name()])),

@@ -12,7 +12,9 @@ use super::report::{Dropped, Health, Interface, Overview, Pings};
 use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
 use crate::proto::history::Change;
-use crate::proto::snapshot::{Failure, SessionSnapshot, SessionState, TunnelSnapshot};
+use crate::proto::snapshot::{
+    Failure, PeerSnapshot, PeerState, SessionSnapshot, SessionState, TunnelSnapshot,
+};
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation, PW_ETHERNET, PW_ETHERNET_VLAN};
 
@@ -160,8 +162,31 @@ fn tunnel_block(out: &mut String, daemon: &Overview, tunnel: &TunnelSnapshot) {
     }
     field(out, "Peer Window", format_args!("{}, {} waiting", tunnel.peer_window, tunnel.queued));
     field(out, "Round Trip", or_dash(tunnel.round_trip.map(milliseconds)));
+    peers(out, tunnel);
     troubles(out, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     changes(out, daemon, &tunnel.history);
+}
+
+/// Several peers, in their order: `1 192.0.2.2, in-use: it is the first choice`.
+fn peers(out: &mut String, tunnel: &TunnelSnapshot) {
+    for (at, peer) in tunnel.peers.iter().enumerate() {
+        field(out, if at == 0 { "Peers" } else { "" }, peer_line(tunnel, at, peer));
+    }
+}
+
+/// The same line for `explain`.
+pub(super) fn peer_line(tunnel: &TunnelSnapshot, at: usize, peer: &PeerSnapshot) -> String {
+    let mut text = format!("{} {}, {}", at + 1, peer.remote, peer.state.name());
+    match peer.state {
+        PeerState::InUse if !tunnel.peer_why.is_empty() => {
+            let _ = write!(text, ": {}", tunnel.peer_why);
+        }
+        PeerState::WithinReach(time) => {
+            let _ = write!(text, " for {}", span(time));
+        }
+        PeerState::InUse | PeerState::Idle => {}
+    }
+    text
 }
 
 /// The state's word; what the configuration says about it comes first.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::part::Part;
 use super::report::{Dropped, Interface, Source};
-use super::show::{line, session_state, state};
+use super::show::{line, peer_line, session_state, state};
 use super::time::span;
 use crate::log::escape;
 use crate::proto::snapshot::{Cause, Failure, SessionSnapshot, SessionState, TunnelSnapshot};
@@ -89,6 +89,9 @@ fn tunnel(out: &mut String, uptime: Duration, tunnel: &TunnelSnapshot) {
     let failure = tunnel.last_failure.as_ref();
     let failure = failure.filter(|(_, ago)| matters(*ago, tunnel.since, established, tunnel.disabled));
     reasons(out, "  ", tunnel.problem.as_deref(), failure, tunnel.next_try);
+    for (at, peer) in tunnel.peers.iter().enumerate() {
+        line(out, format_args!("  peer {}", peer_line(tunnel, at, peer)));
+    }
     let idle = tunnel.state == State::Idle && !tunnel.manual;
     if tunnel.disabled {
         line(out, format_args!("  it is disabled: `disable` in the configuration, or `l2tpctl stop`"));

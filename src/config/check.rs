@@ -88,7 +88,8 @@ pub(super) fn tunnel(
         kernel_cannot(&mut findings, "tos", tunnel.tos == Tos::Copy, "copy the TOS of frames");
         kernel_cannot(&mut findings, "dont-fragment", tunnel.dont_fragment, "set Don't Fragment");
     }
-    if tunnel.role == Role::Active && tunnel.remote == Some(Remote::Any) {
+    peers(tunnel, &mut findings);
+    if tunnel.role == Role::Active && tunnel.is_for_any() {
         findings.invalid("role", "an active end needs a remote-address to begin with; it is any");
     }
     unique(tunnel, &mut findings, known);
@@ -102,14 +103,35 @@ fn kernel_cannot(findings: &mut Findings<'_>, tag: &'static str, asked: bool, wh
     }
 }
 
+/// `add` complains of the first line with the tag; this one of the line that names a peer.
+fn peer(findings: &mut Findings<'_>, at: usize, fault: Fault, detail: String) {
+    let place = findings.given.iter().filter(|g| g.tag == "remote-address").nth(at).map(|g| g.place);
+    let place = place.unwrap_or(findings.header);
+    findings.found.push(Complaint { place, tag: "remote-address", fault, detail });
+}
+
 fn families(tunnel: &TunnelConfig, findings: &mut Findings<'_>) {
-    let (Some(local), Some(Remote::Address(remote))) = (tunnel.local_address, &tunnel.remote) else { return };
-    if local.is_ipv4() != remote.is_ipv4() {
-        findings.add(
-            "remote-address",
-            Fault::InvalidAddress,
-            format!("{remote} and the local-address {local} are of different families"),
-        );
+    let Some(local) = tunnel.local_address else { return };
+    for (at, remote) in tunnel.remotes.iter().enumerate() {
+        let Remote::Address(remote) = remote else { continue };
+        if local.is_ipv4() != remote.is_ipv4() {
+            let detail = format!("{remote} and the local-address {local} are of different families");
+            peer(findings, at, Fault::InvalidAddress, detail);
+        }
+    }
+}
+
+/// Several peers are different ones, and each can be called.
+fn peers(tunnel: &TunnelConfig, findings: &mut Findings<'_>) {
+    for (at, remote) in tunnel.remotes.iter().enumerate().skip(1) {
+        if tunnel.remotes.iter().take(at).any(|before| before == remote) {
+            let detail = "this peer stands in a line before already".to_owned();
+            peer(findings, at, Fault::InvalidValue, detail);
+        } else if tunnel.is_for_any() {
+            let detail =
+                "any stands alone: where anybody may call there is no order of preference".to_owned();
+            return peer(findings, at, Fault::InvalidValue, detail);
+        }
     }
 }
 
@@ -157,31 +179,37 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
     if !tunnel.name.is_empty() {
         known.tunnels.entry(tunnel.name.clone()).or_insert(tunnel.line);
     }
-    let Some(identity) = identity(tunnel).filter(|_| !tunnel.is_manual()) else { return };
-    match known.identities.entry(identity) {
-        Entry::Vacant(free) => {
-            free.insert(tunnel.name.clone());
-        }
-        Entry::Occupied(twin) => {
-            let detail = format!(
-                "tunnel {} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
-                 nothing would tell the messages of the one from those of the other",
-                twin.get()
-            );
-            findings.invalid("remote-address", detail);
+    if tunnel.is_manual() {
+        return;
+    }
+    for (at, remote) in tunnel.remotes.iter().enumerate() {
+        let Some(identity) = identity(tunnel, remote) else { return };
+        match known.identities.entry(identity) {
+            Entry::Vacant(free) => {
+                free.insert(tunnel.name.clone());
+            }
+            Entry::Occupied(twin) if *twin.get() == tunnel.name => {} // told already
+            Entry::Occupied(twin) => {
+                let detail = format!(
+                    "tunnel {} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
+                     nothing would tell the messages of the one from those of the other",
+                    twin.get()
+                );
+                peer(findings, at, Fault::InvalidValue, detail);
+            }
         }
     }
 }
 
 /// `None` while something of it is missing, which is reported elsewhere.
-fn identity(tunnel: &TunnelConfig) -> Option<Identity> {
+fn identity(tunnel: &TunnelConfig, remote: &Remote) -> Option<Identity> {
     let ports = match tunnel.encapsulation {
         Encapsulation::Ip => (0, 0),
         Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
     };
     Some((
         tunnel.local_address,
-        tunnel.remote.clone()?,
+        remote.clone(),
         tunnel.bind_device,
         tunnel.encapsulation,
         ports,
@@ -244,7 +272,13 @@ fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Finding
     if findings.has("cookie") && session.cookie != CookieLength::Off {
         findings.invalid("cookie", "a manual session takes its cookies from local-cookie and remote-cookie");
     }
-    if tunnel.remote == Some(Remote::Any) {
+    if tunnel.remotes.len() > 1 {
+        findings.invalid(
+            "manual",
+            "nothing tells whether the peer of a manual session is dead: one remote-address",
+        );
+    }
+    if tunnel.is_for_any() {
         findings
             .invalid("manual", "a manual session needs to know its peer; the tunnel's remote-address is any");
     }

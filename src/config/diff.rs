@@ -144,7 +144,13 @@ fn tunnel_changes(
 ) {
     let tunnel = || new.name.clone();
     let mut tags = tunnel_restart(old, new);
-    let live = differing(TUNNEL, Effect::Live, old, new);
+    let mut live = differing(TUNNEL, Effect::Live, old, new);
+    // While a peer stays, the one in use may be it; the tunnel knows.
+    if new.remotes.iter().any(|remote| old.remotes.contains(remote)) {
+        let (peers, others) = tags.iter().partition(|tag| **tag == "remote-address");
+        tags = others;
+        live.splice(0..0, peers);
+    }
     if !tags.is_empty() {
         // The new set-up uses the other values too: one entry tells it all.
         tags.extend(live);

@@ -16,10 +16,38 @@ pub trait Field: Sized {
     const NONE: &'static [&'static str] = &[];
     /// The parameter is never printed.
     const SECRET: bool = false;
+    /// The tag may stand several times in a block.
+    const REPEATS: bool = false;
 
     /// The field for a value; `None` for values that mean nothing to this type.
     fn from_value(value: Value) -> Option<Self>;
+
+    /// Takes over a value. `false`: it means nothing to this type.
+    fn put(&mut self, value: Value) -> bool {
+        Self::from_value(value).map(|field| *self = field).is_some()
+    }
 }
+
+/// What may stand several times, in the order of the file.
+impl<T: Field> Field for Vec<T>
+where
+    T: Repeated,
+{
+    const WORDS: &'static [&'static str] = T::WORDS;
+    const SECRET: bool = T::SECRET;
+    const REPEATS: bool = true;
+
+    fn from_value(value: Value) -> Option<Vec<T>> {
+        T::from_value(value).map(|one| vec![one])
+    }
+
+    fn put(&mut self, value: Value) -> bool {
+        T::from_value(value).map(|one| self.push(one)).is_some()
+    }
+}
+
+/// A type of which a block may have several values.
+pub trait Repeated {}
 
 /// Gives the variants of an enum their words in the file. Each variant has at least one, except the one after
 /// `else`, which takes what is no word:

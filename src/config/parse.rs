@@ -216,7 +216,7 @@ impl Parser {
                 continue;
             };
             let tag = &row.tag;
-            if let Some(first) = given.iter().find(|g| g.tag == tag.name) {
+            if let Some(first) = given.iter().find(|g| g.tag == tag.name && !tag.repeats) {
                 let place = Place { column: statement.tag.column, ..place };
                 let detail = format!("{} stands in line {} already", tag.name, first.place.line);
                 self.error(place, tag.name.as_bytes(), Fault::OnlyOne, detail);
@@ -226,6 +226,8 @@ impl Parser {
             if self.read(tag, statement, |params| row.apply(fields, params)).is_some() {
                 let param = printable(tag, &statement.params);
                 self.settings.push(Setting { name: name.to_owned(), tag: tag.name, param });
+            } else if tag.repeats {
+                given.pop(); // those that are given are those that the block has
             }
         }
         given

@@ -65,6 +65,8 @@ pub struct Tag {
     pub effect: Effect,
     /// The parameter is never printed.
     pub secret: bool,
+    /// It may stand several times in a block.
+    pub repeats: bool,
 }
 
 impl Tag {
@@ -115,12 +117,12 @@ pub fn defaults<B: Default>(rows: &[Row<B>]) -> B {
 /// A tag that opens a block. It has no row: its parameter is the block's name.
 pub const fn header(name: &'static str, block: Block, kind: Kind) -> Tag {
     let (words, default, effect) = (&[], Unset::Text(""), Effect::SetUp);
-    Tag { name, block, words, kind, default, effect, secret: false }
+    Tag { name, block, words, kind, default, effect, secret: false, repeats: false }
 }
 
-/// The words and the secrecy of a field's type, for its row.
-pub const fn of_type<B, T: Field>(_: fn(&B) -> &T) -> (&'static [&'static str], bool) {
-    (T::WORDS, T::SECRET)
+/// The words of a field's type, whether it is secret, and whether it may stand several times: for its row.
+pub const fn of_type<B, T: Field>(_: fn(&B) -> &T) -> (&'static [&'static str], bool, bool) {
+    (T::WORDS, T::SECRET, T::REPEATS)
 }
 
 /// Rows, written `"name" field, kind, effect, default;`.
@@ -131,7 +133,7 @@ macro_rules! rows {
     ) => {
         &[$($crate::config::tag::Row {
             tag: {
-                let (words, secret) = $crate::config::tag::of_type(|block: &$block| &block.$field);
+                let (words, secret, repeats) = $crate::config::tag::of_type(|block: &$block| &block.$field);
                 let words = if matches!($kind, Kind::Flag) { &[] } else { words };
                 $crate::config::tag::Tag {
                     name: $name,
@@ -141,11 +143,11 @@ macro_rules! rows {
                     default: $default,
                     effect: $effect,
                     secret,
+                    repeats,
                 }
             },
             set: |block: &mut $block, value| {
-                let value = $crate::config::field::Field::from_value(value);
-                value.map(|value| block.$field = value).is_some()
+                $crate::config::field::Field::put(&mut block.$field, value)
             },
             differs: |old: &$block, new: &$block| old.$field != new.$field,
         },)*]

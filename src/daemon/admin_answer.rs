@@ -105,6 +105,9 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         AdminRequest::Stop(name) => {
             outcome(host.command(now, Command::Stop(name.clone())), name, "there is nothing to stop")
         }
+        AdminRequest::FailOver(name) => {
+            outcome(host.command(now, Command::FailOver(name.clone())), name, "it is not up")
+        }
         AdminRequest::Clear { target, result } => clear(target, *result, now, host),
         AdminRequest::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
         // A stream, a display, or what needs no daemon.
@@ -147,6 +150,9 @@ fn outcome(result: Result<(), CommandError>, name: &str, not_up: &str) -> Reply 
         Err(CommandError::NotFound) => refused(no_tunnel(name)),
         Err(CommandError::NothingToClear(why)) => refused(format!("{why}\n")),
         Err(CommandError::NotUp) => refused(format!("{}: {not_up}\n", escape(name.as_bytes()))),
+        Err(CommandError::NoOtherPeer) => {
+            refused(format!("{}: it has no other peer (one remote-address)\n", escape(name.as_bytes())))
+        }
         Err(CommandError::NoResultCode) => refused(format!("{}\n", Event::ResultCodeNotSpecified {})),
     }
 }

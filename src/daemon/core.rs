@@ -20,7 +20,7 @@ use crate::admin::Display;
 use crate::config::model::{Config, TunnelConfig};
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Route, RouteKey};
+use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Purpose, Route, RouteKey};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text, process};
@@ -74,6 +74,7 @@ pub struct Daemon {
 /// What the engine is to be told once its actions are drained.
 enum Reply {
     Prepared(String, Result<Path, Unprepared>),
+    PreparedToAsk(String, Option<IpAddr>, Option<Path>),
     Route(RouteKey, Route),
     Attached(SessionId, Result<(), String>),
 }
@@ -145,6 +146,9 @@ impl Daemon {
             }
             match replies.pop_front() {
                 Some(Reply::Prepared(tunnel, path)) => self.prepared(now, &tunnel, path),
+                Some(Reply::PreparedToAsk(tunnel, peer, path)) => {
+                    self.engine.prepared_to_ask(now, &tunnel, peer, path);
+                }
                 Some(Reply::Route(key, route)) => self.engine.route(now, key, route),
                 Some(Reply::Attached(session, result)) => self.engine.attached(now, session, result),
                 None => return,
@@ -156,14 +160,17 @@ impl Daemon {
         match action {
             Action::Transmit { path, ttl, message } => self.transmit(now, &path, ttl, message),
             Action::Log(line) => self.logger.log(now, &line),
-            Action::Resolve { tunnel } => {
-                if let Some(why) = self.look_up(&tunnel) {
+            Action::Resolve { tunnel, name } => {
+                if let Some(why) = self.look_up(&tunnel, &name) {
                     replies.push_back(Reply::Prepared(tunnel, Err(why)));
                 }
             }
-            Action::Prepare { tunnel, peer } => {
+            Action::Prepare { tunnel, peer, purpose } => {
                 let result = self.prepare(now, &tunnel, peer);
-                replies.push_back(Reply::Prepared(tunnel, result));
+                replies.push_back(match purpose {
+                    Purpose::Serve => Reply::Prepared(tunnel, result),
+                    Purpose::Ask => Reply::PreparedToAsk(tunnel, peer, result.ok()),
+                });
             }
             Action::Attach(attachment) => {
                 if let Some(result) = self.attach(now, &attachment) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::datapath::Interface;
-use crate::config::model::{Config, Mtu, Remote, SessionConfig, Sublayer, TunnelConfig};
+use crate::config::model::{Config, Mtu, SessionConfig, Sublayer, TunnelConfig};
 use crate::proto::Path;
 use crate::sys::netif;
 use crate::wire::data::Format;
@@ -41,7 +41,7 @@ fn narrow(config: &Config, tunnel: &TunnelConfig, session: &SessionConfig) -> Op
 
 /// What `mtu auto` will be, if the peer's address is known and the peer wants cookies as we do.
 fn expected_mtu(tunnel: &TunnelConfig, session: &SessionConfig) -> Option<usize> {
-    let Some(Remote::Address(remote)) = tunnel.remote else { return None };
+    let remote = tunnel.addresses().next()?;
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let path = Path {
         encapsulation: tunnel.encapsulation,

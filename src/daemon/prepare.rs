@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::core::Daemon;
 use super::datapath::SocketKey;
 use super::resolve::Answer;
-use crate::config::model::{Remote, TunnelConfig, Via};
+use crate::config::model::{TunnelConfig, Via};
 use crate::log::{Event, LogLine};
 use crate::proto::{Path, RouteKey};
 use crate::sys::error_text;
@@ -24,15 +24,13 @@ pub enum Unprepared {
 }
 
 impl Daemon {
-    /// Begins to look up the name of a tunnel's peer; why that is no use now.
-    pub fn look_up(&mut self, name: &str) -> Option<Unprepared> {
-        let remote = self.tunnel(name).and_then(|tunnel| tunnel.remote.clone());
-        let Some(Remote::Name(host)) = remote else { return None };
+    /// Begins to look up a name of a tunnel's peer; why that is no use now.
+    pub fn look_up(&mut self, tunnel: &str, name: &str) -> Option<Unprepared> {
         if !self.routes.has_address() {
             return Some(Unprepared::NoRoute(None, NO_ADDRESS.to_string()));
         }
         self.look_after_children = true;
-        self.resolver.look_up(name, &host);
+        self.resolver.look_up(tunnel, name);
         None
     }
 
@@ -100,12 +98,12 @@ impl Daemon {
     /// A name was looked up.
     pub fn resolved(&mut self, now: Instant, answer: Answer) {
         let Some(tunnel) = self.tunnel(&answer.tunnel).cloned() else { return };
-        if tunnel.remote != Some(Remote::Name(answer.name.clone())) {
+        if tunnel.names().all(|name| name != answer.name) {
             return; // the configuration has changed meanwhile; the engine asks anew
         }
         let addresses =
             answer.result.map_err(|why| format!("the name {} cannot be looked up: {why}", answer.name));
-        self.engine.resolved(now, &answer.tunnel, addresses);
+        self.engine.resolved(now, &answer.tunnel, &answer.name, addresses);
         self.drain(now);
     }
 }

@@ -14,7 +14,7 @@ use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change};
 use crate::config::identity::DerivedId;
-use crate::config::model::{Config, Problem, Remote, SessionConfig, TunnelConfig};
+use crate::config::model::{Config, Problem, SessionConfig, TunnelConfig};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
 use crate::log::remark::Tags;
@@ -306,11 +306,14 @@ impl Daemon {
 /// The sockets that a tunnel may use; the family of a peer that is not known yet is open.
 fn sockets(tunnel: &TunnelConfig) -> Vec<SocketKey> {
     let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    let end = match (&tunnel.remote, tunnel.local_address) {
-        (Some(Remote::Address(peer)), _) => Some(*peer),
-        (_, local) => local,
+    let ends: Vec<IpAddr> = match (tunnel.local_address, tunnel.names().next()) {
+        (Some(local), _) => vec![local],
+        (None, None) => tunnel.addresses().collect(),
+        (None, Some(_)) => Vec::new(),
     };
-    let families = families.iter().filter(|f| end.is_none_or(|end| end.is_ipv4() == f.is_ipv4()));
+    let families = families
+        .iter()
+        .filter(|family| ends.is_empty() || ends.iter().any(|end| end.is_ipv4() == family.is_ipv4()));
     families.map(|family| SocketKey::of(tunnel, *family)).collect()
 }
 

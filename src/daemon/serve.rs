@@ -176,6 +176,7 @@ impl Host for Daemon {
             | Command::ClearSession(..)
             | Command::ClearAll(_)
             | Command::Ping(_)
+            | Command::FailOver(_)
             | Command::Stop(_) => {}
         }
         let result = self.engine.command(now, command);

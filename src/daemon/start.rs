@@ -16,7 +16,7 @@ use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger};
 use super::prepare::socket_detail;
 use super::reload::{self, Readers, Refused};
-use crate::config::model::{self, Config, Place, Remote, TunnelConfig};
+use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
 use crate::log::{Event, Level, LogLine, Remark};
 use crate::proto::{Engine, Random};
@@ -289,27 +289,30 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 /// else cannot be had now (an address, a port, IPv6) may be there later: the tunnel's trouble, not the daemon's.
 fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
-        let Some(end) = known_end(tunnel) else { continue };
-        if tunnel.remote == Some(Remote::Any) && tunnel.local_address.is_none() {
+        if tunnel.is_for_any() && tunnel.local_address.is_none() {
             // A system without IPv6 has no peers there either.
             let _ = data.open_socket(SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()));
         }
-        let Err(error) = data.open_socket(SocketKey::of(tunnel, end)) else { continue };
-        // Of what else is in the way, the first attempt at the tunnel tells.
-        if error.kind() == std::io::ErrorKind::PermissionDenied {
-            let event = Event::SocketFailed { error: error_text(&error) };
-            return Err(vec![LogLine::with_detail(&event, socket_detail(tunnel, end))]);
+        for end in known_ends(tunnel) {
+            let Err(error) = data.open_socket(SocketKey::of(tunnel, end)) else { continue };
+            // Of what else is in the way, the first attempt at the tunnel tells.
+            if error.kind() == std::io::ErrorKind::PermissionDenied {
+                let event = Event::SocketFailed { error: error_text(&error) };
+                return Err(vec![LogLine::with_detail(&event, socket_detail(tunnel, end))]);
+            }
         }
     }
     Ok(())
 }
 
-/// An address of the family that a tunnel's socket will have, where that is known.
-fn known_end(tunnel: &TunnelConfig) -> Option<IpAddr> {
-    match &tunnel.remote {
-        Some(Remote::Address(peer)) => Some(*peer),
-        Some(Remote::Any) => Some(tunnel.local_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())),
-        Some(Remote::Name(_)) | None => tunnel.local_address,
+/// Addresses of the families that a tunnel's sockets will have, where those are known.
+fn known_ends(tunnel: &TunnelConfig) -> Vec<IpAddr> {
+    if tunnel.is_for_any() {
+        return vec![tunnel.local_address.unwrap_or(Ipv4Addr::UNSPECIFIED.into())];
+    }
+    match tunnel.local_address {
+        Some(local) => vec![local],
+        None => tunnel.addresses().collect(),
     }
 }
 

@@ -168,6 +168,8 @@ remarks! {
         Moved { tunnel: Ccid, end: SocketAddr };
     "no-route" Info "tunnel <tun_name> waits: <text>" =>
         NoRoute { tunnel: String, why: String };
+    "peer-in-use" Info "tunnel <tun_name>: peer <IPaddress> is in use: <text>" =>
+        PeerInUse { tunnel: String, peer: IpAddr, why: String };
     "source" Info "tunnel <tun_name> is set up anew: <text>" =>
         Source { tunnel: String, why: String };
     "source-passive" Info "tunnel <tun_name> sends from another address: <text>" =>

@@ -49,6 +49,8 @@ pub enum Action {
     Resolve {
         /// Name of the tunnel in the configuration.
         tunnel: String,
+        /// The peer's name.
+        name: String,
     },
     /// Make ready to talk to a tunnel's peer: open and bind the socket. Answer with `Engine::prepared`.
     Prepare {
@@ -56,6 +58,8 @@ pub enum Action {
         tunnel: String,
         /// The peer's address; `None` where any may connect.
         peer: Option<IpAddr>,
+        /// What for.
+        purpose: Purpose,
     },
     /// Attach a session to its interface, closed still; answer with `Engine::attached`.
     Attach(Box<Attachment>),
@@ -105,6 +109,15 @@ pub enum Action {
     },
     /// Something that watchers and hooks want to know.
     Notify(Notification),
+}
+
+/// What a socket is made ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The peer is to serve the tunnel.
+    Serve,
+    /// It is asked whether it could, while another one does.
+    Ask,
 }
 
 /// What the data plane needs to know of a session.
@@ -195,6 +208,8 @@ pub enum Happening {
     TunnelDown,
     /// A set-up failed, or a check of it.
     TunnelFailed,
+    /// Of several peers another one is in use now.
+    PeerChanged,
     /// A session is established.
     SessionUp,
     /// An established session ended.
@@ -210,6 +225,7 @@ saved!(
         TunnelUp,
         TunnelDown,
         TunnelFailed,
+        PeerChanged,
         SessionUp,
         SessionDown,
         SessionFailed,
@@ -225,6 +241,7 @@ impl Happening {
             Happening::TunnelUp => "tunnel-up",
             Happening::TunnelDown => "tunnel-down",
             Happening::TunnelFailed => "tunnel-failed",
+            Happening::PeerChanged => "peer-changed",
             Happening::SessionUp => "session-up",
             Happening::SessionDown => "session-down",
             Happening::SessionFailed => "session-failed",

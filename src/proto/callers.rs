@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::action::Path;
 use super::context::TunnelKey;
 use super::tunnel::Tunnel;
-use crate::config::model::{Device, Remote};
+use crate::config::model::Device;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::{avp, Encapsulation};
 
@@ -149,11 +149,9 @@ impl Callers {
 
 /// Under what a tunnel is filed whether it can be called or not.
 fn addresses(tunnel: &Tunnel) -> Vec<Option<IpAddr>> {
-    match &tunnel.config.remote {
-        Some(Remote::Address(address)) => vec![Some(*address)],
-        Some(Remote::Any) => vec![None],
-        Some(Remote::Name(_)) => tunnel.addresses.known().iter().copied().map(Some).collect(),
-        None => Vec::new(),
+    match tunnel.config.is_for_any() {
+        true => vec![None],
+        false => tunnel.addresses.known().map(Some).collect(),
     }
 }
 
@@ -163,15 +161,10 @@ fn entrances(tunnel: &Tunnel) -> Vec<Entrance> {
     if tunnel.is_disabled() || config.problem().is_some() || tunnel.slots.is_manual() {
         return Vec::new();
     }
-    let who = match &config.remote {
-        Some(Remote::Address(address)) => vec![Who::At(*address)],
-        Some(Remote::Any) => vec![Who::Any],
-        Some(Remote::Name(_)) => {
-            let known = tunnel.addresses.known().iter().copied().map(Who::At);
-            known.chain([Who::Named]).collect()
-        }
-        None => Vec::new(),
-    };
+    let known = tunnel.addresses.known().map(Who::At);
+    let any = config.is_for_any().then_some(Who::Any);
+    let named = config.names().next().map(|_| Who::Named);
+    let who: Vec<Who> = known.chain(any).chain(named).collect();
     let port = match config.encapsulation {
         Encapsulation::Ip => 0,
         Encapsulation::Udp => config.udp_port.local,

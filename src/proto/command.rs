@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::context::Context;
+use super::failover;
 use super::result::result;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::alike;
-use crate::config::model::Remote;
 use crate::log::Event;
 use crate::wire::code::{cdn, stopccn};
 use crate::wire::Ccid;
@@ -33,6 +33,8 @@ pub enum Command {
     Start(String),
     /// `stop`, by name: disables a tunnel until the next reload.
     Stop(String),
+    /// `failover`, by name: the next peer has its turn.
+    FailOver(String),
     /// `ping`, by name: a HELLO. `Action::Pong` tells what came of it; while one has no answer another is not sent, and
     /// the answer is for both.
     Ping(String),
@@ -49,6 +51,8 @@ pub enum CommandError {
     NothingToClear(String),
     /// It exists, but there is nothing to clear.
     NotUp,
+    /// The tunnel has one peer only.
+    NoOtherPeer,
     /// Result code 0: no Result Code AVP can be made of it.
     NoResultCode,
 }
@@ -88,6 +92,13 @@ impl Command {
                 let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
                 tunnels.change(key, |tunnel| tunnel.stop(cx));
             }
+            Command::FailOver(name) => {
+                let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
+                if !tunnel.addresses.has_backup() {
+                    return Err(CommandError::NoOtherPeer);
+                }
+                return if failover::fail_over(tunnel, cx) { Ok(()) } else { Err(CommandError::NotUp) };
+            }
             Command::Ping(name) => {
                 let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
                 let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
@@ -115,6 +126,9 @@ fn check_code(cx: &mut Context, code: Option<u16>) -> Result<(), CommandError> {
 /// StopCCN with `code` (default 1); the tunnel is set up again at once. `false`: there is no connection.
 fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> bool {
     let alive = tunnel.members.alive();
+    if let Some(main) = tunnel.members.main() {
+        tunnel.addresses.stay(main.transport.path.remote.ip());
+    }
     for ccid in &alive {
         if let Some(peer) = tunnel.members.get(*ccid).map(|c| c.transport.path.remote.ip()) {
             cx.log(Event::CleanupTunnelPeer { tunnel: *ccid, func: FUNC, peer });
@@ -184,8 +198,7 @@ fn clear_session(
 /// Why there is nothing to clear with this peer.
 fn why_no_peer(tunnels: &Tunnels, peer: IpAddr) -> String {
     let is_for = |tunnel: &&Tunnel| {
-        tunnel.config.remote == Some(Remote::Address(peer))
-            || tunnel.path.is_some_and(|path| path.remote.ip() == peer)
+        tunnel.addresses.contains(peer) || tunnel.path.is_some_and(|path| path.remote.ip() == peer)
     };
     match tunnels.iter().find(is_for) {
         Some(tunnel) => {

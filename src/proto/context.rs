@@ -36,8 +36,10 @@ saved!(tuple Timer(tunnel, due));
 pub enum Due {
     /// The next attempt at the tunnel.
     Attempt,
-    /// The peer's name is to be looked up again.
+    /// The peers' names are to be looked up again.
     LookUp,
+    /// A better peer is to be asked whether it can be reached.
+    Backup,
     /// Something of one of its connections.
     Connection(Ccid, ConnectionDue),
     /// Something of one of its session blocks.
@@ -47,6 +49,7 @@ saved!(
     enum Due {
         Attempt,
         LookUp,
+        Backup,
         Connection(a, b),
         Slot(a, b),
     }

@@ -12,6 +12,7 @@ use super::connection::table::State;
 use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
+use super::failover;
 use super::guard::Guard;
 use super::prepare;
 use super::proof;
@@ -153,13 +154,19 @@ impl Engine {
         self.tunnels.release(key);
     }
 
-    /// Answers `Action::Resolve`: the addresses that the name of the tunnel's peer means, the best first, or in words
+    /// Answers `Action::Resolve`: the addresses that the name of a tunnel's peer means, the best first, or in words
     /// why there are none.
-    pub fn resolved(&mut self, now: Instant, tunnel: &str, addresses: Result<Vec<IpAddr>, String>) {
+    pub fn resolved(
+        &mut self,
+        now: Instant,
+        tunnel: &str,
+        name: &str,
+        addresses: Result<Vec<IpAddr>, String>,
+    ) {
         self.cx.now = now;
         let Engine { cx, tunnels, .. } = self;
         let Some(key) = tunnels.key_of(tunnel) else { return };
-        tunnels.change(key, |tunnel| prepare::resolved(tunnel, cx, addresses));
+        tunnels.change(key, |tunnel| prepare::resolved(tunnel, cx, name, addresses));
         if let Some((path, request)) = tunnels.get_mut(key).and_then(|t| t.addresses.take_kept()) {
             self.handle_datagram(now, path, &request);
         }
@@ -171,6 +178,15 @@ impl Engine {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.named(tunnel) {
             prepare::prepared(tunnel, &mut self.cx, path);
+        }
+    }
+
+    /// Answers `Action::Prepare` for a peer that is to be asked whether it could serve: the path, or `None` where there
+    /// is none at present.
+    pub fn prepared_to_ask(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, path: Option<Path>) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(tunnel) {
+            failover::prepared_to_ask(tunnel, &mut self.cx, peer, path);
         }
     }
 

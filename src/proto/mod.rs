@@ -15,10 +15,12 @@
 //! | `request` | an SCCRQ that belongs to no connection yet: whose, ties, restarts |
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
+//! | `loss` | a connection that is lost, or closed by its peer |
 //! | `receive` | what messages and timers of a tunnel come to |
 //! | `callers` | which tunnel an SCCRQ is for, without looking at all |
 //! | `members` | the connections of a tunnel |
-//! | `addresses` | the addresses of a peer that has a name: whose turn is it, is the name to be looked up again |
+//! | `addresses` | the addresses of the peers, in the order of preference: whose turn is it, are names to be looked up again |
+//! | `backup`, `failover` | several peers: which one is in use and why, can a better one be reached; what is done about it |
 //! | `history` | the last changes of a tunnel or session |
 //! | `pause` | how far apart attempts are |
 //! | `ids` | the ids in use, and whose they are |
@@ -47,15 +49,18 @@
 pub mod action;
 mod addresses;
 mod attempt;
+mod backup;
 mod callers;
 mod command;
 pub mod connection;
 mod context;
 pub mod dropped;
 mod engine;
+mod failover;
 pub mod guard;
 pub mod history;
 mod ids;
+mod loss;
 mod members;
 mod notes;
 mod obstacle;
@@ -77,7 +82,7 @@ mod tunnels;
 mod unproven;
 mod watch;
 
-pub use action::{Action, Attachment, Happening, Notification, Path, SequenceLevel};
+pub use action::{Action, Attachment, Happening, Notification, Path, Purpose, SequenceLevel};
 pub use command::{Command, CommandError};
 pub use context::Random;
 pub use engine::Engine;

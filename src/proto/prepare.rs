@@ -9,19 +9,18 @@ use super::connection::table::State;
 use super::context::Context;
 use super::receive;
 use super::snapshot::{Cause, Failure};
-use super::tunnel::Tunnel;
-use crate::config::model::{Remote, Role};
+use super::tunnel::{Preparing, Tunnel};
+use crate::config::model::Role;
 use crate::log::Event;
 use crate::wire::Ccid;
 
 /// The answer to `Action::Resolve`. An attempt that waits for it goes on; else all may be well, or in doubt.
-pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, addresses: Result<Vec<IpAddr>, String>) {
+pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, name: &str, addresses: Result<Vec<IpAddr>, String>) {
     if tunnel.is_usable() && !cx.shutting_down {
         tunnel.addresses.arm(cx, tunnel.key, &tunnel.config);
     }
     let local = tunnel.config.local_address;
     let fits = |address: &IpAddr| local.is_none_or(|local| local.is_ipv4() == address.is_ipv4());
-    let Some(Remote::Name(name)) = &tunnel.config.remote else { return };
     let usable = addresses.and_then(|mut list| {
         list.retain(fits);
         match list.is_empty() {
@@ -31,19 +30,23 @@ pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, addresses: Result<Vec<IpA
     });
     match usable {
         Ok(list) => {
-            let new = tunnel.addresses.update(list);
+            let new = tunnel.addresses.update(name, Some(list));
             readdressed(tunnel, cx, new);
         }
-        Err(why) if tunnel.preparing => prepared(tunnel, cx, Err(why)),
-        Err(_) => {} // what was known is as good as before
+        Err(why) => {
+            // What was known is as good as before.
+            tunnel.addresses.update(name, None);
+            if tunnel.waits_for_names() {
+                prepared(tunnel, cx, Err(why));
+            }
+        }
     }
 }
 
 /// The peer's name was looked up; `new`: it means an address that it did not mean before.
 fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
-    if tunnel.preparing {
-        let next = tunnel.addresses.next();
-        return tunnel.prepare(cx, next);
+    if tunnel.waits_for_names() {
+        return tunnel.try_next(cx);
     }
     let current = tunnel.members.main().map(|c| c.transport.path).or(tunnel.path).map(|p| p.remote.ip());
     let moved = current.is_some_and(|address| !tunnel.addresses.contains(address));
@@ -51,10 +54,7 @@ fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
         // Whether the peer really has moved it has to tell itself, by its silence.
         Some(main) if moved => receive::probe(tunnel, cx, main, None),
         Some(_) => {}
-        None if tunnel.slots.is_manual() && moved => {
-            let next = tunnel.addresses.next();
-            tunnel.prepare(cx, next);
-        }
+        None if tunnel.slots.is_manual() && moved => tunnel.try_next(cx),
         None if new && tunnel.attempt.is_scheduled() => tunnel.schedule(cx, Duration::ZERO),
         None => {}
     }
@@ -63,11 +63,11 @@ fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
 /// The answer to `Action::Prepare`: the path to the peer (with an unspecified remote address where any may connect), or
 /// in words why there is none yet.
 pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String>) {
-    tunnel.preparing = false;
-    let named = match tunnel.config.remote {
-        Some(Remote::Address(address)) => Some(address),
-        Some(Remote::Any | Remote::Name(_)) | None => None,
+    let tried = match tunnel.preparing.take() {
+        Some(Preparing::Socket(peer)) => peer,
+        Some(Preparing::Names) | None => None,
     };
+    let named = tried.filter(|address| tunnel.config.addresses().any(|named| named == *address));
     let known = path.as_ref().ok().map(|path| path.remote.ip()).filter(|ip| !ip.is_unspecified());
     tunnel.watch.set_next(cx, named.or(known), tunnel.source(), path.is_err());
     let path = match path {
@@ -75,7 +75,8 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
         Err(why) => {
             cx.log_detail(Event::CreateTunnelFailed {}, format!("tunnel {}: {why}", tunnel.config.name));
             let failure = Failure::new(why, Cause::NoConnection);
-            if tunnel.addresses.unanswered() {
+            tunnel.backup.because(|| failure.to_string());
+            if tunnel.addresses.has_others() {
                 tunnel.attempt.fail(cx.now, failure);
                 return tunnel.schedule(cx, Duration::ZERO);
             }
@@ -87,7 +88,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
     if cx.shutting_down || !tunnel.is_usable() {
         return;
     }
-    let answers_only = tunnel.config.role == Role::Passive || tunnel.config.remote == Some(Remote::Any);
+    let answers_only = tunnel.config.role == Role::Passive || tunnel.config.is_for_any();
     let begins = !answers_only && !tunnel.slots.is_manual() && tunnel.members.main_ccid().is_none();
     if let Some(path) = tunnel.known_path() {
         tunnel.slots.start_manual(cx, path);

@@ -9,11 +9,14 @@ use super::connection::outcome::{Outcome, Place, Receipt};
 use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey};
-use super::result::Objection;
+use super::failover;
+use super::loss;
+use super::result::{result, Objection};
 use super::snapshot::count;
 use super::tunnel::Tunnel;
 use crate::log::Remark;
 use crate::wire::avp::MessageTypeAvp;
+use crate::wire::code::stopccn;
 use crate::wire::header::Header;
 use crate::wire::{Ccid, SessionId};
 
@@ -26,6 +29,7 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Sessi
     match due {
         Due::Attempt => tunnel.attempt_due(cx),
         Due::LookUp => tunnel.addresses.due(cx, &tunnel.config),
+        Due::Backup => failover::ask_next(tunnel, cx),
         Due::Connection(ccid, due) => {
             let data = match due {
                 ConnectionDue::Hello | ConnectionDue::Retransmit => tunnel.slots.heard(ccid, heard),
@@ -148,6 +152,7 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
     match outcome {
         Outcome::Keep => {}
         Outcome::Established => established(tunnel, cx, ccid),
+        Outcome::Answered => answered(tunnel, cx, ccid),
         Outcome::Session(message) => {
             let Some(connection) = tunnel.members.get_mut(ccid) else { return };
             let failure = tunnel.slots.receive(cx, connection, &message);
@@ -158,15 +163,20 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
             let failure = tunnel.slots.bad_message(cx, connection, &refusal, failure);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
-        Outcome::Stopped { reason, lost_tie } => tunnel.peer_stopped(cx, ccid, reason, lost_tie),
+        Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, ccid, reason, lost_tie),
+        Outcome::Close(Objection { code, .. }) if failover::only_asks(tunnel, ccid) => {
+            failover::asked_in_vain(tunnel, ccid);
+            tunnel.close_connection(cx, ccid, code);
+        }
         Outcome::Close(Objection { code, failure }) => {
+            let next = loss::pass_over(tunnel, ccid, &failure.to_string());
             tunnel.fail_connection(cx, ccid, failure);
             tunnel.close_connection(cx, ccid, code);
-            tunnel.retry_unless_served(cx);
+            loss::try_others(tunnel, cx, next);
         }
-        Outcome::Lost(failure) => tunnel.lose(cx, ccid, failure),
+        Outcome::Lost(failure) => loss::lose(tunnel, cx, ccid, failure),
         Outcome::Forgotten(failure) => {
-            tunnel.lose(cx, ccid, failure);
+            loss::lose(tunnel, cx, ccid, failure);
             if tunnel.attempt.is_scheduled() {
                 tunnel.schedule(cx, Duration::ZERO);
             }
@@ -175,14 +185,31 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
     }
 }
 
+/// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
+fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    let moves = failover::asked_answers(tunnel, cx, ccid);
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    if !moves {
+        let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
+        return tunnel.close_connection(cx, ccid, code);
+    }
+    let outcome = connection::receive::connect(connection, cx);
+    conclude(tunnel, cx, ccid, outcome);
+}
+
 /// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
 /// sessions begin.
 fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     if let Some(connection) = tunnel.members.get_mut(ccid) {
         connection.stop_guard(cx);
     }
+    let moved = tunnel.members.get_mut(ccid).is_some_and(|c| std::mem::take(&mut c.asks));
     let others: Vec<Ccid> = tunnel.members.iter().map(Connection::ccid).filter(|c| *c != ccid).collect();
     for other in others {
+        if moved && tunnel.members.state(other) == Some(State::Established) {
+            let code = result(stopccn::GENERAL, None, "a better peer is used again");
+            tunnel.close_connection(cx, other, code);
+        }
         replace(tunnel, cx, other);
     }
     tunnel.members.set_main(ccid);
@@ -192,10 +219,14 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     count(&mut tunnel.members.counters.established);
     tunnel.attempt.cancel(cx);
     tunnel.attempt.since = cx.now;
-    if let Some(connection) = tunnel.members.get(ccid) {
-        cx.dropped_from.forget(connection.transport.path.remote.ip());
+    let peer = tunnel.members.get(ccid).map(|c| (c.transport.path.remote.ip(), !c.initiator));
+    if let Some((peer, _)) = peer {
+        cx.dropped_from.forget(peer);
     }
     tunnel.notify(cx, Happening::TunnelUp, String::new());
+    if let Some((peer, called)) = peer {
+        failover::peer_used(tunnel, cx, peer, called);
+    }
     let Some(connection) = tunnel.members.get_mut(ccid) else { return };
     connection.serve(cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly

@@ -4,6 +4,7 @@
 //! Nothing here costs memory before the sender has named a configured tunnel, shown a valid digest (where there is a
 //! password), passed the rate limit and shown the right identity. What is refused is answered without keeping state.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::action::Path;
@@ -116,6 +117,7 @@ fn judge(
     if !guard.answers(cx.now) {
         return cx.drop_message(&path, DropCause::Rate);
     }
+    let other = serving_instead(tunnel, path);
     let (request, notes) = Request::read(tunnel, path, (header, message), auth.clone());
     if let Ok(Some(request)) = &request {
         if is_reflection(tunnel, request) {
@@ -127,6 +129,10 @@ fn judge(
     }
     let allowed = guard.allows(cx.now, path.remote.ip(), tunnels);
     match request {
+        Ok(Some(request)) if other.is_some() && allowed => {
+            let code = result(stopccn::EXISTS, None, "another peer is in use: this one is its backup");
+            refuse_request(cx, tunnel, &request, code);
+        }
         Ok(Some(request)) if !allowed || !has_room(cx, tunnel) => answer_once(cx, tunnel, request),
         _ if !allowed => cx.drop_message(&path, DropCause::Rate),
         Ok(request) => {
@@ -160,6 +166,19 @@ fn refuse_malformed(
     let Some(assigned) = refusal.assigned_ccid.filter(|c| *c != Ccid(0)) else { return };
     let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
     refuse(cx, tunnel, path, header, (assigned, auth), code);
+}
+
+/// The peer that serves the tunnel, where that is another one of its list than the one at the end of this path.
+fn serving_instead(tunnel: &Tunnel, path: Path) -> Option<IpAddr> {
+    let main = tunnel.members.main().filter(|main| main.state == State::Established)?;
+    let serving = main.transport.path.remote.ip();
+    is_other_peer(tunnel, serving, path.remote.ip()).then_some(serving)
+}
+
+/// Whether two addresses are those of two peers, and not of one that has several.
+fn is_other_peer(tunnel: &Tunnel, one: IpAddr, other: IpAddr) -> bool {
+    let line = |address| tunnel.addresses.line_of(address);
+    tunnel.addresses.has_backup() && line(one).is_some() && line(other).is_some() && line(one) != line(other)
 }
 
 /// Whether the Nr of an SCCRQ is beyond what we can have sent: nothing, or the one SCCRQ or SCCRP that the peer has not
@@ -209,7 +228,10 @@ fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         let code = result(stopccn::NOT_AUTHORIZED, None, why);
         return refuse_request(cx, tunnel, &request, code);
     }
-    match tunnel.members.main().map(|c| (c.ccid(), c.state, c.tie_breaker)) {
+    let from = request.path.remote.ip();
+    // The requests of two peers do not cross each other.
+    let main = tunnel.members.main().filter(|c| !is_other_peer(tunnel, c.transport.path.remote.ip(), from));
+    match main.map(|c| (c.ccid(), c.state, c.tie_breaker)) {
         Some((ours, State::WaitCtlReply, tie)) => {
             if !gives_way(cx, tunnel, (ours, tie), &request) {
                 return;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::connection::table::State;
 use super::context::Context;
+use super::loss;
 use super::receive;
 use super::route::{Route, RouteKey};
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
-use crate::config::model::{Remote, Role};
+use crate::config::model::Role;
 use crate::log::Remark;
 use crate::wire::Ccid;
 
@@ -18,14 +19,16 @@ use crate::wire::Ccid;
 /// changes, and now and then. `peer` is not known while there is not even a network to look its name up in.
 pub fn no_route(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, why: &str) {
     // Without a network a name cannot be looked up again; no attempt waits for that.
-    if !std::mem::take(&mut tunnel.preparing) {
+    if tunnel.preparing.take().is_none() {
         return;
     }
+    tunnel.addresses.give_up_lookups();
     let text = match peer {
         Some(peer) => format!("no route to {peer}: {why}"),
         None => why.to_owned(),
     };
-    if peer.is_some() && tunnel.addresses.unanswered() {
+    tunnel.backup.because(|| text.clone());
+    if (peer.is_some() || tunnel.addresses.has_backup()) && tunnel.addresses.has_others() {
         tunnel.attempt.fail(cx.now, Failure::new(text, Cause::Route));
         return tunnel.schedule(cx, Duration::ZERO);
     }
@@ -106,7 +109,7 @@ fn connection_route(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: Rout
 /// The address of ours that a connection uses is gone, or the system prefers another one now. Where we may
 /// begin, the tunnel is set up anew from there; else the peer is greeted from there.
 fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey, route: Route) {
-    let answers_only = tunnel.config.role == Role::Passive || tunnel.config.remote == Some(Remote::Any);
+    let answers_only = tunnel.config.role == Role::Passive || tunnel.config.is_for_any();
     let fixed = tunnel.config.local_address.is_some();
     let failure = Failure::new(lost_route(key, route), Cause::Route);
     let (name, why) = (tunnel.config.name.clone(), failure.check.clone());
@@ -127,7 +130,10 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             if route.deprecated && connection.state == State::Established {
                 connection.say_good_bye(cx);
             }
-            tunnel.lose(cx, ccid, failure);
+            let peer = connection.transport.path.remote.ip();
+            loss::lose(tunnel, cx, ccid, failure);
+            // It is our address that is at fault, not the peer.
+            tunnel.addresses.stay(peer);
             tunnel.schedule(cx, Duration::ZERO);
         }
     }

@@ -1,5 +1,6 @@
 //! What the status shows of a tunnel and its sessions.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use super::connection::table::State;
 use super::context::Context;
 use super::session::slot::Slot;
 use super::session::{table, Session};
-use super::snapshot::{SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot};
+use super::snapshot::{
+    PeerSnapshot, PeerState, SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot,
+};
 use super::tunnel::Tunnel;
 use crate::config::model::{Remote, Role};
 use crate::wire::{Ccid, Cookie, SessionId};
@@ -19,11 +22,9 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant, sessions: Range<usize
     let connection = tunnel.members.shown();
     let transport = connection.map(|c| &c.transport);
     let peer = connection.filter(|c| c.transport.remote_ccid != Ccid(0)).map(|c| &c.peer);
-    let named = match &tunnel.config.remote {
-        Some(Remote::Address(address)) => Some(*address),
-        Some(Remote::Name(_)) => tunnel.path.map(|p| p.remote.ip()),
-        Some(Remote::Any) | None => None,
-    };
+    let only = tunnel.config.addresses().next().filter(|_| !tunnel.addresses.has_backup());
+    let tried = tunnel.path.filter(|_| !tunnel.config.is_for_any()).map(|path| path.remote.ip());
+    let named = only.or(tried);
     let path = transport.map(|t| t.path);
     let waits = tunnel.members.main_ccid().is_some();
     let (disabled, manual) = (tunnel.is_disabled(), tunnel.slots.is_manual());
@@ -54,6 +55,9 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant, sessions: Range<usize
         round_trip: transport.and_then(|t| t.round_trip.smoothed()),
         history: tunnel.history.shown(now),
         counters: tunnel.members.counted(),
+        peers: peers(tunnel, now),
+        peer_why: tunnel.backup.why.clone(),
+        peer_changes: tunnel.backup.changes,
         sessions: tunnel.slots.some(sessions).map(|slot| session(slot, now, disabled, waits)).collect(),
     }
 }
@@ -66,9 +70,30 @@ pub fn tunnel_brief(tunnel: &Tunnel) -> TunnelBrief<'_> {
         manual: tunnel.slots.is_manual(),
         state: tunnel.members.shown().map_or(State::Idle, |c| c.state),
         round_trip: tunnel.members.shown().and_then(|c| c.transport.round_trip.smoothed()),
+        has_backup: tunnel.addresses.has_backup(),
+        peer_changes: tunnel.backup.changes,
         counters: tunnel.members.counted(),
         sessions: tunnel.slots.count(),
     }
+}
+
+/// The peers, where there are several.
+fn peers(tunnel: &Tunnel, now: Instant) -> Vec<PeerSnapshot> {
+    if !tunnel.addresses.has_backup() {
+        return Vec::new();
+    }
+    let serving = tunnel.members.main().map(|main| main.transport.path.remote.ip());
+    let line = serving.and_then(|serving| tunnel.addresses.line_of(serving));
+    let peer = |(at, (remote, addresses)): (usize, (&Remote, &[IpAddr]))| {
+        let since = addresses.iter().filter_map(|address| tunnel.backup.within_reach(*address)).min();
+        let state = match since {
+            _ if line == Some(at) => PeerState::InUse,
+            Some(since) => PeerState::WithinReach(now.saturating_duration_since(since)),
+            None => PeerState::Idle,
+        };
+        PeerSnapshot { remote: remote.to_string(), addresses: addresses.to_vec(), state }
+    };
+    tunnel.addresses.lines().enumerate().map(peer).collect()
 }
 
 /// The same of one of its sessions.

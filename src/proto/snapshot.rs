@@ -90,8 +90,47 @@ pub struct TunnelSnapshot {
     pub history: Vec<Change>,
     /// Counters of control messages.
     pub counters: ControlCounters,
+    /// Where the configuration names several peers: those, in the order of preference.
+    pub peers: Vec<PeerSnapshot>,
+    /// Why the one in use is in use, in words; empty where none has been yet.
+    pub peer_why: String,
+    /// How often another one took its place.
+    pub peer_changes: u64,
     /// One entry for each session block.
     pub sessions: Vec<SessionSnapshot>,
+}
+
+/// One of several peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerSnapshot {
+    /// Address or name, as in the configuration.
+    pub remote: String,
+    /// The addresses that this means.
+    pub addresses: Vec<IpAddr>,
+    /// Where it stands.
+    pub state: PeerState,
+}
+
+/// Where one of several peers stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerState {
+    /// It serves the tunnel, or is to do so.
+    InUse,
+    /// It is better than the one in use, and has answered for so long.
+    WithinReach(Duration),
+    /// It is not needed, or has not answered when it was asked last.
+    Idle,
+}
+
+impl PeerState {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PeerState::InUse => "in-use",
+            PeerState::WithinReach(_) => "within-reach",
+            PeerState::Idle => "idle",
+        }
+    }
 }
 
 /// A session block and its session, if there is one.
@@ -156,6 +195,10 @@ pub struct TunnelBrief<'a> {
     pub state: ControlState,
     /// As in [`TunnelSnapshot`].
     pub round_trip: Option<Duration>,
+    /// The configuration names several peers.
+    pub has_backup: bool,
+    /// As in [`TunnelSnapshot`].
+    pub peer_changes: u64,
     /// Counters of control messages.
     pub counters: ControlCounters,
     /// How many session blocks it has.

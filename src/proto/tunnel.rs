@@ -16,9 +16,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Happening, Notification, Path};
-use super::addresses::Addresses;
+use super::action::{Action, Happening, Notification, Path, Purpose};
+use super::addresses::{Addresses, Next};
 use super::attempt::Attempt;
+use super::backup::Backup;
 use super::connection::outcome::Outcome;
 use super::connection::table::State;
 use super::connection::Connection;
@@ -33,7 +34,7 @@ use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{self, Remote, TunnelConfig, Via};
+use crate::config::model::{self, TunnelConfig, Via};
 use crate::log::Event;
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::wire::code::{self, cdn, stopccn};
@@ -42,6 +43,22 @@ use crate::wire::Ccid;
 
 /// How often our own attempt waits for one of the peer's. A flood of forged SCCRQs must not keep us silent.
 const MOST_DEFERRALS: u32 = 3;
+
+/// What an attempt waits for before it can begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preparing {
+    /// Names that are looked up.
+    Names,
+    /// A socket towards this peer.
+    Socket(Option<IpAddr>),
+}
+
+saved!(
+    enum Preparing {
+        Names,
+        Socket(a),
+    }
+);
 
 /// A tunnel.
 #[derive(Debug)]
@@ -58,8 +75,10 @@ pub struct Tunnel {
     pub members: Members,
     /// The path to the peer, as prepared last.
     pub path: Option<Path>,
-    /// The addresses of a peer that has a name.
+    /// The addresses of its peers.
     pub addresses: Addresses,
+    /// Which of several peers is in use, and what is known of the others.
+    pub backup: Backup,
     /// The next attempt.
     pub attempt: Attempt,
     /// What happened last.
@@ -74,14 +93,14 @@ pub struct Tunnel {
     started: bool,
     /// Not in the configuration any more: it is gone with its last connection.
     removed: bool,
-    /// `Prepare` was asked for and is not answered yet.
-    pub preparing: bool,
+    /// What the attempt that begins waits for.
+    pub preparing: Option<Preparing>,
     /// How often our own attempt has waited for one of the peer's.
     deferred: u32,
 }
 saved!(
     Tunnel {
-        key, place, path, addresses, attempt, history, pause, watch, stopped, started, removed, preparing,
+        key, place, path, addresses, backup, attempt, history, pause, watch, stopped, started, removed, preparing,
         deferred,
     } given { config: Rc<model::TunnelConfig>, slots: Slots, members: Members }
 );
@@ -93,10 +112,11 @@ impl Tunnel {
             key,
             place: 0,
             slots: Slots::new(now, key, &config),
+            addresses: Addresses::new(&config),
             config,
             members: Members::default(),
             path: None,
-            addresses: Addresses::default(),
+            backup: Backup::default(),
             attempt: Attempt::new(now),
             history: History::default(),
             pause: Pause::default(),
@@ -104,7 +124,7 @@ impl Tunnel {
             stopped: false,
             started: false,
             removed: false,
-            preparing: false,
+            preparing: None,
             deferred: 0,
         }
     }
@@ -114,13 +134,9 @@ impl Tunnel {
         self.stopped || (self.config.disabled && !self.started)
     }
 
-    /// Whether `remote-address` is this address, or a name that was found to have it.
+    /// Whether a `remote-address` is this address, or a name that was found to have it.
     pub fn names(&self, address: IpAddr) -> bool {
-        match &self.config.remote {
-            Some(Remote::Address(remote)) => *remote == address,
-            Some(Remote::Name(_)) => self.addresses.contains(address),
-            Some(Remote::Any) | None => false,
-        }
+        self.addresses.contains(address)
     }
 
     /// Whether it may be set up at all.
@@ -195,6 +211,11 @@ impl Tunnel {
         self.schedule(cx, delay);
     }
 
+    /// The last attempt found no answer.
+    pub fn unanswered(&mut self) {
+        self.pause.unacknowledged();
+    }
+
     /// The peer, or at least the way to it, is alive: attempts are made at the usual interval again.
     pub fn sign_of_life(&mut self, cx: &mut Context) {
         let usual = self.config.restart_interval;
@@ -206,7 +227,7 @@ impl Tunnel {
     /// Tries again if no connection serves the tunnel. An attempt that is scheduled already stays where it is: else
     /// forged SCCRQs whose connections come to nothing would put it off for ever (C-364).
     pub fn retry_unless_served(&mut self, cx: &mut Context) {
-        if self.members.main_ccid().is_none() && !self.attempt.is_scheduled() && !self.preparing {
+        if self.members.main_ccid().is_none() && !self.attempt.is_scheduled() && self.preparing.is_none() {
             self.retry(cx);
         }
     }
@@ -215,7 +236,11 @@ impl Tunnel {
     /// connection of its own, that one has its chance first.
     pub fn attempt_due(&mut self, cx: &mut Context) {
         self.attempt.begin();
-        if cx.shutting_down || !self.is_usable() || self.members.main_ccid().is_some() || self.preparing {
+        if cx.shutting_down
+            || !self.is_usable()
+            || self.members.main_ccid().is_some()
+            || self.preparing.is_some()
+        {
             return;
         }
         let answers = self.members.in_state(State::WaitCtlConn).next().is_some();
@@ -224,20 +249,31 @@ impl Tunnel {
             return self.retry(cx);
         }
         self.deferred = 0;
-        match self.config.remote {
-            Some(Remote::Name(_)) => {
-                self.preparing = true;
-                self.addresses.look_up(cx, &self.config);
+        self.try_next(cx);
+    }
+
+    /// Asks the daemon for what the next peer needs: what its name means, or the socket.
+    pub fn try_next(&mut self, cx: &mut Context) {
+        match self.addresses.next(cx.now) {
+            Next::LookUp(name) => {
+                self.preparing = Some(Preparing::Names);
+                cx.act(Action::Resolve { tunnel: self.config.name.clone(), name });
             }
-            Some(Remote::Address(address)) => self.prepare(cx, Some(address)),
-            Some(Remote::Any) | None => self.prepare(cx, None),
+            Next::Waits => self.preparing = Some(Preparing::Names),
+            Next::Address(address) => self.prepare(cx, Some(address)),
+            Next::Any | Next::Nothing => self.prepare(cx, None),
         }
     }
 
+    /// Whether the attempt waits for names that are looked up.
+    pub fn waits_for_names(&self) -> bool {
+        self.preparing == Some(Preparing::Names)
+    }
+
     /// Asks the daemon for the socket.
-    pub fn prepare(&mut self, cx: &mut Context, peer: Option<IpAddr>) {
-        self.preparing = true;
-        cx.act(Action::Prepare { tunnel: self.config.name.clone(), peer });
+    fn prepare(&mut self, cx: &mut Context, peer: Option<IpAddr>) {
+        self.preparing = Some(Preparing::Socket(peer));
+        cx.act(Action::Prepare { tunnel: self.config.name.clone(), peer, purpose: Purpose::Serve });
     }
 
     /// From which address of ours (`None`: the one that the system chooses) packets leave, and by what.
@@ -258,10 +294,7 @@ impl Tunnel {
     /// Idle and local open: SCCRQ (C-110).
     pub fn begin(&mut self, cx: &mut Context, path: Path) {
         let Some((mut connection, nonce)) = self.new_connection(cx, path) else { return self.retry(cx) };
-        connection.initiator = true;
-        if connection.transport.auth.signs() {
-            connection.transport.auth.local_nonce = nonce.to_vec();
-        }
+        connection.begin(&nonce);
         count(&mut self.members.counters.setups);
         self.pause.begin();
         let (tunnel, name) = (connection.ccid(), self.config.name.clone());
@@ -369,57 +402,6 @@ impl Tunnel {
         }
     }
 
-    /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
-    pub fn peer_stopped(&mut self, cx: &mut Context, ccid: Ccid, reason: String, lost_tie: bool) {
-        match self.members.state(ccid) {
-            Some(State::Established) => {
-                self.slots.drop_sessions(cx, Some(ccid), &reason);
-                self.notify(cx, Happening::TunnelDown, reason.clone());
-                self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
-            }
-            // A tie was lost: the peer's own attempt goes on.
-            Some(State::Idle | State::WaitCtlReply | State::WaitCtlConn) if lost_tie => {
-                self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
-            }
-            Some(State::Idle | State::WaitCtlReply | State::WaitCtlConn) => {
-                self.fail_connection(cx, ccid, Failure::new(reason, Cause::Other));
-            }
-            Some(State::Stopping | State::Linger) | None => {}
-        }
-        self.linger(cx, ccid);
-        self.retry_unless_served(cx);
-    }
-
-    /// Deletes a connection whose peer cannot be reached (C-059), and tries again later; the next address of the peer's
-    /// name has its turn before the pause.
-    pub fn lose(&mut self, cx: &mut Context, ccid: Ccid, failure: Failure) {
-        let mut next = false;
-        match self.members.state(ccid) {
-            Some(State::Established) => {
-                let reason = failure.to_string();
-                self.slots.drop_sessions(cx, Some(ccid), &reason);
-                self.notify(cx, Happening::TunnelDown, reason);
-                self.attempt.fail(cx.now, failure);
-            }
-            Some(State::WaitCtlReply) if self.addresses.unanswered() => {
-                self.attempt.fail(cx.now, failure);
-                next = true;
-            }
-            Some(State::WaitCtlReply) => {
-                self.pause.unacknowledged();
-                self.fail_connection(cx, ccid, failure);
-            }
-            Some(State::Idle | State::WaitCtlConn | State::Stopping | State::Linger) | None => {
-                self.fail_connection(cx, ccid, failure);
-            }
-        }
-        self.delete(cx, ccid);
-        match next {
-            true => self.schedule(cx, Duration::ZERO),
-            false => self.retry_unless_served(cx),
-        }
-    }
-
     /// Ends everything that the tunnel has: its connections with a StopCCN, its manual sessions without a word.
     pub fn close(&mut self, cx: &mut Context, code: u16, why: &str) {
         for ccid in self.members.alive() {
@@ -429,6 +411,7 @@ impl Tunnel {
         self.watch.set_next(cx, None, self.source(), false);
         self.attempt.cancel(cx);
         self.addresses.cancel(cx);
+        self.backup.cancel(cx);
         self.slots.cancel(cx);
     }
 
@@ -444,7 +427,7 @@ impl Tunnel {
     pub fn start(&mut self, cx: &mut Context) {
         self.stopped = false;
         self.started = true;
-        if self.members.main_ccid().is_none() && !self.preparing {
+        if self.members.main_ccid().is_none() && self.preparing.is_none() {
             self.schedule(cx, Duration::ZERO);
         }
     }

@@ -9,11 +9,12 @@ use super::action::Path;
 use super::callers::Callers;
 use super::connection::identity::is_meant;
 use super::context::{Context, TunnelKey};
+use super::failover;
 use super::obstacle::obstacle;
 use super::receive;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
-use crate::config::model::{self, Config, Remote};
+use crate::config::model::{self, Config};
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 
@@ -158,7 +159,7 @@ impl Tunnels {
             if tunnel.names(path.remote.ip()) {
                 return words();
             }
-            if tunnel.config.remote == Some(Remote::Any) {
+            if tunnel.config.is_for_any() {
                 any.get_or_insert_with(words);
             }
         }
@@ -300,7 +301,7 @@ impl Tunnels {
         let (block, sessions) = blocks.get_mut(name)?;
         let tunnel = self.named(name)?;
         if sessions.is_none() {
-            tunnel.update(cx, block);
+            failover::update(tunnel, cx, block);
         }
         let by_interface = || block.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
         Some((tunnel, sessions.get_or_insert_with(by_interface)))

@@ -37,6 +37,7 @@ fn words_may_be_shortened_while_they_are_unambiguous() {
 fn a_word_spelled_out_wins_over_longer_ones() {
     assert_eq!(request("log"), AdminRequest::Log { follow: false, level: Level::Debug });
     assert_eq!(request("stop a"), AdminRequest::Stop("a".into()));
+    assert_eq!(request("failover a"), AdminRequest::FailOver("a".into()));
 }
 
 #[test]

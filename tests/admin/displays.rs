@@ -88,6 +88,40 @@ fn a_summary_is_one_line_a_tunnel() {
 }
 
 #[test]
+fn several_peers_are_shown_in_their_order() {
+    let report = sample::report();
+    let lines = [
+        "1 192.168.254.121, within-reach for 00:00:20",
+        "2 hub.example.net, in-use: 192.168.254.121: the \"peer\" does not answer",
+        "3 192.0.2.10, idle",
+    ];
+    let [first, second, third] = lines;
+    let text = report.all(Form::Status);
+    let shown = format!("Peers            :{first}\n                 :{second}\n                 :{third}\n");
+    assert!(text.contains(&shown), "{text}");
+    let text = report.all(Form::Explain);
+    assert!(text.contains(&format!("  peer {first}\n  peer {second}\n  peer {third}\n")), "{text}");
+    let json = report.all(Form::StatusJson);
+    let shown = "\"peers\":[{\"remote\":\"192.168.254.121\",\"addresses\":[\"192.168.254.121\"],\"state\":\"within-reach\",\
+                 \"within_reach\":20.000},{\"remote\":\"hub.example.net\",\"addresses\":[\"192.0.2.9\",\"2001:db8::9\"],\
+                 \"state\":\"in-use\",\"within_reach\":null},{\"remote\":\"192.0.2.10\",\"addresses\":[\"192.0.2.10\"],\
+                 \"state\":\"idle\",\"within_reach\":null}],\"peer_reason\":\"192.168.254.121: the \\\"peer\\\" does not answer\",\
+                 \"peer_changes\":3,";
+    assert!(json.contains(shown), "{json}");
+    assert!(json.contains("\"peers\":[],\"peer_reason\":null,\"peer_changes\":0,"), "{json}");
+    let metrics = report.all(Form::Metrics);
+    let tunnel = "tunnel=\"bran\\\"ch\\\\ 2\\n\"";
+    let reason = "reason=\"192.168.254.121: the \\\"peer\\\" does not answer\"";
+    for sample in [
+        format!("l2tpd_tunnel_peer_info{{{tunnel},remote_address=\"hub.example.net\",{reason}}} 1\n"),
+        format!("# TYPE l2tpd_tunnel_peer_changes counter\n# HELP l2tpd_tunnel_peer_changes how often another one of \
+                 several peers was used\nl2tpd_tunnel_peer_changes_total{{{tunnel}}} 3\n"),
+    ] {
+        assert!(metrics.contains(&sample), "{sample}{metrics}");
+    }
+}
+
+#[test]
 fn a_summary_has_the_tunnels_that_are_wanted() {
     let report = longest_tunnel();
     let names = |standing: Option<Standing>, name: &str| -> Vec<String> {

@@ -168,6 +168,7 @@ fn our_own_remarks_are_explained_too() {
         ("  tunnel tokyo session l2tp0: restarted (cookie, remote-end-id)", "session-restarted"),
         ("  tunnel tokyo: restarted (password)", "tunnel-restarted"),
         ("  [7] the peer is at 192.0.2.9:4711 now", "moved"),
+        ("  tunnel tokyo: peer 192.0.2.2 is in use: 192.0.2.1: the peer does not answer", "peer-in-use"),
         ("  tunnel tokyo waits: no route to 192.0.2.2: Network is unreachable", "no-route"),
         ("  tunnel tokyo is set up anew: 192.0.2.1 is not an address of this host any more", "source"),
         (

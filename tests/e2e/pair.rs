@@ -107,7 +107,7 @@ pub fn source(name: &str) -> PathBuf {
 }
 
 /// A tunnel to nobody, and one that lacks something.
-pub const BESIDE: &str = "tunnel beside\n  remote-address 192.0.2.77\n  remote-hostname any\n  \
+pub const BESIDE: &str = "tunnel beside\n  remote-address 192.0.2.77\n  remote-address 192.0.2.79\n  remote-hostname any\n  \
                       remote-router-id any\n  retry 1\n  retry-interval 0.1\n  session l7\n    remote-end-id f\n\
                       tunnel incomplete\n  remote-address 192.0.2.78\n";
 

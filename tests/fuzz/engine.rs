@@ -115,8 +115,10 @@ impl Ends {
                     self.flight.push_back((1 - end, to, message));
                 }
             }
-            Action::Resolve { tunnel } => engine.resolved(self.now, &tunnel, Ok(vec![address(1 - end)])),
-            Action::Prepare { tunnel, peer } => {
+            Action::Resolve { tunnel, name } => {
+                engine.resolved(self.now, &tunnel, &name, Ok(vec![address(1 - end)]));
+            }
+            Action::Prepare { tunnel, peer, .. } => {
                 let encapsulation = self.configs[end].tunnels[0].encapsulation;
                 let port = if encapsulation == Encapsulation::Udp { 1701 } else { 0 };
                 let remote = SocketAddr::new(peer.unwrap_or(address(1 - end)), port);

@@ -12,6 +12,7 @@ mod world;
 
 mod attacks;
 mod auth;
+mod backup;
 mod circuit;
 mod cisco;
 mod crossing;

@@ -16,7 +16,7 @@ use l2tpd::config::Config;
 use l2tpd::log::{Level, LogLine};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
-    Action, Attachment, Engine, Happening, NextHop, Notification, Path, Random, Route, RouteKey,
+    Action, Attachment, Engine, Happening, NextHop, Notification, Path, Purpose, Random, Route, RouteKey,
 };
 use l2tpd::saved::{Reader, Writer};
 use l2tpd::wire::{Encapsulation, SessionId};
@@ -286,13 +286,17 @@ impl World {
                 node.follow_tunnel(&line.text);
                 node.log.push((time, line));
             }
-            Action::Resolve { tunnel } => {
+            Action::Resolve { tunnel, name } => {
                 node.lookups += 1;
                 let addresses = node.addresses.clone();
-                node.engine.resolved(now, &tunnel, addresses);
+                node.engine.resolved(now, &tunnel, &name, addresses);
             }
             Action::Prepare { .. } if node.hold_preparations => {}
-            Action::Prepare { tunnel, peer } => {
+            Action::Prepare { tunnel, peer, purpose: Purpose::Ask } => {
+                let path = node.path(&tunnel, peer);
+                node.engine.prepared_to_ask(now, &tunnel, peer, Some(path));
+            }
+            Action::Prepare { tunnel, peer, purpose: Purpose::Serve } => {
                 let outcome = match node.prepare_outcomes.pop_front() {
                     Some(Err(why)) => Err(why),
                     Some(Ok(())) | None => Ok(node.path(&tunnel, peer)),

@@ -16,8 +16,8 @@ use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
 use l2tpd::proto::history::Change;
 use l2tpd::proto::snapshot::{
-    Cause, ControlCounters, DroppedFrom, Drops, Failure, SessionBrief, SessionSnapshot, SessionState,
-    Snapshot, TunnelBrief, TunnelSnapshot,
+    Cause, ControlCounters, DroppedFrom, Drops, Failure, PeerSnapshot, PeerState, SessionBrief,
+    SessionSnapshot, SessionState, Snapshot, TunnelBrief, TunnelSnapshot,
 };
 use l2tpd::proto::{Happening, Path};
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
@@ -109,6 +109,8 @@ impl Source for Report {
             manual: tunnel.manual,
             state: tunnel.state,
             round_trip: tunnel.round_trip,
+            has_backup: !tunnel.peers.is_empty(),
+            peer_changes: tunnel.peer_changes,
             counters: tunnel.counters,
             sessions: tunnel.sessions.len(),
         })
@@ -138,6 +140,8 @@ impl Source for Report {
             remote_vendor: whole.remote_vendor.clone(),
             last_failure: whole.last_failure.clone(),
             history: whole.history.clone(),
+            peers: whole.peers.clone(),
+            peer_why: whole.peer_why.clone(),
             sessions,
             ..*whole
         };
@@ -174,6 +178,9 @@ pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
         round_trip: None,
         history: Vec::new(),
         counters: ControlCounters::default(),
+        peers: Vec::new(),
+        peer_why: String::new(),
+        peer_changes: 0,
         sessions: Vec::new(),
     }
 }
@@ -251,6 +258,20 @@ fn change(what: Happening, count: u32, ago: u64) -> Change {
     Change { what, reason: "the \"peer\" does not answer".to_owned(), ago: Duration::from_secs(ago), count }
 }
 
+/// Three peers, the second in use.
+fn peers() -> Vec<PeerSnapshot> {
+    let peer = |remote: &str, addresses: &[&str], state| PeerSnapshot {
+        remote: remote.to_owned(),
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        state,
+    };
+    vec![
+        peer("192.168.254.121", &["192.168.254.121"], PeerState::WithinReach(Duration::from_secs(20))),
+        peer("hub.example.net", &["192.0.2.9", "2001:db8::9"], PeerState::InUse),
+        peer("192.0.2.10", &["192.0.2.10"], PeerState::Idle),
+    ]
+}
+
 fn failing() -> TunnelSnapshot {
     let failure = Failure {
         check: "hostname".into(),
@@ -260,6 +281,9 @@ fn failing() -> TunnelSnapshot {
     };
     TunnelSnapshot {
         peer: Some("192.168.254.121".parse().unwrap()),
+        peers: peers(),
+        peer_why: "192.168.254.121: the \"peer\" does not answer".to_owned(),
+        peer_changes: 3,
         state: State::Idle,
         next_try: Some(Duration::from_secs(7)),
         last_failure: Some((failure, Duration::from_secs(5))),

@@ -151,6 +151,10 @@ impl Host for Shared {
                 self.call(format!("stop {name}"));
                 known(self, name)
             }
+            Command::FailOver(name) => {
+                self.call(format!("failover {name}"));
+                known(self, name)
+            }
             Command::Ping(name) => {
                 self.call(format!("ping {name}"));
                 known(self, name)

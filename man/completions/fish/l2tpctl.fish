@@ -5,7 +5,7 @@ function __l2tpctl_names
     l2tpctl counters 2>/dev/null | string replace -f -r "^$argv[1] (.*):\$" '$1'
 end
 
-set -l commands status summary top clear start stop reload log log-level watch counters metrics trace explain health ping
+set -l commands status summary top clear start stop reload log log-level watch counters metrics trace explain health ping failover
 set -l levels error warn info debug
 set -l columns name peer state since sessions octets frames drops round-trip
 
@@ -31,6 +31,7 @@ complete -c l2tpctl -n $none -a metrics -d 'the counters as OpenMetrics text'
 complete -c l2tpctl -n $none -a trace -d 'control messages of a tunnel into a pcapng file'
 complete -c l2tpctl -n $none -a explain -d 'what a log message means; why a tunnel is not up'
 complete -c l2tpctl -n $none -a health -d 'one line: is everything up?'
+complete -c l2tpctl -n $none -a failover -d 'move a tunnel that has several peers to the next one'
 complete -c l2tpctl -n $none -a ping -d 'HELLOs to the peer of a tunnel, or frames through a session: round trip and loss'
 
 complete -c l2tpctl -n '__fish_seen_subcommand_from status; and not __fish_seen_subcommand_from tunnel session' -a 'tunnel session'
@@ -41,7 +42,7 @@ complete -c l2tpctl -n '__fish_seen_subcommand_from reload' -a '--check'
 complete -c l2tpctl -n '__fish_seen_subcommand_from log' -a "-f $levels"
 complete -c l2tpctl -n '__fish_seen_subcommand_from log-level' -a "$levels"
 complete -c l2tpctl -n '__fish_seen_subcommand_from counters' -a reset
-complete -c l2tpctl -n '__fish_seen_subcommand_from start stop trace ping tunnel' -a '(__l2tpctl_names tunnel)'
+complete -c l2tpctl -n '__fish_seen_subcommand_from start stop trace ping failover tunnel' -a '(__l2tpctl_names tunnel)'
 complete -c l2tpctl -n '__fish_seen_subcommand_from summary top; and not __fish_seen_subcommand_from sort' -a 'up down disabled name sort'
 complete -c l2tpctl -n '__fish_seen_subcommand_from summary top; and __fish_seen_subcommand_from sort' -a "$columns"
 complete -c l2tpctl -n '__fish_seen_subcommand_from top' -a '-i'

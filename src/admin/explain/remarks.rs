@@ -297,6 +297,12 @@ explanations! {
          "Nothing while the system boots: the tunnel is tried as soon as a route appears. Later, see `ip route`."]
         ["対向への経路がないか、このホストにまだアドレスがないため、何も送れません。",
          "起動中なら対処は不要です。経路ができ次第、接続を試みます。続くなら`ip route`で確かめてください。"];
+    PeerInUse
+        ["The tunnel has several peers (several lines remote-address), and another one is in use now, for the reason \
+          that is said.",
+         "Nothing: see revert-after for the way back. `l2tpctl failover` moves the tunnel to the next peer by hand."]
+        ["remote-addressが複数あるトンネルで、使用中の対向が変わりました。理由は行末のとおりです。",
+         "対処は不要です。元に戻る条件はrevert-afterで決まります。手動の切り替えは`l2tpctl failover`です。"];
     Source
         ["The address of this host that the tunnel used is gone, or the system sends from another one now.",
          "Nothing, where addresses may change; a fixed one can be named by local-address."]

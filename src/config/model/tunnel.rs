@@ -1,18 +1,20 @@
 //! A tunnel block.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::session::{CookieLength, SessionConfig};
 use super::via::{Device, Via};
-use crate::config::field::{words, Field};
+use crate::config::field::{words, Field, Repeated};
 use crate::config::tag::{self, rows, Block, Effect::*, Row, Tag, Unset::*};
 use crate::config::value::{
     Kind::{self, *},
     Value,
 };
 use crate::log::Event;
+use crate::saved::saved;
 use crate::wire::digest::Secret;
 use crate::wire::Encapsulation;
 
@@ -25,8 +27,10 @@ pub struct TunnelConfig {
     pub line: usize,
     /// Our address.
     pub local_address: Option<IpAddr>,
-    /// The peer's address; required.
-    pub remote: Option<Remote>,
+    /// The peer's address; several: those of peers, in an order of preference. Required.
+    pub remotes: Vec<Remote>,
+    /// How long a better peer has to be within reach before it is used again; `Never`: not before the one in use is lost.
+    pub revert_after: RevertAfter,
     /// Our Host Name towards this peer. The block's, or the global `hostname`, or the system's name.
     pub local_hostname: Vec<u8>,
     /// Our Router ID towards this peer. The block's, or the global one, or derived from a local address.
@@ -101,7 +105,8 @@ pub static TUNNEL_HEADER: Tag = tag::header("tunnel", Block::Global, TunnelName)
 /// The tags of a tunnel, in the order of the manual.
 pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "local-address"        local_address,        Address,          SetUp,     As("auto");
-    "remote-address"       remote,               AddressOrName,    SetUp,     Text("required");
+    "remote-address"       remotes,              AddressOrName,    SetUp,     Text("required");
+    "revert-after"         revert_after,         Number(1, 86400), Live,      As("60");
     "local-hostname"       local_hostname,       Octets,           SetUp,     Text("hostname");
     "local-router-id"      local_router_id,      RouterId,         SetUp,     Text("router-id");
     "remote-hostname"      remote_hostname,      Octets,           SetUp,     Text("required");
@@ -173,6 +178,38 @@ impl Field for Remote {
         }
     }
 }
+
+impl Repeated for Remote {}
+
+saved!(
+    enum Remote {
+        Any,
+        Address(a),
+        Name(a),
+    }
+);
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remote::Any => f.write_str("any"),
+            Remote::Address(address) => address.fmt(f),
+            Remote::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How long a better peer has to be within reach before it is used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RevertAfter {
+    /// It is not used before the one in use is lost.
+    #[default]
+    Never,
+    /// So long.
+    After(Duration),
+}
+
+words! { RevertAfter { Never = "never" } else After(Duration) }
 
 /// Whether, and against what, something that the peer says is checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -342,6 +379,27 @@ impl TunnelConfig {
         Via { device: self.bind_device, mark: self.fwmark }
     }
 
+    /// Whoever proves to be the peer may be anywhere.
+    pub fn is_for_any(&self) -> bool {
+        self.remotes.contains(&Remote::Any)
+    }
+
+    /// The names among the peers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.remotes.iter().filter_map(|remote| match remote {
+            Remote::Name(name) => Some(name.as_str()),
+            Remote::Any | Remote::Address(_) => None,
+        })
+    }
+
+    /// The addresses among the peers.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.remotes.iter().filter_map(|remote| match remote {
+            Remote::Address(address) => Some(*address),
+            Remote::Any | Remote::Name(_) => None,
+        })
+    }
+
     /// Nothing is negotiated: it has sessions, and all of them are manual.
     pub fn is_manual(&self) -> bool {
         !self.sessions.is_empty() && self.sessions.iter().all(|s| s.manual.is_some())
@@ -352,7 +410,7 @@ impl TunnelConfig {
         // Where nothing is negotiated, nobody checks names.
         let checks = !self.is_manual();
         let missing = [
-            (self.remote.is_none(), "remote-address is missing"),
+            (self.remotes.is_empty(), "remote-address is missing"),
             (
                 checks && self.remote_hostname.is_none(),
                 "remote-hostname is missing (`any` turns the check off)",

@@ -90,7 +90,7 @@ impl Interface {
 /// tunnel and interface; what tells them apart are the host's name, its router id and the addresses.
 fn derived_mac_address(tunnel: &model::TunnelConfig, session: &model::SessionConfig) -> [u8; 6] {
     let manual = session.manual.as_ref().map(|m| (m.local, m.remote));
-    let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remote, manual);
+    let ends = format!("{:?} {:?} {:?}", tunnel.local_address, tunnel.remotes.first(), manual);
     let parts = [
         &tunnel.local_hostname[..],
         &tunnel.local_router_id.unwrap_or_default(),

@@ -58,6 +58,8 @@ pub struct Connection {
     pub since: Instant,
     /// We sent the SCCRQ.
     pub initiator: bool,
+    /// It only asks whether its peer would serve us: the SCCRP is not answered before that is wanted.
+    pub asks: bool,
     /// The tie breaker of our SCCRQ, or of the peer's.
     pub tie_breaker: Option<[u8; 8]>,
     /// The nonce that the peer's SCCRQ carried, also where none is used: it tells a repetition of that SCCRQ from
@@ -82,7 +84,7 @@ pub struct Connection {
 }
 saved!(
     Connection {
-        key, transport, state, since, initiator, tie_breaker, request_nonce, answered_again, peer, heard,
+        key, transport, state, since, initiator, asks, tie_breaker, request_nonce, answered_again, peer, heard,
         watch, has_route, next_hop, hello, guard, cleaned_up,
     } given { config: Rc<TunnelConfig> }
 );
@@ -114,6 +116,7 @@ impl Connection {
             state: State::Idle,
             since: cx.now,
             initiator: false,
+            asks: false,
             tie_breaker: None,
             request_nonce: None,
             answered_again: false,
@@ -205,6 +208,14 @@ impl Connection {
     }
 
     // ----- set-up -----
+
+    /// It is ours to begin, with this nonce where one is needed.
+    pub fn begin(&mut self, nonce: &[u8]) {
+        self.initiator = true;
+        if self.transport.auth.signs() {
+            self.transport.auth.local_nonce = nonce.to_vec();
+        }
+    }
 
     /// Idle and local open: SCCRQ (C-110), to be acknowledged `soon` where something else is to be tried then. `false`:
     /// it could not be built.

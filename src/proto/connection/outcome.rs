@@ -37,6 +37,8 @@ pub enum Outcome {
     Keep,
     /// It is established: it serves its tunnel from now on.
     Established,
+    /// Its peer answers, which is all that it is for so far.
+    Answered,
     /// A message about sessions.
     Session(Message),
     /// A message about a session that cannot be accepted.

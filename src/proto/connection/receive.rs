@@ -163,6 +163,14 @@ fn accept_reply(connection: &mut Connection, cx: &mut Context, reply: &SetUp) ->
         let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
         return Outcome::Close(Objection { code, failure });
     }
+    match connection.asks {
+        true => Outcome::Answered,
+        false => connect(connection, cx),
+    }
+}
+
+/// The SCCRP is acceptable: SCCCN.
+pub fn connect(connection: &mut Connection, cx: &mut Context) -> Outcome {
     let state = State::Established.log_name();
     cx.log(Event::ReceiveState { message: MessageType::SCCRP, state });
     connection.enter(cx, State::Established);
