@@ -54,4 +54,5 @@ counters! {
     rx_coalesced "rx_coalesced" "received frames that were joined before they went to the interface";
     tx_segmented "tx_segmented" "frames cut out of larger ones that the interface handed over";
     mss_clamped "mss_clamped" "TCP SYNs whose MSS was lowered";
+    icmp_too_big "icmp_too_big" "frames whose sender was told by ICMP that they are too long for the path";
 }

@@ -108,7 +108,7 @@ fn the_table_has_the_tags_of_the_interface() {
         ),
         (
             Block::Session,
-            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss bridge link-local-frames mac-address \
+            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss oversize bridge link-local-frames mac-address \
              link-state manual local-cookie remote-cookie disable",
         ),
     ];
@@ -212,6 +212,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Session, "sequencing send", "restart a l2tp0 sequencing"),
     (Block::Session, "mtu 1400", "live a l2tp0 mtu"),
     (Block::Session, "tcp-mss auto", "live a l2tp0 tcp-mss"),
+    (Block::Session, "oversize icmp", "live a l2tp0 oversize"),
     (Block::Session, "bridge br0", "live a l2tp0 bridge"),
     (Block::Session, "link-local-frames forward", "live a l2tp0 link-local-frames"),
     (Block::Session, "mac-address 02:00:5e:00:53:01", "live a l2tp0 mac-address"),

@@ -233,6 +233,8 @@ pub(super) fn session(
     }
     let clamps = known.data_plane == DataPlane::Kernel && session.tcp_mss != TcpMss::Off;
     kernel_cannot(&mut findings, "tcp-mss", clamps, "lower the MSS of TCP connections");
+    let chooses = known.data_plane == DataPlane::Kernel && session.oversize != Oversize::Fragment;
+    kernel_cannot(&mut findings, "oversize", chooses, "tell or drop what is too long");
     end_id(session, &mut findings, known);
     manual(session, tunnel, &mut findings, known);
     findings.found

@@ -62,6 +62,11 @@ impl SuperFrame {
         (self.end - self.header).div_ceil(self.gso_size).max(1)
     }
 
+    /// Octets of the longest segment.
+    pub fn longest(&self) -> usize {
+        self.header + self.gso_size.min(self.end - self.header)
+    }
+
     /// Octets of each segment's header.
     pub fn header_length(&self) -> usize {
         self.header

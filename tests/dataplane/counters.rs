@@ -21,7 +21,7 @@ const SLI: u16 = 16;
 /// `link-state up`, so that the system sends whatever the session's state is; `mtu` and `dont-fragment`, so that
 /// frames can be too long.
 const SESSION: &str = "  session l0\n    remote-end-id end1\n    cookie 8\n    l2-sublayer default\n    \
-                       sequencing both\n    link-state up\n    mtu 1500\n    tcp-mss 1200\n";
+                       sequencing both\n    link-state up\n    mtu 1500\n    oversize icmp\n    tcp-mss 1200\n";
 
 type Numbers = BTreeMap<String, u64>;
 
@@ -230,6 +230,9 @@ fn what_the_path_refuses(bench: &mut Bench) {
     bench.counts(&[("tx_drop_size", 1)], |b| b.send(&frame(1514)));
     let why = bench.daemon.ctl_ok(&["explain"]);
     assert!(why.contains("    1 frames were dropped") && why.contains("dont-fragment off"), "{why}");
+    // One whose sender can be told.
+    let told = Shape { tcp: false, ..PLAIN }.frame(7, 9, &pattern(1472));
+    bench.counts(&[("tx_drop_size", 1), ("icmp_too_big", 1)], |b| b.send(&told));
     let tc = |b: &Bench, words: &[&str]| {
         b.net.exec(&b.net.a, &[&["tc", "qdisc"], words].concat());
     };

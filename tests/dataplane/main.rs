@@ -19,6 +19,7 @@ mod flood;
 mod frames;
 mod mss;
 mod naive;
+mod oversize;
 mod packet;
 mod shape;
 mod tagged;
@@ -35,6 +36,7 @@ const TESTS: &[&[Test]] = &[
     fairness::TESTS,
     tagged::TESTS,
     mss::TESTS,
+    oversize::TESTS,
     tos::TESTS,
     failures::TESTS,
     counters::TESTS,

@@ -29,6 +29,8 @@ pub struct SessionConfig {
     pub mtu: Mtu,
     /// Upper limit of the MSS of TCP connections that pass.
     pub tcp_mss: TcpMss,
+    /// What becomes of frames that are too long for the path.
+    pub oversize: Oversize,
     /// Bridge that the interface joins; created where it is missing.
     pub bridge: Option<String>,
     /// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
@@ -59,6 +61,7 @@ pub static SESSION: &[Row<SessionConfig>] = rows! { SessionConfig, Block::Sessio
     "sequencing"        sequencing,        Word,               SetUp, As("off");
     "mtu"               mtu,               Number(68, 65521),  Live,  As("auto");
     "tcp-mss"           tcp_mss,           Number(536, 65495), Live,  As("off");
+    "oversize"          oversize,          Word,               Live,  As("fragment");
     "bridge"            bridge,            InterfaceName,      Live,  Text("none");
     "link-local-frames" link_local_frames, Word,               Live,  As("drop");
     "mac-address"       mac_address,       Mac,                Live,  Text("derived from the names");
@@ -171,6 +174,20 @@ pub enum TcpMss {
 }
 
 words! { TcpMss { Off = "off", Auto = "auto" } else Value(u16) }
+
+/// What becomes of frames that are too long for the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Oversize {
+    /// They travel as fragments of IP, unless `dont-fragment` is on.
+    #[default]
+    Fragment,
+    /// Their senders are told, where they can be.
+    Icmp,
+    /// They are dropped.
+    Drop,
+}
+
+words! { Oversize { Fragment = "fragment", Icmp = "icmp", Drop = "drop" } }
 
 /// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

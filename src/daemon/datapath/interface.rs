@@ -2,7 +2,7 @@
 
 use super::bridge::BridgeState;
 use super::paths::look_up_mtu;
-use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Pseudowire, TcpMss, Tos};
+use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Oversize, Pseudowire, TcpMss, Tos};
 use crate::frame::ETHERNET_HEADER;
 use crate::proto::Path;
 use crate::wire::Encapsulation;
@@ -27,6 +27,8 @@ pub struct Interface {
     pub mtu: Mtu,
     /// `tcp-mss`.
     pub tcp_mss: TcpMss,
+    /// `oversize`.
+    pub oversize: Oversize,
     /// `bridge`.
     pub bridge: Option<String>,
     /// `link-local-frames forward`.
@@ -53,6 +55,7 @@ impl Interface {
             tunnel: tunnel.name.clone(),
             mtu: session.mtu,
             tcp_mss: session.tcp_mss,
+            oversize: session.oversize,
             bridge: session.bridge.clone(),
             forwards_link_local: session.link_local_frames == LinkLocalFrames::Forward,
             mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
@@ -73,17 +76,31 @@ impl Interface {
         Some(self.mtu_within(mtu, path, header))
     }
 
+    /// What becomes of a frame that is too long for the path.
+    pub(super) fn fate_of_oversize(&self) -> &'static str {
+        match self.oversize {
+            Oversize::Fragment if !self.dont_fragment => "travel as fragments",
+            Oversize::Icmp => "are answered by ICMP, where their sender can be told",
+            Oversize::Fragment | Oversize::Drop => "are dropped",
+        }
+    }
+
     /// What is left of a path's MTU after all headers (RFC 4719 3.3).
     pub(super) fn mtu_within(&self, mtu: usize, path: &Path, header: usize) -> usize {
-        let outer = if path.remote.is_ipv4() { 20 } else { 40 };
-        let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+        let longest = longest_within(mtu, path, header);
         // Frames with a tag are four octets longer than the interface's MTU says: they would be lost. An MTU that was
         // given is measured by frames without one.
         let keeps_room = self.dont_fragment && self.mtu == Mtu::Auto;
         let tag = if self.tagged || keeps_room { VLAN_TAG } else { 0 };
-        let fitting = mtu.saturating_sub(outer + udp + header + ETHERNET_HEADER + tag);
-        fitting.clamp(*MTUS.start(), *MTUS.end())
+        longest.saturating_sub(ETHERNET_HEADER + tag).clamp(*MTUS.start(), *MTUS.end())
     }
+}
+
+/// The longest frame that leaves in one packet, where the path has this MTU.
+pub(super) fn longest_within(mtu: usize, path: &Path, header: usize) -> usize {
+    let outer = if path.remote.is_ipv4() { 20 } else { 40 };
+    let udp = if path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+    mtu.saturating_sub(outer + udp + header)
 }
 
 /// The same address after each start, another one for each interface. The two ends may use the same names for

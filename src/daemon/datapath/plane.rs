@@ -92,9 +92,9 @@ impl DataPlane {
     }
 
     /// Sends what waits here, so that all other frames wait in the kernel.
-    pub fn settle(&mut self) {
+    pub fn settle(&mut self, now: Instant) {
         while self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty()) {
-            self.send_backlog();
+            self.send_backlog(now);
         }
         self.flush();
     }
@@ -175,7 +175,7 @@ impl DataPlane {
                     }
                     more
                 }
-                Source::Port(at) => self.transmit(at, Frames::Read { alone: left == 1 }),
+                Source::Port(at) => self.transmit(now, at, Frames::Read { alone: left == 1 }),
             };
             if more {
                 self.wires.ready.add(source);
@@ -184,7 +184,7 @@ impl DataPlane {
         }
         self.flush();
         self.answer_oam();
-        self.send_backlog();
+        self.send_backlog(now);
         self.do_tasks();
         self.judge_flood(now);
         let waits = self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty());
@@ -192,11 +192,11 @@ impl DataPlane {
     }
 
     /// Sends a few of the frames that take long.
-    fn send_backlog(&mut self) {
+    fn send_backlog(&mut self, now: Instant) {
         for _ in 0..BACKLOG {
             let waiting = self.outbound.as_mut().and_then(|outbound| outbound.backlog.pop());
             let Some(deferred) = waiting else { break };
-            self.transmit(deferred.port, Frames::Waited(&deferred));
+            self.transmit(now, deferred.port, Frames::Waited(&deferred));
             if let Some(outbound) = &mut self.outbound {
                 outbound.backlog.sent(deferred);
             }
@@ -232,7 +232,7 @@ impl DataPlane {
     }
 
     /// Sends one batch of frames of a port, or leaves it for the end of the turn; `true` if there may be more.
-    fn transmit(&mut self, at: usize, frames: Frames<'_>) -> bool {
+    fn transmit(&mut self, now: Instant, at: usize, frames: Frames<'_>) -> bool {
         let Some(port) = self.wires.ports.get(at) else { return false };
         let socket_at = port.session.and_then(|at| self.wires.sessions.get(at)?.socket);
         let dont_fragment = port.interface.dont_fragment;
@@ -247,7 +247,7 @@ impl DataPlane {
         let session = port.session.and_then(|at| self.wires.sessions.get_mut(at));
         let socket = socket_at.and_then(|at| Some((at, self.wires.sockets.get_mut(at)?)));
         let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-        let end = outbound.gather(at, port, session, socket, frames);
+        let end = outbound.gather(now, (at, port), session, socket, frames);
         self.count_sent();
         if end == End::Gone {
             self.wires.interface_gone(at);

@@ -1,21 +1,28 @@
 //! A port: the interface of a session block, from `configure_interface` to `remove_interface`. Sessions come and go, and
 //! so may the interface itself.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::time::Instant;
 
 use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
 use super::event::{DataPlaneEvent, Events, Failure};
-use super::interface::{Interface, InterfaceState, DEFAULT_MTU};
+use super::interface::{longest_within, Interface, InterfaceState, DEFAULT_MTU};
 use super::session::Session;
 use super::state::{Come, Passed, PortState};
-use crate::config::model::{Mtu, TcpMss};
+use crate::config::model::{Mtu, Oversize, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
+use crate::frame::too_big;
+use crate::frame::vnet::VNET_HEADER;
 use crate::log::Remark;
 use crate::sys::batch::Sent;
 use crate::sys::tap::Tap;
 use crate::sys::{error_text, netif};
+use crate::token_bucket::{Rate, TokenBucket, ONE};
+
+/// How often senders of frames that are too long are told: some at once, for there may be many of them.
+const TELL: Rate = Rate { burst: 20, per_second: 10 };
 
 /// An interface and its state.
 pub(super) struct Port {
@@ -25,6 +32,10 @@ pub(super) struct Port {
     pub(super) session: Option<usize>,
     pub(super) counters: Counters,
     pub(super) mtu: Option<usize>,
+    /// The longest frame that leaves in one packet, where the path is known.
+    longest: Option<usize>,
+    /// Senders of frames that are too long are told: not too many.
+    telling: Option<TokenBucket>,
     up: bool,
     /// The last turn that had frames had one.
     pub(super) quiet: bool,
@@ -49,6 +60,8 @@ impl Port {
             session: None,
             counters: Counters::default(),
             mtu: None,
+            longest: None,
+            telling: None,
             up: true,
             quiet: true,
             carrier: None,
@@ -68,6 +81,8 @@ impl Port {
             session: _,
             counters,
             mtu,
+            longest,
+            telling: _,
             up,
             quiet: _,
             carrier,
@@ -87,6 +102,7 @@ impl Port {
             tap,
             counters: *counters,
             mtu: *mtu,
+            longest: *longest,
             up: *up,
             carrier: *carrier,
             membership: membership.clone(),
@@ -109,6 +125,8 @@ impl Port {
             session: None,
             counters: state.counters,
             mtu: state.mtu,
+            longest: state.longest,
+            telling: None,
             up: state.up,
             quiet: true,
             carrier: state.carrier,
@@ -190,6 +208,29 @@ impl Port {
             TcpMss::Auto => Some(Limit::Mtu(self.mtu.unwrap_or(DEFAULT_MTU))),
             TcpMss::Value(octets) => Some(Limit::Octets(octets)),
         }
+    }
+
+    /// Whether a frame, whose longest segment has `length` octets, is not sent since it is too long for the path. Its sender
+    /// is told where that is wanted; a frame whose sender cannot be told is sent.
+    pub(super) fn keeps_back(&mut self, now: Instant, frame: &[u8], length: usize) -> bool {
+        let Some(longest) = self.longest.filter(|longest| length > *longest) else { return false };
+        match self.interface.oversize {
+            Oversize::Fragment => return false,
+            Oversize::Drop => {}
+            Oversize::Icmp => {
+                let mut octets = [0; VNET_HEADER + too_big::LONGEST];
+                let answer = octets.get_mut(VNET_HEADER..).unwrap_or_default();
+                let Some(length) = too_big::tell(frame, longest, answer) else { return false };
+                let tokens = self.telling.get_or_insert_with(|| TokenBucket::new(now, TELL));
+                if tokens.take(now, TELL, ONE) {
+                    let answer = IoSlice::new(octets.get(..VNET_HEADER + length).unwrap_or_default());
+                    let told = self.tap().is_some_and(|tap| tap.write(&[answer]).is_ok());
+                    self.counters.icmp_too_big += u64::from(told);
+                }
+            }
+        }
+        self.counters.tx_size += 1;
+        true
     }
 
     /// Counts what became of frames that were sent for its session; what is to be told.
@@ -329,12 +370,13 @@ impl Port {
 
     /// Sets the MTU that fits the session's path, which has `path_mtu`, or warns of one that does not.
     pub(super) fn fit_mtu(&mut self, session: &Session, path_mtu: usize, events: &mut Events) {
+        self.longest = Some(longest_within(path_mtu, &session.path, session.header_length));
         let fitting = self.interface.mtu_within(path_mtu, &session.path, session.header_length);
         let interface = self.interface.name.clone();
         match self.interface.mtu {
             Mtu::Value(mtu) if mtu > fitting && !self.warned => {
                 self.warned = true;
-                let fate = if self.interface.dont_fragment { "are dropped" } else { "travel as fragments" };
+                let fate = self.interface.fate_of_oversize();
                 events.remark(Remark::Mtu { interface, mtu, fitting, fate });
             }
             Mtu::Auto if self.mtu != Some(fitting) => {

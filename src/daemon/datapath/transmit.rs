@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Instant;
 
 use super::backlog::{Backlog, Deferred};
 use super::interface::Interface;
@@ -135,8 +136,8 @@ impl Outbound {
     /// alone.
     pub(super) fn gather(
         &mut self,
-        at: usize,
-        port: &mut Port,
+        now: Instant,
+        (at, port): (usize, &mut Port),
         session: Option<&mut Session>,
         socket: Option<(usize, &mut OpenSocket)>,
         frames: Frames<'_>,
@@ -150,7 +151,7 @@ impl Outbound {
             None => (None, None),
         };
         self.exit = exit.or(self.exit);
-        let mut turn = Turn { at, port, session, socket, out: self };
+        let mut turn = Turn { now, at, port, session, socket, out: self };
         match frames {
             Frames::Read { alone } => turn.run(alone),
             Frames::Waited(deferred) => turn.send_deferred(deferred),
@@ -160,6 +161,7 @@ impl Outbound {
 
 /// One interface's turn.
 struct Turn<'a> {
+    now: Instant,
     at: usize,
     port: &'a mut Port,
     session: Option<&'a mut Session>,
@@ -292,10 +294,15 @@ impl Turn<'_> {
         };
         let gso = session.gso && socket.gso;
         self.out.used = range.end.next_multiple_of(8);
+        let super_frame = SuperFrame::new(frame, &vnet);
+        let length = super_frame.as_ref().map_or(frame.len(), SuperFrame::longest);
+        if self.port.keeps_back(self.now, frame, length) {
+            return;
+        }
         if vnet.gso.is_some() {
-            match SuperFrame::new(frame, &vnet) {
+            match super_frame {
                 Some(super_frame) => self.segment(range, &super_frame, tos, gso),
-                None => counters.tx_error += 1,
+                None => self.port.counters.tx_error += 1,
             }
             return;
         }
