@@ -24,7 +24,7 @@ use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Pu
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text, process};
-use crate::wire::SessionId;
+use crate::wire::{Ccid, SessionId};
 
 /// Events that wait for the admin server; beyond that the oldest are dropped.
 const STREAM_EVENTS: usize = 1024;
@@ -320,7 +320,11 @@ impl Daemon {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
             let before = self.wanted.messages.then(|| (clock::wall(), self.stream_events.len()));
             // One without an id of ours begins anew, and is nobody's yet.
-            let is_new = message.get(4..8).is_none_or(|id| id == [0; 4]);
+            let id = message.get(4..8).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let is_new = id == 0;
+            if !is_new && !self.engine.has_connection(Ccid(id)) {
+                self.data.other_connection();
+            }
             let established = !is_new && self.engine.is_established_with(path.remote);
             self.engine.handle_datagram(now, path, &message);
             let established = established || !is_new && self.engine.is_established_with(path.remote);
@@ -332,6 +336,9 @@ impl Daemon {
             }
         }
         self.received = received;
+        if self.data.asks_for_connections() {
+            self.data.know_connections(self.engine.connection_ids());
+        }
         if let Some((address, id, count)) = self.data.take_unmatched() {
             self.engine.dropped(now, address, DropCause::Session(id), count);
             self.drain(now);

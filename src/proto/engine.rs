@@ -297,6 +297,16 @@ impl Engine {
         })
     }
 
+    /// Whether a control message with this id is for one of our connections, or for an SCCRP that was sent without one.
+    pub fn has_connection(&self, id: Ccid) -> bool {
+        self.cx.ids.tunnel_of(id).is_some() || self.cx.unproven.get(id).is_some()
+    }
+
+    /// Our ids of the control connections, in order.
+    pub fn connection_ids(&self) -> Vec<u32> {
+        self.cx.ids.connections().map(|id| id.0).collect()
+    }
+
     /// Whether a StopCCN of ours waits for its acknowledgement.
     pub fn is_stopping(&self) -> bool {
         self.cx.stopping > 0

@@ -39,6 +39,11 @@ impl Ids {
         self.connections.len()
     }
 
+    /// The ids of the connections, in order.
+    pub fn connections(&self) -> impl Iterator<Item = Ccid> + '_ {
+        self.connections.keys().copied()
+    }
+
     /// Sessions, of all tunnels.
     pub fn session_count(&self) -> usize {
         self.sessions.len()

@@ -10,7 +10,7 @@ use mio::{Registry, Token};
 
 use super::device::Device;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
-use super::flood::Flood;
+use super::flood::Floods;
 use super::interface::{Interface, InterfaceState};
 use super::kernel::Kernel;
 use super::oam::Echoes;
@@ -28,6 +28,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
 use crate::sys::link::{NetEvent, NetMonitor};
+use crate::sys::socket_filter::Needed;
 use crate::wire::SessionId;
 
 /// Frames that take long and are sent in one turn.
@@ -43,10 +44,9 @@ pub struct DataPlane {
     pub(super) echoes: Echoes,
     net_events: Vec<NetEvent>,
     tasks: Tasks,
-    /// Control messages over IP that belong to no control connection.
-    strangers: Flood,
-    /// Data over IP of no session.
-    others: Flood,
+    floods: Floods,
+    /// The ids of the control connections, in order, and whether they are asked for: while others flood us.
+    connections: (Vec<u32>, bool),
 }
 
 impl DataPlane {
@@ -62,8 +62,8 @@ impl DataPlane {
             echoes: Echoes::default(),
             net_events: Vec::new(),
             tasks: Tasks::default(),
-            strangers: Flood::default(),
-            others: Flood::default(),
+            floods: Floods::default(),
+            connections: (Vec::new(), false),
         };
         let links = NetMonitor::open();
         match links.and_then(|l| plane.wires.ready.watch(l.as_raw_fd(), Source::Links).map(|()| l)) {
@@ -324,35 +324,56 @@ impl DataPlane {
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let at_once = self.wires.closing.is_due().then_some(now);
-        [
-            self.wires.paths.next(),
-            self.wires.waiting.next(),
-            self.strangers.next(),
-            self.others.next(),
-            at_once,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.wires.paths.next(), self.wires.waiting.next(), self.floods.next(), at_once]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Looks whether strangers flood us, or do not any more.
     fn judge_flood(&mut self, now: Instant) {
-        let (strangers, others) = (&mut self.strangers, &mut self.others);
-        let begun = strangers.count(now, std::mem::take(&mut self.arrivals.strangers))
-            | others.count(now, std::mem::take(&mut self.arrivals.others));
-        let over = strangers.turn(now) | others.turn(now);
-        let ids_changed = std::mem::take(&mut self.wires.ids_changed) && self.others.sample() > 1;
-        if begun || over || ids_changed {
+        let arrivals = &mut self.arrivals;
+        let counts = [&mut arrivals.strangers, &mut arrivals.other_connections, &mut arrivals.other_sessions];
+        let is_due = self.floods.next().is_some_and(|end| end <= now);
+        let changed = self.floods.judge(now, counts.map(std::mem::take));
+        self.connections.1 |= (changed || is_due) && self.floods.connections.is_on();
+        let ids_changed = std::mem::take(&mut self.wires.ids_changed) && self.floods.sessions.is_on();
+        if changed || ids_changed {
+            self.filter();
+        }
+    }
+
+    /// A control message came with an id of no connection.
+    pub fn other_connection(&mut self) {
+        self.arrivals.other_connections += 1;
+    }
+
+    /// Whether the ids of the control connections are needed: see [`know_connections`](DataPlane::know_connections).
+    pub fn asks_for_connections(&self) -> bool {
+        self.connections.1
+    }
+
+    /// These are the ids of the control connections, in order.
+    pub fn know_connections(&mut self, ids: Vec<u32>) {
+        let changed = self.connections.0 != ids;
+        self.connections = (ids, false);
+        if changed {
             self.filter();
         }
     }
 
     /// Has the kernel drop what nobody needs while there is a flood.
     fn filter(&mut self) {
-        let (strangers, others) = (self.strangers.sample(), self.others.sample());
-        let ids = if others > 1 { self.wires.sessions.ids() } else { Vec::new() };
-        self.wires.sockets.filter(&ids, strangers, others);
+        let Floods { strangers, connections, sessions } = &self.floods;
+        let ids = if sessions.is_on() { self.wires.sessions.ids() } else { Vec::new() };
+        let needed = Needed {
+            strangers: strangers.sample(),
+            connections: &self.connections.0,
+            other_connections: connections.sample(),
+            sessions: &ids,
+            other_sessions: sessions.sample(),
+        };
+        self.wires.sockets.filter(needed);
     }
 
     /// Does some of what concerns many ports.

@@ -25,10 +25,12 @@ pub(super) struct Arrivals {
     pub(super) unmatched: Unmatched,
     /// Data of no session: from whom the newest came, its id, how much from there.
     pub(super) newest_unmatched: Option<(IpAddr, SessionId, u64)>,
-    /// Control messages over IP that belong to no control connection yet, since the flood of them was judged.
+    /// Control messages that belong to no control connection yet, since the flood of them was judged.
     pub(super) strangers: u32,
-    /// Data over IP of no session, since the flood of them was judged.
-    pub(super) others: u32,
+    /// Control messages with an id of no connection, since then.
+    pub(super) other_connections: u32,
+    /// What is nothing, or data of no session, since then.
+    pub(super) other_sessions: u32,
     /// Datagrams.
     pub(super) datagrams: usize,
     /// Frames of our own kind, by our id of their session.
@@ -119,10 +121,7 @@ impl Batch<'_> {
         if key.encapsulation == Encapsulation::Ip && key.local.is_ipv4() {
             match self.buffer.get(range.clone()).and_then(ipv4_header_length) {
                 Some(header) => range.start += header,
-                None => {
-                    self.arrivals.unmatched.short += 1;
-                    return;
-                }
+                None => return self.short(),
             }
         }
         let local = SocketAddr::new(datagram.local.unwrap_or(key.local), key.port);
@@ -130,13 +129,19 @@ impl Batch<'_> {
         let path = Path { encapsulation: key.encapsulation, local, remote: datagram.remote, via };
         let step = datagram.gso_size.unwrap_or(range.len()).max(1);
         if range.is_empty() {
-            self.arrivals.unmatched.short += 1;
+            self.short();
         }
         while range.start < range.end {
             let end = (range.start + step).min(range.end);
             self.message(&path, range.start..end);
             range.start = end;
         }
+    }
+
+    /// One that is too short for a message.
+    fn short(&mut self) {
+        self.arrivals.other_sessions += 1;
+        self.arrivals.unmatched.short += 1;
     }
 
     /// One L2TP message, control or data.
@@ -149,16 +154,18 @@ impl Batch<'_> {
         };
         match packet {
             Packet::Control(message) => {
-                let connection = message.get(4..8).filter(|_| path.encapsulation == Encapsulation::Ip);
-                self.arrivals.strangers += u32::from(connection == Some(&[0; 4]));
+                self.arrivals.strangers += u32::from(message.get(4..8) == Some(&[0; 4]));
                 (self.on_control)(*path, message);
             }
             Packet::Data(data) => {
                 let start = end - data.len();
                 self.data(path, start..end);
             }
-            Packet::Short => self.arrivals.unmatched.short += 1,
-            Packet::OtherVersion(_) => self.arrivals.unmatched.version += 1,
+            Packet::Short => self.short(),
+            Packet::OtherVersion(_) => {
+                self.arrivals.other_sessions += 1;
+                self.arrivals.unmatched.version += 1;
+            }
         }
     }
 
@@ -169,7 +176,7 @@ impl Batch<'_> {
         let data = self.buffer.get(range.clone()).unwrap_or_default();
         let id = data.first_chunk::<4>().map(|id| SessionId(u32::from_be_bytes(*id)));
         let Some(session) = id.and_then(|id| self.sessions.find_mut(id)) else {
-            self.arrivals.others += u32::from(path.encapsulation == Encapsulation::Ip);
+            self.arrivals.other_sessions += 1;
             self.arrivals.unknown_session(path.remote.ip(), id);
             return;
         };

@@ -15,7 +15,7 @@ use crate::proto::Path;
 use crate::saved::saved;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::socket::{is_icmp_error, Socket};
-use crate::sys::socket_filter::{self, Accept, Elsewhere};
+use crate::sys::socket_filter::{self, Elsewhere, Kind, Needed};
 use crate::sys::{error_text, netif};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
@@ -209,7 +209,7 @@ impl Sockets {
         socket.enable_gro();
         let mut open = OpenSocket::new(key, socket, None);
         if key.encapsulation == Encapsulation::Ip {
-            socket_filter::attach(&open.inner, Accept::Control { strangers: 1 }, &[])?;
+            socket_filter::attach(&open.inner, Kind::IpControl, Needed::ALL, &[])?;
             open.data = if control_only { None } else { Some(open_data(&key)?) };
         }
         let data = open.data.as_ref().map(Socket::as_raw_fd);
@@ -354,15 +354,18 @@ impl Sockets {
         elsewhere.collect()
     }
 
-    /// Has the kernel drop what the sessions with these ids, in order, and the control connections do not need: of
-    /// messages of nobody one in `strangers`, and one in `others` with another session's id, is received.
-    pub(super) fn filter(&self, known: &[u32], strangers: u32, others: u32) {
-        for (_, socket) in self.all.iter().filter(|(_, s)| s.key.encapsulation == Encapsulation::Ip) {
+    /// Has the kernel drop what is not needed. A socket that is connected gets messages of its peer alone.
+    pub(super) fn filter(&self, needed: Needed<'_>) {
+        for (_, socket) in self.all.iter().filter(|(_, socket)| socket.peer.is_none()) {
             // Without it more is received than is needed.
+            if socket.key.encapsulation == Encapsulation::Udp {
+                let _ = socket_filter::attach(&socket.inner, Kind::Udp, needed, &[]);
+                continue;
+            }
             let elsewhere = self.elsewhere(&socket.key);
-            let _ = socket_filter::attach(&socket.inner, Accept::Control { strangers }, &elsewhere);
+            let _ = socket_filter::attach(&socket.inner, Kind::IpControl, needed, &elsewhere);
             if let Some(data) = &socket.data {
-                let _ = socket_filter::attach(data, Accept::Data { known, others }, &elsewhere);
+                let _ = socket_filter::attach(data, Kind::IpData, needed, &elsewhere);
             }
         }
     }
@@ -400,7 +403,7 @@ fn open(key: &SocketKey) -> io::Result<Socket> {
 /// Opens what receives the data messages over IP.
 fn open_data(key: &SocketKey) -> io::Result<Socket> {
     let mut socket = open(key)?;
-    socket_filter::attach(&socket, Accept::Data { known: &[], others: 1 }, &[])?;
+    socket_filter::attach(&socket, Kind::IpData, Needed::ALL, &[])?;
     socket.ignore_errors()?;
     socket.bind_receiver()?;
     Ok(socket)

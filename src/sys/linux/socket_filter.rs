@@ -1,5 +1,5 @@
-//! Filters of the raw sockets (classic BPF): what the kernel does not queue costs next to nothing, and takes no room from
-//! the rest.
+//! Filters of the sockets (classic BPF): what the kernel does not queue costs next to nothing, and takes no room from the
+//! rest.
 
 use std::io;
 use std::mem;
@@ -12,29 +12,63 @@ use crate::sys::cvt;
 use crate::sys::socket::Socket;
 
 /// Ids that a filter has room for: the kernel takes 4096 instructions.
-pub const MOST_IDS: usize = 2000;
+const MOST_IDS: usize = 2000;
 /// Instructions that the kernel takes.
 const MOST_STEPS: usize = 4096;
 /// Ids that are compared one by one.
 const LEAF: usize = 8;
-/// Octets from the Session ID, which is 0, to the Control Connection ID (RFC 3931 4.1.1.2).
+/// Octets of a UDP header, which the filter of a UDP socket sees.
+const UDP_HEADER: u32 = 8;
+/// The T bit of the first two octets: a control message (RFC 3931 3.2.1).
+const CONTROL: u32 = 0x8000;
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Control messages over IP.
+    IpControl,
+    /// Data messages over IP.
+    IpData,
+    /// All messages over UDP.
+    Udp,
+}
+
+/// Octets over IP from the Session ID, which is 0, to the Control Connection ID (RFC 3931 4.1.1.2).
 const CONNECTION_ID: u32 = 8;
 
-/// What a socket receives.
+/// What a socket receives of its kind. Of what nobody needs it is one message in so many (a power of two).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accept<'a> {
-    /// Control messages.
-    Control {
-        /// Of those that belong to no control connection yet, one in so many (a power of two).
-        strangers: u32,
-    },
-    /// Data messages.
-    Data {
-        /// Those with an id that is not among these are received less: one in `others` (a power of two). In order.
-        known: &'a [u32],
-        /// See there.
-        others: u32,
-    },
+pub struct Needed<'a> {
+    /// Of control messages that belong to no control connection yet, one in so many.
+    pub strangers: u32,
+    /// The ids of control connections, in order.
+    pub connections: &'a [u32],
+    /// Of control messages with another id than these, one in so many.
+    pub other_connections: u32,
+    /// The ids of sessions, in order.
+    pub sessions: &'a [u32],
+    /// Of data messages with another id than these, one in so many.
+    pub other_sessions: u32,
+}
+
+impl Needed<'_> {
+    /// Everything.
+    pub const ALL: Needed<'static> =
+        Needed { strangers: 1, connections: &[], other_connections: 1, sessions: &[], other_sessions: 1 };
+
+    fn all_control(&self) -> bool {
+        self.strangers == 1 && self.other_connections == 1
+    }
+
+    /// With a limit to the ids; where they are too many, more is received than is needed.
+    fn limited(self) -> Self {
+        let connections = if self.other_connections > 1 { self.connections.len() } else { 0 };
+        let sessions = if self.other_sessions > 1 { self.sessions.len() } else { 0 };
+        match connections + sessions <= MOST_IDS {
+            true => self,
+            false => Needed { other_connections: 1, other_sessions: 1, ..self },
+        }
+    }
 }
 
 /// What another socket gets.
@@ -46,9 +80,9 @@ pub struct Elsewhere {
     pub local: Option<IpAddr>,
 }
 
-/// Has the kernel drop everything else that comes to a socket of protocol 115, and what other sockets get.
-pub fn attach(socket: &Socket, accept: Accept<'_>, elsewhere: &[Elsewhere]) -> io::Result<()> {
-    let mut program = whole_program(socket.local().is_ipv4(), accept, elsewhere);
+/// Has the kernel drop everything that comes to a socket and is not of its kind, or not needed, or what other sockets get.
+pub fn attach(socket: &Socket, kind: Kind, needed: Needed<'_>, elsewhere: &[Elsewhere]) -> io::Result<()> {
+    let mut program = whole_program(socket.local().is_ipv4(), kind, needed, elsewhere);
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     let length = mem::size_of_val(&program) as libc::socklen_t;
@@ -78,6 +112,9 @@ fn no() -> libc::sock_filter {
 
 /// Accepts one in `count` packets.
 fn sample(count: u32) -> Vec<libc::sock_filter> {
+    if count == 1 {
+        return vec![yes()];
+    }
     let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
     vec![
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, random),
@@ -88,14 +125,18 @@ fn sample(count: u32) -> Vec<libc::sock_filter> {
 }
 
 /// What `elsewhere` takes is dropped before anything else is asked.
-fn whole_program(ipv4: bool, accept: Accept<'_>, elsewhere: &[Elsewhere]) -> Vec<libc::sock_filter> {
+fn whole_program(
+    ipv4: bool,
+    kind: Kind,
+    needed: Needed<'_>,
+    elsewhere: &[Elsewhere],
+) -> Vec<libc::sock_filter> {
     let mut whole: Vec<libc::sock_filter> =
         elsewhere.iter().flat_map(|other| drop_elsewhere(*other)).collect();
-    let rest = program(ipv4, accept);
-    match (whole.len() + rest.len() <= MOST_STEPS, accept) {
-        // Without the ids more is received than is needed.
-        (false, Accept::Data { .. }) => whole.extend(program(ipv4, Accept::Data { known: &[], others: 1 })),
-        (_, Accept::Data { .. } | Accept::Control { .. }) => whole.extend(rest),
+    let rest = program(ipv4, kind, needed.limited());
+    match whole.len() + rest.len() <= MOST_STEPS {
+        true => whole.extend(rest),
+        false => whole.extend(program(ipv4, kind, Needed::ALL)),
     }
     whole
 }
@@ -125,7 +166,16 @@ fn drop_elsewhere(other: Elsewhere) -> Vec<libc::sock_filter> {
     program
 }
 
-fn program(ipv4: bool, accept: Accept<'_>) -> Vec<libc::sock_filter> {
+fn program(ipv4: bool, kind: Kind, needed: Needed<'_>) -> Vec<libc::sock_filter> {
+    match kind {
+        Kind::IpControl | Kind::IpData => over_ip(ipv4, kind, needed),
+        Kind::Udp if needed.all_control() && needed.other_sessions == 1 => vec![yes()],
+        Kind::Udp => over_udp(needed),
+    }
+}
+
+/// The Session ID decides (RFC 3931 4.1.1).
+fn over_ip(ipv4: bool, kind: Kind, needed: Needed<'_>) -> Vec<libc::sock_filter> {
     let (load_x, load) = match ipv4 {
         // Over IPv4 the packet begins with the IP header, whose length the low half of its first octet tells.
         true => (libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, libc::BPF_IND),
@@ -133,28 +183,50 @@ fn program(ipv4: bool, accept: Accept<'_>) -> Vec<libc::sock_filter> {
     };
     let load = |at| step(libc::BPF_LD | libc::BPF_W | load, 0, 0, at);
     let mut program = vec![step(load_x, 0, 0, 0), load(0)];
-    match accept {
-        Accept::Control { strangers } => {
-            program.extend([step(EQUAL, 1, 0, 0), no()]);
-            if strangers > 1 {
-                program.extend([load(CONNECTION_ID), step(EQUAL, 1, 0, 0), yes()]);
-                program.extend(sample(strangers));
-            }
-            program.push(yes());
-        }
-        Accept::Data { known, others } => {
-            program.extend([step(EQUAL, 0, 1, 0), no()]);
-            match others > 1 && known.len() <= MOST_IDS {
-                true => search(known, others, &mut program),
-                false => program.push(yes()),
+    if kind == Kind::IpControl {
+        program.extend([step(EQUAL, 1, 0, 0), no()]);
+        match needed.all_control() {
+            true => program.push(yes()),
+            false => {
+                program.push(load(CONNECTION_ID));
+                program.extend(control(needed));
             }
         }
+    } else {
+        program.extend([step(EQUAL, 0, 1, 0), no()]);
+        search(needed.sessions, needed.other_sessions, &mut program);
     }
     program
 }
 
-/// Looks for the loaded id among these by halves.
+/// The T bit decides (RFC 3931 4.1.2); the id of the session or the connection stands at the same place.
+fn over_udp(needed: Needed<'_>) -> Vec<libc::sock_filter> {
+    let load = |size, at| step(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, UDP_HEADER + at);
+    let mut data = vec![load(libc::BPF_W, 4)];
+    search(needed.sessions, needed.other_sessions, &mut data);
+    let flags = step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, CONTROL);
+    let jump = step(libc::BPF_JMP | libc::BPF_JA, 0, 0, data.len() as u32);
+    let mut program = vec![load(libc::BPF_H, 0), flags, jump];
+    program.extend(data);
+    program.push(load(libc::BPF_W, 4));
+    program.extend(control(needed));
+    program
+}
+
+/// What becomes of a control message whose Control Connection ID is loaded.
+fn control(needed: Needed<'_>) -> Vec<libc::sock_filter> {
+    let strangers = sample(needed.strangers);
+    let mut program = vec![step(EQUAL, 0, strangers.len() as u8, 0)];
+    program.extend(strangers);
+    search(needed.connections, needed.other_connections, &mut program);
+    program
+}
+
+/// Looks for the loaded id among these by halves; of others one in so many passes.
 fn search(ids: &[u32], others: u32, program: &mut Vec<libc::sock_filter>) {
+    if others == 1 {
+        return program.push(yes());
+    }
     let (low, high) = ids.split_at(ids.len() / 2);
     match low.last().filter(|_| ids.len() > LEAF) {
         Some(middle) => {
@@ -204,7 +276,11 @@ mod tests {
                         _ => u32::from_be_bytes(header[at as usize..at as usize + 4].try_into().unwrap()),
                     };
                 }
-                code if code & 0xe0 == libc::BPF_IND || code & 0xe0 == libc::BPF_ABS && code & 7 == 0 => {
+                code if code == libc::BPF_LD | libc::BPF_H | libc::BPF_ABS => match word(step.k as usize) {
+                    Some(word) => a = word >> 16,
+                    None => return false,
+                },
+                code if code & 7 == 0 && [libc::BPF_IND, libc::BPF_ABS].contains(&(code & 0xe0)) => {
                     let base = if code & 0xe0 == libc::BPF_IND { x } else { 0 };
                     match word((base + step.k) as usize) {
                         Some(word) => a = word,
@@ -227,20 +303,57 @@ mod tests {
         packet
     }
 
+    /// With one in 16 of everything that nobody needs.
+    const FEW: Needed<'static> = Needed {
+        strangers: 16,
+        connections: &[7],
+        other_connections: 16,
+        sessions: &[9],
+        other_sessions: 16,
+    };
+
     #[test]
     fn control_and_data_go_their_own_ways() {
         for ipv4 in [true, false] {
-            let accepts = |accept, words: &[u32]| run(&program(ipv4, accept), &packet(ipv4, words));
-            let (request, message, data) = ([0, 0xc803_0014, 0, 0], [0, 0xc803_0014, 7, 0], [9, 1, 2, 3]);
-            let all = Accept::Control { strangers: 1 };
-            assert!(accepts(all, &request) && accepts(all, &message) && !accepts(all, &data));
-            let few = Accept::Control { strangers: 16 };
-            assert!(!accepts(few, &request) && accepts(few, &message) && !accepts(few, &data));
-            let all = Accept::Data { known: &[], others: 1 };
-            assert!(!accepts(all, &request) && accepts(all, &data) && !accepts(all, &[]));
-            let few = Accept::Data { known: &[], others: 16 };
-            assert!(!accepts(few, &request) && !accepts(few, &data));
+            let accepts =
+                |kind, needed, words: &[u32]| run(&program(ipv4, kind, needed), &packet(ipv4, words));
+            let (request, message, other) = ([0, 0xc803_0014, 0, 0], [0, 0xc803_0014, 7, 0], [0, 0, 8, 0]);
+            let (data, others) = ([9, 1, 2, 3], [8, 1, 2, 3]);
+            for control in [request, message, other] {
+                assert!(accepts(Kind::IpControl, Needed::ALL, &control));
+                assert!(!accepts(Kind::IpData, Needed::ALL, &control));
+            }
+            for data in [data, others] {
+                assert!(!accepts(Kind::IpControl, Needed::ALL, &data));
+                assert!(accepts(Kind::IpData, Needed::ALL, &data));
+            }
+            let taken = |words| (accepts(Kind::IpControl, FEW, words), accepts(Kind::IpData, FEW, words));
+            assert_eq!(
+                [&request, &message, &other].map(|m| taken(m)),
+                [(false, false), (true, false), (false, false)]
+            );
+            assert_eq!([&data, &others].map(|m| taken(m)), [(false, true), (false, false)]);
+            assert!(!accepts(Kind::IpData, Needed::ALL, &[]), "short");
         }
+    }
+
+    #[test]
+    fn one_socket_has_both_over_udp() {
+        let accepts = |needed: Needed<'_>, words: &[u32]| {
+            let words = words.iter().flat_map(|word| word.to_be_bytes());
+            run(&program(true, Kind::Udp, needed), &[0; 8].into_iter().chain(words).collect::<Vec<u8>>())
+        };
+        let (request, message, other) = ([0xc803_0014, 0, 0], [0xc803_0014, 7, 0], [0xc803_0014, 9, 0]);
+        let (data, others) = ([0x0003_0000, 9, 1], [0x0003_0000, 7, 1]);
+        for packet in [request, message, other, data, others] {
+            assert!(accepts(Needed::ALL, &packet));
+        }
+        assert!(accepts(Needed::ALL, &[]), "what is too short is counted");
+        let taken = [request, message, other, data, others].map(|packet| accepts(FEW, &packet));
+        assert_eq!(taken, [false, true, false, true, false]);
+        let only = Needed { other_sessions: 16, sessions: &[9], ..Needed::ALL };
+        let taken = [request, message, other, data, others].map(|packet| accepts(only, &packet));
+        assert_eq!(taken, [true, true, true, true, false]);
     }
 
     #[test]
@@ -251,9 +364,7 @@ mod tests {
                 IpAddr::V4(to) => [&[0; 16][..], &to.octets()].concat(),
                 IpAddr::V6(to) => [&[0; 24][..], &to.octets()].concat(),
             };
-            let program = |elsewhere: &[Elsewhere]| {
-                whole_program(ipv4, Accept::Data { known: &[], others: 1 }, elsewhere)
-            };
+            let program = |elsewhere: &[Elsewhere]| whole_program(ipv4, Kind::IpData, Needed::ALL, elsewhere);
             let accepts = |program: &[libc::sock_filter], index, to: &str| {
                 run_from(program, &packet(ipv4, &[9, 1, 2, 3]), index, &header(to))
             };
@@ -264,15 +375,23 @@ mod tests {
         }
         let ids: Vec<u32> = (1..=MOST_IDS as u32).collect();
         let many = [Elsewhere { index: 5, local: None }; 300];
-        let program = whole_program(true, Accept::Data { known: &ids, others: 64 }, &many);
+        let needed = Needed { sessions: &ids, other_sessions: 64, ..Needed::ALL };
+        let program = whole_program(true, Kind::IpData, needed, &many);
         assert!(program.len() <= MOST_STEPS, "{}", program.len());
+        let (half, rest) = ids.split_at(MOST_IDS / 2);
+        let both = Needed { connections: half, sessions: rest, ..FEW };
+        let program = super::whole_program(true, Kind::Udp, both, &[]);
+        assert!(program.len() <= MOST_STEPS && program.len() > MOST_IDS, "{}", program.len());
+        let too_many = Needed { connections: &ids, sessions: rest, ..FEW };
+        assert!(super::whole_program(true, Kind::Udp, too_many, &[]).len() < 20);
     }
 
     #[test]
     fn known_ids_are_found_however_many_there_are() {
         for count in [1, 8, 9, 17, 100, MOST_IDS] {
             let known: Vec<u32> = (1..=count as u32).map(|n| n * 1_000_003).collect();
-            let program = program(true, Accept::Data { known: &known, others: 64 });
+            let needed = Needed { sessions: &known, other_sessions: 64, ..Needed::ALL };
+            let program = program(true, Kind::IpData, needed);
             assert!(program.len() <= 4096, "{}", program.len());
             for id in &known {
                 assert!(run(&program, &packet(true, &[*id])), "{id} of {count}");
