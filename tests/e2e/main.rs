@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admin_socket;
+mod attackers;
 mod avps;
 mod bind_device;
 mod bridges;
@@ -40,6 +41,7 @@ mod log;
 mod manual;
 mod message_order;
 mod nat;
+mod network;
 mod notify_socket;
 mod on_event;
 mod outer_headers;
@@ -82,6 +84,7 @@ const TESTS: &[&[Test]] = &[
     on_event::TESTS, // the longest test
     addresses::TESTS,
     admin_socket::TESTS,
+    attackers::TESTS,
     avps::TESTS,
     bind_device::TESTS,
     bridges::TESTS,

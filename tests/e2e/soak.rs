@@ -1,104 +1,17 @@
 //! Two daemons with a bad network between them and one mishap after the other; in between it must all come back.
 //! `make soak SECONDS=n` goes on for so long, each run with another seed (`SOAK_SEED=n` repeats one).
 
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon};
 use crate::dice::Dice;
 use crate::net::Net;
+use crate::network::{Network, FOR_A, FOR_B};
 use crate::pair::{host, wait_until};
 use crate::runner::note;
-use crate::sys::in_netns;
 use crate::tests;
 
 tests!(everything_comes_back);
-
-/// The network's addresses, in `b`: that of `b` as `a` sees it, and the other way round.
-const FOR_A: &str = "192.0.2.3";
-const FOR_B: &str = "198.51.100.1";
-
-/// Forwards datagrams, and loses, repeats, delays and damages so many of 100; 100: loses all.
-struct Network {
-    badness: Arc<AtomicUsize>,
-    ends: Arc<AtomicBool>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Network {
-    fn start(net: &Net, seed: u64) -> Network {
-        net.batch(&net.b, &format!("addr add {FOR_A}/24 dev wire\naddr add {FOR_B}/32 dev lo\n"));
-        let bind = |address: &str| {
-            let socket = in_netns(&net.b, || UdpSocket::bind((address, 1701)).expect("UDP socket"));
-            socket.set_read_timeout(Some(Duration::from_millis(5))).expect("time-out");
-            socket
-        };
-        let [for_a, for_b] = [bind(FOR_A), bind(FOR_B)];
-        let (badness, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let again = |socket: &UdpSocket| socket.try_clone().expect("descriptor");
-        let ways = [
-            (again(&for_a), again(&for_b), "192.0.2.2", Dice(seed)),
-            (for_b, for_a, "192.0.2.1", Dice(!seed)),
-        ];
-        let threads = ways.map(|(from, out, to, dice)| {
-            let (badness, ends) = (Arc::clone(&badness), Arc::clone(&ends));
-            let to = SocketAddr::new(to.parse().expect("address"), 1701);
-            std::thread::spawn(move || forward(&from, &out, to, dice, &badness, &ends))
-        });
-        Network { badness, ends, threads: threads.into() }
-    }
-
-    fn set(&self, percent: usize) {
-        self.badness.store(percent, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// One direction.
-fn forward(
-    from: &UdpSocket,
-    out: &UdpSocket,
-    to: SocketAddr,
-    mut dice: Dice,
-    badness: &AtomicUsize,
-    ends: &AtomicBool,
-) {
-    let mut buffer = vec![0; 70_000];
-    let mut waiting: BTreeMap<(Instant, usize), Vec<u8>> = BTreeMap::new();
-    let mut count = 0;
-    while !ends.load(Ordering::Relaxed) {
-        let percent = badness.load(Ordering::Relaxed) as u64;
-        if let Ok((length, _)) = from.recv_from(&mut buffer) {
-            let mut bad = || dice.below(100) < percent;
-            let (lost, repeated, damaged, late) = (bad(), bad(), bad(), bad());
-            let mut datagram = buffer[..length].to_vec();
-            if damaged && length > 0 {
-                let bit = dice.below(8 * length as u64) as usize;
-                datagram[bit / 8] ^= 1 << (bit % 8);
-            }
-            let delay = if late { dice.below(60) } else { 0 };
-            for _ in 0..if lost { 0 } else { 1 + usize::from(repeated) } {
-                count += 1;
-                waiting.insert((Instant::now() + Duration::from_millis(delay), count), datagram.clone());
-            }
-        }
-        let now = Instant::now();
-        while let Some(entry) = waiting.first_entry().filter(|entry| entry.key().0 <= now) {
-            let _ = out.send_to(&entry.remove(), to);
-        }
-    }
-}
 
 fn text(number: u8, more: &str) -> String {
     let peer = [FOR_A, FOR_B][usize::from(number) - 1];

@@ -36,12 +36,15 @@ fn sccrp_of_a_stranger() {
     assert_eq!(peer.expect(STOPCCN).result().0, 4);
 }
 
+/// The forged SCCRQs have the daemon ask the peer, which is busy with the flood.
+const TUNNEL: &str = "  role passive\n  encapsulation udp\n  retry 10\n  retry-interval 1\n";
+
 /// What the log in memory holds of an established tunnel outlasts floods of all kinds, from strangers and from somebody
 /// who forges the peer's address. What is left out is told in one line, and once.
 fn a_flood_hides_nothing_of_the_tunnels() {
     let net = Net::new();
     net.batch(&net.b, "addr add 192.0.2.77/24 dev wire\n");
-    let text = format!("log-buffer 300\n{}", config("  role passive\n  encapsulation udp\n", SESSION));
+    let text = format!("log-buffer 300\n{}", config(TUNNEL, SESSION));
     let mut daemon = Daemon::start(&net, &net.a, &text);
     daemon.expect("debug l2tpd start");
     let mut peer = Peer::udp(&net);

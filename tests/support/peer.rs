@@ -354,9 +354,14 @@ impl Peer {
     /// The peer sets up the control connection.
     #[track_caller]
     pub fn connect(&mut self) {
-        self.send(&self.set_up(SCCRQ));
+        let request = self.send(&self.set_up(SCCRQ));
         self.acknowledge = false; // the SCCCN acknowledges the SCCRP
-        self.expect(SCCRP);
+        let mut repetitions = 0;
+        while self.sees(SCCRP, Duration::from_secs(1)).is_none() {
+            repetitions += 1;
+            assert!(repetitions < 20, "the peer called in vain");
+            self.send_control_raw(&request);
+        }
         self.acknowledge = true;
         self.send(&Out::new(SCCCN));
         self.expect_ack();

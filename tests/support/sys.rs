@@ -52,6 +52,11 @@ pub fn raw_socket(ipv6: bool) -> UdpSocket {
     UdpSocket::from(socket(family, libc::SOCK_RAW, 115).expect("raw socket"))
 }
 
+/// A raw socket for packets that bring their IPv4 header with them.
+pub fn header_socket() -> UdpSocket {
+    UdpSocket::from(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW).expect("raw socket"))
+}
+
 /// Binds a packet socket to an interface of the calling thread's namespace.
 fn bind(fd: &OwnedFd, interface: &str, protocol: u16) {
     let name = std::ffi::CString::new(interface).expect("name");
