@@ -26,6 +26,7 @@ mod dead_peer;
 mod encapsulations;
 mod explain;
 mod failing_system;
+mod faults;
 mod follow;
 mod good_run;
 mod headers;
@@ -99,6 +100,7 @@ const TESTS: &[&[Test]] = &[
     encapsulations::TESTS,
     explain::TESTS,
     failing_system::TESTS,
+    faults::TESTS,
     follow::TESTS,
     good_run::TESTS,
     headers::TESTS,

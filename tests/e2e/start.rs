@@ -27,18 +27,24 @@ tests!(
     no_pid_file_and_no_admin_socket,
 );
 
-/// Starts the daemon in the background with a /dev/log of ours; returns its messages and exit status.
-fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog, Option<i32>, String) {
-    let log = net.dir.join("log");
-    let socket = Syslog::open(UnixDatagram::bind(&log).expect("log socket"));
+/// The /dev/log of a daemon in the background.
+pub fn log_socket(net: &Net) -> UnixDatagram {
+    let path = net.dir.join("log");
+    let _ = std::fs::remove_file(&path);
+    let socket = UnixDatagram::bind(&path).expect("log socket");
     // As a syslogd makes it.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    std::fs::set_permissions(&log, mode).expect("mode");
+    std::fs::set_permissions(&path, mode).expect("mode");
+    socket
+}
+
+/// Starts the daemon in the background, after [`log_socket`]; returns its exit status and what it wrote.
+pub fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Option<i32>, String) {
     let file = net.dir.join("background.conf");
     write_config(&file, config);
     let output = Command::new("ip")
         .args(["netns", "exec", &net.a, "unshare", "-m", "sh", "-c", script, "sh"])
-        .arg(&log)
+        .arg(net.dir.join("log"))
         .arg(program())
         .args(["-l", level, "-c"])
         .arg(&file)
@@ -50,7 +56,7 @@ fn in_background(net: &Net, script: &str, level: &str, config: &str) -> (Syslog,
         .output()
         .expect("the daemon starts");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    (socket, output.status.code(), text)
+    (output.status.code(), text)
 }
 
 /// What comes to a /dev/log: read at once, because the socket holds few messages and the daemon does not wait.
@@ -87,7 +93,8 @@ impl Syslog {
 }
 
 /// For `in_background`: a /dev of its own, with the log socket of the test.
-const LOG_SOCKET: &str = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
+pub const LOG_SOCKET: &str =
+    "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
     for f in null urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; ln -s $log /dev/log; ";
 
 /// M-007 M-021: /dev/null is not what it should be.
@@ -96,7 +103,8 @@ fn background_fails() {
     let script = "log=$1; shift; mount --rbind /dev /mnt; mount -t tmpfs none /dev; mkdir /dev/net; \
         for f in urandom net/tun; do : > /dev/$f; mount --bind /mnt/$f /dev/$f; done; \
         : > /dev/null; ln -s $log /dev/log; exec \"$@\"";
-    let (socket, status, stderr) = in_background(&net, script, "info", &config("", SESSION));
+    let socket = Syslog::open(log_socket(&net));
+    let (status, stderr) = in_background(&net, script, "info", &config("", SESSION));
     assert_eq!(status, Some(1), "{stderr}");
     assert!(stderr.contains("daemon error: "), "who started it sees it as well: {stderr}");
     assert!(stderr.contains("  /dev/null, the null device"), "what is wrong has a name: {stderr}");
@@ -109,7 +117,8 @@ fn background_fails() {
 fn background_and_syslog() {
     let net = Net::new();
     let script = format!("{LOG_SOCKET} exec \"$@\"");
-    let (socket, status, stderr) = in_background(&net, &script, "debug", &config("", SESSION));
+    let socket = Syslog::open(log_socket(&net));
+    let (status, stderr) = in_background(&net, &script, "debug", &config("", SESSION));
     let pid_file = net.dir.join("background.pid");
     let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
     assert_eq!((status, stderr.as_str()), (Some(0), ""), "the parent says that the daemon started");
@@ -164,7 +173,8 @@ fn answers_when_the_parent_ends() {
     let mut peer = Peer::open(&net, false, true);
     // strace keeps what it inherits open.
     let script = format!("{LOG_SOCKET} exec {} \"$@\" >/dev/null 2>&1", SLOW_BIND.join(" "));
-    let (_log, status, _) = in_background(&net, &script, "debug", &answer_only());
+    let _log = Syslog::open(log_socket(&net));
+    let (status, _) = in_background(&net, &script, "debug", &answer_only());
     assert_eq!(status, Some(0));
     peer.connect();
 }
