@@ -100,6 +100,7 @@ impl AdminServer {
         let registry = registry.try_clone().map_err(system)?;
         let mut listener = None;
         if is_wanted {
+            let _held = sys::hold_directory(&path);
             make_room(&path)?;
             let mut new = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
             registry.register(&mut new, LISTENER, Interest::READABLE).map_err(system)?;

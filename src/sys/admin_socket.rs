@@ -1,6 +1,7 @@
 //! What the admin socket needs of the system beyond what the standard library has: a listener that never stands
 //! open to others, not even for a moment, and who is at the other end.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -19,6 +20,23 @@ pub struct Credentials {
     pub uid: u32,
     /// Its groups: the effective one first, then the supplementary ones.
     pub groups: Vec<u32>,
+}
+
+/// Holds the directory of `path` until the result is dropped: a daemon that starts at the same moment must not find a
+/// socket dead that another one is about to replace, and take that one's new socket away. Anybody who may look into a
+/// directory can hold it, so this waits for a second at most; `None`: it goes without.
+pub fn hold_directory(path: &Path) -> Option<File> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = File::open(parent.unwrap_or(Path::new("."))).ok()?;
+    for _ in 0..100 {
+        // SAFETY: flock(2) takes no pointers; the descriptor is open.
+        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Some(directory);
+        }
+        // SAFETY: no descriptors, so the pointer is not used; this waits for 10 ms.
+        unsafe { libc::poll(std::ptr::null_mut(), 0, 10) };
+    }
+    None
 }
 
 /// Binds a Unix socket at `path` and listens on it. Without a group it is open to its owner alone (mode 0600),
