@@ -284,7 +284,7 @@ fn log_file(netns: &str) -> std::fs::File {
         if let Ok(file) = std::fs::File::create_new(&path) {
             return file;
         }
-        assert!(number < 100, "cannot create {}", path.display());
+        assert!(number < 1000, "cannot create {}", path.display());
     }
     unreachable!()
 }
