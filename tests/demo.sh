@@ -38,10 +38,12 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 command -v ip >/dev/null || fail "the program ip (package iproute2) is missing"
+command -v ping >/dev/null || fail "the program ping (package iputils-ping) is missing"
 [ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod /dev/net/tun c 10 200; } 2>/dev/null || fail "/dev/net/tun is missing"
 [ -w /dev/net/tun ] || fail "/dev/net/tun cannot be opened for writing"
 
 dir=$(mktemp -d)
+possible=$(sh tests/possible.sh) || fail "$possible"
 say "Two network namespaces, $A and $B: two hosts with a cable between them"
 ip netns add "$A" || fail "cannot make a network namespace"
 ip netns add "$B" || fail "cannot make a network namespace"

@@ -26,6 +26,8 @@ leftovers() {
 if [ "$(id -u)" != 0 ]; then
     sh tests/demo.sh >"$out" 2>&1
     check "without_root_it_says_what_to_do" '[ $? != 0 ] && grep -q "sudo make demo" "$out"'
+elif ! why=$(sh tests/possible.sh); then
+    echo "SKIPPED: demo: $why"
 else
     directory=/tmp/nothing
     sh tests/demo.sh >"$out" 2>&1 &

@@ -221,13 +221,26 @@ pub fn log_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(concat!("target/", env!("CARGO_CRATE_NAME"), "-logs"))
 }
 
-/// Whether the system has IPv6, and whether it has bridges.
+/// Whether network namespaces and interfaces can be made here; if not, what is in the way.
+pub fn possible() -> Result<(), String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/possible.sh");
+    let output = Command::new("sh").arg(script).output().expect("sh");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+    }
+}
+
+/// Whether the system has IPv6, also in a new namespace, and whether it has bridges.
 fn system_has() -> (bool, bool) {
     static HAS: OnceLock<(bool, bool)> = OnceLock::new();
     *HAS.get_or_init(|| {
-        let bridge = ["-n", "ip", "link", "add", "br0", "type", "bridge"];
-        let made = Command::new("unshare").args(bridge).stderr(Stdio::null()).status();
-        (Path::new("/proc/net/if_inet6").exists(), made.is_ok_and(|status| status.success()))
+        let made = |words: &str| {
+            let mut command = Command::new("unshare");
+            command.arg("-n").args(words.split(' ')).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        (made("ip addr add 2001:db8::1/64 dev lo nodad"), made("ip link add br0 type bridge"))
     })
 }
 

@@ -249,12 +249,6 @@ pub fn refuse_getrandom(command: &mut Command) {
     unsafe { command.pre_exec(install) };
 }
 
-/// Whether the tests run with all rights.
-pub fn is_root() -> bool {
-    // SAFETY: geteuid(2) takes nothing and cannot fail.
-    unsafe { libc::geteuid() == 0 }
-}
-
 /// Processor time of this thread so far: what else the machine does is not in it.
 pub fn thread_time() -> std::time::Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
