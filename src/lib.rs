@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`wiped`] | octets that are overwritten when they are given up | yes |
 //! | [`saved`] | state that one program hands to the next: values <-> octets | yes |
+//! | [`gather`] | maps and sets of many items | yes |
 //! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |
@@ -60,6 +61,7 @@ pub mod counters;
 pub mod ctl;
 pub mod daemon;
 pub mod frame;
+pub mod gather;
 pub mod log;
 pub mod proto;
 pub mod saved;

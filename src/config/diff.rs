@@ -3,10 +3,9 @@
 //! When a tag's new value takes effect stands in its row ([`Effect`]). Where the block begins in the file is no
 //! difference.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::model::{Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
+use crate::gather;
 
 /// One difference. The order of a list is that of the new file, removals first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +101,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global { tags });
     }
-    let before: BTreeMap<&str, &TunnelConfig> = old.tunnels.iter().map(|t| (t.name.as_str(), &**t)).collect();
-    let after: BTreeSet<&str> = new.tunnels.iter().map(|t| t.name.as_str()).collect();
+    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), &**t)));
+    let after = gather::set(new.tunnels.iter().map(|t| t.name.as_str()));
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::TunnelRemoved { tunnel: gone.name.clone() });
     }
@@ -160,9 +159,8 @@ fn tunnel_changes(
     if !live.is_empty() {
         changes.push(Change::TunnelLive { tunnel: tunnel(), tags: live });
     }
-    let before: BTreeMap<&str, &SessionConfig> =
-        old.sessions.iter().map(|s| (s.interface.as_str(), &**s)).collect();
-    let after: BTreeSet<&str> = new.sessions.iter().map(|s| s.interface.as_str()).collect();
+    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), &**s)));
+    let after = gather::set(new.sessions.iter().map(|s| s.interface.as_str()));
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::SessionRemoved { tunnel: tunnel(), interface: gone.interface.clone() });
     }

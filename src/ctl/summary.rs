@@ -1,11 +1,12 @@
 //! `summary`: two answers of the daemon, sorted and set in columns, with what was counted between them. Pure.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::time::Instant;
 
 use super::width::{cut, width};
 use crate::admin::json;
 use crate::admin::summary::{self, Column, Counted, Row, Totals};
+use crate::gather;
 
 /// An answer, and when it came.
 #[derive(Debug)]
@@ -32,13 +33,12 @@ pub(super) struct Line {
 
 /// The rows of `now`, with what was counted since `before`.
 pub(super) fn lines(before: Option<&Sample>, now: &Sample) -> Vec<Line> {
-    let mut known: Vec<&Row> = before.map_or_else(Vec::new, |sample| sample.rows.iter().collect());
-    known.sort_by(|one, other| one.name.cmp(&other.name));
+    let rows = before.iter().flat_map(|sample| &sample.rows);
+    let known = gather::map(rows.map(|row| (row.name.as_str(), &row.counted)));
     let elapsed = before.map_or(0, |before| now.at.saturating_duration_since(before.at).as_micros());
     let line = |row: &Row| {
-        let at = known.binary_search_by(|known| known.name.cmp(&row.name)).ok();
-        let old = at.and_then(|at| known.get(at));
-        Line { row: row.clone(), rates: old.and_then(|old| rates(&old.counted, &row.counted, elapsed)) }
+        let old = known.get(row.name.as_str());
+        Line { row: row.clone(), rates: old.and_then(|old| rates(old, &row.counted, elapsed)) }
     };
     now.rows.iter().map(line).collect()
 }
@@ -65,30 +65,40 @@ fn rates(before: &Counted, now: &Counted, micros: u128) -> Option<Counted> {
 /// Sorts them: names and addresses from A to Z, times from the shortest, numbers from the greatest, states with those
 /// first that are not up. What is equal is sorted by name.
 pub(super) fn sort(lines: &mut [Line], column: Column) {
-    lines.sort_by(|one, other| one.row.name.cmp(&other.row.name));
-    let greatest = |lines: &mut [Line], number: fn(&Line) -> u64| {
-        lines.sort_by_key(|line| Reverse(number(line)));
+    lines.sort_by(|one, other| {
+        let (row, second) = (&one.row, &other.row);
+        let order = match column {
+            Column::Name => Ordering::Equal,
+            Column::Peer => row.peer.cmp(&second.peer),
+            Column::State => troubles_first(row).cmp(&troubles_first(second)),
+            Column::Since
+            | Column::Sessions
+            | Column::Octets
+            | Column::Frames
+            | Column::Drops
+            | Column::RoundTrip => number(one, column).cmp(&number(other, column)),
+        };
+        order.then_with(|| row.name.cmp(&second.name))
+    });
+}
+
+/// The key by which states are sorted.
+fn troubles_first(row: &Row) -> (bool, bool, &str) {
+    (row.standing == "up", row.standing == "disabled", &row.state)
+}
+
+/// The key by which numbers are sorted: for times itself, else the greatest first.
+fn number(line: &Line, column: Column) -> u64 {
+    let rates = line.rates.unwrap_or_default();
+    let number = match column {
+        Column::Sessions => line.row.sessions,
+        Column::Octets => rates.rx_octets.saturating_add(rates.tx_octets),
+        Column::Frames => frames(&rates),
+        Column::Drops => rates.drops,
+        Column::RoundTrip => line.row.round_trip.unwrap_or(0),
+        Column::Since | Column::Name | Column::Peer | Column::State => return line.row.since,
     };
-    let rates = |line: &Line| line.rates.unwrap_or_default();
-    match column {
-        Column::Name => {}
-        Column::Peer => lines.sort_by(|one, other| one.row.peer.cmp(&other.row.peer)),
-        Column::State => {
-            let key = |line: &Line| (line.row.standing == "up", line.row.standing == "disabled");
-            lines.sort_by(|one, other| {
-                key(one).cmp(&key(other)).then_with(|| one.row.state.cmp(&other.row.state))
-            });
-        }
-        Column::Since => lines.sort_by_key(|line| line.row.since),
-        Column::Sessions => greatest(lines, |line| line.row.sessions),
-        Column::Octets => greatest(lines, |line| {
-            let rates = line.rates.unwrap_or_default();
-            rates.rx_octets.saturating_add(rates.tx_octets)
-        }),
-        Column::Frames => lines.sort_by_key(|line| Reverse(frames(&rates(line)))),
-        Column::Drops => lines.sort_by_key(|line| Reverse(rates(line).drops)),
-        Column::RoundTrip => greatest(lines, |line| line.row.round_trip.unwrap_or(0)),
-    }
+    u64::MAX - number
 }
 
 fn frames(rates: &Counted) -> u64 {

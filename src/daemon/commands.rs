@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use super::reload::{self, Readers};
 use super::resolve;
 use crate::config::{Config, Defaults};
+use crate::gather;
 use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
 use crate::sys::{daemonize, error_text, file, trust};
@@ -337,7 +338,7 @@ pub fn fork_helper(
 }
 
 fn commands_of(config: &Config) -> BTreeSet<Vec<String>> {
-    config.tunnels.iter().filter_map(|tunnel| tunnel.on_event.clone()).collect()
+    gather::set(config.tunnels.iter().filter_map(|tunnel| tunnel.on_event.clone()))
 }
 
 impl Helper {

@@ -18,6 +18,7 @@ use super::routes::Routes;
 use crate::admin::trace::Record;
 use crate::admin::Display;
 use crate::config::model::{Config, TunnelConfig};
+use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Purpose, Route, RouteKey};
@@ -125,7 +126,7 @@ impl Daemon {
     /// Hands the configuration in force to the engine.
     pub fn apply(&mut self, now: Instant) {
         let names = self.config.tunnels.iter().enumerate();
-        self.places = names.map(|(place, tunnel)| (tunnel.name.clone(), place)).collect();
+        self.places = gather::map(names.map(|(place, tunnel)| (tunnel.name.clone(), place)));
         self.engine.apply(now, &self.config);
         // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
         for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {

@@ -1,7 +1,6 @@
 //! Reading the configuration, at start-up and again: a bad file changes nothing, and what is the same in both files
 //! is not touched.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,9 +13,10 @@ use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
 use crate::config::diff::{diff, Change};
 use crate::config::identity::DerivedId;
-use crate::config::model::{Config, Problem, SessionConfig, TunnelConfig};
+use crate::config::model::{Config, Problem, TunnelConfig};
 use crate::config::tag::{Block, Effect};
 use crate::config::{self, tags, ConfigError, Defaults, Parsed};
+use crate::gather;
 use crate::log::remark::Tags;
 use crate::log::{Event, Level, LogLine, Remark};
 use crate::sys::{self, address, error_text, file, machine, privilege, trust};
@@ -259,13 +259,10 @@ impl Daemon {
         }
         self.commands.reloaded();
         let old = std::mem::replace(&mut self.config, new);
-        let before: BTreeMap<&str, (&TunnelConfig, &SessionConfig)> = old
-            .tunnels
-            .iter()
-            .flat_map(|t| t.sessions.iter().map(|s| (s.interface.as_str(), (&**t, &**s))))
-            .collect();
+        let sessions = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
+        let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
-        let changed: BTreeSet<&str> = changes.iter().filter_map(Change::tunnel).collect();
+        let changed = gather::set(changes.iter().filter_map(Change::tunnel));
         for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
             if changed.contains(tunnel.name.as_str()) || !self.has_interfaces(tunnel) {
                 self.configure_interfaces(now, tunnel, before);
@@ -284,7 +281,7 @@ impl Daemon {
 
     /// Removes the interfaces of the old configuration that the new one does not have or use.
     fn remove_interfaces(&mut self, old: &Config) {
-        let wanted: BTreeSet<&str> = interfaces(&self.config).collect();
+        let wanted = gather::set(interfaces(&self.config));
         // Also those that were disabled: the administrator may have started them.
         let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
         for gone in all.filter(|name| !wanted.contains(name)) {
@@ -297,7 +294,7 @@ impl Daemon {
     pub fn close_stale_sockets(&mut self) {
         if self.sockets_stale && !self.engine.is_stopping() {
             self.sockets_stale = false;
-            let keep: BTreeSet<SocketKey> = self.config.tunnels.iter().flat_map(|t| sockets(t)).collect();
+            let keep = gather::set(self.config.tunnels.iter().flat_map(|t| sockets(t)));
             self.data.close_unused(&keep);
         }
     }

@@ -15,6 +15,7 @@ use super::receive;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config};
+use crate::gather;
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 
@@ -208,8 +209,7 @@ impl Tunnels {
             config: Some(config.clone()),
             ..Tunnels::default()
         };
-        let blocks: BTreeMap<&str, &Rc<model::TunnelConfig>> =
-            config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)).collect();
+        let blocks = gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         for _ in 0..usize::restore(from)? {
             let tunnel = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
             if tunnel.is_configured() {
@@ -235,7 +235,7 @@ impl Tunnels {
             None => config.tunnels.iter().map(|t| Change::TunnelAdded { tunnel: t.name.clone() }).collect(),
         };
         self.config = Some(config.clone());
-        let mut blocks: Blocks<'_> = config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))).collect();
+        let mut blocks: Blocks<'_> = gather::map(config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))));
         for change in &changes {
             self.apply_change(cx, &mut blocks, change);
         }
@@ -303,7 +303,7 @@ impl Tunnels {
         if sessions.is_none() {
             failover::update(tunnel, cx, block);
         }
-        let by_interface = || block.sessions.iter().map(|s| (s.interface.as_str(), s)).collect();
+        let by_interface = || gather::map(block.sessions.iter().map(|s| (s.interface.as_str(), s)));
         Some((tunnel, sessions.get_or_insert_with(by_interface)))
     }
 

@@ -11,6 +11,7 @@ use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
 use super::state::{Come, OpenState, Passed};
 use crate::config::model::{Device, TunnelConfig, Via};
+use crate::gather;
 use crate::proto::Path;
 use crate::saved::saved;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
@@ -317,7 +318,7 @@ impl Sockets {
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
-        let devices: BTreeSet<Device> = self.all.iter().map(|(_, socket)| socket.key.device).collect();
+        let devices = gather::set(self.all.iter().map(|(_, socket)| socket.key.device));
         self.devices.retain(|device, _| devices.contains(device));
     }
 

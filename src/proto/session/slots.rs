@@ -11,6 +11,7 @@ use super::slot::Slot;
 use super::table::{row, Row};
 use super::{refuse_call, refuse_reply, session_ids};
 use crate::config::model;
+use crate::gather;
 use crate::log::catalogue::EndId;
 use crate::log::Event;
 use crate::proto::action::Path;
@@ -92,8 +93,7 @@ impl Slots {
             next_key: u32::restore(from)?,
             serial: u32::restore(from)?,
         };
-        let blocks: BTreeMap<&str, &Rc<model::SessionConfig>> =
-            tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)).collect();
+        let blocks = gather::map(tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)));
         for _ in 0..usize::restore(from)? {
             let (key, interface) = (SlotKey::restore(from)?, String::restore(from)?);
             let block = blocks.get(interface.as_str());
