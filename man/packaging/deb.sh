@@ -33,6 +33,8 @@ find "$stage/usr/share/man" -type f -exec gzip -9n {} +
 # The oldest C library that has all functions that the program calls.
 if grep -aq 'GLIBC_2' "$stage/usr/sbin/l2tpd"; then
     libc=$(grep -ao 'GLIBC_2\.[0-9.]*' "$stage/usr/sbin/l2tpd" | sed 's/GLIBC_//' | sort -V | tail -n 1)
+    # Packed relocations (DT_RELR).
+    ! grep -aq GLIBC_ABI_DT_RELR "$stage/usr/sbin/l2tpd" || libc=$(printf '%s\n' "$libc" 2.36 | sort -V | tail -n 1)
     depends="libc6 (>= $libc), libgcc-s1 (>= 4.2)"
 fi
 size=$(du -sk --apparent-size "$stage" | cut -f1)
