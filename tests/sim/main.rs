@@ -19,6 +19,7 @@ mod crossing;
 mod dead_peer;
 mod disasters;
 mod dropped;
+mod exchanges;
 mod good_run;
 mod hostile;
 mod life;
