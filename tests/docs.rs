@@ -309,3 +309,42 @@ fn the_command_of_the_readme_installs_what_the_tests_look_for() {
     wanted.extend(["make", "python3-prometheus-client", "python3-yaml"]);
     assert_eq!(installed, wanted);
 }
+
+/// The tests that a page names in its rows of attackers: kind and file of each, row by row.
+fn tests_of_attackers(page: &str) -> Vec<BTreeSet<(String, String)>> {
+    let text = text(page);
+    let begin = text.find(".It Who sends").or(text.find(".It どこからでも")).expect("the first row");
+    let rows = text[begin..].split(".El").next().unwrap().split("\n.It ");
+    let named = |row: &str| {
+        let lines = row.lines().filter(|line| line.starts_with(".Pq") && line.contains("Em "));
+        let kinds = lines.flat_map(|line| line.split("Em ").skip(1).map(str::to_owned).collect::<Vec<_>>());
+        kinds
+            .flat_map(|words| {
+                let mut words = words
+                    .split_whitespace()
+                    .filter(|word| word.chars().all(|c| c.is_alphanumeric() || c == '_'));
+                let kind = words.next().unwrap().to_owned();
+                words.map(|file| (kind.clone(), file.to_owned())).collect::<Vec<_>>()
+            })
+            .filter(|(_, file)| file.is_ascii())
+            .collect()
+    };
+    rows.map(named).collect()
+}
+
+#[test]
+fn each_attacker_has_tests_that_exist() {
+    let (english, japanese) = (tests_of_attackers("man/l2tpd.8"), tests_of_attackers("man/ja/l2tpd.8"));
+    assert_eq!(english, japanese);
+    assert_eq!(english.len(), 6);
+    for row in &english {
+        assert!(!row.is_empty(), "a row without a test");
+        for (kind, file) in row {
+            let places = match kind.as_str() {
+                "lib" => ["src/sys/linux", "src/daemon"].map(|place| format!("{place}/{file}.rs")),
+                _ => [format!("tests/{kind}/{file}.rs"), String::from("none")],
+            };
+            assert!(places.iter().any(|place| path(place).is_file()), "{kind} {file}");
+        }
+    }
+}

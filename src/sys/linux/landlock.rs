@@ -99,3 +99,40 @@ pub fn restrict(rules: &[(&Path, Access)]) -> io::Result<bool> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::linux::seccomp::tests::in_child;
+    use std::fs;
+
+    #[test]
+    fn nothing_is_written_and_little_read() {
+        let place = std::env::temp_dir().join(format!("l2tpd-landlock-{}", std::process::id()));
+        let (readable, removable) = (place.join("readable"), place.join("removable"));
+        for directory in [&readable, &removable] {
+            fs::create_dir_all(directory).unwrap();
+            fs::write(directory.join("file"), "x").unwrap();
+        }
+        let status = in_child(|| {
+            let rules = [(readable.as_path(), Access::Read), (removable.as_path(), Access::Remove)];
+            match crate::sys::privilege::no_new_privileges().and_then(|()| restrict(&rules)) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return 77, // a kernel without it
+            }
+            let refused = [
+                fs::write(readable.join("file"), "y").is_err(),
+                fs::write(readable.join("new"), "y").is_err(),
+                fs::write(removable.join("new"), "y").is_err(),
+                fs::read(removable.join("file")).is_err(),
+                fs::read("/etc/passwd").is_err(),
+                fs::remove_file(readable.join("file")).is_err(),
+            ];
+            let allowed =
+                [fs::read(readable.join("file")).is_ok(), fs::remove_file(removable.join("file")).is_ok()];
+            i32::from(refused.contains(&false) || allowed.contains(&false))
+        });
+        fs::remove_dir_all(&place).unwrap();
+        assert!([0, 77].contains(&status), "{status}");
+    }
+}

@@ -322,7 +322,7 @@ pub fn install(filter: Filter, otherwise: Otherwise) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::sys) mod tests {
     use super::*;
 
     /// A call as the kernel describes it.
@@ -421,7 +421,7 @@ mod tests {
     }
 
     /// Runs `child` in a process of its own; its exit status.
-    fn in_child(child: impl FnOnce() -> i32) -> i32 {
+    pub fn in_child(child: impl FnOnce() -> i32) -> i32 {
         // SAFETY: the child makes system calls, and allocates as the library lets a forked process.
         match crate::sys::cvt(unsafe { libc::fork() }).unwrap() {
             // SAFETY: ends the process.
