@@ -9,7 +9,8 @@ Two daemons, `hub` and `spokes`, in two namespaces on one cable; in one of four 
 
 The tunnels of the first three have one session each. A third daemon, `probe`, has a tunnel with the hub, too; a ping
 through it every 10 ms shows how long the hub's loop stands still: the longest round trip of the pings that were sent
-while something was done. What ended the daemons by force had its interfaces swept away before: the kernel takes up to
+while something was done. The interfaces have no IPv6: giving each of them addresses costs the kernel a time that grows
+with their number. What ended the daemons by force had its interfaces swept away before: the kernel takes up to
 20 ms for each, one by one.
 
 Hub, spokes, probe and client share this machine: a hub with a machine of its own is faster. Nothing is judged here.
@@ -54,6 +55,7 @@ LINES = [
     ("clear", "clear all, all up, s"), ("clear stall", "  stall, ms"),
     ("spokes", "kill -9 spokes, all up, s"), ("spokes stall", "  stall, ms"),
     ("quiet stall", "nothing done, stall, ms"),
+    ("mtu", "underlay's MTU changed, s"), ("mtu stall", "  stall, ms"),
     ("stranger", "SCCRQ of a stranger, CPU, us"),
     ("idle", "idle, HELLOs every 60 s, CPU, %"),
     ("hub", "kill -9 hub, all up, s"),
@@ -98,6 +100,9 @@ def tunnel(layout, me, k, sessions, hello):
         local = spoke_address(k) if layout == "hub" else SPOKES
         lines += [f" remote-address {HUB}", f" local-address {local}", f" local-hostname spoke-{k}",
                   f" remote-hostname hub-{k}"]
+    if hello != 60:
+        # Who is left without a word notices it after three of these.
+        lines.append(" retry-interval auto")
     return "\n".join(lines) + "\n" + "".join(session(s) for s in sessions)
 
 
@@ -254,9 +259,9 @@ class World:
         hub, spokes, probe = self.hub.netns, self.spokes.netns, self.probe.netns
         for netns in (hub, spokes, probe):
             run(["ip", "netns", "add", netns])
-            for name in ["net.core.rmem_max", "net.core.wmem_max"]:
-                subprocess.run(["ip", "netns", "exec", netns, "sysctl", "-qw", f"{name}=16777216"],
-                               stderr=subprocess.DEVNULL)
+            for setting in ["net.core.rmem_max=16777216", "net.core.wmem_max=16777216",
+                            "net.ipv6.conf.default.disable_ipv6=1"]:
+                subprocess.run(["ip", "netns", "exec", netns, "sysctl", "-qw", setting], stderr=subprocess.DEVNULL)
         for name, netns, near, far in [("wire", spokes, HUB, SPOKES), ("aside", probe, PROBED, PROBE)]:
             run(["ip", "-n", hub, "link", "add", name, "type", "veth", "peer", "name", name, "netns", netns])
             for netns, address in [(hub, near), (netns, far)]:
@@ -360,8 +365,21 @@ def measure_pinged(world, number, ping, found):
 
     timed("whole", lambda: until_up(hub, add), 1)
     timed("clear", lambda: until_up(hub, lambda: hub.ctl("clear", "all")), 1)
+    last = f"s{number - 1}"
+    before = mtu_of(hub, last)
+
+    def change_mtu():
+        run(["ip", "-n", hub.netns, "link", "set", "wire", "mtu", "1400"])
+        while mtu_of(hub, last) == before:
+            time.sleep(0.02)
+
+    timed("mtu", change_mtu, 1)
     spokes.kill()
     timed("spokes", lambda: until_up(spokes, spokes.start), 1)
+
+
+def mtu_of(host, name):
+    return re.search(r" mtu (\d+)", run(["ip", "-n", host.netns, "link", "show", name])).group(1)
 
 
 def median(values):

@@ -68,6 +68,7 @@ mod summary;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspend;
+mod takeover;
 mod terminal;
 mod tie;
 mod trace;
@@ -133,6 +134,7 @@ const TESTS: &[&[Test]] = &[
     strangers::TESTS,
     summary::TESTS,
     suspend::TESTS,
+    takeover::TESTS,
     tie::TESTS,
     trace::TESTS,
     udp_ports::TESTS,
