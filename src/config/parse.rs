@@ -48,7 +48,7 @@ impl Setting {
 pub fn parse(text: &[u8], defaults: &Defaults) -> Parsed {
     let mut parser = Parser { errors: Vec::new(), settings: Vec::new() };
     let blocks = parser.blocks(text);
-    let config = parser.config(&blocks, defaults);
+    let config = parser.config(blocks, defaults);
     let Parser { mut errors, settings } = parser;
     errors.sort_by_key(|e| (e.line, e.column));
     Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
@@ -128,14 +128,14 @@ impl Parser {
         Some(Statement { line, tag, params: words.collect() })
     }
 
-    fn config(&mut self, blocks: &Blocks, defaults: &Defaults) -> Config {
+    fn config(&mut self, blocks: Blocks, defaults: &Defaults) -> Config {
         let mut config =
             Config { hostname: defaults.hostname.clone(), system: defaults.clone(), ..Config::new() };
         let given = self.settings(GLOBAL, Block::Global, "global", &mut config, &blocks.global.body);
         config.hostname_given = given.iter().any(|g| g.tag == "hostname");
         let mut known = check::Known::new(config.data_plane);
-        for (lines, sessions) in &blocks.tunnels {
-            let tunnel = self.tunnel(lines, sessions, &config, &mut known);
+        for (lines, sessions) in blocks.tunnels {
+            let tunnel = self.tunnel(&lines, &sessions, &config, &mut known);
             config.tunnels.push(Rc::new(tunnel));
         }
         derive_router_ids(&mut config);

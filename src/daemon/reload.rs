@@ -271,6 +271,8 @@ impl Daemon {
         self.apply(now);
         self.remove_interfaces(&old);
         self.sockets_stale = true;
+        drop(old);
+        sys::trim_memory();
     }
 
     /// Whether all interfaces of a tunnel are there.

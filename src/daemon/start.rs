@@ -26,7 +26,7 @@ use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::{self, Syslog};
-use crate::sys::{clock, error_text, privilege, process, stderr, trust};
+use crate::sys::{self, clock, error_text, privilege, process, stderr, trust};
 use crate::wire::Encapsulation;
 
 /// The word for no pid file and no admin socket.
@@ -89,7 +89,7 @@ fn run(mut options: Options) -> i32 {
     };
     drop(inherited);
     match background(&options) {
-        Ok(detached) => serve(options, config, &settings, logger, detached),
+        Ok(detached) => serve(options, config, settings, logger, detached),
         Err(Stop::Parent(status)) => status,
         Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
     }
@@ -172,14 +172,16 @@ fn configuration(
     if enabled.peek().is_some() && !enabled.any(|tunnel| reload::is_usable(tunnel)) {
         return Err(failed_remark(&Remark::NothingToStart {}));
     }
-    Ok((config, parsed.settings))
+    // They take more memory than what is made of them.
+    let settings = if logger.level() == Level::Debug { parsed.settings } else { Vec::new() };
+    Ok((config, settings))
 }
 
 /// Everything that stays until the end, then the loop. The `settings` are logged once the start has succeeded.
 fn serve(
     options: Options,
     config: Config,
-    settings: &[Setting],
+    settings: Vec<Setting>,
     mut logger: Logger,
     detached: Option<Detached>,
 ) -> i32 {
@@ -212,7 +214,7 @@ fn serve(
     if let Some(remark) = reload::unreadable(&daemon.options.config, user.as_deref()) {
         daemon.log(now, &LogLine::remark(&remark));
     }
-    settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
+    settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
     daemon.apply(now);
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
@@ -230,6 +232,7 @@ fn serve(
         daemon.log(now, &LogLine::remark(&remark));
     }
     daemon.manager.ready(now);
+    sys::trim_memory();
     let status = event_loop.run(&mut daemon);
     drop(pid_file);
     status

@@ -37,6 +37,16 @@ pub(crate) use linux::{outer, system};
 use std::ffi::CStr;
 use std::io;
 
+/// Gives memory that is not used any more back to the system, where the C library keeps it by itself: reading a
+/// configuration takes several times what is made of it.
+pub fn trim_memory() {
+    // SAFETY: no pointers are passed.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// The result of a C call that returns -1 and sets `errno` when it fails.
 pub fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 {
