@@ -63,6 +63,12 @@ else
     echo "SKIPPED: no systemd-analyze"
 fi
 
+if [ "$(id -u)" = 0 ] && unshare -m -n true 2>/dev/null && [ -c /dev/net/tun ]; then
+    check installed_and_confined 'sh tests/install_confined.sh'
+else
+    echo "SKIPPED: no namespaces, or no /dev/net/tun: nobody runs what is installed"
+fi
+
 for kind in systemd openrc runit sysvinit procd; do
     make -s install-$kind DESTDIR="$d" PREFIX=/usr >/dev/null 2>&1
 done
