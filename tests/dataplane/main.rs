@@ -12,6 +12,7 @@ mod support;
 mod build;
 mod closing;
 mod counters;
+mod damaged;
 mod expand;
 mod failures;
 mod fairness;
@@ -40,6 +41,7 @@ const TESTS: &[&[Test]] = &[
     tos::TESTS,
     failures::TESTS,
     counters::TESTS,
+    damaged::TESTS,
     closing::TESTS,
     flood::TESTS,
 ];
