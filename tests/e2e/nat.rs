@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::up;
-use crate::sys::in_netns;
+use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 
-tests!(public_address_changes, public_address_changes_while_the_lan_is_quiet,);
+tests!(public_address_changes, public_address_changes_while_the_lan_is_quiet, a_translator_that_forgets,);
 
 /// The NAT's address for the site.
 const INSIDE: &str = "192.0.2.3";
@@ -23,6 +23,16 @@ struct State {
     outside: UdpSocket,
     /// Where the site sends from.
     site: Option<SocketAddr>,
+    /// When the site sent last.
+    sent: Instant,
+    /// How long it is remembered after that.
+    memory: Duration,
+}
+
+impl State {
+    fn is_forgotten(&self) -> bool {
+        self.sent.elapsed() > self.memory
+    }
 }
 
 struct Nat {
@@ -42,14 +52,20 @@ impl Nat {
         );
         let (inside, outside) =
             in_netns(&net.b, || (bind(&format!("{INSIDE}:1701")), bind("198.51.100.1:0")));
-        let state = Arc::new(Mutex::new(State { outside, site: None }));
+        let (sent, memory) = (Instant::now(), Duration::MAX);
+        let state = Arc::new(Mutex::new(State { outside, site: None, sent, memory }));
         let ends = Arc::new(AtomicBool::new(false));
         let to_hub = {
             let (state, ends, inside) = (Arc::clone(&state), Arc::clone(&ends), clone(&inside));
+            let netns = net.b.clone();
             std::thread::spawn(move || {
                 while let Some((datagram, site)) = receive(&ends, || clone(&inside)) {
                     let mut state = state.lock().expect("state");
                     state.site = Some(site);
+                    if state.is_forgotten() {
+                        state.outside = in_netns(&netns, || bind("198.51.100.1:0"));
+                    }
+                    state.sent = Instant::now();
                     // What cannot be sent is lost, as on any network.
                     let _ = state.outside.send_to(&datagram, "192.0.2.2:1701");
                 }
@@ -60,7 +76,8 @@ impl Nat {
             std::thread::spawn(move || {
                 let outside = || clone(&state.lock().expect("state").outside);
                 while let Some((datagram, _)) = receive(&ends, outside) {
-                    let site = state.lock().expect("state").site;
+                    let state = state.lock().expect("state");
+                    let site = state.site.filter(|_| !state.is_forgotten());
                     let _ = site.map(|site| inside.send_to(&datagram, site));
                 }
             })
@@ -72,6 +89,13 @@ impl Nat {
     fn change(&self, net: &Net) {
         let outside = in_netns(&net.b, || bind("198.51.100.2:0"));
         self.state.lock().expect("state").outside = outside;
+    }
+}
+
+impl Nat {
+    /// From now on the site is forgotten when it has sent nothing for so long: what the hub sends is dropped then.
+    fn forget_after(&self, memory: Duration) {
+        self.state.lock().expect("state").memory = memory;
     }
 }
 
@@ -162,4 +186,42 @@ fn public_address_changes_while_the_lan_is_quiet() {
     assert_eq!(a.count("*begin new tunnel*"), 1);
     a.stop();
     b.stop();
+}
+
+/// The hub's LAN sends, and nobody answers: to the NAT that is no reason to remember the site. Only what the site sends of
+/// itself keeps the frames coming.
+fn a_translator_that_forgets() {
+    const MEMORY: Duration = Duration::from_secs(2);
+    for (tags, goes_on) in [("  nat-keepalive none\n", false), ("  nat-keepalive 1\n", true)] {
+        let net = Net::new();
+        // No interface is to send anything of itself.
+        for netns in [&net.a, &net.b] {
+            net.exec(netns, &["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"]);
+        }
+        let (nat, mut a, mut b) = behind_nat(&net, tags);
+        nat.forget_after(MEMORY);
+        let [from, to] = [&net.b, &net.a].map(|netns| in_netns(netns, || FrameSocket::open("l0")));
+        let mut frame = [0xff; 60];
+        frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 7, 0x88, 0xb6]);
+        let (start, mut last) = (Instant::now(), Duration::ZERO);
+        let end = start + 5 * MEMORY;
+        while Instant::now() < end {
+            from.send(&frame);
+            let next = Instant::now() + Duration::from_millis(50);
+            while let Some(got) = to.receive(next) {
+                if got[..14] == frame[..14] {
+                    last = start.elapsed();
+                }
+            }
+        }
+        println!("nat-keepalive {}: frames arrived for {last:?} of {:?}", tags.trim(), 5 * MEMORY);
+        // The pings of before, and an acknowledgement or two, have kept it awake for a while.
+        assert_eq!(last > 4 * MEMORY, goes_on, "{last:?}:\n{}", a.tail(20));
+        if !goes_on {
+            assert!(last < 3 * MEMORY, "{last:?}");
+        }
+        assert_eq!(b.count("*begin new tunnel*") + a.count("*begin new tunnel*"), 1);
+        a.stop();
+        b.stop();
+    }
 }
