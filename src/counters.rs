@@ -45,9 +45,11 @@ counters! {
     rx_sequence "rx_drop_sequence" "received data that was out of order";
     rx_sublayer "rx_drop_sublayer" "received data with VCCV or fragment bits that were not negotiated";
     rx_standby "rx_drop_standby" "received data while the circuit was on standby";
+    rx_storm "rx_drop_storm" "received frames to group addresses beyond the storm-limit";
     rx_interface "rx_drop_interface" "frames that the interface did not take (it is down, or its queue full)";
     tx_closed "tx_drop_closed" "frames from the interface while the session was not established";
     tx_circuit "tx_drop_circuit" "frames from the interface while the peer's circuit was down";
+    tx_storm "tx_drop_storm" "frames from the interface to group addresses beyond the storm-limit";
     tx_size "tx_drop_size" "frames too long for the path";
     tx_queue "tx_drop_queue" "frames that the socket did not take (no buffer space)";
     tx_error "tx_drop_error" "frames that could not be sent: no route, no address, a bad frame";

@@ -108,7 +108,7 @@ fn the_table_has_the_tags_of_the_interface() {
         ),
         (
             Block::Session,
-            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss oversize bridge link-local-frames mac-address \
+            "remote-end-id pseudowire cookie l2-sublayer sequencing mtu tcp-mss oversize bridge split-horizon loop-detection storm-limit link-local-frames mac-address \
              link-state manual local-cookie remote-cookie disable",
         ),
     ];
@@ -214,6 +214,9 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Session, "tcp-mss auto", "live a l2tp0 tcp-mss"),
     (Block::Session, "oversize icmp", "live a l2tp0 oversize"),
     (Block::Session, "bridge br0", "live a l2tp0 bridge"),
+    (Block::Session, "split-horizon x", "live a l2tp0 split-horizon"),
+    (Block::Session, "loop-detection off", "live a l2tp0 loop-detection"),
+    (Block::Session, "storm-limit 100", "live a l2tp0 storm-limit"),
     (Block::Session, "link-local-frames forward", "live a l2tp0 link-local-frames"),
     (Block::Session, "mac-address 02:00:5e:00:53:01", "live a l2tp0 mac-address"),
     (Block::Session, "link-state up", "live a l2tp0 link-state"),
@@ -229,6 +232,7 @@ fn pair(block: Block, line: &str) -> (Config, Config) {
     let (tunnel_needs, session_needs) = match tag {
         "hidden" | "password-old" => ("password secret\n", ""),
         "sequencing" => ("", "l2-sublayer default\n"),
+        "split-horizon" => ("", "bridge br0\n"),
         "local-cookie" | "remote-cookie" => ("", "manual 1 2\n"),
         _ => ("", ""),
     };

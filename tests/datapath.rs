@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use l2tpd::config::model::{Device, Mtu, Oversize, TcpMss, Tos, Via};
+use l2tpd::config::model::{Device, Mtu, Oversize, StormLimit, TcpMss, Tos, Via};
 use l2tpd::daemon::datapath::{DataPlane, Interface, SocketKey};
 use l2tpd::proto::{Attachment, Path, SequenceLevel};
 use l2tpd::sys::clock;
@@ -170,6 +170,9 @@ fn node() {
         tcp_mss: TcpMss::Off,
         oversize: Oversize::Fragment,
         bridge: None,
+        split_horizon: None,
+        loop_detection: true,
+        storm_limit: StormLimit::Off,
         forwards_link_local: false,
         mac_address: [2, 0, 0, 0, 0, local_id.parse().unwrap()],
         follow_link_state: true,

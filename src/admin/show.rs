@@ -304,6 +304,9 @@ fn session_block(
         field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
         let plane = interface.map_or("", |interface| interface.data_plane);
         field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane)));
+        if let Some(problem) = interface.and_then(|interface| interface.problem.as_ref()) {
+            field(out, "Interface", escape(problem.as_bytes()));
+        }
         match interface.and_then(|interface| interface.bridge.as_ref()) {
             Some((bridge, "joined")) => field(out, "Bridge", bridge),
             Some((bridge, state)) => field(out, "Bridge", format_args!("{bridge} ({state})")),

@@ -17,6 +17,8 @@ pub(super) struct Known {
     identities: BTreeMap<Identity, String>,
     interfaces: BTreeMap<String, usize>,
     session_ids: BTreeMap<SessionId, usize>,
+    /// The groups of `split-horizon`, by their bridges, each with its line.
+    groups: BTreeMap<String, (String, usize)>,
     /// Of the tunnel that is being read.
     end_ids: BTreeMap<Vec<u8>, String>,
 }
@@ -30,6 +32,7 @@ impl Known {
             identities: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             session_ids: BTreeMap::new(),
+            groups: BTreeMap::new(),
             end_ids: BTreeMap::new(),
         }
     }
@@ -235,6 +238,9 @@ pub(super) fn session(
     kernel_cannot(&mut findings, "tcp-mss", clamps, "lower the MSS of TCP connections");
     let chooses = known.data_plane == DataPlane::Kernel && session.oversize != Oversize::Fragment;
     kernel_cannot(&mut findings, "oversize", chooses, "tell or drop what is too long");
+    let limits = known.data_plane == DataPlane::Kernel && session.storm_limit != StormLimit::Off;
+    kernel_cannot(&mut findings, "storm-limit", limits, "limit broadcasts");
+    split_horizon(session, &mut findings, known);
     end_id(session, &mut findings, known);
     manual(session, tunnel, &mut findings, known);
     findings.found
@@ -252,6 +258,24 @@ fn interface(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut K
         findings.header("session", format!("there is a session {name} in line {line} already"));
     }
     known.interfaces.entry(name.clone()).or_insert(session.line);
+}
+
+/// The ports of a group are isolated ports of its bridge, and there is one kind of these.
+fn split_horizon(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Known) {
+    let Some(group) = &session.split_horizon else { return };
+    let Some(bridge) = &session.bridge else {
+        return findings.invalid("split-horizon", "it keeps ports of a bridge apart, and there is no bridge");
+    };
+    match known.groups.get(bridge) {
+        Some((other, line)) if other != group => findings.invalid(
+            "split-horizon",
+            format!(
+                "the session in line {line} has the group {other} in bridge {bridge}: a bridge has one group"
+            ),
+        ),
+        Some(_) => {}
+        None => drop(known.groups.insert(bridge.clone(), (group.clone(), session.line))),
+    }
 }
 
 fn end_id(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Known) {

@@ -37,7 +37,7 @@ pub enum Kind {
     AddressOrName,
     /// A path of at most this many octets.
     Path(usize),
-    /// The name (or number) of a user or group.
+    /// The name (or number) of a user or group, or of a group of sessions.
     Account,
     /// A command and its arguments.
     Command,

@@ -132,7 +132,7 @@ impl Daemon {
         for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
             let state = self.data.interface_state(&session.interface);
             if let Some(state) = state.filter(|state| state.present) {
-                self.engine.circuit(now, &session.interface, state.up);
+                self.engine.circuit(now, &session.interface, state.up && !state.held);
             }
         }
         self.drain(now);

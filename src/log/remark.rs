@@ -212,6 +212,12 @@ remarks! {
         BridgeRefused { interface: String, why: String, error: String };
     "link-local" Warn "<if_name>: link-local frames are not forwarded by bridge <bridge>: <error>" =>
         LinkLocal { interface: String, bridge: String, error: String };
+    "split-horizon" Warn "<if_name>: it is not kept apart from the others of its group: <error>" =>
+        SplitHorizon { interface: String, error: String };
+    "loop" Warn "loop: what leaves by <if_name> comes back by <other>: <held> is held down for <n> s" =>
+        Loop { left: String, came: String, interface: String, seconds: u64 };
+    "loop-released" Info "<if_name> is not held down any more" =>
+        LoopReleased { interface: String };
     "kernel-session" Warn "<if_name>: <failure>" =>
         KernelSession { interface: String, failure: String };
 }

@@ -16,7 +16,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "msg_type" => &["SCCRQ", "StopCCN", "HELLO", "99"],
         "state" => &["IDLE", "WAIT-CTL-REPLY", "ESTABLISHED"],
         "IPaddress" => &["192.0.2.1", "2001:db8::1"],
-        "if_name" => &["l2tp0", "send", "a:b"],
+        "if_name" | "other" | "held" => &["l2tp0", "send", "a:b"],
         "name" => &["center", "session", "[7] x: y"],
         "id" => &["7", "4294967295"],
         "0xid" => &["0x7", "0xffffffff"],

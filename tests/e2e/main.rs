@@ -41,6 +41,7 @@ mod link_local_frames;
 mod log;
 mod manual;
 mod message_order;
+mod multipoint;
 mod nat;
 mod network;
 mod notify_socket;
@@ -115,6 +116,7 @@ const TESTS: &[&[Test]] = &[
     log::TESTS,
     manual::TESTS,
     message_order::TESTS,
+    multipoint::TESTS,
     nat::TESTS,
     notify_socket::TESTS,
     outer_headers::TESTS,

@@ -344,6 +344,24 @@ explanations! {
          "See the system's error; else set `group_fwd_mask` by hand with `ip link`, see l2tpd.conf(5)."]
         ["802.1XやLLDPなどのフレームを転送するよう、ブリッジまたはポートを設定できませんでした。ほかのフレームは通ります。",
          "示されたエラーを確認するか、`ip link`で`group_fwd_mask`を手で設定してください。l2tpd.conf(5)を参照。"];
+    SplitHorizon
+        ["The bridge could not be told to keep the ports of a split-horizon group apart: frames pass between them, and there may \
+          be a loop.",
+         "See the system's error; `bridge link set dev IFNAME isolated on` does the same by hand."]
+        ["split-horizonの同じグループのポートどうしを隔離するよう、ブリッジに設定できませんでした。フレームが行き来し、ループになるおそれがあります。",
+         "示されたエラーを確認してください。`bridge link set dev IFNAME isolated on`でも設定できます。"];
+    Loop
+        ["A probe that was sent through one session came back by another one of the same bridge: the LANs form a loop. The \
+          newer of the two sessions carries no frames for a while, and its peer hears that its circuit is down.",
+         "Remove one of the ways: with a full mesh of tunnels give the sessions of each site the same split-horizon group, \
+          else use a spanning tree. If nothing changes the loop is found and broken again."]
+        ["あるセッションから送った検査フレームが、同じブリッジの別のセッションから戻ってきました。LANがループになっています。2つのうち新しいほうのセッションはしばらくフレームを運ばず、対向装置には回線のダウンを知らせます。",
+         "経路を1つ減らしてください。フルメッシュのトンネルなら各拠点のセッションに同じsplit-horizonのグループを指定し、そうでなければスパニングツリーを使います。そのままにすると、再び検出して切断します。"];
+    LoopReleased
+        ["The time of a session that was held down because of a loop is over: it carries frames again.",
+         "Nothing; if the loop is still there it is found again within seconds."]
+        ["ループのために止めていたセッションの時間が過ぎ、再びフレームを運びます。",
+         "対処は不要です。ループが残っていれば、数秒で再び検出します。"];
     KernelSession
         ["The peer has a new address, and the kernel did not make the session anew for it: the session ends.",
          "It is set up again by itself; if that fails too, see the error in this line."]

@@ -33,6 +33,12 @@ pub struct SessionConfig {
     pub oversize: Oversize,
     /// Bridge that the interface joins; created where it is missing.
     pub bridge: Option<String>,
+    /// Frames of a session of this group go out by no other session of it.
+    pub split_horizon: Option<String>,
+    /// Whether probes look for loops through this session.
+    pub loop_detection: bool,
+    /// Frames to group addresses that pass in a second, in each direction.
+    pub storm_limit: StormLimit,
     /// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
     pub link_local_frames: LinkLocalFrames,
     /// Ethernet address of the interface.
@@ -63,6 +69,9 @@ pub static SESSION: &[Row<SessionConfig>] = rows! { SessionConfig, Block::Sessio
     "tcp-mss"           tcp_mss,           Number(536, 65495), Live,  As("off");
     "oversize"          oversize,          Word,               Live,  As("fragment");
     "bridge"            bridge,            InterfaceName,      Live,  Text("none");
+    "split-horizon"     split_horizon,     Account,            Live,  Text("none");
+    "loop-detection"    loop_detection,    Word,               Live,  As("on");
+    "storm-limit"       storm_limit,       Number(1, 10_000_000), Live, As("off");
     "link-local-frames" link_local_frames, Word,               Live,  As("drop");
     "mac-address"       mac_address,       Mac,                Live,  Text("derived from the names");
     "link-state"        link_state,        Word,               Live,  As("follow");
@@ -188,6 +197,18 @@ pub enum Oversize {
 }
 
 words! { Oversize { Fragment = "fragment", Icmp = "icmp", Drop = "drop" } }
+
+/// How many frames to group addresses pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StormLimit {
+    /// All.
+    #[default]
+    Off,
+    /// So many a second, in each direction.
+    Frames(u32),
+}
+
+words! { StormLimit { Off = "off" } else Frames(u32) }
 
 /// What the bridge does with link-local frames: those to 01:80:c2:00:00:00 to :0f.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,6 +4,7 @@
 //! interfaces back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::event::Failure;
 use crate::log::Remark;
@@ -55,6 +56,11 @@ impl Membership {
     pub(super) fn leave(self, name: &str) {
         // It may have left already.
         let _ = netif::leave_bridge(&self.bridge, name);
+    }
+
+    /// The bridge's index, while the interface is in it.
+    pub(super) fn index(&self) -> Option<i32> {
+        self.index.filter(|_| self.inside)
     }
 
     /// The bridge was deleted, and is not back.
@@ -161,6 +167,22 @@ impl Bridges {
         self.ports.range((index, 0)..=(index, usize::MAX)).map(|(_, port)| *port).collect()
     }
 
+    /// How many ports are in bridges.
+    pub(super) fn ports(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Whether a bridge has more than one port.
+    pub(super) fn has_neighbour(&self, index: i32) -> bool {
+        self.ports.range((index, 0)..=(index, usize::MAX)).nth(1).is_some()
+    }
+
+    /// At most `count` ports with their bridges' indexes, in a circle from behind this one on.
+    pub(super) fn after(&self, from: (i32, usize), count: usize) -> Vec<(i32, usize)> {
+        let behind = self.ports.range((Bound::Excluded(from), Bound::Unbounded));
+        behind.chain(self.ports.range(..=from)).take(count).copied().collect()
+    }
+
     /// The indexes of bridges that do not exist any more, or are others of the same name. Looks at each bridge once.
     pub(super) fn gone(&self) -> Vec<i32> {
         let gone = self.names.iter().filter(|(index, name)| netif::index(name).ok() != Some(**index));
@@ -188,6 +210,9 @@ mod tests {
         bridges.changed(3, None, Some(&Membership { index: Some(2), ..inside.clone() }));
         assert_eq!((bridges.ports_of(1), bridges.ports_of(2)), (vec![0, 1, 2], vec![3]));
         assert!(bridges.back().is_empty());
+        assert_eq!((bridges.ports(), bridges.has_neighbour(1), bridges.has_neighbour(2)), (4, true, false));
+        assert_eq!(bridges.after((1, 1), 3), [(1, 2), (2, 3), (1, 0)]);
+        assert_eq!(bridges.after((2, 3), 9).len(), 4);
         bridges.changed(1, Some(&inside), Some(&gone));
         // An interface of this name exists.
         assert_eq!((bridges.ports_of(1), bridges.back()), (vec![0, 2], vec![1]));

@@ -2,7 +2,9 @@
 
 use super::bridge::BridgeState;
 use super::paths::look_up_mtu;
-use crate::config::model::{self, LinkLocalFrames, LinkState, Mtu, Oversize, Pseudowire, TcpMss, Tos};
+use crate::config::model::{
+    self, LinkLocalFrames, LinkState, Mtu, Oversize, Pseudowire, StormLimit, TcpMss, Tos,
+};
 use crate::frame::ETHERNET_HEADER;
 use crate::proto::Path;
 use crate::wire::Encapsulation;
@@ -31,6 +33,12 @@ pub struct Interface {
     pub oversize: Oversize,
     /// `bridge`.
     pub bridge: Option<String>,
+    /// `split-horizon`.
+    pub split_horizon: Option<String>,
+    /// `loop-detection`.
+    pub loop_detection: bool,
+    /// `storm-limit`.
+    pub storm_limit: StormLimit,
     /// `link-local-frames forward`.
     pub forwards_link_local: bool,
     /// `mac-address`, or the one that is derived from the names.
@@ -57,6 +65,9 @@ impl Interface {
             tcp_mss: session.tcp_mss,
             oversize: session.oversize,
             bridge: session.bridge.clone(),
+            split_horizon: session.split_horizon.clone(),
+            loop_detection: session.loop_detection,
+            storm_limit: session.storm_limit,
             forwards_link_local: session.link_local_frames == LinkLocalFrames::Forward,
             mac_address: session.mac_address.unwrap_or_else(|| derived_mac_address(tunnel, session)),
             follow_link_state: session.link_state == LinkState::Follow,
@@ -134,6 +145,8 @@ pub struct InterfaceState {
     pub carrier: bool,
     /// The administrator has it up.
     pub up: bool,
+    /// Its session is held down because of a loop.
+    pub held: bool,
     /// Its MTU; 0 while it does not exist.
     pub mtu: usize,
     /// What carries its frames: `tap` or `kernel`; empty while it does not exist.

@@ -13,7 +13,7 @@ use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Floods;
 use super::interface::{Interface, InterfaceState};
 use super::kernel::Kernel;
-use super::oam::Echoes;
+use super::oam::{self, Own};
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
@@ -24,6 +24,7 @@ use super::state::{Come, Passed, PlaneState, PortState};
 use super::tasks::{Task, Tasks};
 use super::transmit::{End, Exit, Frames, Outbound};
 use crate::counters::Counters;
+use crate::frame::oam::Oam;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
@@ -36,12 +37,12 @@ const BACKLOG: usize = 1;
 
 /// The data plane.
 pub struct DataPlane {
-    pub(super) wires: Pseudowires,
+    wires: Pseudowires,
     links: Option<NetMonitor>,
     inbound: Option<Box<Inbound>>,
-    pub(super) outbound: Option<Box<Outbound>>,
-    pub(super) arrivals: Arrivals,
-    pub(super) echoes: Echoes,
+    outbound: Option<Box<Outbound>>,
+    arrivals: Arrivals,
+    own: Own,
     net_events: Vec<NetEvent>,
     tasks: Tasks,
     floods: Floods,
@@ -59,7 +60,7 @@ impl DataPlane {
             inbound: None,
             outbound: None,
             arrivals: Arrivals::default(),
-            echoes: Echoes::default(),
+            own: Own::default(),
             net_events: Vec::new(),
             tasks: Tasks::default(),
             floods: Floods::default(),
@@ -183,7 +184,8 @@ impl DataPlane {
             left -= 1;
         }
         self.flush();
-        self.answer_oam();
+        let answers = self.own.take(now, &mut self.wires, &mut self.arrivals.oam);
+        self.send_oam(answers);
         self.send_backlog(now);
         self.do_tasks();
         self.judge_flood(now);
@@ -234,10 +236,10 @@ impl DataPlane {
     /// Sends one batch of frames of a port, or leaves it for the end of the turn; `true` if there may be more.
     fn transmit(&mut self, now: Instant, at: usize, frames: Frames<'_>) -> bool {
         let Some(port) = self.wires.ports.get(at) else { return false };
-        let socket_at = port.session.and_then(|at| self.wires.sessions.get(at)?.socket);
         let dont_fragment = port.interface.dont_fragment;
-        let mark = port.session.and_then(|at| self.wires.sessions.get(at)).map_or(0, |s| s.path.via.mark);
-        let exit = socket_at.map(|socket| Exit { socket, dont_fragment, mark });
+        let session = port.session.and_then(|at| self.wires.sessions.get(at));
+        let exit =
+            session.and_then(|s| Some(Exit { socket: s.socket?, dont_fragment, mark: s.path.via.mark }));
         if exit.is_some()
             && self.outbound.as_ref().is_some_and(|out| out.exit().is_some_and(|e| Some(e) != exit))
         {
@@ -245,7 +247,7 @@ impl DataPlane {
         }
         let Some(port) = self.wires.ports.get_mut(at) else { return false };
         let session = port.session.and_then(|at| self.wires.sessions.get_mut(at));
-        let socket = socket_at.and_then(|at| Some((at, self.wires.sockets.get_mut(at)?)));
+        let socket = exit.and_then(|exit| Some((exit.socket, self.wires.sockets.get_mut(exit.socket)?)));
         let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
         let end = outbound.gather(now, (at, port), session, socket, frames);
         self.count_sent();
@@ -256,7 +258,7 @@ impl DataPlane {
     }
 
     /// Sends the frames that wait.
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         let Some(outbound) = &mut self.outbound else { return };
         let Some(exit) = outbound.exit() else { return };
         if let Some(socket) = self.wires.sockets.get_mut(exit.socket) {
@@ -275,6 +277,26 @@ impl DataPlane {
                 self.wires.ready.add(Source::Socket(socket));
             }
             port.count_sent(session, &sent).into_iter().for_each(|remark| self.wires.events.remark(remark));
+        }
+    }
+
+    /// What tells frames of our own from those of other daemons: any number that is hard to guess.
+    pub fn identify(&mut self, identifier: u64) {
+        (self.own.identifier, self.arrivals.identifier) = (identifier, identifier);
+    }
+
+    /// Asks the other end of a session: the number of the request ([`DataPlaneEvent::Echo`]), or why that cannot be.
+    pub fn ping(&mut self, interface: &str) -> Result<u32, &'static str> {
+        let (number, request) = self.own.request(&self.wires, interface)?;
+        self.send_oam(vec![request]);
+        Ok(number)
+    }
+
+    fn send_oam(&mut self, frames: Vec<(SessionId, Oam)>) {
+        for frame in frames {
+            self.flush();
+            let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
+            oam::send(&mut self.wires, outbound, frame);
         }
     }
 
@@ -319,15 +341,16 @@ impl DataPlane {
             self.wires.attach_waiting(waiting);
         }
         self.wires.closing.start();
+        let probes = self.own.probes(now, &mut self.wires);
+        self.send_oam(probes);
     }
 
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let at_once = self.wires.closing.is_due().then_some(now);
-        [self.wires.paths.next(), self.wires.waiting.next(), self.floods.next(), at_once]
-            .into_iter()
-            .flatten()
-            .min()
+        let (paths, waiting) = (self.wires.paths.next(), self.wires.waiting.next());
+        let loops = self.own.loops.next(now, &self.wires);
+        [paths, waiting, self.floods.next(), loops, at_once].into_iter().flatten().min()
     }
 
     /// Looks whether strangers flood us, or do not any more.

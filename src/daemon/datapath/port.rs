@@ -10,7 +10,8 @@ use super::event::{DataPlaneEvent, Events, Failure};
 use super::interface::{longest_within, Interface, InterfaceState, DEFAULT_MTU};
 use super::session::Session;
 use super::state::{Come, Passed, PortState};
-use crate::config::model::{Mtu, Oversize, TcpMss};
+use super::storm::Storm;
+use crate::config::model::{Mtu, Oversize, StormLimit, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::too_big;
@@ -18,7 +19,7 @@ use crate::frame::vnet::VNET_HEADER;
 use crate::log::Remark;
 use crate::sys::batch::Sent;
 use crate::sys::tap::Tap;
-use crate::sys::{error_text, netif};
+use crate::sys::{bridge, clock, error_text, netif};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// How often senders of frames that are too long are told: some at once, for there may be many of them.
@@ -44,6 +45,12 @@ pub(super) struct Port {
     pub(super) membership: Option<Membership>,
     /// The bridge that was set to forward link-local frames for it.
     pub(super) forwarding: Option<String>,
+    /// It is an isolated port of its bridge.
+    pub(super) isolated: bool,
+    /// `storm-limit`.
+    pub(super) storm: Option<Storm>,
+    /// Its session is held down: a loop goes through it and this other interface.
+    pub(super) held: Option<String>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
     complete: bool,
     /// The explicit MTU does not fit the path: told once.
@@ -52,8 +59,17 @@ pub(super) struct Port {
     pub(super) failure: Option<Failure>,
 }
 
+/// The limit of an interface, where it has one.
+fn storm(interface: &Interface) -> Option<Storm> {
+    match interface.storm_limit {
+        StormLimit::Off => None,
+        StormLimit::Frames(frames) => Some(Storm::new(clock::now(), frames)),
+    }
+}
+
 impl Port {
     pub(super) fn new(interface: Interface) -> Port {
+        let storm = storm(&interface);
         Port {
             interface,
             device: None,
@@ -67,6 +83,9 @@ impl Port {
             carrier: None,
             membership: None,
             forwarding: None,
+            isolated: false,
+            storm,
+            held: None,
             complete: false,
             warned: false,
             failure: None,
@@ -88,6 +107,9 @@ impl Port {
             carrier,
             membership,
             forwarding,
+            isolated: _,
+            storm: _,
+            held: _,
             complete,
             warned,
             failure,
@@ -119,6 +141,7 @@ impl Port {
             Some(tap) => Some(Tap::resume(tap, descriptors)?),
             None => None,
         };
+        let storm = storm(&interface);
         Some(Port {
             interface,
             device: tap.map(Device::Tap),
@@ -132,6 +155,10 @@ impl Port {
             carrier: state.carrier,
             membership: state.membership,
             forwarding: state.forwarding,
+            // It is told so again.
+            isolated: false,
+            storm,
+            held: None,
             complete: state.complete,
             warned: state.warned,
             failure: state.failure,
@@ -140,6 +167,9 @@ impl Port {
 
     /// It is to be as configured now.
     pub(super) fn configure(&mut self, interface: &Interface) {
+        if self.interface.storm_limit != interface.storm_limit {
+            self.storm = storm(interface);
+        }
         self.interface = interface.clone();
         self.warned = false;
         self.complete = false;
@@ -180,12 +210,44 @@ impl Port {
             present,
             carrier: present && self.carrier == Some(true),
             up: present && self.up,
+            held: self.held.is_some(),
             // A new interface has the system's default until a path is known.
             mtu: if present { self.mtu.unwrap_or(DEFAULT_MTU) } else { 0 },
             data_plane: self.device.as_ref().map_or("", Device::plane),
             bridge: self.bridge_state(),
-            problem: self.failure.as_ref().map(ToString::to_string),
+            problem: self.failure.as_ref().map(ToString::to_string).or_else(|| self.held_words()),
         }
+    }
+
+    /// Why its session is held down, if it is.
+    fn held_words(&self) -> Option<String> {
+        let other = self.held.as_ref()?;
+        Some(format!("held down: a loop goes through it and {other}"))
+    }
+
+    /// The administrator has it up.
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// The index of the bridge that it is in.
+    pub(super) fn bridge_index(&self) -> Option<i32> {
+        self.membership.as_ref().filter(|_| self.device.is_some())?.index()
+    }
+
+    /// Whether it is to be isolated from the other isolated ports of its bridge.
+    pub(super) fn wants_isolation(&self) -> bool {
+        let joined = self.bridge_state() == Some(BridgeState::Joined);
+        self.device.is_some() && self.interface.split_horizon.is_some() && joined
+    }
+
+    /// Isolates it, or does so no more: what is to be told.
+    pub(super) fn isolate(&mut self) -> Option<Remark> {
+        self.isolated = self.wants_isolation();
+        // One that is in no bridge any more is not isolated either.
+        let error = bridge::isolate(&self.name()?, self.isolated).err().filter(|_| self.isolated)?;
+        let interface = self.interface.name.clone();
+        Some(Remark::SplitHorizon { interface, error: error_text(&error) })
     }
 
     /// Where it stands with its bridge, if it has one.
@@ -404,7 +466,8 @@ impl Port {
                 return;
             }
         }
-        if std::mem::replace(&mut self.up, up) != up {
+        // While it is held down the peer is told so whatever the administrator does.
+        if std::mem::replace(&mut self.up, up) != up && self.held.is_none() {
             events.push(DataPlaneEvent::AdminState { interface: self.interface.name.clone(), up });
         }
     }

@@ -114,7 +114,25 @@ impl Ports {
             let remark = self.forwarding.settle(&mut port.forwarding, wanted, &interface, &name);
             remark.into_iter().for_each(|remark| events.remark(remark));
         }
+        if port.wants_isolation() != port.isolated {
+            port.isolate().into_iter().for_each(|remark| events.remark(remark));
+        }
         Some(result)
+    }
+
+    /// How many ports are in bridges.
+    pub(super) fn bridged(&self) -> usize {
+        self.bridges.ports()
+    }
+
+    /// Whether the bridge with this index has more than one port.
+    pub(super) fn has_neighbour(&self, bridge: i32) -> bool {
+        self.bridges.has_neighbour(bridge)
+    }
+
+    /// See [`Bridges::after`].
+    pub(super) fn bridged_after(&self, from: (i32, usize), count: usize) -> Vec<(i32, usize)> {
+        self.bridges.after(from, count)
     }
 
     /// The places of all ports with an interface, and its index.

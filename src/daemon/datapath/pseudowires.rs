@@ -289,9 +289,18 @@ impl Pseudowires {
         }
         let Some(session) = self.sessions.find_mut(id) else { return };
         session.established = true;
-        session.gates = gates;
+        session.wanted = gates;
         let port = session.port;
-        self.show_carrier(port);
+        self.gates_changed(port);
+    }
+
+    /// What may pass through the session of a port is another thing now.
+    pub(super) fn gates_changed(&mut self, at: usize) {
+        let Some(port) = self.ports.get(at) else { return };
+        if let Some(session) = port.session.and_then(|at| self.sessions.get_mut(at)) {
+            session.gates = if port.held.is_some() { Gates::default() } else { session.wanted };
+        }
+        self.show_carrier(at);
     }
 
     /// The ends of a session's tunnel are others from now on.
@@ -312,7 +321,7 @@ impl Pseudowires {
     /// The kernel's session gets its peer's new address: it is made anew, and with it the interface.
     pub(super) fn move_kernel_session(&mut self, id: SessionId, path: &Path) {
         let (old, gates, moved) = match (self.sessions.find(id), self.waiting.get_mut(id)) {
-            (Some(session), _) => (&session.attachment, session.established.then_some(session.gates), true),
+            (Some(session), _) => (&session.attachment, session.established.then_some(session.wanted), true),
             (None, Some(waiting)) => (&waiting.attachment, waiting.gates, waiting.moved),
             (None, None) => return,
         };

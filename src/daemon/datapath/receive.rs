@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::event::{DataPlaneEvent, Events, Unmatched};
-use super::oam::KEPT;
 use super::ports::Ports;
 use super::session::{Session, Sessions};
 use super::sockets::OpenSocket;
@@ -18,6 +17,9 @@ use crate::proto::Path;
 use crate::sys::receiver::{Datagram, Receiver};
 use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
+
+/// Frames of our own that are kept until the end of a turn.
+const KEPT: usize = 64;
 
 /// What came in with a batch, beside frames.
 #[derive(Default)]
@@ -33,6 +35,8 @@ pub(super) struct Arrivals {
     pub(super) other_sessions: u32,
     /// Datagrams.
     pub(super) datagrams: usize,
+    /// What our own probes have.
+    pub(super) identifier: u64,
     /// Frames of our own kind, by our id of their session.
     pub(super) oam: Vec<(SessionId, Oam)>,
     /// The port that the newest frame is for.
@@ -45,7 +49,12 @@ impl Arrivals {
         let kept = match oam {
             Oam::Request { .. } => session.answers(now),
             Oam::Reply { .. } => true,
-            Oam::Probe { .. } => return false,
+            Oam::Probe { sender, .. } if sender == self.identifier => true,
+            // It has to go on, to where it was sent from.
+            Oam::Probe { sender, .. } => {
+                session.senders.note(now, sender);
+                return false;
+            }
         };
         if kept && self.oam.len() < KEPT {
             self.oam.push((session.id, oam));
@@ -194,6 +203,12 @@ impl Batch<'_> {
         };
         if let Some(oam) = self.buffer.get(range.clone()).and_then(Oam::parse) {
             if self.arrivals.take_oam(now, session, oam) {
+                return;
+            }
+        }
+        if let Some(storm) = &mut port.storm {
+            if !storm.lets_in(now, self.buffer.get(range.clone()).unwrap_or_default()) {
+                port.counters.rx_storm += 1;
                 return;
             }
         }

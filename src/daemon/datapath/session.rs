@@ -4,20 +4,24 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::oam::ANSWERS;
+use super::senders::Senders;
 use super::slab::{FixedHash, Slab};
 use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::saved::saved;
-use crate::token_bucket::{TokenBucket, ONE};
+use crate::sys::clock;
+use crate::token_bucket::{Rate, TokenBucket, ONE};
 use crate::wiped::wipe;
 use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
 use crate::wire::SessionId;
 
 /// Data from elsewhere than the peer is told of once in such a time.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Requests of the peer that are answered (see `frame::oam`).
+const ANSWERS: Rate = Rate { burst: 20, per_second: 20 };
 
 /// Why a received frame is not delivered: the counter for it.
 pub(super) type Drop = fn(&mut Counters) -> &mut u64;
@@ -49,7 +53,14 @@ pub(super) struct Session {
     receive_sequence: ReceiveSequence,
     /// It was gated: only an established session is.
     pub(super) established: bool,
+    /// What may pass at present: nothing while it is held down.
     pub(super) gates: Gates,
+    /// What may pass otherwise.
+    pub(super) wanted: Gates,
+    /// Since when it is attached.
+    pub(super) since: Instant,
+    /// Whose probes came here.
+    pub(super) senders: Senders,
     pub(super) heard: Option<Instant>,
     /// UDP GSO goes through on this path: the system has not refused it.
     pub(super) gso: bool,
@@ -89,6 +100,9 @@ impl Session {
             receive_sequence: ReceiveSequence::default(),
             established: false,
             gates: Gates::default(),
+            wanted: Gates::default(),
+            since: clock::now(),
+            senders: Senders::default(),
             heard: None,
             gso: true,
             send_error: None,
@@ -110,7 +124,11 @@ impl Session {
             next_sequence,
             receive_sequence,
             established,
-            gates,
+            // Nobody is held down by another program.
+            gates: _,
+            wanted,
+            since: _,
+            senders: _,
             heard,
             gso,
             send_error,
@@ -123,7 +141,7 @@ impl Session {
             next_sequence: *next_sequence,
             receive_sequence: *receive_sequence,
             established: *established,
-            gates: *gates,
+            gates: *wanted,
             heard: *heard,
             gso: *gso,
             send_error: *send_error,
@@ -139,6 +157,7 @@ impl Session {
         session.receive_sequence = state.receive_sequence;
         session.established = state.established;
         session.gates = state.gates;
+        session.wanted = state.gates;
         session.heard = state.heard;
         session.gso = state.gso;
         session.send_error = state.send_error;

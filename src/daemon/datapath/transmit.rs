@@ -293,6 +293,17 @@ impl Turn<'_> {
             Tos::Copy => frame::tos(frame),
         };
         let gso = session.gso && socket.gso;
+        if let Some(storm) = &mut self.port.storm {
+            let frames = if vnet.gso.is_some() {
+                SuperFrame::new(frame, &vnet).map_or(1, |s| s.segments())
+            } else {
+                1
+            };
+            if !storm.lets_out(self.now, frame, frames) {
+                self.port.counters.tx_storm += 1;
+                return;
+            }
+        }
         self.out.used = range.end.next_multiple_of(8);
         let super_frame = SuperFrame::new(frame, &vnet);
         let length = super_frame.as_ref().map_or(frame.len(), SuperFrame::longest);

@@ -14,6 +14,7 @@ use crate::sys::{cvt, cvt_size};
 // linux/if_link.h; libc lacks them.
 const IFLA_BR_GROUP_FWD_MASK: u16 = 9;
 const IFLA_BRPORT_GROUP_FWD_MASK: u16 = 31;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 
 /// Octets of struct ifinfomsg.
 const IFINFO: usize = mem::size_of::<libc::ifinfomsg>();
@@ -41,6 +42,12 @@ pub fn forward(bridge: &str, mask: u16) -> io::Result<()> {
 pub fn forward_from(port: &str, mask: u16) -> io::Result<()> {
     let mask = field(IFLA_BRPORT_GROUP_FWD_MASK, &mask.to_ne_bytes());
     call(libc::RTM_SETLINK, libc::AF_BRIDGE, port, &nested(libc::IFLA_PROTINFO, &mask)).map(|_| ())
+}
+
+/// Whether a port is isolated: a bridge passes no frames between isolated ports.
+pub fn isolate(port: &str, on: bool) -> io::Result<()> {
+    let isolated = field(IFLA_BRPORT_ISOLATED, &[u8::from(on)]);
+    call(libc::RTM_SETLINK, libc::AF_BRIDGE, port, &nested(libc::IFLA_PROTINFO, &isolated)).map(|_| ())
 }
 
 /// An attribute, filled up to a multiple of 4.
@@ -115,7 +122,7 @@ mod tests {
     #[test]
     fn what_is_no_bridge_has_no_mask() {
         assert_eq!(forwarded("lo").unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
-        assert!(forward("lo", 8).is_err() && forward_from("lo", 8).is_err());
+        assert!(forward("lo", 8).is_err() && forward_from("lo", 8).is_err() && isolate("lo", true).is_err());
         assert!(forwarded("no-such-bridge").is_err());
     }
 
