@@ -11,6 +11,7 @@ use mio::{Registry, Token};
 use super::device::Device;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Floods;
+use super::gates::Gates;
 use super::interface::{Interface, InterfaceState};
 use super::kernel::Kernel;
 use super::oam::{self, Own};
@@ -18,8 +19,8 @@ use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
-use super::session::{Gates, Session};
-use super::sockets::SocketKey;
+use super::session::Session;
+use super::socket_key::SocketKey;
 use super::state::{Come, Passed, PlaneState, PortState};
 use super::tasks::{Task, Tasks};
 use super::transmit::{End, Exit, Frames, Outbound};
@@ -240,9 +241,8 @@ impl DataPlane {
         let session = port.session.and_then(|at| self.wires.sessions.get(at));
         let exit =
             session.and_then(|s| Some(Exit { socket: s.socket?, dont_fragment, mark: s.path.via.mark }));
-        if exit.is_some()
-            && self.outbound.as_ref().is_some_and(|out| out.exit().is_some_and(|e| Some(e) != exit))
-        {
+        let waits = self.outbound.as_ref().and_then(|outbound| outbound.exit());
+        if exit.is_some() && waits.is_some() && waits != exit {
             self.flush();
         }
         let Some(port) = self.wires.ports.get_mut(at) else { return false };
@@ -347,10 +347,9 @@ impl DataPlane {
 
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        let at_once = self.wires.closing.is_due().then_some(now);
-        let (paths, waiting) = (self.wires.paths.next(), self.wires.waiting.next());
-        let loops = self.own.loops.next(now, &self.wires);
-        [paths, waiting, self.floods.next(), loops, at_once].into_iter().flatten().min()
+        let closing = self.wires.closing.is_due().then_some(now);
+        let own = [self.floods.next(), self.own.loops.next(now, &self.wires), closing];
+        [self.wires.paths.next(), self.wires.waiting.next()].into_iter().chain(own).flatten().min()
     }
 
     /// Looks whether strangers flood us, or do not any more.

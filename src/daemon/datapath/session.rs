@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::gates::Gates;
 use super::senders::Senders;
 use super::slab::{FixedHash, Slab};
 use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::proto::{Attachment, Path, SequenceLevel};
-use crate::saved::saved;
 use crate::sys::clock;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 use crate::wiped::wipe;
@@ -25,18 +25,6 @@ const ANSWERS: Rate = Rate { burst: 20, per_second: 20 };
 
 /// Why a received frame is not delivered: the counter for it.
 pub(super) type Drop = fn(&mut Counters) -> &mut u64;
-
-/// What may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Gates {
-    /// Frames of the peer.
-    pub(super) receive: bool,
-    /// Frames to the peer.
-    pub(super) send: bool,
-    /// The interface shows a carrier.
-    pub(super) carrier: bool,
-}
-saved!(Gates { receive, send, carrier });
 
 /// A session, as far as its frames are concerned.
 pub(super) struct Session {

@@ -1,7 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -9,11 +8,11 @@ use std::os::fd::AsRawFd;
 use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
+use super::socket_key::{unspecified, SocketKey};
 use super::state::{Come, OpenState, Passed};
-use crate::config::model::{Device, TunnelConfig, Via};
+use crate::config::model::Device;
 use crate::gather;
 use crate::proto::Path;
-use crate::saved::saved;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::socket::{is_icmp_error, Socket};
 use crate::sys::socket_filter::{self, Elsewhere, Kind, Needed};
@@ -23,57 +22,6 @@ use crate::wire::Encapsulation;
 
 /// TOS of control messages: network control.
 const CONTROL_TOS: u8 = 0xc0;
-/// What names a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketKey {
-    /// How messages are carried.
-    pub encapsulation: Encapsulation,
-    /// The address that it is bound to; may be unspecified.
-    pub local: IpAddr,
-    /// The local port; 0 with [`Encapsulation::Ip`].
-    pub port: u16,
-    /// The interface or VRF that it is bound to.
-    pub device: Device,
-}
-saved!(SocketKey { encapsulation, local, port, device });
-
-impl SocketKey {
-    /// The socket for `local`, or for any address of the family of `family_of`.
-    pub fn new(
-        encapsulation: Encapsulation,
-        local: Option<IpAddr>,
-        family_of: IpAddr,
-        port: u16,
-        device: Device,
-    ) -> SocketKey {
-        let port = if encapsulation == Encapsulation::Ip { 0 } else { port };
-        SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port, device }
-    }
-
-    /// The socket of a tunnel whose peer has an address of the family of `peer`.
-    pub fn of(tunnel: &TunnelConfig, peer: IpAddr) -> SocketKey {
-        let TunnelConfig { encapsulation, local_address, udp_port, bind_device, .. } = tunnel;
-        SocketKey::new(*encapsulation, *local_address, peer, udp_port.local, *bind_device)
-    }
-
-    /// Of the same family, encapsulation and port, whatever the address and the device.
-    fn is_sibling(&self, other: &SocketKey) -> bool {
-        self.encapsulation == other.encapsulation
-            && self.port == other.port
-            && self.local.is_ipv4() == other.local.is_ipv4()
-    }
-}
-
-impl fmt::Display for SocketKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let via = Via { device: self.device, mark: 0 };
-        match self.encapsulation {
-            Encapsulation::Ip => write!(f, "IP protocol 115 on {}{via}", self.local),
-            Encapsulation::Udp => write!(f, "UDP port {} on {}{via}", self.port, self.local),
-        }
-    }
-}
-
 /// An open socket.
 pub(super) struct OpenSocket {
     pub(super) key: SocketKey,
@@ -408,12 +356,4 @@ fn open_data(key: &SocketKey) -> io::Result<Socket> {
     socket.ignore_errors()?;
     socket.bind_receiver()?;
     Ok(socket)
-}
-
-/// The unspecified address of the family of `of`.
-fn unspecified(of: IpAddr) -> IpAddr {
-    match of {
-        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    }
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::bridge::Membership;
 use super::event::{Failure, Unmatched};
+use super::gates::Gates;
 use super::link_local::Forwarding;
-use super::session::Gates;
-use super::sockets::SocketKey;
+use super::socket_key::SocketKey;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path};
 use crate::saved::saved;

@@ -1,6 +1,7 @@
 //! Sequence numbers and checks of one session, without sockets.
 
-use super::session::{Drop, Gates, Session};
+use super::gates::Gates;
+use super::session::{Drop, Session};
 use crate::config::model::Via;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};

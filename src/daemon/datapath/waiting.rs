@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::session::Gates;
+use super::gates::Gates;
 use crate::proto::Attachment;
 use crate::wire::SessionId;
 

@@ -1,0 +1,67 @@
+//! What names a socket.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::config::model::{Device, TunnelConfig, Via};
+use crate::saved::saved;
+use crate::wire::Encapsulation;
+
+/// What names a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey {
+    /// How messages are carried.
+    pub encapsulation: Encapsulation,
+    /// The address that it is bound to; may be unspecified.
+    pub local: IpAddr,
+    /// The local port; 0 with [`Encapsulation::Ip`].
+    pub port: u16,
+    /// The interface or VRF that it is bound to.
+    pub device: Device,
+}
+saved!(SocketKey { encapsulation, local, port, device });
+
+impl SocketKey {
+    /// The socket for `local`, or for any address of the family of `family_of`.
+    pub fn new(
+        encapsulation: Encapsulation,
+        local: Option<IpAddr>,
+        family_of: IpAddr,
+        port: u16,
+        device: Device,
+    ) -> SocketKey {
+        let port = if encapsulation == Encapsulation::Ip { 0 } else { port };
+        SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port, device }
+    }
+
+    /// The socket of a tunnel whose peer has an address of the family of `peer`.
+    pub fn of(tunnel: &TunnelConfig, peer: IpAddr) -> SocketKey {
+        let TunnelConfig { encapsulation, local_address, udp_port, bind_device, .. } = tunnel;
+        SocketKey::new(*encapsulation, *local_address, peer, udp_port.local, *bind_device)
+    }
+
+    /// Of the same family, encapsulation and port, whatever the address and the device.
+    pub(super) fn is_sibling(&self, other: &SocketKey) -> bool {
+        self.encapsulation == other.encapsulation
+            && self.port == other.port
+            && self.local.is_ipv4() == other.local.is_ipv4()
+    }
+}
+
+impl fmt::Display for SocketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let via = Via { device: self.device, mark: 0 };
+        match self.encapsulation {
+            Encapsulation::Ip => write!(f, "IP protocol 115 on {}{via}", self.local),
+            Encapsulation::Udp => write!(f, "UDP port {} on {}{via}", self.port, self.local),
+        }
+    }
+}
+
+/// The unspecified address of the family of `of`.
+pub(super) fn unspecified(of: IpAddr) -> IpAddr {
+    match of {
+        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
