@@ -10,7 +10,7 @@ DATADIR ?= $(PREFIX)/share
 DOCDIR ?= $(DATADIR)/doc/l2tpd
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 CARGO ?= cargo
-INSTALL ?= install
+INSTALL ?= $(if $(shell command -v install),install,sh man/packaging/install.sh)
 DESTDIR ?=
 
 # STATIC=1: a program that needs no shared library, for distributions with another libc. STATIC=musl: a smaller one, with

@@ -15,7 +15,7 @@ pid_x=
 if [ -t 1 ]; then bold=$(printf '\033[1m') green=$(printf '\033[32m') plain=$(printf '\033[0m'); else bold= green= plain=; fi
 say() { printf '%s==> %s%s\n' "$bold" "$*" "$plain"; }
 show() { printf '    $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/    /'; }
-fail() { printf '\ndemo: %s\n' "$*" >&2; [ -n "$dir" ] && tail -n 15 "$dir"/*.log >&2; exit 1; }
+fail() { printf '\ndemo: %s\n' "$*" >&2; [ -e "${dir:-/nonexistent}/b.log" ] && tail -n 15 "$dir"/*.log >&2; exit 1; }
 
 clean() {
     trap '' INT TERM HUP

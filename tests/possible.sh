@@ -10,6 +10,7 @@ command -v ip >/dev/null || cannot "no program ip (of iproute2)"
 [ -c /dev/net/tun ] || cannot "no /dev/net/tun"
 { : <>/dev/net/tun; } 2>/dev/null || cannot "/dev/net/tun cannot be opened"
 name=l2tpd-possible-$$
+case $(ip -V 2>&1) in *BusyBox*) cannot "ip is busybox's, which knows no namespaces: install iproute2" ;; esac
 said=$(ip netns add "$name" 2>&1) || cannot "no network namespaces: $said"
 said=$(ip netns exec "$name" true 2>&1)
 status=$?
