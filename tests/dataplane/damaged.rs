@@ -11,7 +11,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::runner::note;
 use crate::sys::{header_socket, in_netns};
 use crate::tests;
-use crate::world::{Sublayer, Variant, Wire, World, WIRES};
+use crate::world::{Other, Sublayer, Variant, Wire, World, WIRES};
 
 tests!(messages_and_frames_over_ip, messages_and_frames_over_udp);
 
@@ -120,5 +120,9 @@ fn damaged(wire: Wire, seed: u64) {
     note(format!(
         "{COUNT} damaged messages and frames each way over {name}: {received} came to an interface"
     ));
-    world.end();
+    let World { mut first, other, .. } = world;
+    if let Other::Daemon(mut other) = other {
+        other.stop();
+    }
+    first.stop();
 }
