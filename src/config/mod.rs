@@ -4,6 +4,18 @@
 //! [`Config`], `check` looks at tags beside each other, [`diff`] tells what changed between two configurations.
 //! Pure: files are read elsewhere.
 
+/// The directory of the pid file and the admin socket, where none is named, and what follows: a literal. The BSDs have no
+/// `/run`.
+#[cfg(target_os = "linux")]
+macro_rules! run_directory {
+    ($($after:literal),*) => { concat!("/run", $($after),*) };
+}
+#[cfg(not(target_os = "linux"))]
+macro_rules! run_directory {
+    ($($after:literal),*) => { concat!("/var/run", $($after),*) };
+}
+pub(crate) use run_directory;
+
 pub mod alike;
 mod check;
 pub mod diff;

@@ -17,11 +17,12 @@ use crate::admin::explain::{self, Language};
 use crate::admin::json;
 use crate::admin::request::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::trace::Record;
+use crate::config::run_directory;
 use admin_connection::AdminConnection;
 use top::View;
 
 /// The socket where none is named.
-pub const SOCKET: &str = "/run/l2tpd.sock";
+pub const SOCKET: &str = run_directory!("/l2tpd.sock");
 
 /// How a command went: the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,20 +2,27 @@
 
 use std::fmt;
 
+use crate::config::run_directory;
 use crate::log::Level;
 
 /// What `-h` prints.
-pub const USAGE: &str = "\
+pub const USAGE: &str = concat!(
+    "\
 usage: l2tpd [-d] [-n] [-c FILE] [-p PIDFILE] [-s SOCKET] [-l LEVEL] [-V] [-h]
   -d, --debug-foreground   stay in the foreground, log to standard error
   -n, --check              check the configuration, print every error, exit 0 or 1
   -c, --config FILE        configuration (default /etc/l2tpd.conf)
-  -p, --pid-file FILE      pid file (default /run/l2tpd.pid)
-  -s, --socket PATH        admin socket (default /run/l2tpd.sock)
+  -p, --pid-file FILE      pid file (default ",
+    run_directory!("/l2tpd.pid"),
+    ")
+  -s, --socket PATH        admin socket (default ",
+    run_directory!("/l2tpd.sock"),
+    ")
   -l, --log-level LEVEL    error | warn | info | debug (default info)
   -V, --version            print the version
   -h, --help               print this
-";
+"
+);
 
 /// The configuration file where none is named.
 pub const CONFIG: &str = "/etc/l2tpd.conf";

@@ -32,6 +32,8 @@ pub fn user(config: &Config) -> Option<String> {
     match config.user.as_deref() {
         Some("root") => None,
         Some(name) => Some(name.to_owned()),
+        // Without capabilities only root can be the daemon.
+        None if !privilege::CAPABILITIES => None,
         None => (admin_socket::own_uid() == 0 && privilege::user(USER).is_ok()).then(|| USER.to_owned()),
     }
 }

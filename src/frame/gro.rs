@@ -174,7 +174,8 @@ impl Gro {
     }
 }
 
-fn single(buffer: &[u8], owner: usize, range: Range<usize>, output: Output<'_>) {
+/// Hands on a frame as it is.
+pub fn single(buffer: &[u8], owner: usize, range: Range<usize>, output: Output<'_>) {
     let octets = range.len();
     let pieces = [range];
     output(&GroFrame { owner, vnet: [0; VNET_HEADER], pieces: &pieces, frames: 1, octets }, buffer);

@@ -21,6 +21,12 @@ pub fn any() -> bool {
     .is_some()
 }
 
+/// Whether an address is one of this host.
+#[cfg(any(test, not(target_os = "linux")))]
+pub fn is_own(address: IpAddr) -> bool {
+    first(|own| (own == address).then_some(())).is_some()
+}
+
 /// What `choose` makes of the first address that it wants.
 fn first<T>(choose: impl Fn(IpAddr) -> Option<T>) -> Option<T> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
@@ -68,7 +74,7 @@ mod tests {
     fn the_address_is_one_that_can_be_bound() {
         assert!(any() || first_ipv4().is_none());
         if let Some(octets) = first_ipv4() {
-            assert!(!Ipv4Addr::from(octets).is_loopback());
+            assert!(!Ipv4Addr::from(octets).is_loopback() && is_own(octets.into()));
             std::net::UdpSocket::bind((Ipv4Addr::from(octets), 0)).unwrap();
         }
     }

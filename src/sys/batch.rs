@@ -6,7 +6,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use libc::{c_int, socklen_t};
+use libc::socklen_t;
 
 use super::cmsg::{append, Aligned};
 use super::outer;
@@ -331,20 +331,7 @@ fn control(
 ) -> (Aligned<CONTROL_OCTETS>, usize) {
     let mut buffer = Aligned::new();
     let mut at = 0;
-    if let Some(tos) = tos {
-        let (level, kind) = match to.remote.ip() {
-            IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
-            IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
-        };
-        append(&mut buffer, &mut at, level, kind, c_int::from(tos));
-    }
-    if let Some(ttl) = ttl {
-        let (level, kind) = match to.remote.ip() {
-            IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TTL),
-            IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT),
-        };
-        append(&mut buffer, &mut at, level, kind, c_int::from(ttl));
-    }
+    outer::append_tos_and_ttl(&mut buffer, &mut at, to.remote.is_ipv4(), tos, ttl);
     match local {
         Some(IpAddr::V4(local)) => outer::append_source(&mut buffer, &mut at, local),
         Some(IpAddr::V6(local)) => {

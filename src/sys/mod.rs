@@ -6,12 +6,20 @@
 pub mod address;
 pub mod admin_socket;
 pub mod batch;
+#[cfg(any(test, not(target_os = "linux")))]
+mod bsd;
 pub mod clock;
 mod cmsg;
 pub mod daemonize;
 pub mod file;
+#[cfg(target_os = "freebsd")]
+mod freebsd;
+mod kinds;
+#[cfg(target_os = "linux")]
 mod linux;
 pub mod machine;
+#[cfg(any(test, target_os = "netbsd"))]
+mod netbsd;
 pub mod notify;
 pub mod passing;
 pub mod pidfile;
@@ -29,10 +37,22 @@ pub mod terminal;
 pub mod trust;
 mod user;
 
+#[cfg(not(target_os = "linux"))]
+pub use bsd::{
+    bpf, bridge, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
+};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use bsd::{memory, outer, system};
+#[cfg(target_os = "freebsd")]
+pub use freebsd::{device, l2tp};
+#[cfg(target_os = "linux")]
 pub use linux::{
     bpf, bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
 };
-pub(crate) use linux::{outer, system};
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{memory, outer, system};
+#[cfg(target_os = "netbsd")]
+pub use netbsd::{device, l2tp};
 
 use std::ffi::CStr;
 use std::io;

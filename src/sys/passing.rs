@@ -1,16 +1,15 @@
 //! Messages between two processes of this program, with descriptors that pass from the one to the other (unix(7)), and
 //! memory that is handed over as a descriptor and that nobody can change any more (memfd_create(2)).
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use libc::{c_int, c_uint};
+use libc::c_int;
 
+pub use super::memory::{read_sealed, sealed};
 use super::{clock, cvt, cvt_size};
-use crate::wiped::Wiped;
 
 /// Descriptors in one message; the kernel allows 253.
 pub const AT_ONCE: usize = 200;
@@ -18,8 +17,6 @@ pub const AT_ONCE: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// No message is longer.
 const LONGEST: usize = 16 * 1024;
-/// MFD_NOEXEC_SEAL (Linux 6.3): nothing in it is ever executed; libc lacks it.
-const NOEXEC_SEAL: c_uint = 0x0008;
 
 /// One end of a connection that keeps messages apart.
 #[derive(Debug)]
@@ -162,42 +159,11 @@ impl AsRawFd for Post {
     }
 }
 
-/// Memory with these octets that nobody can change; it is nowhere in the file system.
-pub fn sealed(octets: &[u8]) -> io::Result<File> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: the name ends with NUL.
-    let make = |flags| cvt(unsafe { libc::memfd_create(c"l2tpd".as_ptr(), flags) });
-    let fd = make(flags | NOEXEC_SEAL).or_else(|_| make(flags))?;
-    // SAFETY: the descriptor is new and ours.
-    let mut file = unsafe { File::from_raw_fd(fd) };
-    file.write_all(octets)?;
-    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
-    // SAFETY: no pointers.
-    cvt(unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, seals) })?;
-    Ok(file)
-}
-
-/// What is in such memory. Other kinds of files are an error: they could change while they are read.
-pub fn read_sealed(fd: OwnedFd) -> io::Result<Wiped> {
-    // SAFETY: no pointers.
-    let seals = cvt(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) })?;
-    if seals & libc::F_SEAL_WRITE == 0 {
-        return Err(io::Error::other("the state is not sealed"));
-    }
-    let file = File::from(fd);
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    let mut octets = vec![0; length];
-    // SAFETY: no pointers. It was written through the same open file.
-    cvt(unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_SET) } as c_int)?;
-    (&file).read_exact(&mut octets)?;
-    let read = Wiped::from(octets.as_slice());
-    crate::wiped::wipe(&mut octets);
-    Ok(read)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::io::Write;
 
     #[test]
     fn messages_and_descriptors_arrive_as_they_were_sent() {

@@ -23,6 +23,8 @@ pub(super) fn encode(address: SocketAddr) -> (libc::sockaddr_storage, libc::sock
     match address {
         SocketAddr::V4(v4) => {
             let value = libc::sockaddr_in {
+                #[cfg(not(target_os = "linux"))]
+                sin_len: mem::size_of::<libc::sockaddr_in>() as u8,
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
                 sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
@@ -34,6 +36,8 @@ pub(super) fn encode(address: SocketAddr) -> (libc::sockaddr_storage, libc::sock
         }
         SocketAddr::V6(v6) => {
             let value = libc::sockaddr_in6 {
+                #[cfg(not(target_os = "linux"))]
+                sin6_len: mem::size_of::<libc::sockaddr_in6>() as u8,
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: 0,

@@ -10,11 +10,12 @@ use super::ports::Ports;
 use super::session::{Session, Sessions};
 use super::sockets::OpenSocket;
 use crate::config::model::Via;
-use crate::frame::gro::{Gro, GroFrame, MAX_FRAMES};
+use crate::frame::gro::{self, Gro, GroFrame, MAX_FRAMES};
 use crate::frame::mss;
 use crate::frame::oam::Oam;
 use crate::proto::Path;
 use crate::sys::receiver::{Datagram, Receiver};
+use crate::sys::tap;
 use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
 
@@ -219,7 +220,10 @@ impl Batch<'_> {
         self.arrivals.delivered = Some(owner);
         let ports = &mut *self.ports;
         let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(ports, merged, buffer);
-        self.gro.push(self.buffer, owner, range, udp, output);
+        match tap::SUPER_FRAMES {
+            true => self.gro.push(self.buffer, owner, range, udp, output),
+            false => gro::single(self.buffer, owner, range, output),
+        }
     }
 
     /// What was merged leaves.

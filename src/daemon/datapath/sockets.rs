@@ -159,7 +159,9 @@ impl Sockets {
         let mut open = OpenSocket::new(key, socket, None);
         if key.encapsulation == Encapsulation::Ip {
             socket_filter::attach(&open.inner, Kind::IpControl, Needed::ALL, &[])?;
-            open.data = if control_only { None } else { Some(open_data(&key)?) };
+            // Without filters both would receive everything.
+            let alone = control_only || !socket_filter::FILTERS;
+            open.data = if alone { None } else { Some(open_data(&key)?) };
         }
         let data = open.data.as_ref().map(Socket::as_raw_fd);
         let at = self.add(open, ready)?;

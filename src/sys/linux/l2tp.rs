@@ -12,10 +12,11 @@ use libc::c_int;
 
 use super::netlink::{attribute, number};
 use super::outer;
+pub use crate::sys::kinds::{NewSession, Statistics};
 use crate::sys::socket::IPPROTO_L2TP;
 use crate::sys::socket_call::open;
 use crate::sys::{cvt, cvt_size};
-use crate::wire::{Cookie, Encapsulation, SessionId};
+use crate::wire::{Encapsulation, SessionId};
 
 const GENL_ID_CTRL: u16 = libc::GENL_ID_CTRL as u16;
 const CTRL_CMD_GETFAMILY: u8 = libc::CTRL_CMD_GETFAMILY as u8;
@@ -60,50 +61,6 @@ const _: () = {
     assert!(mem::offset_of!(libc::nlmsgerr, error) == 0);
     assert!(mem::offset_of!(libc::nlattr, nla_type) == 2 && mem::size_of::<libc::nlattr>() == 4);
 };
-
-/// A session for the kernel.
-#[derive(Debug, Clone)]
-pub struct NewSession<'a> {
-    /// The kernel's id of the tunnel.
-    pub tunnel: u32,
-    /// Received frames carry it.
-    pub local: SessionId,
-    /// Sent frames carry it.
-    pub remote: SessionId,
-    /// Name of the interface that is made.
-    pub interface: &'a str,
-    /// What received frames must carry.
-    pub cookie_expected: Cookie,
-    /// What sent frames carry.
-    pub cookie_to_send: Cookie,
-    /// Both directions have the default sublayer.
-    pub sublayer: bool,
-    /// Sent frames are numbered.
-    pub sequence_send: bool,
-    /// Received frames must be numbered, and in order.
-    pub sequence_receive: bool,
-}
-
-/// What the kernel counted for a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Statistics {
-    /// Frames sent.
-    pub tx_frames: u64,
-    /// Octets of them.
-    pub tx_octets: u64,
-    /// Frames that could not be sent.
-    pub tx_errors: u64,
-    /// Frames received and delivered.
-    pub rx_frames: u64,
-    /// Octets of them.
-    pub rx_octets: u64,
-    /// Received frames that were dropped, for whatever reason.
-    pub rx_errors: u64,
-    /// Of these: out of order, or not numbered.
-    pub rx_sequence: u64,
-    /// Of these: with a wrong cookie.
-    pub rx_cookie: u64,
-}
 
 /// The way to the kernel's L2TP.
 #[derive(Debug)]

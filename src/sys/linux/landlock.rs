@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub use crate::sys::kinds::Access;
 use libc::{c_int, c_long, c_ulong};
 
 // linux/landlock.h. The numbers of the calls are the same on all architectures.
@@ -27,25 +28,12 @@ const LATER: [(c_long, u64); 3] = [(2, 1 << 13), (3, TRUNCATE), (5, IOCTL_DEVICE
 const TRUNCATE: u64 = 1 << 14;
 const IOCTL_DEVICE: u64 = 1 << 15;
 
-/// What may be done with a file, or with all that is below a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Read it.
-    Read,
-    /// Read and write it, and make settings of a device.
-    Use,
-    /// Remove files from it.
-    Remove,
-}
-
-impl Access {
-    fn rights(self, directory: bool) -> u64 {
-        let listing = if directory { READ_DIR } else { 0 };
-        match self {
-            Access::Read => READ_FILE | listing,
-            Access::Use => READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEVICE | listing,
-            Access::Remove => REMOVE_FILE,
-        }
+fn rights(access: Access, directory: bool) -> u64 {
+    let listing = if directory { READ_DIR } else { 0 };
+    match access {
+        Access::Read => READ_FILE | listing,
+        Access::Use => READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEVICE | listing,
+        Access::Remove => REMOVE_FILE,
     }
 }
 
@@ -78,7 +66,7 @@ pub fn restrict(rules: &[(&Path, Access)]) -> io::Result<bool> {
         let mut options = std::fs::OpenOptions::new();
         let Ok(file) = options.read(true).custom_flags(libc::O_PATH).open(path) else { continue };
         let directory = file.metadata().is_ok_and(|found| found.is_dir());
-        let rule = PathBeneath { allowed: access.rights(directory) & handled, parent: file.as_raw_fd() };
+        let rule = PathBeneath { allowed: rights(*access, directory) & handled, parent: file.as_raw_fd() };
         // SAFETY: the rule has the layout that its type says, and lives through the call as does the file.
         let added = unsafe {
             libc::syscall(

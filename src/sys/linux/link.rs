@@ -9,49 +9,13 @@ use libc::c_int;
 
 use super::netlink::{address, attribute, messages, number};
 use crate::sys::cvt;
+pub use crate::sys::kinds::NetEvent;
 use crate::sys::socket_call::set_option;
 
 /// Messages that are read at a time.
 const AT_ONCE: usize = 64;
 /// Octets of the socket's buffer: enough for a change of some thousand interfaces at once.
 const BUFFER: c_int = 8 << 20;
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetEvent {
-    /// An interface: its flags as they are now; other things than the flags may have changed.
-    Link {
-        /// Interface index.
-        index: c_int,
-        /// The administrator has it up.
-        up: bool,
-    },
-    /// An interface is gone.
-    LinkDeleted {
-        /// Interface index.
-        index: c_int,
-    },
-    /// An address of this host came, went, or is valid for another time.
-    Address {
-        /// Index of its interface.
-        index: c_int,
-        /// The address.
-        address: IpAddr,
-        /// It is there, but nothing new is to use it.
-        deprecated: bool,
-    },
-    /// A route to this network came, went or changed.
-    Route {
-        /// The network's first address.
-        network: IpAddr,
-        /// Bits of the address that are the network's.
-        bits: u8,
-    },
-    /// A rule that chooses between tables of routes.
-    Rule,
-    /// The kernel could not report everything: look at all.
-    Lost,
-}
 
 /// The socket that the events come from.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ pub mod bridge;
 pub mod l2tp;
 pub mod landlock;
 pub mod link;
+pub mod memory;
 pub mod netif;
 mod netlink;
 pub mod outer;

@@ -49,6 +49,30 @@ pub(in crate::sys) fn append_source<const N: usize>(
     append(buffer, at, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
 }
 
+/// Gives a datagram its own TOS (traffic class) and TTL (hop limit).
+pub(in crate::sys) fn append_tos_and_ttl<const N: usize>(
+    buffer: &mut Aligned<N>,
+    at: &mut usize,
+    ipv4: bool,
+    tos: Option<u8>,
+    ttl: Option<u8>,
+) {
+    if let Some(tos) = tos {
+        let (level, kind) = match ipv4 {
+            true => (libc::IPPROTO_IP, libc::IP_TOS),
+            false => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        };
+        append(buffer, at, level, kind, c_int::from(tos));
+    }
+    if let Some(ttl) = ttl {
+        let (level, kind) = match ipv4 {
+            true => (libc::IPPROTO_IP, libc::IP_TTL),
+            false => (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT),
+        };
+        append(buffer, at, level, kind, c_int::from(ttl));
+    }
+}
+
 /// Keeps an error queue, or none: what ICMP tells of datagrams sent earlier.
 pub(in crate::sys) fn keep_errors(fd: RawFd, ipv4: bool, on: bool) -> io::Result<()> {
     match ipv4 {

@@ -9,6 +9,8 @@ pub use crate::sys::user::{group, user, User};
 
 // The numbers and structures of linux/capability.h, which libc lacks.
 
+/// Whether root's rights can be kept one by one.
+pub const CAPABILITIES: bool = true;
 /// Bind to ports below 1024 (CAP_NET_BIND_SERVICE).
 pub const NET_BIND_SERVICE: u32 = 10;
 /// Make and configure interfaces (CAP_NET_ADMIN).

@@ -9,23 +9,11 @@ use libc::c_int;
 
 use super::netif;
 use super::netlink::{address, attribute, messages, number, HEADER};
+pub use crate::sys::kinds::KernelRoute;
 use crate::sys::{cvt, cvt_size};
 
 /// Octets of struct rtmsg.
 const RTMSG: usize = 12;
-
-/// A route that the kernel chose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KernelRoute {
-    /// Index of the interface that packets leave through.
-    pub device: c_int,
-    /// The router that they go to first.
-    pub gateway: Option<IpAddr>,
-    /// The source address that they get where none is wanted.
-    pub source: Option<IpAddr>,
-    /// The destination is this host.
-    pub local: bool,
-}
 
 /// Asks the kernel for routes.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 
 use std::io;
 
+pub use crate::sys::kinds::{Filter, Otherwise};
 use libc::c_long;
 
 // linux/seccomp.h, linux/audit.h, linux/bpf_common.h: libc lacks some of them on some systems.
@@ -47,24 +48,6 @@ const THIS_ARCHITECTURE: u32 = match () {
     () if cfg!(target_arch = "s390x") => 0x8000_0016,
     () => 0,
 };
-
-/// Which calls are allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filter {
-    /// Those of the daemon that runs.
-    Daemon,
-    /// Those of a child that looks up a name.
-    LookUp,
-}
-
-/// What becomes of a call that is not allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// It fails with `EPERM`.
-    Refuse,
-    /// It is made, and told in the kernel's log.
-    Log,
-}
 
 /// The list of these calls.
 macro_rules! calls {

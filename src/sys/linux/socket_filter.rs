@@ -9,8 +9,11 @@ use std::os::fd::{AsRawFd, RawFd};
 use libc::{c_int, c_void};
 
 use crate::sys::cvt;
+pub use crate::sys::kinds::{Elsewhere, Kind, Needed};
 use crate::sys::socket::Socket;
 
+/// Whether sockets have filters.
+pub const FILTERS: bool = true;
 /// Ids that a filter has room for: the kernel takes 4096 instructions.
 const MOST_IDS: usize = 2000;
 /// Instructions that the kernel takes.
@@ -22,62 +25,21 @@ const UDP_HEADER: u32 = 8;
 /// The T bit of the first two octets: a control message (RFC 3931 3.2.1).
 const CONTROL: u32 = 0x8000;
 
-/// What a socket is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Control messages over IP.
-    IpControl,
-    /// Data messages over IP.
-    IpData,
-    /// All messages over UDP.
-    Udp,
-}
-
 /// Octets over IP from the Session ID, which is 0, to the Control Connection ID (RFC 3931 4.1.1.2).
 const CONNECTION_ID: u32 = 8;
 
-/// What a socket receives of its kind. Of what nobody needs it is one message in so many (a power of two).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needed<'a> {
-    /// Of control messages that belong to no control connection yet, one in so many.
-    pub strangers: u32,
-    /// The ids of control connections, in order.
-    pub connections: &'a [u32],
-    /// Of control messages with another id than these, one in so many.
-    pub other_connections: u32,
-    /// The ids of sessions, in order.
-    pub sessions: &'a [u32],
-    /// Of data messages with another id than these, one in so many.
-    pub other_sessions: u32,
+fn all_control(needed: &Needed<'_>) -> bool {
+    needed.strangers == 1 && needed.other_connections == 1
 }
 
-impl Needed<'_> {
-    /// Everything.
-    pub const ALL: Needed<'static> =
-        Needed { strangers: 1, connections: &[], other_connections: 1, sessions: &[], other_sessions: 1 };
-
-    fn all_control(&self) -> bool {
-        self.strangers == 1 && self.other_connections == 1
+/// With a limit to the ids; where they are too many, more is received than is needed.
+fn limited(needed: Needed<'_>) -> Needed<'_> {
+    let connections = if needed.other_connections > 1 { needed.connections.len() } else { 0 };
+    let sessions = if needed.other_sessions > 1 { needed.sessions.len() } else { 0 };
+    match connections + sessions <= MOST_IDS {
+        true => needed,
+        false => Needed { other_connections: 1, other_sessions: 1, ..needed },
     }
-
-    /// With a limit to the ids; where they are too many, more is received than is needed.
-    fn limited(self) -> Self {
-        let connections = if self.other_connections > 1 { self.connections.len() } else { 0 };
-        let sessions = if self.other_sessions > 1 { self.sessions.len() } else { 0 };
-        match connections + sessions <= MOST_IDS {
-            true => self,
-            false => Needed { other_connections: 1, other_sessions: 1, ..self },
-        }
-    }
-}
-
-/// What another socket gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// The interface that it comes by, or the VRF.
-    pub index: c_int,
-    /// It comes to this address; `None`: to any.
-    pub local: Option<IpAddr>,
 }
 
 /// Has the kernel drop everything that comes to a socket and is not of its kind, or not needed, or what other sockets get.
@@ -133,7 +95,7 @@ fn whole_program(
 ) -> Vec<libc::sock_filter> {
     let mut whole: Vec<libc::sock_filter> =
         elsewhere.iter().flat_map(|other| drop_elsewhere(*other)).collect();
-    let rest = program(ipv4, kind, needed.limited());
+    let rest = program(ipv4, kind, limited(needed));
     match whole.len() + rest.len() <= MOST_STEPS {
         true => whole.extend(rest),
         false => whole.extend(program(ipv4, kind, Needed::ALL)),
@@ -169,7 +131,7 @@ fn drop_elsewhere(other: Elsewhere) -> Vec<libc::sock_filter> {
 fn program(ipv4: bool, kind: Kind, needed: Needed<'_>) -> Vec<libc::sock_filter> {
     match kind {
         Kind::IpControl | Kind::IpData => over_ip(ipv4, kind, needed),
-        Kind::Udp if needed.all_control() && needed.other_sessions == 1 => vec![yes()],
+        Kind::Udp if all_control(&needed) && needed.other_sessions == 1 => vec![yes()],
         Kind::Udp => over_udp(needed),
     }
 }
@@ -185,7 +147,7 @@ fn over_ip(ipv4: bool, kind: Kind, needed: Needed<'_>) -> Vec<libc::sock_filter>
     let mut program = vec![step(load_x, 0, 0, 0), load(0)];
     if kind == Kind::IpControl {
         program.extend([step(EQUAL, 1, 0, 0), no()]);
-        match needed.all_control() {
+        match all_control(&needed) {
             true => program.push(yes()),
             false => {
                 program.push(load(CONNECTION_ID));

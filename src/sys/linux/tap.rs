@@ -14,9 +14,13 @@ use libc::{c_int, c_short, c_uint, c_ulong};
 use super::netif;
 use crate::saved::saved;
 use crate::sys::cvt;
+pub use crate::sys::kinds::NotOpened;
 
 /// linux/if_tun.h, of what TUNGETIFF tells; libc lacks it.
 const IFF_PERSIST: c_int = 0x0800;
+
+/// Whether super-frames are read and written, with a header that tells what they are.
+pub const SUPER_FRAMES: bool = true;
 
 /// An open TAP interface.
 #[derive(Debug)]
@@ -35,15 +39,6 @@ pub fn reserve(count: usize) -> io::Result<()> {
     let files = (0..count).map(|_| open_new()).collect::<io::Result<Vec<File>>>()?;
     RESERVE.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
     Ok(())
-}
-
-/// Why there is no interface.
-#[derive(Debug)]
-pub struct NotOpened {
-    /// The system's error.
-    pub error: io::Error,
-    /// What it means; empty where the system's own text says it.
-    pub about: &'static str,
 }
 
 /// An error about the device.
