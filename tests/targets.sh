@@ -1,5 +1,5 @@
 #!/bin/sh
-# Other processors and C libraries than this machine's: musl, 32 bits, most significant octet first. Builds, and
+# Other processors, C libraries and systems than this one: musl, 32 bits, most significant octet first, BSD. Builds, and
 # runs what can be run here; a target that cannot be had is skipped, and said so. Called by `make test-targets`.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -82,6 +82,18 @@ for target in aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf powerpc-
     powerpc64-unknown-linux-gnu riscv64gc-unknown-linux-gnu; do
     have "$target" || { skip "$target" "no standard library for it"; continue; }
     check "$target::compiles" timeout 600 "$CARGO" check --locked --bins --target "$target"
+done
+
+# Other systems: compiled only, and looked through by clippy where it is there. Nothing of it runs here.
+for target in x86_64-unknown-netbsd x86_64-unknown-freebsd; do
+    have "$target" || { skip "$target" "no standard library for it"; continue; }
+    check "$target::compiles" timeout 600 "$CARGO" check --locked --bins --target "$target"
+    if "$CARGO" clippy --version >/dev/null 2>&1; then
+        check "$target::clippy" timeout 600 "$CARGO" clippy --locked --bins --target "$target" -- -D warnings
+    else
+        skip "$target::clippy" "clippy is not installed"
+    fi
+    skip "$target::runs" "no such system is here"
 done
 
 echo "test result: $([ "$failed" = 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; $skipped skipped"
