@@ -286,9 +286,8 @@ class World:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def measure(layout, number):
+def measure(layout, number, found):
     """One round: what was found, by the names of LINES."""
-    found = {}
     with World(layout, number) as world:
         hub, spokes = world.hub, world.spokes
         hub.start()
@@ -322,7 +321,6 @@ def measure(layout, number):
         hub.start()
         found["hub"] = hub.wait_up(start)
         found["end"] = hub.end()
-    return found
 
 
 def measure_pinged(world, number, ping, found):
@@ -384,7 +382,7 @@ def mtu_of(host, name):
 
 def median(values):
     known = [value for value in values if value is not None]
-    return statistics.median(known) if known and len(known) == len(values) else None
+    return statistics.median(known) if known else None
 
 
 def growth(few, many):
@@ -409,10 +407,12 @@ def main():
         results = {}
         for number in NUMBERS:
             begin = time.monotonic()
-            try:
-                results[number] = [measure(layout, number) for _ in range(ROUNDS)]
-            except (Failure, subprocess.TimeoutExpired) as failure:
-                print(f"{layout} {number}: {failure}", flush=True)
+            results[number] = [{} for _ in range(ROUNDS)]
+            for found in results[number]:
+                try:
+                    measure(layout, number, found)
+                except (Failure, subprocess.TimeoutExpired) as failure:
+                    print(f"{layout} {number}: {failure}", flush=True)
             took = time.monotonic() - begin
             print(f"{layout} {number}: {took:.0f} s", file=sys.stderr, flush=True)
         table(layout, results)
