@@ -94,6 +94,9 @@ saved!(
     }
 );
 
+/// Room for so many actions stays when all are done; a reload may need much more.
+const MOST_ROOM: usize = 1024;
+
 /// What all objects share.
 pub struct Context {
     /// The present.
@@ -168,7 +171,11 @@ impl Context {
 
     /// The oldest action that is not done yet.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let next = self.actions.pop_front();
+        if next.is_none() && self.actions.capacity() > MOST_ROOM {
+            self.actions = VecDeque::new();
+        }
+        next
     }
 
     /// Logs a message of the catalogue.

@@ -61,6 +61,7 @@ impl History {
         if self.last.len() >= KEPT {
             self.last.pop_front();
         }
+        self.last.reserve_exact(1); // there are thousands of these, most with one change or two
         self.last.push_back(Entry { what, reason: reason.to_owned(), at: now, count: 1 });
     }
 

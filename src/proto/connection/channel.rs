@@ -306,6 +306,9 @@ impl Channel {
             return if count >= 0x8000 { Acknowledgement::Acknowledges(0) } else { Acknowledgement::Invalid };
         }
         self.queue.drain(..count);
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new(); // most of the time there is nothing in it
+        }
         self.in_flight = self.in_flight.saturating_sub(count);
         if count > 0 {
             self.restart_rto();

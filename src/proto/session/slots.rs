@@ -1,6 +1,7 @@
 //! The session blocks of a tunnel: which of them a message, a timer or an answer of the daemon is for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -24,6 +25,13 @@ use crate::wire::code::cdn;
 use crate::wire::message::{Icrq, Refusal, SessionIds};
 use crate::wire::{Ccid, Message, MessageType, SessionId};
 
+/// Most tunnels have one session: of one entry it takes half as much memory as a `BTreeMap`. What it is asked for by peers
+/// need not be in it; the keys are those of the configuration.
+type Index<K, V> = HashMap<K, V, FixedHash>;
+
+/// The same in each run.
+type FixedHash = BuildHasherDefault<DefaultHasher>;
+
 /// The session blocks of a tunnel.
 #[derive(Debug)]
 pub struct Slots {
@@ -31,9 +39,9 @@ pub struct Slots {
     /// Boxed: a map has room for some more than it holds.
     slots: BTreeMap<SlotKey, Box<Slot>>,
     /// With its place in the order of the file.
-    by_interface: BTreeMap<String, (SlotKey, usize)>,
+    by_interface: Index<String, (SlotKey, usize)>,
     /// Several may name one Remote End ID, if all but one are disabled.
-    by_end_id: BTreeMap<Vec<u8>, Vec<SlotKey>>,
+    by_end_id: Index<Vec<u8>, Vec<SlotKey>>,
     /// In the order of the file.
     order: Vec<SlotKey>,
     /// All of them are manual.
@@ -49,8 +57,8 @@ impl Slots {
         let mut slots = Slots {
             tunnel_key,
             slots: BTreeMap::new(),
-            by_interface: BTreeMap::new(),
-            by_end_id: BTreeMap::new(),
+            by_interface: Index::default(),
+            by_end_id: Index::default(),
             order: Vec::new(),
             manual: false,
             next_key: 0,
@@ -86,8 +94,8 @@ impl Slots {
         let mut restored = Slots {
             tunnel_key: TunnelKey::restore(from)?,
             slots: BTreeMap::new(),
-            by_interface: BTreeMap::new(),
-            by_end_id: BTreeMap::new(),
+            by_interface: Index::default(),
+            by_end_id: Index::default(),
             order: Vec::new(),
             manual: false,
             next_key: u32::restore(from)?,
