@@ -191,6 +191,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Tunnel, "resolve-interval none", "live a resolve-interval"),
     (Block::Tunnel, "linger 9", "live a linger"),
     (Block::Tunnel, "encapsulation udp", "restart a encapsulation"),
+    (Block::Tunnel, "encapsulation ip udp", "restart a encapsulation"),
     (Block::Tunnel, "udp-port 1701 1702", "restart a udp-port"),
     (Block::Tunnel, "bind-device red", "restart a bind-device"),
     (Block::Tunnel, "fwmark 0x10", "restart a fwmark"),

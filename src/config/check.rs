@@ -95,6 +95,9 @@ pub(super) fn tunnel(
     if tunnel.role == Role::Active && tunnel.is_for_any() {
         findings.invalid("role", "an active end needs a remote-address to begin with; it is any");
     }
+    if tunnel.is_manual() && tunnel.encapsulations.second.is_some() {
+        findings.invalid("encapsulation", "nobody answers to manual sessions: they need one encapsulation");
+    }
     unique(tunnel, &mut findings, known);
     findings.found
 }
@@ -185,8 +188,11 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
     if tunnel.is_manual() {
         return;
     }
-    for (at, remote) in tunnel.remotes.iter().enumerate() {
-        let Some(identity) = identity(tunnel, remote) else { return };
+    let remotes = tunnel.remotes.iter().enumerate();
+    for (at, remote, way) in
+        remotes.flat_map(|(at, remote)| tunnel.each_encapsulation().map(move |way| (at, remote, way)))
+    {
+        let Some(identity) = identity(tunnel, remote, way) else { return };
         match known.identities.entry(identity) {
             Entry::Vacant(free) => {
                 free.insert(tunnel.name.clone());
@@ -205,16 +211,13 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
 }
 
 /// `None` while something of it is missing, which is reported elsewhere.
-fn identity(tunnel: &TunnelConfig, remote: &Remote) -> Option<Identity> {
-    let ports = match tunnel.encapsulation {
-        Encapsulation::Ip => (0, 0),
-        Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
-    };
+fn identity(tunnel: &TunnelConfig, remote: &Remote, encapsulation: Encapsulation) -> Option<Identity> {
+    let ports = tunnel.ports_of(encapsulation);
     Some((
         tunnel.local_address,
         remote.clone(),
         tunnel.bind_device,
-        tunnel.encapsulation,
+        encapsulation,
         ports,
         tunnel.remote_hostname.clone()?,
         tunnel.remote_router_id.clone()?,

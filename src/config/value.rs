@@ -21,6 +21,8 @@ pub enum Kind {
     Flag,
     /// One of the words.
     Word,
+    /// One of the words, or two different ones.
+    OneOrTwoWords,
     /// A whole number in this range.
     Number(u64, u64),
     /// A number of 32 bits that is not 0, in decimal or in hex.
@@ -56,7 +58,7 @@ impl Kind {
     pub fn count(self) -> (usize, usize) {
         match self {
             Kind::Flag => (0, 0),
-            Kind::Ports => (1, 2),
+            Kind::Ports | Kind::OneOrTwoWords => (1, 2),
             Kind::SessionIds => (2, 2),
             Kind::Command => (1, usize::MAX),
             _ => (1, 1),
@@ -70,6 +72,7 @@ impl Kind {
             Kind::InterfaceName => "1-15 characters of A-Z a-z 0-9 _ . -, but not \".\" or \"..\"".into(),
             Kind::Flag => "no parameter".into(),
             Kind::Word => "".into(),
+            Kind::OneOrTwoWords => "or two of them, the second where the first is not answered".into(),
             Kind::Number(min, max) => format!("{min}-{max}").into(),
             Kind::Mark => "1-4294967295, or 0x1-0xffffffff".into(),
             Kind::Seconds(min, max) => format!("{}-{}", decimal(min), decimal(max)).into(),
@@ -102,6 +105,8 @@ pub enum Value {
     Flag,
     /// A word of the tag's list.
     Word(&'static str),
+    /// Two words of the tag's list.
+    Words(&'static str, &'static str),
     /// A whole number.
     Number(u64),
     /// A time.
@@ -157,13 +162,21 @@ fn first(params: &[Word]) -> &[u8] {
 /// Reads `params`, whose number fits the kind, as one of the words or as a value of `kind`.
 pub fn read(kind: Kind, words: &[&'static str], params: &[Word]) -> Read {
     let octets = first(params);
-    if let Some(word) = words.iter().find(|w| w.as_bytes() == octets) {
+    let word = |param: &Word| words.iter().find(|w| w.as_bytes() == &*param.octets);
+    if let ([first, second], Kind::OneOrTwoWords) = (params, kind) {
+        let [first, second] = [word(first), word(second)];
+        return match (first, second) {
+            (Some(first), Some(second)) if first != second => Ok(Value::Words(first, second)),
+            (first, _) => Err(Refusal { at: usize::from(first.is_some()), ..refuse(Fault::InvalidValue) }),
+        };
+    }
+    if let Some(word) = params.first().and_then(word) {
         return Ok(Value::Word(word));
     }
     let invalid = || refuse(Fault::InvalidValue);
     match kind {
         Kind::Flag => Ok(Value::Flag),
-        Kind::Word => Err(invalid()),
+        Kind::Word | Kind::OneOrTwoWords => Err(invalid()),
         Kind::Number(min, max) => {
             number(octets).filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(invalid)
         }
@@ -386,6 +399,21 @@ mod tests {
         {
             assert_eq!(time(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn two_words_are_different_ones_of_the_list() {
+        let read = |text: &str| {
+            let params: Vec<Word> =
+                text.split(' ').map(|t| Word { column: 1, octets: t.as_bytes().into() }).collect();
+            read(Kind::OneOrTwoWords, &["ip", "udp"], &params).map_err(|refusal| refusal.at)
+        };
+        assert_eq!(read("udp"), Ok(Value::Word("udp")));
+        assert_eq!(read("udp ip"), Ok(Value::Words("udp", "ip")));
+        assert_eq!(
+            [read("ip ip"), read("ip tcp"), read("tcp ip"), read("tcp")],
+            [Err(1), Err(1), Err(0), Err(0)]
+        );
     }
 
     #[test]

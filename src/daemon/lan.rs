@@ -44,7 +44,7 @@ fn expected_mtu(tunnel: &TunnelConfig, session: &SessionConfig) -> Option<usize>
     let remote = tunnel.addresses().next()?;
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let path = Path {
-        encapsulation: tunnel.encapsulation,
+        encapsulation: tunnel.encapsulation(),
         local: SocketAddr::new(tunnel.local_address.unwrap_or(any), 0),
         remote: SocketAddr::new(remote, 0),
         via: tunnel.via(),
@@ -54,6 +54,6 @@ fn expected_mtu(tunnel: &TunnelConfig, session: &SessionConfig) -> Option<usize>
         None => Cookie::new(&[0; 8][..session.cookie.octets()])?,
     };
     let sublayer = session.sublayer == Sublayer::Default;
-    let format = Format { encapsulation: tunnel.encapsulation, session: SessionId(0), cookie, sublayer };
+    let format = Format { encapsulation: tunnel.encapsulation(), session: SessionId(0), cookie, sublayer };
     Interface::new(tunnel, session).fitting_mtu(&path, format.header_length())
 }

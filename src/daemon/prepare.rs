@@ -6,11 +6,10 @@ use std::time::Instant;
 use super::core::Daemon;
 use super::datapath::SocketKey;
 use super::resolve::Answer;
-use crate::config::model::{TunnelConfig, Via};
+use crate::config::model::TunnelConfig;
 use crate::log::{Event, LogLine};
 use crate::proto::{Path, RouteKey};
 use crate::sys::error_text;
-use crate::wire::Encapsulation;
 
 /// Why a host without any address tries nothing.
 const NO_ADDRESS: &str = "this host has no address yet";
@@ -67,15 +66,17 @@ impl Daemon {
         // A socket that is open already outlives its address.
         let own =
             tunnel.local_address.map_or(Ok(()), |local| self.routes.check_own(local, tunnel.bind_device));
-        let result = own.and_then(|()| self.data.open_socket(SocketKey::of(tunnel, peer)));
-        match result {
-            Ok(()) => Ok(path(tunnel, peer)),
-            Err(error) => {
-                let error = error_text(&error);
-                let (which, detail) = (socket_name(tunnel, peer), socket_detail(tunnel, peer));
-                let failed = Event::SocketFailed { error: error.clone() };
-                self.logger.log(now, &LogLine::with_detail(&failed, detail));
-                Err(Unprepared::Failed(format!("{which}: {error}")))
+        let mut failed = SocketKey::of(tunnel, peer).map(|key| (key, own.as_ref().err().map(error_text)));
+        let failed = failed.find_map(|(key, error)| {
+            let error = error.or_else(|| Some(error_text(&self.data.open_socket(key).err()?)))?;
+            Some((key, error))
+        });
+        match failed {
+            None => Ok(path(tunnel, peer)),
+            Some((key, error)) => {
+                let event = Event::SocketFailed { error: error.clone() };
+                self.logger.log(now, &LogLine::with_detail(&event, format!("tunnel {}: {key}", tunnel.name)));
+                Err(Unprepared::Failed(format!("{key}: {error}")))
             }
         }
     }
@@ -89,7 +90,7 @@ impl Daemon {
             None => {
                 let path = self.open(now, tunnel, v4)?;
                 // A system without IPv6 has no peers there either.
-                let _ = self.data.open_socket(SocketKey::of(tunnel, v6));
+                SocketKey::of(tunnel, v6).for_each(|key| drop(self.data.open_socket(key)));
                 Ok(path)
             }
         }
@@ -114,28 +115,11 @@ fn path(tunnel: &TunnelConfig, peer: IpAddr) -> Path {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let (local_port, remote_port) = match tunnel.encapsulation {
-        Encapsulation::Ip => (0, 0),
-        Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
-    };
+    let (local_port, remote_port) = tunnel.ports_of(tunnel.encapsulation());
     Path {
-        encapsulation: tunnel.encapsulation,
+        encapsulation: tunnel.encapsulation(),
         local: SocketAddr::new(tunnel.local_address.unwrap_or(any), local_port),
         remote: SocketAddr::new(peer, remote_port),
         via: tunnel.via(),
     }
-}
-
-/// Which socket it was that could not be opened.
-pub fn socket_detail(tunnel: &TunnelConfig, peer: IpAddr) -> String {
-    format!("tunnel {}: {}", tunnel.name, socket_name(tunnel, peer))
-}
-
-fn socket_name(tunnel: &TunnelConfig, peer: IpAddr) -> String {
-    let what = match tunnel.encapsulation {
-        Encapsulation::Ip => "IP protocol 115".to_string(),
-        Encapsulation::Udp => format!("UDP port {}", tunnel.udp_port.local),
-    };
-    let via = Via { mark: 0, ..tunnel.via() };
-    format!("{what} on {}{via}", path(tunnel, peer).local.ip())
 }

@@ -313,7 +313,7 @@ fn sockets(tunnel: &TunnelConfig) -> Vec<SocketKey> {
     let families = families
         .iter()
         .filter(|family| ends.is_empty() || ends.iter().any(|end| end.is_ipv4() == family.is_ipv4()));
-    families.map(|family| SocketKey::of(tunnel, *family)).collect()
+    families.flat_map(|family| SocketKey::of(tunnel, *family)).collect()
 }
 
 /// The interfaces that a configuration uses.

@@ -14,7 +14,6 @@ use super::core::Daemon;
 use super::datapath::{DataPlane, SocketKey};
 use super::event_loop::EventLoop;
 use super::logger::{on_stderr, Logger};
-use super::prepare::socket_detail;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
@@ -294,14 +293,14 @@ fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
     for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
         if tunnel.is_for_any() && tunnel.local_address.is_none() {
             // A system without IPv6 has no peers there either.
-            let _ = data.open_socket(SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()));
+            SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()).for_each(|key| drop(data.open_socket(key)));
         }
-        for end in known_ends(tunnel) {
-            let Err(error) = data.open_socket(SocketKey::of(tunnel, end)) else { continue };
+        for key in known_ends(tunnel).into_iter().flat_map(|end| SocketKey::of(tunnel, end)) {
+            let Err(error) = data.open_socket(key) else { continue };
             // Of what else is in the way, the first attempt at the tunnel tells.
             if error.kind() == std::io::ErrorKind::PermissionDenied {
                 let event = Event::SocketFailed { error: error_text(&error) };
-                return Err(vec![LogLine::with_detail(&event, socket_detail(tunnel, end))]);
+                return Err(vec![LogLine::with_detail(&event, format!("tunnel {}: {key}", tunnel.name))]);
             }
         }
     }
@@ -321,8 +320,9 @@ fn known_ends(tunnel: &TunnelConfig) -> Vec<IpAddr> {
 
 /// A kernel that does L2TP over IP itself takes part in our conversations, which is wanted only with `data-plane kernel`.
 fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
-    let over_ip = daemon.config.tunnels.iter().any(|t| t.encapsulation == Encapsulation::Ip)
-        && daemon.config.data_plane != model::DataPlane::Kernel;
+    let over_ip =
+        daemon.config.tunnels.iter().any(|t| t.each_encapsulation().any(|way| way == Encapsulation::Ip))
+            && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
         daemon.log(now, &LogLine::remark(&Remark::KernelReceives {}));
     }

@@ -166,6 +166,8 @@ remarks! {
         Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
+    "fallback" Info "tunnel <tun_name>: no answer, now over <encapsulation>" =>
+        Fallback { tunnel: String, encapsulation: Name };
     "no-route" Info "tunnel <tun_name> waits: <text>" =>
         NoRoute { tunnel: String, why: String };
     "peer-in-use" Info "tunnel <tun_name>: peer <IPaddress> is in use: <text>" =>

@@ -165,12 +165,12 @@ fn entrances(tunnel: &Tunnel) -> Vec<Entrance> {
     let any = config.is_for_any().then_some(Who::Any);
     let named = config.names().next().map(|_| Who::Named);
     let who: Vec<Who> = known.chain(any).chain(named).collect();
-    let port = match config.encapsulation {
-        Encapsulation::Ip => 0,
-        Encapsulation::Udp => config.udp_port.local,
-    };
-    let (encapsulation, local, device) = (config.encapsulation, config.local_address, config.bind_device);
-    who.into_iter().map(|who| Entrance { who, encapsulation, local, port, device }).collect()
+    let (local, device) = (config.local_address, config.bind_device);
+    let entrances = config.each_encapsulation().flat_map(|encapsulation| {
+        let (port, _) = config.ports_of(encapsulation);
+        who.iter().map(move |who| Entrance { who: *who, encapsulation, local, port, device })
+    });
+    entrances.collect()
 }
 
 /// Under what tunnels are filed that a datagram on this path may be for.

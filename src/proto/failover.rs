@@ -108,6 +108,7 @@ pub fn prepared_to_ask(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAdd
     }
     let values = cx.draw_ccid().and_then(|ccid| Some((ccid, cx.random()?, cx.random::<16>()?)));
     let Some((ccid, tie_breaker, nonce)) = values else { return };
+    let path = tunnel.fallback.begin(cx.now, &tunnel.config, path);
     let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, ccid, path);
     connection.tie_breaker = Some(tie_breaker);
     connection.asks = true;

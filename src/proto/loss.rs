@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::action::Happening;
+use super::action::{Happening, Path};
 use super::connection::table::State;
 use super::context::Context;
 use super::failover;
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
+use crate::log::Remark;
 use crate::wire::Ccid;
 
 /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
@@ -68,12 +69,28 @@ pub fn try_others(tunnel: &mut Tunnel, cx: &mut Context, next: bool) {
     }
 }
 
+/// The path with the other encapsulation, where an attempt found no answer with the one and there are two.
+fn other_encapsulation(tunnel: &mut Tunnel, ccid: Ccid) -> Option<Path> {
+    let only = tunnel.members.main_ccid() == Some(ccid);
+    let connection = tunnel.members.get(ccid).filter(|c| only && c.state == State::WaitCtlReply)?;
+    tunnel.fallback.switch(&tunnel.config, connection.transport.path)
+}
+
 /// Deletes a connection whose peer cannot be reached (C-059), and tries again later; the next address of the peer's
 /// name has its turn before the pause.
 pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, failure: Failure) {
     if failover::only_asks(tunnel, ccid) {
         failover::asked_in_vain(tunnel, ccid);
         return tunnel.delete(cx, ccid);
+    }
+    if let Some(path) = other_encapsulation(tunnel, ccid) {
+        let remark =
+            Remark::Fallback { tunnel: tunnel.config.name.clone(), encapsulation: path.encapsulation.name() };
+        cx.remark(&remark);
+        tunnel.attempt.fail(cx.now, failure);
+        tunnel.delete(cx, ccid);
+        tunnel.path = Some(path);
+        return tunnel.begin(cx, path);
     }
     let mut next = false;
     match tunnel.members.state(ccid) {

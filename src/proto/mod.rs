@@ -21,6 +21,7 @@
 //! | `members` | the connections of a tunnel |
 //! | `addresses` | the addresses of the peers, in the order of preference: whose turn is it, are names to be looked up again |
 //! | `backup`, `failover` | several peers: which one is in use and why, can a better one be reached; what is done about it |
+//! | `fallback` | two encapsulations: which one an attempt uses |
 //! | `history` | the last changes of a tunnel or session |
 //! | `pause` | how far apart attempts are |
 //! | `ids` | the ids in use, and whose they are |
@@ -57,6 +58,7 @@ mod context;
 pub mod dropped;
 mod engine;
 mod failover;
+mod fallback;
 pub mod guard;
 pub mod history;
 mod ids;

@@ -14,7 +14,7 @@ pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
         Some(Obstacle::Problem)
     } else if tunnel.slots.is_manual() {
         Some(Obstacle::Manual)
-    } else if config.encapsulation != path.encapsulation {
+    } else if config.each_encapsulation().all(|ours| ours != path.encapsulation) {
         Some(Obstacle::Encapsulation)
     } else if config.local_address.is_some_and(|address| address != path.local.ip()) {
         Some(Obstacle::LocalAddress)
@@ -60,7 +60,7 @@ impl Obstacle {
             }
             Obstacle::Manual => "has manual sessions only".to_owned(),
             Obstacle::Encapsulation => {
-                let (ours, theirs) = (name(tunnel.config.encapsulation), name(path.encapsulation));
+                let (ours, theirs) = (name(tunnel.config.encapsulation()), name(path.encapsulation));
                 format!("has encapsulation {ours}, and it came over {theirs}")
             }
             Obstacle::LocalAddress => {

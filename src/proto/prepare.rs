@@ -84,6 +84,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
             return tunnel.retry(cx);
         }
     };
+    let path = tunnel.fallback.begin(cx.now, &tunnel.config, path);
     tunnel.path = Some(path);
     if cx.shutting_down || !tunnel.is_usable() {
         return;

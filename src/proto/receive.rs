@@ -214,7 +214,9 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     }
     tunnel.members.set_main(ccid);
     if let Some(connection) = tunnel.members.get(ccid) {
-        tunnel.addresses.answered(connection.transport.path.remote.ip());
+        let path = connection.transport.path;
+        tunnel.addresses.answered(path.remote.ip());
+        tunnel.fallback.works(cx.now, &tunnel.config, path.encapsulation);
     }
     count(&mut tunnel.members.counters.established);
     tunnel.attempt.cancel(cx);

@@ -24,6 +24,7 @@ use super::connection::outcome::Outcome;
 use super::connection::table::State;
 use super::connection::Connection;
 use super::context::{Context, Due, SlotKey, Timer, TunnelKey};
+use super::fallback::Fallback;
 use super::history::History;
 use super::members::Members;
 use super::pause::Pause;
@@ -79,6 +80,8 @@ pub struct Tunnel {
     pub addresses: Addresses,
     /// Which of several peers is in use, and what is known of the others.
     pub backup: Backup,
+    /// Which of two encapsulations is used.
+    pub fallback: Fallback,
     /// The next attempt.
     pub attempt: Attempt,
     /// What happened last.
@@ -100,7 +103,7 @@ pub struct Tunnel {
 }
 saved!(
     Tunnel {
-        key, place, path, addresses, backup, attempt, history, pause, watch, stopped, started, removed, preparing,
+        key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed, preparing,
         deferred,
     } given { config: Rc<model::TunnelConfig>, slots: Slots, members: Members }
 );
@@ -117,6 +120,7 @@ impl Tunnel {
             members: Members::default(),
             path: None,
             backup: Backup::default(),
+            fallback: Fallback::default(),
             attempt: Attempt::new(now),
             history: History::default(),
             pause: Pause::default(),
@@ -302,8 +306,8 @@ impl Tunnel {
         self.file(cx, connection);
         cx.log(Event::BeginNewTunnel { tunnel, name, peer: path.remote.ip() });
         self.notify(cx, Happening::TunnelConnecting, String::new());
-        // Other addresses wait for their turn.
-        let soon = self.addresses.has_others();
+        // Other addresses wait for their turn, or another encapsulation.
+        let soon = self.addresses.has_others() || self.fallback.has_other(&self.config);
         let sent = self.members.get_mut(tunnel).is_some_and(|connection| connection.send_request(cx, soon));
         if !sent {
             self.delete(cx, tunnel);

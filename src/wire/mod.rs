@@ -109,6 +109,16 @@ pub enum Encapsulation {
     /// Over UDP, port 1701.
     Udp,
 }
+impl Encapsulation {
+    /// What carries the messages, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encapsulation::Ip => "IP protocol 115",
+            Encapsulation::Udp => "UDP",
+        }
+    }
+}
+
 saved!(
     enum Encapsulation {
         Ip,

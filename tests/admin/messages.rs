@@ -36,6 +36,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "failure" => &["pseudowire type in the peer's list: expected 5, received [4]"],
         "up_or_down" => &["up", "down"],
         "not_joined" => &["br0 is not a bridge", "cannot join br0, being a port of something else"],
+        "encapsulation" => &["IP protocol 115", "UDP"],
         "bridge" => &["br0", "lan"],
         "fate" => &["are dropped", "travel as fragments"],
         "n" | "len" | "type" | "vendor_code" | "result" | "signo" | "ns" | "nr" => &["0", "15", "65535"],

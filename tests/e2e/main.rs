@@ -26,6 +26,7 @@ mod dead_peer;
 mod encapsulations;
 mod explain;
 mod failing_system;
+mod fallback;
 mod faults;
 mod follow;
 mod good_run;
@@ -103,6 +104,7 @@ const TESTS: &[&[Test]] = &[
     explain::TESTS,
     failing_system::TESTS,
     faults::TESTS,
+    fallback::TESTS,
     follow::TESTS,
     good_run::TESTS,
     headers::TESTS,

@@ -119,7 +119,7 @@ impl Ends {
                 engine.resolved(self.now, &tunnel, &name, Ok(vec![address(1 - end)]));
             }
             Action::Prepare { tunnel, peer, .. } => {
-                let encapsulation = self.configs[end].tunnels[0].encapsulation;
+                let encapsulation = self.configs[end].tunnels[0].encapsulation();
                 let port = if encapsulation == Encapsulation::Udp { 1701 } else { 0 };
                 let remote = SocketAddr::new(peer.unwrap_or(address(1 - end)), port);
                 let path =
@@ -278,13 +278,13 @@ fn round(dice: &mut Dice) -> usize {
                 ends.next_timer();
                 let Some(old) = seen.get(dice.below(seen.len().max(1))) else { continue };
                 let port =
-                    if ends.configs[0].tunnels[0].encapsulation == Encapsulation::Udp { 1701 } else { 0 };
+                    if ends.configs[0].tunnels[0].encapsulation() == Encapsulation::Udp { 1701 } else { 0 };
                 let end = dice.below(2);
                 let [local, remote] = [end, 1 - end].map(|end| SocketAddr::new(address(end), port));
                 (
                     end,
                     Path {
-                        encapsulation: ends.configs[0].tunnels[0].encapsulation,
+                        encapsulation: ends.configs[0].tunnels[0].encapsulation(),
                         local,
                         remote,
                         via: Via::ANY,

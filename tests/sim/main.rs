@@ -20,6 +20,7 @@ mod dead_peer;
 mod disasters;
 mod dropped;
 mod exchanges;
+mod fallback;
 mod good_run;
 mod hostile;
 mod life;

@@ -609,12 +609,12 @@ impl Node {
         let tunnel = self.config.tunnels.iter().find(|t| t.name == name).expect("prepared tunnels exist");
         let remote = peer.unwrap_or(IpAddr::from([0; 4]));
         let unspecified = if remote.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
-        let (local_port, remote_port) = match tunnel.encapsulation {
+        let (local_port, remote_port) = match tunnel.encapsulation() {
             Encapsulation::Ip => (0, 0),
             Encapsulation::Udp => (tunnel.udp_port.local, tunnel.udp_port.remote),
         };
         Path {
-            encapsulation: tunnel.encapsulation,
+            encapsulation: tunnel.encapsulation(),
             local: SocketAddr::new(tunnel.local_address.unwrap_or(unspecified), local_port),
             remote: SocketAddr::new(remote, remote_port),
             via: tunnel.via(),

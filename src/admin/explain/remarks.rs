@@ -292,6 +292,11 @@ explanations! {
          "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]
         ["経路に合うMTUをインタフェースに設定できず、今の値のままです。",
          "システムが受け付ける値を`mtu`に設定してください。ブリッジが制限している場合もあります。"];
+    Fallback
+        ["The peer has not answered with one of the two encapsulations of the tunnel, and is called with the other one.",
+         "Nothing, if that works: attempts begin with it for an hour. Else filters on the way may let neither pass."]
+        ["トンネルの2つのカプセル化の一方では対向から応答がなく、もう一方で呼び出します。",
+         "それで確立すれば対処は不要です。その後1時間はその方式から試します。確立しなければ、途中のフィルタがどちらも通していない可能性があります。"];
     NoRoute
         ["Nothing can be sent to the peer yet: there is no route to it, or this host has no address at all.",
          "Nothing while the system boots: the tunnel is tried as soon as a route appears. Later, see `ip route`."]

@@ -68,7 +68,7 @@ pub struct TunnelConfig {
     /// Time that a closed tunnel still acknowledges.
     pub linger: Duration,
     /// IP protocol 115, or UDP.
-    pub encapsulation: Encapsulation,
+    pub encapsulations: Encapsulations,
     /// Local port and remote port.
     pub udp_port: Ports,
     /// The interface, or the VRF, that the packets leave and come by.
@@ -125,7 +125,7 @@ pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "restart-interval-max" restart_interval_max, Number(1, 3600),  Live,      As("80");
     "resolve-interval"     resolve_interval,     Number(1, 86400), Live,      As("300");
     "linger"               linger,               Number(1, 3600),  Live,      As("31");
-    "encapsulation"        encapsulation,        Word,             SetUp,     As("ip");
+    "encapsulation"        encapsulations,       OneOrTwoWords,    SetUp,     As("ip");
     "udp-port"             udp_port,             Kind::Ports,      SetUp,     As("1701 1701");
     "bind-device"          bind_device,          InterfaceName,    SetUp,     Text("none");
     "fwmark"               fwmark,               Mark,             SetUp,     Text("none");
@@ -237,6 +237,28 @@ pub enum Digest {
 
 words! { Digest { Auto = "auto", Md5 = "md5", None = "none" } }
 words! { Encapsulation { Ip = "ip", Udp = "udp" } }
+
+/// How packets are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Encapsulations {
+    /// This way.
+    pub first: Encapsulation,
+    /// This way, where nothing answers the first one.
+    pub second: Option<Encapsulation>,
+}
+
+impl Field for Encapsulations {
+    const WORDS: &'static [&'static str] = Encapsulation::WORDS;
+
+    fn from_value(value: Value) -> Option<Encapsulations> {
+        let (first, second) = match value {
+            Value::Words(first, second) => (first, Encapsulation::from_value(Value::Word(second))),
+            Value::Word(first) => (first, None),
+            _ => return None,
+        };
+        Some(Encapsulations { first: Encapsulation::from_value(Value::Word(first))?, second })
+    }
+}
 
 /// UDP ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -371,6 +393,24 @@ impl TunnelConfig {
             (Some(given), _) => given,
             (None, Some(hello)) if hello < SECOND => RetryInterval::Auto,
             (None, _) => RetryInterval::Fixed(SECOND),
+        }
+    }
+
+    /// How packets are carried, at first.
+    pub fn encapsulation(&self) -> Encapsulation {
+        self.encapsulations.first
+    }
+
+    /// One way to carry packets, or two.
+    pub fn each_encapsulation(&self) -> impl Iterator<Item = Encapsulation> {
+        [Some(self.encapsulations.first), self.encapsulations.second].into_iter().flatten()
+    }
+
+    /// Our port and the peer's; 0 over IP.
+    pub fn ports_of(&self, encapsulation: Encapsulation) -> (u16, u16) {
+        match encapsulation {
+            Encapsulation::Ip => (0, 0),
+            Encapsulation::Udp => (self.udp_port.local, self.udp_port.remote),
         }
     }
 

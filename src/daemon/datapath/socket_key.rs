@@ -34,10 +34,12 @@ impl SocketKey {
         SocketKey { encapsulation, local: local.unwrap_or(unspecified(family_of)), port, device }
     }
 
-    /// The socket of a tunnel whose peer has an address of the family of `peer`.
-    pub fn of(tunnel: &TunnelConfig, peer: IpAddr) -> SocketKey {
-        let TunnelConfig { encapsulation, local_address, udp_port, bind_device, .. } = tunnel;
-        SocketKey::new(*encapsulation, *local_address, peer, udp_port.local, *bind_device)
+    /// The sockets of a tunnel, one for each encapsulation, whose peer has an address of the family of `peer`.
+    pub fn of(tunnel: &TunnelConfig, peer: IpAddr) -> impl Iterator<Item = SocketKey> + '_ {
+        let TunnelConfig { local_address, udp_port, bind_device, .. } = tunnel;
+        tunnel.each_encapsulation().map(move |encapsulation| {
+            SocketKey::new(encapsulation, *local_address, peer, udp_port.local, *bind_device)
+        })
     }
 
     /// Of the same family, encapsulation and port, whatever the address and the device.
