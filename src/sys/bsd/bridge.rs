@@ -1,4 +1,4 @@
-//! Which link-local frames a bridge forwards cannot be told to bridge(4).
+//! Which link-local frames a bridge forwards, and between which ports it forwards none, is not told to bridge(4).
 
 use std::io;
 
@@ -18,5 +18,10 @@ pub fn forward(_bridge: &str, _mask: u16) -> io::Result<()> {
 
 /// Sets the mask of a port: always an error.
 pub fn forward_from(_port: &str, _mask: u16) -> io::Result<()> {
+    Err(unsupported())
+}
+
+/// Keeps a port from others that are isolated: always an error.
+pub fn isolate(_port: &str, _on: bool) -> io::Result<()> {
     Err(unsupported())
 }
