@@ -335,6 +335,7 @@ fn session(
     object.plain("admin_up", interface.admin_up);
     object.id("mtu", u32::try_from(interface.mtu).unwrap_or(0));
     object.optional_text("data_plane", (!interface.data_plane.is_empty()).then_some(interface.data_plane));
+    object.optional_text("why_not_bpf", interface.why_not_bpf.as_deref());
     object.optional_text("bridge", interface.bridge.as_ref().map(|(bridge, _)| bridge));
     object.optional_text("bridge_state", interface.bridge.as_ref().map(|(_, state)| state));
     object.optional_text("interface_problem", interface.problem.as_deref());

@@ -92,8 +92,10 @@ pub struct Interface {
     pub admin_up: bool,
     /// Its MTU, in octets; 0 while it does not exist.
     pub mtu: usize,
-    /// What carries its frames: `tap` or `kernel`; empty while nothing does.
+    /// What carries its frames: `tap`, `bpf` or `kernel`; empty while nothing does.
     pub data_plane: &'static str,
+    /// Why it is not `bpf`, though that was asked for; with `bpf`, why frames are sent otherwise.
+    pub why_not_bpf: Option<String>,
     /// The bridge that it is to be in, and how it stands with it: `joined`, `out` or `missing`.
     pub bridge: Option<(String, &'static str)>,
     /// Why it could not be made or set up, if so.

@@ -303,7 +303,13 @@ fn session_block(
         let mtu = interface.map(|interface| interface.mtu).filter(|mtu| *mtu != 0);
         field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
         let plane = interface.map_or("", |interface| interface.data_plane);
-        field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane)));
+        match interface.and_then(|interface| interface.why_not_bpf.as_ref()) {
+            Some(why) if plane == "bpf" => {
+                field(out, "Data Plane", format_args!("bpf; the daemon sends ({why})"))
+            }
+            Some(why) => field(out, "Data Plane", format_args!("{plane} (not bpf: {why})")),
+            None => field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane))),
+        }
         if let Some(problem) = interface.and_then(|interface| interface.problem.as_ref()) {
             field(out, "Interface", escape(problem.as_bytes()));
         }

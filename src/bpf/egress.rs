@@ -12,13 +12,21 @@ use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 // The stack.
 /// The headers that are put before the frame.
 const HEADERS: i16 = -72;
+/// Before them an Ethernet header of zeros, with room for it: only to frames of one host a next hop is looked up.
+const OUTER_MAC: i16 = HEADERS - MAC as i16;
+const ROOM: i16 = HEADERS - 16;
 /// The frame's IP header; then its Ethernet header.
-const INNER: i16 = -112;
+const INNER: i16 = -128;
 /// Octets of all headers of the frame, and what they are counted as.
-const TCP_OFFSET: i16 = -116;
-const KEY: i16 = -120;
-const FRAMES: i16 = -128;
-const OCTETS: i16 = -136;
+const TCP_OFFSET: i16 = -132;
+const KEY: i16 = -136;
+const FRAMES: i16 = -144;
+const OCTETS: i16 = -152;
+
+/// Protocols that have super-frames, and where is marked that they are left to the daemon: once a super-frame was left, no
+/// frame of its flow must overtake it.
+const LEFT: [(i32, i16); 2] = [(TCP, Egress::LEFT_TCP), (UDP, Egress::LEFT_UDP)];
+const ICMPV6: i32 = 58;
 
 /// The program.
 pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
@@ -80,22 +88,27 @@ fn inner_ip(a: &mut Assembler, next: Label) {
     load_bytes(a, MAC, INNER, 40, next);
     a.set(R8, MAC + 40);
     a.load(Size::Byte, R9, (FRAME, INNER + 6));
+    for protocol in [TCP, UDP, ICMPV6] {
+        a.jump_if(If::Equal, R9, protocol, done);
+    }
+    a.jump(next); // extension headers
     a.here(done);
-    // Over IP super-frames of TCP cannot be sent from here. Its other frames stay behind them.
-    let not_tcp = a.label();
-    a.jump_if(If::Different, R9, TCP, not_tcp);
-    a.load(Size::Word, R2, (R7, Egress::KIND));
-    a.alu(Operation::And, R2, Egress::IS_UDP);
-    a.jump_if(If::Equal, R2, 0, next);
-    a.here(not_tcp);
+    for (protocol, left) in LEFT {
+        let other = a.label();
+        a.jump_if(If::Different, R9, protocol, other);
+        a.load(Size::Byte, R2, (R7, left));
+        a.jump_if(If::Different, R2, 0, next);
+        a.here(other);
+    }
 }
 
 /// A super-frame: how many frames and octets it will be, and whether they fit the path.
 fn segments(a: &mut Assembler, next: Label) {
-    let (udp, known) = (a.label(), a.label());
+    let (udp, known, leave, fits) = (a.label(), a.label(), a.label(), a.label());
+    // Over IP the kernel cannot cut them.
     a.load(Size::Word, R2, (R7, Egress::KIND));
     a.alu(Operation::And, R2, Egress::IS_UDP);
-    a.jump_if(If::Equal, R2, 0, next);
+    a.jump_if(If::Equal, R2, 0, leave);
     a.jump_if(If::Equal, R9, UDP, udp);
     a.jump_if(If::Different, R9, TCP, next);
     // TCP: the upper four bits of the octet 12 are the length of its header, in words.
@@ -119,7 +132,7 @@ fn segments(a: &mut Assembler, next: Label) {
     a.set(R2, R8);
     a.alu(Operation::Add, R2, R1);
     a.load(Size::Word, R3, (R7, Egress::LONGEST));
-    a.jump_if(If::Greater, R2, R3, next);
+    a.jump_if(If::Greater, R2, R3, leave);
     a.load(Size::Word, R4, (R6, context::LENGTH));
     a.jump_if(If::Greater, R8, R4, next);
     // frames = (length - headers + payload - 1) / payload; octets = length + (frames - 1) * headers
@@ -133,30 +146,37 @@ fn segments(a: &mut Assembler, next: Label) {
     a.alu(Operation::Multiply, R2, R8);
     a.alu(Operation::Add, R2, R4);
     a.store(Size::Double, (FRAME, OCTETS), R2);
+    a.jump(fits);
+    a.here(leave);
+    for (protocol, left) in LEFT {
+        let other = a.label();
+        a.jump_if(If::Different, R9, protocol, other);
+        a.store(Size::Byte, (R7, left), 1);
+        a.here(other);
+    }
+    a.jump(next);
+    a.here(fits);
 }
 
-/// Ethernet | frame: headers and the Ethernet header go in between; the outer one is written by whoever knows the next
-/// hop.
+/// Ethernet | frame becomes Ethernet | headers | Ethernet | frame. Whoever knows the next hop writes the outer one.
 fn send(a: &mut Assembler, maps: &Maps, next: Label) {
     let (drop, uncounted) = (a.label(), a.label());
     load_bytes(a, 0, INNER, MAC, next);
     headers(a);
-    // R8: octets of the headers.
+    // R8: octets of the headers and an Ethernet header.
     a.load(Size::Word, R8, (R7, Egress::LENGTH));
-    a.jump_if(If::Equal, R8, 0, next);
     a.jump_if(If::Greater, R8, Egress::HEADERS as i32, next);
+    a.alu(Operation::Add, R8, MAC);
     a.set(R1, R6);
     a.set(R2, R8);
-    a.alu(Operation::Add, R2, MAC);
     a.set(R3, AFTER_MAC);
     a.load(Size::Double, R4, (R7, Egress::FLAGS));
     a.call(helper::ADJUST_ROOM);
     a.jump_if(If::Different, R0, 0, next);
-    let (none, mac) = (Operand::Number(0), Operand::Number(MAC));
-    for (behind, from, length) in [(none, HEADERS, R8.into()), (R8.into(), INNER, mac)] {
+    let (start, mac) = (Operand::Number(0), Operand::Number(MAC));
+    for (to, from, length) in [(start, OUTER_MAC, R8.into()), (R8.into(), INNER, mac)] {
         a.set(R1, R6);
-        a.set(R2, MAC);
-        a.alu(Operation::Add, R2, behind);
+        a.set(R2, to);
         a.stack(R3, from);
         a.set(R4, length);
         a.set(R5, 0);
@@ -187,6 +207,8 @@ fn send(a: &mut Assembler, maps: &Maps, next: Label) {
 /// checksum over the frame.
 fn headers(a: &mut Assembler) {
     let (ipv6, done) = (a.label(), a.label());
+    a.store(Size::Double, (FRAME, ROOM), 0);
+    a.store(Size::Double, (FRAME, ROOM + 8), 0);
     for at in (0..Egress::HEADERS as i16).step_by(8) {
         a.load(Size::Double, R2, (R7, at));
         a.store(Size::Double, (FRAME, HEADERS + at), R2);

@@ -25,6 +25,8 @@ const COOKIE_LAST: i16 = -88;
 /// The Ethernet header of the frame.
 const FRAME_MAC: i16 = -120;
 
+/// The Ethertype of the daemon's own frames: see [`crate::frame::oam`].
+const OAM: i32 = net16(0x88b5);
 /// `bpf_skb_adjust_room`: an IPv4 header may remain, so frames of 20 octets after their Ethernet header may.
 const DECAP_L3_IPV4: u64 = 1 << 7;
 /// `bpf_skb_store_bytes`: the packet is of another flow now.
@@ -176,6 +178,8 @@ fn session(a: &mut Assembler, maps: &Maps, next: Label) {
     a.load(Size::Word, R2, (R7, Ingress::HEADER));
     a.alu(Operation::Add, R8, R2);
     load_bytes(a, FRAME_MAC, MAC, next);
+    a.load(Size::Half, R2, (FRAME, FRAME_MAC + 12));
+    a.jump_if(If::Equal, R2, OAM, next); // for the daemon itself
 }
 
 /// Ethernet | IP ... L2TP | Ethernet | frame: what is in the middle goes, the inner Ethernet header takes the outer's

@@ -49,7 +49,7 @@ pub struct Egress {
     pub length: u32,
     /// The outer IP version is 6.
     pub ipv6: bool,
-    /// UDP is the encapsulation. Only it can carry super-frames of TCP.
+    /// UDP is the encapsulation. Only it can carry super-frames.
     pub udp: bool,
     /// The index of the interface that leads to the peer.
     pub device: u32,
@@ -70,6 +70,9 @@ impl Egress {
     pub(super) const LONGEST: i16 = 88;
     pub(super) const SESSION: i16 = 92;
     pub(super) const KIND: i16 = 96;
+    /// The program marks what it leaves to the daemon from then on: all of TCP, all of UDP.
+    pub(super) const LEFT_TCP: i16 = 100;
+    pub(super) const LEFT_UDP: i16 = 101;
     /// Bits of the kind.
     pub(super) const IS_IPV6: i32 = 1;
     pub(super) const IS_UDP: i32 = 2;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::Options;
 use super::commands::{fork_helper, Commands};
 use super::core::Daemon;
-use crate::config::model::Seccomp;
+use crate::config::model::{DataPlane, Seccomp};
 use crate::config::Config;
 use crate::log::Remark;
 use crate::sys::landlock::{self, Access};
@@ -97,7 +97,9 @@ impl Daemon {
         let rules: Vec<(&Path, Access)> =
             files.iter().map(|(path, access)| (path.as_path(), *access)).collect();
         not_in_force("landlock", landlock::restrict(&rules).map(|_| ()));
-        not_in_force("seccomp", seccomp::install(Filter::Daemon, otherwise));
+        let bpf = self.config.data_plane == DataPlane::Bpf;
+        let filter = if bpf { Filter::DaemonWithBpf } else { Filter::Daemon };
+        not_in_force("seccomp", seccomp::install(filter, otherwise));
         told
     }
 }

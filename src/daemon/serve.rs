@@ -116,6 +116,7 @@ impl Daemon {
             admin_up: state.up,
             mtu: state.mtu,
             data_plane: state.data_plane,
+            why_not_bpf: state.why_not_bpf,
             bridge: state.bridge.and_then(|state| Some((bridge?.to_owned(), state.name()))),
             problem: state.problem,
             counters: self.data.counters(name).unwrap_or_default(),

@@ -253,10 +253,7 @@ fn acquire(
     let mut identifier = [0; 8];
     random.fill(&mut identifier).map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
     data.identify(u64::from_be_bytes(identifier));
-    if config.data_plane == model::DataPlane::Kernel {
-        data.use_kernel()
-            .map_err(|error| failed_remark(&Remark::NoKernelL2tp { error: error_text(&error) }))?;
-    }
+    data.choose(config.data_plane).map_err(|remark| failed_remark(&remark))?;
     open_sockets(&mut data, config)?;
     let path = place(options.socket.as_deref(), &config.admin_socket);
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())

@@ -220,6 +220,14 @@ remarks! {
         Loop { left: String, came: String, interface: String, seconds: u64 };
     "loop-released" Info "<if_name> is not held down any more" =>
         LoopReleased { interface: String };
+    "by-bpf" Info "<if_name>: bpf carries the frames" =>
+        ByBpf { interface: String };
+    "half-by-bpf" Info "<if_name>: bpf carries received frames, the daemon those that are sent: <why>" =>
+        HalfByBpf { interface: String, why: String };
+    "not-by-bpf" Info "<if_name>: the daemon carries the frames, bpf does not: <why>" =>
+        NotByBpf { interface: String, why: String };
+    "no-bpf" Warn "data-plane bpf: <error>: the daemon carries all frames" =>
+        NoBpf { error: String };
     "kernel-session" Warn "<if_name>: <failure>" =>
         KernelSession { interface: String, failure: String };
 }

@@ -21,6 +21,11 @@ pub fn monotonic() -> Duration {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// CLOCK_BOOTTIME, which [`now`] goes by.
+pub fn since_boot() -> Duration {
+    read(libc::CLOCK_BOOTTIME)
+}
+
 fn read(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec; every kernel that this program runs on has these clocks.

@@ -167,6 +167,8 @@ pub enum Access {
 pub enum Filter {
     /// Those of the daemon that runs.
     Daemon,
+    /// The same, with programs in the kernel that carry frames.
+    DaemonWithBpf,
     /// Those of a child that looks up a name.
     LookUp,
 }

@@ -39,7 +39,7 @@ mod user;
 
 #[cfg(not(target_os = "linux"))]
 pub use bsd::{
-    bpf, bridge, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
+    bpf, bridge, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap, tap_removal,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use bsd::{memory, outer, system};
@@ -47,7 +47,8 @@ pub(crate) use bsd::{memory, outer, system};
 pub use freebsd::{device, l2tp};
 #[cfg(target_os = "linux")]
 pub use linux::{
-    bpf, bridge, l2tp, landlock, link, netif, privilege, route, seccomp, socket_filter, tap, tap_removal,
+    bpf, bridge, l2tp, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
+    tap_removal,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{memory, outer, system};

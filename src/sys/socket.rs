@@ -173,9 +173,9 @@ impl Socket {
         name_call(&self.fd, self.local, libc::bind)
     }
 
-    /// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO); whether it does.
-    pub fn enable_gro(&self) -> bool {
-        self.encapsulation == Encapsulation::Udp && outer::enable_gro(self.fd.as_raw_fd())
+    /// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO), or not to; whether it obeys.
+    pub fn set_gro(&self, on: bool) -> bool {
+        self.encapsulation == Encapsulation::Udp && outer::set_gro(self.fd.as_raw_fd(), on)
     }
 
     /// Whether the kernel knows UDP GSO (UDP_SEGMENT): one message becomes several datagrams of equal length.

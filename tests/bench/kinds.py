@@ -261,6 +261,7 @@ class Ours(Kind):
     encapsulation = "udp"
     addresses = "192.0.2.{}"
     plane = "tap"
+    sequencing = "both"
 
     def join(self):
         for number, host in enumerate(self.hosts, 1):
@@ -279,7 +280,7 @@ tunnel bench
     remote-end-id bench
     cookie 8
     l2-sublayer default
-    sequencing both
+    sequencing {self.sequencing}
     mtu {INNER_MTU}
 """)
             self.daemon(host, [os.environ["BENCH_L2TPD"], "-d", "-c", config, "-p", f"{number}.pid",
@@ -321,4 +322,23 @@ class KernelIp(OursIp):
     plane = "kernel"
 
 
-ALL = [Kind, Vxlan, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6, KernelUdp, KernelIp]
+class BpfUdp(OursUdp):
+    name = "bpf-udp"
+    what = "l2tpd with its programs in the kernel over UDP, IPv4"
+    plane = "bpf"
+    sequencing = "off"
+
+    def offloads(self, per_packet):
+        """Checksums are finished before the cable, which has no other end that would know of them."""
+        super().offloads(per_packet)
+        for host in self.hosts:
+            run(["ip", "netns", "exec", host, "ethtool", "-K", self.cable, "tx", "off" if per_packet else "on"])
+
+
+class BpfIp(BpfUdp):
+    name = "bpf-ip"
+    what = "l2tpd with its programs in the kernel over IP, IPv4"
+    encapsulation = "ip"
+
+
+ALL = [Kind, Vxlan, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6, BpfUdp, BpfIp, KernelUdp, KernelIp]

@@ -12,6 +12,7 @@ use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 use crate::wait::wait_until;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
+use crate::PLANE;
 
 tests!(
     down_while_received_frames_wait,
@@ -62,6 +63,7 @@ fn recovers(world: &World) {
 
 /// The system takes no frame at an interface that is down (EIO). Joined frames count each.
 fn down_while_received_frames_wait() {
+    PLANE.set(Some("tap")); // they wait for the daemon
     for wire in [WIRES[0], WIRES[3]] {
         let world = world(wire, true);
         let far = in_netns(&world.net.b, || PacketSocket::open("pw0"));
@@ -102,6 +104,7 @@ fn down_while_frames_to_send_wait() {
 /// Frames wait in both directions for a daemon that then finds its interface deleted. All that came for it are
 /// counted: as not taken by the interface, or as for no session once it is known that the session has no interface.
 fn deleted_while_frames_wait() {
+    PLANE.set(Some("tap")); // they wait for the daemon
     let mut world = world(WIRES[1], true);
     let [near, far] = [&world.net.a, &world.net.b].map(|name| in_netns(name, || PacketSocket::open("pw0")));
     let lost = |world: &World| world.counter("rx_drop_interface") + world.counter("rx_drop_closed");

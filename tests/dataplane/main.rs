@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bpf;
 mod build;
 mod closing;
 mod counters;
@@ -44,7 +45,16 @@ const TESTS: &[&[Test]] = &[
     damaged::TESTS,
     closing::TESTS,
     flood::TESTS,
+    bpf::TESTS,
 ];
+
+thread_local!(static PLANE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) });
+
+/// What carries the frames: `PLANE=bpf` tests the programs in the kernel with everything.
+fn plane() -> String {
+    let asked = || std::env::var("PLANE").unwrap_or_else(|_| "auto".to_owned());
+    PLANE.get().map_or_else(asked, str::to_owned)
+}
 
 fn main() {
     std::process::exit(runner::run(TESTS, 1, |_, _| ()));

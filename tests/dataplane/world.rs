@@ -142,11 +142,16 @@ impl World {
         let net = Net::new();
         for name in [&net.a, &net.b] {
             net.batch(name, &format!("link set wire mtu {cable}\n"));
+            if crate::plane() == "bpf" {
+                // A real cable has no frames without checksums.
+                net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
+            }
         }
         let config = |host: u32| {
             let ends = wire.ends();
+            let plane = crate::plane();
             let mut text = format!(
-                "hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\ntunnel t\n{settings}"
+                "hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\ndata-plane {plane}\ntunnel t\n{settings}"
             );
             text += &format!("  encapsulation {}\n", if wire.udp { "udp" } else { "ip" });
             text += &format!("  local-address {}\n", ends[host as usize - 1]);

@@ -299,6 +299,7 @@ fn failing() -> TunnelSnapshot {
 pub fn report() -> Report {
     let counters = Counters { rx_frames: 12, tx_octets: 86, rx_cookie: 3, tx_size: 2, ..Counters::default() };
     let interface = Interface {
+        why_not_bpf: None,
         present: true,
         link_up: true,
         admin_up: true,

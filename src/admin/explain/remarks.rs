@@ -367,6 +367,26 @@ explanations! {
          "Nothing; if the loop is still there it is found again within seconds."]
         ["ループのために止めていたセッションの時間が過ぎ、再びフレームを運びます。",
          "対処は不要です。ループが残っていれば、数秒で再び検出します。"];
+    ByBpf
+        ["With `data-plane bpf`: programs in the kernel carry this session's plain frames.",
+         "Nothing. What they leave (ARP, frames with tags) the daemon carries."]
+        ["`data-plane bpf`により、このセッションの通常のフレームはカーネル内のプログラムが運びます。",
+         "対処は不要です。それ以外(ARP、タグ付きなど)はデーモンが運びます。"];
+    HalfByBpf
+        ["With `data-plane bpf`: the programs in the kernel cannot send this session's frames; the line says why.",
+         "Nothing, if the daemon is fast enough; else take away what the line names."]
+        ["`data-plane bpf`ですが、このセッションのフレームの送信はデーモンが行います。理由はこの行にあります。",
+         "デーモンの速度で足りるなら対処は不要です。足りなければ、この行の原因を取り除いてください。"];
+    NotByBpf
+        ["With `data-plane bpf`: the programs in the kernel cannot carry this session; the line says why.",
+         "Nothing, if the daemon is fast enough; else take away what the line names."]
+        ["`data-plane bpf`ですが、このセッションはカーネル内のプログラムでは運べません。理由はこの行にあります。",
+         "デーモンの速度で足りるなら対処は不要です。足りなければ、この行の原因を取り除いてください。"];
+    NoBpf
+        ["`data-plane bpf` is set, but the kernel takes no programs from the daemon.",
+         "It needs Linux 6.6 and, in a container, CAP_BPF; else the frames are carried as with `data-plane tap`."]
+        ["`data-plane bpf`が設定されていますが、カーネルがプログラムを受け付けません。",
+         "Linux 6.6以降と、コンテナではCAP_BPFが必要です。それまでは`data-plane tap`と同じに動きます。"];
     KernelSession
         ["The peer has a new address, and the kernel did not make the session anew for it: the session ends.",
          "It is set up again by itself; if that fails too, see the error in this line."]

@@ -92,6 +92,8 @@ pub enum DataPlane {
     Auto,
     /// A TAP interface and this daemon.
     Tap,
+    /// A TAP interface, and programs in the kernel for what they can carry.
+    Bpf,
     /// The kernel's l2tp_eth.
     Kernel,
 }
@@ -110,7 +112,7 @@ pub enum Seccomp {
 
 words! { Seccomp { Off = "off", Log = "log", On = "on" } }
 words! { Place { None = "none" } else At(String) }
-words! { DataPlane { Auto = "auto", Tap = "tap", Kernel = "kernel" } }
+words! { DataPlane { Auto = "auto", Tap = "tap", Bpf = "bpf", Kernel = "kernel" } }
 words! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug" } }
 
 impl Config {

@@ -149,8 +149,10 @@ pub struct InterfaceState {
     pub held: bool,
     /// Its MTU; 0 while it does not exist.
     pub mtu: usize,
-    /// What carries its frames: `tap` or `kernel`; empty while it does not exist.
+    /// What carries its frames: `tap`, `bpf` or `kernel`; empty while it does not exist.
     pub data_plane: &'static str,
+    /// Why it is not `bpf`, though that was asked for; with `bpf`, why frames are sent otherwise.
+    pub why_not_bpf: Option<String>,
     /// Where it stands with its bridge, if it is to be in one.
     pub bridge: Option<BridgeState>,
     /// Why it could not be made or set up, if so.

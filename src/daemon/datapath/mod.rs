@@ -25,6 +25,7 @@ mod ready;
 mod receive;
 mod senders;
 mod session;
+mod shortcut;
 mod slab;
 mod socket_key;
 mod sockets;

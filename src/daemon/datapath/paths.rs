@@ -107,6 +107,13 @@ impl Paths {
         addresses.into_iter().flat_map(|addresses| self.look(now, addresses)).collect()
     }
 
+    /// The interfaces whose sessions have a peer at this address.
+    pub(super) fn ports_to(&self, remote: IpAddr) -> Vec<usize> {
+        let first = (remote, IpAddr::from([0; 4]), Via::ANY);
+        let used = self.used.range(first..).take_while(|(addresses, _)| addresses.0 == remote);
+        used.flat_map(|(_, used)| used.ports.iter().copied()).collect()
+    }
+
     /// Looks at the paths whose time has come, some at a time: see [`look`](Paths::look).
     pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
         let mut ports = Vec::new();

@@ -8,22 +8,21 @@ use std::time::Instant;
 
 use mio::{Registry, Token};
 
-use super::device::Device;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Floods;
 use super::gates::Gates;
 use super::interface::{Interface, InterfaceState};
-use super::kernel::Kernel;
 use super::oam::{self, Own};
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
-use super::session::Session;
+use super::shortcut::Shortcut;
 use super::socket_key::SocketKey;
-use super::state::{Come, Passed, PlaneState, PortState};
+use super::state::{Come, Passed, PlaneState};
 use super::tasks::{Task, Tasks};
 use super::transmit::{End, Exit, Frames, Outbound};
+use crate::config::model;
 use crate::counters::Counters;
 use crate::frame::oam::Oam;
 use crate::log::Remark;
@@ -75,11 +74,9 @@ impl DataPlane {
         plane
     }
 
-    /// From now on sessions are attached to the kernel's L2TP. To be called before sockets are opened. `NotFound`: the
-    /// kernel has none.
-    pub fn use_kernel(&mut self) -> io::Result<()> {
-        self.wires.kernel = Some(Kernel::open()?);
-        Ok(())
+    /// Decides what carries the frames: see [`Pseudowires::choose`].
+    pub fn choose(&mut self, plane: model::DataPlane) -> Result<(), Remark> {
+        self.wires.choose(plane)
     }
 
     /// Why another program cannot go on with it at this moment, if so: something is half done.
@@ -104,15 +101,7 @@ impl DataPlane {
     /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
     /// once that program goes on. `None`: the kernel carries frames.
     pub fn state(&self, descriptors: &mut Passed) -> Option<PlaneState> {
-        let (ports, forwarding) = self.wires.ports.parts();
-        let sockets = self.wires.sockets.state(descriptors);
-        Some(PlaneState {
-            sockets,
-            ports: ports.map(|port| port.pass_on(descriptors)).collect::<Option<Vec<PortState>>>()?,
-            sessions: self.wires.sessions.iter().map(Session::state).collect(),
-            forwarding: forwarding.clone(),
-            unmatched: self.unmatched(),
-        })
+        self.wires.state(self.unmatched(), descriptors)
     }
 
     /// Goes on with the data plane of another program. `interface` finds what the configuration says of an interface. An
@@ -124,31 +113,9 @@ impl DataPlane {
         interface: impl Fn(&str) -> Option<Interface>,
         descriptors: &mut Come,
     ) -> io::Result<()> {
-        let missing = |what| move || io::Error::other(what);
-        for socket in state.sockets {
-            self.wires.sockets.resume(socket, descriptors, &self.wires.ready)?;
-        }
-        let mut ports = Vec::new();
-        for port in state.ports {
-            let found = interface(&port.name).ok_or_else(missing("an interface is not configured"))?;
-            let port = Port::resume(found, port, descriptors);
-            ports.push(port.ok_or_else(missing("the descriptor of an interface is missing"))?);
-        }
-        for at in self.wires.ports.resume(ports, state.forwarding) {
-            let tap = self.wires.ports.get(at).and_then(Port::tap);
-            tap.map_or(Ok(()), |tap| self.wires.ready.watch(tap.as_raw_fd(), Source::Port(at)))?;
-        }
-        for session in state.sessions {
-            let port = self.wires.ports.find(&session.attachment.interface);
-            let port = port.ok_or_else(missing("the interface of a session is missing"))?;
-            let socket = self.wires.sockets.find(&session.path);
-            let at = self.wires.sessions.insert(Session::resume(&session, port, socket));
-            if let Some(port) = self.wires.ports.get_mut(port) {
-                port.session = Some(at);
-            }
-            self.wires.paths.add(now, &session.path, port);
-        }
         self.arrivals.unmatched = state.unmatched;
+        let ports = self.wires.resume(now, state, interface, descriptors)?;
+        self.tasks.add(ports.into_iter().map(Task::Settle));
         self.filter();
         Ok(())
     }
@@ -167,6 +134,7 @@ impl DataPlane {
             let Some(source) = self.wires.ready.next() else { break };
             let more = match source {
                 Source::Links => self.read_links(),
+                Source::Policies => self.look_at_policies(),
                 Source::Socket(at) | Source::Data(at) => {
                     self.flush();
                     let data = matches!(source, Source::Data(_));
@@ -329,7 +297,16 @@ impl DataPlane {
     pub fn path_changed(&mut self, now: Instant, remote: IpAddr) {
         let ports = self.wires.paths.look_at(now, remote);
         self.tasks.add(ports.into_iter().map(Task::FitMtu));
+        if self.wires.shortcut.is_some() {
+            self.tasks.add(self.wires.paths.ports_to(remote).into_iter().map(Task::Settle));
+        }
         self.do_tasks();
+    }
+
+    /// What decides about packets beside routes may have changed.
+    fn look_at_policies(&mut self) -> bool {
+        self.tasks.add(self.wires.look_at_policies().into_iter().map(Task::Settle));
+        false
     }
 
     /// Looks at the paths whose time has come, and tries again what waits.
@@ -343,12 +320,16 @@ impl DataPlane {
         self.wires.closing.start();
         let probes = self.own.probes(now, &mut self.wires);
         self.send_oam(probes);
+        if self.wires.shortcut.as_ref().is_some_and(|shortcut| shortcut.due() <= now) {
+            self.look_at_policies();
+        }
     }
 
     /// When [`timers`](DataPlane::timers) has something to do.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let closing = self.wires.closing.is_due().then_some(now);
-        let own = [self.floods.next(), self.own.loops.next(now, &self.wires), closing];
+        let policies = self.wires.shortcut.as_ref().map(Shortcut::due);
+        let own = [self.floods.next(), self.own.loops.next(now, &self.wires), closing, policies];
         [self.wires.paths.next(), self.wires.waiting.next()].into_iter().chain(own).flatten().min()
     }
 
@@ -403,6 +384,7 @@ impl DataPlane {
         for task in self.tasks.take() {
             match task {
                 Task::FitMtu(at) => self.wires.fit_mtu(at),
+                Task::Settle(at) => self.wires.settle(at),
                 Task::Look(at) => self.wires.look_at_link(at),
             }
         }
@@ -415,10 +397,19 @@ impl DataPlane {
         let more = links.drain(&mut |event| {
             match event {
                 NetEvent::Link { index, up } => match self.wires.ports.with_index(index) {
-                    Some(at) => self.wires.ports.link_state(at, up, &mut self.wires.events),
-                    None => others_changed = true,
+                    Some(at) => {
+                        self.wires.ports.link_state(at, up, &mut self.wires.events);
+                        self.wires.settle(at);
+                    }
+                    None => {
+                        others_changed = true;
+                        self.tasks.add(self.wires.ports_behind(index).into_iter().map(Task::Settle));
+                    }
                 },
-                NetEvent::LinkDeleted { index } => self.wires.link_deleted(index),
+                NetEvent::LinkDeleted { index } => {
+                    self.wires.link_deleted(index);
+                    self.tasks.add(self.wires.ports_behind(index).into_iter().map(Task::Settle));
+                }
                 NetEvent::Lost => {
                     // Everything is looked at.
                     self.tasks.add(self.wires.ports.indexes().into_iter().map(|(at, _)| Task::Look(at)));
@@ -449,9 +440,10 @@ impl DataPlane {
         self.wires.set_gates(session, Gates { receive, send, carrier });
     }
 
-    /// When a valid data message of this session was received last. Of those that the kernel receives it is not known.
+    /// When a valid data message of this session was received last. Of those that the kernel's L2TP receives it is not
+    /// known.
     pub fn heard(&self, session: SessionId) -> Option<Instant> {
-        self.wires.sessions.find(session)?.heard
+        self.wires.heard(session)
     }
 
     /// Opens a socket unless it is open already. An address that the system does not have is an error of the kind
@@ -493,12 +485,7 @@ impl DataPlane {
 
     /// The counters of an interface; they outlive its sessions.
     pub fn counters(&self, interface: &str) -> Option<Counters> {
-        let port = self.wires.ports.by_name(interface)?;
-        let mut counters = port.counters;
-        if let (Some(session), Some(kernel)) = (port.kernel_session(), &self.wires.kernel) {
-            counters.add(&kernel.counters(session));
-        }
-        Some(counters)
+        self.wires.counters(self.wires.ports.find(interface)?)
     }
 
     /// The MTU of an interface, as it was set last.
@@ -515,12 +502,7 @@ impl DataPlane {
 
     /// Sets all counters to zero.
     pub fn reset_counters(&mut self) {
-        for port in self.wires.ports.values_mut() {
-            port.counters = Counters::default();
-            if let (Some(Device::Kernel(session)), Some(kernel)) = (&mut port.device, &self.wires.kernel) {
-                session.counted = kernel.statistics(session);
-            }
-        }
+        self.wires.reset_counters();
         let truncated = self.inbound.as_ref().map_or(0, |inbound| inbound.truncated());
         self.arrivals.unmatched =
             Unmatched { truncated: 0u64.wrapping_sub(truncated), ..Unmatched::default() };

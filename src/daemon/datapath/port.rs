@@ -37,7 +37,11 @@ pub(super) struct Port {
     longest: Option<usize>,
     /// Senders of frames that are too long are told: not too many.
     telling: Option<TokenBucket>,
-    up: bool,
+    pub(super) up: bool,
+    /// Programs in the kernel carry its session's frames.
+    pub(super) by_bpf: bool,
+    /// Why they do not, though they should.
+    pub(super) why_not_bpf: Option<String>,
     /// The last turn that had frames had one.
     pub(super) quiet: bool,
     carrier: Option<bool>,
@@ -79,6 +83,8 @@ impl Port {
             longest: None,
             telling: None,
             up: true,
+            by_bpf: false,
+            why_not_bpf: None,
             quiet: true,
             carrier: None,
             membership: None,
@@ -103,6 +109,8 @@ impl Port {
             longest,
             telling: _,
             up,
+            by_bpf: _,
+            why_not_bpf: _,
             quiet: _,
             carrier,
             membership,
@@ -151,6 +159,8 @@ impl Port {
             longest: state.longest,
             telling: None,
             up: state.up,
+            by_bpf: false,
+            why_not_bpf: None,
             quiet: true,
             carrier: state.carrier,
             membership: state.membership,
@@ -213,7 +223,8 @@ impl Port {
             held: self.held.is_some(),
             // A new interface has the system's default until a path is known.
             mtu: if present { self.mtu.unwrap_or(DEFAULT_MTU) } else { 0 },
-            data_plane: self.device.as_ref().map_or("", Device::plane),
+            data_plane: if self.by_bpf { "bpf" } else { self.device.as_ref().map_or("", Device::plane) },
+            why_not_bpf: self.why_not_bpf.clone(),
             bridge: self.bridge_state(),
             problem: self.failure.as_ref().map(ToString::to_string).or_else(|| self.held_words()),
         }

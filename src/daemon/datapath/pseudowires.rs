@@ -1,5 +1,6 @@
 //! The pseudowires: sockets, ports and sessions, and how one becomes attached to the other.
 
+use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use mio::Registry;
 
 use super::closing::Closing;
 use super::device::Device;
-use super::event::{DataPlaneEvent, Events, Failure};
+use super::event::{DataPlaneEvent, Events, Failure, Unmatched};
 use super::gates::Gates;
 use super::interface::Interface;
 use super::kernel::{Kernel, NotMade};
@@ -16,8 +17,12 @@ use super::port::Port;
 use super::ports::Ports;
 use super::ready::{Ready, Source};
 use super::session::{Session, Sessions};
+use super::shortcut::Shortcut;
 use super::sockets::Sockets;
+use super::state::{Come, Passed, PlaneState, PortState};
 use super::waiting::{Waiting, WaitingList};
+use crate::config::model;
+use crate::counters::Counters;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::tap::Tap;
@@ -43,6 +48,8 @@ pub(super) struct Pseudowires {
     pub(super) events: Events,
     /// Where the kernel carries the frames.
     pub(super) kernel: Option<Kernel>,
+    /// Where programs in the kernel carry what they can.
+    pub(super) shortcut: Option<Shortcut>,
     pub(super) waiting: WaitingList,
     pub(super) closing: Closing,
     /// A session was attached.
@@ -59,10 +66,133 @@ impl Pseudowires {
             paths: Paths::new(clock::now()),
             events: Events::default(),
             kernel: None,
+            shortcut: None,
             waiting: WaitingList::default(),
             closing: Closing::default(),
             ids_changed: false,
         }
+    }
+
+    /// Decides what carries the frames. To be called before sockets are opened, and with the rights that loading programs
+    /// takes. An error: it was asked for by name, and there is nothing to fall back on.
+    pub(super) fn choose(&mut self, plane: model::DataPlane) -> Result<(), Remark> {
+        match plane {
+            model::DataPlane::Auto | model::DataPlane::Tap => {}
+            model::DataPlane::Kernel => match Kernel::open() {
+                Ok(kernel) => self.kernel = Some(kernel),
+                Err(error) => return Err(Remark::NoKernelL2tp { error: error_text(&error) }),
+            },
+            model::DataPlane::Bpf => {
+                let failed = self.use_bpf().err().map(|error| Remark::NoBpf { error: error_text(&error) });
+                failed.into_iter().for_each(|remark| self.events.remark(remark));
+            }
+        }
+        Ok(())
+    }
+
+    /// Programs in the kernel carry the frames that they can, and the daemon the others.
+    fn use_bpf(&mut self) -> io::Result<()> {
+        let shortcut = Shortcut::open()?;
+        for fd in shortcut.source.descriptors() {
+            self.ready.watch(fd, Source::Policies)?;
+        }
+        self.shortcut = Some(shortcut);
+        Ok(())
+    }
+
+    /// The counters of a port.
+    pub(super) fn counters(&self, at: usize) -> Option<Counters> {
+        let port = self.ports.get(at)?;
+        let mut counters = port.counters;
+        if let Some(shortcut) = &self.shortcut {
+            counters.add(&shortcut.counters(at));
+        }
+        if let (Some(session), Some(kernel)) = (port.kernel_session(), &self.kernel) {
+            counters.add(&kernel.counters(session));
+        }
+        Some(counters)
+    }
+
+    /// Sets the counters of all ports to zero.
+    pub(super) fn reset_counters(&mut self) {
+        for port in self.ports.values_mut() {
+            port.counters = Counters::default();
+            if let (Some(Device::Kernel(session)), Some(kernel)) = (&mut port.device, &self.kernel) {
+                session.counted = kernel.statistics(session);
+            }
+        }
+        self.shortcut.iter_mut().for_each(Shortcut::reset_counters);
+    }
+
+    /// When a valid data message of this session was received last.
+    pub(super) fn heard(&self, session: SessionId) -> Option<Instant> {
+        let by_bpf = self.shortcut.as_ref().and_then(|shortcut| shortcut.heard(session));
+        self.sessions.find(session)?.heard.max(by_bpf)
+    }
+
+    /// The ports whose sessions' peers this interface leads to, as far as programs in the kernel have to know.
+    pub(super) fn ports_behind(&self, index: i32) -> Vec<usize> {
+        self.shortcut.as_ref().map(|shortcut| shortcut.ports_behind(index)).unwrap_or_default()
+    }
+
+    /// Looks whether IPsec policies and packet filters have changed; the ports that this concerns.
+    pub(super) fn look_at_policies(&mut self) -> Vec<usize> {
+        self.shortcut.as_mut().map(Shortcut::look_at_policies).unwrap_or_default()
+    }
+
+    /// What another program that goes on with them has to know. `None`: the kernel carries frames.
+    pub(super) fn state(&self, unmatched: Unmatched, descriptors: &mut Passed) -> Option<PlaneState> {
+        let (ports, forwarding) = self.ports.parts();
+        let sockets = self.sockets.state(descriptors);
+        let mut pass_on = |port: &Port| {
+            let mut state = port.pass_on(descriptors)?;
+            state.counters = self.counters(self.ports.find(&state.name)?)?;
+            Some(state)
+        };
+        Some(PlaneState {
+            sockets,
+            ports: ports.map(&mut pass_on).collect::<Option<Vec<PortState>>>()?,
+            sessions: self.sessions.iter().map(Session::state).collect(),
+            forwarding: forwarding.clone(),
+            unmatched,
+        })
+    }
+
+    /// Goes on with those of another program; the ports that have a session.
+    pub(super) fn resume(
+        &mut self,
+        now: Instant,
+        state: PlaneState,
+        interface: impl Fn(&str) -> Option<Interface>,
+        descriptors: &mut Come,
+    ) -> io::Result<Vec<usize>> {
+        let missing = |what| move || io::Error::other(what);
+        for socket in state.sockets {
+            self.sockets.resume(socket, descriptors, &self.ready)?;
+        }
+        let mut ports = Vec::new();
+        for port in state.ports {
+            let found = interface(&port.name).ok_or_else(missing("an interface is not configured"))?;
+            let port = Port::resume(found, port, descriptors);
+            ports.push(port.ok_or_else(missing("the descriptor of an interface is missing"))?);
+        }
+        for at in self.ports.resume(ports, state.forwarding) {
+            let tap = self.ports.get(at).and_then(Port::tap);
+            tap.map_or(Ok(()), |tap| self.ready.watch(tap.as_raw_fd(), Source::Port(at)))?;
+        }
+        let mut open = Vec::new();
+        for session in state.sessions {
+            let port = self.ports.find(&session.attachment.interface);
+            let port = port.ok_or_else(missing("the interface of a session is missing"))?;
+            let socket = self.sockets.find(&session.path);
+            let at = self.sessions.insert(Session::resume(&session, port, socket));
+            if let Some(port) = self.ports.get_mut(port) {
+                port.session = Some(at);
+            }
+            self.paths.add(now, &session.path, port);
+            open.push(port);
+        }
+        Ok(open)
     }
 
     /// The interface was deleted by somebody else. It is made again when a session is attached.
@@ -76,6 +206,7 @@ impl Pseudowires {
 
     pub(super) fn link_deleted(&mut self, index: i32) {
         self.waiting.interface_deleted(clock::now());
+        self.shortcut.iter_mut().for_each(|shortcut| shortcut.interface_deleted(index));
         match self.ports.with_index(index) {
             Some(at) => self.interface_gone(at),
             None => self.ports.bridge_deleted(index, &mut self.events),
@@ -158,6 +289,9 @@ impl Pseudowires {
     }
 
     pub(super) fn close_device(&mut self, at: usize) {
+        if let (Some(shortcut), Some(port)) = (&mut self.shortcut, self.ports.get_mut(at)) {
+            shortcut.forget(at, port);
+        }
         let device = self.ports.change(at, &mut self.events, |port, _| port.device.take()).flatten();
         match device {
             Some(Device::Tap(tap)) => {
@@ -192,6 +326,18 @@ impl Pseudowires {
         if let Some(mtu) = self.paths.mtu(&session.path) {
             port.fit_mtu(session, mtu, &mut self.events);
         }
+        self.settle(at);
+    }
+
+    /// Something changed that programs in the kernel may have to know.
+    pub(super) fn settle(&mut self, at: usize) {
+        let Some(shortcut) = &mut self.shortcut else { return };
+        let Some(port) = self.ports.get_mut(at) else { return };
+        let session = port.session.and_then(|at| self.sessions.get(at));
+        let mtu = session.and_then(|session| self.paths.mtu(&session.path));
+        let remark = shortcut.settle(at, port, session, mtu);
+        remark.into_iter().for_each(|remark| self.events.remark(remark));
+        self.sockets.keep_apart(shortcut.carries());
     }
 
     /// Attaches a session to its interface, closed in both directions. The interface is made where it is missing.
@@ -302,6 +448,7 @@ impl Pseudowires {
             session.gates = if port.held.is_some() { Gates::default() } else { session.wanted };
         }
         self.show_carrier(at);
+        self.settle(at);
     }
 
     /// The ends of a session's tunnel are others from now on.
@@ -367,6 +514,7 @@ impl Pseudowires {
             }
         }
         self.show_carrier(session.port);
+        self.settle(session.port);
     }
 
     /// A child process may have ended.

@@ -16,6 +16,8 @@ pub const FIRST_TOKEN: usize = 0x1000;
 pub(super) enum Source {
     /// The kernel's events about links, addresses and routes.
     Links,
+    /// The kernel's events about IPsec policies and packet filters.
+    Policies,
     /// A socket, by its place.
     Socket(usize),
     /// What receives data messages over IP, by the place of the socket.
@@ -28,14 +30,17 @@ impl Source {
     fn number(self) -> usize {
         match self {
             Source::Links => 0,
-            Source::Socket(at) => 1 + 3 * at,
-            Source::Data(at) => 2 + 3 * at,
-            Source::Port(at) => 3 + 3 * at,
+            Source::Policies => 1,
+            Source::Socket(at) => 2 + 3 * at,
+            Source::Data(at) => 3 + 3 * at,
+            Source::Port(at) => 4 + 3 * at,
         }
     }
 
     fn from_number(number: usize) -> Source {
-        let Some(number) = number.checked_sub(1) else { return Source::Links };
+        let Some(number) = number.checked_sub(2) else {
+            return if number == 0 { Source::Links } else { Source::Policies };
+        };
         match (number / 3, number % 3) {
             (at, 0) => Source::Socket(at),
             (at, 1) => Source::Data(at),
@@ -114,6 +119,7 @@ mod tests {
     fn numbers_tell_sources_apart() {
         for source in [
             Source::Links,
+            Source::Policies,
             Source::Socket(0),
             Source::Data(0),
             Source::Port(0),

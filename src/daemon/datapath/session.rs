@@ -219,6 +219,11 @@ impl Session {
         Ok(frame)
     }
 
+    /// What stands before each frame that has no number.
+    pub(super) fn plain_header(&self) -> &[u8] {
+        self.header.get(..self.header_length).unwrap_or_default()
+    }
+
     /// The header for `frame`, with the next sequence number if it is to have one.
     pub(super) fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
         let mut header = self.header;

@@ -132,6 +132,8 @@ impl OpenSocket {
 #[derive(Default)]
 pub(super) struct Sockets {
     all: Slab<OpenSocket>,
+    /// Datagrams come one by one.
+    apart: bool,
     /// Those that are not connected to a peer.
     keys: HashMap<SocketKey, usize, FixedHash>,
     /// The interfaces that sockets are bound to, and their indexes when that was done last.
@@ -155,7 +157,7 @@ impl Sockets {
     pub(super) fn open(&mut self, key: SocketKey, control_only: bool, ready: &Ready) -> io::Result<()> {
         let mut socket = open(&key)?;
         self.bind(&mut socket, &key)?;
-        socket.enable_gro();
+        socket.set_gro(!self.apart);
         let mut open = OpenSocket::new(key, socket, None);
         if key.encapsulation == Encapsulation::Ip {
             socket_filter::attach(&open.inner, Kind::IpControl, Needed::ALL, &[])?;
@@ -303,6 +305,13 @@ impl Sockets {
             Some(Elsewhere { index, local })
         });
         elsewhere.collect()
+    }
+
+    /// The kernel is to merge datagrams over UDP as they come in or not: programs before the sockets see only single ones.
+    pub(super) fn keep_apart(&mut self, apart: bool) {
+        if std::mem::replace(&mut self.apart, apart) != apart {
+            self.all.iter().for_each(|(_, socket)| _ = socket.inner.set_gro(!apart));
+        }
     }
 
     /// Has the kernel drop what is not needed. A socket that is connected gets messages of its peer alone.

@@ -11,6 +11,8 @@ const AT_ONCE: usize = 16;
 pub(super) enum Task {
     /// Its MTU may not fit the path any more.
     FitMtu(usize),
+    /// What programs in the kernel know of its session may be wrong.
+    Settle(usize),
     /// Events of its interface may have been lost.
     Look(usize),
 }

@@ -20,6 +20,8 @@ pub mod netif;
 #[cfg(not(target_os = "linux"))]
 pub mod outer;
 #[cfg(not(target_os = "linux"))]
+pub mod policy;
+#[cfg(not(target_os = "linux"))]
 pub mod privilege;
 #[cfg(not(target_os = "linux"))]
 pub mod route;

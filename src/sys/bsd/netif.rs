@@ -259,6 +259,16 @@ pub fn is_in_bridge(bridge: &str, name: &str) -> Option<bool> {
     Some(ports(bridge).ok()?.iter().any(|port| port == name))
 }
 
+/// Whether frames have an Ethernet header there: it is asked for on Linux only.
+pub fn is_ethernet(_name: &str) -> bool {
+    false
+}
+
+/// Whether checksums are there when a frame has left: it is asked for on Linux only.
+pub fn finishes_checksums(_name: &str) -> bool {
+    false
+}
+
 /// The names of the interfaces in `bridge`; none where it is no bridge.
 pub fn bridge_ports(bridge: &str) -> Vec<String> {
     ports(bridge).unwrap_or_default()

@@ -92,7 +92,7 @@ pub(in crate::sys) fn set_dont_fragment(fd: RawFd, ipv4: bool, on: bool) -> io::
 }
 
 /// No.
-pub(in crate::sys) fn enable_gro(_fd: RawFd) -> bool {
+pub(in crate::sys) fn set_gro(_fd: RawFd, _on: bool) -> bool {
     false
 }
 

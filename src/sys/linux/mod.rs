@@ -9,6 +9,7 @@ pub mod memory;
 pub mod netif;
 mod netlink;
 pub mod outer;
+pub mod policy;
 pub mod privilege;
 pub mod route;
 pub mod seccomp;

@@ -43,7 +43,8 @@ fn ioctl(number: c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
     )?;
     // SAFETY: `fd` was just opened and nobody else owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: the requests used in this file take a pointer to an ifreq, which lives through the call.
+    // SAFETY: the requests used in this file take a pointer to an ifreq, which lives through the call, as does what it
+    // points to.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), number as libc::Ioctl, std::ptr::from_mut(request)) })?;
     Ok(())
 }
@@ -176,6 +177,36 @@ pub fn is_in_bridge(bridge: &str, name: &str) -> Option<bool> {
 pub fn bridge_ports(bridge: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Whether frames have an Ethernet header there; `false` too where the system does not tell (without /sys).
+pub fn is_ethernet(name: &str) -> bool {
+    let kind = std::fs::read_to_string(format!("/sys/class/net/{name}/type"));
+    kind.is_ok_and(|kind| kind.trim_end() == libc::ARPHRD_ETHER.to_string())
+}
+
+/// Whether the checksums that the kernel left to the interface are there when a frame has left through it: it is a
+/// device, or has such below it, or leaves nothing to it. veth, for one, hands frames on as they are.
+pub fn finishes_checksums(name: &str) -> bool {
+    let directory = std::path::PathBuf::from(format!("/sys/class/net/{name}"));
+    if directory.join("device").exists() || leaves_checksums(name).is_ok_and(|left| !left) {
+        return true;
+    }
+    let Ok(entries) = std::fs::read_dir(directory) else { return false };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let lower: Vec<String> = names.filter_map(|n| n.strip_prefix("lower_").map(str::to_owned)).collect();
+    !lower.is_empty() && lower.iter().all(|lower| lower != name && finishes_checksums(lower))
+}
+
+/// Whether the kernel leaves checksums to the interface (`ethtool -k`: tx-checksumming).
+fn leaves_checksums(name: &str) -> io::Result<bool> {
+    /// ETHTOOL_GTXCSUM of linux/ethtool.h, which libc lacks.
+    const GET_TX_CHECKSUM: u32 = 0x16;
+    let mut value = [GET_TX_CHECKSUM, 0];
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    ioctl(libc::SIOCETHTOOL, &mut request)?;
+    Ok(value[1] != 0)
 }
 
 /// What an error of [`add_to_bridge`] means.

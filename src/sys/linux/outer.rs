@@ -107,9 +107,9 @@ pub(in crate::sys) fn set_dont_fragment(fd: RawFd, ipv4: bool, on: bool) -> io::
     set_option(fd, level, option, value)
 }
 
-/// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO); whether it does.
-pub(in crate::sys) fn enable_gro(fd: RawFd) -> bool {
-    set_option(fd, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok()
+/// Asks the kernel to merge datagrams of one sender as they come in (UDP GRO), or not to; whether it obeys.
+pub(in crate::sys) fn set_gro(fd: RawFd, on: bool) -> bool {
+    set_option(fd, libc::SOL_UDP, libc::UDP_GRO, c_int::from(on)).is_ok()
 }
 
 /// The length of the datagrams that were merged, if a control message says so.

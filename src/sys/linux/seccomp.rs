@@ -12,6 +12,8 @@ use std::io;
 pub use crate::sys::kinds::{Filter, Otherwise};
 use libc::c_long;
 
+use super::bpf;
+
 // linux/seccomp.h, linux/audit.h, linux/bpf_common.h: libc lacks some of them on some systems.
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_LOG: u32 = 0x7ffc_0000;
@@ -260,15 +262,18 @@ fn program(filter: Filter, otherwise: Otherwise) -> Vec<libc::sock_filter> {
         program.put(RETURN, otherwise, 0, 0);
     }
     let own: [&[c_long]; 5] = match filter {
-        Filter::Daemon => [DAEMON, DAEMON_OLDER, DAEMON_WIDE, FORK, FORK_OLDER],
+        Filter::Daemon | Filter::DaemonWithBpf => [DAEMON, DAEMON_OLDER, DAEMON_WIDE, FORK, FORK_OLDER],
         Filter::LookUp => [MAP, &[], &[], &[], &[]], // the resolver's libraries are loaded, and are code
     };
     for call in [COMMON, OLDER, WIDE, TIME64, OWN, MAP_BLINDLY].into_iter().chain(own).flatten() {
         program.allow(*call);
     }
     program.allow_with(libc::SYS_socket, &FAMILIES);
+    if filter == Filter::DaemonWithBpf {
+        program.allow_with(libc::SYS_bpf, &bpf::LATER);
+    }
     match filter {
-        Filter::Daemon => {
+        Filter::Daemon | Filter::DaemonWithBpf => {
             program.allow_without(libc::SYS_clone, CLONE_FLAGS, NEW_NAMESPACES);
             MAP.iter().for_each(|call| program.allow_without(*call, 2, bits(libc::PROT_EXEC)));
         }

@@ -1,0 +1,463 @@
+//! `data-plane bpf`: programs in the kernel carry plain frames of sessions between their TAPs and the interface that
+//! leads to the peer. Everything else about a session is as with TAPs; what the programs leave, and whole sessions that
+//! they cannot carry, the daemon carries. [`values`] tells what the programs know of a session; here is decided which
+//! sessions they know.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use super::port::Port;
+use super::session::Session;
+use super::slab::FixedHash;
+use crate::bpf::values::{self, Counts};
+use crate::bpf::{egress, ingress, Maps};
+use crate::config::model::{Device, StormLimit, TcpMss, Tos};
+use crate::counters::Counters;
+use crate::frame::ETHERNET_HEADER;
+use crate::log::Remark;
+use crate::proto::SequenceLevel;
+use crate::sys::bpf::{Map, Place, Program};
+use crate::sys::policy::{Policies, PolicySource};
+use crate::sys::route::{KernelRoute, RouteSocket};
+use crate::sys::{clock, error_text, netif};
+use crate::wire::{Encapsulation, SessionId};
+
+/// Sessions and interfaces that the maps have room for.
+const SESSIONS: u32 = 65_536;
+/// How often is looked for policies of which no event tells.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Bits of the sublayer's first octet that must be zero: VCCV, fragments.
+const FOREIGN: u8 = 0xb0;
+
+/// The programs, and what they know.
+pub(super) struct Shortcut {
+    ingress: Map,
+    egress: Map,
+    counts: Map,
+    at_ingress: Program,
+    at_egress: Program,
+    routes: RouteSocket,
+    policies: Result<Policies, String>,
+    pub(super) source: PolicySource,
+    /// When to look at the policies again.
+    due: Instant,
+    /// By the places of their ports.
+    carried: HashMap<usize, Carried, FixedHash>,
+    /// By the indexes of interfaces that lead to peers: the program there, and how many sessions use it.
+    underlays: HashMap<i32, (OwnedFd, usize), FixedHash>,
+    /// The indexes of all interfaces that lead to peers, with the places of the ports.
+    devices: BTreeSet<(i32, usize)>,
+}
+
+/// What the programs know of a port's session.
+struct Carried {
+    session: SessionId,
+    /// The index of the interface that leads to the peer, whether it can be used or not.
+    device: Option<i32>,
+    /// It is in the maps at present.
+    ways: Option<Ways>,
+    /// The program at the egress of its interface.
+    link: Option<OwnedFd>,
+    /// What was counted when the counters were set to zero.
+    zero: Counts,
+    /// What was told of it last.
+    told: Option<Remark>,
+}
+
+impl Carried {
+    fn new(session: SessionId) -> Carried {
+        Carried { session, device: None, ways: None, link: None, zero: Counts::default(), told: None }
+    }
+}
+
+/// The ways of a session's frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ways {
+    /// The index of the interface that leads to the peer.
+    underlay: i32,
+    /// The index of the session's interface.
+    interface: i32,
+    ingress: Option<values::Ingress>,
+    egress: Option<values::Egress>,
+    /// Why the daemon sends, though the programs receive.
+    why_not_egress: Option<&'static str>,
+}
+
+impl Shortcut {
+    /// Loads the programs.
+    pub(super) fn open() -> io::Result<Shortcut> {
+        let [ingress, egress] =
+            [values::Ingress::SIZE, values::Egress::SIZE].map(|size| Map::new(SESSIONS, size, false));
+        let (ingress, egress) = (ingress?, egress?);
+        let counts = Map::new(SESSIONS, Counts::SIZE, true)?;
+        let [at_ingress, at_egress, of_counts] = [&ingress, &egress, &counts].map(Map::descriptor);
+        let maps = Maps { ingress: at_ingress, egress: at_egress, counts: of_counts };
+        let load = |name, code: Option<Vec<[u8; 8]>>| Program::load(name, &code.unwrap_or_default());
+        let at_ingress = load("l2tpd_ingress", ingress::program(&maps))?;
+        let at_egress = load("l2tpd_egress", egress::program(&maps))?;
+        let source = PolicySource::open();
+        Ok(Shortcut {
+            ingress,
+            egress,
+            counts,
+            at_ingress,
+            at_egress,
+            routes: RouteSocket::open()?,
+            policies: read(&source),
+            source,
+            due: clock::now() + PAUSE,
+            carried: HashMap::default(),
+            underlays: HashMap::default(),
+            devices: BTreeSet::new(),
+        })
+    }
+
+    /// What may concern a port has changed: the programs get to know what they shall know of its session, which has this
+    /// MTU on its path. What there is to tell.
+    pub(super) fn settle(
+        &mut self,
+        at: usize,
+        port: &mut Port,
+        session: Option<&Session>,
+        mtu: Option<usize>,
+    ) -> Option<Remark> {
+        if self.carried.get(&at).is_some_and(|c| Some(c.session) != session.map(|s| s.id)) {
+            self.forget(at, port);
+        }
+        let session = session.filter(|session| session.established)?;
+        let mut carried = self.carried.remove(&at).unwrap_or_else(|| Carried::new(session.id));
+        let bound = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
+        let route =
+            self.routes.look_up(session.path.remote.ip(), bound, None, 0).map_err(|error| error_text(&error));
+        carried.device.take().map(|device| self.devices.remove(&(device, at)));
+        carried.device = route.as_ref().ok().map(|route| route.device);
+        carried.device.map(|device| self.devices.insert((device, at)));
+        let wanted = route.and_then(|route| self.ways(port, session, &route, mtu));
+        let result =
+            wanted.and_then(|ways| self.carry(&mut carried, ways).map_err(|error| error_text(&error)));
+        if result.is_err() {
+            self.leave(&mut carried);
+        }
+        port.by_bpf = result.is_ok();
+        let half = carried.ways.as_ref().and_then(|ways| ways.why_not_egress.map(str::to_owned));
+        port.why_not_bpf = result.err().or(half);
+        let interface = port.interface.name.clone();
+        let remark = match port.why_not_bpf.clone() {
+            None => Remark::ByBpf { interface },
+            Some(why) if port.by_bpf => Remark::HalfByBpf { interface, why },
+            Some(why) => Remark::NotByBpf { interface, why },
+        };
+        let new = carried.told.as_ref() != Some(&remark);
+        carried.told = Some(remark.clone());
+        self.carried.insert(at, carried);
+        new.then_some(remark)
+    }
+
+    /// The programs carry the frames of a session so from now on. After an error they may still carry some.
+    fn carry(&mut self, carried: &mut Carried, ways: Ways) -> io::Result<()> {
+        let same = |before: &Ways| (before.underlay, before.interface) == (ways.underlay, ways.interface);
+        if !carried.ways.as_ref().is_some_and(same) {
+            self.leave(carried);
+            let link = self.at_egress.link(ways.interface, Place::Egress)?;
+            match self.underlays.get_mut(&ways.underlay) {
+                Some((_, sessions)) => *sessions += 1,
+                None => {
+                    let link = self.at_ingress.link(ways.underlay, Place::Ingress)?;
+                    self.underlays.insert(ways.underlay, (link, 1));
+                }
+            }
+            carried.link = Some(link);
+        }
+        let before = carried.ways.replace(ways);
+        let Some(ways) = carried.ways.as_ref().filter(|ways| Some(*ways) != before.as_ref()) else {
+            return Ok(());
+        };
+        let (key, interface) = (carried.session.0.to_be_bytes(), ways.interface.to_ne_bytes());
+        if self.counts.get(key).is_err() {
+            self.counts.clear(key)?;
+        }
+        match &ways.ingress {
+            Some(value) => self.ingress.set(key, &value.octets())?,
+            None => absent(self.ingress.remove(key))?,
+        }
+        match &ways.egress {
+            Some(value) => self.egress.set(interface, &value.octets()),
+            None => absent(self.egress.remove(interface)),
+        }
+    }
+
+    /// The programs carry nothing of a session any more.
+    fn leave(&mut self, carried: &mut Carried) {
+        let Some(ways) = carried.ways.take() else { return };
+        // What is not there need not be removed.
+        let _ = self.egress.remove(ways.interface.to_ne_bytes());
+        let _ = self.ingress.remove(carried.session.0.to_be_bytes());
+        carried.link = None;
+        if let Some((_, sessions)) = self.underlays.get_mut(&ways.underlay) {
+            *sessions -= 1;
+            if *sessions == 0 {
+                self.underlays.remove(&ways.underlay);
+            }
+        }
+    }
+
+    /// How the frames of a session go, or why not so.
+    fn ways(
+        &self,
+        port: &Port,
+        session: &Session,
+        route: &KernelRoute,
+        mtu: Option<usize>,
+    ) -> Result<Ways, String> {
+        if let Some(why) = self.hindrance(port, session) {
+            return Err(why);
+        }
+        let path = &session.path;
+        let bound = Some(path.local.ip()).filter(|local| !local.is_unspecified());
+        let remote = path.remote.ip();
+        if route.local {
+            return Err("the peer is this host".to_owned());
+        }
+        let underlay = netif::name(route.device).map_err(|error| error_text(&error))?;
+        if !netif::is_ethernet(&underlay) {
+            return Err(format!("{underlay} is no Ethernet interface"));
+        }
+        if !netif::finishes_checksums(&underlay) {
+            return Err(format!(
+                "{underlay} leaves checksums to its other end, which cannot see those of the frames (ethtool -K \
+                 {underlay} tx off)"
+            ));
+        }
+        if !port.up {
+            return Err("the interface is down".to_owned());
+        }
+        let local = bound.or(route.source).ok_or("the route has no source address")?;
+        let interface = port.index().ok_or("there is no interface")?;
+        let mtu = mtu.ok_or("the MTU of the path is not known")?;
+        let udp = path.encapsulation == Encapsulation::Udp;
+        let longest = longest_frame(mtu, session);
+        if port.mtu.is_some_and(|mtu| mtu + ETHERNET_HEADER > longest) {
+            // Fragments are the system's, and shorter frames would overtake them.
+            return Err("mtu: not all frames fit the path".to_owned());
+        }
+        let why_not_egress = (udp && remote.is_ipv6()).then_some("over IPv6 UDP needs a checksum");
+        let sends = session.gates.send && why_not_egress.is_none();
+        Ok(Ways {
+            underlay: route.device,
+            interface,
+            ingress: session.gates.receive.then(|| ingress_value(session, local, interface)),
+            egress: sends.then(|| egress_value(port, session, local, route.device, longest)),
+            why_not_egress,
+        })
+    }
+
+    /// Why the programs cannot carry a session's frames, whatever its path.
+    fn hindrance(&self, port: &Port, session: &Session) -> Option<String> {
+        let (attachment, interface) = (&session.attachment, &port.interface);
+        let numbered = attachment.sequence_send != SequenceLevel::None || attachment.sequence_receive;
+        let needs = [
+            (numbered, "sequencing"),
+            (interface.tcp_mss != TcpMss::Off, "tcp-mss"),
+            (interface.tos == Tos::Copy, "tos copy"),
+            (session.path.via.device != Device::NONE, "bind-device"),
+            (session.path.via.mark != 0, "fwmark"),
+            (interface.storm_limit != StormLimit::default(), "storm-limit"),
+        ];
+        if let Some((_, tag)) = needs.into_iter().find(|(needed, _)| *needed) {
+            return Some(format!("{tag} needs the daemon"));
+        }
+        match &self.policies {
+            Err(error) => {
+                Some(format!("whether IPsec or a packet filter is to see them is not known: {error}"))
+            }
+            Ok(policies) if policies.concern(session.path.remote.ip()) => {
+                Some("an IPsec policy is about packets to the peer".to_owned())
+            }
+            Ok(policies) => policies.filter.map(|what| format!("{what} has rules that they would pass by")),
+        }
+    }
+
+    /// The programs forget the session of a port, which keeps what they have counted.
+    pub(super) fn forget(&mut self, at: usize, port: &mut Port) {
+        let Some(mut carried) = self.carried.remove(&at) else { return };
+        self.leave(&mut carried);
+        carried.device.map(|device| self.devices.remove(&(device, at)));
+        port.counters.add(&self.since(carried.session, &carried.zero));
+        let _ = self.counts.remove(carried.session.0.to_be_bytes());
+        (port.by_bpf, port.why_not_bpf) = (false, None);
+    }
+
+    fn since(&self, session: SessionId, zero: &Counts) -> Counters {
+        let now = self.counted(session);
+        Counters {
+            rx_frames: now.rx_frames.saturating_sub(zero.rx_frames),
+            rx_octets: now.rx_octets.saturating_sub(zero.rx_octets),
+            tx_frames: now.tx_frames.saturating_sub(zero.tx_frames),
+            tx_octets: now.tx_octets.saturating_sub(zero.tx_octets),
+            ..Counters::default()
+        }
+    }
+
+    fn counted(&self, session: SessionId) -> Counts {
+        self.counts
+            .get(session.0.to_be_bytes())
+            .map_or_else(|_| Counts::default(), |octets| Counts::sum(&octets))
+    }
+
+    /// What the programs have counted for the session of a port since the counters were set to zero.
+    pub(super) fn counters(&self, at: usize) -> Counters {
+        let carried = self.carried.get(&at);
+        carried.map_or_else(Counters::default, |c| self.since(c.session, &c.zero))
+    }
+
+    /// Sets all counters to zero.
+    pub(super) fn reset_counters(&mut self) {
+        for at in self.carried.keys().copied().collect::<Vec<usize>>() {
+            let zero = self.carried.get(&at).map(|carried| self.counted(carried.session));
+            if let (Some(carried), Some(zero)) = (self.carried.get_mut(&at), zero) {
+                carried.zero = zero;
+            }
+        }
+    }
+
+    /// When the programs received a frame of a session last.
+    pub(super) fn heard(&self, session: SessionId) -> Option<Instant> {
+        let heard = self.counted(session).heard;
+        let ago = clock::since_boot().saturating_sub(Duration::from_nanos(heard));
+        clock::now().checked_sub(ago).filter(|_| heard > 0)
+    }
+
+    /// Whether they carry any session.
+    pub(super) fn carries(&self) -> bool {
+        !self.underlays.is_empty()
+    }
+
+    /// The places of ports whose sessions' peers this interface leads to.
+    pub(super) fn ports_behind(&self, index: i32) -> Vec<usize> {
+        self.devices.range((index, 0)..=(index, usize::MAX)).map(|(_, at)| *at).collect()
+    }
+
+    /// An interface is gone, and with it the program that was there.
+    pub(super) fn interface_deleted(&mut self, index: i32) {
+        self.underlays.remove(&index);
+    }
+
+    /// Looks at the policies again. Where they are others now the programs carry nothing until each session was looked at
+    /// again: the places of their ports.
+    pub(super) fn look_at_policies(&mut self) -> Vec<usize> {
+        self.due = clock::now() + PAUSE;
+        let policies = read(&self.source);
+        if policies == self.policies {
+            return Vec::new();
+        }
+        self.policies = policies;
+        let mut all = std::mem::take(&mut self.carried);
+        all.values_mut().for_each(|carried| self.leave(carried));
+        self.carried = all;
+        self.carried.keys().copied().collect()
+    }
+
+    /// When to look at the policies again, if no event comes.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+}
+
+fn read(source: &PolicySource) -> Result<Policies, String> {
+    source.read().map_err(|error| error_text(&error))
+}
+
+/// It is well if it was not there.
+fn absent(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// Copies octets to a place in an array.
+fn put(to: &mut [u8], at: usize, from: &[u8]) {
+    to.iter_mut().skip(at).zip(from).for_each(|(to, from)| *to = *from);
+}
+
+fn ingress_value(session: &Session, local: IpAddr, interface: i32) -> values::Ingress {
+    let path = &session.path;
+    let mut known = [0; 40];
+    put(&mut known, 0, &octets(path.remote.ip()));
+    put(&mut known, 16, &octets(local));
+    if path.encapsulation == Encapsulation::Udp {
+        put(&mut known, 32, &path.remote.port().to_be_bytes());
+        put(&mut known, 34, &path.local.port().to_be_bytes());
+        put(&mut known, 36, &1u32.to_ne_bytes());
+    }
+    let cookie = session.attachment.cookie_expected.as_slice();
+    let (mut mask, mut expected) = ([0; 12], [0; 12]);
+    put(&mut mask, 0, &vec![0xff; cookie.len()]);
+    put(&mut expected, 0, cookie);
+    let sublayer = if session.attachment.sublayer_expected { 4 } else { 0 };
+    if sublayer > 0 {
+        put(&mut mask, cookie.len(), &[FOREIGN]);
+    }
+    let header = (4 + cookie.len() + sublayer) as u32;
+    values::Ingress { path: known, mask, expected, header, interface: interface as u32 }
+}
+
+/// The longest frame that fits a path of this MTU.
+fn longest_frame(mtu: usize, session: &Session) -> usize {
+    let ip = if session.path.remote.is_ipv4() { 20 } else { 40 };
+    let udp = if session.path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+    mtu.saturating_sub(ip + udp + session.header_length)
+}
+
+fn egress_value(
+    port: &Port,
+    session: &Session,
+    local: IpAddr,
+    device: i32,
+    longest: usize,
+) -> values::Egress {
+    let (path, interface) = (&session.path, &port.interface);
+    let tos = match interface.tos {
+        Tos::Value(tos) => tos,
+        Tos::Copy => 0,
+    };
+    let udp = path.encapsulation == Encapsulation::Udp;
+    let protocol = if udp { 17 } else { 115 };
+    let ends = [octets(local), octets(path.remote.ip())].concat();
+    let mut headers = match path.remote.ip() {
+        IpAddr::V4(_) => {
+            let flags = if interface.dont_fragment { 0x40 } else { 0 };
+            vec![0x45, tos, 0, 0, 0, 0, flags, 0, interface.ttl, protocol, 0, 0]
+        }
+        IpAddr::V6(_) => vec![0x60 | tos >> 4, tos << 4, 0, 0, 0, 0, protocol, interface.ttl],
+    };
+    headers.extend(ends);
+    if udp {
+        // Length and checksum follow; RFC 3931 4.1.2.1 allows that data messages have no checksum.
+        headers.extend(
+            [path.local.port().to_be_bytes(), path.remote.port().to_be_bytes(), [0; 2], [0; 2]].concat(),
+        );
+    }
+    headers.extend(session.plain_header());
+    let mut all = [0; values::Egress::HEADERS];
+    put(&mut all, 0, &headers);
+    values::Egress {
+        headers: all,
+        length: headers.len() as u32,
+        ipv6: path.remote.is_ipv6(),
+        udp,
+        device: device as u32,
+        longest: longest as u32,
+        session: session.id.0,
+    }
+}

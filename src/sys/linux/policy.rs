@@ -1,0 +1,275 @@
+//! What decides about this host's packets beside routes: IPsec policies (XFRM) and packet filters (nftables, iptables).
+//! Packets that a program sends or takes beside the IP stack never meet them.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::mem;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+use libc::c_int;
+
+use super::netlink::{address, attribute, messages, number, HEADER};
+use crate::sys::{cvt, cvt_size};
+
+// linux/xfrm.h, linux/netfilter/nf_tables.h and x_tables.h, which libc lacks.
+
+const XFRM_MSG_GETPOLICY: u16 = 0x15;
+const XFRM_POLICIES: u32 = 1 << 2;
+/// struct xfrm_userpolicy_info: selector (56), lifetimes (64 + 32), priority (4), index (4), direction (1).
+const DIRECTION: usize = 56 + 64 + 32 + 8;
+/// Directions: in, out; then forwarded packets, and what single sockets have.
+const FORWARDED: u8 = 2;
+const NFT_MSG_GETCHAIN: u16 = 10 << 8 | 4;
+const NFT_CHANGES: u32 = 1 << 6;
+/// struct nfgenmsg.
+const NFT_HEADER: usize = HEADER + 4;
+const NFTA_CHAIN_HOOK: u16 = 4;
+const NFTA_CHAIN_POLICY: u16 = 5;
+const NFTA_CHAIN_USE: u16 = 6;
+const NFTA_HOOK_HOOKNUM: u16 = 1;
+const NFPROTO_INET: u8 = 1;
+const NFPROTO_NETDEV: u8 = 5;
+const NF_INET_FORWARD: u32 = 2;
+const NF_DROP: u32 = 0;
+/// The socket option that tells of a table of iptables, and octets of struct ipt_getinfo.
+const GET_INFO: c_int = 64;
+const INFO: usize = 84;
+
+/// All there is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policies {
+    /// What IPsec policies are about: source and destination networks.
+    ipsec: Vec<[(IpAddr, u8); 2]>,
+    /// A packet filter has rules.
+    pub filter: Option<&'static str>,
+}
+
+impl Policies {
+    /// Whether an IPsec policy may be about packets to or from this address.
+    pub fn concern(&self, remote: IpAddr) -> bool {
+        self.ipsec.iter().flatten().any(|(network, bits)| is_within(remote, *network, *bits))
+    }
+}
+
+/// Where the policies are read, and what tells that they have changed.
+#[derive(Debug)]
+pub struct PolicySource {
+    sockets: Vec<OwnedFd>,
+    /// The names of the tables of iptables and of ip6tables; only root may open them.
+    tables: [Table; 2],
+}
+
+#[derive(Debug)]
+struct Table {
+    family: c_int,
+    path: &'static str,
+    names: Option<File>,
+}
+
+impl Table {
+    fn open(family: c_int, path: &'static str) -> Table {
+        Table { family, path, names: File::open(path).ok() }
+    }
+}
+
+impl PolicySource {
+    /// Subscribes to what this kernel has.
+    pub fn open() -> PolicySource {
+        let groups = [(libc::NETLINK_XFRM, XFRM_POLICIES), (libc::NETLINK_NETFILTER, NFT_CHANGES)];
+        let sockets = groups.into_iter().filter_map(|(family, groups)| open(family, groups).ok()).collect();
+        let tables = [
+            Table::open(libc::AF_INET, "/proc/self/net/ip_tables_names"),
+            Table::open(libc::AF_INET6, "/proc/self/net/ip6_tables_names"),
+        ];
+        PolicySource { sockets, tables }
+    }
+
+    /// What is to be watched.
+    pub fn descriptors(&self) -> impl Iterator<Item = c_int> + '_ {
+        self.sockets.iter().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Asks the kernel. A kernel that has none of it has no policies.
+    pub fn read(&self) -> io::Result<Policies> {
+        // What has come counts no more than what is there now.
+        let mut buffer = [0; 8192];
+        for fd in &self.sockets {
+            while receive(fd, &mut buffer).is_ok_and(|got| got > 0) {}
+        }
+        let mut policies = Policies::default();
+        dump(libc::NETLINK_XFRM, XFRM_MSG_GETPOLICY, &[0; 64], &mut |message| {
+            policies.ipsec.extend(selector(message.get(HEADER..).unwrap_or_default()));
+        })?;
+        let mut rules = false;
+        dump(libc::NETLINK_NETFILTER, NFT_MSG_GETCHAIN, &[0; 4], &mut |message| {
+            rules |= is_filter(message).unwrap_or(false);
+        })?;
+        if rules {
+            policies.filter = Some("nftables");
+        }
+        for table in &self.tables {
+            if policies.filter.is_none() && has_rules(table)? {
+                policies.filter = Some("iptables");
+            }
+        }
+        Ok(policies)
+    }
+}
+
+fn open(family: c_int, groups: u32) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, family) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: sockaddr_nl is plain data for which all zeros is a valid value.
+    let mut name: libc::sockaddr_nl = unsafe { mem::zeroed() };
+    name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    name.nl_groups = groups;
+    let length = mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: `name` is a sockaddr_nl of `length` octets.
+    cvt(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), length) })?;
+    Ok(fd)
+}
+
+fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `pointer` points to `length` writable octets.
+    cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })
+}
+
+/// Asks for all of a kind; the kernel has each part of the answer ready when it is asked for.
+fn dump(family: c_int, kind: u16, body: &[u8], each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let fd = match open(family, 0) {
+        Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => return Ok(()),
+        fd => fd?,
+    };
+    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
+    let mut request = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+    request.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
+    request.extend([0; 8]);
+    request.extend(body);
+    // SAFETY: the pointer and the length are those of `request`.
+    cvt_size(unsafe { libc::send(fd.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) })?;
+    let mut buffer = vec![0; 32768];
+    loop {
+        let got = receive(&fd, &mut buffer)?;
+        for (kind, message) in messages(buffer.get(..got).unwrap_or_default()) {
+            match c_int::from(kind) {
+                libc::NLMSG_DONE => return Ok(()),
+                libc::NLMSG_ERROR => {
+                    // EINVAL, ENOENT, EOPNOTSUPP: this kernel has nothing of the kind.
+                    let error = number(message, HEADER).map_or(0, |code| (code as i32).wrapping_neg());
+                    return match error {
+                        0 | libc::EINVAL | libc::ENOENT | libc::EOPNOTSUPP => Ok(()),
+                        error => Err(io::Error::from_raw_os_error(error)),
+                    };
+                }
+                _ => each(message),
+            }
+        }
+    }
+}
+
+/// struct xfrm_selector: destination (16), source (16), ports (8), family (2), bits of destination (1) and source (1), ...
+fn selector(policy: &[u8]) -> Option<[(IpAddr, u8); 2]> {
+    if *policy.get(DIRECTION)? >= FORWARDED {
+        return None;
+    }
+    let family = u16::from_ne_bytes(*policy.get(40..)?.first_chunk::<2>()?);
+    let length = match c_int::from(family) {
+        libc::AF_INET => 4,
+        libc::AF_INET6 => 16,
+        _ => return Some([([0; 4].into(), 0), ([0; 16].into(), 0)]), // any
+    };
+    let network = |at: usize, bits: usize| Some((address(policy.get(at..at + length)?)?, *policy.get(bits)?));
+    Some([network(16, 43)?, network(0, 42)?])
+}
+
+/// Whether an address is in a network.
+fn is_within(of: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let octets = |of: IpAddr| match of {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+        IpAddr::V6(v6) => (u128::from(v6), 128),
+    };
+    let ((of, length), (network, other)) = (octets(of), octets(network));
+    let mask = u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0);
+    length == other && (of ^ network) & mask == 0
+}
+
+/// Whether a chain sees packets of this host and does anything with them.
+fn is_filter(message: &[u8]) -> Option<bool> {
+    let family = *message.get(HEADER)?;
+    let attributes = message.get(NFT_HEADER..)?;
+    let be = |octets: &[u8]| octets.first_chunk::<4>().map(|n| u32::from_be_bytes(*n));
+    let hook = be(attribute(attribute(attributes, NFTA_CHAIN_HOOK)?, NFTA_HOOK_HOOKNUM)?)?;
+    let rules = attribute(attributes, NFTA_CHAIN_USE).and_then(be).unwrap_or(0) > 0;
+    let drops = attribute(attributes, NFTA_CHAIN_POLICY).and_then(be) == Some(NF_DROP);
+    let ours = match c_int::from(family) {
+        libc::AF_INET | libc::AF_INET6 => hook != NF_INET_FORWARD,
+        _ => family == NFPROTO_NETDEV || family == NFPROTO_INET && hook != NF_INET_FORWARD,
+    };
+    Some(ours && (rules || drops))
+}
+
+/// Whether a table of iptables has more than the ends of its chains. One that came after the start may have.
+fn has_rules(table: &Table) -> io::Result<bool> {
+    let Some(mut file) = table.names.as_ref() else { return Ok(Path::new(table.path).exists()) };
+    let (mut names, family) = (String::new(), table.family);
+    file.rewind()?;
+    file.read_to_string(&mut names)?;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let level = if family == libc::AF_INET { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+    for name in names.lines() {
+        // struct ipt_getinfo: name (32), valid hooks (4), ends of the chains (20 + 20), entries (4), size (4).
+        let mut info = [0u8; INFO];
+        info.iter_mut().zip(name.bytes().take(31)).for_each(|(to, from)| *to = from);
+        let mut length = INFO as libc::socklen_t;
+        // SAFETY: `info` has `length` octets.
+        cvt(unsafe {
+            libc::getsockopt(fd.as_raw_fd(), level, GET_INFO, info.as_mut_ptr().cast(), &mut length)
+        })?;
+        let hooks = number(&info, 32).unwrap_or(0).count_ones();
+        if number(&info, 76).unwrap_or(0) > hooks + 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_in_its_network() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(is_within(ip("192.0.2.7"), ip("192.0.2.0"), 24));
+        assert!(!is_within(ip("192.0.3.7"), ip("192.0.2.0"), 24));
+        assert!(is_within(ip("192.0.2.7"), ip("0.0.0.0"), 0));
+        assert!(!is_within(ip("2001:db8::1"), ip("0.0.0.0"), 0));
+        assert!(is_within(ip("2001:db8::1"), ip("2001:db8::"), 32));
+        assert!(!is_within(ip("2001:db9::1"), ip("2001:db8::"), 32));
+    }
+
+    #[test]
+    fn policies_of_either_direction_count() {
+        let mut policy = vec![0; 168];
+        policy[..4].copy_from_slice(&[192, 0, 2, 2]);
+        policy[16..20].copy_from_slice(&[192, 0, 2, 1]);
+        policy[40..42].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
+        policy[42..44].copy_from_slice(&[32, 24]);
+        let ends = selector(&policy).unwrap();
+        assert_eq!(ends, [([192, 0, 2, 1].into(), 24), ([192, 0, 2, 2].into(), 32)]);
+        let policies = Policies { ipsec: vec![ends], filter: None };
+        assert!(policies.concern([192, 0, 2, 2].into()) && !policies.concern([192, 0, 3, 2].into()));
+        policy[DIRECTION] = FORWARDED;
+        assert_eq!(selector(&policy), None);
+        (0..168).for_each(|cut| assert_eq!(selector(&policy[..cut]), None));
+    }
+}
