@@ -200,6 +200,12 @@ pub static COMMANDS: &[AdminCommand] = &[
         about: "move a tunnel that has several peers to the next one",
         forms: &[shown(&[Value("NAME")], "NAME")],
     },
+    AdminCommand {
+        number: 18,
+        word: "restart",
+        about: "have the program file started again, to go on with all tunnels and frames",
+        forms: &[shown(&[], "")],
+    },
 ];
 
 /// The command with a number of the admin socket.

@@ -66,6 +66,7 @@ impl Form {
             | AdminRequest::Stop(_)
             | AdminRequest::FailOver(_)
             | AdminRequest::Reload { .. }
+            | AdminRequest::Restart
             | AdminRequest::Watch
             | AdminRequest::Trace { .. }
             | AdminRequest::Ping { .. }

@@ -70,6 +70,7 @@ pub enum AdminRequest {
         /// `--check`: only say what would change.
         check: bool,
     },
+    Restart,
     Log {
         /// `-f`: go on with new messages as they come.
         follow: bool,
@@ -323,6 +324,7 @@ fn request(command: &'static AdminCommand, words: &[&str]) -> Result<AdminReques
         ("stop", [name]) => AdminRequest::Stop((*name).to_owned()),
         ("failover", [name]) => AdminRequest::FailOver((*name).to_owned()),
         ("reload", words) => AdminRequest::Reload { check: !words.is_empty() },
+        ("restart", _) => AdminRequest::Restart,
         ("log", words) => {
             let named = words.iter().find(|word| **word != "-f");
             let level = named.map_or(Ok(Level::Debug), |name| level(name))?;
@@ -461,6 +463,7 @@ impl AdminRequest {
             AdminRequest::Stop(name) => ("stop", owned(&[name])),
             AdminRequest::FailOver(name) => ("failover", owned(&[name])),
             AdminRequest::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
+            AdminRequest::Restart => ("restart", Vec::new()),
             AdminRequest::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
             AdminRequest::Log { follow: false, level } => ("log", owned(&[level.name()])),
             AdminRequest::LogLevel(level) => ("log-level", owned(&[level.name()])),

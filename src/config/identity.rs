@@ -1,6 +1,7 @@
 //! Who we are where the file does not say it. The Router ID of tunnels that are given none has to be the same after each
 //! start, and another one than the peer's.
 
+use crate::saved::saved;
 use std::fmt;
 
 /// What the system contributes where the file is silent.
@@ -11,6 +12,7 @@ pub struct Defaults {
     /// What the system has to offer as Router ID, or the one that was derived before.
     pub router_id: DerivedId,
 }
+saved!(Defaults { hostname, router_id });
 
 /// A Router ID that the file does not give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +24,7 @@ pub struct DerivedId {
     /// Tunnels use it already, and go on with it: no other one is derived before the next start.
     pub kept: bool,
 }
+saved!(DerivedId { id, source, kept });
 
 /// Where a derived Router ID comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +37,13 @@ pub enum Source {
     /// Host name and machine id, for want of an IPv4 address.
     Machine,
 }
+saved!(
+    enum Source {
+        LocalAddress,
+        FirstAddress,
+        Machine,
+    }
+);
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

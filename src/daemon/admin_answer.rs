@@ -39,6 +39,14 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
             client.follow(now, Stream::Log { next, level, json }, first.as_bytes());
         }
         AdminRequest::Watch => client.follow(now, Stream::Watch { json }, b""),
+        // It is a program of root's that is started.
+        AdminRequest::Restart if !trust::is_trusted(client.user) => {
+            client.answer(now, reply::REFUSED, b"restart is for root alone\n");
+        }
+        AdminRequest::Restart => {
+            host.restart();
+            client.follow(now, Stream::Restart, b"");
+        }
         // Control messages hold cookies.
         AdminRequest::Trace { .. } if !trust::is_trusted(client.user) => {
             client.answer(now, reply::REFUSED, b"trace is for root alone: control messages hold cookies\n");
@@ -112,6 +120,7 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         AdminRequest::Trace { tunnel, .. } => refused(no_tunnel(tunnel)),
         // A stream, a display, or what needs no daemon.
         AdminRequest::Watch
+        | AdminRequest::Restart
         | AdminRequest::Ping { .. }
         | AdminRequest::ExplainText(_)
         | AdminRequest::Status(_)

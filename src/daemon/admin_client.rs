@@ -51,6 +51,8 @@ pub(super) enum Stream {
     Watch { json: bool },
     /// Control messages of a tunnel.
     Trace { tunnel: String },
+    /// Whether another program has taken over.
+    Restart,
     /// HELLOs and their answers.
     Ping(Box<Ping>),
 }

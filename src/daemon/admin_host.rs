@@ -30,6 +30,8 @@ pub trait Host {
     /// `reload`, or with `check` only the answer to what it would do: what changed, or every error of the file.
     /// Lines end with `\n`.
     fn reload(&mut self, now: Instant, check: bool) -> Result<String, String>;
+    /// `restart`: another program is to go on; what comes of it is an event.
+    fn restart(&mut self);
     /// What happened since the last call, oldest first. Nothing need be gathered that nobody wants.
     fn take_events(&mut self) -> Vec<StreamEvent>;
     /// From now on somebody (or nobody) follows these events.
@@ -39,6 +41,8 @@ pub trait Host {
 /// What a client that follows is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamEvent {
+    /// For `restart`: what came of it, lines ended. After a success this program ends.
+    Restart(Result<String, String>),
     /// For `watch`.
     Event(WallTime, Notification),
     /// For `trace`.

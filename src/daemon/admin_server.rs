@@ -6,10 +6,11 @@
 //! The daemon passes events of the tokens [`TOKENS`] to [`AdminServer::event`], calls [`AdminServer::turn`] once in each
 //! turn of its loop, after everything else, and sleeps no longer than [`AdminServer::next_deadline`].
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub use super::admin_host::{Host, StreamEvent, Wanted};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, LogLine, Remark};
+use crate::saved::saved;
 use crate::sys::{admin_socket as sys, error_text, file, privilege};
 
 /// The mio tokens of this server.
@@ -81,6 +83,15 @@ pub struct AdminServer {
     now: Option<Instant>,
 }
 
+/// What another program is told of the server.
+#[derive(Debug)]
+pub struct AdminState {
+    path: String,
+    identity: Option<(u64, u64)>,
+    group: Option<u32>,
+}
+saved!(AdminState { path, identity, group });
+
 impl AdminServer {
     /// Opens the socket at `path`, for the members of `group` too if there is one. A socket that nobody answers
     /// on any more is replaced. Without a path there is no socket, and nothing to be served.
@@ -118,6 +129,46 @@ impl AdminServer {
             wanted: Wanted::default(),
             now: None,
         })
+    }
+
+    /// What another program that goes on with it has to know; its descriptor is added to `descriptors`.
+    pub fn state(&self, descriptors: &mut Vec<RawFd>) -> Option<AdminState> {
+        let listener = self.listener.as_ref()?;
+        descriptors.push(listener.as_raw_fd());
+        let path = self.path.to_str()?.to_owned();
+        Some(AdminState { path, identity: self.identity, group: self.group })
+    }
+
+    /// The server of another program, with the next of its descriptors. Its clients come again.
+    pub fn resume(
+        state: Option<AdminState>,
+        descriptors: &mut VecDeque<OwnedFd>,
+        registry: &Registry,
+    ) -> io::Result<AdminServer> {
+        let mut server = AdminServer {
+            identity: None,
+            accepting: false,
+            listener: None,
+            registry: registry.try_clone()?,
+            path: PathBuf::new(),
+            group: None,
+            clients: Default::default(),
+            pause: None,
+            wanted: Wanted::default(),
+            now: None,
+        };
+        let Some(state) = state else { return Ok(server) };
+        let fd = descriptors.pop_front().ok_or(io::ErrorKind::NotFound)?;
+        let mut listener = UnixListener::from_std(fd.into());
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        (server.listener, server.accepting) = (Some(listener), true);
+        (server.path, server.identity, server.group) = (state.path.into(), state.identity, state.group);
+        Ok(server)
+    }
+
+    /// Another program goes on with it: from now on only those who are connected already are served.
+    pub fn let_go(&mut self) {
+        (self.listener, self.identity, self.accepting) = (None, None, false);
     }
 
     /// An event of one of our tokens. Remembers only that there may be something to do; [`turn`](AdminServer::turn)
@@ -187,6 +238,14 @@ impl AdminServer {
                     if wanted == tunnel =>
                 {
                     Some(record.encode())
+                }
+                (Some(Stream::Restart), StreamEvent::Restart(outcome)) => {
+                    let (kind, text) = match outcome {
+                        Ok(text) => (reply::DONE, text),
+                        Err(text) => (reply::REFUSED, text),
+                    };
+                    client.answer(now, kind, text.as_bytes());
+                    None
                 }
                 (Some(_) | None, _) => None,
             };
@@ -338,7 +397,7 @@ impl AdminServer {
             match client.follows() {
                 Some(Stream::Watch { .. }) => wanted.events = true,
                 Some(Stream::Trace { .. }) => wanted.messages = true,
-                Some(Stream::Log { .. } | Stream::Ping(_)) | None => {}
+                Some(Stream::Log { .. } | Stream::Ping(_) | Stream::Restart) | None => {}
             }
         }
         if wanted != self.wanted {

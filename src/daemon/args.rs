@@ -44,6 +44,24 @@ pub struct Options {
     pub log_level: Option<Level>,
 }
 
+impl Options {
+    /// The arguments that mean the same.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let Options { foreground, check: _, config, pid_file, socket, log_level } = self;
+        let mut arguments = vec!["-c".to_owned(), config.clone()];
+        if *foreground {
+            arguments.push("-d".to_owned());
+        }
+        let level = log_level.map(|level| level.name().to_owned());
+        for (option, value) in [("-p", pid_file), ("-s", socket), ("-l", &level)] {
+            if let Some(value) = value {
+                arguments.extend([option.to_owned(), value.clone()]);
+            }
+        }
+        arguments
+    }
+}
+
 /// What a command line means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Invocation {

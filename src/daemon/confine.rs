@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::args::Options;
 use super::commands::{fork_helper, Commands};
-use super::core::Daemon;
 use crate::config::model::{DataPlane, Seccomp};
 use crate::config::Config;
 use crate::log::Remark;
@@ -79,29 +78,31 @@ pub fn drop_privileges(config: &Config) -> Result<(), Remark> {
     })
 }
 
-impl Daemon {
-    /// Gives up the files and the system calls that are not needed from now on; what there is to tell of it.
-    pub fn confine(&self, pid_file: Option<&str>, socket: Option<&str>) -> Vec<Remark> {
-        let otherwise = match self.config.seccomp {
-            Seccomp::Off => return Vec::new(),
-            Seccomp::Log => Otherwise::Log,
-            Seccomp::On => Otherwise::Refuse,
-        };
-        let mut told = Vec::new();
-        let mut not_in_force = |what: &str, result: io::Result<()>| {
-            if let Err(error) = result {
-                told.push(Remark::NotConfined { what: what.to_owned(), error: error_text(&error) });
-            }
-        };
-        let files = files(&self.options.config, [pid_file, socket]);
-        let rules: Vec<(&Path, Access)> =
-            files.iter().map(|(path, access)| (path.as_path(), *access)).collect();
-        not_in_force("landlock", landlock::restrict(&rules).map(|_| ()));
-        let bpf = self.config.data_plane == DataPlane::Bpf;
-        let filter = if bpf { Filter::DaemonWithBpf } else { Filter::Daemon };
-        not_in_force("seccomp", seccomp::install(filter, otherwise));
-        told
-    }
+/// Gives up the files and the system calls that are not needed from now on; what there is to tell of it.
+pub fn confine(
+    options: &Options,
+    config: &Config,
+    pid_file: Option<&str>,
+    socket: Option<&str>,
+) -> Vec<Remark> {
+    let otherwise = match config.seccomp {
+        Seccomp::Off => return Vec::new(),
+        Seccomp::Log => Otherwise::Log,
+        Seccomp::On => Otherwise::Refuse,
+    };
+    let mut told = Vec::new();
+    let mut not_in_force = |what: &str, result: io::Result<()>| {
+        if let Err(error) = result {
+            told.push(Remark::NotConfined { what: what.to_owned(), error: error_text(&error) });
+        }
+    };
+    let files = files(&options.config, [pid_file, socket]);
+    let rules: Vec<(&Path, Access)> = files.iter().map(|(path, access)| (path.as_path(), *access)).collect();
+    not_in_force("landlock", landlock::restrict(&rules).map(|_| ()));
+    let bpf = config.data_plane == DataPlane::Bpf;
+    let filter = if bpf { Filter::DaemonWithBpf } else { Filter::Daemon };
+    not_in_force("seccomp", seccomp::install(filter, otherwise));
+    told
 }
 
 /// What the daemon may do with which files: it reads its configuration again, which may have been replaced, and removes

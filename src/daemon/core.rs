@@ -21,10 +21,13 @@ use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{Action, Attachment, Engine, Happening, Notification, Path, Purpose, Route, RouteKey};
+use crate::proto::{
+    Action, Attachment, Engine, Happening, Notification, Path, Purpose, Random, Route, RouteKey,
+};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::source_address;
 use crate::sys::{clock, error_text, process};
+use crate::wiped::Wiped;
 use crate::wire::{Ccid, SessionId};
 
 /// Events that wait for the admin server; beyond that the oldest are dropped.
@@ -42,6 +45,8 @@ pub struct Daemon {
     pub logger: Logger,
     /// In force.
     pub config: Config,
+    /// The same as it was read: a program that takes over reads it again.
+    pub text: Wiped,
     /// The command line.
     pub options: Options,
     /// To the service manager.
@@ -61,9 +66,11 @@ pub struct Daemon {
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
     /// Peers that the last message could not be sent to: told once.
-    unreachable: BTreeSet<IpAddr>,
+    pub unreachable: BTreeSet<IpAddr>,
     /// A child process may have ended, or one is to be started.
     pub look_after_children: bool,
+    /// The administrator wants another program to go on in place of this one.
+    pub restart: bool,
     /// The status that is being written to the log.
     pub status: Option<Display>,
     /// The places of the tunnel blocks, by their names.
@@ -78,6 +85,15 @@ enum Reply {
     PreparedToAsk(String, Option<IpAddr>, Option<Path>),
     Route(RouteKey, Route),
     Attached(SessionId, Result<(), String>),
+}
+
+/// The random source of a daemon that is over.
+struct Nothing;
+
+impl Random for Nothing {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), String> {
+        Err("the daemon is over".to_owned())
+    }
 }
 
 impl Daemon {
@@ -100,6 +116,7 @@ impl Daemon {
             data,
             logger,
             config,
+            text: Wiped::default(),
             options,
             manager,
             hooks: Hooks::default(),
@@ -112,6 +129,7 @@ impl Daemon {
             sockets_stale: false,
             unreachable: BTreeSet::new(),
             look_after_children: false,
+            restart: false,
             status: None,
             places: BTreeMap::new(),
             received: Vec::new(),
@@ -125,8 +143,7 @@ impl Daemon {
 
     /// Hands the configuration in force to the engine.
     pub fn apply(&mut self, now: Instant) {
-        let names = self.config.tunnels.iter().enumerate();
-        self.places = gather::map(names.map(|(place, tunnel)| (tunnel.name.clone(), place)));
+        self.index();
         self.engine.apply(now, &self.config);
         // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
         for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
@@ -136,6 +153,12 @@ impl Daemon {
             }
         }
         self.drain(now);
+    }
+
+    /// Finds the places of the tunnel blocks.
+    pub fn index(&mut self) {
+        let names = self.config.tunnels.iter().enumerate();
+        self.places = gather::map(names.map(|(place, tunnel)| (tunnel.name.clone(), place)));
     }
 
     /// Does what the engine asks for, its reactions to the results included.
@@ -229,7 +252,8 @@ impl Daemon {
         self.stream_event_at(place, StreamEvent::Message { tunnel, record });
     }
 
-    fn stream_event(&mut self, event: StreamEvent) {
+    /// Tells the clients that follow.
+    pub fn stream_event(&mut self, event: StreamEvent) {
         self.stream_event_at(self.stream_events.len(), event);
     }
 
@@ -254,6 +278,14 @@ impl Daemon {
         if self.wanted.events {
             self.stream_event(StreamEvent::Event(clock::wall(), notification));
         }
+    }
+
+    /// Another program goes on: what this one knows is overwritten as far as it is secret, and nothing is removed.
+    pub fn forget(&mut self) {
+        self.config = Config::default();
+        self.text = Wiped::default();
+        self.engine = Engine::new(self.started, Box::new(Nothing));
+        self.data.forget();
     }
 
     /// The tunnel block of a name.

@@ -12,12 +12,18 @@ use super::admin_server::{self, AdminServer};
 use super::commands;
 use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
+use super::hand_over::{self, HandOver, Parts};
 use super::pace::Pace;
+use super::take_over::message;
+use super::{restarter, stand_in};
 use crate::log::{Event, LogLine, Remark};
+use crate::sys::passing::Post;
+use crate::sys::pidfile::PidFile;
 use crate::sys::signal::{self, Signals};
-use crate::sys::{clock, error_text};
+use crate::sys::{clock, daemonize, error_text};
 
 const SIGNALS: Token = Token(1);
+const KEEPER: Token = Token(5);
 /// Events taken from one poll.
 const EVENTS: usize = 256;
 /// How long the end may take: until then every peer should have acknowledged its StopCCN.
@@ -32,20 +38,63 @@ pub struct EventLoop {
     deadline: Option<Instant>,
     /// End now.
     at_once: bool,
+    /// What `restart` needs.
+    pub hand_over: Option<HandOver>,
+    pub pid_file: Option<PidFile>,
+    /// The process that keeps the pid for whoever started the daemon, where that is another one.
+    pub keeper: Option<Keeper>,
+}
+
+/// The other side of [`stand_in`].
+pub struct Keeper {
+    post: Post,
+}
+
+impl Keeper {
+    /// The process at the other end.
+    pub fn new(post: Post) -> Keeper {
+        Keeper { post }
+    }
+}
+
+/// Why the loop has ended.
+enum Ended {
+    /// The daemon is to end.
+    Over,
+    /// The program at the other end goes on, which has this pid.
+    HandedOver(Post, u32),
 }
 
 impl EventLoop {
     /// A loop over what was opened at the start.
-    pub fn new(poll: Poll, signals: Signals, admin: AdminServer) -> EventLoop {
-        EventLoop { poll, signals, admin, deadline: None, at_once: false }
+    pub fn new(
+        poll: Poll,
+        signals: Signals,
+        admin: AdminServer,
+        hand_over: Option<HandOver>,
+        pid_file: Option<PidFile>,
+    ) -> EventLoop {
+        let (deadline, at_once, keeper) = (None, false, None);
+        EventLoop { poll, signals, admin, deadline, at_once, hand_over, pid_file, keeper }
+    }
+
+    fn register(&self, daemon: &mut Daemon) -> io::Result<()> {
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&self.signals.as_raw_fd()), SIGNALS, Interest::READABLE)?;
+        daemon.commands.register(registry)?;
+        self.hand_over.as_ref().map_or(Ok(()), |hand_over| hand_over.register(registry))?;
+        let keeper = self.keeper.as_ref().map(|keeper| keeper.post.as_raw_fd());
+        keeper.map_or(Ok(()), |fd| registry.register(&mut SourceFd(&fd), KEEPER, Interest::READABLE))
     }
 
     /// Runs until a signal ends it. Returns the exit status.
     pub fn run(mut self, daemon: &mut Daemon) -> i32 {
-        let fd = self.signals.as_raw_fd();
-        let registered = self.poll.registry().register(&mut SourceFd(&fd), SIGNALS, Interest::READABLE);
-        let registered = registered.and_then(|()| daemon.commands.register(self.poll.registry()));
-        let result = registered.and_then(|()| self.turns(daemon));
+        let result = self.register(daemon).and_then(|()| self.turns(daemon));
+        let result = match result {
+            Ok(Ended::HandedOver(post, pid)) => self.leave(daemon, &post, pid),
+            Ok(Ended::Over) => Ok(()),
+            Err(error) => Err(error),
+        };
         let now = clock::now();
         if let Err(error) = &result {
             daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
@@ -57,10 +106,33 @@ impl EventLoop {
         // Answers to commands that came last, as far as they can be written at once.
         self.admin.turn(now, daemon);
         daemon.logger.finish();
-        i32::from(result.is_err())
+        let status = i32::from(result.is_err());
+        if let Some(keeper) = &self.keeper {
+            // If it is gone nobody wants to know.
+            let _ = keeper.post.send(&[stand_in::END, u8::from(result.is_err())], &[]);
+        }
+        status
     }
 
-    fn turns(&mut self, daemon: &mut Daemon) -> io::Result<()> {
+    /// Another program goes on with everything: nothing is removed, and nobody is told that anything ends.
+    fn leave(&mut self, daemon: &mut Daemon, post: &Post, pid: u32) -> ! {
+        let now = clock::now();
+        // Whoever waits for the end of this process, or sends it signals, finds it where nobody else is told.
+        let stays = daemon.options.foreground && !daemon.manager.is_there() && self.keeper.is_none();
+        let go = if stays { message::GO_KEPT } else { message::GO };
+        let gone = post.send(&[go], &[]).is_err();
+        self.admin.let_go();
+        self.admin.turn(now, daemon);
+        daemon.manager.main_process(now, pid);
+        daemon.logger.finish();
+        daemon.forget();
+        if stays && !gone {
+            daemonize::end_fork(stand_in::stand_in(post, &mut self.signals));
+        }
+        daemonize::end_fork(i32::from(gone))
+    }
+
+    fn turns(&mut self, daemon: &mut Daemon) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS);
         let mut more = true;
         // When there is something else to do than to carry frames.
@@ -85,6 +157,11 @@ impl EventLoop {
                         asked = true;
                         daemon.look_after_children = true;
                     }
+                    restarter::TOKEN | hand_over::TOKEN => asked = true,
+                    KEEPER => {
+                        asked = true;
+                        self.ask_keeper(daemon);
+                    }
                     token if admin_server::TOKENS.contains(&token.0) => {
                         asked = true;
                         self.admin.event(token);
@@ -108,7 +185,10 @@ impl EventLoop {
                 daemon.logger.report(now, false);
                 self.admin.turn(now, daemon);
                 if self.is_over(daemon, now) {
-                    return Ok(());
+                    return Ok(Ended::Over);
+                }
+                if let Some((post, pid)) = self.hand_over(daemon, now) {
+                    return Ok(Ended::HandedOver(post, pid));
                 }
                 next = self.next(daemon, now);
                 // What was sent may have failed, and so on.
@@ -122,7 +202,46 @@ impl EventLoop {
 
     /// When there is something to do, unless something happens before.
     fn next(&self, daemon: &Daemon, now: Instant) -> Option<Instant> {
-        [daemon.next_timeout(now), self.admin.next_deadline(), self.deadline].into_iter().flatten().min()
+        let hand_over = self.hand_over.as_ref().and_then(HandOver::next);
+        [daemon.next_timeout(now), self.admin.next_deadline(), self.deadline, hand_over]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Goes on with a `restart`, if there is one: the program that goes on in place of this one.
+    fn hand_over(&mut self, daemon: &mut Daemon, now: Instant) -> Option<(Post, u32)> {
+        let parts = Parts {
+            admin: &self.admin,
+            pid_file: self.pid_file.as_ref(),
+            keeper: self.keeper.as_ref().map(|keeper| &keeper.post),
+        };
+        match &mut self.hand_over {
+            Some(hand_over) if self.deadline.is_none() => {
+                hand_over.turn(now, daemon, &parts, self.poll.registry())
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    /// The process that keeps the pid has got a signal, or has ended.
+    fn ask_keeper(&mut self, daemon: &mut Daemon) {
+        let now = clock::now();
+        while let Some(keeper) = &self.keeper {
+            match keeper.post.take() {
+                Ok(None) => return,
+                Ok(Some((octets, _))) => {
+                    if let [stand_in::SIGNAL, signal] = octets.as_slice() {
+                        self.signal(daemon, now, i32::from(*signal));
+                    }
+                }
+                // It was killed, and so is what it stands for.
+                Err(_) => {
+                    (self.keeper, self.at_once) = (None, true);
+                    self.deadline = Some(now);
+                }
+            }
+        }
     }
 
     fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {

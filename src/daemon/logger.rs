@@ -103,6 +103,17 @@ impl Logger {
         }
     }
 
+    /// What another program that goes on with it has to know.
+    pub fn state(&self) -> (Level, Option<Level>, &Ring) {
+        (self.level, self.before_debug, &self.ring)
+    }
+
+    /// Goes on with the log of another program.
+    pub fn resume(&mut self, level: Level, before_debug: Option<Level>, ring: Ring) {
+        (self.level, self.before_debug, self.ring) = (level, before_debug, ring);
+        self.started();
+    }
+
     /// The start succeeded: from now on nobody reads our standard error, unless we are in the foreground.
     pub fn started(&mut self) {
         if let Sink::Syslog { starting, .. } = &mut self.sink {

@@ -20,7 +20,7 @@ use crate::gather;
 use crate::log::remark::Tags;
 use crate::log::{Event, Level, LogLine, Remark};
 use crate::sys::{self, address, error_text, file, machine, privilege, trust};
-use crate::wiped;
+use crate::wiped::{self, Wiped};
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,10 +40,21 @@ pub enum Readers {
 /// root and who started us may have written: its commands are run. And one with secrets in it that others may read.
 /// An error is about the file.
 pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers) -> io::Result<Parsed> {
+    read_text(file, patience, system, readers).map(|(parsed, _)| parsed)
+}
+
+/// The same, with the text of the file.
+pub fn read_text(
+    file: &str,
+    patience: Duration,
+    system: &Defaults,
+    readers: Readers,
+) -> io::Result<(Parsed, Wiped)> {
     let path = Path::new(file);
     let opened = trust::open(path)?;
     let found = trust::file_of(path, &opened)?;
-    let parsed = config::parse(&file::read_opened(&opened, LONGEST, patience)?, system);
+    let text = file::read_opened(&opened, LONGEST, patience)?;
+    let parsed = config::parse(&text, system);
     wiped::wipe_stack();
     if let Some(config) = parsed.config.as_ref().ok().filter(|config| config.holds_secrets()) {
         // A daemon that runs looks nobody up.
@@ -51,7 +62,7 @@ pub fn read(file: &str, patience: Duration, system: &Defaults, readers: Readers)
         let group = user.and_then(|name| privilege::user(&name).ok()).map(|user| user.gid);
         trust::secret(path, &found, group)?;
     }
-    Ok(parsed)
+    Ok((parsed, text))
 }
 
 /// What the system contributes at present. The daemon asks for it once: host name and addresses may change while the
@@ -107,15 +118,21 @@ impl Refused {
 }
 
 /// Reads a configuration and logs its settings (at debug), unless it has errors.
-fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
-    let parsed = read(file, Duration::ZERO, system, Readers::Nobody).map_err(Refused::Unreadable)?;
+fn load(
+    now: Instant,
+    file: &str,
+    system: &Defaults,
+    logger: &mut Logger,
+) -> Result<(Config, Wiped), Refused> {
+    let read = read_text(file, Duration::ZERO, system, Readers::Nobody);
+    let (parsed, text) = read.map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
     if logger.level() == Level::Debug {
         for setting in &parsed.settings {
             logger.log(now, &setting.to_line());
         }
     }
-    Ok(config)
+    Ok((config, text))
 }
 
 /// What is no error of a file, but hardly meant.
@@ -193,14 +210,14 @@ impl Daemon {
     fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
-            true => match read(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
-                Ok(parsed) => parsed.config.map_err(Refused::Errors),
+            true => match read_text(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
+                Ok((parsed, text)) => parsed.config.map(|new| (new, text)).map_err(Refused::Errors),
                 Err(error) => Err(Refused::Unreadable(error)),
             },
             false => load(now, &file, &self.config.system, &mut self.logger),
         };
-        let new = match loaded {
-            Ok(new) => new,
+        let (new, file_text) = match loaded {
+            Ok(loaded) => loaded,
             Err(refused) => {
                 if !check {
                     refused.lines(&file).iter().for_each(|line| self.log(now, line));
@@ -228,13 +245,14 @@ impl Daemon {
             text.push_str("nothing changed\n");
         }
         if !check {
-            self.take_over(now, new, &changes);
+            self.take_config(now, (new, file_text), &changes);
         }
         Ok(text)
     }
 
     /// Takes over a configuration that is free of errors.
-    fn take_over(&mut self, now: Instant, new: Config, changes: &[Change]) {
+    pub fn take_config(&mut self, now: Instant, (new, text): (Config, Wiped), changes: &[Change]) {
+        self.text = text;
         if changes.is_empty() {
             self.log(now, &LogLine::remark(&Remark::NothingChanged {}));
         }

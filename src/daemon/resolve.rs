@@ -72,6 +72,12 @@ pub struct Resolver {
 }
 
 impl Resolver {
+    /// The tunnels and names that are to be looked up, or are being.
+    pub fn state(&self) -> Vec<(String, String)> {
+        let running = self.running.iter().map(|lookup| &lookup.wanted);
+        running.chain(&self.waiting).map(|w| (w.tunnel.clone(), w.name.clone())).collect()
+    }
+
     /// Asks for the addresses of `name`, for a tunnel. The answer comes out of [`turn`](Resolver::turn).
     pub fn look_up(&mut self, tunnel: &str, name: &str) {
         let running = self.running.iter().map(|lookup| &lookup.wanted);

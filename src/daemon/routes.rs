@@ -53,6 +53,19 @@ impl Routes {
         }
     }
 
+    /// What another program that goes on with them has to know.
+    pub fn state(&self) -> (&BTreeMap<RouteKey, Route>, &BTreeSet<IpAddr>) {
+        (&self.known, &self.deprecated)
+    }
+
+    /// Goes on with the routes of another program. They are looked at again soon: events may have been missed.
+    pub fn resume(&mut self, now: Instant, known: BTreeMap<RouteKey, Route>, deprecated: BTreeSet<IpAddr>) {
+        self.deprecated = deprecated;
+        self.marked = known.keys().copied().collect();
+        known.into_iter().for_each(|(key, route)| self.file(key, Some(route)));
+        self.due = now.checked_add(SETTLE);
+    }
+
     /// Why nothing can be sent to a peer, whether there is our address or not; `None`: it can.
     pub fn hindrance(&self, key: RouteKey) -> Option<String> {
         if key.remote.is_unspecified() {

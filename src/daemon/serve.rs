@@ -194,6 +194,10 @@ impl Host for Daemon {
         self.reload_config(now, check)
     }
 
+    fn restart(&mut self) {
+        self.restart = true;
+    }
+
     fn take_events(&mut self) -> Vec<StreamEvent> {
         self.stream_events.drain(..).collect()
     }

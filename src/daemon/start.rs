@@ -13,8 +13,10 @@ use super::confine;
 use super::core::Daemon;
 use super::datapath::{DataPlane, SocketKey};
 use super::event_loop::EventLoop;
+use super::hand_over::HandOver;
 use super::logger::{on_stderr, Logger};
 use super::reload::{self, Readers, Refused};
+use super::restarter::Restarter;
 use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
 use crate::log::{Event, Level, LogLine, Remark};
@@ -26,6 +28,7 @@ use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::{self, Syslog};
 use crate::sys::{self, clock, error_text, privilege, process, stderr, trust};
+use crate::wiped::Wiped;
 use crate::wire::Encapsulation;
 
 /// The word for no pid file and no admin socket.
@@ -82,20 +85,20 @@ fn run(mut options: Options) -> i32 {
             *name = full.to_string_lossy().into_owned();
         }
     }
-    let (config, settings) = match configuration(clock::now(), &options, &mut logger) {
+    let read = match configuration(clock::now(), &options, &mut logger) {
         Ok(read) => read,
         Err(lines) => return give_up(&mut logger, &lines),
     };
     drop(inherited);
     match background(&options) {
-        Ok(detached) => serve(options, config, settings, logger, detached),
+        Ok(detached) => serve(options, read, logger, detached),
         Err(Stop::Parent(status)) => status,
         Err(Stop::Failed(lines)) => give_up(&mut logger, &lines),
     }
 }
 
 /// A fault of the program ends it at once; where it happened must not get lost with standard error.
-fn tell_panics(foreground: bool) {
+pub(super) fn tell_panics(foreground: bool) {
     std::panic::set_hook(Box::new(move |info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let LogLine { level, text, .. } = LogLine::remark(&Remark::ProgramFault { place });
@@ -145,15 +148,18 @@ fn background(options: &Options) -> Result<Option<Detached>, Stop> {
     }
 }
 
+/// A configuration that was read.
+struct Read {
+    config: Config,
+    text: Wiped,
+    settings: Vec<Setting>,
+}
+
 /// The configuration, and the settings of the file.
-fn configuration(
-    now: Instant,
-    options: &Options,
-    logger: &mut Logger,
-) -> Result<(Config, Vec<Setting>), Failed> {
+fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result<Read, Failed> {
     let file = &options.config;
     let system = reload::system_defaults();
-    let parsed = reload::read(file, reload::PATIENCE, &system, Readers::OfFile)
+    let (parsed, text) = reload::read_text(file, reload::PATIENCE, &system, Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
@@ -173,18 +179,15 @@ fn configuration(
     }
     // They take more memory than what is made of them.
     let settings = if logger.level() == Level::Debug { parsed.settings } else { Vec::new() };
-    Ok((config, settings))
+    Ok(Read { config, text, settings })
 }
 
 /// Everything that stays until the end, then the loop. The `settings` are logged once the start has succeeded.
-fn serve(
-    options: Options,
-    config: Config,
-    settings: Vec<Setting>,
-    mut logger: Logger,
-    detached: Option<Detached>,
-) -> i32 {
+fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Detached>) -> i32 {
     let now = clock::now();
+    let Read { config, text, settings } = read;
+    // Without it there is no `restart`, which is told who asks for one.
+    let restarter = Restarter::fork(&options).ok();
     let commands = match confine::helper(&options, &config) {
         Ok(commands) => commands,
         Err(error) => {
@@ -192,7 +195,7 @@ fn serve(
             return give_up(&mut logger, &failed(&event, "the helper that starts commands"));
         }
     };
-    let (pid_file, event_loop, engine, data) = match acquire(&options, &config) {
+    let (mut event_loop, engine, data) = match acquire(&options, &config) {
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
     };
@@ -206,6 +209,8 @@ fn serve(
         daemon.configure_interfaces(now, tunnel, |_| None);
     }
     daemon.commands = commands;
+    daemon.text = text;
+    event_loop.hand_over = restarter.map(HandOver::new);
     let user = confine::user(&daemon.config);
     if let Err(remark) = confine::drop_privileges(&daemon.config) {
         return give_up(&mut daemon.logger, &failed_remark(&remark));
@@ -227,21 +232,16 @@ fn serve(
     daemon.logger.started();
     let socket = place(daemon.options.socket.as_deref(), &daemon.config.admin_socket);
     let file = place(daemon.options.pid_file.as_deref(), &daemon.config.pid_file);
-    for remark in daemon.confine(file, socket) {
+    for remark in confine::confine(&daemon.options, &daemon.config, file, socket) {
         daemon.log(now, &LogLine::remark(&remark));
     }
     daemon.manager.ready(now);
     sys::trim_memory();
-    let status = event_loop.run(&mut daemon);
-    drop(pid_file);
-    status
+    event_loop.run(&mut daemon)
 }
 
 /// What the daemon needs of the system.
-fn acquire(
-    options: &Options,
-    config: &Config,
-) -> Result<(Option<PidFile>, EventLoop, Engine, DataPlane), Failed> {
+fn acquire(options: &Options, config: &Config) -> Result<(EventLoop, Engine, DataPlane), Failed> {
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file).map(pid_file).transpose()?;
     let mut random = Urandom::new().map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
     let signals =
@@ -259,11 +259,11 @@ fn acquire(
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
         .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
-    Ok((pid_file, EventLoop::new(poll, signals, admin), engine, data))
+    Ok((EventLoop::new(poll, signals, admin, None, pid_file), engine, data))
 }
 
 /// The path that the command line names, or else the configuration; `none` is none.
-fn place<'a>(option: Option<&'a str>, configured: &'a Place) -> Option<&'a str> {
+pub(super) fn place<'a>(option: Option<&'a str>, configured: &'a Place) -> Option<&'a str> {
     match option {
         Some(path) => (path != NONE).then_some(path),
         None => configured.path(),

@@ -1,5 +1,6 @@
 //! How serious a line is.
 
+use crate::saved::saved;
 use std::fmt;
 
 /// How serious a line is. The order is that of verbosity: `Error < Debug`.
@@ -15,6 +16,14 @@ pub enum Level {
     /// Everything else.
     Debug,
 }
+saved!(
+    enum Level {
+        Error,
+        Warn,
+        Info,
+        Debug,
+    }
+);
 
 impl Level {
     /// The word for this level in the log and in the configuration.

@@ -130,6 +130,16 @@ remarks! {
         User { user: String, error: String };
     "not-confined" Warn "<what> is not in force: <error>" =>
         NotConfined { what: String, error: String };
+    "restart" Info "restart: the program is started again, to go on with everything" =>
+        RestartAsked {};
+    "handed-over" Info "restart: process <pid> goes on; frames waited for <delay>" =>
+        HandedOver { pid: u32, delay: String };
+    "not-handed-over" Error "restart: everything goes on as before: <why>" =>
+        NotHandedOver { why: String };
+    "taken-over" Info "restart: l2tpd <version> goes on" =>
+        TakenOver { version: &'static str };
+    "pid-file" Warn "the pid file could not be written: <error>" =>
+        PidFile { error: String };
     "kernel-receives" Warn "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP" =>
         KernelReceives {};
     "program-fault" Error "l2tpd ends at <place>: a fault of the program" =>

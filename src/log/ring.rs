@@ -6,6 +6,7 @@
 use std::collections::{TryReserveError, VecDeque};
 
 use super::{Event, Level, LogLine, WallTime};
+use crate::saved::saved;
 
 /// A message that was logged, its detail included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub struct Entry {
     /// The message; details follow, separated by `\n`.
     pub text: String,
 }
+saved!(Entry { number, time, level, text });
 
 impl Entry {
     /// Appends the entry as it stands in the log: `TIME LEVEL MESSAGE`, each line of the detail in a line of the
@@ -41,13 +43,14 @@ pub fn lines_of(line: &LogLine) -> String {
 }
 
 /// The ring.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ring {
     own: VecDeque<Entry>,
     strangers: VecDeque<Entry>,
     capacity: usize,
     next: u64,
 }
+saved!(Ring { own, strangers, capacity, next });
 
 impl Ring {
     /// A ring for `capacity` messages; fails when there is no memory for that many.

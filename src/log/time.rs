@@ -1,10 +1,12 @@
 //! Wall clock time as it stands in the log: RFC 3339 in UTC with microseconds. Pure: the clock is read in `sys`.
 
+use crate::saved::saved;
 use std::fmt;
 
 /// A moment of the wall clock: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct WallTime(pub u64);
+saved!(tuple WallTime(number));
 
 const MICROS: u64 = 1_000_000;
 const DAY: u64 = 86_400;

@@ -162,8 +162,7 @@ impl Tunnel {
 
     // ----- handed to another program -----
 
-    /// Writes it with all that it has. Of its block only the name is written, and of one that is not in the configuration
-    /// any more what its last connections need.
+    /// Writes it. Of its block only the name is written; of one that is gone what its last connections need.
     pub fn save_all(&self, to: &mut Writer) {
         (self.config.name.clone(), self.removed).save(to);
         match self.removed {
@@ -174,29 +173,22 @@ impl Tunnel {
         self.save(to);
     }
 
-    /// Reads it. `block` finds the tunnel blocks of the configuration in force.
+    /// Reads it, and whether it is gone. `block` finds the tunnel blocks of the configuration in force.
     pub fn restore_all<'a>(
         from: &mut Reader<'_>,
         block: impl FnOnce(&str) -> Option<&'a Rc<TunnelConfig>>,
-    ) -> Result<Tunnel, Broken> {
+    ) -> Result<(Tunnel, bool), Broken> {
         let (name, removed) = <(String, bool)>::restore(from)?;
         let (config, slots) = if removed {
             let (key, linger) = <(TunnelKey, Duration)>::restore(from)?;
             let config = Rc::new(TunnelConfig { linger, ..TunnelConfig::new(&name) });
-            let slots = Slots::new(from.moment(), key, &config);
-            (config, slots)
+            (Rc::clone(&config), Slots::new(from.moment(), key, &config))
         } else {
-            let block = block(&name);
-            let block = block.ok_or(Broken("the state has a tunnel that its configuration does not have"))?;
+            let block = block(&name).ok_or(Broken("a tunnel of the state is not in its configuration"))?;
             (Rc::clone(block), Slots::restore(from, block)?)
         };
         let members = Members::restore(from, &config)?;
-        Tunnel::restore_with(from, config, slots, members)
-    }
-
-    /// Whether it is in the configuration.
-    pub fn is_configured(&self) -> bool {
-        !self.removed
+        Ok((Tunnel::restore_with(from, config, slots, members)?, removed))
     }
 
     // ----- attempts -----

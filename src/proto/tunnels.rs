@@ -211,8 +211,8 @@ impl Tunnels {
         };
         let blocks = gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         for _ in 0..usize::restore(from)? {
-            let tunnel = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
-            if tunnel.is_configured() {
+            let (tunnel, removed) = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
+            if !removed {
                 restored.by_name.insert(tunnel.config.name.clone(), tunnel.key);
             }
             restored.tunnels.insert(tunnel.key, Box::new(tunnel));

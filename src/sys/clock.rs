@@ -16,14 +16,14 @@ pub fn now() -> Instant {
     start + boot.saturating_sub(then)
 }
 
+/// The same clock, since the machine was started: another program reads the same.
+pub fn since_boot() -> Duration {
+    read(system::CLOCK)
+}
+
 /// CLOCK_MONOTONIC, the time that systemd reckons in.
 pub fn monotonic() -> Duration {
     read(libc::CLOCK_MONOTONIC)
-}
-
-/// CLOCK_BOOTTIME, which [`now`] goes by.
-pub fn since_boot() -> Duration {
-    read(libc::CLOCK_BOOTTIME)
 }
 
 fn read(clock: libc::clockid_t) -> Duration {

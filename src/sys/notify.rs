@@ -56,6 +56,16 @@ impl Notifier {
         self.report(now, format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().as_micros()));
     }
 
+    /// Whether there is a manager that wants to be told.
+    pub fn is_there(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Another process goes on in place of this one.
+    pub fn main_process(&mut self, now: Instant, pid: u32) {
+        self.report(now, format!("MAINPID={pid}"));
+    }
+
     /// The end begins.
     pub fn stopping(&mut self, now: Instant) {
         self.report(now, "STOPPING=1".into());

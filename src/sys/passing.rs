@@ -44,6 +44,11 @@ impl Post {
         Post { fd }
     }
 
+    /// The same end once more.
+    pub fn try_clone(&self) -> io::Result<Post> {
+        Ok(Post { fd: self.fd.try_clone()? })
+    }
+
     /// Lets a program that is executed have it.
     pub fn keep_on_exec(&self) -> io::Result<()> {
         // SAFETY: no pointers.
@@ -156,6 +161,18 @@ impl Post {
 impl AsRawFd for Post {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+/// Waits until one of these has something to be read, or is closed at its other end.
+pub fn wait_for(descriptors: &[RawFd]) -> io::Result<()> {
+    let request = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };
+    let mut requests: Vec<libc::pollfd> = descriptors.iter().map(request).collect();
+    let count = requests.len() as libc::nfds_t;
+    // SAFETY: initialised pollfds, and the count is theirs.
+    match cvt(unsafe { libc::poll(requests.as_mut_ptr(), count, -1) }) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +41,26 @@ impl PidFile {
             return Ok(pid_file);
         }
         Err(io::Error::from_raw_os_error(libc::EAGAIN))
+    }
+
+    /// What another program that goes on has to know; the descriptor, with the lock, is added to `descriptors`.
+    pub fn state(&self, descriptors: &mut Vec<RawFd>) -> PathBuf {
+        descriptors.push(self.file.as_raw_fd());
+        self.path.clone()
+    }
+
+    /// The file of another program, with its descriptor. It keeps that one's pid until [`rewrite`](PidFile::rewrite).
+    pub fn resume(path: PathBuf, fd: OwnedFd) -> PidFile {
+        PidFile { path, file: File::from(fd) }
+    }
+
+    /// Writes our pid.
+    pub fn rewrite(&mut self) -> io::Result<()> {
+        self.file.rewind()?;
+        // Who reads it meanwhile finds a pid: the old one, or this one with the rest of the old behind its line.
+        writeln!(self.file, "{}", std::process::id())?;
+        let length = self.file.stream_position()?;
+        self.file.set_len(length)
     }
 
     /// The pid in a file that another daemon holds, to be named in a message.

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,16 +54,7 @@ impl Process {
             .stdin(null.try_clone()?)
             .stdout(if capture { Stdio::piped() } else { null.try_clone()?.into() })
             .stderr(null);
-        if BATCHES.load(Ordering::Relaxed) {
-            // SAFETY: between fork and exec only async-signal-safe functions may be called; this one makes one system
-            // call.
-            unsafe {
-                command.pre_exec(|| {
-                    system::prefer_answers();
-                    Ok(())
-                })
-            };
-        }
+        with_usual_policy(&mut command);
         let child = command.spawn()?;
         own_children().insert(child.id());
         Ok(Process { child })
@@ -91,6 +82,68 @@ impl Process {
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
     }
+}
+
+/// Has a child scheduled as this program was before [`prefer_batches`].
+fn with_usual_policy(command: &mut Command) {
+    if BATCHES.load(Ordering::Relaxed) {
+        // SAFETY: between fork and exec only async-signal-safe functions may be called; this one makes one system call.
+        unsafe {
+            command.pre_exec(|| {
+                system::prefer_answers();
+                Ok(())
+            })
+        };
+    }
+}
+
+/// The file of this program, for it to be started again: as it was called where that was by its whole path, for a link
+/// there may lead to another version by then.
+pub fn called_program() -> io::Result<PathBuf> {
+    let called = std::env::args_os().next().map(PathBuf::from).filter(|path| path.is_absolute());
+    called.map_or_else(std::env::current_exe, Ok)
+}
+
+/// This program, started again. It goes on when its parent ends.
+#[derive(Debug)]
+pub struct Successor {
+    child: Child,
+}
+
+impl Successor {
+    /// Starts it with our environment and our standard descriptors.
+    pub fn start(program: &Path, arguments: &[String]) -> io::Result<Successor> {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        // Signs of life count if they are of the process that the manager has started, which is no more then.
+        let parent = std::os::unix::process::parent_id().to_string();
+        if std::env::var_os("WATCHDOG_PID").is_some_and(|of| of.to_str() == Some(&parent)) {
+            command.env_remove("WATCHDOG_PID");
+        }
+        with_usual_policy(&mut command);
+        Ok(Successor { child: command.spawn()? })
+    }
+
+    /// How it ended, if it has; never waits.
+    pub fn ended(&mut self) -> Option<String> {
+        self.child.try_wait().ok()?.map(|status| status.to_string())
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+/// Closes all descriptors but the standard ones and these, whoever owns them: nothing else of this process is used any more.
+pub fn close_all_but(kept: &[RawFd]) {
+    let kept: BTreeSet<RawFd> = kept.iter().copied().collect();
+    let mut next: RawFd = 3;
+    for fd in kept {
+        system::close_range(next, fd - 1);
+        next = next.max(fd + 1);
+    }
+    system::close_range(next, RawFd::MAX);
 }
 
 /// The children that a [`Process`] looks after.

@@ -76,6 +76,11 @@ impl Signals {
         Ok(Signals { read, _write: write })
     }
 
+    /// The descriptor that the handler writes to.
+    pub fn handler_end(&self) -> RawFd {
+        self._write.as_raw_fd()
+    }
+
     /// The next signal that came, if one did.
     pub fn take(&mut self) -> Option<i32> {
         let mut octet = 0u8;

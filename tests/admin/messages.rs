@@ -33,6 +33,8 @@ fn samples(name: &str) -> &'static [&'static str] {
         "source" => &["the first local-address of the file", "host name and machine id, without an address"],
         "why" => &["exit status: 3", "signal: 9 (SIGKILL)", "No such file or directory"],
         "end" => &["192.0.2.9:1701", "[2001:db8::1%2]:4711"],
+        "delay" => &["0.4 ms", "27.0 ms"],
+        "version" => &["0.2.0"],
         "failure" => &["pseudowire type in the peer's list: expected 5, received [4]"],
         "up_or_down" => &["up", "down"],
         "not_joined" => &["br0 is not a bridge", "cannot join br0, being a port of something else"],

@@ -54,6 +54,7 @@ mod peer_ends;
 mod peer_restart;
 mod ping;
 mod profiles;
+mod program_restart;
 mod real_peers;
 mod reload;
 mod schema;
@@ -152,6 +153,7 @@ const TESTS: &[&[Test]] = &[
     profiles::statics::TESTS,
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
+    program_restart::TESTS,
     judge::tests::TESTS,
 ];
 

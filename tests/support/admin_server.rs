@@ -181,6 +181,10 @@ impl Host for Shared {
             Ok("tunnel a: added\n".into())
         }
     }
+    fn restart(&mut self) {
+        panic!("there is no program to be started");
+    }
+
     fn take_events(&mut self) -> Vec<StreamEvent> {
         std::mem::take(&mut self.0.lock().unwrap().events)
     }

@@ -69,6 +69,18 @@ impl Daemon {
         Daemon::spawn(net, netns, command)
     }
 
+    /// As `start`, of another program file.
+    pub fn start_program(net: &Net, netns: &str, config: &str, program: &std::path::Path) -> Daemon {
+        let file = net.dir.join(format!("{netns}.conf"));
+        write_config(&file, config);
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", netns]).arg(program);
+        command.args(["-d", "-l", "debug"]).arg("-c").arg(&file);
+        command.arg("-p").arg(net.dir.join(format!("{netns}.pid")));
+        command.arg("-s").arg(net.dir.join(format!("{netns}.sock")));
+        Daemon::spawn(net, netns, command)
+    }
+
     fn spawn(net: &Net, netns: &str, mut command: Command) -> Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the daemon starts");
@@ -198,6 +210,13 @@ impl Daemon {
         );
         self.join();
         status.expect("it ended")
+    }
+
+    /// Waits for the end of the process that was started, where another one goes on and logs.
+    #[track_caller]
+    pub fn wait_exit_of_first(&mut self) -> ExitStatus {
+        self.reader = None;
+        self.wait_exit()
     }
 
     /// SIGTERM, and an orderly end.

@@ -5,7 +5,7 @@ function __l2tpctl_names
     l2tpctl counters 2>/dev/null | string replace -f -r "^$argv[1] (.*):\$" '$1'
 end
 
-set -l commands status summary top clear start stop reload log log-level watch counters metrics trace explain health ping failover
+set -l commands status summary top clear start stop reload log log-level watch counters metrics trace explain health ping failover restart
 set -l levels error warn info debug
 set -l columns name peer state since sessions octets frames drops round-trip
 
@@ -33,6 +33,7 @@ complete -c l2tpctl -n $none -a explain -d 'what a log message means; why a tunn
 complete -c l2tpctl -n $none -a health -d 'one line: is everything up?'
 complete -c l2tpctl -n $none -a failover -d 'move a tunnel that has several peers to the next one'
 complete -c l2tpctl -n $none -a ping -d 'HELLOs to the peer of a tunnel, or frames through a session: round trip and loss'
+complete -c l2tpctl -n $none -a restart -d 'start the program again, which goes on with everything'
 
 complete -c l2tpctl -n '__fish_seen_subcommand_from status; and not __fish_seen_subcommand_from tunnel session' -a 'tunnel session'
 complete -c l2tpctl -n '__fish_seen_subcommand_from clear; and not __fish_seen_subcommand_from tunnel peer session interface all' -a 'tunnel peer session interface all'

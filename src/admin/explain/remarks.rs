@@ -141,6 +141,26 @@ explanations! {
          "Nothing, where the kernel lacks it; in a container see what its own filter forbids. `seccomp off` says it is known."]
         ["不要なシステムコール(seccomp)やファイル(landlock)を手放そうとしましたが、カーネルまたはプロセッサが対応していません。動作は続けます。",
          "カーネルに無い場合は対処不要です。コンテナではそのフィルタの設定を確認してください。`seccomp off`で表示しなくなります。"];
+    RestartAsked
+        ["l2tpctl restart was called: the program file is started, looks at the state, and goes on with all tunnels if it can.", NOTHING]
+        ["l2tpctl restartが実行されました。プログラムファイルを起動し直し、状態を確認したうえで全トンネルを引き継ぎます。", NOTHING_JA];
+    HandedOver
+        ["The new process has taken over tunnels, sessions and interfaces. No frame was lost; they waited in the kernel's queues \
+          for that time.", NOTHING]
+        ["新しいプロセスがトンネル、セッション、インタフェースを引き継ぎました。フレームは示された時間カーネルのキューで待ち、失われていません。", NOTHING_JA];
+    NotHandedOver
+        ["The program that was started could not take over. The one that ran goes on, and nothing was changed.",
+         "Do what the reason says and try again. A version with another state needs a stop and a start."]
+        ["起動したプログラムは引き継げませんでした。これまでのプログラムが動作を続け、何も変わっていません。",
+         "示された理由を解消してやり直してください。状態の形式が異なる版へは、停止と起動が必要です。"];
+    TakenOver
+        ["This program goes on where the one before it was, with the configuration file as it is now.", NOTHING]
+        ["このプログラムが前のプログラムを引き継ぎました。設定ファイルは現在の内容が有効です。", NOTHING_JA];
+    PidFile
+        ["After a restart the pid file still holds the process id of the program before.",
+         "Correct what the error says; l2tpctl status shows the process id."]
+        ["再起動後のpidファイルに、前のプログラムのプロセスIDが残っています。",
+         "示されたエラーを直してください。プロセスIDはl2tpctl statusで分かります。"];
     KernelReceives
         ["The kernel's own L2TP over IP is loaded and answers packets that are meant for the daemon.",
          "Say `rmmod l2tp_ip` and keep it from being loaded, or set `encapsulation udp` at both ends."]

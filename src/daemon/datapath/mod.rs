@@ -44,3 +44,4 @@ pub use plane::DataPlane;
 pub use pseudowires::Attached;
 pub use ready::FIRST_TOKEN;
 pub use socket_key::SocketKey;
+pub use state::PlaneState;

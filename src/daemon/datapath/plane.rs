@@ -17,6 +17,7 @@ use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
+use super::session::Sessions;
 use super::shortcut::Shortcut;
 use super::socket_key::SocketKey;
 use super::state::{Come, Passed, PlaneState};
@@ -74,7 +75,7 @@ impl DataPlane {
         plane
     }
 
-    /// Decides what carries the frames: see [`Pseudowires::choose`].
+    /// Decides what carries the frames: see `Pseudowires::choose`.
     pub fn choose(&mut self, plane: model::DataPlane) -> Result<(), Remark> {
         self.wires.choose(plane)
     }
@@ -83,6 +84,7 @@ impl DataPlane {
     pub fn is_busy(&self) -> Option<&'static str> {
         match () {
             () if self.wires.kernel.is_some() => Some("data-plane kernel is not handed over"),
+            () if self.wires.shortcut.is_some() => Some("data-plane bpf is not handed over"),
             () if !self.wires.closing.is_idle() => Some("interfaces are being removed"),
             () if !self.wires.waiting.is_empty() => Some("sessions wait for their interfaces"),
             () if !self.tasks.is_empty() || !self.wires.events.0.is_empty() => Some("there are events"),
@@ -102,6 +104,11 @@ impl DataPlane {
     /// once that program goes on. `None`: the kernel carries frames.
     pub fn state(&self, descriptors: &mut Passed) -> Option<PlaneState> {
         self.wires.state(self.unmatched(), descriptors)
+    }
+
+    /// Another program goes on: forgets the sessions, with their cookies, and nothing else happens.
+    pub fn forget(&mut self) {
+        self.wires.sessions = Sessions::default();
     }
 
     /// Goes on with the data plane of another program. `interface` finds what the configuration says of an interface. An

@@ -45,6 +45,22 @@ pub(in crate::sys) fn open_descriptors() -> Option<Vec<RawFd>> {
     Some(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// Closes these descriptors, whoever owns them: nothing of them is used any more in this process.
+pub(in crate::sys) fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: no pointers; nobody uses the descriptors, by what is said above.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if closed != 0 {
+        // An older kernel.
+        for fd in first..=last.min(0xffff) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
 /// The Ethernet address of the interface that comes first by name, of those with a device behind them; as text.
 pub(in crate::sys) fn first_hardware() -> Option<Vec<u8>> {
     let entries = std::fs::read_dir("/sys/class/net").ok()?.flatten().map(|entry| entry.path());

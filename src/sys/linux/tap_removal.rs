@@ -10,6 +10,7 @@ use libc::c_int;
 
 use super::tap::Tap;
 use crate::sys::cvt;
+use crate::sys::process;
 
 /// The group of interfaces that are about to be removed: octets that nobody else chooses.
 const GROUP: u32 = 0x6c74_7064;
@@ -34,7 +35,7 @@ pub fn remove(taps: Vec<Tap>) {
 }
 
 /// Has a child process remove them. Where there can be no child, they are closed one by one.
-pub fn remove_in_background(mut taps: Vec<Tap>) -> io::Result<Removal> {
+pub fn remove_in_background(taps: Vec<Tap>) -> io::Result<Removal> {
     // The child must not take part in what the handlers of signals do.
     let mut all: libc::sigset_t = no_signals();
     let mut before = no_signals();
@@ -43,12 +44,13 @@ pub fn remove_in_background(mut taps: Vec<Tap>) -> io::Result<Removal> {
         libc::sigfillset(&mut all);
         libc::sigprocmask(libc::SIG_SETMASK, &all, &mut before);
     }
-    taps.sort_by_key(|tap| tap.as_raw_fd());
     // SAFETY: the child only makes system calls, and allocates: the daemon has one thread, so that the child finds
     // every lock of the library free.
     let child = cvt(unsafe { libc::fork() });
     if let Ok(0) = child {
-        close_others(&taps);
+        // The daemon may want to be the only one to have the others.
+        let kept: Vec<RawFd> = taps.iter().map(AsRawFd::as_raw_fd).collect();
+        process::close_all_but(&kept);
         for batch in taps.chunks(BATCH) {
             let _ = request(batch);
         }
@@ -82,31 +84,6 @@ impl Removal {
 fn no_signals() -> libc::sigset_t {
     // SAFETY: sigset_t is plain data for which all zeros is a valid value.
     unsafe { mem::zeroed() }
-}
-
-/// Closes all descriptors but those of `taps`, which are in order: the daemon may want to be the only one to have them.
-fn close_others(taps: &[Tap]) {
-    let mut next: RawFd = 3;
-    for fd in taps.iter().map(AsRawFd::as_raw_fd) {
-        close_range(next, fd - 1);
-        next = fd + 1;
-    }
-    close_range(next, RawFd::MAX);
-}
-
-fn close_range(first: RawFd, last: RawFd) {
-    if first > last {
-        return;
-    }
-    // SAFETY: no pointers. No descriptor of that range is used any more in this process, which ends without a word.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if closed != 0 {
-        // An older kernel.
-        for fd in first..=last.min(0xffff) {
-            // SAFETY: as above.
-            unsafe { libc::close(fd) };
-        }
-    }
 }
 
 /// Asks the kernel to remove these interfaces, and waits until they are gone.

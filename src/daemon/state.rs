@@ -1,0 +1,115 @@
+//! All that another program has to know of the daemon to go on in its place. See [`saved`](crate::saved) for its form.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use super::admin_server::AdminState;
+use super::core::Daemon;
+use super::datapath::PlaneState;
+use super::hand_over::Parts;
+use crate::config::{self, Config, Defaults};
+use crate::log::ring::Ring;
+use crate::log::Level;
+use crate::proto::{Engine, Random, Route, RouteKey};
+use crate::saved::{saved, Broken, Reader, Saved, Writer};
+use crate::sys::clock;
+use crate::wiped::Wiped;
+
+/// What is not the engine's or the data plane's.
+pub struct Rest {
+    pub started: Instant,
+    pub level: Level,
+    pub before_debug: Option<Level>,
+    pub ring: Ring,
+    pub unreachable: BTreeSet<IpAddr>,
+    /// Tunnels, and names that are to be looked up.
+    pub lookups: Vec<(String, String)>,
+    pub routes: BTreeMap<RouteKey, Route>,
+    pub deprecated: BTreeSet<IpAddr>,
+    pub admin: Option<AdminState>,
+    pub pid_file: Option<String>,
+    /// There is a process that keeps the pid for whoever started the daemon.
+    pub keeper: bool,
+}
+saved!(Rest {
+    started,
+    level,
+    before_debug,
+    ring,
+    unreachable,
+    lookups,
+    routes,
+    deprecated,
+    admin,
+    pid_file,
+    keeper,
+});
+
+/// Everything, as it is read.
+pub struct State {
+    /// The configuration in force, and its text.
+    pub config: Config,
+    pub text: Wiped,
+    pub engine: Engine,
+    pub plane: PlaneState,
+    pub rest: Rest,
+}
+
+/// Writes it. The clock's value comes first, for points in time to be reckoned from.
+pub fn save(now: Instant, daemon: &Daemon, parts: &Parts<'_>) -> Result<(Wiped, Vec<RawFd>), String> {
+    let mut descriptors = Vec::new();
+    let mut to = Writer::new(now);
+    daemon.text.save(&mut to);
+    daemon.config.system.save(&mut to);
+    daemon.engine.save(&mut to);
+    let plane = daemon.data.state(&mut descriptors);
+    plane.ok_or("data-plane kernel is not handed over")?.save(&mut to);
+    let (level, before_debug, ring) = daemon.logger.state();
+    let (routes, deprecated) = daemon.routes.state();
+    let rest = Rest {
+        started: daemon.started,
+        level,
+        before_debug,
+        ring: ring.clone(),
+        unreachable: daemon.unreachable.clone(),
+        lookups: daemon.resolver.state(),
+        routes: routes.clone(),
+        deprecated: deprecated.clone(),
+        admin: parts.admin.state(&mut descriptors),
+        pid_file: parts.pid_file.and_then(|file| file.state(&mut descriptors).to_str().map(str::to_owned)),
+        keeper: parts.keeper.is_some(),
+    };
+    rest.save(&mut to);
+    descriptors.extend(parts.keeper.iter().map(|keeper| std::os::fd::AsRawFd::as_raw_fd(*keeper)));
+    let mut whole = Wiped::default();
+    let moment = clock::since_boot().saturating_sub(clock::now().saturating_duration_since(now));
+    whole.extend(&u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX).to_be_bytes());
+    whole.extend(&to.finish());
+    Ok((whole, descriptors))
+}
+
+/// Reads it.
+pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
+    let (moment, octets) = octets.split_first_chunk::<8>().ok_or("there is no state")?;
+    let (now, boot) = (clock::now(), clock::since_boot());
+    let passed = boot.saturating_sub(Duration::from_nanos(u64::from_be_bytes(*moment)));
+    let moment = now.checked_sub(passed).unwrap_or(now);
+    let broken = |Broken(why): Broken| why.to_owned();
+    let mut from = Reader::new(octets, moment).map_err(broken)?;
+    let (text, system) = <(Wiped, Defaults)>::restore(&mut from).map_err(broken)?;
+    let parsed = config::parse(&text, &system).config;
+    let config = parsed.map_err(|_| "the configuration in force has errors in this version".to_owned())?;
+    let engine = Engine::restore(&mut from, now, &config, random).map_err(broken)?;
+    let plane = PlaneState::restore(&mut from).map_err(broken)?;
+    let rest = Rest::restore(&mut from).map_err(broken)?;
+    from.end().map_err(broken)?;
+    let sessions = config.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
+    let configured: BTreeSet<&str> = sessions.map(|session| session.interface.as_str()).collect();
+    let known = plane.interfaces().all(|name| configured.contains(name));
+    match known {
+        true => Ok(State { config, text, engine, plane, rest }),
+        false => Err("an interface is not in the configuration".to_owned()),
+    }
+}

@@ -1,0 +1,289 @@
+//! `restart`, where a program begins: it goes on in place of the daemon that had it started. Whatever goes wrong before
+//! that one has let go is told it, and ends this program without touching anything that is not its own yet.
+//!
+//! The state comes from a daemon without rights, which somebody may have taken over: so this program has given up its own
+//! rights as well before it reads any of it, and what decides about rights comes from the configuration file.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::Poll;
+
+use super::admin_server::AdminServer;
+use super::args::{self, Invocation, Options};
+use super::confine;
+use super::core::Daemon;
+use super::datapath::{DataPlane, Interface};
+use super::event_loop::{EventLoop, Keeper};
+use super::hand_over::HandOver;
+use super::logger::Logger;
+use super::reload::{self, Readers, Refused};
+use super::restarter::Restarter;
+use super::start::{place, tell_panics};
+use super::state::{self, State};
+use crate::config::diff::diff;
+use crate::config::{self, Config};
+use crate::log::{Level, LogLine, Remark};
+use crate::proto::Random;
+use crate::sys::notify::Notifier;
+use crate::sys::passing::{self, Post};
+use crate::sys::pidfile::PidFile;
+use crate::sys::random::Urandom;
+use crate::sys::signal::Signals;
+use crate::sys::{clock, daemonize, error_text, privilege, process, trust};
+use crate::wiped::Wiped;
+
+/// The first argument; the number of the descriptor that leads to the other program follows.
+pub const ARGUMENT: &str = "--take-over";
+/// How long the other program may take with each of its steps.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the two programs say to each other: the first octet of each message. They may be of different versions, so none
+/// of these ever comes to mean something else.
+pub mod message {
+    /// The new one has read the configuration, and has given up its rights.
+    pub const READY: u8 = b'r';
+    /// Look whether you understand this state.
+    pub const LOOK: u8 = b'l';
+    /// It does.
+    pub const UNDERSTOOD: u8 = b'u';
+    /// These are descriptors.
+    pub const DESCRIPTORS: u8 = b'd';
+    /// This is the state: go on with it.
+    pub const TAKE: u8 = b't';
+    /// The new one is ready; its pid follows.
+    pub const TAKEN: u8 = b'n';
+    /// The old one has let go. The connection is of no use any more.
+    pub const GO: u8 = b'g';
+    /// The same, but the old one stays, to keep its pid: it sends the signals that it gets.
+    pub const GO_KEPT: u8 = b'k';
+    /// The new one refuses; why follows.
+    pub const REFUSED: u8 = b'x';
+
+    /// Why the new program refuses, if it does.
+    pub fn refusal(octets: &[u8]) -> Option<String> {
+        let (&REFUSED, why) = octets.split_first()? else { return None };
+        Some(String::from_utf8_lossy(why).into_owned())
+    }
+
+    /// The pid of the new program, if it is ready.
+    pub fn taken(octets: &[u8]) -> Option<u32> {
+        let (&TAKEN, pid) = octets.split_first()? else { return None };
+        Some(u32::from_be_bytes(pid.try_into().ok()?))
+    }
+}
+
+/// Why this program does not go on.
+type Refusal = String;
+
+/// What needs no random octets.
+struct NoRandom;
+
+impl Random for NoRandom {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), String> {
+        Err("none are needed".to_owned())
+    }
+}
+
+/// Goes on in place of the program at the other end of a descriptor. Returns the exit status.
+pub fn main(descriptor: &str, arguments: &[String]) -> i32 {
+    let mut inherited = process::take_inherited();
+    let at = inherited.iter().position(|fd| fd.as_raw_fd().to_string() == descriptor);
+    let Some(post) = at.map(|at| Post::from_descriptor(inherited.remove(at))) else { return 2 };
+    drop(inherited);
+    let refuse = |why: &str| {
+        // Nobody else is told: the program that goes on says it.
+        let _ = post.send(&[&[message::REFUSED], why.as_bytes()].concat(), &[]);
+        1
+    };
+    let options = match args::parse(arguments.iter().cloned()) {
+        Ok(Invocation::Run(options)) if !options.check => options,
+        Ok(_) => return refuse("its arguments run no daemon"),
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match take_over(&post, options) {
+        Err(why) => refuse(&why),
+        Ok((event_loop, mut daemon)) => event_loop.run(&mut daemon),
+    }
+}
+
+/// What is there before the state comes.
+struct Prepared {
+    options: Options,
+    config: Config,
+    text: Wiped,
+    hand_over: HandOver,
+    poll: Poll,
+    signals: Signals,
+    random: Urandom,
+    data: DataPlane,
+    commands: super::commands::Commands,
+    told: Vec<Remark>,
+}
+
+fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refusal> {
+    let prepared = prepare(options)?;
+    let text = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::TimedOut => "the other program is gone".to_owned(),
+        _ => error_text(&error),
+    };
+    post.send(&[message::READY], &[]).map_err(text)?;
+    let (octets, mut file) = post.receive(PATIENCE).map_err(text)?;
+    if octets.first() != Some(&message::LOOK) {
+        return Err("the other program says something else than expected".to_owned());
+    }
+    drop(read(file.pop(), Box::new(NoRandom))?);
+    post.send(&[message::UNDERSTOOD], &[]).map_err(text)?;
+    let mut descriptors = VecDeque::new();
+    let octets = loop {
+        let (octets, some) = post.receive(PATIENCE).map_err(text)?;
+        if octets.first() != Some(&message::DESCRIPTORS) {
+            file = some;
+            break octets;
+        }
+        descriptors.extend(some);
+    };
+    if octets.first() != Some(&message::TAKE) {
+        return Err("the other program says something else than expected".to_owned());
+    }
+    let Prepared { options, config, text: new, hand_over, poll, signals, random, data, commands, told } =
+        prepared;
+    let state = read(file.pop(), Box::new(random))?;
+    let parts = Resume { options, hand_over, poll, signals, data, commands };
+    let (mut event_loop, mut daemon) = parts.resume(post, state, descriptors);
+    let pid = std::process::id().to_be_bytes();
+    must(post, post.send(&[&[message::TAKEN], &pid[..]].concat(), &[]).map_err(text));
+    let (octets, _) = must(post, post.receive(PATIENCE).map_err(text));
+    match octets.first() {
+        Some(&message::GO) => {}
+        Some(&message::GO_KEPT) => {
+            let keeper = must(post, post.try_clone().map_err(|error| error_text(&error)));
+            event_loop.keeper = Some(Keeper::new(keeper));
+        }
+        _ => must(post, Err("the other program has changed its mind".to_owned())),
+    }
+    begin(&mut event_loop, &mut daemon, told, (config, new));
+    Ok((event_loop, daemon))
+}
+
+/// All that needs rights or has to be there before the state, and the end of those rights.
+fn prepare(options: Options) -> Result<Prepared, Refusal> {
+    let text = |error: io::Error| error_text(&error);
+    trust::remember();
+    tell_panics(options.foreground);
+    process::raise_descriptor_limit();
+    process::prefer_batches();
+    let _ = privilege::no_dumps();
+    let file = &options.config;
+    let system = reload::system_defaults();
+    let (parsed, new) = reload::read_text(file, Duration::ZERO, &system, Readers::OfFile)
+        .map_err(|error| Refused::Unreadable(error).text(file))?;
+    let config = parsed.config.map_err(|errors| Refused::Errors(errors).text(file))?;
+    let restarter = Restarter::fork(&options).map_err(text)?;
+    let commands = confine::helper(&options, &config).map_err(text)?;
+    let mut random = Urandom::new()?;
+    let signals = Signals::install().map_err(text)?;
+    let poll = Poll::new().map_err(text)?;
+    let mut data = DataPlane::new(poll.registry().try_clone().map_err(text)?);
+    let mut identifier = [0; 8];
+    random.fill(&mut identifier)?;
+    data.identify(u64::from_be_bytes(identifier));
+    confine::drop_privileges(&config).map_err(|remark| remark.to_string())?;
+    let socket = place(options.socket.as_deref(), &config.admin_socket);
+    let pid_file = place(options.pid_file.as_deref(), &config.pid_file);
+    let told = confine::confine(&options, &config, pid_file, socket);
+    let hand_over = HandOver::new(restarter);
+    Ok(Prepared { options, config, text: new, hand_over, poll, signals, random, data, commands, told })
+}
+
+fn read(file: Option<OwnedFd>, random: Box<dyn Random>) -> Result<State, Refusal> {
+    let octets =
+        passing::read_sealed(file.ok_or("there is no state")?).map_err(|error| error_text(&error))?;
+    state::read(&octets, random)
+}
+
+/// What the state is put into.
+struct Resume {
+    options: Options,
+    hand_over: HandOver,
+    poll: Poll,
+    signals: Signals,
+    data: DataPlane,
+    commands: super::commands::Commands,
+}
+
+/// What was taken over so far is the other program's as long as this one has not its word. Without it this one ends on the
+/// spot: what it has would be removed if it was dropped.
+fn must<T>(post: &Post, result: Result<T, Refusal>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(why) => {
+            let _ = post.send(&[&[message::REFUSED], why.as_bytes()].concat(), &[]);
+            daemonize::end_fork(1)
+        }
+    }
+}
+
+impl Resume {
+    fn resume(self, post: &Post, state: State, mut descriptors: VecDeque<OwnedFd>) -> (EventLoop, Daemon) {
+        let text = |error: io::Error| error_text(&error);
+        let Resume { options, hand_over, poll, signals, mut data, commands } = self;
+        let State { config, text: old, engine, plane, rest } = state;
+        let now = clock::now();
+        let interface = |name: &str| {
+            config.tunnels.iter().find_map(|tunnel| {
+                let session = tunnel.sessions.iter().find(|session| session.interface == name)?;
+                Some(Interface::new(tunnel, session))
+            })
+        };
+        must(post, data.resume(now, plane, interface, &mut descriptors).map_err(text));
+        let admin = AdminServer::resume(rest.admin, &mut descriptors, poll.registry());
+        let admin = must(post, admin.map_err(text));
+        let mut next =
+            || must(post, descriptors.pop_front().ok_or_else(|| "a descriptor is missing".to_owned()));
+        let pid_file = rest.pid_file.map(|path| PidFile::resume(path.into(), next()));
+        let keeper = rest.keeper.then(|| Keeper::new(Post::from_descriptor(next())));
+        let level = options.log_level.unwrap_or(Level::Info);
+        let logger = must(post, Logger::new(options.foreground, level, 0).map_err(|error| error.to_string()));
+        let manager = match options.foreground {
+            true => Notifier::from_environment(now, std::process::id()),
+            false => Notifier::default(),
+        };
+        let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
+        daemon.text = old;
+        daemon.commands = commands;
+        daemon.started = rest.started;
+        daemon.unreachable = rest.unreachable;
+        daemon.logger.resume(rest.level, rest.before_debug, rest.ring);
+        daemon.routes.resume(now, rest.routes, rest.deprecated);
+        rest.lookups.iter().for_each(|(tunnel, name)| daemon.resolver.look_up(tunnel, name));
+        daemon.look_after_children = true;
+        daemon.index();
+        let mut event_loop = EventLoop::new(poll, signals, admin, Some(hand_over), pid_file);
+        event_loop.keeper = keeper;
+        (event_loop, daemon)
+    }
+}
+
+/// The other program has let go.
+fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new: (Config, Wiped)) {
+    let now = clock::now();
+    let version = env!("CARGO_PKG_VERSION");
+    daemon.log(now, &LogLine::remark(&Remark::TakenOver { version }));
+    told.iter().for_each(|remark| daemon.log(now, &LogLine::remark(remark)));
+    if let Some(Err(error)) = event_loop.pid_file.as_mut().map(PidFile::rewrite) {
+        let error = error_text(&error);
+        daemon.log(now, &LogLine::remark(&Remark::PidFile { error }));
+    }
+    // What the file says now, with what this host was when the tunnels began. Rights are as it says already.
+    let (read, text) = new;
+    let Ok(mut new) = config::parse(&text, &daemon.config.system).config else { return };
+    (new.user, new.seccomp) = (read.user, read.seccomp);
+    (daemon.config.user, daemon.config.seccomp) = (new.user.clone(), new.seccomp);
+    let changes = diff(&daemon.config, &new);
+    if !changes.is_empty() {
+        daemon.take_config(now, (new, text), &changes);
+    }
+}
