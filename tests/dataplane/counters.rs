@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 
-use crate::daemon::Daemon;
+use crate::daemon::{write_config, Daemon};
 use crate::net::Net;
 use crate::packet::{PacketSocket, Vnet};
 use crate::peer::{avp, config, Call, Peer, ICCN, ICRP};
@@ -128,6 +128,7 @@ fn every_counter_by_its_reason() {
     circuits(&mut bench, &call);
     offloads(&mut bench, &call);
     what_the_path_refuses(&mut bench);
+    storms(&mut bench, &call);
     bench.counts(&[("rx_drop_interface", 1)], |b| {
         b.net.batch(&b.net.a, "link set l0 down\n");
         b.peer.expect(SLI);
@@ -223,6 +224,26 @@ fn delivered(net: &Net) -> u64 {
     let rows: Vec<Vec<&str>> = text.lines().take(2).map(|line| line.split_whitespace().collect()).collect();
     let column = rows[0].iter().position(|name| *name == "InDelivers").expect("the counter");
     rows[1][column].parse().expect("number")
+}
+
+/// More to all than the limit, in either direction.
+fn storms(bench: &mut Bench, call: &Call) {
+    let before = std::fs::read_to_string(&bench.daemon.config).expect("the configuration");
+    write_config(
+        &bench.daemon.config,
+        &before.replace("    mtu 1500\n", "    mtu 1500\n    storm-limit 1\n"),
+    );
+    bench.daemon.ctl_ok(&["reload"]);
+    bench.counts(&[("tx_frames", 1), ("tx_octets", 60), ("tx_drop_storm", 2)], |b| {
+        (0..3).for_each(|_| b.send(&frame(60)));
+    });
+    bench.counts(&[("rx_frames", 1), ("rx_octets", 60), ("rx_drop_storm", 2)], |b| {
+        (27..30).for_each(|n| {
+            b.peer.send_packet(&data(call, &call.cookie, 0x4000_0000 | n, &frame(60)));
+        });
+    });
+    write_config(&bench.daemon.config, &before);
+    bench.daemon.ctl_ok(&["reload"]);
 }
 
 /// Too long, no room, no route; each only for a while.

@@ -21,7 +21,7 @@ BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent seq
 STRING = ("hostname hostname_source router_id_source version time log_level name state check expected received interface remote_end_id level message event "
           "tunnel remote reason remark standing id address what text value meaning advice meaning_ja advice_ja")
 STRING_OR_NULL = ("router_id peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
-                  "problem peer_reason interface_problem local_cookie remote_cookie data_plane bridge bridge_state")
+                  "problem peer_reason interface_problem local_cookie remote_cookie data_plane why_not_bpf bridge bridge_state")
 LIST = "tunnels sessions detail values lines dropped_from history peers addresses"
 COUNTERS = "counters drops strays"
 
