@@ -204,6 +204,7 @@ impl Daemon {
             Action::Gate { session, receive, send, carrier } => {
                 self.data.gate(session, receive, send, carrier)
             }
+            Action::Announce { session } => self.data.announce(now, session),
             Action::Move { session, path } => self.data.move_session(session, &path),
             Action::Detach { session } => self.data.detach(session),
             Action::Watch { key } => replies.push_back(Reply::Route(key, self.routes.watch(key))),

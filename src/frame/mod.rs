@@ -1,6 +1,7 @@
 //! Ethernet frames as octets. Pure. [`packet`] finds the headers, [`checksum`] sums, [`vnet`] is the header that TAP
 //! interfaces put before frames, [`gso`] cuts super-frames into segments, [`gro`] merges received frames into such,
-//! [`mss`] lowers the MSS of TCP connections, [`too_big`] tells the senders of packets that are too long.
+//! [`mss`] lowers the MSS of TCP connections, [`rarp`] tells switches where a station is now, [`too_big`] tells the
+//! senders of packets that are too long.
 
 #![cfg_attr(
     not(test),
@@ -13,6 +14,7 @@ pub mod gso;
 pub mod mss;
 pub mod oam;
 pub mod packet;
+pub mod rarp;
 pub mod too_big;
 pub mod vnet;
 

@@ -74,6 +74,11 @@ pub enum Action {
         /// The interface's carrier is up: the session is established and the peer's circuit up.
         carrier: bool,
     },
+    /// Tell the switches behind the peer of a session that our stations are behind that peer now: it was another one.
+    Announce {
+        /// Our id of the session.
+        session: SessionId,
+    },
     /// The peer's address or port of a session's tunnel is another one from now on.
     Move {
         /// Our id of the session.

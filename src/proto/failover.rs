@@ -43,6 +43,7 @@ pub fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called:
     };
     if before.is_some() {
         tunnel.backup.changes = tunnel.backup.changes.saturating_add(1);
+        tunnel.slots.announce();
     }
     if tunnel.addresses.has_backup() {
         peer_changed(tunnel, cx, address);

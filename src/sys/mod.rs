@@ -39,7 +39,8 @@ mod user;
 
 #[cfg(not(target_os = "linux"))]
 pub use bsd::{
-    bpf, bridge, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap, tap_removal,
+    bpf, bridge, fdb, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
+    tap_removal,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use bsd::{memory, outer, system};
@@ -47,7 +48,7 @@ pub(crate) use bsd::{memory, outer, system};
 pub use freebsd::{device, l2tp};
 #[cfg(target_os = "linux")]
 pub use linux::{
-    bpf, bridge, l2tp, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
+    bpf, bridge, fdb, l2tp, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
     tap_removal,
 };
 #[cfg(target_os = "linux")]

@@ -11,6 +11,7 @@ mod addresses;
 mod admin_socket;
 mod attackers;
 mod avps;
+mod backup;
 mod bind_device;
 mod bridges;
 mod capture;
@@ -88,6 +89,7 @@ const THREADS: usize = 6;
 const TESTS: &[&[Test]] = &[
     on_event::TESTS, // the longest test
     addresses::TESTS,
+    backup::TESTS,
     admin_socket::TESTS,
     attackers::TESTS,
     avps::TESTS,

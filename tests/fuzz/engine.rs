@@ -131,6 +131,7 @@ impl Ends {
                 assert!(self.attached[end].insert(session), "session {session} is attached twice");
                 engine.attached(self.now, session, Ok(()));
             }
+            Action::Announce { .. } => {}
             Action::Gate { session, .. } | Action::Move { session, .. } => {
                 assert!(self.attached[end].contains(&session), "session {session} is not attached");
             }

@@ -108,6 +108,8 @@ fn the_next_one_serves_at_once_and_the_better_one_again() {
     );
     assert_eq!(world.logged(0, "peer 192.0.2.3 is in use: 192.0.2.2: the peer does not answer"), 1);
     assert_eq!((world.tunnel(0).peer_changes, states(&world)), (2, vec!["in-use", "idle"]));
+    // Each time the switches behind the new one were told where our stations are.
+    assert_eq!(world.nodes[0].announced, [address(2), address(1)]);
     // The one that was left was told.
     world.run_seconds(1);
     assert!(world.nodes[2].ports.is_empty());

@@ -50,6 +50,8 @@ pub struct Node {
     /// Round trips that were asked for, and how often the HELLO was sent.
     pub pongs: Vec<(Option<Duration>, u32)>,
     pub ports: BTreeMap<SessionId, Port>,
+    /// The peers whose LANs were told of our stations.
+    pub announced: Vec<IpAddr>,
     /// What the next attachments come to; then all succeed.
     pub attach_outcomes: VecDeque<Result<(), String>>,
     /// Attachments wait for `answer_attachments`.
@@ -175,6 +177,7 @@ impl World {
             events: Vec::new(),
             pongs: Vec::new(),
             ports: BTreeMap::new(),
+            announced: Vec::new(),
             attach_outcomes: VecDeque::new(),
             hold_attachments: false,
             held: Vec::new(),
@@ -319,6 +322,12 @@ impl World {
                 let port =
                     node.ports.get_mut(&session).unwrap_or_else(|| panic!("gate of unattached {session}"));
                 (port.receive, port.send, port.carrier) = (receive, send, carrier);
+            }
+            Action::Announce { session } => {
+                let port =
+                    node.ports.get(&session).unwrap_or_else(|| panic!("unattached {session} announces"));
+                assert!(port.send, "frames must flow first");
+                node.announced.push(port.path.remote.ip());
             }
             Action::Move { session, path } => {
                 let port =

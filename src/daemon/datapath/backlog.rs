@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-use crate::frame::packet;
+use crate::frame::vnet::VNET_HEADER;
+use crate::frame::{packet, rarp};
 use crate::wire::SessionId;
 
 /// Frames that wait, at most: some megabytes, as many as a flow of TCP has under way.
@@ -18,6 +19,14 @@ pub(super) struct Deferred {
     flow: u64,
     /// With its virtio header.
     pub(super) octets: Vec<u8>,
+}
+
+impl Deferred {
+    /// The frame that tells others where a station behind a port is now.
+    pub(super) fn news(port: usize, session: SessionId, station: [u8; 6]) -> Deferred {
+        let octets = [&[0; VNET_HEADER][..], &rarp::news(station)].concat();
+        Deferred { port, session, flow: 0, octets }
+    }
 }
 
 /// All frames that wait.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mio::{Registry, Token};
 
+use super::backlog::Deferred;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Floods;
 use super::gates::Gates;
@@ -445,6 +446,16 @@ impl DataPlane {
     /// Opens and closes the directions of an attached session that is established, and its interface's carrier.
     pub fn gate(&mut self, session: SessionId, receive: bool, send: bool, carrier: bool) {
         self.wires.set_gates(session, Gates { receive, send, carrier });
+    }
+
+    /// Tells the LAN behind a session's peer where our stations are now; nobody, where the kernel carries the frames.
+    pub fn announce(&mut self, now: Instant, session: SessionId) {
+        let Some(at) = self.wires.sessions.find(session).map(|session| session.port) else { return };
+        let stations = self.wires.ports.get(at).filter(|port| port.tap().is_some()).map(Port::stations);
+        for station in stations.unwrap_or_default() {
+            self.transmit(now, at, Frames::Waited(&Deferred::news(at, session, station)));
+        }
+        self.flush();
     }
 
     /// When a valid data message of this session was received last. Of those that the kernel's L2TP receives it is not

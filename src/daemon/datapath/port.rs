@@ -19,11 +19,14 @@ use crate::frame::vnet::VNET_HEADER;
 use crate::log::Remark;
 use crate::sys::batch::Sent;
 use crate::sys::tap::Tap;
-use crate::sys::{bridge, clock, error_text, netif};
+use crate::sys::{bridge, clock, error_text, fdb, netif};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// How often senders of frames that are too long are told: some at once, for there may be many of them.
 const TELL: Rate = Rate { burst: 20, per_second: 10 };
+
+/// Stations that are told of at once, at most: the switches learn of the others by the frames that come.
+const MOST_STATIONS: usize = 1024;
 
 /// An interface and its state.
 pub(super) struct Port {
@@ -377,6 +380,19 @@ impl Port {
             self.membership = Some(Membership::join(bridge, name)?);
         }
         Ok(())
+    }
+
+    /// The stations that the peer's LAN reaches by it: those that its bridge knows, or itself where it is in none.
+    pub(super) fn stations(&self) -> Vec<[u8; 6]> {
+        let bridge = self.membership.as_ref().filter(|_| self.bridge_state() == Some(BridgeState::Joined));
+        match (bridge, self.name()) {
+            // Without the bridge's table nobody is told; switches learn by the frames that come.
+            (Some(bridge), Some(name)) => {
+                fdb::stations(&bridge.bridge, &name, MOST_STATIONS).unwrap_or_default()
+            }
+            (Some(_), None) => Vec::new(),
+            (None, _) => vec![self.interface.mac_address],
+        }
     }
 
     /// Puts it into its bridge if that was deleted and is there again.

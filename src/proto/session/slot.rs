@@ -44,10 +44,12 @@ pub struct Slot {
     pub history: History,
     /// The interface is up, as the administrator sees it.
     pub circuit_up: bool,
+    /// The tunnel has another peer than before: once frames flow the switches behind it are told.
+    announces: bool,
 }
 saved!(
     Slot {
-        tunnel_key, key, session, attempt, history, circuit_up,
+        tunnel_key, key, session, attempt, history, circuit_up, announces,
     } given { tunnel: Rc<model::TunnelConfig>, config: Rc<model::SessionConfig> }
 );
 
@@ -68,6 +70,7 @@ impl Slot {
             attempt: Attempt::new(now),
             history: History::default(),
             circuit_up: true,
+            announces: false,
         }
     }
 
@@ -186,12 +189,17 @@ impl Slot {
     pub fn gate(&mut self, cx: &mut Context) {
         let Some(session) = &self.session else { return };
         let established = session.state == State::Established;
-        cx.act(Action::Gate {
-            session: session.local,
-            receive: established && !session.peer_on_standby(),
-            send: established && session.peer_circuit_up(),
-            carrier: established && session.peer_circuit_up(),
-        });
+        let (session, send) = (session.local, established && session.peer_circuit_up());
+        let receive = established && !self.session.as_ref().is_some_and(Session::peer_on_standby);
+        cx.act(Action::Gate { session, receive, send, carrier: send });
+        if send && std::mem::take(&mut self.announces) {
+            cx.act(Action::Announce { session });
+        }
+    }
+
+    /// The tunnel has another peer than before.
+    pub fn announce(&mut self) {
+        self.announces = true;
     }
 
     /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327). One that tells no status changes

@@ -382,6 +382,11 @@ impl Slots {
 
     // ----- changes for all -----
 
+    /// The tunnel has another peer than before.
+    pub fn announce(&mut self) {
+        self.slots.values_mut().for_each(|slot| slot.announce());
+    }
+
     /// The path of a connection's sessions is another one from now on.
     pub fn move_to(&mut self, cx: &mut Context, ccid: Ccid, path: Path) {
         for slot in self.slots.values_mut().filter(|slot| slot.is_of(ccid)) {

@@ -10,6 +10,8 @@ pub mod bpf;
 #[cfg(not(target_os = "linux"))]
 pub mod bridge;
 #[cfg(not(target_os = "linux"))]
+pub mod fdb;
+#[cfg(not(target_os = "linux"))]
 pub mod landlock;
 #[cfg(not(target_os = "linux"))]
 pub mod link;

@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod bridge;
+pub mod fdb;
 pub mod l2tp;
 pub mod landlock;
 pub mod link;

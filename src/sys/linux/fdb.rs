@@ -1,0 +1,133 @@
+//! The stations that a bridge knows, from its table of addresses (NETLINK_ROUTE).
+
+use std::collections::BTreeSet;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libc::c_int;
+
+use super::netif;
+use super::netlink::{attribute, messages, number, HEADER};
+use crate::sys::{cvt, cvt_size};
+
+/// Octets of struct ndmsg: family (1), padding (3), index (4), state (2), flags (1), type (1).
+const NDMSG: usize = 12;
+
+// linux/neighbour.h; libc lacks them.
+const NDA_LLADDR: u16 = 2;
+const NDA_MASTER: u16 = 9;
+const NUD_PERMANENT: u16 = 0x80;
+
+/// Parts of an answer that are read at most: some hundred thousand addresses.
+const MOST_PARTS: usize = 1024;
+
+/// The addresses of at most `most` stations that a bridge has learned, or was told, behind other ports than `port`, and
+/// its own. Not those of its ports.
+pub fn stations(bridge: &str, port: &str, most: usize) -> io::Result<Vec<[u8; 6]>> {
+    let (bridge_index, port) = (netif::index(bridge)?, netif::index(port)?);
+    let mut found = BTreeSet::from([netif::mac_address(bridge)?]);
+    let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) })?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let octets = request(bridge_index);
+    // SAFETY: the pointer and the length are those of `octets`.
+    cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+    // Each part of the answer is made when the one before it is read: there is nothing to wait for.
+    let mut buffer = [0u8; 32768];
+    for _ in 0..MOST_PARTS {
+        let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+        // SAFETY: `pointer` points to `length` writable octets.
+        let got = cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
+        for (kind, message) in messages(buffer.get(..got).unwrap_or_default()) {
+            match c_int::from(kind) {
+                libc::NLMSG_DONE => return Ok(found.into_iter().collect()),
+                libc::NLMSG_ERROR => {
+                    let error = number(message, HEADER).unwrap_or(0) as i32;
+                    return Err(io::Error::from_raw_os_error(error.saturating_neg()));
+                }
+                _ if found.len() < most => found.extend(station(message, bridge_index, port)),
+                _ => {}
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct ndmsg; the bridge. Older kernels pass
+/// over the last, so the answer is looked at once more.
+fn request(bridge: c_int) -> Vec<u8> {
+    let length = HEADER + NDMSG + 8;
+    let mut octets = (length as u32).to_ne_bytes().to_vec();
+    octets.extend(libc::RTM_GETNEIGH.to_ne_bytes());
+    octets.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
+    octets.extend([0; 8]);
+    octets.extend([libc::AF_BRIDGE as u8]);
+    octets.extend([0; NDMSG - 1]);
+    octets.extend(8u16.to_ne_bytes());
+    octets.extend(NDA_MASTER.to_ne_bytes());
+    octets.extend(bridge.to_ne_bytes());
+    octets
+}
+
+/// The address in an entry, if it is that of a station of this bridge behind another port.
+fn station(message: &[u8], bridge: c_int, port: c_int) -> Option<[u8; 6]> {
+    let attributes = message.get(HEADER + NDMSG..)?;
+    let index = number(message, HEADER + 4)? as c_int;
+    let state = message.get(HEADER + 8..)?.first_chunk::<2>().map(|s| u16::from_ne_bytes(*s))?;
+    let master = attribute(attributes, NDA_MASTER).and_then(|m| number(m, 0))? as c_int;
+    let address = *attribute(attributes, NDA_LLADDR)?.first_chunk::<6>()?;
+    let group = address.first().is_some_and(|first| first & 1 != 0);
+    let is_station = master == bridge && index != port && state & NUD_PERMANENT == 0 && !group;
+    is_station.then_some(address)
+}
+
+const _: () = assert!(mem::size_of::<libc::nlmsghdr>() == HEADER);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry of port 3 of bridge 7.
+    fn entry(address: [u8; 6], state: u16) -> Vec<u8> {
+        let mut octets = vec![0; HEADER];
+        octets.extend([libc::AF_BRIDGE as u8, 0, 0, 0]);
+        octets.extend(3i32.to_ne_bytes());
+        octets.extend(state.to_ne_bytes());
+        octets.extend([0; 2]);
+        octets.extend(10u16.to_ne_bytes());
+        octets.extend(NDA_LLADDR.to_ne_bytes());
+        octets.extend(address);
+        octets.extend([0; 2]);
+        octets.extend(8u16.to_ne_bytes());
+        octets.extend(NDA_MASTER.to_ne_bytes());
+        octets.extend(7i32.to_ne_bytes());
+        octets
+    }
+
+    #[test]
+    fn stations_are_what_was_learned_behind_other_ports() {
+        let address = [2, 0, 0x5e, 0, 0x53, 1];
+        assert_eq!(station(&entry(address, 2), 7, 9), Some(address));
+        for (entry, bridge, port) in [
+            (entry(address, 2), 8, 9),
+            (entry(address, 2), 7, 3),
+            (entry(address, NUD_PERMANENT), 7, 9),
+            (entry([0x33, 0x33, 0, 0, 0, 1], 2), 7, 9),
+        ] {
+            assert_eq!(station(&entry, bridge, port), None);
+        }
+        let whole = entry(address, 2);
+        for cut in 0..whole.len() {
+            assert_eq!(station(&whole[..cut], 7, 9), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_bridge_has_no_stations() {
+        assert!(stations("no-such-bridge", "lo", 10).is_err());
+        assert_eq!(stations("lo", "lo", 10).unwrap(), [[0; 6]], "its own address");
+    }
+}

@@ -1,0 +1,217 @@
+//! A branch with two hubs, of which one is in use: stations of the hubs' LAN and of the branch's ping each other every
+//! 10 ms while the hub in use is killed, cut off, stopped or held.
+//!
+//!     branch (namespace a): br0 with l0 ── wire  ── hub 1 (b):    br0 with l0 and lan ── core
+//!                                       ── wire2 ── hub 2:        br0 with l0 and lan ── core (namespace with a bridge)
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::daemon::Daemon;
+use crate::net::Net;
+use crate::pair::wait_for;
+use crate::runner::note;
+use crate::sys;
+use crate::tests;
+
+tests!(
+    the_hub_in_use_is_killed,
+    the_hub_in_use_is_cut_off,
+    the_hub_in_use_is_stopped,
+    the_hub_in_use_is_held,
+    the_administrator_moves_a_tunnel_and_it_comes_back,
+);
+
+/// Frames a second are 100: what is lost within a second of silence, and as much again for a loaded machine, which may
+/// give a daemon no turn for as long.
+const MOST_LOST: usize = 200;
+
+struct Star {
+    first: Net,
+    second: Net,
+    branch: Daemon,
+    hubs: [Daemon; 2],
+}
+
+const HUBS: [&str; 2] = ["192.0.2.2", "198.51.100.2"];
+
+fn hub(number: usize) -> String {
+    format!(
+        "hostname hub{number}\nrouter-id 10.0.0.{}\nrestart-interval 1\ntunnel t\n  remote-address any\n  \
+         remote-hostname branch\n  remote-router-id 10.0.0.1\n  password secret\n  linger 1\n  session l0\n    \
+         remote-end-id e\n    bridge br0\n",
+        number + 1
+    )
+}
+
+impl Star {
+    /// Everything is up, the first hub in use.
+    fn new(tags: &str) -> Star {
+        let (first, second) = (Net::new(), Net::new());
+        let (hub1, hub2, core) = (&first.b, &second.b, &second.a);
+        first.batch(
+            &first.a,
+            &format!(
+                "link add wire2 type veth peer name wire2 netns {hub2}\nlink set wire2 up\n\
+                 addr add 198.51.100.1/24 dev wire2\nlink add br0 type bridge\naddr add 10.9.9.1/24 dev br0\n\
+                 link set br0 up\n"
+            ),
+        );
+        second.batch(hub2, "link set wire2 up\naddr add 198.51.100.2/24 dev wire2\n");
+        first.batch(core, "link add core type bridge\nlink set core up\naddr add 10.9.9.2/24 dev core\n");
+        for (number, hub) in [hub1, hub2].into_iter().enumerate() {
+            let port = format!("port{number}");
+            first.batch(
+                core,
+                &format!(
+                    "link add {port} type veth peer name lan netns {hub}\nlink set {port} master core\nlink set {port} up\n"
+                ),
+            );
+            first.batch(
+                hub,
+                "link add br0 type bridge\nlink set lan master br0\nlink set lan up\nlink set br0 up\n",
+            );
+        }
+        let hubs = [Daemon::start(&first, hub1, &hub(1)), Daemon::start(&second, hub2, &hub(2))];
+        let [one, two] = HUBS;
+        let text = format!(
+            "hostname branch\nrouter-id 10.0.0.1\nrestart-interval 1\ntunnel t\n  remote-address {one}\n  remote-address {two}\n  \
+             remote-hostname any\n  remote-router-id any\n  password secret\n  hello-interval 0.1\n{tags}  session l0\n    \
+             remote-end-id e\n    bridge br0\n"
+        );
+        let [mut hub1, mut hub2] = hubs;
+        hub1.expect("debug l2tpd start");
+        hub2.expect("debug l2tpd start");
+        let branch = Daemon::start(&first, &first.a, &text);
+        let star = Star { first, second, branch, hubs: [hub1, hub2] };
+        star.serves(0);
+        star.first.ping(&star.second.a, "10.9.9.1", 56);
+        star
+    }
+
+    /// Waits until this hub is in use, and everything is up.
+    #[track_caller]
+    fn serves(&self, hub: usize) {
+        wait_for("the hub in use", || {
+            let up = self.branch.ctl(&["health"]).status.success();
+            let peer = format!("{} {}, in-use", hub + 1, HUBS[hub]);
+            (up && self.branch.ctl_ok(&["status"]).contains(&peer)).then_some(())
+        });
+    }
+
+    /// A station of the hubs' LAN pings one of the branch's while `harm` is done to the hub in use; frames that were lost
+    /// before the other one served.
+    fn lost(&mut self, harm: impl FnOnce(&mut Star)) -> usize {
+        let mut pings = Pings::start(&self.second.a, "10.9.9.1");
+        pings.pass();
+        harm(self);
+        self.serves(1);
+        pings.pass();
+        pings.end()
+    }
+}
+
+/// Pings, 100 a second.
+struct Pings {
+    child: Child,
+    replies: BufReader<std::process::ChildStdout>,
+    /// The numbers of those that were answered.
+    numbers: Vec<usize>,
+}
+
+impl Pings {
+    fn start(netns: &str, to: &str) -> Pings {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", netns, "ping", "-n", "-i", "0.01", "-W", "1", to]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("ping");
+        let replies = BufReader::new(child.stdout.take().expect("standard output"));
+        Pings { child, replies, numbers: Vec::new() }
+    }
+
+    /// Reads one answer; `false`: there are no more.
+    fn read(&mut self) -> bool {
+        let mut line = String::new();
+        if self.replies.read_line(&mut line).expect("ping") == 0 {
+            return false;
+        }
+        let number = line.split_once("icmp_seq=").and_then(|(_, rest)| rest.split_once(' '));
+        self.numbers.extend(
+            number.filter(|_| line.contains("bytes from")).and_then(|(n, _)| n.parse::<usize>().ok()),
+        );
+        true
+    }
+
+    /// Some are answered.
+    fn pass(&mut self) {
+        let wanted = self.numbers.len() + 50;
+        while self.numbers.len() < wanted {
+            assert!(self.read(), "ping ended");
+        }
+    }
+
+    /// How many were lost in a row, at most.
+    fn end(mut self) -> usize {
+        sys::kill(self.child.id(), libc::SIGINT);
+        while self.read() {}
+        let _ = self.child.wait();
+        self.numbers.sort_unstable();
+        self.numbers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0).saturating_sub(1)
+    }
+}
+
+#[track_caller]
+fn tell(what: &str, lost: usize) {
+    note(format!("{what}: {lost} frames lost in a row, {} ms", lost * 10));
+    assert!(lost < MOST_LOST, "{what}: {lost}");
+}
+
+fn the_hub_in_use_is_killed() {
+    let mut star = Star::new("");
+    let lost = star.lost(|star| star.hubs[0].kill());
+    tell("hub killed", lost);
+}
+
+fn the_hub_in_use_is_cut_off() {
+    let mut star = Star::new("");
+    let lost = star.lost(|star| star.first.batch(&star.first.b, "link set wire down\n"));
+    tell("hub cut off", lost);
+}
+
+/// An orderly end: the hub says good-bye.
+fn the_hub_in_use_is_stopped() {
+    let mut star = Star::new("");
+    let lost = star.lost(|star| star.hubs[0].signal(libc::SIGTERM));
+    tell("hub stopped", lost);
+}
+
+/// The hub's daemon hangs: nothing tells that it is gone, and its interface is still there.
+fn the_hub_in_use_is_held() {
+    let mut star = Star::new("");
+    let lost = star.lost(|star| star.hubs[0].signal(libc::SIGSTOP));
+    star.hubs[0].signal(libc::SIGCONT);
+    tell("hub held", lost);
+}
+
+/// `failover`, and the way back after the first hub was gone for a while.
+fn the_administrator_moves_a_tunnel_and_it_comes_back() {
+    let mut star = Star::new("  revert-after 1\n");
+    let lost = star.lost(|star| _ = star.branch.ctl_ok(&["failover", "t"]));
+    tell("failover by the administrator", lost);
+    star.branch.expect(
+        "info   tunnel t: peer 198.51.100.2 is in use: the administrator moved the tunnel from 192.0.2.2",
+    );
+    let json = star.branch.ctl_ok(&["--json", "status"]);
+    assert!(json.contains("\"state\":\"in-use\""), "{json}");
+    star.first.batch(&star.first.b, "link set wire down\n");
+    // It is asked, and does not answer.
+    star.branch.expect("info send SCCRQ, state --> WAIT-CTL-REPLY");
+    star.branch.expect("* state --> *");
+    star.branch.expect("info send SCCRQ, state --> WAIT-CTL-REPLY");
+    let mut pings = Pings::start(&star.second.a, "10.9.9.1");
+    pings.pass();
+    star.first.batch(&star.first.b, "link set wire up\n");
+    star.serves(0);
+    pings.pass();
+    tell("back to the better hub", pings.end());
+    star.branch.expect("info   tunnel t: peer 192.0.2.2 is in use: better, and within reach for *");
+}
