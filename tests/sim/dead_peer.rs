@@ -1,5 +1,6 @@
 //! How soon a dead peer is noticed, what keeps it from being taken for dead, and what that costs.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use l2tpd::proto::{Command, CommandError, Happening};
@@ -32,6 +33,21 @@ fn time_to_down(mut world: World) -> Duration {
     assert!(world.run_while_not(Duration::from_secs(400), down), "{}", world.transcript(0));
     let last = (0..2).flat_map(|n| &world.nodes[n].events).map(|(at, _)| *at).max();
     last.unwrap_or_default() - cut
+}
+
+// The kernel of a host whose daemon was killed says so at once. That hint puts nothing off that silence tells.
+#[test]
+fn a_hint_makes_nothing_slower() {
+    for wait in 0..100 {
+        let mut world = up(1, "hello-interval 0.1", ms(1));
+        world.run(ms(wait));
+        world.fault = Box::new(|_, _| Vec::new());
+        let cut = world.time;
+        let remote = SocketAddr::new(address(1), 0);
+        world.act(0, |e, now| e.unreachable(now, remote, "Protocol not available", true));
+        assert!(world.run_while_not(ms(410), |w| w.happened(0, Happening::TunnelDown) == 1), "{wait}");
+        assert!(world.time - cut <= ms(410));
+    }
 }
 
 // C-073: HELLOs ten times a second: down within four of their intervals, and up at once when the peer is back.

@@ -413,14 +413,17 @@ impl Transport {
 
     /// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
     /// trip it has three more of them to be heard (or three first intervals of retransmission, if that is longer);
-    /// until then it is asked at least every half of one, which `retry` does not count.
+    /// until then it is asked at least every half of one, which `retry` does not count. A hint that made it hurry before puts
+    /// nothing off.
     pub fn suspect(&mut self, cx: &mut Context, hello_interval: Duration) {
-        if !self.follows_round_trip || self.is_pressed() {
-            return;
-        }
         let first = self.channel.retry.interval;
-        let longest = first.max(hello_interval.mul_f32(0.5));
-        self.hurry(cx, hello_interval.max(first).saturating_mul(3), longest, Some(cx.now));
+        let patience = hello_interval.max(first).saturating_mul(3);
+        let by = cx.now.checked_add(patience);
+        let hurries = self.hurry.as_ref().is_some_and(|hurry| by.is_none_or(|by| hurry.by <= by));
+        if self.follows_round_trip && !hurries {
+            let longest = first.max(hello_interval.mul_f32(0.5));
+            self.hurry(cx, patience, longest, Some(cx.now));
+        }
     }
 
     /// The peer was heard at that time, if only by data: what is not acknowledged has the usual time again.
