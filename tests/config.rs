@@ -101,7 +101,7 @@ fn the_table_has_the_tags_of_the_interface() {
         ),
         (
             Block::Tunnel,
-            "local-address remote-address revert-after local-hostname local-router-id remote-hostname remote-router-id password \
+            "local-address remote-address revert-after standby local-hostname local-router-id remote-hostname remote-router-id password \
              password-old digest cookie retry retry-interval retry-interval-max hello-interval receive-window \
              setup-timeout restart-interval restart-interval-max resolve-interval linger encapsulation udp-port bind-device fwmark nat-keepalive compatibility reserved-bits role hidden \
              dont-fragment ttl tos on-event disable session",
@@ -172,6 +172,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Tunnel, "local-address 2001:db8::1", "restart a local-address"),
     (Block::Tunnel, "remote-address peer.example.net", "restart a remote-address"),
     (Block::Tunnel, "revert-after never", "live a revert-after"),
+    (Block::Tunnel, "standby hot", "live a standby"),
     (Block::Tunnel, "local-hostname x", "restart a local-hostname"),
     (Block::Tunnel, "local-router-id 203.0.113.9", "restart a local-router-id"),
     (Block::Tunnel, "remote-hostname any", "restart a remote-hostname"),
@@ -232,6 +233,7 @@ fn pair(block: Block, line: &str) -> (Config, Config) {
     let tag = line.split(' ').next().unwrap();
     let (tunnel_needs, session_needs) = match tag {
         "hidden" | "password-old" => ("password secret\n", ""),
+        "standby" => ("remote-address 192.0.2.3\n", ""),
         "sequencing" => ("", "l2-sublayer default\n"),
         "split-horizon" => ("", "bridge br0\n"),
         "local-cookie" | "remote-cookie" => ("", "manual 1 2\n"),

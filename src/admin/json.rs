@@ -247,7 +247,7 @@ fn peers(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
             object.text("state", peer.state.name());
             let within_reach = match peer.state {
                 PeerState::WithinReach(time) => Some(time),
-                PeerState::InUse | PeerState::Idle => None,
+                PeerState::InUse | PeerState::Standby | PeerState::Idle => None,
             };
             object.optional("within_reach", within_reach, |object, name, time| object.seconds(name, time));
         });

@@ -184,7 +184,7 @@ pub(super) fn peer_line(tunnel: &TunnelSnapshot, at: usize, peer: &PeerSnapshot)
         PeerState::WithinReach(time) => {
             let _ = write!(text, " for {}", span(time));
         }
-        PeerState::InUse | PeerState::Idle => {}
+        PeerState::InUse | PeerState::Standby | PeerState::Idle => {}
     }
     text
 }

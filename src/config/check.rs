@@ -92,6 +92,7 @@ pub(super) fn tunnel(
         kernel_cannot(&mut findings, "dont-fragment", tunnel.dont_fragment, "set Don't Fragment");
     }
     peers(tunnel, &mut findings);
+    standby(tunnel, &mut findings, known);
     if tunnel.role == Role::Active && tunnel.is_for_any() {
         findings.invalid("role", "an active end needs a remote-address to begin with; it is any");
     }
@@ -125,6 +126,19 @@ fn families(tunnel: &TunnelConfig, findings: &mut Findings<'_>) {
             peer(findings, at, Fault::InvalidAddress, detail);
         }
     }
+}
+
+/// A standby needs a peer, which we call, and a data plane that knows two sessions of one interface.
+fn standby(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &Known) {
+    let hot = tunnel.standby == Standby::Hot;
+    if hot && tunnel.remotes.len() < 2 && !tunnel.remotes.is_empty() {
+        findings.invalid("standby", "there is no other peer: a second remote-address is missing");
+    }
+    if hot && tunnel.role == Role::Passive {
+        findings.invalid("standby", "a passive end does not call the peer that is to stand by");
+    }
+    let kernel = known.data_plane == DataPlane::Kernel;
+    kernel_cannot(findings, "standby", hot && kernel, "have two sessions of one interface");
 }
 
 /// Several peers are different ones, and each can be called.

@@ -215,6 +215,10 @@ pub enum Happening {
     TunnelFailed,
     /// Of several peers another one is in use now.
     PeerChanged,
+    /// A peer stands by: it can take over at once.
+    StandbyUp,
+    /// It does not any more.
+    StandbyDown,
     /// A session is established.
     SessionUp,
     /// An established session ended.
@@ -231,6 +235,8 @@ saved!(
         TunnelDown,
         TunnelFailed,
         PeerChanged,
+        StandbyUp,
+        StandbyDown,
         SessionUp,
         SessionDown,
         SessionFailed,
@@ -247,6 +253,8 @@ impl Happening {
             Happening::TunnelDown => "tunnel-down",
             Happening::TunnelFailed => "tunnel-failed",
             Happening::PeerChanged => "peer-changed",
+            Happening::StandbyUp => "standby-up",
+            Happening::StandbyDown => "standby-down",
             Happening::SessionUp => "session-up",
             Happening::SessionDown => "session-down",
             Happening::SessionFailed => "session-failed",

@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::context::Context;
 use crate::saved::saved;
 use crate::wheel::TimerId;
+use crate::wire::Ccid;
 
-/// A peer that is better than the one in use.
+/// A peer that is asked: one that is better than the one in use, or could stand by.
 #[derive(Debug)]
 pub struct Better {
     /// Its address.
@@ -28,6 +29,10 @@ pub struct Backup {
     pub why: String,
     /// How often another one took its place.
     pub changes: u64,
+    /// The connection with the peer that stands by (`standby hot`).
+    pub standby: Option<Ccid>,
+    /// Since when one does.
+    pub standby_since: Option<Instant>,
     /// The peers that the administrator moved the tunnel away from: they have to be gone once before it comes back.
     pub left: Vec<IpAddr>,
     /// Why the next one will be in use.
@@ -40,7 +45,7 @@ pub struct Backup {
     pub timer: Option<TimerId>,
 }
 
-saved!(Backup { in_use, why, changes, left, because, better, next, timer });
+saved!(Backup { in_use, why, changes, standby, standby_since, left, because, better, next, timer });
 
 impl Backup {
     /// Notes why the tunnel leaves a peer, or passes it over; the first reason is the one that counts.

@@ -85,12 +85,15 @@ pub enum SlotDue {
     Guard,
     /// A change of the circuit waits to be advertised.
     CircuitStatus,
+    /// The switches behind another peer than before are told once more.
+    Announce,
 }
 saved!(
     enum SlotDue {
         Attempt,
         Guard,
         CircuitStatus,
+        Announce,
     }
 );
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::action::{Action, Path};
+use super::attach;
 use super::command::{Command, CommandError};
 use super::connection::table::State;
 use super::connection::transport::is_acknowledgement;
@@ -226,7 +227,7 @@ impl Engine {
     pub fn attached(&mut self, now: Instant, session: SessionId, outcome: Result<(), String>) {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
-            self.with(key, |tunnel, cx| tunnel.attached(cx, slot, outcome));
+            self.with(key, |tunnel, cx| attach::attached(tunnel, cx, slot, outcome));
         }
     }
 
@@ -234,7 +235,7 @@ impl Engine {
     pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
-            self.with(key, |tunnel, cx| tunnel.interface_failed(cx, slot, why));
+            self.with(key, |tunnel, cx| attach::interface_failed(tunnel, cx, slot, why));
         }
     }
 
@@ -244,7 +245,7 @@ impl Engine {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| {
-                if let Some(ccid) = tunnel.slots.get(slot).and_then(|slot| slot.connection()) {
+                if let Some(ccid) = tunnel.slot(slot).and_then(|slot| slot.connection()) {
                     receive::probe(tunnel, cx, ccid, Some(tunnel.marked(path)));
                 }
             });
@@ -255,7 +256,7 @@ impl Engine {
     pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
         self.cx.now = now;
         if let Some(tunnel) = self.tunnels.with_interface_mut(interface) {
-            tunnel.set_circuit(&mut self.cx, interface, up);
+            attach::set_circuit(tunnel, &mut self.cx, interface, up);
         }
     }
 

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::context::{Context, Due, Timer};
 use super::result::result;
 use super::tunnel::Tunnel;
-use crate::config::model::{RevertAfter, Role, TunnelConfig};
+use crate::config::model::{RevertAfter, Role, Standby, TunnelConfig};
 use crate::log::Remark;
 use crate::wire::code::stopccn;
 use crate::wire::Ccid;
@@ -33,7 +33,7 @@ pub fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called:
     tunnel.backup.left.retain(|left| *left != address);
     let before = tunnel.backup.in_use.replace(address);
     if before == Some(address) {
-        return arm_asking(tunnel, cx);
+        return ask_soon(tunnel, cx);
     }
     tunnel.backup.why = match (because, called, line) {
         (Some(because), ..) => because,
@@ -48,15 +48,30 @@ pub fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called:
     if tunnel.addresses.has_backup() {
         peer_changed(tunnel, cx, address);
     }
+    ask_soon(tunnel, cx);
+}
+
+/// A tunnel that has its peer looks for one that stands by at once; better ones have time.
+fn ask_soon(tunnel: &mut Tunnel, cx: &mut Context) {
     arm_asking(tunnel, cx);
+    if tunnel.config.standby == Standby::Hot && tunnel.backup.timer.is_some() {
+        cx.arm(&mut tunnel.backup.timer, SHORTEST_PAUSE, Timer(tunnel.key, Due::Backup));
+    }
 }
 
 /// The peers that are better than the one in use are asked from now on, where there are any.
 pub fn arm_asking(tunnel: &mut Tunnel, cx: &mut Context) {
     let established = tunnel.members.main().filter(|main| main.state == State::Established);
     let Some(current) = established.map(|main| main.transport.path.remote.ip()) else { return };
-    let better: Vec<IpAddr> = tunnel.addresses.better_than(current).collect();
-    tunnel.backup.follow(better.into_iter());
+    let line = |address| tunnel.addresses.line_of(address);
+    let others = |address: &IpAddr| line(*address) != line(current);
+    let asked: Vec<IpAddr> = match (tunnel.config.standby, tunnel.standby_address()) {
+        (Standby::Cold, _) => tunnel.addresses.better_than(current).collect(),
+        // One that is better than the peer that stands by takes its place.
+        (Standby::Hot, Some(standby)) => tunnel.addresses.better_than(standby).filter(others).collect(),
+        (Standby::Hot, None) => tunnel.addresses.known().filter(others).collect(),
+    };
+    tunnel.backup.follow(asked.into_iter());
     match asking_pause(tunnel, cx) {
         Some(pause) => {
             let timer = Timer(tunnel.key, Due::Backup);
@@ -69,14 +84,30 @@ pub fn arm_asking(tunnel: &mut Tunnel, cx: &mut Context) {
 /// How long until the next one is asked; `None`: none is.
 fn asking_pause(tunnel: &Tunnel, cx: &mut Context) -> Option<Duration> {
     let asks = tunnel.config.role != Role::Passive && tunnel.is_usable() && !cx.shutting_down;
-    let RevertAfter::After(revert_after) = tunnel.config.revert_after else { return None };
-    let peers = u32::try_from(tunnel.backup.better.len()).ok().filter(|peers| *peers > 0 && asks)?;
-    let answers = tunnel.backup.better.iter().any(|better| better.since.is_some());
+    let (revert_after, hot) = match (tunnel.config.revert_after, tunnel.config.standby) {
+        (RevertAfter::After(time), standby) => (time, standby == Standby::Hot),
+        (RevertAfter::Never, Standby::Hot) => (LONGEST_PAUSE, true),
+        (RevertAfter::Never, Standby::Cold) => return None,
+    };
+    let peers = u32::try_from(tunnel.backup.better.len()).ok().filter(|_| asks)?;
+    let answers = !hot && tunnel.backup.better.iter().any(|better| better.since.is_some());
     let each = match answers {
         true => revert_after.checked_div(CHECKS)?,
         false => revert_after.min(LONGEST_PAUSE),
     };
-    Some(each.checked_div(peers)?.max(SHORTEST_PAUSE))
+    let next = each.checked_div(peers).map(|pause| pause.max(SHORTEST_PAUSE));
+    next.into_iter().chain(moves_in(tunnel, cx)).min()
+}
+
+/// How long until the tunnel moves to the peer that stands by, because that is better than the one in use.
+fn moves_in(tunnel: &Tunnel, cx: &Context) -> Option<Duration> {
+    let RevertAfter::After(wanted) = tunnel.config.revert_after else { return None };
+    let (standby, since) = (tunnel.standby_address()?, tunnel.backup.standby_since?);
+    let current = tunnel.members.main()?.transport.path.remote.ip();
+    let better = tunnel.addresses.line_of(standby) < tunnel.addresses.line_of(current);
+    let left = tunnel.backup.left.contains(&standby);
+    let lasts = cx.now.saturating_duration_since(since);
+    (better && !left).then_some(wanted.saturating_sub(lasts))
 }
 
 /// It is time to ask.
@@ -85,7 +116,13 @@ pub fn ask_next(tunnel: &mut Tunnel, cx: &mut Context) {
     let late = tunnel.members.in_state(State::WaitCtlReply).find(|ccid| only_asks(tunnel, *ccid));
     if let Some(late) = late {
         asked_in_vain(tunnel, late);
-        tunnel.close_connection(cx, late, result(stopccn::GENERAL, None, "no answer in time"));
+        tunnel.delete(cx, late);
+    }
+    if moves_in(tunnel, cx).is_some_and(|time| time.is_zero()) {
+        let since = tunnel.backup.standby_since.unwrap_or(cx.now);
+        let why = better_again(cx.now.saturating_duration_since(since));
+        move_to_standby(tunnel, cx, why, "a better peer is used again");
+        return;
     }
     arm_asking(tunnel, cx);
     if tunnel.backup.timer.is_none() {
@@ -136,6 +173,9 @@ pub fn asked_in_vain(tunnel: &mut Tunnel, ccid: Ccid) {
 /// The peer of this connection answers: whether the tunnel moves there.
 pub fn asked_answers(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) -> bool {
     let RevertAfter::After(wanted) = tunnel.config.revert_after else { return false };
+    if tunnel.config.standby == Standby::Hot {
+        return false; // it stands by first
+    }
     let peer = tunnel.members.get(ccid).map(|connection| connection.transport.path.remote.ip());
     let peer = peer.filter(|peer| !tunnel.backup.left.contains(peer));
     let Some(better) = peer.and_then(|peer| tunnel.backup.find(peer)) else { return false };
@@ -143,11 +183,15 @@ pub fn asked_answers(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) -> bool 
     let lasts = cx.now.saturating_duration_since(since);
     let moves = lasts >= wanted;
     if moves {
-        tunnel.backup.because = Some(format!("better, and within reach for {} s", lasts.as_secs()));
+        tunnel.backup.because = Some(better_again(lasts));
     } else {
         arm_asking(tunnel, cx);
     }
     moves
+}
+
+fn better_again(lasts: Duration) -> String {
+    format!("better, and within reach for {} s", lasts.as_secs())
 }
 
 /// `failover`: the next peer has its turn. `false`: there is none.
@@ -157,12 +201,68 @@ pub fn fail_over(tunnel: &mut Tunnel, cx: &mut Context) -> bool {
     if !tunnel.addresses.has_backup() || !tunnel.addresses.leave(current) {
         return false;
     }
-    tunnel.backup.because = Some(format!("the administrator moved the tunnel from {current}"));
+    let why = format!("the administrator moved the tunnel from {current}");
+    let told = "the administrator moved the tunnel to another peer";
     tunnel.backup.left.push(current);
-    let code = result(stopccn::GENERAL, None, "the administrator moved the tunnel to another peer");
-    tunnel.close_connection(cx, ccid, code);
+    if move_to_standby(tunnel, cx, why.clone(), told) {
+        return true;
+    }
+    tunnel.backup.because = Some(why);
+    tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, told));
     tunnel.schedule(cx, Duration::ZERO);
     true
+}
+
+/// Moves from the peer in use, which is `told` that, to the one that stands by. `false`: none does.
+fn move_to_standby(tunnel: &mut Tunnel, cx: &mut Context, why: String, told: &str) -> bool {
+    let Some(ccid) = tunnel.members.main_ccid().filter(|_| tunnel.backup.standby.is_some()) else {
+        return false;
+    };
+    tunnel.backup.because = Some(why);
+    let moved = take_over(tunnel, cx, ccid, told);
+    if moved {
+        tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, told));
+    }
+    moved
+}
+
+/// The connection in use is lost or left: the peer that stands by takes over, and the caller ends the connection. `false`: it
+/// is another connection, or nobody stands by.
+pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) -> bool {
+    let main = tunnel.members.main().filter(|main| main.ccid() == ccid && main.state == State::Established);
+    let old = main.map(|main| main.transport.path.remote.ip());
+    let (Some(old), Some(standby), false) = (old, tunnel.backup.standby, cx.shutting_down) else {
+        return false;
+    };
+    let (Some(mut spare), Some(address)) = (tunnel.spare.take(), tunnel.standby_address()) else {
+        return false;
+    };
+    tunnel.backup.because(|| format!("{old}: {why}"));
+    tunnel.slots.tell_end(cx, why);
+    tunnel.notify(cx, Happening::TunnelDown, why.to_owned());
+    std::mem::swap(&mut tunnel.slots, &mut *spare);
+    tunnel.members.set_main(standby);
+    tunnel.backup.standby = None;
+    tunnel.attempt.since = cx.now;
+    tunnel.addresses.answered(address);
+    if let Some(connection) = tunnel.members.get(standby) {
+        tunnel.fallback.works(cx.now, &tunnel.config, connection.transport.path.encapsulation);
+    }
+    tunnel.notify(cx, Happening::TunnelUp, String::new());
+    peer_used(tunnel, cx, address, false);
+    if let Some(connection) = tunnel.members.get_mut(standby) {
+        tunnel.slots.take_place_of(cx, connection, &mut spare);
+    }
+    spare.drop_sessions(cx, Some(ccid), "");
+    spare.cancel(cx);
+    true
+}
+
+/// The peer that stands by is not needed any more, or another one is to.
+pub fn give_up_standby(tunnel: &mut Tunnel, cx: &mut Context, why: &str) {
+    if let Some(ccid) = tunnel.backup.standby {
+        tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, why));
+    }
 }
 
 /// Of several peers another one is in use now: announces it, and writes it to the log.
@@ -175,11 +275,13 @@ fn peer_changed(tunnel: &mut Tunnel, cx: &mut Context, peer: IpAddr) {
 /// Settings that are used from now on, the list of peers among them.
 pub fn update(tunnel: &mut Tunnel, cx: &mut Context, block: &Rc<TunnelConfig>) {
     let peers_changed = tunnel.config.remotes != block.remotes;
+    // With what stands by everything begins anew.
+    give_up_standby(tunnel, cx, "the configuration changed");
     tunnel.update(cx, block);
     if peers_changed {
         follow_peers(tunnel, cx);
     }
-    arm_asking(tunnel, cx);
+    ask_soon(tunnel, cx);
 }
 
 /// The list of peers is another one. The one in use is not disturbed while it is in the list.

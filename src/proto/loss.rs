@@ -17,6 +17,9 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, reason: S
         failover::asked_in_vain(tunnel, ccid);
         return tunnel.linger(cx, ccid);
     }
+    if stood_by(tunnel, ccid) || failover::take_over(tunnel, cx, ccid, &reason) {
+        return tunnel.linger(cx, ccid);
+    }
     let mut next = false;
     match tunnel.members.state(ccid) {
         Some(State::Established) => {
@@ -37,6 +40,15 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, reason: S
     }
     tunnel.linger(cx, ccid);
     try_others(tunnel, cx, next);
+}
+
+/// Whether the peer of a connection that is over stood by.
+fn stood_by(tunnel: &mut Tunnel, ccid: Ccid) -> bool {
+    let stood_by = tunnel.backup.standby == Some(ccid);
+    if stood_by {
+        failover::asked_in_vain(tunnel, ccid);
+    }
+    stood_by
 }
 
 /// The peer that served the tunnel does not any more. Whether another one has its turn now.
@@ -81,6 +93,9 @@ fn other_encapsulation(tunnel: &mut Tunnel, ccid: Ccid) -> Option<Path> {
 pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, failure: Failure) {
     if failover::only_asks(tunnel, ccid) {
         failover::asked_in_vain(tunnel, ccid);
+        return tunnel.delete(cx, ccid);
+    }
+    if stood_by(tunnel, ccid) || failover::take_over(tunnel, cx, ccid, &failure.to_string()) {
         return tunnel.delete(cx, ccid);
     }
     if let Some(path) = other_encapsulation(tunnel, ccid) {

@@ -16,10 +16,12 @@
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `loss` | a connection that is lost, or closed by its peer |
+//! | `attach` | what the data plane tells of the interfaces |
 //! | `receive` | what messages and timers of a tunnel come to |
 //! | `callers` | which tunnel an SCCRQ is for, without looking at all |
 //! | `members` | the connections of a tunnel |
 //! | `addresses` | the addresses of the peers, in the order of preference: whose turn is it, are names to be looked up again |
+//! | `standby` | the connection that is kept up with the next of several peers |
 //! | `backup`, `failover` | several peers: which one is in use and why, can a better one be reached; what is done about it |
 //! | `fallback` | two encapsulations: which one an attempt uses |
 //! | `history` | the last changes of a tunnel or session |
@@ -49,6 +51,7 @@
 
 pub mod action;
 mod addresses;
+mod attach;
 mod attempt;
 mod backup;
 mod callers;
@@ -79,6 +82,7 @@ mod sccrq;
 pub mod session;
 mod show;
 pub mod snapshot;
+mod standby;
 mod tunnel;
 mod tunnels;
 mod unproven;

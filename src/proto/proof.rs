@@ -11,6 +11,7 @@ use super::dropped::DropCause;
 use super::receive;
 use super::result::{break_tie, TieBreak};
 use super::sccrq::Request;
+use super::snapshot::count;
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use super::unproven::{Answered, RequestKey};
@@ -100,9 +101,20 @@ pub fn complete(
         cx.log(Event::AlreadyHaveTunnel { tunnel: main.ccid() });
     }
     connection.transport.allowance.lift();
-    tunnel.resume_reply(cx, connection);
+    resume_reply(cx, tunnel, connection);
     receive::receive(tunnel, cx, answered.ccid, path, header, message);
     true
+}
+
+/// An SCCRQ was answered before there was a connection, and now the peer answers that.
+fn resume_reply(cx: &mut Context, tunnel: &mut Tunnel, connection: Connection) {
+    let ccid = connection.ccid();
+    count(&mut tunnel.members.counters.setups);
+    count(&mut tunnel.members.counters.rx_messages);
+    tunnel.file(cx, connection);
+    if let Some(connection) = tunnel.members.get_mut(ccid) {
+        connection.resume_reply(cx);
+    }
 }
 
 /// The connection that an SCCRQ would have had.

@@ -13,6 +13,7 @@ use super::failover;
 use super::loss;
 use super::result::{result, Objection};
 use super::snapshot::count;
+use super::standby;
 use super::tunnel::Tunnel;
 use crate::log::Remark;
 use crate::wire::avp::MessageTypeAvp;
@@ -32,7 +33,9 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Sessi
         Due::Backup => failover::ask_next(tunnel, cx),
         Due::Connection(ccid, due) => {
             let data = match due {
-                ConnectionDue::Hello | ConnectionDue::Retransmit => tunnel.slots.heard(ccid, heard),
+                ConnectionDue::Hello | ConnectionDue::Retransmit => {
+                    tunnel.slots_of(ccid).0.heard(ccid, heard)
+                }
                 ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
             };
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
@@ -48,10 +51,13 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Sessi
 }
 
 fn slot_due(tunnel: &mut Tunnel, cx: &mut Context, key: SlotKey, due: SlotDue) {
-    let ccid = tunnel.slots.get(key).and_then(|slot| slot.connection()).or(tunnel.members.main_ccid());
+    let stands_by = tunnel.slots.get(key).is_none();
+    let serving = if stands_by { tunnel.backup.standby } else { tunnel.members.main_ccid() };
+    let ccid = tunnel.slot(key).and_then(|slot| slot.connection()).or(serving);
     let path = tunnel.known_path();
     let connection = ccid.and_then(|ccid| tunnel.members.get_mut(ccid));
-    tunnel.slots.due(cx, (key, due), connection, path);
+    let spare = tunnel.spare.as_deref_mut().filter(|_| stands_by);
+    spare.unwrap_or(&mut tunnel.slots).due(cx, (key, due), connection, path);
 }
 
 /// A control message with the id of a connection.
@@ -141,7 +147,7 @@ fn follow_peer(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
         return;
     }
     let before = connection.move_to(cx, path);
-    tunnel.slots.move_to(cx, ccid, path);
+    tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
     if before.remote != path.remote {
         cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
     }
@@ -154,18 +160,26 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
         Outcome::Established => established(tunnel, cx, ccid),
         Outcome::Answered => answered(tunnel, cx, ccid),
         Outcome::Session(message) => {
-            let Some(connection) = tunnel.members.get_mut(ccid) else { return };
-            let failure = tunnel.slots.receive(cx, connection, &message);
+            let (slots, members) = tunnel.slots_of(ccid);
+            let Some(connection) = members.get_mut(ccid) else { return };
+            let failure = slots.receive(cx, connection, &message);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
         Outcome::BadSession(refusal, failure) => {
-            let Some(connection) = tunnel.members.get_mut(ccid) else { return };
-            let failure = tunnel.slots.bad_message(cx, connection, &refusal, failure);
+            let (slots, members) = tunnel.slots_of(ccid);
+            let Some(connection) = members.get_mut(ccid) else { return };
+            let failure = slots.bad_message(cx, connection, &refusal, failure);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
         Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, ccid, reason, lost_tie),
         Outcome::Close(Objection { code, .. }) if failover::only_asks(tunnel, ccid) => {
             failover::asked_in_vain(tunnel, ccid);
+            tunnel.close_connection(cx, ccid, code);
+        }
+        Outcome::Close(Objection { code, failure })
+            if tunnel.backup.standby == Some(ccid)
+                || failover::take_over(tunnel, cx, ccid, &failure.to_string()) =>
+        {
             tunnel.close_connection(cx, ccid, code);
         }
         Outcome::Close(Objection { code, failure }) => {
@@ -187,7 +201,7 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
 
 /// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
 fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    let moves = failover::asked_answers(tunnel, cx, ccid);
+    let moves = failover::asked_answers(tunnel, cx, ccid) || standby::is_wanted(tunnel, cx, ccid);
     let Some(connection) = tunnel.members.get_mut(ccid) else { return };
     if !moves {
         let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
@@ -203,8 +217,13 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     if let Some(connection) = tunnel.members.get_mut(ccid) {
         connection.stop_guard(cx);
     }
+    if standby::established(tunnel, cx, ccid) {
+        return;
+    }
     let moved = tunnel.members.get_mut(ccid).is_some_and(|c| std::mem::take(&mut c.asks));
-    let others: Vec<Ccid> = tunnel.members.iter().map(Connection::ccid).filter(|c| *c != ccid).collect();
+    let standby = tunnel.backup.standby;
+    let others = tunnel.members.iter().map(Connection::ccid);
+    let others: Vec<Ccid> = others.filter(|c| *c != ccid && Some(*c) != standby).collect();
     for other in others {
         if moved && tunnel.members.state(other) == Some(State::Established) {
             let code = result(stopccn::GENERAL, None, "a better peer is used again");

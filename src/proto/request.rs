@@ -347,7 +347,20 @@ fn accept(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         return tunnel.retry_unless_served(cx);
     };
     request.take(cx, &mut connection, nonce);
-    tunnel.reply(cx, connection);
+    reply(cx, tunnel, connection);
+}
+
+/// Answers an SCCRQ on a new connection, beside whatever serves the tunnel now.
+fn reply(cx: &mut Context, tunnel: &mut Tunnel, connection: Connection) {
+    let ccid = connection.ccid();
+    count(&mut tunnel.members.counters.setups);
+    count(&mut tunnel.members.counters.rx_messages);
+    tunnel.file(cx, connection);
+    let sent = tunnel.members.get_mut(ccid).is_some_and(|connection| connection.send_reply(cx));
+    if !sent {
+        tunnel.delete(cx, ccid);
+        tunnel.retry_unless_served(cx);
+    }
 }
 
 /// Whether one more connection may be half open (C-364). Of those that linger the oldest gives way.

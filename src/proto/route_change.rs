@@ -121,7 +121,7 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             cx.remark(&Remark::SourcePassive { tunnel: name, why });
             let path = connection.send_from_anywhere(cx);
             tunnel.attempt.fail(cx.now, failure);
-            tunnel.slots.move_to(cx, ccid, path);
+            tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
             receive::probe(tunnel, cx, ccid, None);
         }
         State::WaitCtlReply | State::Established => {

@@ -84,10 +84,12 @@ fn peers(tunnel: &Tunnel, now: Instant) -> Vec<PeerSnapshot> {
     }
     let serving = tunnel.members.main().map(|main| main.transport.path.remote.ip());
     let line = serving.and_then(|serving| tunnel.addresses.line_of(serving));
+    let standby = tunnel.standby_address().and_then(|address| tunnel.addresses.line_of(address));
     let peer = |(at, (remote, addresses)): (usize, (&Remote, &[IpAddr]))| {
         let since = addresses.iter().filter_map(|address| tunnel.backup.within_reach(*address)).min();
         let state = match since {
             _ if line == Some(at) => PeerState::InUse,
+            _ if standby == Some(at) => PeerState::Standby,
             Some(since) => PeerState::WithinReach(now.saturating_duration_since(since)),
             None => PeerState::Idle,
         };

@@ -116,6 +116,8 @@ pub struct PeerSnapshot {
 pub enum PeerState {
     /// It serves the tunnel, or is to do so.
     InUse,
+    /// Its sessions are up, to take over at once.
+    Standby,
     /// It is better than the one in use, and has answered for so long.
     WithinReach(Duration),
     /// It is not needed, or has not answered when it was asked last.
@@ -127,6 +129,7 @@ impl PeerState {
     pub fn name(self) -> &'static str {
         match self {
             PeerState::InUse => "in-use",
+            PeerState::Standby => "standby",
             PeerState::WithinReach(_) => "within-reach",
             PeerState::Idle => "idle",
         }

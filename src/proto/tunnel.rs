@@ -30,7 +30,6 @@ use super::members::Members;
 use super::pause::Pause;
 use super::result::result;
 use super::route::User;
-use super::session::setup;
 use super::session::slot::Slot;
 use super::session::slots::Slots;
 use super::snapshot::{count, Cause, Failure};
@@ -44,6 +43,9 @@ use crate::wire::Ccid;
 
 /// How often our own attempt waits for one of the peer's. A flood of forged SCCRQs must not keep us silent.
 const MOST_DEFERRALS: u32 = 3;
+
+/// When the peer that stood by is gone, the next one is asked after this time.
+const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an attempt waits for before it can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub struct Tunnel {
     pub config: Rc<model::TunnelConfig>,
     /// Its session blocks.
     pub slots: Slots,
+    /// The same blocks, for the sessions with a peer that stands by; while there is one.
+    pub spare: Option<Box<Slots>>,
     /// Its connections.
     pub members: Members,
     /// The path to the peer, as prepared last.
@@ -103,9 +107,9 @@ pub struct Tunnel {
 }
 saved!(
     Tunnel {
-        key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed, preparing,
-        deferred,
-    } given { config: Rc<model::TunnelConfig>, slots: Slots, members: Members }
+        key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed,
+        preparing, deferred,
+    } given { config: Rc<model::TunnelConfig>, slots: Slots, spare: Option<Box<Slots>>, members: Members }
 );
 
 impl Tunnel {
@@ -115,6 +119,7 @@ impl Tunnel {
             key,
             place: 0,
             slots: Slots::new(now, key, &config),
+            spare: None,
             addresses: Addresses::new(&config),
             config,
             members: Members::default(),
@@ -153,9 +158,21 @@ impl Tunnel {
         self.removed && self.members.is_empty()
     }
 
+    /// The session blocks whose sessions a connection has, and the connections.
+    pub fn slots_of(&mut self, ccid: Ccid) -> (&mut Slots, &mut Members) {
+        let spare = self.spare.as_deref_mut().filter(|_| self.backup.standby == Some(ccid));
+        (spare.unwrap_or(&mut self.slots), &mut self.members)
+    }
+
+    /// A session block.
+    pub fn slot(&self, key: SlotKey) -> Option<&Slot> {
+        self.slots.get(key).or_else(|| self.spare.as_ref()?.get(key))
+    }
+
     /// A session block, and the connection of its session.
     pub fn slot_mut(&mut self, key: SlotKey) -> Option<(&mut Slot, Option<&mut Connection>)> {
-        let slot = self.slots.get_mut(key)?;
+        let spare = self.spare.as_deref_mut().and_then(|spare| spare.get_mut(key));
+        let slot = self.slots.get_mut(key).or(spare)?;
         let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
         Some((slot, connection))
     }
@@ -169,6 +186,8 @@ impl Tunnel {
             true => (self.key, self.config.linger).save(to),
             false => self.slots.save(to),
         }
+        self.spare.is_some().save(to);
+        self.spare.iter().for_each(|spare| spare.save(to));
         self.members.save(to);
         self.save(to);
     }
@@ -187,8 +206,12 @@ impl Tunnel {
             let block = block(&name).ok_or(Broken("a tunnel of the state is not in its configuration"))?;
             (Rc::clone(block), Slots::restore(from, block)?)
         };
+        let spare = match bool::restore(from)? {
+            true => Some(Box::new(Slots::restore(from, &config)?)),
+            false => None,
+        };
         let members = Members::restore(from, &config)?;
-        Ok((Tunnel::restore_with(from, config, slots, members)?, removed))
+        Ok((Tunnel::restore_with(from, config, slots, spare, members)?, removed))
     }
 
     // ----- attempts -----
@@ -327,33 +350,10 @@ impl Tunnel {
         Some((connection, nonce))
     }
 
-    fn file(&mut self, cx: &mut Context, connection: Connection) {
+    /// One more connection.
+    pub fn file(&mut self, cx: &mut Context, connection: Connection) {
         self.members.add(cx, connection);
         self.attempt.since = cx.now;
-    }
-
-    /// An SCCRQ was answered before there was a connection, and now the peer answers that.
-    pub fn resume_reply(&mut self, cx: &mut Context, connection: Connection) {
-        let ccid = connection.ccid();
-        count(&mut self.members.counters.setups);
-        count(&mut self.members.counters.rx_messages);
-        self.file(cx, connection);
-        if let Some(connection) = self.members.get_mut(ccid) {
-            connection.resume_reply(cx);
-        }
-    }
-
-    /// Answers an SCCRQ on a new connection, beside whatever serves the tunnel now.
-    pub fn reply(&mut self, cx: &mut Context, connection: Connection) {
-        let ccid = connection.ccid();
-        count(&mut self.members.counters.setups);
-        count(&mut self.members.counters.rx_messages);
-        self.file(cx, connection);
-        let sent = self.members.get_mut(ccid).is_some_and(|connection| connection.send_reply(cx));
-        if !sent {
-            self.delete(cx, ccid);
-            self.retry_unless_served(cx);
-        }
     }
 
     // ----- end -----
@@ -371,6 +371,25 @@ impl Tunnel {
         if self.members.leave_service(ccid) {
             self.attempt.since = cx.now;
         }
+        if self.backup.standby == Some(ccid) {
+            self.standby_left(cx, ccid);
+        }
+    }
+
+    /// Nobody stands by any more; soon another one is asked.
+    fn standby_left(&mut self, cx: &mut Context, ccid: Ccid) {
+        self.tell(cx, Happening::StandbyDown, Some(ccid), String::new());
+        self.backup.standby = None;
+        if let Some(mut spare) = self.spare.take() {
+            spare.drop_sessions(cx, Some(ccid), "");
+            spare.cancel(cx);
+        }
+        cx.arm(&mut self.backup.timer, STANDBY_PAUSE, Timer(self.key, Due::Backup));
+    }
+
+    /// The address of the peer that stands by.
+    pub fn standby_address(&self) -> Option<IpAddr> {
+        Some(self.members.get(self.backup.standby?)?.transport.path.remote.ip())
     }
 
     /// Frees a connection (its id may be used again).
@@ -385,11 +404,11 @@ impl Tunnel {
         let reason = format!("we closed it: {}", code::stopccn_text(code.result));
         match self.members.state(ccid) {
             Some(State::Stopping | State::Linger) | None => return,
-            Some(State::Established) => {
+            Some(State::Established) if self.members.main_ccid() == Some(ccid) => {
                 self.slots.drop_sessions(cx, Some(ccid), &reason);
                 self.notify(cx, Happening::TunnelDown, reason);
             }
-            Some(State::Idle | State::WaitCtlReply | State::WaitCtlConn) => {}
+            Some(State::Established | State::Idle | State::WaitCtlReply | State::WaitCtlConn) => {}
         }
         self.leave_service(cx, ccid);
         let outcome = self.members.get_mut(ccid).map(|connection| connection.close(cx, code));
@@ -464,6 +483,7 @@ impl Tunnel {
     pub fn follow(&mut self, block: &Rc<model::TunnelConfig>) {
         self.config = Rc::clone(block);
         self.slots.arrange(block);
+        self.spare.iter_mut().for_each(|spare| spare.arrange(block));
         self.members.iter_mut().for_each(|connection| connection.follow(block));
     }
 
@@ -480,28 +500,6 @@ impl Tunnel {
             slot.clear(cx, connection, result(cdn::ADMIN, None, "the configuration changed"));
         }
         self.slots.remove(cx, interface);
-    }
-
-    // ----- the data plane -----
-
-    /// The answer to `Action::Attach`: the interface is ready, or in words why not.
-    pub fn attached(&mut self, cx: &mut Context, key: SlotKey, outcome: Result<(), String>) {
-        let Some((slot, connection)) = self.slot_mut(key) else { return cx.missing() };
-        setup::attached(slot, cx, connection, outcome);
-    }
-
-    /// The interface of a session failed (it was deleted, say).
-    pub fn interface_failed(&mut self, cx: &mut Context, key: SlotKey, why: &str) {
-        let Some((slot, connection)) = self.slot_mut(key) else { return cx.missing() };
-        slot.interface_failed(cx, connection, why);
-    }
-
-    /// An interface went up or down, as the administrator sees it.
-    pub fn set_circuit(&mut self, cx: &mut Context, interface: &str, up: bool) {
-        let key = self.slots.key_of(interface);
-        if let Some((slot, connection)) = key.and_then(|key| self.slot_mut(key)) {
-            slot.set_circuit(cx, connection, up);
-        }
     }
 
     // ----- what went wrong, what is to be seen -----
@@ -522,8 +520,13 @@ impl Tunnel {
 
     /// Tells watchers and hooks of a change, and remembers it.
     pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
+        self.tell(cx, what, self.members.main_ccid(), reason);
+    }
+
+    /// The same of this connection.
+    pub fn tell(&mut self, cx: &mut Context, what: Happening, ccid: Option<Ccid>, reason: String) {
         self.history.note(cx.now, what, &reason);
-        let connection = self.members.main();
+        let connection = ccid.and_then(|ccid| self.members.get(ccid));
         let path = connection.map(|c| c.transport.path).or(self.path);
         cx.notify(Notification {
             what,

@@ -20,6 +20,8 @@ tests!(
     the_hub_in_use_is_stopped,
     the_hub_in_use_is_held,
     the_administrator_moves_a_tunnel_and_it_comes_back,
+    a_hub_that_stands_by_takes_over_at_once,
+    a_hub_that_stands_by_hears_no_frames,
 );
 
 /// Frames a second are 100: what is lost within a second of silence, and as much again for a loaded machine, which may
@@ -214,4 +216,59 @@ fn the_administrator_moves_a_tunnel_and_it_comes_back() {
     pings.pass();
     tell("back to the better hub", pings.end());
     star.branch.expect("info   tunnel t: peer 192.0.2.2 is in use: better, and within reach for *");
+}
+
+/// Each hub in turn while the other one stands by; the shortest of so many times counts.
+const MOVES: usize = 5;
+
+/// Waits until this hub stands by.
+#[track_caller]
+fn stands_by(star: &Star, hub: usize) {
+    let standby = format!("{} {}, standby", hub + 1, HUBS[hub]);
+    wait_for("the hub that stands by", || star.branch.ctl_ok(&["status"]).contains(&standby).then_some(()));
+    wait_for("its session", || star.hubs[hub].ctl(&["health"]).status.success().then_some(()));
+}
+
+/// `standby hot`: less than 100 ms, and as much with a hub that dies as it takes to find that out.
+fn a_hub_that_stands_by_takes_over_at_once() {
+    let mut star = Star::new("  standby hot\n  revert-after never\n");
+    stands_by(&star, 1);
+    let mut times = Vec::new();
+    for hub in (0..MOVES).map(|move_| 1 - move_ % 2) {
+        let mut pings = Pings::start(&star.second.a, "10.9.9.1");
+        pings.pass();
+        star.branch.ctl_ok(&["failover", "t"]);
+        star.serves(hub);
+        pings.pass();
+        times.push(pings.end());
+        stands_by(&star, 1 - hub);
+    }
+    times.sort_unstable();
+    note(format!("standby hot, moved by the administrator: frames lost in a row {times:?}"));
+    assert!(times[0] < 10, "{times:?}");
+    let in_use = 1 - (MOVES - 1) % 2;
+    let mut pings = Pings::start(&star.second.a, "10.9.9.1");
+    pings.pass();
+    star.hubs[in_use].kill();
+    star.serves(1 - in_use);
+    pings.pass();
+    tell("standby hot, hub killed", pings.end());
+}
+
+/// What the LAN floods reaches the branch once: the hub that stands by sends nothing, and nothing is sent to it.
+fn a_hub_that_stands_by_hears_no_frames() {
+    let star = Star::new("  standby hot\n");
+    stands_by(&star, 1);
+    star.first.ping(&star.second.a, "10.9.9.1", 56);
+    let carried = |number: usize| {
+        let text = star.hubs[number].ctl_ok(&["--json", "counters"]);
+        let count = |name: &str| {
+            let (_, rest) = text.split_once(&format!("\"{name}\":")).expect("a counter");
+            rest.split([',', '}']).next().and_then(|n| n.parse::<u64>().ok()).expect("a number")
+        };
+        (count("rx_frames"), count("tx_frames"))
+    };
+    let (received, sent) = carried(0);
+    assert!(received > 0 && sent > 0, "{received} {sent}");
+    assert_eq!(carried(1), (0, 0));
 }

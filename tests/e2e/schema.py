@@ -10,7 +10,7 @@ import sys
 
 # Words of the page that are values and not members.
 VALUES = {"idle", "wait-ctl-reply", "wait-ctl-conn", "established", "stopping", "ip", "udp", "null", "wait-reply",
-          "wait-connect", "in-use", "within-reach", "wait-control-conn", "joined", "out", "missing"}
+          "wait-connect", "in-use", "standby", "within-reach", "wait-control-conn", "joined", "out", "missing"}
 NUMBER = ("pid uptime since ns nr queued peer_window serial local_cookie_size remote_cookie_size pseudowire_type ago number "
           "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up peer_changes transmissions hellos answered loss frames "
           "rx_octets tx_octets rx_frames tx_frames dropped")

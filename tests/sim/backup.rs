@@ -23,7 +23,7 @@ fn spoke(peers: &[&str], tags: &str) -> String {
 fn hub(n: usize, tags: &str) -> String {
     format!(
         "hostname hub{n}\nrouter-id 10.0.0.{}\ntunnel t\n remote-address {}\n remote-hostname a\n remote-router-id \
-         10.0.0.1\n {}\n session l2tp1\n  remote-end-id 1\n",
+         10.0.0.1\n {}\n session l2tp1\n  remote-end-id 1\n  bridge br0\n",
         n + 1,
         address(0),
         tags.replace(';', "\n ")
@@ -109,7 +109,9 @@ fn the_next_one_serves_at_once_and_the_better_one_again() {
     assert_eq!(world.logged(0, "peer 192.0.2.3 is in use: 192.0.2.2: the peer does not answer"), 1);
     assert_eq!((world.tunnel(0).peer_changes, states(&world)), (2, vec!["in-use", "idle"]));
     // Each time the switches behind the new one were told where our stations are.
-    assert_eq!(world.nodes[0].announced, [address(2), address(1)]);
+    world.run_seconds(2);
+    let told = [[address(2); 4], [address(1); 4]].concat();
+    assert_eq!(world.nodes[0].announced, told);
     // The one that was left was told.
     world.run_seconds(1);
     assert!(world.nodes[2].ports.is_empty());
@@ -330,4 +332,163 @@ fn one_that_cannot_be_called_is_passed_over() {
     assert!(until_served(&mut world, 2, 1) < 0.1);
     assert!(reasons(&world)[0].contains("Address family not supported"), "{:?}", reasons(&world));
     until_served(&mut world, 1, 150);
+}
+
+/// How many sessions of a node let frames pass.
+fn open(world: &World, n: usize) -> usize {
+    world.nodes[n].ports.values().filter(|port| port.send || port.receive).count()
+}
+
+/// A star with `standby hot`, whose second hub stands by.
+fn hot_star(peers: &[&str], tags: &str) -> World {
+    let mut world = star(peers, &format!("standby hot;{tags}"));
+    until_standby(&mut world, 2, 5);
+    world
+}
+
+/// Lets time pass until this node stands by for node 0, with its session.
+#[track_caller]
+fn until_standby(world: &mut World, n: usize, limit: u64) {
+    let stands_by = |world: &World| {
+        let port = world.nodes[0].ports.values().find(|port| port.path.remote.ip() == address(n));
+        let other = world.nodes[n].ports.values().next();
+        states(world).get(n - 1) == Some(&"standby") && port.is_some() && other.is_some()
+    };
+    let stands_by = world.run_while_not(Duration::from_secs(limit), stands_by);
+    assert!(stands_by, "{:?}\n{}", states(world), world.transcript(0));
+    world.run(DELAY * 4);
+}
+
+// C-344: the session with the peer that stands by is up, holds frames back at both ends, and takes over without a set-up.
+#[test]
+fn a_hot_standby_takes_over_at_once() {
+    let mut world = hot_star(TWO, "hello-interval 0.1");
+    assert_eq!(states(&world), ["in-use", "standby"]);
+    assert_eq!((open(&world, 0), open(&world, 1), open(&world, 2)), (1, 1, 0));
+    let told = world.session(2, "l2tp1").remote_circuit.expect("told");
+    assert_eq!(told & 0x41, 0x41, "active, and on standby: {told:#x}");
+    let carrier = |world: &World| world.nodes[2].ports.values().any(|port| port.carrier);
+    assert!(carrier(&world), "a bridge keeps its port");
+    assert_eq!(world.happened(0, Happening::StandbyUp), 1);
+    assert_eq!(world.happened(0, Happening::SessionUp), 1, "of the one in use alone");
+    world.run_seconds(100);
+    world.forget();
+    cut(&mut world, &[1]);
+    let took = until_served(&mut world, 2, 5);
+    let at = |what| world.nodes[0].events.iter().find(|(_, event)| event.what == what).expect("told").0;
+    assert_eq!(at(Happening::TunnelDown), at(Happening::SessionUp), "no time between");
+    assert!(took < 0.5, "{took}");
+    assert_eq!(world.logged(0, "send ICRQ") + world.logged(0, "send SCCRQ"), 0, "nothing had to be set up");
+    world.run(DELAY * 2);
+    assert_eq!((open(&world, 0), open(&world, 2)), (1, 1));
+    assert_eq!(world.nodes[0].announced.last(), Some(&address(2)));
+    // The first one comes back: it stands by, and serves again after a minute.
+    world.fault = crate::net::perfect();
+    until_standby(&mut world, 1, 120);
+    let since = world.time;
+    until_served(&mut world, 1, 100);
+    let took = (world.time - since).as_secs_f64();
+    assert!((59.0..61.0).contains(&took), "{took}");
+    until_standby(&mut world, 2, 10);
+    assert_eq!((open(&world, 0), open(&world, 1), open(&world, 2)), (1, 1, 0));
+}
+
+// Frames never go to both: at no moment more than one session of the interface is open, whatever becomes of the hubs.
+#[test]
+fn never_two_at_once() {
+    crate::net::seeds(20, |seed| {
+        let mut world = hot_star(THREE, "hello-interval 0.5;revert-after 5");
+        world.rng.0 ^= seed;
+        let end = world.time + Duration::from_secs(600);
+        while world.time < end {
+            let dead: Vec<usize> = (1..=3).filter(|_| world.rng.chance(40)).collect();
+            cut(&mut world, &dead);
+            let until = world.time + Duration::from_millis(world.rng.below(20_000));
+            if world.rng.chance(20) {
+                let _ = world.act(0, |e, now| e.command(now, Command::FailOver("t".into())));
+            }
+            if world.rng.chance(10) {
+                world.crash(1 + world.rng.clone().below(3) as usize);
+            }
+            while let Some(at) = world.next_event().filter(|at| *at <= until) {
+                world.run_until(at);
+                assert!(open(&world, 0) <= 1, "{:?}\n{}", world.time, world.transcript(0));
+            }
+            world.run_until(until);
+        }
+        world.fault = crate::net::perfect();
+        until_served(&mut world, 1, 400);
+        until_standby(&mut world, 2, 100);
+    });
+}
+
+// The administrator: to the one that stands by; the other one stands by then, and does not serve before it was gone.
+#[test]
+fn the_administrator_moves_a_tunnel_to_the_standby() {
+    let mut world = hot_star(TWO, "revert-after 5");
+    assert_eq!(world.act(0, |e, now| e.command(now, Command::FailOver("t".into()))), Ok(()));
+    assert_eq!(served_by(&world), Some(address(2)), "at once");
+    until_standby(&mut world, 1, 10);
+    world.run_seconds(500);
+    assert_eq!(served_by(&world), Some(address(2)));
+    world.act(1, |engine, now| engine.shutdown(now));
+    world.run_seconds(5);
+    world.crash(1);
+    until_served(&mut world, 1, 100);
+}
+
+// What stands by may go and come; what is in use does not notice. So it is with a reload.
+#[test]
+fn the_standby_comes_and_goes() {
+    let mut world = hot_star(TWO, "");
+    let downs = |world: &World| world.happened(0, Happening::SessionDown);
+    world.crash(2);
+    world.run_seconds(100);
+    until_standby(&mut world, 2, 100);
+    assert!(world.happened(0, Happening::StandbyDown) >= 1);
+    world.reload(0, &spoke(TWO, "standby hot;retry 5"));
+    until_standby(&mut world, 2, 10);
+    world.reload(0, &spoke(TWO, "standby cold"));
+    world.run_seconds(1);
+    assert_eq!((states(&world), world.nodes[2].ports.len()), (vec!["in-use", "idle"], 0));
+    world.reload(0, &spoke(TWO, "standby hot"));
+    until_standby(&mut world, 2, 100);
+    assert_eq!((served_by(&world), downs(&world)), (Some(address(1)), 0));
+    // An interface that goes down is told to both.
+    world.act(0, |engine, now| engine.circuit(now, "l2tp1", false));
+    world.run_seconds(2);
+    let told = |world: &World, n| world.session(n, "l2tp1").remote_circuit.expect("told");
+    assert_eq!((told(&world, 1), told(&world, 2)), (0, 0x40));
+}
+
+// An interface that is in no bridge has no carrier while its peer is on standby: routes must not lead there.
+#[test]
+fn a_hub_without_bridge_has_no_carrier_on_standby() {
+    let mut world = hot_star(TWO, "");
+    let carrier = |world: &World| world.nodes[2].ports.values().any(|port| port.carrier);
+    world.reload(2, &hub(2, "role passive").replace("  bridge br0\n", ""));
+    world.crash(2);
+    world.run_seconds(200);
+    until_standby(&mut world, 2, 100);
+    assert!(!carrier(&world));
+    cut(&mut world, &[1]);
+    until_served(&mut world, 2, 200);
+    world.run(DELAY * 2);
+    assert!(carrier(&world));
+}
+
+// A router with two addresses would take our second connection for the first one, come back.
+#[test]
+fn a_peer_is_not_its_own_standby() {
+    let mut world = World::new(7);
+    world.add(&spoke(TWO, "standby hot"));
+    world.add(&hub(1, "role passive"));
+    world.add(&hub(1, "role passive"));
+    world.start_all();
+    until_served(&mut world, 1, 1);
+    world.run_seconds(300);
+    assert_eq!(states(&world), ["in-use", "idle"]);
+    assert_eq!((world.happened(0, Happening::SessionDown), open(&world, 0)), (0, 1));
+    cut(&mut world, &[1]);
+    until_served(&mut world, 2, 200);
 }

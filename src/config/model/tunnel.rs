@@ -31,6 +31,8 @@ pub struct TunnelConfig {
     pub remotes: Vec<Remote>,
     /// How long a better peer has to be within reach before it is used again; `Never`: not before the one in use is lost.
     pub revert_after: RevertAfter,
+    /// What is kept ready for the next peer.
+    pub standby: Standby,
     /// Our Host Name towards this peer. The block's, or the global `hostname`, or the system's name.
     pub local_hostname: Vec<u8>,
     /// Our Router ID towards this peer. The block's, or the global one, or derived from a local address.
@@ -107,6 +109,7 @@ pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "local-address"        local_address,        Address,          SetUp,     As("auto");
     "remote-address"       remotes,              AddressOrName,    SetUp,     Text("required");
     "revert-after"         revert_after,         Number(1, 86400), Live,      As("60");
+    "standby"              standby,              Word,             Live,      As("cold");
     "local-hostname"       local_hostname,       Octets,           SetUp,     Text("hostname");
     "local-router-id"      local_router_id,      RouterId,         SetUp,     Text("router-id");
     "remote-hostname"      remote_hostname,      Octets,           SetUp,     Text("required");
@@ -210,6 +213,18 @@ pub enum RevertAfter {
 }
 
 words! { RevertAfter { Never = "never" } else After(Duration) }
+
+/// What is kept ready for the next peer while another one is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standby {
+    /// Nothing.
+    #[default]
+    Cold,
+    /// Its control connection and sessions are up, and carry no frames.
+    Hot,
+}
+
+words! { Standby { Cold = "cold", Hot = "hot" } }
 
 /// Whether, and against what, something that the peer says is checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

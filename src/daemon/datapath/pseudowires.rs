@@ -185,8 +185,11 @@ impl Pseudowires {
             let port = self.ports.find(&session.attachment.interface);
             let port = port.ok_or_else(missing("the interface of a session is missing"))?;
             let socket = self.sockets.find(&session.path);
-            let at = self.sessions.insert(Session::resume(&session, port, socket));
-            if let Some(port) = self.ports.get_mut(port) {
+            let resumed = Session::resume(&session, port, socket);
+            let opens = resumed.wanted.receive || resumed.wanted.send;
+            let at = self.sessions.insert(resumed);
+            // One that stands by leaves its port to the session that frames flow through.
+            if let Some(port) = self.ports.get_mut(port).filter(|port| opens || port.session.is_none()) {
                 port.session = Some(at);
             }
             self.paths.add(now, &session.path, port);
@@ -424,7 +427,8 @@ impl Pseudowires {
         let at = self.sessions.insert(Session::new(attachment, port, socket));
         self.ids_changed = true;
         if let Some(port) = self.ports.get_mut(port) {
-            port.session = Some(at);
+            // One that stands by leaves its port to the session that frames flow through.
+            port.session.get_or_insert(at);
         }
         self.paths.add(clock::now(), &attachment.path, port);
         self.fit_mtu(port);
@@ -434,11 +438,20 @@ impl Pseudowires {
         if let Some(waiting) = self.waiting.get_mut(id) {
             waiting.gates = Some(gates);
         }
-        let Some(session) = self.sessions.find_mut(id) else { return };
+        let Some(at) = self.sessions.place(id) else { return };
+        let Some(session) = self.sessions.get_mut(at) else { return };
         session.established = true;
         session.wanted = gates;
-        let port = session.port;
-        self.gates_changed(port);
+        let place = session.port;
+        let opens = gates.receive || gates.send;
+        if let Some(port) = self.ports.get_mut(place).filter(|port| opens && port.session != Some(at)) {
+            let before = port.session.replace(at);
+            if let Some(before) = before.and_then(|before| self.sessions.get_mut(before)) {
+                before.gates = Gates::default();
+            }
+            self.fit_mtu(place);
+        }
+        self.gates_changed(place);
     }
 
     /// What may pass through the session of a port is another thing now.

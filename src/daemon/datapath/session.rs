@@ -292,6 +292,11 @@ impl Sessions {
         self.all.get(*self.ids.get(&id)?)
     }
 
+    /// The place of the session that has this id of ours.
+    pub(super) fn place(&self, id: SessionId) -> Option<usize> {
+        self.ids.get(&id).copied()
+    }
+
     /// The session that has this id of ours.
     pub(super) fn find_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.all.get_mut(*self.ids.get(&id)?)

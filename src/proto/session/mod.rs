@@ -62,8 +62,8 @@ pub struct Session {
     pub remote_circuit: Option<CircuitStatus>,
     /// The peer's interface MTU in octets, where it told.
     pub remote_mtu: Option<u16>,
-    /// The circuit status that we advertised last: up or down.
-    pub advertised: bool,
+    /// The circuit status that we advertised last.
+    pub advertised: CircuitStatus,
     /// The answer is overdue.
     pub guard: Option<TimerId>,
     /// The next SLI waits for this.
@@ -124,7 +124,7 @@ impl Session {
             sequence_send: SequenceLevel::None,
             remote_circuit: None,
             remote_mtu: None,
-            advertised: true,
+            advertised: CircuitStatus(CircuitStatus::ACTIVE),
             guard: None,
             status_timer: None,
         }
@@ -138,6 +138,11 @@ impl Session {
     /// Whether frames may be sent to the peer, as far as its circuit is concerned.
     pub fn peer_circuit_up(&self) -> bool {
         self.remote_circuit.is_none_or(CircuitStatus::carries_traffic)
+    }
+
+    /// Whether the peer's circuit is up, be it on standby.
+    pub fn peer_circuit_active(&self) -> bool {
+        self.remote_circuit.is_none_or(|c| CircuitStatus(c.0 & !CircuitStatus::STANDBY).carries_traffic())
     }
 
     /// Whether the peer's circuit is on standby: its frames are not delivered (RFC 5641 2).
@@ -193,8 +198,8 @@ impl Session {
 
 /// The status of a circuit that is new: N is set in the message that announces it (RFC 4719; deprecated by RFC 5641,
 /// but nothing forbids it).
-pub fn new_circuit(up: bool) -> CircuitStatus {
-    CircuitStatus(CircuitStatus::NEW | if up { CircuitStatus::ACTIVE } else { 0 })
+pub fn new_circuit(status: CircuitStatus) -> CircuitStatus {
+    CircuitStatus(CircuitStatus::NEW | status.0)
 }
 
 /// A CDN for a session that does not exist here: one that is refused, or one that lost a tie. Its Local Session ID is

@@ -22,8 +22,12 @@ pub fn due(
     connection: Option<&mut Connection>,
     serial: &mut u32,
 ) {
+    if due == SlotDue::Announce {
+        return slot.announce_now(cx);
+    }
     let Some(connection) = connection else { return slot.attempt.begin() };
     match due {
+        SlotDue::Announce => {}
         SlotDue::Attempt => begin(slot, cx, connection, serial),
         SlotDue::Guard => guard_due(slot, cx, connection),
         SlotDue::CircuitStatus => {
@@ -65,7 +69,7 @@ pub fn begin(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, ser
         serial: session.serial,
         pw_type,
         end_id: slot.config.remote_end_id.clone().unwrap_or_default(),
-        circuit_status: new_circuit(slot.circuit_up),
+        circuit_status: new_circuit(slot.circuit()),
         tie_breaker: Some(session.tie_breaker),
         avps: session.avps(&slot.config),
     });
@@ -162,11 +166,12 @@ fn accept_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, r
 
 /// The recipient's ICRP (C-176).
 fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
+    let status = slot.circuit();
     let Some(session) = &mut slot.session else { return };
-    session.advertised = slot.circuit_up;
+    session.advertised = status;
     let reply = Message::Icrp(Icrp {
         ids: session.ids(),
-        circuit_status: new_circuit(slot.circuit_up),
+        circuit_status: new_circuit(status),
         avps: session.avps(&slot.config),
     });
     cx.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });

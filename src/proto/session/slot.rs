@@ -16,6 +16,7 @@ use crate::proto::history::History;
 use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::saved::saved;
+use crate::wheel::TimerId;
 use crate::wire::code::{self, cdn};
 use crate::wire::message::{Cdn, Refusal, ResultCode, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
@@ -26,6 +27,9 @@ const PASSIVE_TIE_BREAKER: [u8; 8] = 0xffff_ffff_ffff_fffe_u64.to_be_bytes();
 
 /// Changes of a circuit are advertised at most this often; the last state wins.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Milliseconds between the frames that tell switches where a station is now; the last pause first.
+const ANNOUNCE_PAUSES: [u64; 3] = [1000, 150, 20];
 
 /// A session block.
 #[derive(Debug)]
@@ -44,12 +48,17 @@ pub struct Slot {
     pub history: History,
     /// The interface is up, as the administrator sees it.
     pub circuit_up: bool,
+    /// Its peer stands by: frames are held back, and the peer is told so.
+    pub standby: bool,
     /// The tunnel has another peer than before: once frames flow the switches behind it are told.
-    announces: bool,
+    /// So often.
+    announces: usize,
+    /// The next time.
+    announce_timer: Option<TimerId>,
 }
 saved!(
     Slot {
-        tunnel_key, key, session, attempt, history, circuit_up, announces,
+        tunnel_key, key, session, attempt, history, circuit_up, standby, announces, announce_timer,
     } given { tunnel: Rc<model::TunnelConfig>, config: Rc<model::SessionConfig> }
 );
 
@@ -70,7 +79,9 @@ impl Slot {
             attempt: Attempt::new(now),
             history: History::default(),
             circuit_up: true,
-            announces: false,
+            standby: false,
+            announces: 0,
+            announce_timer: None,
         }
     }
 
@@ -123,7 +134,7 @@ impl Slot {
                     let mut session = Session::new(cx.now, path, local, cookie, &self.config);
                     let passive = self.tunnel.role == Role::Passive;
                     session.tie_breaker = if passive { PASSIVE_TIE_BREAKER } else { tie_breaker };
-                    session.advertised = self.circuit_up;
+                    session.advertised = self.circuit();
                     return Some(session);
                 }
                 None => "no random octets for its id and cookie".to_owned(),
@@ -183,23 +194,71 @@ impl Slot {
         self.retry(cx);
     }
 
+    /// Whether its session is established.
+    pub fn is_established(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.state == State::Established)
+    }
+
+    /// Its peer does not stand by any more: frames flow.
+    pub fn serve(&mut self, cx: &mut Context, connection: &mut Connection) {
+        self.standby = false;
+        if let Some(session) = &mut self.session {
+            cx.cancel(&mut session.status_timer); // this does not wait
+        }
+        if self.is_established() {
+            // The peer knows it before the first frame comes.
+            self.advertise_circuit(cx, connection);
+            self.gate(cx);
+            self.notify(cx, Happening::SessionUp, String::new());
+        }
+    }
+
     // ----- circuit status (RFC 3931 5.4.5, RFC 4719 2.3.2, RFC 5641) -----
+
+    /// What the peer is told of our circuit. One that does not know RFC 5641 passes over the standby bit; what it sends is
+    /// not delivered.
+    pub fn circuit(&self) -> CircuitStatus {
+        let active = if self.circuit_up { CircuitStatus::ACTIVE } else { 0 };
+        CircuitStatus(active | if self.standby { CircuitStatus::STANDBY } else { 0 })
+    }
 
     /// Opens and closes the directions of the session according to the peer's circuit (C-150, C-344).
     pub fn gate(&mut self, cx: &mut Context) {
         let Some(session) = &self.session else { return };
         let established = session.state == State::Established;
-        let (session, send) = (session.local, established && session.peer_circuit_up());
-        let receive = established && !self.session.as_ref().is_some_and(Session::peer_on_standby);
-        cx.act(Action::Gate { session, receive, send, carrier: send });
-        if send && std::mem::take(&mut self.announces) {
-            cx.act(Action::Announce { session });
+        let open = established && !self.standby;
+        let (receive, send) = (open && !session.peer_on_standby(), open && session.peer_circuit_up());
+        // A bridge needs up to a second to take a port back: it keeps it while the peer is on standby.
+        let bridged = self.config.bridge.is_some();
+        let carrier = send || (open && bridged && session.peer_circuit_active());
+        let session = session.local;
+        cx.act(Action::Gate { session, receive, send, carrier });
+        if send && self.announce_timer.is_none() {
+            self.announce_now(cx);
+        }
+    }
+
+    /// Tells the switches behind another peer than before where our stations are, a few times: the first frames may find
+    /// the peer before it knows that it is not on standby any more.
+    pub fn announce_now(&mut self, cx: &mut Context) {
+        self.announce_timer = None;
+        let session = self.session.as_ref().filter(|s| s.state == State::Established && s.peer_circuit_up());
+        let (Some(session), Some(left), false) = (session, self.announces.checked_sub(1), self.standby)
+        else {
+            return;
+        };
+        self.announces = left;
+        cx.act(Action::Announce { session: session.local });
+        let pause = left.checked_sub(1).and_then(|at| ANNOUNCE_PAUSES.get(at));
+        if let Some(pause) = pause {
+            let timer = self.timer(SlotDue::Announce);
+            cx.arm(&mut self.announce_timer, Duration::from_millis(*pause), timer);
         }
     }
 
     /// The tunnel has another peer than before.
     pub fn announce(&mut self) {
-        self.announces = true;
+        self.announces = ANNOUNCE_PAUSES.len().saturating_add(1);
     }
 
     /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327). One that tells no status changes
@@ -230,14 +289,14 @@ impl Slot {
 
     /// SLI if the circuit is not what was advertised (C-151, C-326), at most one a second.
     pub fn advertise_circuit(&mut self, cx: &mut Context, connection: &mut Connection) {
-        let (up, timer) = (self.circuit_up, self.timer(SlotDue::CircuitStatus));
+        let (status, timer) = (self.circuit(), self.timer(SlotDue::CircuitStatus));
         let Some(session) = &mut self.session else { return };
-        if session.advertised == up || session.status_timer.is_some() || session.attaching {
+        if session.advertised == status || session.status_timer.is_some() || session.attaching {
             return;
         }
-        session.advertised = up;
+        session.advertised = status;
         cx.arm(&mut session.status_timer, STATUS_INTERVAL, timer);
-        let circuit_status = Some(CircuitStatus(if up { CircuitStatus::ACTIVE } else { 0 }));
+        let circuit_status = Some(status);
         cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::SLI });
         let sli = Message::Sli(Sli { ids: session.ids(), circuit_status });
         // The next change, or the end of a connection whose queue is full, comes soon enough.
@@ -335,13 +394,15 @@ impl Slot {
         }
         cx.cancel(&mut session.guard);
         cx.cancel(&mut session.status_timer);
+        cx.cancel(&mut self.announce_timer);
         cx.ids.free_session(id);
         cx.log(Event::DeleteSession { tunnel, session: id });
     }
 
     /// Tells watchers and hooks of a change of the session, and remembers it.
     pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
-        let Some(session) = &self.session else { return };
+        // Of sessions that stand by the tunnel tells, in one event.
+        let Some(session) = self.session.as_ref().filter(|_| !self.standby) else { return };
         self.history.note(cx.now, what, &reason);
         cx.notify(Notification {
             what,

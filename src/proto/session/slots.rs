@@ -15,7 +15,7 @@ use crate::config::model;
 use crate::gather;
 use crate::log::catalogue::EndId;
 use crate::log::Event;
-use crate::proto::action::Path;
+use crate::proto::action::{Happening, Path};
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
 use crate::proto::result::{cdn_reason, result};
@@ -54,6 +54,27 @@ pub struct Slots {
 impl Slots {
     /// The session blocks of a tunnel block.
     pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<model::TunnelConfig>) -> Slots {
+        Slots::with_keys_from(now, tunnel_key, tunnel, 0)
+    }
+
+    /// The same blocks once more, for sessions with a peer that stands by.
+    pub fn standby(&self, now: Instant, tunnel: &Rc<model::TunnelConfig>) -> Slots {
+        let mut slots = Slots::with_keys_from(now, self.tunnel_key, tunnel, self.next_key);
+        for slot in slots.slots.values_mut() {
+            slot.standby = true;
+            let other =
+                self.by_interface.get(&slot.config.interface).and_then(|(key, _)| self.slots.get(key));
+            slot.circuit_up = other.is_none_or(|other| other.circuit_up);
+        }
+        slots
+    }
+
+    fn with_keys_from(
+        now: Instant,
+        tunnel_key: TunnelKey,
+        tunnel: &Rc<model::TunnelConfig>,
+        next_key: u32,
+    ) -> Slots {
         let mut slots = Slots {
             tunnel_key,
             slots: BTreeMap::new(),
@@ -61,7 +82,7 @@ impl Slots {
             by_end_id: Index::default(),
             order: Vec::new(),
             manual: false,
-            next_key: 0,
+            next_key,
             serial: 0,
         };
         for session in &tunnel.sessions {
@@ -381,6 +402,25 @@ impl Slots {
     }
 
     // ----- changes for all -----
+
+    /// The sessions that are established end, as far as watchers are concerned: others take their place.
+    pub fn tell_end(&mut self, cx: &mut Context, reason: &str) {
+        for slot in self.slots.values_mut().filter(|slot| slot.is_established()) {
+            slot.notify(cx, Happening::SessionDown, reason.to_owned());
+        }
+    }
+
+    /// They take the place of these others, which stand by from now on: what happened to an interface is of interest,
+    /// whichever session it has.
+    pub fn take_place_of(&mut self, cx: &mut Context, connection: &mut Connection, others: &mut Slots) {
+        for (interface, (key, _)) in &self.by_interface {
+            let other = others.by_interface.get(interface).and_then(|(key, _)| others.slots.get_mut(key));
+            let (Some(slot), Some(other)) = (self.slots.get_mut(key), other) else { continue };
+            std::mem::swap(&mut slot.history, &mut other.history);
+            other.standby = true;
+            slot.serve(cx, connection);
+        }
+    }
 
     /// The tunnel has another peer than before.
     pub fn announce(&mut self) {
