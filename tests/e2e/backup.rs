@@ -22,6 +22,7 @@ tests!(
     the_administrator_moves_a_tunnel_and_it_comes_back,
     a_hub_that_stands_by_takes_over_at_once,
     a_hub_that_stands_by_hears_no_frames,
+    another_program_goes_on_with_a_hub_that_stands_by,
 );
 
 /// Frames a second are 100: what is lost within a second of silence, and as much again for a loaded machine, which may
@@ -271,4 +272,22 @@ fn a_hub_that_stands_by_hears_no_frames() {
     let (received, sent) = carried(0);
     assert!(received > 0 && sent > 0, "{received} {sent}");
     assert_eq!(carried(1), (0, 0));
+}
+
+fn another_program_goes_on_with_a_hub_that_stands_by() {
+    let star = Star::new("  standby hot\n");
+    stands_by(&star, 1);
+    let before = star.hubs[1].ctl_ok(&["--json", "status", "session", "l0"]);
+    star.branch.ctl_ok(&["restart"]);
+    star.first.ping(&star.second.a, "10.9.9.1", 56);
+    stands_by(&star, 1);
+    star.branch.ctl_ok(&["failover", "t"]);
+    stands_by(&star, 0);
+    star.first.ping(&star.second.a, "10.9.9.1", 56);
+    let id = |text: &str| {
+        let (_, rest) = text.split_once("\"local_session_id\":").expect("an id");
+        rest.split([',', '}']).next().map(str::to_owned)
+    };
+    let after = star.hubs[1].ctl_ok(&["--json", "status", "session", "l0"]);
+    assert_eq!(id(&before), id(&after), "the session of before");
 }
