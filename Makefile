@@ -28,7 +28,11 @@ LOCKED = $(if $(wildcard vendor),--frozen,--locked)
 
 # The directories where it is built leave no trace in the program: the same sources and compiler give the same octets.
 CRATES = $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/*)
-REMAP = --remap-path-prefix=$(CURDIR)=. $(foreach from,$(CURDIR)/vendor $(CRATES),--remap-path-prefix=$(from)=crates)
+# The standard library's own, where its sources are there (component rust-src), is what it is without them.
+RUSTC ?= rustc
+SYSROOT = $(shell $(RUSTC) --print sysroot 2>/dev/null)/lib/rustlib/src/rust
+COMMIT = $(shell $(RUSTC) -vV 2>/dev/null | sed -n 's/^commit-hash: //p')
+REMAP = --remap-path-prefix=$(SYSROOT)=/rustc/$(COMMIT) --remap-path-prefix=$(CURDIR)=. $(foreach from,$(CURDIR)/vendor $(CRATES),--remap-path-prefix=$(from)=crates)
 
 # An eighth of the program is tables that nothing reads: a panic aborts, so nothing unwinds (without them a debugger finds
 # its way by frame pointers or not at all; a panic is logged with its place in any case); and relocations, which linkers
