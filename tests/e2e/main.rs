@@ -78,6 +78,7 @@ mod tie;
 mod trace;
 mod udp_ports;
 mod user;
+mod wall_clock;
 
 use support::runner::Test;
 use support::{daemon, dice, message, net, peer, record, runner, sys, users, wait};
@@ -146,6 +147,7 @@ const TESTS: &[&[Test]] = &[
     trace::TESTS,
     udp_ports::TESTS,
     user::TESTS,
+    wall_clock::TESTS,
     ping::TESTS,
     profiles::cisco::TESTS,
     profiles::ericsson::TESTS,
