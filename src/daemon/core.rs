@@ -45,7 +45,8 @@ pub struct Daemon {
     pub logger: Logger,
     /// In force.
     pub config: Config,
-    /// The same as it was read: a program that takes over reads it again.
+    /// The same as it was read, while another program is about to take over, which reads it again; else nothing, for there
+    /// are passwords in it.
     pub text: Wiped,
     /// The command line.
     pub options: Options,

@@ -17,6 +17,7 @@ use super::take_over::message;
 use crate::log::{LogLine, Remark};
 use crate::sys::passing::{self, Post, AT_ONCE};
 use crate::sys::{clock, error_text};
+use crate::wiped::Wiped;
 
 /// The mio token of the connection to the other program.
 pub const TOKEN: Token = Token(4);
@@ -92,8 +93,9 @@ impl HandOver {
         if std::mem::take(&mut daemon.restart) && matches!(self.stage, Stage::None) {
             daemon.log(now, &LogLine::remark(&Remark::RestartAsked {}));
             self.stage = Stage::Starting(now + PATIENCE);
-            if let Err(error) = self.restarter.start() {
-                self.fail(now, daemon, &error_text(&error));
+            let started = daemon.keep_text(now);
+            if let Err(why) = started.and_then(|()| self.restarter.start().map_err(|e| error_text(&e))) {
+                self.fail(now, daemon, &why);
             }
         }
         while let Some(news) = self.restarter.news() {
@@ -223,6 +225,7 @@ impl HandOver {
         // Its connection closes, and it ends by itself; one that hangs does not.
         self.stage = Stage::None;
         self.restarter.kill();
+        daemon.text = Wiped::default();
         let why = why.trim_end().to_owned();
         daemon.log(now, &LogLine::remark(&Remark::NotHandedOver { why: why.clone() }));
         let text = format!("nobody took over: {why}\n");

@@ -118,21 +118,15 @@ impl Refused {
 }
 
 /// Reads a configuration and logs its settings (at debug), unless it has errors.
-fn load(
-    now: Instant,
-    file: &str,
-    system: &Defaults,
-    logger: &mut Logger,
-) -> Result<(Config, Wiped), Refused> {
-    let read = read_text(file, Duration::ZERO, system, Readers::Nobody);
-    let (parsed, text) = read.map_err(Refused::Unreadable)?;
+fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
+    let parsed = read(file, Duration::ZERO, system, Readers::Nobody).map_err(Refused::Unreadable)?;
     let config = parsed.config.map_err(Refused::Errors)?;
     if logger.level() == Level::Debug {
         for setting in &parsed.settings {
             logger.log(now, &setting.to_line());
         }
     }
-    Ok((config, text))
+    Ok(config)
 }
 
 /// What is no error of a file, but hardly meant.
@@ -210,14 +204,14 @@ impl Daemon {
     fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
         let file = self.options.config.clone();
         let loaded = match check {
-            true => match read_text(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
-                Ok((parsed, text)) => parsed.config.map(|new| (new, text)).map_err(Refused::Errors),
+            true => match read(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
+                Ok(parsed) => parsed.config.map_err(Refused::Errors),
                 Err(error) => Err(Refused::Unreadable(error)),
             },
             false => load(now, &file, &self.config.system, &mut self.logger),
         };
-        let (new, file_text) = match loaded {
-            Ok(loaded) => loaded,
+        let new = match loaded {
+            Ok(new) => new,
             Err(refused) => {
                 if !check {
                     refused.lines(&file).iter().for_each(|line| self.log(now, line));
@@ -245,14 +239,26 @@ impl Daemon {
             text.push_str("nothing changed\n");
         }
         if !check {
-            self.take_config(now, (new, file_text), &changes);
+            self.take_config(now, new, &changes);
         }
         Ok(text)
     }
 
+    /// Another program is to go on: the configuration in force becomes that of the file, whose text is kept for it.
+    pub fn keep_text(&mut self, now: Instant) -> Result<(), String> {
+        self.reload_config(now, false)?;
+        let file = &self.options.config;
+        let read = read_text(file, Duration::ZERO, &self.config.system, Readers::Nobody);
+        let (parsed, text) = read.map_err(|error| Refused::Unreadable(error).text(file))?;
+        match parsed.config.is_ok_and(|config| diff(&self.config, &config).is_empty()) {
+            true => self.text = text,
+            false => return Err(format!("{file} is being changed: try again")),
+        }
+        Ok(())
+    }
+
     /// Takes over a configuration that is free of errors.
-    pub fn take_config(&mut self, now: Instant, (new, text): (Config, Wiped), changes: &[Change]) {
-        self.text = text;
+    pub fn take_config(&mut self, now: Instant, new: Config, changes: &[Change]) {
         if changes.is_empty() {
             self.log(now, &LogLine::remark(&Remark::NothingChanged {}));
         }

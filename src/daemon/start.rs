@@ -28,7 +28,6 @@ use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
 use crate::sys::syslog::{self, Syslog};
 use crate::sys::{self, clock, error_text, privilege, process, stderr, trust};
-use crate::wiped::Wiped;
 use crate::wire::Encapsulation;
 
 /// The word for no pid file and no admin socket.
@@ -151,7 +150,6 @@ fn background(options: &Options) -> Result<Option<Detached>, Stop> {
 /// A configuration that was read.
 struct Read {
     config: Config,
-    text: Wiped,
     settings: Vec<Setting>,
 }
 
@@ -159,7 +157,7 @@ struct Read {
 fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result<Read, Failed> {
     let file = &options.config;
     let system = reload::system_defaults();
-    let (parsed, text) = reload::read_text(file, reload::PATIENCE, &system, Readers::OfFile)
+    let parsed = reload::read(file, reload::PATIENCE, &system, Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
@@ -179,13 +177,13 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
     }
     // They take more memory than what is made of them.
     let settings = if logger.level() == Level::Debug { parsed.settings } else { Vec::new() };
-    Ok(Read { config, text, settings })
+    Ok(Read { config, settings })
 }
 
 /// Everything that stays until the end, then the loop. The `settings` are logged once the start has succeeded.
 fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Detached>) -> i32 {
     let now = clock::now();
-    let Read { config, text, settings } = read;
+    let Read { config, settings } = read;
     // Without it there is no `restart`, which is told who asks for one.
     let restarter = Restarter::fork(&options).ok();
     let commands = match confine::helper(&options, &config) {
@@ -209,7 +207,6 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
         daemon.configure_interfaces(now, tunnel, |_| None);
     }
     daemon.commands = commands;
-    daemon.text = text;
     event_loop.hand_over = restarter.map(HandOver::new);
     let user = confine::user(&daemon.config);
     if let Err(remark) = confine::drop_privileges(&daemon.config) {

@@ -49,9 +49,8 @@ saved!(Rest {
 
 /// Everything, as it is read.
 pub struct State {
-    /// The configuration in force, and its text.
+    /// The configuration in force.
     pub config: Config,
-    pub text: Wiped,
     pub engine: Engine,
     pub plane: PlaneState,
     pub rest: Rest,
@@ -109,7 +108,7 @@ pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
     let configured: BTreeSet<&str> = sessions.map(|session| session.interface.as_str()).collect();
     let known = plane.interfaces().all(|name| configured.contains(name));
     match known {
-        true => Ok(State { config, text, engine, plane, rest }),
+        true => Ok(State { config, engine, plane, rest }),
         false => Err("an interface is not in the configuration".to_owned()),
     }
 }

@@ -230,7 +230,7 @@ impl Resume {
     fn resume(self, post: &Post, state: State, mut descriptors: VecDeque<OwnedFd>) -> (EventLoop, Daemon) {
         let text = |error: io::Error| error_text(&error);
         let Resume { options, hand_over, poll, signals, mut data, commands } = self;
-        let State { config, text: old, engine, plane, rest } = state;
+        let State { config, engine, plane, rest } = state;
         let now = clock::now();
         let interface = |name: &str| {
             config.tunnels.iter().find_map(|tunnel| {
@@ -252,7 +252,6 @@ impl Resume {
             false => Notifier::default(),
         };
         let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
-        daemon.text = old;
         daemon.commands = commands;
         daemon.started = rest.started;
         daemon.unreachable = rest.unreachable;
@@ -284,6 +283,6 @@ fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new
     (daemon.config.user, daemon.config.seccomp) = (new.user.clone(), new.seccomp);
     let changes = diff(&daemon.config, &new);
     if !changes.is_empty() {
-        daemon.take_config(now, (new, text), &changes);
+        daemon.take_config(now, new, &changes);
     }
 }

@@ -218,12 +218,13 @@ fn as_process_1_it_reaps_what_commands_leave_behind() {
         (children.len() == wanted).then(|| children[0])
     };
     let pid = wait_for("process 1", || count(daemon.pid(), 1));
-    // The helper, and, as the command is over, what it left behind, which waits for a line.
-    wait_for("what the command left behind", || count(pid, 2));
+    // Who starts commands, who starts another program, and, as the command is over, what it left behind, which waits for a
+    // line.
+    wait_for("what the command left behind", || count(pid, 3));
     let mut writer = std::fs::OpenOptions::new().read(true).write(true).open(&fifo).expect("FIFO");
     std::io::Write::write_all(&mut writer, b"go\n").expect("FIFO");
     wait_for("its last word", || number(&done));
-    wait_for("its end", || count(pid, 1));
+    wait_for("its end", || count(pid, 2));
     crate::sys::kill(pid, libc::SIGTERM);
     daemon.expect("info l2tpd exit.");
 }

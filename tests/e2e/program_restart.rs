@@ -125,6 +125,12 @@ fn a_user_without_rights_is_replaced_as_well() {
     let net = Net::new();
     let text = host(1, "user nobody\n", "", "");
     let (mut a, mut b) = pair_of(&net, &text, &host(2, "", "", ""));
+    // As for a reload, it has to be able to read the configuration.
+    let hand_over = |file: &std::path::Path| {
+        std::os::unix::fs::chown(file, None, Some(65534)).expect("the group of nobody");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).expect("its mode");
+    };
+    hand_over(&a.config);
     let flood = flood(&net, 3);
     for _ in 0..3 {
         eprint!("{}", restart(&a));
@@ -144,6 +150,7 @@ fn a_user_without_rights_is_replaced_as_well() {
     // It can still make interfaces.
     let second = "    remote-end-id e\n  session l1\n    remote-end-id f\n";
     write_config(&a.config, &host(1, "user nobody\n", "", second));
+    hand_over(&a.config);
     restart(&a);
     a.expect("info   tunnel t session l1: added");
     assert!(net.has(&net.a, "l1"), "{}", a.tail(20));
@@ -242,7 +249,7 @@ fn who_keeps_the_pid_passes_signals_on() {
 /// In the background the pid file tells which process it is, and keeps its lock.
 fn in_the_background_the_pid_file_tells() {
     let net = Net::new();
-    let file = net.dir.join("background.conf");
+    let file = net.dir.join("background-a.conf");
     write_config(&file, &host(1, "", "", ""));
     let mut b = Daemon::start(&net, &net.b, &host(2, "", "", ""));
     let [pid_file, socket] = ["pid", "sock"].map(|end| net.dir.join(format!("background.{end}")));

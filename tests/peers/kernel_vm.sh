@@ -62,7 +62,7 @@ LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu
 export LD_LIBRARY_PATH
 # On a busy host the emulated timer is too slow for the kernel's check of it, which would panic.
 "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" \
-    -machine q35 -accel tcg,thread=single -cpu max -m 256 -nodefaults -display none -no-reboot -nic none -serial stdio \
+    -machine q35 -accel tcg,thread=single -cpu max -m 768 -nodefaults -display none -no-reboot -nic none -serial stdio \
     -kernel "$kernel" -initrd "$dir/initramfs" -append 'console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init' </dev/null 2>&1 &
 qemu=$!
 wait "$qemu"
