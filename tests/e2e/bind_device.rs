@@ -1,4 +1,5 @@
-//! `bind-device` and `fwmark`. Where the kernel has VRFs the devices are two VRFs, else two interfaces.
+//! `bind-device` and `fwmark`. Where the kernel has VRFs the devices are two VRFs, else two interfaces; `real_peers` has
+//! VRFs in any case, in a virtual machine.
 
 use crate::daemon::{write_config, Daemon};
 use crate::net::Net;

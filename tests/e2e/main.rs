@@ -64,6 +64,7 @@ mod sequencing;
 mod signals;
 mod silent_peer;
 mod soak;
+mod standby;
 mod start;
 mod start_refused;
 mod status;
@@ -136,6 +137,7 @@ const TESTS: &[&[Test]] = &[
     signals::TESTS,
     silent_peer::TESTS,
     soak::TESTS,
+    standby::TESTS,
     start::TESTS,
     start_refused::TESTS,
     status::TESTS,

@@ -11,7 +11,13 @@ use crate::net::Net;
 use crate::runner::{is_long, note, skip};
 use crate::tests;
 
-tests!(softether_answers, softether_is_cleared, linux_kernel, linux_kernel_carries_the_frames);
+tests!(
+    softether_answers,
+    softether_is_cleared,
+    linux_kernel,
+    linux_kernel_carries_the_frames,
+    linux_kernel_with_vrfs,
+);
 
 /// The unpacked files of a peer.
 fn root(name: &str) -> PathBuf {
@@ -162,6 +168,18 @@ fn linux_kernel_carries_the_frames() {
     assert!(text.contains("status 0") && passed >= 50 && !text.contains("FAIL"), "{passed}: {text}");
     note(format!(
         "data-plane kernel with Linux {}: {passed} checks in the virtual machine",
+        kernel_release()
+    ));
+}
+
+/// `bind-device` with VRFs in the virtual machine (tests/peers/vrf_test.sh), which this kernel may lack: the same addresses
+/// in two, every encapsulation and address family, frames, a VRF that goes and comes back.
+fn linux_kernel_with_vrfs() {
+    let text = in_machine("300", "vrf_test.sh", "");
+    let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
+    assert!(text.contains("status 0") && passed >= 30 && !text.contains("FAIL"), "{passed}: {text}");
+    note(format!(
+        "bind-device to VRFs of Linux {}: {passed} checks in the virtual machine",
         kernel_release()
     ));
 }

@@ -1,12 +1,7 @@
 # Runs inside the machine of kernel_vm.sh: three daemons. Host 1 (the machine itself) and host 3 let the kernel carry
 # the frames (`data-plane kernel`), host 2 carries them itself; 2 and 3 are network namespaces. Host 1 has tunnels of
 # every encapsulation and address family to both. Prints `ok NAME` or `FAIL NAME: WHAT`.
-failures=0
-
-fail() { # name, what
-    echo "FAIL $1: $2"
-    failures=$((failures + 1))
-}
+. /inside.sh
 
 # Names of the tunnels, each with its encapsulation and the network of its addresses, which ends in the other host.
 tunnels='ip4:ip:192.0.2. udp4:udp:198.51.100. ip6:ip:2001:db8:0: udp6:udp:2001:db8:1:'
@@ -94,37 +89,6 @@ start() {
     run "$host"
 }
 
-run() { # host
-    within=
-    [ "$1" = 1 ] || within="ip netns exec h$1"
-    $within l2tpd -d -l debug -c "/tmp/conf$1" -p "/run/l2tpd$1.pid" -s "/run/l2tpd$1.sock" 2>>"/tmp/log$1" &
-}
-
-ctl() { # host, command
-    host=$1
-    shift
-    l2tpctl -s "/run/l2tpd$host.sock" "$@"
-}
-
-# Waits until a command succeeds.
-until_true() { # tenths of a second, command
-    left=$1
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$left" -gt 0 ] || return 1
-        left=$((left - 1))
-        sleep 0.1
-    done
-}
-
-established() { # host, sessions
-    [ "$(ctl "$1" metrics | grep -c '^l2tpd_session_up{.*} 1$')" = "$2" ]
-}
-
-ping_size() { # address, octets of data
-    ping -q -c 1 -W 3 -s "$2" "$1" >/dev/null
-}
-
 # A session of host 1 and the other host: number, interface, other host.
 through() {
     net=10.$3.$1.
@@ -152,13 +116,6 @@ all_through() { # other host
     done
 }
 
-# name, then a command that must succeed
-check() {
-    name=$1
-    shift
-    if until_true 100 "$@"; then echo "ok $name"; else fail "$name" "$*"; fi
-}
-
 kernel_sessions() { # how many there are in host 1
     [ "$(ip l2tp show session | grep -c '^Session')" = "$1" ]
 }
@@ -177,10 +134,6 @@ is_down() {
 
 in_bridge() { # interface of host 1, bridge
     ip link show dev "$1" | grep -q "master $2 "
-}
-
-logs() { # host, text
-    grep -q "$2" "/tmp/log$1"
 }
 
 counts() { # session of host 1, counter, at least

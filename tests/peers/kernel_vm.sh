@@ -20,6 +20,7 @@ cp "$busybox" "$fs/bin/busybox"
 cp "$l2tpd" "$fs/bin/l2tpd"
 ln -s l2tpd "$fs/bin/l2tpctl"
 cp "$script" "$fs/script"
+cp "${0%/*}/inside.sh" "$fs/"
 echo "$argument" >"$fs/argument"
 # dash, because busybox's shell prefers its own `ip`, which knows neither netns nor l2tp.
 for program in /bin/dash "$(command -v ip)"; do cp "$program" "$fs/bin/"; done
@@ -37,7 +38,7 @@ echo 'root:x:0:0::/:/bin/sh' >"$fs/etc/passwd"
 
 number=0
 for module in net/ipv4/udp_tunnel net/ipv6/ip6_udp_tunnel net/l2tp/l2tp_core net/l2tp/l2tp_netlink net/l2tp/l2tp_eth \
-    net/l2tp/l2tp_ip net/l2tp/l2tp_ip6 drivers/net/veth drivers/net/dummy net/802/stp net/802/psnap net/llc/llc \
+    net/l2tp/l2tp_ip net/l2tp/l2tp_ip6 drivers/net/veth drivers/net/vrf drivers/net/dummy net/802/stp net/802/psnap net/llc/llc \
     net/bridge/bridge drivers/net/tun; do
     file=$(find "$root/lib/modules" "$root/usr/lib/modules" -path "*/kernel/$module.ko" 2>/dev/null | head -n 1)
     number=$((number + 1))
