@@ -11,6 +11,7 @@ mod device;
 mod event;
 mod flood;
 mod gates;
+mod hand_over;
 mod interface;
 mod kernel;
 mod link_local;

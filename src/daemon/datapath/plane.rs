@@ -12,6 +12,7 @@ use super::backlog::Deferred;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::flood::Floods;
 use super::gates::Gates;
+use super::hand_over;
 use super::interface::{Interface, InterfaceState};
 use super::oam::{self, Own};
 use super::port::Port;
@@ -104,7 +105,7 @@ impl DataPlane {
     /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
     /// once that program goes on. `None`: the kernel carries frames.
     pub fn state(&self, descriptors: &mut Passed) -> Option<PlaneState> {
-        self.wires.state(self.unmatched(), descriptors)
+        hand_over::state(&self.wires, self.unmatched(), descriptors)
     }
 
     /// Another program goes on: forgets the sessions, with their cookies, and nothing else happens.
@@ -122,7 +123,7 @@ impl DataPlane {
         descriptors: &mut Come,
     ) -> io::Result<()> {
         self.arrivals.unmatched = state.unmatched;
-        let ports = self.wires.resume(now, state, interface, descriptors)?;
+        let ports = hand_over::resume(&mut self.wires, now, state, interface, descriptors)?;
         self.tasks.add(ports.into_iter().map(Task::Settle));
         self.filter();
         Ok(())

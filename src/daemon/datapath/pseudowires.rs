@@ -8,7 +8,7 @@ use mio::Registry;
 
 use super::closing::Closing;
 use super::device::Device;
-use super::event::{DataPlaneEvent, Events, Failure, Unmatched};
+use super::event::{DataPlaneEvent, Events, Failure};
 use super::gates::Gates;
 use super::interface::Interface;
 use super::kernel::{Kernel, NotMade};
@@ -19,7 +19,6 @@ use super::ready::{Ready, Source};
 use super::session::{Session, Sessions};
 use super::shortcut::Shortcut;
 use super::sockets::Sockets;
-use super::state::{Come, Passed, PlaneState, PortState};
 use super::waiting::{Waiting, WaitingList};
 use crate::config::model;
 use crate::counters::Counters;
@@ -138,64 +137,6 @@ impl Pseudowires {
     /// Looks whether IPsec policies and packet filters have changed; the ports that this concerns.
     pub(super) fn look_at_policies(&mut self) -> Vec<usize> {
         self.shortcut.as_mut().map(Shortcut::look_at_policies).unwrap_or_default()
-    }
-
-    /// What another program that goes on with them has to know. `None`: the kernel carries frames.
-    pub(super) fn state(&self, unmatched: Unmatched, descriptors: &mut Passed) -> Option<PlaneState> {
-        let (ports, forwarding) = self.ports.parts();
-        let sockets = self.sockets.state(descriptors);
-        let mut pass_on = |port: &Port| {
-            let mut state = port.pass_on(descriptors)?;
-            state.counters = self.counters(self.ports.find(&state.name)?)?;
-            Some(state)
-        };
-        Some(PlaneState {
-            sockets,
-            ports: ports.map(&mut pass_on).collect::<Option<Vec<PortState>>>()?,
-            sessions: self.sessions.iter().map(Session::state).collect(),
-            forwarding: forwarding.clone(),
-            unmatched,
-        })
-    }
-
-    /// Goes on with those of another program; the ports that have a session.
-    pub(super) fn resume(
-        &mut self,
-        now: Instant,
-        state: PlaneState,
-        interface: impl Fn(&str) -> Option<Interface>,
-        descriptors: &mut Come,
-    ) -> io::Result<Vec<usize>> {
-        let missing = |what| move || io::Error::other(what);
-        for socket in state.sockets {
-            self.sockets.resume(socket, descriptors, &self.ready)?;
-        }
-        let mut ports = Vec::new();
-        for port in state.ports {
-            let found = interface(&port.name).ok_or_else(missing("an interface is not configured"))?;
-            let port = Port::resume(found, port, descriptors);
-            ports.push(port.ok_or_else(missing("the descriptor of an interface is missing"))?);
-        }
-        for at in self.ports.resume(ports, state.forwarding) {
-            let tap = self.ports.get(at).and_then(Port::tap);
-            tap.map_or(Ok(()), |tap| self.ready.watch(tap.as_raw_fd(), Source::Port(at)))?;
-        }
-        let mut open = Vec::new();
-        for session in state.sessions {
-            let port = self.ports.find(&session.attachment.interface);
-            let port = port.ok_or_else(missing("the interface of a session is missing"))?;
-            let socket = self.sockets.find(&session.path);
-            let resumed = Session::resume(&session, port, socket);
-            let opens = resumed.wanted.receive || resumed.wanted.send;
-            let at = self.sessions.insert(resumed);
-            // One that stands by leaves its port to the session that frames flow through.
-            if let Some(port) = self.ports.get_mut(port).filter(|port| opens || port.session.is_none()) {
-                port.session = Some(at);
-            }
-            self.paths.add(now, &session.path, port);
-            open.push(port);
-        }
-        Ok(open)
     }
 
     /// The interface was deleted by somebody else. It is made again when a session is attached.
