@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use mio::{Registry, Token};
 
 use super::backlog::Deferred;
 use super::event::{DataPlaneEvent, Failure, Unmatched};
-use super::flood::Floods;
+use super::filter::Filter;
 use super::gates::Gates;
 use super::hand_over;
 use super::interface::{Interface, InterfaceState};
+use super::links::Links;
 use super::oam::{self, Own};
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
@@ -31,8 +31,7 @@ use crate::frame::oam::Oam;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
-use crate::sys::link::{NetEvent, NetMonitor};
-use crate::sys::socket_filter::Needed;
+use crate::sys::link::NetEvent;
 use crate::wire::SessionId;
 
 /// Frames that take long and are sent in one turn.
@@ -41,16 +40,13 @@ const BACKLOG: usize = 1;
 /// The data plane.
 pub struct DataPlane {
     wires: Pseudowires,
-    links: Option<NetMonitor>,
+    links: Links,
     inbound: Option<Box<Inbound>>,
     outbound: Option<Box<Outbound>>,
     arrivals: Arrivals,
     own: Own,
-    net_events: Vec<NetEvent>,
     tasks: Tasks,
-    floods: Floods,
-    /// The ids of the control connections, in order, and whether they are asked for: while others flood us.
-    connections: (Vec<u32>, bool),
+    filter: Filter,
 }
 
 impl DataPlane {
@@ -59,20 +55,16 @@ impl DataPlane {
     pub fn new(registry: Registry) -> DataPlane {
         let mut plane = DataPlane {
             wires: Pseudowires::new(registry),
-            links: None,
+            links: Links::default(),
             inbound: None,
             outbound: None,
             arrivals: Arrivals::default(),
             own: Own::default(),
-            net_events: Vec::new(),
             tasks: Tasks::default(),
-            floods: Floods::default(),
-            connections: (Vec::new(), false),
+            filter: Filter::default(),
         };
-        let links = NetMonitor::open();
-        match links.and_then(|l| plane.wires.ready.watch(l.as_raw_fd(), Source::Links).map(|()| l)) {
-            Ok(links) => plane.links = Some(links),
-            Err(error) => plane.wires.events.remark(Remark::Links { error: error_text(&error) }),
+        if let Err(error) = plane.links.open(&plane.wires.ready) {
+            plane.wires.events.remark(Remark::Links { error: error_text(&error) });
         }
         plane
     }
@@ -125,7 +117,7 @@ impl DataPlane {
         self.arrivals.unmatched = state.unmatched;
         let ports = hand_over::resume(&mut self.wires, now, state, interface, descriptors)?;
         self.tasks.add(ports.into_iter().map(Task::Settle));
-        self.filter();
+        self.filter.set(&mut self.wires);
         Ok(())
     }
 
@@ -166,7 +158,7 @@ impl DataPlane {
         self.send_oam(answers);
         self.send_backlog(now);
         self.do_tasks();
-        self.judge_flood(now);
+        self.filter.judge(now, &mut self.arrivals, &mut self.wires);
         let waits = self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty());
         waits || !self.wires.ready.is_empty() || !self.tasks.is_empty()
     }
@@ -294,7 +286,7 @@ impl DataPlane {
 
     /// Events of the kernel about addresses, routes and interfaces since the last call.
     pub fn take_net_events(&mut self) -> Vec<NetEvent> {
-        std::mem::take(&mut self.net_events)
+        std::mem::take(&mut self.links.events)
     }
 
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
@@ -322,7 +314,7 @@ impl DataPlane {
     pub fn timers(&mut self, now: Instant) {
         let ports = self.wires.paths.due(now);
         self.tasks.add(ports.into_iter().map(Task::FitMtu));
-        self.judge_flood(now);
+        self.filter.judge(now, &mut self.arrivals, &mut self.wires);
         for waiting in self.wires.waiting.take_due(now) {
             self.wires.attach_waiting(waiting);
         }
@@ -338,21 +330,8 @@ impl DataPlane {
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let closing = self.wires.closing.is_due().then_some(now);
         let policies = self.wires.shortcut.as_ref().map(Shortcut::due);
-        let own = [self.floods.next(), self.own.loops.next(now, &self.wires), closing, policies];
+        let own = [self.filter.next(), self.own.loops.next(now, &self.wires), closing, policies];
         [self.wires.paths.next(), self.wires.waiting.next()].into_iter().chain(own).flatten().min()
-    }
-
-    /// Looks whether strangers flood us, or do not any more.
-    fn judge_flood(&mut self, now: Instant) {
-        let arrivals = &mut self.arrivals;
-        let counts = [&mut arrivals.strangers, &mut arrivals.other_connections, &mut arrivals.other_sessions];
-        let is_due = self.floods.next().is_some_and(|end| end <= now);
-        let changed = self.floods.judge(now, counts.map(std::mem::take));
-        self.connections.1 |= (changed || is_due) && self.floods.connections.is_on();
-        let ids_changed = std::mem::take(&mut self.wires.ids_changed) && self.floods.sessions.is_on();
-        if changed || ids_changed {
-            self.filter();
-        }
     }
 
     /// A control message came with an id of no connection.
@@ -362,30 +341,12 @@ impl DataPlane {
 
     /// Whether the ids of the control connections are needed: see [`know_connections`](DataPlane::know_connections).
     pub fn asks_for_connections(&self) -> bool {
-        self.connections.1
+        self.filter.asks_for_connections()
     }
 
     /// These are the ids of the control connections, in order.
     pub fn know_connections(&mut self, ids: Vec<u32>) {
-        let changed = self.connections.0 != ids;
-        self.connections = (ids, false);
-        if changed {
-            self.filter();
-        }
-    }
-
-    /// Has the kernel drop what nobody needs while there is a flood.
-    fn filter(&mut self) {
-        let Floods { strangers, connections, sessions } = &self.floods;
-        let ids = if sessions.is_on() { self.wires.sessions.ids() } else { Vec::new() };
-        let needed = Needed {
-            strangers: strangers.sample(),
-            connections: &self.connections.0,
-            other_connections: connections.sample(),
-            sessions: &ids,
-            other_sessions: sessions.sample(),
-        };
-        self.wires.sockets.filter(needed);
+        self.filter.know_connections(ids, &mut self.wires);
     }
 
     /// Does some of what concerns many ports.
@@ -401,42 +362,14 @@ impl DataPlane {
 
     /// Reads events of links; `true` if there may be more.
     fn read_links(&mut self) -> bool {
-        let Some(links) = self.links.take() else { return false };
-        let mut others_changed = false;
-        let more = links.drain(&mut |event| {
-            match event {
-                NetEvent::Link { index, up } => match self.wires.ports.with_index(index) {
-                    Some(at) => {
-                        self.wires.ports.link_state(at, up, &mut self.wires.events);
-                        self.wires.settle(at);
-                    }
-                    None => {
-                        others_changed = true;
-                        self.tasks.add(self.wires.ports_behind(index).into_iter().map(Task::Settle));
-                    }
-                },
-                NetEvent::LinkDeleted { index } => {
-                    self.wires.link_deleted(index);
-                    self.tasks.add(self.wires.ports_behind(index).into_iter().map(Task::Settle));
-                }
-                NetEvent::Lost => {
-                    // Everything is looked at.
-                    self.tasks.add(self.wires.ports.indexes().into_iter().map(|(at, _)| Task::Look(at)));
-                    self.wires.ports.look_for_deleted_bridges(&mut self.wires.events);
-                    others_changed = true;
-                }
-                NetEvent::Address { .. } | NetEvent::Route { .. } | NetEvent::Rule => {}
-            }
-            self.net_events.push(event);
-        });
-        self.links = Some(links);
-        if others_changed {
+        let read = self.links.read(&mut self.wires, &mut self.tasks);
+        if read.others_changed {
             if self.wires.sockets.rebind_devices() {
-                self.filter();
+                self.filter.set(&mut self.wires);
             }
             self.wires.ports.join_bridges_again(&mut self.wires.events);
         }
-        more
+        read.more
     }
 
     /// What a configured interface is like at present.
@@ -470,7 +403,7 @@ impl DataPlane {
     pub fn open_socket(&mut self, key: SocketKey) -> io::Result<()> {
         if !self.wires.sockets.is_open(&key) {
             self.wires.sockets.open(key, self.wires.kernel.is_some(), &self.wires.ready)?;
-            self.filter();
+            self.filter.set(&mut self.wires);
             self.sockets_changed();
         }
         Ok(())
@@ -479,7 +412,7 @@ impl DataPlane {
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.wires.sockets.close_unused(keep, &self.wires.ready);
-        self.filter();
+        self.filter.set(&mut self.wires);
         self.sockets_changed();
     }
 
