@@ -135,6 +135,20 @@ pub struct Counted {
     pub drops: u64,
 }
 
+impl Counted {
+    /// Each number with its name in JSON.
+    pub fn entries(&self) -> [(&'static str, u64); 5] {
+        let Counted { rx_octets, tx_octets, rx_frames, tx_frames, drops } = *self;
+        [
+            ("rx_octets", rx_octets),
+            ("tx_octets", tx_octets),
+            ("rx_frames", rx_frames),
+            ("tx_frames", tx_frames),
+            ("dropped", drops),
+        ]
+    }
+}
+
 /// The daemon, and how much of all its tunnels is up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(missing_docs)] // a field whose name says all has no more

@@ -1,124 +1,23 @@
 //! The displays as JSON: the schema is that of l2tpd-admin(5). Names are only ever added, so that a script that
 //! reads today's goes on working. Times are RFC 3339, durations seconds, unknown values `null`.
 
-use std::fmt::{Display, Write};
-use std::net::{IpAddr, Ipv4Addr};
+mod object;
+mod replies;
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::explain::Found;
 use super::part::Part;
-use super::report::{Dropped, Health, Interface, Overview, Pings};
+use super::report::{Dropped, Health, Interface, Overview};
 use super::show::Cookies;
 use super::summary::{self, Counted, Row};
-use crate::log::ring::Entry;
-use crate::log::{is_deceptive, WallTime};
 use crate::proto::history::Change;
 use crate::proto::snapshot::{Failure, PeerState, SessionSnapshot, TunnelSnapshot};
-use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation};
+use object::{array, begin, line, object, put_string, Object};
 
-/// Appends `text` as a JSON string. Characters that must not reach a terminal ([`is_deceptive`]) are written
-/// as `\u....`: the output is safe on a terminal too.
-fn put_string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if is_deceptive(c) => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-/// An object that is being written.
-struct Object<'a> {
-    out: &'a mut String,
-    begun: bool,
-}
-
-/// Begins an object; whoever ends it appends the brace.
-fn begin(out: &mut String) -> Object<'_> {
-    out.push('{');
-    Object { out, begun: false }
-}
-
-/// Appends an object whose members `fill` writes.
-fn object(out: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
-    fill(&mut begin(out));
-    out.push('}');
-}
-
-/// Appends an array with one element for each item.
-fn array<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut element: impl FnMut(&mut String, T)) {
-    out.push('[');
-    for (at, item) in items.into_iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        element(out, item);
-    }
-    out.push(']');
-}
-
-impl Object<'_> {
-    /// Begins a member; its value is to be appended to what this returns.
-    fn member(&mut self, name: &str) -> &mut String {
-        if self.begun {
-            self.out.push(',');
-        }
-        self.begun = true;
-        put_string(self.out, name);
-        self.out.push(':');
-        self.out
-    }
-
-    fn text(&mut self, name: &str, value: &str) {
-        put_string(self.member(name), value);
-    }
-
-    /// A member whose value's text is JSON already: a number or a truth value.
-    fn plain(&mut self, name: &str, value: impl Display) {
-        let _ = write!(self.member(name), "{value}");
-    }
-
-    fn seconds(&mut self, name: &str, value: Duration) {
-        self.plain(name, format_args!("{}.{:03}", value.as_secs(), value.subsec_millis()));
-    }
-
-    /// The same to the microsecond.
-    fn fine_seconds(&mut self, name: &str, value: Duration) {
-        self.plain(name, format_args!("{}.{:06}", value.as_secs(), value.subsec_micros()));
-    }
-
-    fn optional<T>(&mut self, name: &str, value: Option<T>, put: impl FnOnce(&mut Self, &str, T)) {
-        match value {
-            Some(value) => put(self, name, value),
-            None => self.plain(name, "null"),
-        }
-    }
-
-    fn optional_text(&mut self, name: &str, value: Option<impl Display>) {
-        self.optional(name, value, |object, name, value| object.text(name, &value.to_string()));
-    }
-
-    /// An id: 0 stands for "not known yet".
-    fn id(&mut self, name: &str, value: u32) {
-        self.optional(name, (value != 0).then_some(value), |object, name, value| object.plain(name, value));
-    }
-
-    fn counters(&mut self, name: &str, entries: impl Iterator<Item = (&'static str, &'static str, u64)>) {
-        object(self.member(name), |object| {
-            for (name, _, value) in entries {
-                object.plain(name, value);
-            }
-        });
-    }
-}
+pub use replies::{done, echo, echoes, entry, event, explanation, pings, pong, remark};
 
 /// Octets of the peer as text: what is not UTF-8 becomes U+FFFD.
 fn lossy(octets: &[u8]) -> String {
@@ -249,7 +148,7 @@ fn peers(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
                 PeerState::WithinReach(time) => Some(time),
                 PeerState::InUse | PeerState::Standby | PeerState::Idle => None,
             };
-            object.optional("within_reach", within_reach, |object, name, time| object.seconds(name, time));
+            object.optional("within_reach", within_reach, Object::seconds);
         });
     });
     object.optional_text("peer_reason", Some(&tunnel.peer_why).filter(|why| !why.is_empty()));
@@ -272,7 +171,7 @@ fn troubles(
             object.seconds("ago", *ago);
         });
     });
-    object.optional("next_try", next_try, |object, name, next| object.seconds(name, next));
+    object.optional("next_try", next_try, Object::seconds);
 }
 
 fn changes(object: &mut Object<'_>, history: &[Change]) {
@@ -322,10 +221,8 @@ fn session(
     object.plain("sequencing_received", session.sequencing.0);
     object.plain("sequencing_sent", session.sequencing.1);
     object.plain("pseudowire_type", session.pw_type);
-    object.optional("remote_circuit_status", session.remote_circuit, |object, name, status| {
-        object.plain(name, status);
-    });
-    object.optional("remote_mtu", session.remote_mtu, |object, name, mtu| object.plain(name, mtu));
+    object.optional_plain("remote_circuit_status", session.remote_circuit);
+    object.optional_plain("remote_mtu", session.remote_mtu);
     troubles(object, session.problem, &session.last_failure, session.next_try);
     changes(object, &session.history);
     let unknown = Interface::default();
@@ -360,8 +257,7 @@ pub fn summary<'a>(
     rows: impl Iterator<Item = (&'a Row, Option<&'a Counted>)>,
     totals: &summary::Totals,
 ) -> String {
-    let mut out = String::new();
-    object(&mut out, |top| {
+    line(|top| {
         top.text("version", &totals.version);
         top.plain("uptime", totals.uptime);
         top.plain("tunnels_enabled", totals.tunnels);
@@ -369,9 +265,7 @@ pub fn summary<'a>(
         top.plain("sessions_enabled", totals.sessions);
         top.plain("sessions_up", totals.sessions_up);
         array(top.member("tunnels"), rows, |out, (row, rates)| object(out, |o| summary_row(o, row, rates)));
-    });
-    out.push('\n');
-    out
+    })
 }
 
 fn summary_row(object: &mut Object<'_>, row: &Row, rates: Option<&Counted>) {
@@ -382,18 +276,13 @@ fn summary_row(object: &mut Object<'_>, row: &Row, rates: Option<&Counted>) {
     object.plain("since", row.since);
     object.plain("sessions_up", row.sessions_up);
     object.plain("sessions_enabled", row.sessions);
-    let Counted { rx_octets, tx_octets, rx_frames, tx_frames, drops } = row.counted;
-    let totals = [rx_octets, tx_octets, rx_frames, tx_frames, drops];
-    for (name, total) in ["rx_octets", "tx_octets", "rx_frames", "tx_frames", "dropped"].iter().zip(totals) {
-        object.plain(name, total);
-    }
+    let totals = row.counted.entries();
+    totals.iter().for_each(|(name, total)| object.plain(name, total));
     self::object(object.member("per_second"), |object| {
-        let of = |number: fn(&Counted) -> u64| rates.map(number);
-        object.optional("rx_octets", of(|r| r.rx_octets), |o, name, value| o.plain(name, value));
-        object.optional("tx_octets", of(|r| r.tx_octets), |o, name, value| o.plain(name, value));
-        object.optional("rx_frames", of(|r| r.rx_frames), |o, name, value| o.plain(name, value));
-        object.optional("tx_frames", of(|r| r.tx_frames), |o, name, value| o.plain(name, value));
-        object.optional("dropped", of(|r| r.drops), |o, name, value| o.plain(name, value));
+        let rates = rates.map(Counted::entries);
+        for (at, (name, _)) in totals.iter().enumerate() {
+            object.optional_plain(name, rates.as_ref().and_then(|rates| rates.get(at)).map(|(_, rate)| rate));
+        }
     });
     object.optional("round_trip", row.round_trip.map(Duration::from_micros), Object::fine_seconds);
     object.text("reason", &row.reason);
@@ -423,136 +312,4 @@ pub fn counters_tail(out: &mut String, dropped: &Dropped) {
     out.push(']');
     counters_of_none(&mut Object { out, begun: true }, dropped);
     out.push_str("}\n");
-}
-
-/// The reply to an action: what there is to say of it, line by line.
-pub fn done(text: &str) -> String {
-    let mut out = String::new();
-    object(&mut out, |top| {
-        top.plain("done", true);
-        array(top.member("lines"), text.lines(), put_string);
-    });
-    out.push('\n');
-    out
-}
-
-/// A message of the log, as one line.
-pub fn entry(entry: &Entry) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.plain("number", entry.number);
-        object.text("time", &entry.time.to_string());
-        object.text("level", entry.level.name());
-        let mut lines = entry.text.split('\n');
-        object.text("message", lines.next().unwrap_or_default());
-        array(object.member("detail"), lines, |out, line| put_string(out, line.trim_start()));
-    });
-    out.push('\n');
-    out
-}
-
-/// A line that stands in the log without being a message of it: that older ones are gone.
-pub fn remark(text: &str) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| object.text("remark", text));
-    out.push('\n');
-    out
-}
-
-/// A line of `ping`.
-pub fn pong(number: u32, peer: IpAddr, round_trip: Option<Duration>, transmissions: u32) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.plain("number", number);
-        object.text("peer", &peer.to_string());
-        object.optional("round_trip", round_trip, Object::fine_seconds);
-        object.plain("transmissions", transmissions);
-    });
-    out.push('\n');
-    out
-}
-
-/// A line of `ping` of a session.
-pub fn echo(number: u32, interface: &str, round_trip: Option<Duration>) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.plain("number", number);
-        object.text("interface", interface);
-        object.optional("round_trip", round_trip, Object::fine_seconds);
-    });
-    out.push('\n');
-    out
-}
-
-/// The end of `ping` of a session.
-pub fn echoes(pings: &Pings) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.plain("frames", pings.hellos);
-        object.plain("answered", pings.answered);
-        object.plain("loss", pings.loss());
-        times(object, pings);
-    });
-    out.push('\n');
-    out
-}
-
-fn times(object: &mut Object<'_>, pings: &Pings) {
-    let average = pings.average();
-    object.optional("least", average.and(Some(pings.least)), Object::fine_seconds);
-    object.optional("average", average, Object::fine_seconds);
-    object.optional("most", average.and(Some(pings.most)), Object::fine_seconds);
-}
-
-/// The end of `ping`.
-pub fn pings(pings: &Pings) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.plain("hellos", pings.hellos);
-        object.plain("answered", pings.answered);
-        object.plain("transmissions", pings.transmissions);
-        object.plain("loss", pings.loss());
-        times(object, pings);
-    });
-    out.push('\n');
-    out
-}
-
-/// A line of `watch`.
-pub fn event(time: WallTime, event: &Notification) -> String {
-    let mut out = String::new();
-    object(&mut out, |object| {
-        object.text("time", &time.to_string());
-        object.text("event", event.what.name());
-        object.text("tunnel", &event.tunnel);
-        object.optional_text("interface", event.interface.as_ref());
-        object.optional_text("peer", event.peer);
-        object.id("local_id", event.local_id);
-        object.id("remote_id", event.remote_id);
-        object.text("reason", &event.reason);
-    });
-    out.push('\n');
-    out
-}
-
-/// What a message means, in both languages.
-pub fn explanation(found: &Found) -> String {
-    let mut out = String::new();
-    object(&mut out, |top| {
-        top.text("id", found.template.id);
-        top.text("level", found.template.level.name());
-        top.text("text", found.template.text);
-        array(top.member("values"), &found.values, |out, (name, value)| {
-            object(out, |object| {
-                object.text("name", name);
-                object.text("value", value);
-            });
-        });
-        top.text("meaning", found.explanation.meaning);
-        top.text("advice", found.explanation.advice);
-        top.text("meaning_ja", found.explanation.meaning_ja);
-        top.text("advice_ja", found.explanation.advice_ja);
-    });
-    out.push('\n');
-    out
 }
