@@ -1,6 +1,6 @@
 //! What goes in and out of the engine besides messages and time.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::route::RouteKey;
@@ -28,6 +28,15 @@ impl Path {
     /// Whether both lead to the same address and port; the scope of a link-local one does not matter.
     pub fn same_end(self, other: Path) -> bool {
         self.remote.ip() == other.remote.ip() && self.remote.port() == other.remote.port()
+    }
+
+    /// The same, with the source address that the system chooses.
+    pub fn from_anywhere(mut self) -> Path {
+        self.local.set_ip(match self.local.is_ipv4() {
+            true => Ipv4Addr::UNSPECIFIED.into(),
+            false => Ipv6Addr::UNSPECIFIED.into(),
+        });
+        self
     }
 }
 

@@ -10,7 +10,6 @@ use super::action::{Action, Path};
 use super::attach;
 use super::command::{Command, CommandError};
 use super::connection::table::State;
-use super::connection::transport::is_acknowledgement;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::failover;
@@ -123,7 +122,7 @@ impl Engine {
     /// SCCRQ, and says nothing.
     fn unknown_id(&mut self, path: Path, id: Ccid, message: &[u8]) {
         let Ok(message_type) = avp::check_structure(message, false) else { return };
-        if !is_acknowledgement(&message_type) || self.cx.peers.known_as(path.remote, id).next().is_some() {
+        if !message_type.is_acknowledgement() || self.cx.peers.known_as(path.remote, id).next().is_some() {
             self.tunnels.hint(&mut self.cx, path.remote);
         }
     }

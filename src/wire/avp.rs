@@ -45,10 +45,23 @@ pub enum MessageTypeAvp {
         /// 0 for the types of RFC 3931.
         vendor: u16,
         /// The message type.
-        value: super::MessageType,
+        value: MessageType,
         /// Its M bit.
         mandatory: bool,
     },
+}
+
+impl MessageTypeAvp {
+    /// A ZLB, an ACK message, or the ACK of Cisco's draft-era implementation (vendor 9, type 0).
+    pub fn is_acknowledgement(&self) -> bool {
+        match *self {
+            MessageTypeAvp::Zlb => true,
+            MessageTypeAvp::Type { vendor, value, .. } => {
+                (vendor == attribute::IETF && value == MessageType::ACK)
+                    || (vendor == attribute::CISCO && value == MessageType(0))
+            }
+        }
+    }
 }
 
 /// The most AVPs that a message may hold; those of any known peer have about 15.

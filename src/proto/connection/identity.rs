@@ -28,6 +28,18 @@ pub struct Peer {
 }
 saved!(Peer { host_name, router_id, vendor_name, pw_capabilities });
 
+impl Peer {
+    /// What an SCCRQ or SCCRP tells.
+    pub fn told(set_up: &SetUp) -> Peer {
+        Peer {
+            host_name: set_up.host_name.clone(),
+            router_id: set_up.router_id,
+            vendor_name: set_up.vendor_name.clone(),
+            pw_capabilities: set_up.pw_capabilities.clone(),
+        }
+    }
+}
+
 /// What our SCCRQ and SCCRP tell.
 pub fn ours(config: &TunnelConfig, transport: &Transport) -> SetUp {
     let auth = &transport.auth;

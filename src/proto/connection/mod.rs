@@ -4,8 +4,9 @@
 pub mod allowance;
 pub mod auth;
 pub mod channel;
+pub mod hurry;
 pub mod identity;
-pub mod nat;
+pub mod keepalive;
 pub mod origin;
 pub mod outcome;
 pub mod outgoing;
@@ -15,7 +16,6 @@ pub mod round_trip;
 pub mod table;
 pub mod transport;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -280,12 +280,7 @@ impl Connection {
         self.assign(cx, set_up.assigned_ccid);
         let transport = &mut self.transport;
         transport.channel.set_peer_window(set_up.receive_window.unwrap_or(channel::DEFAULT_WINDOW));
-        self.peer = Peer {
-            host_name: set_up.host_name.clone(),
-            router_id: set_up.router_id,
-            vendor_name: set_up.vendor_name.clone(),
-            pw_capabilities: set_up.pw_capabilities.clone(),
-        };
+        self.peer = Peer::told(set_up);
         // `compatibility auto`: the AVPs that the peer uses; the other settings never change their mind.
         match self.config.compatibility {
             Compatibility::Auto => transport.dialect = set_up.dialect,
@@ -364,19 +359,12 @@ impl Connection {
 
     /// What a translator on the way wants.
     fn nat_keepalive(&self) -> Option<Duration> {
-        nat::keepalive(&self.config, self.transport.path)
+        keepalive::of_translators(&self.config, self.transport.path)
     }
 
-    /// Arms the HELLO timer, a little earlier than configured: connections must not act in step (C-076). The peer was
-    /// `heard`, and something was `sent` to it, at these times.
+    /// Arms the HELLO timer. The peer was `heard`, and something was `sent` to it, at these times.
     fn arm_hello(&mut self, cx: &mut Context, heard: Instant, sent: Instant) {
-        let times = [(self.config.hello_interval, heard), (self.nat_keepalive(), sent)];
-        let first = times.into_iter().filter_map(|(interval, from)| {
-            let interval = interval?;
-            let early = cx.jitter(interval.mul_f32(0.05));
-            from.checked_add(interval.saturating_sub(early))
-        });
-        if let Some(at) = first.min() {
+        if let Some(at) = keepalive::next_hello(cx, &self.config, self.transport.path, heard, sent) {
             let timer = self.timer(ConnectionDue::Hello);
             cx.arm_at(&mut self.hello, at, timer);
         }
@@ -436,12 +424,7 @@ impl Connection {
 
     /// From now on the system chooses the source address; the path is then this.
     pub fn send_from_anywhere(&mut self, cx: &mut Context) -> Path {
-        let mut path = self.transport.path;
-        let any: IpAddr = match path.local.is_ipv4() {
-            true => Ipv4Addr::UNSPECIFIED.into(),
-            false => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        path.local.set_ip(any);
+        let path = self.transport.path.from_anywhere();
         self.next_hop = None;
         self.move_to(cx, path);
         path
@@ -458,9 +441,7 @@ impl Connection {
         if self.transport.remote_ccid == Ccid(0) {
             // C-105: no SCCRP yet. The peer finds it by our id in the message; nobody could acknowledge it.
             cx.log(Event::SendControlPacket { tunnel: ccid, count: 1, message: MessageType::STOPCCN });
-            let Transport { path, ttl, channel, auth, .. } = &self.transport;
-            let numbers = (channel.ns(), 0);
-            Once { path: *path, ttl: *ttl, to: Ccid(0), numbers, auth, message: &message }.send(cx);
+            self.send_once(cx, (self.transport.channel.ns(), 0), &message);
             return Outcome::Done;
         }
         self.transport.channel.drop_unsent();
@@ -474,9 +455,12 @@ impl Connection {
         let tunnel = self.ccid();
         let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(tunnel) });
         cx.log(Event::SendControlPacket { tunnel, count: 1, message: MessageType::STOPCCN });
-        let Transport { path, ttl, channel, auth, remote_ccid: to, .. } = &self.transport;
-        let numbers = (channel.ns(), channel.nr());
-        Once { path: *path, ttl: *ttl, to: *to, numbers, auth, message: &message }.send(cx);
+        self.send_once(cx, (self.transport.channel.ns(), self.transport.channel.nr()), &message);
+    }
+
+    fn send_once(&self, cx: &mut Context, numbers: (u16, u16), message: &Message) {
+        let Transport { path, ttl, auth, remote_ccid: to, .. } = &self.transport;
+        Once { path: *path, ttl: *ttl, to: *to, numbers, auth, message }.send(cx);
     }
 
     fn stop(&mut self, cx: &mut Context, message: &Message) -> Outcome {

@@ -19,6 +19,15 @@ pub enum Receipt {
     InTurn,
 }
 
+/// What became of the oldest message in flight when its acknowledgement was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retransmission {
+    /// It was sent again, or nothing is in flight any more.
+    Goes,
+    /// It was sent as often as `retry` allows.
+    UsedUp,
+}
+
 /// Where the peer is, as far as a message tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {

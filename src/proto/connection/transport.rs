@@ -4,7 +4,8 @@
 use super::allowance::Allowance;
 use super::auth::Auth;
 use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
-use super::outcome::Receipt;
+use super::hurry::{Hurry, SOON};
+use super::outcome::{Receipt, Retransmission};
 use super::outgoing::build;
 use super::ping::Pinging;
 use super::round_trip::RoundTrip;
@@ -24,10 +25,6 @@ use std::time::{Duration, Instant};
 
 /// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
-
-/// How long a peer that seems to have forgotten us, or an address beside others, has for an acknowledgement. By default
-/// what it is asked with leaves at 0, 1 and 3 s.
-const SOON: Duration = Duration::from_secs(7);
 
 /// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -102,26 +99,6 @@ saved!(Transport {
     retransmit,
     acknowledge
 });
-
-/// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
-#[derive(Debug, Clone, Copy)]
-struct Hurry {
-    by: Instant,
-    /// The longest interval until then.
-    longest: Duration,
-    /// The peer is only suspected since then: whatever is heard of it clears it.
-    suspected: Option<Instant>,
-}
-saved!(Hurry { by, longest, suspected });
-
-/// What became of the oldest message in flight when its acknowledgement was due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retransmission {
-    /// It was sent again, or nothing is in flight any more.
-    Goes,
-    /// It was sent as often as `retry` allows.
-    UsedUp,
-}
 
 impl Transport {
     /// Nothing was sent yet.
@@ -260,8 +237,8 @@ impl Transport {
                 let rto = if first { cx.spread(self.channel.rto()) } else { self.channel.rto() };
                 let counted = cx.now.checked_add(rto).unwrap_or(cx.now);
                 let mut gap = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
-                if let Some(Hurry { by, longest, .. }) = self.hurry {
-                    gap = gap.min(longest).min(by.saturating_duration_since(cx.now));
+                if let Some(hurry) = self.hurry {
+                    gap = hurry.shorten(cx.now, gap);
                 }
                 cx.arm(&mut self.retransmit, gap, timer);
             }
@@ -292,7 +269,7 @@ impl Transport {
             count(&mut self.counters.rx_bad_nr); // C-043
             return Receipt::Dropped;
         }
-        let bare = is_acknowledgement(message_type);
+        let bare = message_type.is_acknowledgement();
         if bare {
             cx.log(Event::ReceiveExplicitAck { tunnel: self.ccid });
             count(&mut self.counters.rx_acks);
@@ -512,15 +489,5 @@ impl Transport {
         cx.cancel(&mut self.retransmit);
         cx.cancel(&mut self.acknowledge);
         self.counted = None;
-    }
-}
-
-/// A ZLB, an ACK message, or the ACK of Cisco's draft-era implementation (vendor 9, type 0).
-pub fn is_acknowledgement(message_type: &MessageTypeAvp) -> bool {
-    match *message_type {
-        MessageTypeAvp::Zlb => true,
-        MessageTypeAvp::Type { vendor, value, .. } => {
-            (vendor == 0 && value == MessageType::ACK) || (vendor == 9 && value == MessageType(0))
-        }
     }
 }

@@ -1,18 +1,37 @@
-//! Whether an address translator (NAT) is between us and the peer, as far as the addresses tell; it forgets a connection
-//! on which nothing is sent for a while.
+//! When a HELLO has to leave: where the peer was not heard for a while; and where an address translator (NAT) is between
+//! us and the peer, as far as the addresses tell, which forgets a connection on which nothing is sent.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::model::{NatKeepalive, TunnelConfig};
 use crate::proto::action::Path;
+use crate::proto::context::Context;
 use crate::wire::Encapsulation;
 
 /// Translators keep what was answered for 30 s or longer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
-/// The time after which something has to be sent on this path.
-pub fn keepalive(config: &TunnelConfig, path: Path) -> Option<Duration> {
+/// When the next one has to leave, if any: the peer was `heard`, and something was `sent` to it, at these times. A little
+/// earlier than configured: connections must not act in step (C-076).
+pub fn next_hello(
+    cx: &mut Context,
+    config: &TunnelConfig,
+    path: Path,
+    heard: Instant,
+    sent: Instant,
+) -> Option<Instant> {
+    let times = [(config.hello_interval, heard), (of_translators(config, path), sent)];
+    let first = times.into_iter().filter_map(|(interval, from)| {
+        let interval = interval?;
+        let early = cx.jitter(interval.mul_f32(0.05));
+        from.checked_add(interval.saturating_sub(early))
+    });
+    first.min()
+}
+
+/// The time after which something has to be sent on this path, so that translators keep it.
+pub fn of_translators(config: &TunnelConfig, path: Path) -> Option<Duration> {
     match config.nat_keepalive {
         NatKeepalive::None => None,
         NatKeepalive::Every(interval) => Some(interval),
