@@ -1,5 +1,6 @@
 //! Something that is tried again and again until it succeeds: a tunnel, a session.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::context::{Context, Timer};
@@ -17,6 +18,22 @@ pub struct Attempt {
     pub since: Instant,
 }
 saved!(Attempt { timer, at, failure, since });
+
+/// What an attempt waits for before it can begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preparing {
+    /// Names that are looked up.
+    Names,
+    /// A socket towards this peer.
+    Socket(Option<IpAddr>),
+}
+
+saved!(
+    enum Preparing {
+        Names,
+        Socket(a),
+    }
+);
 
 impl Attempt {
     /// Nothing tried yet.

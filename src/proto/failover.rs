@@ -5,7 +5,6 @@
 //! moves there.
 
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::action::{Action, Happening, Path, Purpose};
@@ -14,7 +13,7 @@ use super::connection::Connection;
 use super::context::{Context, Due, Timer};
 use super::result::result;
 use super::tunnel::Tunnel;
-use crate::config::model::{RevertAfter, Role, Standby, TunnelConfig};
+use crate::config::model::{RevertAfter, Role, Standby};
 use crate::log::Remark;
 use crate::wire::code::stopccn;
 use crate::wire::Ccid;
@@ -52,7 +51,7 @@ pub fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called:
 }
 
 /// A tunnel that has its peer looks for one that stands by at once; better ones have time.
-fn ask_soon(tunnel: &mut Tunnel, cx: &mut Context) {
+pub fn ask_soon(tunnel: &mut Tunnel, cx: &mut Context) {
     arm_asking(tunnel, cx);
     if tunnel.config.standby == Standby::Hot && tunnel.backup.timer.is_some() {
         cx.arm(&mut tunnel.backup.timer, SHORTEST_PAUSE, Timer(tunnel.key, Due::Backup));
@@ -270,31 +269,4 @@ fn peer_changed(tunnel: &mut Tunnel, cx: &mut Context, peer: IpAddr) {
     let (name, why) = (tunnel.config.name.clone(), tunnel.backup.why.clone());
     cx.remark(&Remark::PeerInUse { tunnel: name, peer, why: why.clone() });
     tunnel.notify(cx, Happening::PeerChanged, why);
-}
-
-/// Settings that are used from now on, the list of peers among them.
-pub fn update(tunnel: &mut Tunnel, cx: &mut Context, block: &Rc<TunnelConfig>) {
-    let peers_changed = tunnel.config.remotes != block.remotes;
-    // With what stands by everything begins anew.
-    give_up_standby(tunnel, cx, "the configuration changed");
-    tunnel.update(cx, block);
-    if peers_changed {
-        follow_peers(tunnel, cx);
-    }
-    ask_soon(tunnel, cx);
-}
-
-/// The list of peers is another one. The one in use is not disturbed while it is in the list.
-fn follow_peers(tunnel: &mut Tunnel, cx: &mut Context) {
-    tunnel.addresses.follow(&tunnel.config);
-    let main = tunnel.members.main().map(|main| (main.ccid(), main.transport.path.remote.ip()));
-    match main {
-        Some((_, peer)) if tunnel.addresses.contains(peer) => return,
-        Some((ccid, _)) => {
-            tunnel.backup.because(|| "the peer in use was taken out of the list".to_owned());
-            tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, "the configuration changed"));
-        }
-        None => {}
-    }
-    tunnel.schedule(cx, Duration::ZERO);
 }

@@ -17,6 +17,7 @@
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `loss` | a connection that is lost, or closed by its peer |
 //! | `attach` | what the data plane tells of the interfaces |
+//! | `reconfigure` | how a tunnel follows its block of the configuration |
 //! | `receive` | what messages and timers of a tunnel come to |
 //! | `callers` | which tunnel an SCCRQ is for, without looking at all |
 //! | `members` | the connections of a tunnel |
@@ -74,6 +75,7 @@ mod peers;
 mod prepare;
 mod proof;
 mod receive;
+mod reconfigure;
 mod request;
 mod result;
 mod route;

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::action::Path;
+use super::attempt::Preparing;
 use super::connection::table::State;
 use super::context::Context;
 use super::receive;
 use super::snapshot::{Cause, Failure};
-use super::tunnel::{Preparing, Tunnel};
+use super::tunnel::Tunnel;
 use crate::config::model::Role;
 use crate::log::Event;
 use crate::wire::Ccid;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, Happening, Notification, Path, Purpose};
 use super::addresses::{Addresses, Next};
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Preparing};
 use super::backup::Backup;
 use super::connection::outcome::Outcome;
 use super::connection::table::State;
@@ -37,7 +37,7 @@ use super::watch::Watch;
 use crate::config::model::{self, TunnelConfig, Via};
 use crate::log::Event;
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
-use crate::wire::code::{self, cdn, stopccn};
+use crate::wire::code::{self, stopccn};
 use crate::wire::message::ResultCode;
 use crate::wire::Ccid;
 
@@ -46,22 +46,6 @@ const MOST_DEFERRALS: u32 = 3;
 
 /// When the peer that stood by is gone, the next one is asked after this time.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
-
-/// What an attempt waits for before it can begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preparing {
-    /// Names that are looked up.
-    Names,
-    /// A socket towards this peer.
-    Socket(Option<IpAddr>),
-}
-
-saved!(
-    enum Preparing {
-        Names,
-        Socket(a),
-    }
-);
 
 /// A tunnel.
 #[derive(Debug)]
@@ -463,43 +447,6 @@ impl Tunnel {
         } else if started && self.config.disabled {
             self.close(cx, stopccn::SHUTDOWN, "disabled by the configuration");
         }
-    }
-
-    // ----- the configuration changes -----
-
-    /// Settings that are used from now on; timers that run are armed with them again.
-    pub fn update(&mut self, cx: &mut Context, block: &Rc<model::TunnelConfig>) {
-        let interval_changed = self.config.resolve_interval != block.resolve_interval;
-        self.config = Rc::clone(block);
-        if interval_changed {
-            self.addresses.arm(cx, self.key, &self.config);
-        }
-        for connection in self.members.iter_mut() {
-            connection.update(cx, &self.config);
-        }
-    }
-
-    /// Takes over its block of a configuration in which nothing else of it is different.
-    pub fn follow(&mut self, block: &Rc<model::TunnelConfig>) {
-        self.config = Rc::clone(block);
-        self.slots.arrange(block);
-        self.spare.iter_mut().for_each(|spare| spare.arrange(block));
-        self.members.iter_mut().for_each(|connection| connection.follow(block));
-    }
-
-    /// A session block was added.
-    pub fn add_session(&mut self, cx: &mut Context, session: &Rc<model::SessionConfig>) {
-        // A waiting tunnel begins it with the others; C-124: an established one at once.
-        self.slots.insert(cx, &self.config, session, self.members.main_ccid().is_some());
-    }
-
-    /// A session block was removed.
-    pub fn remove_session(&mut self, cx: &mut Context, interface: &str) {
-        let key = self.slots.key_of(interface);
-        if let Some((slot, connection)) = key.and_then(|key| self.slot_mut(key)) {
-            slot.clear(cx, connection, result(cdn::ADMIN, None, "the configuration changed"));
-        }
-        self.slots.remove(cx, interface);
     }
 
     // ----- what went wrong, what is to be seen -----

@@ -9,9 +9,9 @@ use super::action::Path;
 use super::callers::Callers;
 use super::connection::identity::is_meant;
 use super::context::{Context, TunnelKey};
-use super::failover;
 use super::obstacle::obstacle;
 use super::receive;
+use super::reconfigure;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change};
 use crate::config::model::{self, Config};
@@ -241,7 +241,7 @@ impl Tunnels {
         }
         for block in &config.tunnels {
             let Some(tunnel) = self.named(&block.name) else { continue };
-            tunnel.follow(block);
+            reconfigure::follow(tunnel, block);
             if blocks.get(block.name.as_str()).is_some_and(|(_, sessions)| sessions.is_some()) {
                 tunnel.slots.index();
             }
@@ -274,18 +274,18 @@ impl Tunnels {
             }
             Change::SessionRemoved { tunnel, interface } => {
                 if let Some((tunnel, _)) = self.touch(cx, blocks, tunnel) {
-                    tunnel.remove_session(cx, interface);
+                    reconfigure::remove_session(tunnel, cx, interface);
                 }
             }
             Change::SessionAdded { tunnel, interface } => {
                 if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
-                    sessions.get(interface.as_str()).into_iter().for_each(|s| tunnel.add_session(cx, s));
+                    add_session(tunnel, cx, sessions, interface);
                 }
             }
             Change::SessionRestart { tunnel, interface, .. } => {
                 if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
-                    tunnel.remove_session(cx, interface);
-                    sessions.get(interface.as_str()).into_iter().for_each(|s| tunnel.add_session(cx, s));
+                    reconfigure::remove_session(tunnel, cx, interface);
+                    add_session(tunnel, cx, sessions, interface);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Tunnels {
         let (block, sessions) = blocks.get_mut(name)?;
         let tunnel = self.named(name)?;
         if sessions.is_none() {
-            failover::update(tunnel, cx, block);
+            reconfigure::update(tunnel, cx, block);
         }
         let by_interface = || gather::map(block.sessions.iter().map(|s| (s.interface.as_str(), s)));
         Some((tunnel, sessions.get_or_insert_with(by_interface)))
@@ -340,5 +340,11 @@ impl Tunnels {
             self.by_interface.extend(interfaces);
         }
         changed
+    }
+}
+
+fn add_session(tunnel: &mut Tunnel, cx: &mut Context, sessions: &Sessions<'_>, interface: &str) {
+    if let Some(session) = sessions.get(interface) {
+        reconfigure::add_session(tunnel, cx, session);
     }
 }
