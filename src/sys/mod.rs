@@ -15,6 +15,7 @@ pub mod file;
 #[cfg(target_os = "freebsd")]
 mod freebsd;
 mod kinds;
+pub mod link;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod machine;
@@ -39,20 +40,19 @@ mod user;
 
 #[cfg(not(target_os = "linux"))]
 pub use bsd::{
-    bpf, bridge, fdb, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
-    tap_removal,
+    bpf, bridge, fdb, landlock, netif, policy, privilege, route, seccomp, socket_filter, tap, tap_removal,
 };
 #[cfg(not(target_os = "linux"))]
-pub(crate) use bsd::{memory, outer, system};
+pub(crate) use bsd::{events, memory, outer, system};
 #[cfg(target_os = "freebsd")]
 pub use freebsd::{device, l2tp};
 #[cfg(target_os = "linux")]
 pub use linux::{
-    bpf, bridge, fdb, l2tp, landlock, link, netif, policy, privilege, route, seccomp, socket_filter, tap,
+    bpf, bridge, fdb, l2tp, landlock, netif, policy, privilege, route, seccomp, socket_filter, tap,
     tap_removal,
 };
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{memory, outer, system};
+pub(crate) use linux::{events, memory, outer, system};
 #[cfg(target_os = "netbsd")]
 pub use netbsd::{device, l2tp};
 

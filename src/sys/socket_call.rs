@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use libc::{c_int, c_void};
 
-use super::cvt;
 use super::sockaddr::encode;
+use super::{cvt, cvt_size};
 
 /// A new socket of the family of `local`: non-blocking, closed on exec.
 pub(super) fn open(local: IpAddr, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
@@ -44,4 +44,18 @@ pub(super) fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -
     // SAFETY: `pointer` points to an int that lives through the call.
     cvt(unsafe { libc::setsockopt(fd, level, option, pointer, length) })?;
     Ok(())
+}
+
+/// Sends one message.
+pub(super) fn send(fd: &OwnedFd, octets: &[u8]) -> io::Result<()> {
+    // SAFETY: the pointer and the length are those of `octets`.
+    cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) }).map(|_| ())
+}
+
+/// Receives one message, without waiting.
+pub(super) fn receive<'a>(fd: &OwnedFd, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `pointer` points to `length` writable octets.
+    let got = cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
+    Ok(buffer.get(..got).unwrap_or_default())
 }

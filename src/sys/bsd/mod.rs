@@ -10,11 +10,11 @@ pub mod bpf;
 #[cfg(not(target_os = "linux"))]
 pub mod bridge;
 #[cfg(not(target_os = "linux"))]
+pub mod events;
+#[cfg(not(target_os = "linux"))]
 pub mod fdb;
 #[cfg(not(target_os = "linux"))]
 pub mod landlock;
-#[cfg(not(target_os = "linux"))]
-pub mod link;
 #[cfg(not(target_os = "linux"))]
 pub mod memory;
 #[cfg(not(target_os = "linux"))]

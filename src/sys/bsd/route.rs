@@ -3,12 +3,11 @@
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 
 use super::netif::{self, LAYOUT};
+use crate::sys::address;
 pub use crate::sys::kinds::KernelRoute;
-use crate::sys::socket_call::open_family;
-use crate::sys::{address, cvt_size};
+use crate::sys::socket_call::{open_family, receive, send};
 
 /// Asks the kernel for routes.
 #[derive(Debug)]
@@ -68,10 +67,7 @@ fn refuse(device: Option<&str>, mark: u32) -> io::Result<()> {
 /// The kernel's answer, and the route's own MTU or 0.
 fn ask(remote: IpAddr, sequence: u32) -> io::Result<(KernelRoute, usize)> {
     let fd = open_family(libc::PF_ROUTE, libc::SOCK_RAW, 0)?;
-    let question = LAYOUT.question(remote, sequence);
-    // SAFETY: the pointer and the length are those of `question`.
-    let sent = unsafe { libc::send(fd.as_raw_fd(), question.as_ptr().cast(), question.len(), 0) };
-    cvt_size(sent).map_err(|error| match error.raw_os_error() {
+    send(&fd, &LAYOUT.question(remote, sequence)).map_err(|error| match error.raw_os_error() {
         // No such process: what route(4) says where there is no route.
         Some(libc::ESRCH) => io::Error::from_raw_os_error(libc::ENETUNREACH),
         _ => error,
@@ -79,10 +75,7 @@ fn ask(remote: IpAddr, sequence: u32) -> io::Result<(KernelRoute, usize)> {
     // The kernel has answered when the call that sends returns. Other events may come before.
     let mut buffer = [0u8; 4096];
     loop {
-        let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-        // SAFETY: `pointer` points to `length` writable octets.
-        let got = cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
-        let message = buffer.get(..got).unwrap_or_default();
+        let message = receive(&fd, &mut buffer)?;
         if let Some(answer) = LAYOUT.answer(message, (std::process::id(), sequence)) {
             return answer;
         }

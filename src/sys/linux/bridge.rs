@@ -3,13 +3,12 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
 use super::netif;
-use super::netlink::{attribute, messages, number, HEADER};
-use crate::sys::{cvt, cvt_size};
+use super::netlink::{self, attribute, field, messages, HEADER};
+use crate::sys::socket_call::{receive, send};
 
 // linux/if_link.h; libc lacks them.
 const IFLA_BR_GROUP_FWD_MASK: u16 = 9;
@@ -50,15 +49,6 @@ pub fn isolate(port: &str, on: bool) -> io::Result<()> {
     call(libc::RTM_SETLINK, libc::AF_BRIDGE, port, &nested(libc::IFLA_PROTINFO, &isolated)).map(|_| ())
 }
 
-/// An attribute, filled up to a multiple of 4.
-fn field(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(value);
-    octets.resize(octets.len().next_multiple_of(4), 0);
-    octets
-}
-
 /// An attribute that consists of attributes.
 fn nested(kind: u16, attributes: &[u8]) -> Vec<u8> {
     field(kind | libc::NLA_F_NESTED as u16, attributes)
@@ -67,48 +57,29 @@ fn nested(kind: u16, attributes: &[u8]) -> Vec<u8> {
 /// Sends a request about an interface; the attributes of the kernel's answer, or none where it only acknowledges.
 fn call(kind: u16, family: c_int, interface: &str, attributes: &[u8]) -> io::Result<Vec<u8>> {
     let octets = request(kind, family, netif::index(interface)?, attributes);
-    let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: the pointer and the length are those of `octets`.
-    cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+    let fd = netlink::open(libc::NETLINK_ROUTE, 0)?;
+    send(&fd, &octets)?;
     // The kernel has answered when the call that sends returns.
     let mut buffer = [0u8; 32768];
     let mut reply = Vec::new();
     loop {
-        let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-        // SAFETY: `pointer` points to `length` writable octets.
-        let got = cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
-        if let Some(end) = read(buffer.get(..got).unwrap_or_default(), &mut reply) {
+        if let Some(end) = read(receive(&fd, &mut buffer)?, &mut reply) {
             return end.map(|()| reply);
         }
     }
 }
 
-/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct ifinfomsg: family (1), padding (1),
-/// type (2), index (4), flags (4), change (4); attributes.
+/// struct ifinfomsg: family (1), padding (1), type (2), index (4), flags (4), change (4); attributes.
 fn request(kind: u16, family: c_int, index: c_int, attributes: &[u8]) -> Vec<u8> {
-    let mut octets = ((HEADER + IFINFO + attributes.len()) as u32).to_ne_bytes().to_vec();
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
-    octets.extend([0; 8]);
-    octets.extend([family as u8, 0, 0, 0]);
-    octets.extend(index.to_ne_bytes());
-    octets.extend([0; 8]);
-    octets.extend(attributes);
-    octets
+    let body = [&[family as u8, 0, 0, 0][..], &index.to_ne_bytes(), &[0; 8], attributes].concat();
+    netlink::request(kind, libc::NLM_F_ACK, 0, &body)
 }
 
 /// Reads messages of an answer; `Some` at its end.
 fn read(octets: &[u8], reply: &mut Vec<u8>) -> Option<io::Result<()>> {
     for (kind, message) in messages(octets) {
         if c_int::from(kind) == libc::NLMSG_ERROR {
-            return Some(match number(message, HEADER)? as i32 {
-                0 => Ok(()),
-                error => Err(io::Error::from_raw_os_error(error.saturating_neg())),
-            });
+            return netlink::outcome(message);
         }
         reply.extend(message.get(HEADER + IFINFO..).unwrap_or_default());
     }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use libc::c_int;
 
 use super::netif;
-use super::netlink::{attribute, messages, number, HEADER};
-use crate::sys::{cvt, cvt_size};
+use super::netlink::{self, attribute, messages, number, HEADER};
+use crate::sys::socket_call::{receive, send};
 
 /// Octets of struct ndmsg: family (1), padding (3), index (4), state (2), flags (1), type (1).
 const NDMSG: usize = 12;
@@ -27,27 +25,15 @@ const MOST_PARTS: usize = 1024;
 pub fn stations(bridge: &str, port: &str, most: usize) -> io::Result<Vec<[u8; 6]>> {
     let (bridge_index, port) = (netif::index(bridge)?, netif::index(port)?);
     let mut found = BTreeSet::from([netif::mac_address(bridge)?]);
-    let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let octets = request(bridge_index);
-    // SAFETY: the pointer and the length are those of `octets`.
-    cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+    let fd = netlink::open(libc::NETLINK_ROUTE, 0)?;
+    send(&fd, &request(bridge_index))?;
     // Each part of the answer is made when the one before it is read: there is nothing to wait for.
     let mut buffer = [0u8; 32768];
     for _ in 0..MOST_PARTS {
-        let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-        // SAFETY: `pointer` points to `length` writable octets.
-        let got = cvt_size(unsafe { libc::recv(fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
-        for (kind, message) in messages(buffer.get(..got).unwrap_or_default()) {
+        for (kind, message) in messages(receive(&fd, &mut buffer)?) {
             match c_int::from(kind) {
                 libc::NLMSG_DONE => return Ok(found.into_iter().collect()),
-                libc::NLMSG_ERROR => {
-                    let error = number(message, HEADER).unwrap_or(0) as i32;
-                    return Err(io::Error::from_raw_os_error(error.saturating_neg()));
-                }
+                libc::NLMSG_ERROR => netlink::outcome(message).unwrap_or(Ok(()))?,
                 _ if found.len() < most => found.extend(station(message, bridge_index, port)),
                 _ => {}
             }
@@ -56,20 +42,12 @@ pub fn stations(bridge: &str, port: &str, most: usize) -> io::Result<Vec<[u8; 6]
     Ok(found.into_iter().collect())
 }
 
-/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct ndmsg; the bridge. Older kernels pass
-/// over the last, so the answer is looked at once more.
+/// struct ndmsg, and the bridge. Older kernels pass over the last, so the answer is looked at once more.
 fn request(bridge: c_int) -> Vec<u8> {
-    let length = HEADER + NDMSG + 8;
-    let mut octets = (length as u32).to_ne_bytes().to_vec();
-    octets.extend(libc::RTM_GETNEIGH.to_ne_bytes());
-    octets.extend(((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    octets.extend([0; 8]);
-    octets.extend([libc::AF_BRIDGE as u8]);
-    octets.extend([0; NDMSG - 1]);
-    octets.extend(8u16.to_ne_bytes());
-    octets.extend(NDA_MASTER.to_ne_bytes());
-    octets.extend(bridge.to_ne_bytes());
-    octets
+    let mut body = vec![libc::AF_BRIDGE as u8];
+    body.resize(NDMSG, 0);
+    body.extend(netlink::field(NDA_MASTER, &bridge.to_ne_bytes()));
+    netlink::request(libc::RTM_GETNEIGH, libc::NLM_F_DUMP, 0, &body)
 }
 
 /// The address in an entry, if it is that of a station of this bridge behind another port.
@@ -83,8 +61,6 @@ fn station(message: &[u8], bridge: c_int, port: c_int) -> Option<[u8; 6]> {
     let is_station = master == bridge && index != port && state & NUD_PERMANENT == 0 && !group;
     is_station.then_some(address)
 }
-
-const _: () = assert!(mem::size_of::<libc::nlmsghdr>() == HEADER);
 
 #[cfg(test)]
 mod tests {

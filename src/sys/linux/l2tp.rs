@@ -6,16 +6,16 @@ use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
-use super::netlink::{attribute, number};
+use super::netlink::{self, attribute, messages, number, HEADER};
 use super::outer;
+use crate::sys::cvt;
 pub use crate::sys::kinds::{NewSession, Statistics};
 use crate::sys::socket::IPPROTO_L2TP;
-use crate::sys::socket_call::open;
-use crate::sys::{cvt, cvt_size};
+use crate::sys::socket_call::{open, receive, send};
 use crate::wire::{Encapsulation, SessionId};
 
 const GENL_ID_CTRL: u16 = libc::GENL_ID_CTRL as u16;
@@ -48,8 +48,7 @@ const STATS: u16 = 30;
 
 /// The pseudowire type that makes an Ethernet interface; the kernel has no other for frames with tags.
 const PW_TYPE_ETHERNET: u16 = 5;
-/// Octets of struct nlmsghdr, and of the struct genlmsghdr that follows it.
-const NETLINK_HEADER: usize = mem::size_of::<libc::nlmsghdr>();
+/// Octets of the struct genlmsghdr that follows struct nlmsghdr.
 const GENERIC_HEADER: usize = mem::size_of::<libc::genlmsghdr>();
 
 /// The layout that [`Request`] and [`read_reply`] are written for.
@@ -57,7 +56,7 @@ const _: () = {
     assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_type) == 4);
     assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_flags) == 6);
     assert!(mem::offset_of!(libc::nlmsghdr, nlmsg_seq) == 8);
-    assert!(NETLINK_HEADER == 16 && GENERIC_HEADER == 4);
+    assert!(GENERIC_HEADER == 4);
     assert!(mem::offset_of!(libc::nlmsgerr, error) == 0);
     assert!(mem::offset_of!(libc::nlattr, nla_type) == 2 && mem::size_of::<libc::nlattr>() == 4);
 };
@@ -73,11 +72,7 @@ pub struct L2tp {
 impl L2tp {
     /// Asks for the family; the kernel loads its module where it can. `NotFound`: it has none.
     pub fn open() -> io::Result<L2tp> {
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: no pointers are passed.
-        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_GENERIC) })?;
-        // SAFETY: `fd` was just opened and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = netlink::open(libc::NETLINK_GENERIC, 0)?;
         let mut l2tp = L2tp { fd, family: GENL_ID_CTRL, sequence: Cell::new(0) };
         let request = Request::new(CTRL_CMD_GETFAMILY).octets(CTRL_ATTR_FAMILY_NAME, b"l2tp\0");
         let reply = l2tp.call(request)?;
@@ -152,17 +147,11 @@ impl L2tp {
     /// kernel has answered when the call that sends returns.
     fn call(&self, request: Request) -> io::Result<Vec<u8>> {
         self.sequence.set(self.sequence.get().wrapping_add(1));
-        let octets = request.finish(self.family, self.sequence.get());
-        // SAFETY: the pointer and the length are those of `octets`.
-        cvt_size(unsafe { libc::send(self.fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+        send(&self.fd, &request.finish(self.family, self.sequence.get()))?;
         let mut reply = Vec::new();
         let mut buffer = [0u8; 8192];
         loop {
-            let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-            // SAFETY: `pointer` points to `length` writable octets.
-            let got =
-                cvt_size(unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
-            let got = buffer.get(..got).unwrap_or_default();
+            let got = receive(&self.fd, &mut buffer)?;
             if let Some(result) = read_reply(got, self.sequence.get(), &mut reply) {
                 return result.map(|()| reply);
             }
@@ -170,23 +159,16 @@ impl L2tp {
     }
 }
 
-/// A netlink message that is being written: attributes after room for the headers.
-struct Request {
-    command: u8,
-    octets: Vec<u8>,
-}
+/// A request that is being written: struct genlmsghdr (command (1), version (1), zero (2)), attributes.
+struct Request(Vec<u8>);
 
 impl Request {
     fn new(command: u8) -> Request {
-        Request { command, octets: vec![0; NETLINK_HEADER + GENERIC_HEADER] }
+        Request(vec![command, 1, 0, 0])
     }
 
-    /// struct nlattr: length without filling (2), type (2); then the value, filled up to a multiple of 4.
     fn octets(mut self, kind: u16, value: &[u8]) -> Request {
-        self.octets.extend((4 + value.len() as u16).to_ne_bytes());
-        self.octets.extend(kind.to_ne_bytes());
-        self.octets.extend(value);
-        self.octets.resize(self.octets.len().next_multiple_of(4), 0);
+        self.0.extend(netlink::field(kind, value));
         self
     }
 
@@ -194,37 +176,18 @@ impl Request {
         self.octets(kind, &value.to_ne_bytes())
     }
 
-    /// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct genlmsghdr: command (1),
-    /// version (1), zero (2).
-    fn finish(mut self, family: u16, sequence: u32) -> Vec<u8> {
-        let mut header = (self.octets.len() as u32).to_ne_bytes().to_vec();
-        header.extend(family.to_ne_bytes());
-        header.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
-        header.extend(sequence.to_ne_bytes());
-        header.extend([0; 4]);
-        header.extend([self.command, 1, 0, 0]);
-        self.octets.splice(..header.len(), header);
-        self.octets
+    fn finish(self, family: u16, sequence: u32) -> Vec<u8> {
+        netlink::request(family, libc::NLM_F_ACK, sequence, &self.0)
     }
 }
 
 /// Reads what was received for a request: its attributes go to `reply`. `Some`: the kernel has finished.
-fn read_reply(mut messages: &[u8], sequence: u32, reply: &mut Vec<u8>) -> Option<io::Result<()>> {
-    while let Some(length) = number(messages, 0) {
-        let length = length as usize;
-        let message = messages.get(..length).filter(|m| m.len() >= NETLINK_HEADER)?;
-        if number(message, 8) == Some(sequence) {
-            let kind = message.get(4..).and_then(|k| k.first_chunk::<2>()).map(|k| u16::from_ne_bytes(*k));
-            if kind.map(c_int::from) == Some(libc::NLMSG_ERROR) {
-                let error = number(message, NETLINK_HEADER)? as i32;
-                return Some(match error {
-                    0 => Ok(()),
-                    error => Err(io::Error::from_raw_os_error(-error)),
-                });
-            }
-            reply.extend(message.get(NETLINK_HEADER + GENERIC_HEADER..).unwrap_or_default());
+fn read_reply(octets: &[u8], sequence: u32, reply: &mut Vec<u8>) -> Option<io::Result<()>> {
+    for (kind, message) in messages(octets).filter(|(_, message)| number(message, 8) == Some(sequence)) {
+        if c_int::from(kind) == libc::NLMSG_ERROR {
+            return netlink::outcome(message);
         }
-        messages = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
+        reply.extend(message.get(HEADER + GENERIC_HEADER..).unwrap_or_default());
     }
     None
 }
@@ -315,7 +278,7 @@ mod tests {
 
     /// A message of the kernel: header, generic header, attributes.
     fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-        let mut octets = (NETLINK_HEADER as u32 + body.len() as u32).to_ne_bytes().to_vec();
+        let mut octets = (HEADER as u32 + body.len() as u32).to_ne_bytes().to_vec();
         octets.extend(kind.to_ne_bytes());
         octets.extend([0; 2]);
         octets.extend(sequence.to_ne_bytes());
@@ -341,7 +304,7 @@ mod tests {
 
     #[test]
     fn replies_are_read_up_to_the_acknowledgement() {
-        let attributes = Request::new(0).word(SESSION_ID, 5).octets.split_off(16);
+        let attributes = Request::new(0).word(SESSION_ID, 5).0;
         let other = message(libc::NLMSG_ERROR as u16, 3, &(-libc::EPERM).to_ne_bytes());
         let mut octets = [other, message(30, 4, &attributes)].concat();
         let mut reply = Vec::new();

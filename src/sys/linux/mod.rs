@@ -2,10 +2,10 @@
 
 pub mod bpf;
 pub mod bridge;
+pub mod events;
 pub mod fdb;
 pub mod l2tp;
 pub mod landlock;
-pub mod link;
 pub mod memory;
 pub mod netif;
 mod netlink;

@@ -1,10 +1,61 @@
-//! Reading netlink messages: numbers are in host byte order, attributes begin at multiples of 4.
+//! Netlink: sockets and messages. Numbers are in host byte order, attributes begin at multiples of 4.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use libc::c_int;
+
+use crate::sys::cvt;
+use crate::sys::socket_call::open_family;
 
 /// Octets of struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4).
-pub(super) const HEADER: usize = std::mem::size_of::<libc::nlmsghdr>();
+pub(super) const HEADER: usize = mem::size_of::<libc::nlmsghdr>();
+const _: () = assert!(HEADER == 16);
 
 /// Bits of an attribute's type that are flags.
 const TYPE_FLAGS: u16 = (libc::NLA_F_NESTED | libc::NLA_F_NET_BYTEORDER) as u16;
+
+/// A socket of this protocol that gets the events of these groups.
+pub(super) fn open(protocol: c_int, groups: u32) -> io::Result<OwnedFd> {
+    let fd = open_family(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
+    // SAFETY: sockaddr_nl is plain data for which all zeros is a valid value.
+    let mut name: libc::sockaddr_nl = unsafe { mem::zeroed() };
+    name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    name.nl_groups = groups;
+    let length = mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: `name` is a sockaddr_nl of `length` octets.
+    cvt(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), length) })?;
+    Ok(fd)
+}
+
+/// A request; `body` is what follows struct nlmsghdr.
+pub(super) fn request(kind: u16, flags: c_int, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let mut octets = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
+    octets.extend(sequence.to_ne_bytes());
+    octets.extend([0; 4]);
+    octets.extend(body);
+    octets
+}
+
+/// An attribute, struct nlattr: length without filling (2), type (2); then the value, filled up to a multiple of 4.
+pub(super) fn field(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut octets = (4 + value.len() as u16).to_ne_bytes().to_vec();
+    octets.extend(kind.to_ne_bytes());
+    octets.extend(value);
+    octets.resize(octets.len().next_multiple_of(4), 0);
+    octets
+}
+
+/// What a message of the kind NLMSG_ERROR says: an error, or an acknowledgement.
+pub(super) fn outcome(message: &[u8]) -> Option<io::Result<()>> {
+    Some(match number(message, HEADER)? as i32 {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error.saturating_neg())),
+    })
+}
 
 /// A number of a message.
 pub(super) fn number(octets: &[u8], at: usize) -> Option<u32> {

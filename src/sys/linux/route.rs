@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use libc::c_int;
 
 use super::netif;
-use super::netlink::{address, attribute, messages, number, HEADER};
+use super::netlink::{self, address, attribute, messages, number, HEADER};
 pub use crate::sys::kinds::KernelRoute;
-use crate::sys::{cvt, cvt_size};
+use crate::sys::socket_call::{receive, send};
 
 /// Octets of struct rtmsg.
 const RTMSG: usize = 12;
@@ -25,12 +25,7 @@ pub struct RouteSocket {
 impl RouteSocket {
     /// Opens the socket.
     pub fn open() -> io::Result<RouteSocket> {
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: no pointers are passed.
-        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-        // SAFETY: `fd` was just opened and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(RouteSocket { fd, sequence: Cell::new(0) })
+        Ok(RouteSocket { fd: netlink::open(libc::NETLINK_ROUTE, 0)?, sequence: Cell::new(0) })
     }
 
     /// Whether `address` is one of this host; the error is that of bind(2) to another.
@@ -57,17 +52,11 @@ impl RouteSocket {
         let device = device.map(netif::index).transpose()?;
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
-        let octets = request(remote, source, (device, mark), sequence);
-        // SAFETY: the pointer and the length are those of `octets`.
-        cvt_size(unsafe { libc::send(self.fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
+        send(&self.fd, &request(remote, source, (device, mark), sequence))?;
         // The kernel has answered when the call that sends returns.
         let mut buffer = [0u8; 4096];
         loop {
-            let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-            // SAFETY: `pointer` points to `length` writable octets.
-            let got =
-                cvt_size(unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) })?;
-            if let Some(answer) = answer(buffer.get(..got).unwrap_or_default(), sequence) {
+            if let Some(answer) = answer(receive(&self.fd, &mut buffer)?, sequence) {
                 return answer;
             }
         }
@@ -99,26 +88,16 @@ fn request(
         (libc::RTA_OIF, device),
         (libc::RTA_MARK, mark),
     ] {
-        let Some(value) = value else { continue };
-        body.extend((4 + value.len() as u16).to_ne_bytes());
-        body.extend(kind.to_ne_bytes());
-        body.extend(value);
+        body.extend(value.into_iter().flat_map(|value| netlink::field(kind, &value)));
     }
-    let mut message = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-    message.extend(libc::RTM_GETROUTE.to_ne_bytes());
-    message.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend([0; 4]);
-    message.extend(body);
-    message
+    netlink::request(libc::RTM_GETROUTE, 0, sequence, &body)
 }
 
 /// The answer to the request of this number, if it is there.
 fn answer(octets: &[u8], sequence: u32) -> Option<io::Result<KernelRoute>> {
     let (kind, message) = messages(octets).find(|(_, message)| number(message, 8) == Some(sequence))?;
     if c_int::from(kind) == libc::NLMSG_ERROR {
-        let error = number(message, HEADER)? as i32;
-        return Some(Err(io::Error::from_raw_os_error(-error)));
+        return netlink::outcome(message)?.err().map(Err);
     }
     let attributes = message.get(HEADER + RTMSG..)?;
     Some(Ok(KernelRoute {

@@ -4,13 +4,13 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
 use libc::c_int;
 
+use super::netlink::{self, field};
 use super::tap::Tap;
-use crate::sys::cvt;
-use crate::sys::process;
+use crate::sys::{cvt, process, socket_call};
 
 /// The group of interfaces that are about to be removed: octets that nobody else chooses.
 const GROUP: u32 = 0x6c74_7064;
@@ -18,10 +18,6 @@ const GROUP: u32 = 0x6c74_7064;
 const BATCH: usize = 32;
 /// Interfaces in one request of a daemon that ends: more than fit into a socket's buffer are refused.
 const LAST_BATCH: usize = 1000;
-/// Octets of struct nlmsghdr and struct ifinfomsg.
-const HEADERS: usize = mem::size_of::<libc::nlmsghdr>() + mem::size_of::<libc::ifinfomsg>();
-const _: () = assert!(HEADERS == 32);
-
 /// A child process that removes interfaces. Nobody waits for it.
 #[derive(Debug)]
 pub struct Removal {
@@ -96,28 +92,12 @@ fn request(taps: &[Tap]) -> io::Result<()> {
         return Ok(());
     }
     octets.extend(message(libc::RTM_DELLINK, libc::NLM_F_ACK, 0));
-    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     // The kernel has done it when the call returns.
-    // SAFETY: the pointer and the length are those of `octets`.
-    crate::sys::cvt_size(unsafe { libc::send(fd.as_raw_fd(), octets.as_ptr().cast(), octets.len(), 0) })?;
-    Ok(())
+    socket_call::send(&netlink::open(libc::NETLINK_ROUTE, 0)?, &octets)
 }
 
-/// struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4); struct ifinfomsg: family (1), padding (1),
-/// type (2), index (4), flags (4), change (4); the attribute IFLA_GROUP: length (2), type (2), value (4).
+/// struct ifinfomsg: family (1), padding (1), type (2), index (4), flags (4), change (4); the group.
 fn message(kind: u16, flags: c_int, index: c_int) -> Vec<u8> {
-    let mut octets = (HEADERS as u32 + 8).to_ne_bytes().to_vec();
-    octets.extend(kind.to_ne_bytes());
-    octets.extend(((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
-    octets.extend([0; 12]);
-    octets.extend(index.to_ne_bytes());
-    octets.extend([0; 8]);
-    octets.extend(8u16.to_ne_bytes());
-    octets.extend(libc::IFLA_GROUP.to_ne_bytes());
-    octets.extend(GROUP.to_ne_bytes());
-    octets
+    let body = [&[0; 4][..], &index.to_ne_bytes(), &[0; 8], &field(libc::IFLA_GROUP, &GROUP.to_ne_bytes())];
+    netlink::request(kind, flags, 0, &body.concat())
 }

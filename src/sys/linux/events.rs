@@ -1,82 +1,35 @@
 //! Events of the kernel (NETLINK_ROUTE): of interfaces, of this host's addresses, of routes.
 
 use std::io;
-use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use libc::c_int;
 
-use super::netlink::{address, attribute, messages, number};
-use crate::sys::cvt;
-pub use crate::sys::kinds::NetEvent;
+use super::netlink::{self, address, attribute, messages, number};
+use crate::sys::kinds::NetEvent;
 use crate::sys::socket_call::set_option;
 
-/// Messages that are read at a time.
-const AT_ONCE: usize = 64;
 /// Octets of the socket's buffer: enough for a change of some thousand interfaces at once.
 const BUFFER: c_int = 8 << 20;
 
-/// The socket that the events come from.
-#[derive(Debug)]
-pub struct NetMonitor {
-    fd: OwnedFd,
+/// The socket that they come from.
+pub(in crate::sys) fn open() -> io::Result<OwnedFd> {
+    let groups = libc::RTMGRP_LINK
+        | libc::RTMGRP_IPV4_IFADDR
+        | libc::RTMGRP_IPV6_IFADDR
+        | libc::RTMGRP_IPV4_ROUTE
+        | libc::RTMGRP_IPV6_ROUTE
+        | libc::RTMGRP_IPV4_RULE
+        | 1 << (libc::RTNLGRP_IPV6_RULE - 1);
+    let fd = netlink::open(libc::NETLINK_ROUTE, groups as u32)?;
+    // Without it more events are lost, and then everything is looked at.
+    let _ = set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
+    Ok(fd)
 }
 
-impl NetMonitor {
-    /// Subscribes.
-    pub fn open() -> io::Result<NetMonitor> {
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: no pointers are passed.
-        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-        // SAFETY: `fd` was just opened and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // Without it more events are lost, and then everything is looked at.
-        let _ = set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
-        let groups = libc::RTMGRP_LINK
-            | libc::RTMGRP_IPV4_IFADDR
-            | libc::RTMGRP_IPV6_IFADDR
-            | libc::RTMGRP_IPV4_ROUTE
-            | libc::RTMGRP_IPV6_ROUTE
-            | libc::RTMGRP_IPV4_RULE
-            | 1 << (libc::RTNLGRP_IPV6_RULE - 1);
-        // SAFETY: sockaddr_nl is plain data for which all zeros is a valid value.
-        let mut name: libc::sockaddr_nl = unsafe { mem::zeroed() };
-        name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        name.nl_groups = groups as u32;
-        let length = mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-        // SAFETY: `name` is a sockaddr_nl of `length` octets.
-        cvt(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), length) })?;
-        Ok(NetMonitor { fd })
-    }
-
-    /// Hands some of what there is to `report`; whether there may be more.
-    pub fn drain(&self, report: &mut dyn FnMut(NetEvent)) -> bool {
-        let mut buffer = [0u8; 16384];
-        for _ in 0..AT_ONCE {
-            let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-            // SAFETY: `pointer` points to `length` writable octets.
-            let got = unsafe { libc::recv(self.fd.as_raw_fd(), pointer, length, libc::MSG_DONTWAIT) };
-            match usize::try_from(got) {
-                Ok(got) => parse(buffer.get(..got).unwrap_or_default(), report),
-                Err(_) => match io::Error::last_os_error().raw_os_error() {
-                    Some(libc::ENOBUFS) => report(NetEvent::Lost),
-                    Some(libc::EINTR) => {}
-                    _ => return false,
-                },
-            }
-        }
-        true
-    }
-}
-
-impl AsRawFd for NetMonitor {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-fn parse(octets: &[u8], report: &mut dyn FnMut(NetEvent)) {
+/// Hands the events in what was received to `report`.
+pub(in crate::sys) fn parse(octets: &[u8], report: &mut dyn FnMut(NetEvent)) {
     for (kind, message) in messages(octets) {
         let event = match kind {
             libc::RTM_NEWLINK | libc::RTM_DELLINK => link(kind, message),
