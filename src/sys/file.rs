@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{clock, cvt};
+use super::{clock, wait};
 use crate::wiped::{wipe, Wiped};
 
 /// What a file is, in words.
@@ -72,21 +72,11 @@ pub fn read_opened(file: &File, limit: usize, patience: Duration) -> io::Result<
 
 /// Waits until there is something to be read.
 fn wait(file: &File, patience: Duration) -> io::Result<()> {
-    let deadline: Instant = clock::now() + patience;
-    loop {
-        let left = deadline.saturating_duration_since(clock::now());
-        let mut request = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let timeout = libc::c_int::try_from(left.as_millis()).unwrap_or(libc::c_int::MAX);
-        // SAFETY: one initialised pollfd, and the count says one.
-        match cvt(unsafe { libc::poll(&mut request, 1, timeout) }) {
-            Ok(0) if left.is_zero() => {
-                let text = format!("nothing came within {} s", patience.as_secs());
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            Ok(0) => {}
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    match wait::ready(file.as_raw_fd(), libc::POLLIN, clock::now() + patience)? {
+        true => Ok(()),
+        false => {
+            let text = format!("nothing came within {} s", patience.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
         }
     }
 }
@@ -94,7 +84,7 @@ fn wait(file: &File, patience: Duration) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::error_text;
+    use crate::sys::{cvt, error_text};
     use std::os::fd::FromRawFd;
     use std::path::PathBuf;
 

@@ -37,6 +37,7 @@ pub mod syslog;
 pub mod terminal;
 pub mod trust;
 mod user;
+mod wait;
 
 #[cfg(not(target_os = "linux"))]
 pub use bsd::{

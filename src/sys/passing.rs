@@ -4,12 +4,12 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libc::c_int;
 
 pub use super::memory::{read_sealed, sealed};
-use super::{clock, cvt, cvt_size};
+use super::{clock, cvt, cvt_size, wait};
 
 /// Descriptors in one message; the kernel allows 253.
 pub const AT_ONCE: usize = 200;
@@ -86,7 +86,7 @@ impl Post {
             match sent {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait(libc::POLLOUT, deadline)? {
+                    if !wait::ready(self.fd.as_raw_fd(), libc::POLLOUT, deadline)? {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                 }
@@ -137,23 +137,9 @@ impl Post {
             if let Some(received) = self.take()? {
                 return Ok(received);
             }
-            if !self.wait(libc::POLLIN, deadline)? {
+            if !wait::ready(self.fd.as_raw_fd(), libc::POLLIN, deadline)? {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-        }
-    }
-
-    /// Waits until it is ready; `false`: it was not in time.
-    fn wait(&self, events: libc::c_short, deadline: Instant) -> io::Result<bool> {
-        let left = deadline.saturating_duration_since(clock::now());
-        let mut request = libc::pollfd { fd: self.fd.as_raw_fd(), events, revents: 0 };
-        let timeout = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX);
-        // SAFETY: one initialised pollfd, and the count says one.
-        match cvt(unsafe { libc::poll(&mut request, 1, timeout) }) {
-            Ok(0) => Ok(false),
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(!left.is_zero()),
-            Err(error) => Err(error),
         }
     }
 }

@@ -259,15 +259,25 @@ fn open_output(local: SocketAddr, device: Option<&str>) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A UDP socket that only looks up routes of packets to `remote` that leave by this interface (or VRF), with this mark.
+fn open_for_routes(remote: IpAddr, device: Option<&str>, mark: u32) -> io::Result<OwnedFd> {
+    let fd = open(remote, libc::SOCK_DGRAM, 0)?;
+    device.map_or(Ok(()), |name| outer::bind_device(&fd, name))?;
+    if mark != 0 {
+        outer::set_mark(fd.as_raw_fd(), mark)?;
+    }
+    Ok(fd)
+}
+
 /// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, by this interface and with this
 /// mark, IP header included: that of the route's interface, or what ICMP told about the path. Sends nothing.
 pub fn path_mtu(local: IpAddr, remote: IpAddr, device: Option<&str>, mark: u32) -> io::Result<usize> {
-    outer::path_mtu(local, remote, device, mark)
+    outer::path_mtu(&open_for_routes(remote, device, mark)?, local, remote)
 }
 
 /// The address that packets to `remote` leave from where none was chosen: what the route says. Sends nothing.
 pub fn source_address(remote: SocketAddr, device: Option<&str>, mark: u32) -> io::Result<IpAddr> {
-    let fd = outer::open_for_routes(remote.ip(), device, mark)?;
+    let fd = open_for_routes(remote.ip(), device, mark)?;
     let mut to = remote;
     to.set_port(9);
     // Connecting a UDP socket only looks up the route.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use super::{cvt, cvt_size};
+use super::{clock, cvt_size, wait};
 
 /// A pipe that poll(2) calls writable takes this much without blocking (PIPE_BUF).
 const AT_ONCE: usize = 4096;
@@ -15,10 +15,7 @@ const AT_ONCE: usize = 4096;
 pub fn write(text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let mut request = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-        // SAFETY: one initialised pollfd, and the count says one.
-        let ready = cvt(unsafe { libc::poll(&mut request, 1, 0) })?;
-        if ready == 0 {
+        if !wait::ready(libc::STDERR_FILENO, libc::POLLOUT, clock::now())? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let length = rest.len().min(AT_ONCE);

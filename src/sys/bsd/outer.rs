@@ -9,7 +9,7 @@ use libc::c_int;
 
 use super::route;
 use crate::sys::cmsg::{append, Aligned};
-use crate::sys::socket_call::{open, set_option};
+use crate::sys::socket_call::set_option;
 use crate::sys::socket_error::SocketError;
 
 /// No: ip_setpktopts() of NetBSD refuses what it does not know, udp_send() of FreeBSD too.
@@ -147,26 +147,7 @@ pub(in crate::sys) fn set_mark(_fd: RawFd, _mark: u32) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no marks of packets"))
 }
 
-/// A UDP socket that only looks up routes of packets to `remote`.
-pub(in crate::sys) fn open_for_routes(
-    remote: IpAddr,
-    device: Option<&str>,
-    mark: u32,
-) -> io::Result<OwnedFd> {
-    let fd = open(remote, libc::SOCK_DGRAM, 0)?;
-    device.map_or(Ok(()), |name| bind_device(&fd, name))?;
-    if mark != 0 {
-        set_mark(fd.as_raw_fd(), mark)?;
-    }
-    Ok(fd)
-}
-
 /// The MTU of the path to `remote`: that of its route, or of the route's interface.
-pub(in crate::sys) fn path_mtu(
-    _local: IpAddr,
-    remote: IpAddr,
-    _device: Option<&str>,
-    _mark: u32,
-) -> io::Result<usize> {
+pub(in crate::sys) fn path_mtu(_fd: &OwnedFd, _local: IpAddr, remote: IpAddr) -> io::Result<usize> {
     route::mtu(remote)
 }

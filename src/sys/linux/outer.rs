@@ -10,7 +10,7 @@ use libc::{c_int, c_long, c_void};
 use crate::sys::cmsg::{append, control_messages, Aligned};
 use crate::sys::cvt;
 use crate::sys::sockaddr::{decode, name_capacity, zeroed_name};
-use crate::sys::socket_call::{name_call, open, set_option};
+use crate::sys::socket_call::{name_call, set_option};
 use crate::sys::socket_error::SocketError;
 
 /// Control messages may give a datagram's own TOS and TTL.
@@ -214,34 +214,14 @@ pub(in crate::sys) fn set_mark(fd: RawFd, mark: u32) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark as c_int)
 }
 
-/// A UDP socket that only looks up routes of packets to `remote` that leave by this interface (or VRF), with this mark.
-pub(in crate::sys) fn open_for_routes(
-    remote: IpAddr,
-    device: Option<&str>,
-    mark: u32,
-) -> io::Result<OwnedFd> {
-    let fd = open(remote, libc::SOCK_DGRAM, 0)?;
-    device.map_or(Ok(()), |name| bind_device(&fd, name))?;
-    if mark != 0 {
-        set_mark(fd.as_raw_fd(), mark)?;
-    }
-    Ok(fd)
-}
-
-/// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, by this interface and with this
-/// mark, IP header included: that of the route's interface, or what ICMP told about the path. Sends nothing.
-pub(in crate::sys) fn path_mtu(
-    local: IpAddr,
-    remote: IpAddr,
-    device: Option<&str>,
-    mark: u32,
-) -> io::Result<usize> {
-    let fd = open_for_routes(remote, device, mark)?;
+/// The MTU of the path from `local` (unspecified: whatever the route says) to `remote`, IP header included, as a socket
+/// that looks up routes sees it: that of the route's interface, or what ICMP told about the path. Sends nothing.
+pub(in crate::sys) fn path_mtu(fd: &OwnedFd, local: IpAddr, remote: IpAddr) -> io::Result<usize> {
     if !local.is_unspecified() && local.is_ipv4() == remote.is_ipv4() {
-        name_call(&fd, SocketAddr::new(local, 0), libc::bind)?;
+        name_call(fd, SocketAddr::new(local, 0), libc::bind)?;
     }
     // Connecting a UDP socket only looks up the route.
-    name_call(&fd, SocketAddr::new(remote, 9), libc::connect)?;
+    name_call(fd, SocketAddr::new(remote, 9), libc::connect)?;
     let (level, option) = match remote {
         IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU),
         IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU),
