@@ -3,7 +3,7 @@
 
 mod support;
 
-use l2tpd::wire::attribute::AvpId;
+use l2tpd::wire::attribute::{Attribute, AvpId, TABLE};
 use l2tpd::wire::avp;
 use l2tpd::wire::code;
 use l2tpd::wire::digest::Secret;
@@ -148,6 +148,11 @@ fn is_strange(attribute: u16, kind: u16) -> bool {
     }
 }
 
+/// The row of this name and number.
+fn known(name: &str, number: u16) -> &'static Attribute {
+    TABLE.iter().find(|row| (row.name, row.id) == (name, AvpId::ietf(number))).expect("a row of the table")
+}
+
 // A message with exactly its required AVPs is accepted; with all optional ones too; without one required AVP it is
 // refused for that one; every other AVP is ignored, and noted only if it is about something else (C-208).
 #[test]
@@ -201,7 +206,7 @@ fn each_required_avp_missing() {
                 _ => {
                     let name = name_of(*missing, kind);
                     let refusal = decoded.message.unwrap_err();
-                    assert_eq!(refusal.why, Why::Missing { name, attribute: *missing }, "in {kind}");
+                    assert_eq!(refusal.why, Why::Missing(known(name, *missing)), "in {kind}");
                     assert_eq!(refusal.why.error_code(), code::error::VENDOR);
                     assert_eq!(refusal.assigned_ccid.is_some(), rest.contains(&61));
                     assert_eq!(refusal.ids.is_some(), rest.contains(&63) || rest.contains(&64), "C-198");
@@ -210,7 +215,7 @@ fn each_required_avp_missing() {
         }
     }
     let nothing = why(&build(10, &[], &[]), &STRICT);
-    assert_eq!(nothing, Some(Why::Missing { name: "Local Session ID", attribute: 63 }));
+    assert_eq!(nothing, Some(Why::Missing(known("Local Session ID", 63))));
 }
 
 // C-206 C-281: a wrong length costs the message if M=1, and only the AVP if M=0 (then a required one is missing).
@@ -235,8 +240,8 @@ fn each_length() {
         }
         for length in bad_lengths {
             match why(&with(true, *length), &STRICT) {
-                Some(Why::BadLength { attribute: blamed, length: told, .. }) => {
-                    assert_eq!((blamed, told), (attribute, *length));
+                Some(Why::BadLength { avp: blamed, length: told }) => {
+                    assert_eq!((blamed.id, told), (AvpId::ietf(attribute), *length));
                 }
                 other => panic!("{attribute}, {length} octets: {other:?}"),
             }
@@ -282,7 +287,7 @@ fn result_codes() {
 #[test]
 fn ranges() {
     let session = [63, 64, 15, 68, 66, 71];
-    let bad = |name, attribute| Some(Why::BadValue { name, attribute });
+    let bad = |name, attribute| Some(Why::BadValue(known(name, attribute)));
     let zero_id = build(11, &[64, 71], &[raw(true, 0, 63, &[0; 4])]);
     assert_eq!(why(&zero_id, &STRICT), bad("Local Session ID", 63));
     let only_remote = SessionIds { local: SessionId(0), remote: SessionId(1) };
@@ -296,7 +301,7 @@ fn ranges() {
         let expected = if sequencing > 2 { bad("Data Sequencing", 70) } else { None };
         assert_eq!(why(&octets, &STRICT), expected, "{sequencing}");
     }
-    let range = Why::BadValue { name: "Data Sequencing", attribute: 70 };
+    let range = Why::BadValue(known("Data Sequencing", 70));
     assert_eq!(range.error_code(), code::error::RANGE);
     // C-133 C-268: a Remote Session ID of 0 is fine. C-345: so are unknown circuit status bits.
     let octets = build(16, &[63], &[raw(true, 0, 64, &[0; 4]), raw(true, 0, 71, &[0xff, 0x81])]);
@@ -344,7 +349,7 @@ fn which_avps_may_be_hidden() {
                 Ok(_) => assert!(!never, "{attribute} in {kind}"),
                 Err(refusal) => {
                     let hiding =
-                        matches!(refusal.why, Why::BadHiding { attribute: told, .. } if told == attribute);
+                        matches!(refusal.why, Why::BadHiding(told) if told.id == AvpId::ietf(attribute));
                     assert!(never && hiding, "{attribute} in {kind}: {}", refusal.why);
                 }
             }
@@ -371,7 +376,7 @@ fn unknown_avps() {
     assert_eq!(refusal.ids, Some(SessionIds { local: SessionId(1), remote: SessionId(1) }), "C-198");
     // The first fault is the one that is told.
     let two = build(1, &[7, 60, 62], &[raw(true, 0, 61, &[1]), raw(true, 0, 200, &[])]);
-    assert!(matches!(why(&two, &STRICT), Some(Why::BadLength { attribute: 61, .. })));
+    assert!(matches!(why(&two, &STRICT), Some(Why::BadLength { avp, .. }) if avp.id == AvpId::ietf(61)));
     // C-103 C-153: what closes takes effect all the same.
     let stop = build(4, &[1, 61], &[raw(true, 0, 200, &[]), raw(true, 7, 1, &[])]);
     let decoded = decode(&stop, &STRICT);
@@ -381,11 +386,11 @@ fn unknown_avps() {
     let name = "Assigned Control Connection ID";
     assert_eq!(
         stop.notes,
-        [Note::Ignored { name, length: 3, why: Why::BadLength { name, attribute: 61, length: 3 } }]
+        [Note::Ignored { name, length: 3, why: Why::BadLength { avp: known(name, 61), length: 3 } }]
     );
     assert!(matches!(stop.message, Ok(Message::StopCcn(StopCcn { assigned_ccid: None, .. }))));
     let cdn = why(&build(14, &[1, 64], &[raw(true, 0, 63, &[0; 4])]), &STRICT);
-    assert_eq!(cdn, Some(Why::Missing { name: "Local Session ID", attribute: 63 }), "of no session");
+    assert_eq!(cdn, Some(Why::Missing(known("Local Session ID", 63))), "of no session");
     // C-212: a message type of a vendor.
     let vendor = message(&[&raw(true, 193, 0, &[0, 10]), &good(true, 63)]);
     assert_eq!(why(&vendor, &STRICT), Some(Why::UnknownMessageType { vendor: 193, mandatory: true }));
@@ -421,7 +426,7 @@ fn leftovers_of_version_2() {
     // C-357: an SCCRQ of L2TPv2 lacks what version 3 requires.
     let pure = build(1, &[7], &leftovers);
     let missing = why(&pure, &DecodeOptions { version_2: true, ..STRICT });
-    assert_eq!(missing, Some(Why::Missing { name: "Router ID", attribute: 60 }));
+    assert_eq!(missing, Some(Why::Missing(known("Router ID", 60))));
 }
 
 fn set_up() -> SetUp {
@@ -639,7 +644,7 @@ fn two_forms_of_one_avp() {
     assert_eq!(strict, Some(Why::UnknownMandatory(AvpId { vendor: 9, attribute: 1 })), "C-203");
     // The RFC's own form still needs its Router ID.
     let rfc = why(&build(1, &[7, 61, 62], &[]), &CISCO);
-    assert_eq!(rfc, Some(Why::Missing { name: "Router ID", attribute: 60 }));
+    assert_eq!(rfc, Some(Why::Missing(known("Router ID", 60))));
     // Cisco's explicit acknowledgement is vendor 9's message type 0.
     let ack = message(&[&raw(true, 9, 0, &[0, 0])]);
     assert_eq!(decode(&ack, &CISCO).message, Ok(Message::Ack));
@@ -709,7 +714,7 @@ fn only_the_draft_does_without_a_circuit_status() {
         let draft = [raw(true, 9, 3, &value(4)), raw(true, 9, 4, &value(4))];
         assert!(decode(&build(kind, required, &draft), &CISCO).message.is_ok(), "{kind}");
         let both = [raw(true, 9, 3, &value(4)), raw(true, 9, 4, &value(4)), good(true, 63)];
-        let missing = Why::Missing { name: "Circuit Status", attribute: 71 };
+        let missing = Why::Missing(known("Circuit Status", 71));
         assert_eq!(why(&build(kind, required, &both), &CISCO), Some(missing), "{kind}");
         assert_eq!(why(&build(kind, &[required, &[63, 64]].concat(), &[]), &CISCO), Some(missing), "{kind}");
     }

@@ -3,10 +3,11 @@
 mod support;
 
 use hmac::{Hmac, KeyInit, Mac};
+use l2tpd::wire::attribute::{self, AvpId};
 use l2tpd::wire::digest::{self, Secret, Verdict};
 use l2tpd::wire::hidden::{hide, unhide};
 use l2tpd::wire::message::{decode, encode, DecodeOptions, Dialect, EncodeOptions, Hide, Message, Why};
-use l2tpd::wire::{avp, header, Ccid};
+use l2tpd::wire::{avp, header, Ccid, MessageType};
 use md5::Md5;
 use support::packets::{hex, load, message, one};
 
@@ -294,9 +295,10 @@ fn hidden_avps_of_a_message() {
     assert_eq!(decode(&octets, &open).message, Ok(clear.clone()));
 
     // Without the secret, and without a Random Vector.
-    let hidden = |number| Why::BadHiding {
-        name: if number == 66 { "Remote End ID" } else { "Assigned Cookie" },
-        attribute: number,
+    let hidden = |number| {
+        let avp = attribute::find(AvpId::ietf(number), MessageType::ICRQ).unwrap();
+        assert_eq!(avp.name, if number == 66 { "Remote End ID" } else { "Assigned Cookie" });
+        Why::BadHiding(avp)
     };
     assert_eq!(decode(&octets, &STRICT).message.unwrap_err().why, hidden(66));
     let (before, rest) = (&octets[12..43], &octets[65..]);

@@ -217,7 +217,7 @@ fn every_malformed_message() {
             "N-48",
             "SCCRQ refused, error 2, ccid true, ids false: Router ID AVP (60): its value cannot have 3 octets",
         ),
-        ("N-49", "ICRQ, Ignored { name: \"Rx Connect Speed\", length: 4, why: BadLength { name: \"Rx Connect Speed\", attribute: 75, length: 4 } }"),
+        ("N-49", "ICRQ, Ignored { name: \"Rx Connect Speed\", length: 4, why: BadLength { avp: Rx Connect Speed AVP (75), length: 4 } }"),
         (
             "N-50",
             "SCCRQ refused, error 3, ccid true, ids false: \

@@ -85,8 +85,11 @@ pub fn log_notes(cx: &mut Context, ccid: Ccid, message: MessageType, notes: &[No
 
 /// A cookie of a length that cannot be has a line of its own, whatever becomes of the message.
 fn log_cookie_length(cx: &mut Context, ccid: Ccid, why: &Why) {
-    if let Why::BadLength { attribute: ASSIGNED_COOKIE, length, .. } = *why {
-        cx.log(Event::InvalidCookieLength { tunnel: ccid, func: "avp_handler", length });
+    match *why {
+        Why::BadLength { avp, length } if avp.id == AvpId::ietf(ASSIGNED_COOKIE) => {
+            cx.log(Event::InvalidCookieLength { tunnel: ccid, func: "avp_handler", length });
+        }
+        _ => {}
     }
 }
 
@@ -104,11 +107,11 @@ pub fn log_refusal(cx: &mut Context, ccid: Ccid, refusal: &Refusal) {
         }
         // Its line was logged with the notes.
         Why::UnknownMandatory(_) => return,
-        Why::Missing { attribute: SERIAL_NUMBER, .. } => {
+        Why::Missing(avp) if avp.id == AvpId::ietf(SERIAL_NUMBER) => {
             cx.log(Event::SerialNumberNotFound { tunnel: ccid, message });
         }
         Why::BadLength { .. } => log_cookie_length(cx, ccid, &refusal.why),
-        Why::BadValue { .. } | Why::BadHiding { .. } | Why::Missing { .. } => {}
+        Why::BadValue(_) | Why::BadHiding(_) | Why::Missing(_) => {}
     }
     cx.log_detail(Event::AvpHandlerFailed { tunnel: ccid }, format!("{message}: {}", refusal.why));
 }

@@ -165,7 +165,7 @@ const fn bit(message: MessageType) -> u32 {
 }
 
 /// What there is to know about one attribute.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Attribute {
     /// Vendor ID and Attribute Type.
     pub id: AvpId,
@@ -181,6 +181,18 @@ pub struct Attribute {
     pub required: Messages,
     /// Further messages that may carry it.
     pub optional: Messages,
+}
+
+impl fmt::Display for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} AVP ({})", self.name, self.id.attribute)
+    }
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Attribute {

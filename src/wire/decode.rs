@@ -126,17 +126,16 @@ impl<'a> Collector<'a, '_> {
 
     /// The value of an AVP in the clear, if its length and range are right.
     fn read(&self, avp: &RawAvp<'a>, attribute: &'static Attribute) -> Result<Cow<'a, [u8]>, Why> {
-        let Attribute { name, id: AvpId { attribute: number, .. }, .. } = *attribute;
         let value = if avp.hidden {
-            Cow::Owned(self.unhide(avp, attribute).ok_or(Why::BadHiding { name, attribute: number })?)
+            Cow::Owned(self.unhide(avp, attribute).ok_or(Why::BadHiding(attribute))?)
         } else {
             Cow::Borrowed(avp.value)
         };
         if !attribute.length_fits(value.len()) {
-            return Err(Why::BadLength { name, attribute: number, length: value.len() });
+            return Err(Why::BadLength { avp: attribute, length: value.len() });
         }
-        if !in_range(number, &value) {
-            return Err(Why::BadValue { name, attribute: number });
+        if !in_range(attribute.id.attribute, &value) {
+            return Err(Why::BadValue(attribute));
         }
         Ok(value)
     }
@@ -209,7 +208,7 @@ impl<'a> Collector<'a, '_> {
                 !self.draft_only() || !matches!(row.id.attribute, number::ROUTER_ID | number::CIRCUIT_STATUS)
             })
             .find(|row| self.get(row.id.attribute).is_none())
-            .map(|row| self.absent(row.id.attribute))
+            .map(Why::Missing)
     }
 
     /// Whether the sender knows no AVPs but Cisco's: its id, which is in every such message, is there in that form
@@ -341,8 +340,8 @@ impl<'a> Collector<'a, '_> {
     }
 
     fn absent(&self, number: u16) -> Why {
-        let row = attribute::find(AvpId::ietf(number), self.kind);
-        Why::Missing { name: row.map_or("", |row| row.name), attribute: number }
+        let id = AvpId::ietf(number);
+        attribute::find(id, self.kind).map_or(Why::UnknownMandatory(id), Why::Missing)
     }
 
     fn octets(&self, number: u16) -> Option<Vec<u8>> {

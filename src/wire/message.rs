@@ -1,6 +1,6 @@
 //! Control messages as values (RFC 3931 6): what each carries, how it is read from AVPs and written to them.
 
-use super::attribute::AvpId;
+use super::attribute::{Attribute, AvpId};
 use super::code::error;
 use super::{Ccid, CircuitStatus, Cookie, MessageType, SessionId};
 use crate::saved::saved;
@@ -274,8 +274,7 @@ pub struct Refusal {
     pub ids: Option<SessionIds>,
 }
 
-/// What is wrong with a message. `name` is the RFC's name of the AVP, `attribute` its Attribute Type, `length` that of
-/// its value in octets.
+/// What is wrong with a message. `length` is that of the value, in octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Why {
@@ -284,13 +283,13 @@ pub enum Why {
     /// An AVP that is not known here has its M bit set (RFC 3931 5.2).
     UnknownMandatory(AvpId),
     /// The length of a known AVP does not fit (M=1).
-    BadLength { name: &'static str, attribute: u16, length: usize },
+    BadLength { avp: &'static Attribute, length: usize },
     /// The value of a known AVP is out of range (M=1).
-    BadValue { name: &'static str, attribute: u16 },
+    BadValue(&'static Attribute),
     /// An AVP is hidden that must not be, or cannot be unhidden: no Random Vector before it, no secret.
-    BadHiding { name: &'static str, attribute: u16 },
+    BadHiding(&'static Attribute),
     /// A required AVP is not there.
-    Missing { name: &'static str, attribute: u16 },
+    Missing(&'static Attribute),
 }
 
 /// How a message is to be written.
@@ -331,9 +330,9 @@ impl Why {
         match self {
             Why::UnknownMessageType { .. } | Why::UnknownMandatory(_) => error::UNKNOWN_AVP,
             Why::BadLength { .. } => error::LENGTH,
-            Why::BadValue { .. } | Why::BadHiding { .. } => error::RANGE,
+            Why::BadValue(_) | Why::BadHiding(_) => error::RANGE,
             // No code of the RFC fits; the Error Message tells which AVP it is.
-            Why::Missing { .. } => error::VENDOR,
+            Why::Missing(_) => error::VENDOR,
         }
     }
 }
@@ -350,14 +349,10 @@ impl std::fmt::Display for Why {
             Why::UnknownMandatory(AvpId { vendor, attribute }) => {
                 write!(f, "unknown AVP {attribute} of vendor {vendor} with the M bit set")
             }
-            Why::BadLength { name, attribute, length } => {
-                write!(f, "{name} AVP ({attribute}): its value cannot have {length} octets")
-            }
-            Why::BadValue { name, attribute } => write!(f, "{name} AVP ({attribute}): value out of range"),
-            Why::BadHiding { name, attribute } => {
-                write!(f, "{name} AVP ({attribute}): hidden, and must not be or cannot be unhidden")
-            }
-            Why::Missing { name, attribute } => write!(f, "{name} AVP ({attribute}) not found"),
+            Why::BadLength { avp, length } => write!(f, "{avp}: its value cannot have {length} octets"),
+            Why::BadValue(avp) => write!(f, "{avp}: value out of range"),
+            Why::BadHiding(avp) => write!(f, "{avp}: hidden, and must not be or cannot be unhidden"),
+            Why::Missing(avp) => write!(f, "{avp} not found"),
         }
     }
 }
