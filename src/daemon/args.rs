@@ -1,7 +1,9 @@
 //! The command line of `l2tpd`.
 
 use std::fmt;
+use std::time::Duration;
 
+use super::hook::TIME_LIMIT;
 use crate::config::run_directory;
 use crate::log::Level;
 
@@ -42,12 +44,14 @@ pub struct Options {
     pub socket: Option<String>,
     /// `-l`
     pub log_level: Option<Level>,
+    /// How long a command of `on-event` may run; no argument says so.
+    pub event_limit: Duration,
 }
 
 impl Options {
     /// The arguments that mean the same.
     pub fn to_arguments(&self) -> Vec<String> {
-        let Options { foreground, check: _, config, pid_file, socket, log_level } = self;
+        let Options { foreground, check: _, config, pid_file, socket, log_level, event_limit: _ } = self;
         let mut arguments = vec!["-c".to_owned(), config.clone()];
         if *foreground {
             arguments.push("-d".to_owned());
@@ -121,6 +125,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Invocation, 
         pid_file: None,
         socket: None,
         log_level: None,
+        event_limit: TIME_LIMIT,
     };
     for (option, value) in split(arguments)? {
         match (option, value) {
@@ -230,6 +235,7 @@ mod tests {
             pid_file: None,
             socket: None,
             log_level: None,
+            event_limit: TIME_LIMIT,
         };
         assert_eq!(options(""), expected);
         assert_eq!(options("--"), expected);

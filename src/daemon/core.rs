@@ -112,6 +112,7 @@ impl Daemon {
         if let Some(error) = trouble {
             logger.log(now, &LogLine::remark(&Remark::Routes { error }));
         }
+        let hooks = Hooks::new(options.event_limit);
         Daemon {
             engine,
             data,
@@ -120,7 +121,7 @@ impl Daemon {
             text: Wiped::default(),
             options,
             manager,
-            hooks: Hooks::default(),
+            hooks,
             commands: Commands::default(),
             resolver: Resolver::default(),
             routes,

@@ -1,6 +1,6 @@
 //! `on-event`: runs a tunnel's command when something happens to it. Nobody waits for a command: the calls of one
 //! tunnel run one after the other, in the order of the events; those of different tunnels side by side. A
-//! command that takes longer than [`TIME_LIMIT`] is killed.
+//! command that takes longer than a limit is killed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::commands::{Commands, Program};
 use crate::log::{escape, LogLine, Remark};
 use crate::proto::Notification;
 
-/// How long a command may run.
+/// How long a command of the daemon may run.
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Calls that wait for the one that runs, for each tunnel.
 const WAITING: usize = 64;
@@ -40,8 +40,9 @@ struct Queue {
 }
 
 /// The calls of all tunnels, by the tunnel's name.
-#[derive(Default)]
 pub struct Hooks {
+    /// How long a command may run.
+    limit: Duration,
     tunnels: BTreeMap<String, Queue>,
 }
 
@@ -63,6 +64,11 @@ fn environment(event: &Notification) -> Vec<(String, String)> {
 }
 
 impl Hooks {
+    /// Nothing runs yet.
+    pub fn new(limit: Duration) -> Hooks {
+        Hooks { limit, tunnels: BTreeMap::new() }
+    }
+
     /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
     pub fn call(&mut self, words: &[String], event: &Notification) -> Option<LogLine> {
         let queue = self.tunnels.entry(event.tunnel.clone()).or_default();
@@ -78,7 +84,8 @@ impl Hooks {
     pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<LogLine> {
         let mut lines = Vec::new();
         for (tunnel, queue) in &mut self.tunnels {
-            lines.extend(queue.look_after(now, tunnel, commands).map(|remark| LogLine::remark(&remark)));
+            let remark = queue.look_after(now, tunnel, self.limit, commands);
+            lines.extend(remark.map(|remark| LogLine::remark(&remark)));
         }
         let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
         for queue in self.tunnels.values_mut().filter(|q| q.running.is_none()) {
@@ -86,7 +93,7 @@ impl Hooks {
                 break;
             }
             if let Some(call) = queue.waiting.pop_front() {
-                queue.running = Some(call.start(now, commands));
+                queue.running = Some(call.start(now + self.limit, commands));
                 running += 1;
             }
         }
@@ -115,17 +122,23 @@ impl Hooks {
 }
 
 impl Call {
-    fn start(self, now: Instant, commands: &mut Commands) -> Running {
+    fn start(self, deadline: Instant, commands: &mut Commands) -> Running {
         let program = escape(self.words.first().map_or(b"", |word| word.as_bytes()));
         let Call { words, environment } = self;
         let id = commands.start(&Program::Event { words, environment });
-        Running { id, program, deadline: now + TIME_LIMIT, killed: false }
+        Running { id, program, deadline, killed: false }
     }
 }
 
 impl Queue {
     /// Notes the end of the command that runs, or its time limit; returns what there is to tell.
-    fn look_after(&mut self, now: Instant, tunnel: &str, commands: &mut Commands) -> Option<Remark> {
+    fn look_after(
+        &mut self,
+        now: Instant,
+        tunnel: &str,
+        limit: Duration,
+        commands: &mut Commands,
+    ) -> Option<Remark> {
         let running = self.running.as_mut()?;
         let (tunnel, program) = (tunnel.to_owned(), running.program.clone());
         if let Some(outcome) = commands.take_ended(running.id) {
@@ -142,7 +155,7 @@ impl Queue {
         }
         commands.kill(running.id);
         running.killed = true;
-        Some(Remark::HookKilled { tunnel, program, limit: TIME_LIMIT.as_secs() })
+        Some(Remark::HookKilled { tunnel, program, limit: limit.as_secs() })
     }
 }
 
@@ -202,7 +215,7 @@ mod tests {
     fn the_calls_of_a_tunnel_run_one_after_the_other() {
         let path = std::env::temp_dir().join(format!("l2tpd-hook-{}", std::process::id()));
         let script = format!("echo $L2TPD_EVENT begin >>{0}; sleep 0.05; echo end >>{0}", path.display());
-        let mut hooks = Hooks::default();
+        let mut hooks = Hooks::new(TIME_LIMIT);
         for what in [Happening::TunnelUp, Happening::SessionUp, Happening::TunnelDown] {
             assert_eq!(hooks.call(&words(&["/bin/sh", "-c", &script]), &event(what, "")), None);
         }
@@ -214,7 +227,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_and_do_not_stop_the_next_call() {
-        let mut hooks = Hooks::default();
+        let mut hooks = Hooks::new(TIME_LIMIT);
         hooks.call(&words(&["/nonexistent"]), &event(Happening::TunnelUp, ""));
         hooks.call(&words(&["/bin/sh", "-c", "exit 3"]), &event(Happening::TunnelUp, ""));
         let told = finish(&mut hooks, &mut Commands::default());
@@ -234,7 +247,7 @@ mod tests {
         std::fs::write(&path, "#!/bin/sh\nexit 3\n").unwrap();
         let mode = |bits| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(bits));
         mode(0o757).unwrap();
-        let (mut hooks, name) = (Hooks::default(), path.to_string_lossy().into_owned());
+        let (mut hooks, name) = (Hooks::new(TIME_LIMIT), path.to_string_lossy().into_owned());
         hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
         let said = format!("  on-event of tokyo: {name}: others may write it (mode 0757): chmod go-w {name}");
         assert_eq!(finish(&mut hooks, &mut Commands::default()), [said]);
@@ -249,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_command_that_hangs_is_killed() {
-        let (mut hooks, mut commands) = (Hooks::default(), Commands::default());
+        let (mut hooks, mut commands) = (Hooks::new(TIME_LIMIT), Commands::default());
         hooks.call(&words(&["/bin/sleep", "1000"]), &event(Happening::TunnelUp, ""));
         let start = clock::now();
         assert!(hooks.turn(start, &mut commands).is_empty());
@@ -262,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_line_is_bounded() {
-        let mut hooks = Hooks::default();
+        let mut hooks = Hooks::new(TIME_LIMIT);
         let dropped = (0..WAITING + 3)
             .filter(|_| hooks.call(&words(&["/bin/true"]), &event(Happening::TunnelUp, "")).is_some())
             .count();

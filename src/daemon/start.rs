@@ -67,7 +67,8 @@ fn failed_remark(remark: &Remark) -> Failed {
     vec![LogLine::remark(remark)]
 }
 
-fn run(mut options: Options) -> i32 {
+/// Runs the daemon. Returns the exit status.
+pub fn run(mut options: Options) -> i32 {
     let inherited = process::take_inherited();
     trust::remember();
     tell_panics(options.foreground);

@@ -89,7 +89,7 @@ const THREADS: usize = 6;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
-    on_event::TESTS, // the longest test
+    on_event::TESTS,
     addresses::TESTS,
     backup::TESTS,
     admin_socket::TESTS,
@@ -165,8 +165,10 @@ const TESTS: &[&[Test]] = &[
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(suspend::ARGUMENT) {
-        std::process::exit(suspend::daemon(words.skip(1)));
+    match words.next().as_deref() {
+        Some(suspend::ARGUMENT) => std::process::exit(suspend::daemon(words.skip(1))),
+        Some(on_event::ARGUMENT) => std::process::exit(on_event::daemon(words.skip(1))),
+        _ => {}
     }
     record::begin();
     std::process::exit(runner::run(TESTS, THREADS, |complete, failures| {
