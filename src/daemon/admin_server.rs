@@ -40,32 +40,6 @@ const ACCEPT_BUDGET: usize = 16;
 
 const LISTENER: Token = Token(0x100);
 
-/// Why the admin socket cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// Another daemon answers there.
-    Running(PathBuf),
-    /// Something that is no socket has that name.
-    NotASocket(PathBuf, &'static str),
-    /// The group cannot be found.
-    NoGroup(String, io::Error),
-    /// The system refuses.
-    System(PathBuf, io::Error),
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Running(path) => write!(f, "{}: another l2tpd answers here", path.display()),
-            OpenError::NotASocket(path, what) => {
-                write!(f, "{}: {what} has this name, no socket", path.display())
-            }
-            OpenError::NoGroup(name, error) => write!(f, "admin-group {name}: {}", error_text(error)),
-            OpenError::System(path, error) => write!(f, "{}: {}", path.display(), error_text(error)),
-        }
-    }
-}
-
 /// The server.
 #[derive(Debug)]
 pub struct AdminServer {
@@ -94,41 +68,50 @@ saved!(AdminState { path, identity, group });
 
 impl AdminServer {
     /// Opens the socket at `path`, for the members of `group` too if there is one. A socket that nobody answers
-    /// on any more is replaced. Without a path there is no socket, and nothing to be served.
-    pub fn open(
-        path: Option<&str>,
-        group: Option<&str>,
-        registry: &Registry,
-    ) -> Result<AdminServer, OpenError> {
+    /// on any more is replaced. Without a path there is no socket, and nothing to be served. An error is in words.
+    pub fn open(path: Option<&str>, group: Option<&str>, registry: &Registry) -> Result<AdminServer, String> {
         let is_wanted = path.is_some();
         let path = PathBuf::from(path.unwrap_or_default());
-        let system = |error| OpenError::System(path.clone(), error);
+        let system = |error: io::Error| about(&path, error_text(&error));
         let group = match group.filter(|_| is_wanted).map(privilege::group) {
             Some(Ok(id)) => Some(id),
-            Some(Err(error)) => return Err(OpenError::NoGroup(group.unwrap_or_default().to_owned(), error)),
+            Some(Err(error)) => {
+                return Err(format!("admin-group {}: {}", group.unwrap_or_default(), error_text(&error)))
+            }
             None => None,
         };
-        let registry = registry.try_clone().map_err(system)?;
-        let mut listener = None;
+        let mut server = AdminServer::closed(registry).map_err(system)?;
         if is_wanted {
             let _held = sys::hold_directory(&path);
             make_room(&path)?;
-            let mut new = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
-            registry.register(&mut new, LISTENER, Interest::READABLE).map_err(system)?;
-            listener = Some(new);
+            let listener = UnixListener::from_std(sys::listen(&path, group).map_err(system)?);
+            server.listen(listener).map_err(system)?;
+            server.identity = identity(&path);
         }
+        (server.path, server.group) = (path, group);
+        Ok(server)
+    }
+
+    /// One without a socket.
+    fn closed(registry: &Registry) -> io::Result<AdminServer> {
         Ok(AdminServer {
-            identity: listener.as_ref().and_then(|_| identity(&path)),
-            accepting: listener.is_some(),
-            listener,
-            registry,
-            path,
-            group,
+            listener: None,
+            registry: registry.try_clone()?,
+            path: PathBuf::new(),
+            identity: None,
+            group: None,
             clients: Default::default(),
+            accepting: false,
             pause: None,
             wanted: Wanted::default(),
             now: None,
         })
+    }
+
+    fn listen(&mut self, mut listener: UnixListener) -> io::Result<()> {
+        self.registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        (self.listener, self.accepting) = (Some(listener), true);
+        Ok(())
     }
 
     /// What another program that goes on with it has to know; its descriptor is added to `descriptors`.
@@ -145,23 +128,10 @@ impl AdminServer {
         descriptors: &mut VecDeque<OwnedFd>,
         registry: &Registry,
     ) -> io::Result<AdminServer> {
-        let mut server = AdminServer {
-            identity: None,
-            accepting: false,
-            listener: None,
-            registry: registry.try_clone()?,
-            path: PathBuf::new(),
-            group: None,
-            clients: Default::default(),
-            pause: None,
-            wanted: Wanted::default(),
-            now: None,
-        };
+        let mut server = AdminServer::closed(registry)?;
         let Some(state) = state else { return Ok(server) };
         let fd = descriptors.pop_front().ok_or(io::ErrorKind::NotFound)?;
-        let mut listener = UnixListener::from_std(fd.into());
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        (server.listener, server.accepting) = (Some(listener), true);
+        server.listen(UnixListener::from_std(fd.into()))?;
         (server.path, server.identity, server.group) = (state.path.into(), state.identity, state.group);
         Ok(server)
     }
@@ -195,13 +165,7 @@ impl AdminServer {
             self.broadcast(now, &event, host);
         }
         self.accept(now, host);
-        for slot in 0..CLIENTS {
-            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
-                continue;
-            };
-            let served = serve(&mut client, now, host);
-            self.keep(slot, client, served, host);
-        }
+        self.each(host, |client, host| serve(client, now, host));
         // What the commands of this turn have caused.
         for event in host.take_events() {
             self.broadcast(now, &event, host);
@@ -211,80 +175,76 @@ impl AdminServer {
         self.tell_wanted(host);
     }
 
+    /// Does something with each client; one whose end that is is given up.
+    fn each(
+        &mut self,
+        host: &mut dyn Host,
+        mut act: impl FnMut(&mut AdminClient, &mut dyn Host) -> Result<(), End>,
+    ) {
+        for slot in 0..CLIENTS {
+            if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
+                let outcome = act(&mut client, host);
+                self.keep(slot, client, outcome, host);
+            }
+        }
+    }
+
     /// Passes an event to those who follow its kind; it is written in the next turn.
     pub fn broadcast(&mut self, now: Instant, event: &StreamEvent, host: &mut dyn Host) {
-        for slot in 0..CLIENTS {
-            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
-                continue;
-            };
-            if let (Some(Stream::Ping(ping)), StreamEvent::Pong(pong)) = (client.follows(), event) {
-                let said = ping.answered(now, pong).map_or(Ok(()), |said| client.say(now, said));
-                self.keep(slot, client, said, host);
-                continue;
+        self.each(host, |client, _| match (client.follows(), event) {
+            (Some(Stream::Ping(ping)), StreamEvent::Pong(pong)) => {
+                ping.answered(now, pong).map_or(Ok(()), |said| client.say(now, said))
             }
-            if let (Some(Stream::Ping(ping)), StreamEvent::Echo(echo)) = (client.follows(), event) {
-                let said = ping.echoed(now, echo).map_or(Ok(()), |said| client.say(now, said));
-                self.keep(slot, client, said, host);
-                continue;
+            (Some(Stream::Ping(ping)), StreamEvent::Echo(echo)) => {
+                ping.echoed(now, echo).map_or(Ok(()), |said| client.say(now, said))
             }
-            let body = match (client.follows(), event) {
-                (Some(Stream::Watch { json: false }), StreamEvent::Event(time, event)) => {
-                    Some(show::event(*time, event).into_bytes())
-                }
-                (Some(Stream::Watch { json: true }), StreamEvent::Event(time, event)) => {
-                    Some(json::event(*time, event).into_bytes())
-                }
-                (Some(Stream::Trace { tunnel: wanted }), StreamEvent::Message { tunnel, record })
-                    if wanted == tunnel =>
-                {
-                    Some(record.encode())
-                }
-                (Some(Stream::Restart), StreamEvent::Restart(outcome)) => {
-                    let (kind, text) = match outcome {
-                        Ok(text) => (reply::DONE, text),
-                        Err(text) => (reply::REFUSED, text),
-                    };
-                    client.answer(now, kind, text.as_bytes());
-                    None
-                }
-                (Some(_) | None, _) => None,
-            };
-            let fed = body.map_or(Ok(()), |body| client.piece(&body));
-            self.keep(slot, client, fed, host);
-        }
+            (Some(Stream::Watch { json: false }), StreamEvent::Event(time, event)) => {
+                client.piece(show::event(*time, event).as_bytes())
+            }
+            (Some(Stream::Watch { json: true }), StreamEvent::Event(time, event)) => {
+                client.piece(json::event(*time, event).as_bytes())
+            }
+            (Some(Stream::Trace { tunnel: wanted }), StreamEvent::Message { tunnel, record })
+                if wanted == tunnel =>
+            {
+                client.piece(&record.encode())
+            }
+            (Some(Stream::Restart), StreamEvent::Restart(outcome)) => {
+                let (kind, text) = match outcome {
+                    Ok(text) => (reply::DONE, text),
+                    Err(text) => (reply::REFUSED, text),
+                };
+                client.answer(now, kind, text.as_bytes());
+                Ok(())
+            }
+            (Some(_) | None, _) => Ok(()),
+        });
     }
 
     /// The lines that were logged since, for those who follow the log.
     fn feed_log(&mut self, host: &mut dyn Host) {
-        for slot in 0..CLIENTS {
-            let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) else {
-                continue;
-            };
-            let mut text = String::new();
-            if let Some(Stream::Log { next, level, json }) = client.follows() {
-                let ring = host.ring();
-                // More lines since the last turn than the ring holds.
-                if ring.since(*next).next().is_some_and(|first| first.number > *next) {
-                    admin_answer::put_trimmed(&mut text, *json);
-                }
-                for entry in ring.since(*next).filter(|entry| entry.level <= *level) {
-                    admin_answer::put_entry(&mut text, entry, *json);
-                }
-                *next = ring.next_number();
+        self.each(host, |client, host| {
+            let Some(Stream::Log { next, level, json }) = client.follows() else { return Ok(()) };
+            let (mut text, ring) = (String::new(), host.ring());
+            // More lines since the last turn than the ring holds.
+            if ring.since(*next).next().is_some_and(|first| first.number > *next) {
+                admin_answer::put_trimmed(&mut text, *json);
             }
-            let fed = if text.is_empty() { Ok(()) } else { client.piece(text.as_bytes()) };
-            self.keep(slot, client, fed, host);
-        }
+            for entry in ring.since(*next).filter(|entry| entry.level <= *level) {
+                admin_answer::put_entry(&mut text, entry, *json);
+            }
+            *next = ring.next_number();
+            if text.is_empty() {
+                Ok(())
+            } else {
+                client.piece(text.as_bytes())
+            }
+        });
     }
 
     /// Writes what the last steps have added.
     fn flush(&mut self, now: Instant, host: &mut dyn Host) {
-        for slot in 0..CLIENTS {
-            if let Some(mut client) = self.clients.get_mut(slot).and_then(Option::take) {
-                let sent = if client.follows().is_some() { client.send(now) } else { Ok(()) };
-                self.keep(slot, client, sent, host);
-            }
-        }
+        self.each(host, |client, _| if client.is_following() { client.send(now) } else { Ok(()) });
     }
 
     fn accept(&mut self, now: Instant, host: &mut dyn Host) {
@@ -450,11 +410,15 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
+fn about(path: &Path, what: impl fmt::Display) -> String {
+    format!("{}: {what}", path.display())
+}
+
 /// Removes a socket that nobody listens on any more; anything else that has the name is left alone.
-fn make_room(path: &Path) -> Result<(), OpenError> {
-    let system = |error| OpenError::System(path.to_owned(), error);
+fn make_room(path: &Path) -> Result<(), String> {
+    let system = |error: io::Error| about(path, error_text(&error));
     if sys::too_long(path) {
-        return Err(system(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket")));
+        return Err(about(path, "the path is too long for a socket"));
     }
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -462,16 +426,14 @@ fn make_room(path: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(system(error)),
     };
     if !found.file_type().is_socket() {
-        return Err(OpenError::NotASocket(path.to_owned(), file::kind(found.file_type())));
+        let what = file::kind(found.file_type());
+        return Err(about(path, format_args!("{what} has this name, no socket")));
     }
-    match UnixStream::connect(path) {
+    match UnixStream::connect(path).map_err(|error| (error.kind(), error)) {
         // WouldBlock: somebody listens, and its queue is full.
-        Ok(_) => Err(OpenError::Running(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(OpenError::Running(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(system)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(system(error)),
+        Ok(_) | Err((io::ErrorKind::WouldBlock, _)) => Err(about(path, "another l2tpd answers here")),
+        Err((io::ErrorKind::ConnectionRefused, _)) => std::fs::remove_file(path).map_err(system),
+        Err((io::ErrorKind::NotFound, _)) => Ok(()),
+        Err((_, error)) => Err(system(error)),
     }
 }

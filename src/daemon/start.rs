@@ -255,7 +255,7 @@ fn acquire(options: &Options, config: &Config) -> Result<(EventLoop, Engine, Dat
     open_sockets(&mut data, config)?;
     let path = place(options.socket.as_deref(), &config.admin_socket);
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())
-        .map_err(|error| failed_remark(&Remark::AdminSocket { error: error.to_string() }))?;
+        .map_err(|error| failed_remark(&Remark::AdminSocket { error }))?;
     let engine = Engine::new(clock::now(), Box::new(random));
     Ok((EventLoop::new(poll, signals, admin, None, pid_file), engine, data))
 }
