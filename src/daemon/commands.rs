@@ -17,9 +17,10 @@ use super::reload::{self, Readers};
 use super::resolve;
 use crate::config::{Config, Defaults};
 use crate::gather;
+use crate::saved::{saved, Reader, Saved, Writer};
 use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
-use crate::sys::{daemonize, error_text, file, trust};
+use crate::sys::{clock, daemonize, error_text, file, trust};
 
 /// The mio token of the socket to the helper.
 pub const TOKEN: Token = Token(2);
@@ -30,16 +31,17 @@ const LONGEST: usize = 16 * 1024 * 1024;
 /// What is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
-    /// A command of `on-event`, with its whole environment.
-    Event {
-        /// The program and its arguments.
-        words: Vec<String>,
-        /// Names and values.
-        environment: Vec<(String, String)>,
-    },
+    /// A command of `on-event`: the program and its arguments, and its whole environment.
+    Event(Vec<String>, Vec<(String, String)>),
     /// A lookup of this name.
     LookUp(String),
 }
+saved!(
+    enum Program {
+        Event(words, environment),
+        LookUp(name),
+    }
+);
 
 impl Program {
     /// Starts it, or says in words why it cannot be started.
@@ -51,7 +53,7 @@ impl Program {
                 let start = |own| Process::start(&[own, argument.to_owned(), name.clone()], &[], true);
                 own.and_then(start).map_err(|error| error_text(&error))
             }
-            Program::Event { words, environment } => {
+            Program::Event(words, environment) => {
                 let name = Path::new(words.first().map_or("", String::as_str));
                 // Others must not be able to change what is run, no more than the file that names it.
                 let trusted = if name.is_absolute() { trust::program(name) } else { Ok(()) };
@@ -66,6 +68,22 @@ impl Program {
 
 /// How a program ended, or why it did not start.
 pub type Outcome = Result<Ended, String>;
+
+/// What the helper is asked for.
+enum Order {
+    /// To start a program, which has this number from now on. The answer is the number and the [`Outcome`].
+    Start(u64, Program),
+    Kill(u64),
+    /// To read the configuration again.
+    Read,
+}
+saved!(
+    enum Order {
+        Start(id, program),
+        Kill(id),
+        Read,
+    }
+);
 
 /// The programs that run, by the numbers that the daemon has given them.
 #[derive(Debug, Default)]
@@ -115,11 +133,11 @@ impl Commands {
     }
 
     /// Has a program started; what became of it comes out of [`take_ended`](Commands::take_ended) under this number.
-    pub fn start(&mut self, program: &Program) -> u64 {
+    pub fn start(&mut self, program: Program) -> u64 {
         let id = self.next;
         self.next += 1;
         match &mut self.helper {
-            Some(link) => link.send(&fields_of(id, program)),
+            Some(link) => link.send(&Order::Start(id, program)),
             None => match program.start(false) {
                 Ok(process) => drop(self.here.running.insert(id, process)),
                 Err(why) => drop(self.ended.insert(id, Err(why))),
@@ -131,7 +149,7 @@ impl Commands {
     /// Kills a program and what it started.
     pub fn kill(&mut self, id: u64) {
         match &mut self.helper {
-            Some(link) => link.send(&[b"kill".to_vec(), id.to_be_bytes().to_vec()]),
+            Some(link) => link.send(&Order::Kill(id)),
             None => self.here.kill(id),
         }
     }
@@ -139,7 +157,7 @@ impl Commands {
     /// The configuration was read again, and may have other commands.
     pub fn reloaded(&mut self) {
         if let Some(link) = &mut self.helper {
-            link.send(&[b"read".to_vec()]);
+            link.send(&Order::Read);
         }
     }
 
@@ -147,8 +165,8 @@ impl Commands {
     pub fn turn(&mut self) {
         self.ended.extend(self.here.ended().into_iter().map(|(id, ended)| (id, Ok(ended))));
         let Some(link) = &mut self.helper else { return };
-        while let Some(answer) = link.receive() {
-            self.ended.extend(outcome_of(&answer));
+        while let Some(answer) = link.receive::<(u64, Outcome)>() {
+            self.ended.extend([answer]);
         }
     }
 
@@ -183,14 +201,12 @@ impl Link {
     }
 
     /// Sends a message, as far as the socket takes it.
-    fn send(&mut self, fields: &[Vec<u8>]) {
-        let mut body = Vec::new();
-        for field in fields {
-            body.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
-            body.extend(field);
-        }
+    fn send<T: Saved>(&mut self, message: &T) {
+        let mut body = Writer::new(clock::now());
+        message.save(&mut body);
+        let body = body.finish();
         self.output.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
-        self.output.extend(body);
+        self.output.extend_from_slice(&body);
         self.flush();
     }
 
@@ -208,7 +224,7 @@ impl Link {
     }
 
     /// The next message, if a whole one has come.
-    fn receive(&mut self) -> Option<Vec<Vec<u8>>> {
+    fn receive<T: Saved>(&mut self) -> Option<T> {
         self.flush();
         let mut room = [0; 4096];
         loop {
@@ -223,85 +239,14 @@ impl Link {
             }
             break;
         }
-        let length = length_at(&self.input)?;
+        let length = usize::try_from(u32::from_be_bytes(*self.input.first_chunk::<4>()?)).ok()?;
         self.gone |= length > LONGEST;
-        let body = self.input.get(4..4 + length)?.to_vec();
+        let body = self.input.get(4..4 + length)?;
+        let message = Reader::new(body, clock::now()).and_then(|mut reader| T::restore(&mut reader));
         self.input.drain(..4 + length);
-        let mut rest = body.as_slice();
-        let mut fields = Vec::new();
-        while let Some(length) = length_at(rest) {
-            fields.push(rest.get(4..4 + length)?.to_vec());
-            rest = rest.get(4 + length..)?;
-        }
-        Some(fields)
+        self.gone |= message.is_err();
+        message.ok()
     }
-}
-
-fn length_at(octets: &[u8]) -> Option<usize> {
-    usize::try_from(u32::from_be_bytes(*octets.first_chunk::<4>()?)).ok()
-}
-
-fn number(field: Option<&Vec<u8>>) -> Option<u64> {
-    Some(u64::from_be_bytes(field?.as_slice().try_into().ok()?))
-}
-
-fn text(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).into_owned()
-}
-
-/// The message that asks for a program.
-fn fields_of(id: u64, program: &Program) -> Vec<Vec<u8>> {
-    let id = id.to_be_bytes().to_vec();
-    match program {
-        Program::LookUp(name) => vec![b"look-up".to_vec(), id, name.clone().into_bytes()],
-        Program::Event { words, environment } => {
-            let mut fields = vec![b"event".to_vec(), id, (words.len() as u64).to_be_bytes().to_vec()];
-            fields.extend(words.iter().map(|word| word.clone().into_bytes()));
-            let pairs = environment.iter().flat_map(|(name, value)| [name, value]);
-            fields.extend(pairs.map(|text| text.clone().into_bytes()));
-            fields
-        }
-    }
-}
-
-/// What a message asks for.
-fn program_of(fields: &[Vec<u8>]) -> Option<Program> {
-    match fields.first()?.as_slice() {
-        b"look-up" => Some(Program::LookUp(text(fields.get(2)?))),
-        b"event" => {
-            let count = usize::try_from(number(fields.get(2))?).ok()?;
-            let (words, pairs) = fields.get(3..)?.split_at_checked(count)?;
-            let pairs =
-                pairs.chunks_exact(2).filter_map(|pair| Some((text(pair.first()?), text(pair.get(1)?))));
-            Some(Program::Event {
-                words: words.iter().map(|word| text(word)).collect(),
-                environment: pairs.collect(),
-            })
-        }
-        _ => None,
-    }
-}
-
-/// The message that tells what became of a program.
-fn answer_of(id: u64, outcome: &Outcome) -> Vec<Vec<u8>> {
-    let id = id.to_be_bytes().to_vec();
-    match outcome {
-        Ok(Ended { success, how, output }) => {
-            vec![id, vec![u8::from(*success)], how.clone().into_bytes(), output.clone().into_bytes()]
-        }
-        Err(why) => vec![id, why.clone().into_bytes()],
-    }
-}
-
-fn outcome_of(answer: &[Vec<u8>]) -> Option<(u64, Outcome)> {
-    let id = number(answer.first())?;
-    Some(match answer.get(1..)? {
-        [why] => (id, Err(text(why))),
-        [success, how, output] => {
-            (id, Ok(Ended { success: success.first() == Some(&1), how: text(how), output: text(output) }))
-        }
-        _ => return None,
-    })
 }
 
 /// The helper: a process that starts what it is asked for, as long as the daemon lives.
@@ -355,29 +300,29 @@ impl Helper {
                 Ok(()) | Err(_) => {}
             }
             while signals.take().is_some() {}
-            while let Some(fields) = self.link.receive() {
-                self.serve(&fields);
+            while let Some(order) = self.link.receive() {
+                self.serve(order);
             }
             for (id, ended) in self.children.ended() {
-                self.link.send(&answer_of(id, &Ok(ended)));
+                self.link.send::<(u64, Outcome)>(&(id, Ok(ended)));
             }
         }
         Ok(())
     }
 
-    fn serve(&mut self, fields: &[Vec<u8>]) {
-        let Some(id) = number(fields.get(1)) else { return self.read() };
-        match program_of(fields) {
-            Some(program) => match self.start(&program) {
+    fn serve(&mut self, order: Order) {
+        match order {
+            Order::Start(id, program) => match self.start(&program) {
                 Ok(process) => drop(self.children.running.insert(id, process)),
-                Err(why) => self.link.send(&answer_of(id, &Err(why))),
+                Err(why) => self.link.send::<(u64, Outcome)>(&(id, Err(why))),
             },
-            None => self.children.kill(id),
+            Order::Kill(id) => self.children.kill(id),
+            Order::Read => self.read(),
         }
     }
 
     fn start(&mut self, program: &Program) -> Result<Process, String> {
-        if let Program::Event { words, .. } = program {
+        if let Program::Event(words, _) = program {
             if !self.known.contains(words) {
                 self.read();
             }
@@ -402,22 +347,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_arrive_as_they_were_sent() {
-        let words = ["/bin/hook", "a b", ""].map(str::to_owned).to_vec();
-        let environment =
-            vec![("PATH".to_owned(), "/bin".to_owned()), ("L2TPD_REASON".to_owned(), String::new())];
-        for program in [Program::Event { words, environment }, Program::LookUp("peer.example".to_owned())] {
-            assert_eq!(program_of(&fields_of(7, &program)), Some(program));
-        }
-        let ended = Ended { success: true, how: "exit status: 0".into(), output: "192.0.2.1\n".into() };
-        for outcome in [Ok(ended), Err("No such file or directory".to_owned())] {
-            assert_eq!(outcome_of(&answer_of(7, &outcome)), Some((7, outcome)));
-        }
-        assert_eq!(program_of(&[b"event".to_vec(), vec![0; 8], u64::MAX.to_be_bytes().to_vec()]), None);
-        assert_eq!(program_of(&[]), None);
-    }
-
-    #[test]
     fn the_helper_runs_what_the_configuration_names_and_nothing_else() {
         let file = std::env::temp_dir().join(format!("l2tpd-commands-{}.conf", std::process::id()));
         std::fs::write(&file, "tunnel t\n on-event /bin/true\n").unwrap();
@@ -429,10 +358,8 @@ mod tests {
             system: Defaults::default(),
             known: BTreeSet::new(),
         };
-        let event = |words: &[&str]| Program::Event {
-            words: words.iter().map(|word| word.to_string()).collect(),
-            environment: Vec::new(),
-        };
+        let event =
+            |words: &[&str]| Program::Event(words.iter().map(|word| word.to_string()).collect(), Vec::new());
         for wrong in [&["/bin/false"][..], &["/bin/true", "x"], &[]] {
             assert_eq!(helper.start(&event(wrong)).unwrap_err(), "the configuration has no such command");
         }
@@ -447,22 +374,37 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_any_size_pass_the_socket() {
+    fn messages_of_any_size_arrive_as_they_were_sent() {
         let (one, other) = UnixStream::pair().unwrap();
         let (mut one, mut other) = (Link::new(one), Link::new(other));
-        let long = vec![vec![1; 3_000_000], vec![], vec![2; 5]];
-        one.send(&long);
-        one.send(&[b"kill".to_vec()]);
-        let mut received = Vec::new();
+        let long = vec!["/bin/hook".to_owned(), "a b".repeat(1_000_000), String::new()];
+        let environment = vec![("L2TPD_REASON".to_owned(), String::new())];
+        let sent = [Program::Event(long, environment), Program::LookUp("peer.example".to_owned())];
+        sent.iter().for_each(|program| one.send(program));
+        let mut received: Vec<Program> = Vec::new();
         while received.len() < 2 {
             received.extend(other.receive());
             one.flush();
         }
-        assert_eq!(received, [long, vec![b"kill".to_vec()]]);
+        assert_eq!(received, sent);
+        let ended = Ended { success: true, how: "exit status: 0".into(), output: "192.0.2.1\n".into() };
+        for outcome in [Ok(ended), Err("No such file or directory".to_owned())] {
+            other.send::<Outcome>(&outcome);
+            assert_eq!(one.receive::<Outcome>(), Some(outcome));
+        }
         drop(one);
         // A program that another test starts has the end of `one`, too, until it runs.
         while !other.gone {
-            assert_eq!(other.receive(), None);
+            assert_eq!(other.receive::<Program>(), None);
         }
+    }
+
+    #[test]
+    fn one_that_says_what_cannot_be_is_as_good_as_gone() {
+        let (mut one, other) = UnixStream::pair().unwrap();
+        let mut other = Link::new(other);
+        one.write_all(&[0, 0, 0, 5, b'e', b'v', b'e', b'n', b't']).unwrap();
+        assert_eq!(other.receive::<Program>(), None);
+        assert!(other.gone);
     }
 }

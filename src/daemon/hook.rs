@@ -125,7 +125,7 @@ impl Call {
     fn start(self, deadline: Instant, commands: &mut Commands) -> Running {
         let program = escape(self.words.first().map_or(b"", |word| word.as_bytes()));
         let Call { words, environment } = self;
-        let id = commands.start(&Program::Event { words, environment });
+        let id = commands.start(Program::Event(words, environment));
         Running { id, program, deadline, killed: false }
     }
 }

@@ -109,7 +109,7 @@ impl Resolver {
         }
         while self.running.len() < RUNNING {
             let Some(wanted) = self.waiting.pop_front() else { break };
-            let id = commands.start(&Program::LookUp(wanted.name.clone()));
+            let id = commands.start(Program::LookUp(wanted.name.clone()));
             self.running.push(Lookup { wanted, id, deadline: now + TIME_LIMIT });
         }
         answers

@@ -95,6 +95,23 @@ impl<T: Saved> Saved for Option<T> {
     }
 }
 
+impl<T: Saved, E: Saved> Saved for Result<T, E> {
+    fn save(&self, to: &mut Writer) {
+        self.is_ok().save(to);
+        match self {
+            Ok(value) => value.save(to),
+            Err(error) => error.save(to),
+        }
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+        match bool::restore(from)? {
+            true => T::restore(from).map(Ok),
+            false => E::restore(from).map(Err),
+        }
+    }
+}
+
 impl<T: Saved> Saved for Box<T> {
     fn save(&self, to: &mut Writer) {
         (**self).save(to);

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{cvt, daemonize, error_text, system};
+use crate::saved::saved;
 
 /// A child process with a process group of its own.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Ended {
     /// The first 4096 octets that it wrote, where output was wanted.
     pub output: String,
 }
+saved!(Ended { success, how, output });
 
 /// The most of a child's output that is read.
 const OUTPUT_LIMIT: u64 = 4096;
