@@ -12,7 +12,6 @@ use crate::counters::Counters;
 use crate::proto::snapshot::{
     ControlCounters, PeerSnapshot, PeerState, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot,
 };
-use crate::wire::Encapsulation;
 
 /// Samples made, or sessions counted, in one step.
 const SAMPLES: usize = 64;
@@ -316,17 +315,10 @@ fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact:
     }
 }
 
-fn encapsulation(encapsulation: Encapsulation) -> &'static str {
-    match encapsulation {
-        Encapsulation::Ip => "ip",
-        Encapsulation::Udp => "udp",
-    }
-}
-
 /// Who the peer is, as far as that is known, and how it is reached.
 fn peer_labels(tunnel: &TunnelSnapshot) -> String {
     let peer = tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default();
-    let encapsulation = tunnel.path.map_or("", |path| encapsulation(path.encapsulation));
+    let encapsulation = tunnel.path.map_or("", |path| path.encapsulation.word());
     let hostname = tunnel.remote_hostname.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let router_id = tunnel.remote_router_id.map(|id| Ipv4Addr::from(id).to_string()).unwrap_or_default();
     format!(

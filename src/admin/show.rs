@@ -201,12 +201,11 @@ pub(super) fn state(tunnel: &TunnelSnapshot) -> &'static str {
 }
 
 fn encapsulation(tunnel: &TunnelSnapshot) -> String {
-    match &tunnel.path {
-        Some(path) => match path.encapsulation {
-            Encapsulation::Ip => "ip".to_owned(),
-            Encapsulation::Udp => format!("udp, ports {} --> {}", path.local.port(), path.remote.port()),
-        },
-        None => "-".to_owned(),
+    match tunnel.path {
+        Some(path) if path.encapsulation == Encapsulation::Udp => {
+            format!("udp, ports {} --> {}", path.local.port(), path.remote.port())
+        }
+        path => or_dash(path.map(|path| path.encapsulation.word())),
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the admin server needs of the daemon: everything that a command may show or change.
 
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::datapath::Echo;
 use crate::admin::trace::Record;
 use crate::admin::Source;
 use crate::log::ring::Ring;
 use crate::log::{Level, LogLine, WallTime};
-use crate::proto::{Command, CommandError, Notification};
+use crate::proto::{Command, CommandError, Notification, Pong};
 
 /// The daemon, as the admin server sees it. No method may block.
 ///
@@ -56,30 +56,6 @@ pub enum StreamEvent {
     Pong(Pong),
     /// For `ping` of a session.
     Echo(Echo),
-}
-
-/// The other end of a session has answered a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Echo {
-    /// The session's interface.
-    pub interface: String,
-    /// What [`Host::ping_session`] returned.
-    pub number: u32,
-    /// From the request to the answer.
-    pub round_trip: Duration,
-}
-
-/// A HELLO that the administrator sent was answered, or never will be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pong {
-    /// The name of the tunnel.
-    pub tunnel: String,
-    /// Whom it was sent to.
-    pub peer: IpAddr,
-    /// From its first transmission to the acknowledgement; `None`: the connection is gone.
-    pub round_trip: Option<Duration>,
-    /// How often it was sent.
-    pub transmissions: u32,
 }
 
 /// Which events somebody follows.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::admin_host::{Echo, Pong, StreamEvent, Wanted};
+use super::admin_host::{StreamEvent, Wanted};
 use super::args::Options;
 use super::commands::Commands;
 use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
@@ -212,10 +212,7 @@ impl Daemon {
             Action::Watch { key } => replies.push_back(Reply::Route(key, self.routes.watch(key))),
             Action::Unwatch { key } => self.routes.forget(key),
             Action::Notify(notification) => self.notify(now, notification),
-            Action::Pong { tunnel, peer, round_trip, transmissions } => {
-                let pong = Pong { tunnel, peer, round_trip, transmissions };
-                self.stream_event(StreamEvent::Pong(pong));
-            }
+            Action::Pong(pong) => self.stream_event(StreamEvent::Pong(pong)),
         }
     }
 
@@ -407,9 +404,7 @@ impl Daemon {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
             }
-            DataPlaneEvent::Echo { interface, number, round_trip } => {
-                self.stream_event(StreamEvent::Echo(Echo { interface, number, round_trip }));
-            }
+            DataPlaneEvent::Echo(echo) => self.stream_event(StreamEvent::Echo(echo)),
             DataPlaneEvent::Elsewhere { session, path } => self.engine.heard_elsewhere(now, session, path),
             DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {

@@ -3,13 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::admin_host::{Echo, Host, Pong};
+use super::admin_host::Host;
+use super::datapath::Echo;
 use crate::admin::display::no_tunnel;
 use crate::admin::envelope::reply;
 use crate::admin::report::Pings;
 use crate::admin::{json, show};
 use crate::log::escape;
-use crate::proto::{Command, CommandError};
+use crate::proto::{Command, CommandError, Pong};
 
 /// A frame through a session that is not answered for so long is lost.
 const PATIENCE: Duration = Duration::from_secs(1);

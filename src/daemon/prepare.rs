@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use super::core::Daemon;
-use super::datapath::SocketKey;
+use super::datapath::{unspecified, SocketKey};
 use super::resolve::Answer;
 use crate::config::model::TunnelConfig;
 use crate::log::{Event, LogLine};
@@ -111,14 +111,10 @@ impl Daemon {
 
 /// The path to a tunnel's peer. The local address stays open where the configuration leaves it open.
 fn path(tunnel: &TunnelConfig, peer: IpAddr) -> Path {
-    let any: IpAddr = match peer {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
     let (local_port, remote_port) = tunnel.ports_of(tunnel.encapsulation());
     Path {
         encapsulation: tunnel.encapsulation(),
-        local: SocketAddr::new(tunnel.local_address.unwrap_or(any), local_port),
+        local: SocketAddr::new(tunnel.local_address.unwrap_or(unspecified(peer)), local_port),
         remote: SocketAddr::new(peer, remote_port),
         via: tunnel.via(),
     }

@@ -111,16 +111,7 @@ pub enum Action {
         key: RouteKey,
     },
     /// Answers `Command::Ping`: the HELLO was acknowledged, or its connection is gone.
-    Pong {
-        /// Name of the tunnel.
-        tunnel: String,
-        /// Whom it was sent to.
-        peer: IpAddr,
-        /// From its first transmission to the acknowledgement; `None`: the connection is gone.
-        round_trip: Option<Duration>,
-        /// How often it was sent.
-        transmissions: u32,
-    },
+    Pong(Pong),
     /// Something that watchers and hooks want to know.
     Notify(Notification),
 }
@@ -191,6 +182,19 @@ saved!(
         All,
     }
 );
+
+/// A HELLO that the administrator sent was answered, or never will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pong {
+    /// The name of the tunnel.
+    pub tunnel: String,
+    /// Whom it was sent to.
+    pub peer: IpAddr,
+    /// From its first transmission to the acknowledgement; `None`: the connection is gone.
+    pub round_trip: Option<Duration>,
+    /// How often it was sent.
+    pub transmissions: u32,
+}
 
 /// One change of a tunnel or session, for `l2tpctl watch` and `on-event`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -90,7 +90,7 @@ mod tunnels;
 mod unproven;
 mod watch;
 
-pub use action::{Action, Attachment, Happening, Notification, Path, Purpose, SequenceLevel};
+pub use action::{Action, Attachment, Happening, Notification, Path, Pong, Purpose, SequenceLevel};
 pub use command::{Command, CommandError};
 pub use context::Random;
 pub use engine::Engine;

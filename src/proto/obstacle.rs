@@ -3,7 +3,6 @@
 use super::action::Path;
 use super::tunnel::Tunnel;
 use crate::config::model::Device;
-use crate::wire::Encapsulation;
 
 /// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
 pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {
@@ -49,10 +48,6 @@ pub enum Obstacle {
 impl Obstacle {
     /// What the tunnel is or has, and what came.
     pub fn words(self, tunnel: &Tunnel, path: &Path) -> String {
-        let name = |encapsulation| match encapsulation {
-            Encapsulation::Ip => "ip",
-            Encapsulation::Udp => "udp",
-        };
         match self {
             Obstacle::Disabled => "is disabled".to_owned(),
             Obstacle::Problem => {
@@ -60,7 +55,7 @@ impl Obstacle {
             }
             Obstacle::Manual => "has manual sessions only".to_owned(),
             Obstacle::Encapsulation => {
-                let (ours, theirs) = (name(tunnel.config.encapsulation()), name(path.encapsulation));
+                let (ours, theirs) = (tunnel.config.encapsulation().word(), path.encapsulation.word());
                 format!("has encapsulation {ours}, and it came over {theirs}")
             }
             Obstacle::LocalAddress => {

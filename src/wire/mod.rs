@@ -109,7 +109,16 @@ pub enum Encapsulation {
     /// Over UDP, port 1701.
     Udp,
 }
+
 impl Encapsulation {
+    /// The configuration's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Encapsulation::Ip => "ip",
+            Encapsulation::Udp => "udp",
+        }
+    }
+
     /// What carries the messages, in words.
     pub fn name(self) -> &'static str {
         match self {

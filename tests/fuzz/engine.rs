@@ -143,7 +143,7 @@ impl Ends {
                 let (next_hop, source) = (Some(hop), Some(address(end)));
                 engine.route(self.now, key, Route { next_hop, source, own: true, deprecated: false });
             }
-            Action::Unwatch { .. } | Action::Pong { .. } | Action::Notify(_) | Action::Log(_) => {}
+            Action::Unwatch { .. } | Action::Pong(_) | Action::Notify(_) | Action::Log(_) => {}
         }
     }
 

@@ -343,7 +343,7 @@ impl World {
                 node.engine.route(now, key, route);
             }
             Action::Unwatch { key } => assert!(node.watched.remove(&key), "{key:?} was not watched"),
-            Action::Pong { round_trip, transmissions, .. } => node.pongs.push((round_trip, transmissions)),
+            Action::Pong(pong) => node.pongs.push((pong.round_trip, pong.transmissions)),
             Action::Notify(notification) => node.events.push((time, notification)),
         }
     }

@@ -107,13 +107,7 @@ fn tunnel(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
     let path = tunnel.path.as_ref();
     object.optional_text("local_address", path.map(|path| path.local.ip()));
     object.optional_text("remote_address", path.map(|path| path.remote.ip()));
-    object.optional_text(
-        "encapsulation",
-        path.map(|path| match path.encapsulation {
-            Encapsulation::Ip => "ip",
-            Encapsulation::Udp => "udp",
-        }),
-    );
+    object.optional_text("encapsulation", path.map(|path| path.encapsulation.word()));
     let udp = path.filter(|path| path.encapsulation == Encapsulation::Udp);
     object.id("local_port", udp.map_or(0, |path| path.local.port().into()));
     object.id("remote_port", udp.map_or(0, |path| path.remote.port().into()));

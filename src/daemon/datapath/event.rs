@@ -73,15 +73,8 @@ pub enum DataPlaneEvent {
         /// Up.
         up: bool,
     },
-    /// The other end of a session has answered [`ping`](super::DataPlane::ping).
-    Echo {
-        /// The interface's name in the configuration.
-        interface: String,
-        /// Of the request.
-        number: u32,
-        /// From the request to the answer.
-        round_trip: Duration,
-    },
+    /// An answer to [`ping`](super::DataPlane::ping).
+    Echo(Echo),
     /// Data of a session came from elsewhere than its peer, with the right cookie.
     Elsewhere {
         /// Our id of it.
@@ -107,6 +100,17 @@ pub enum DataPlaneEvent {
     },
     /// Something for the log.
     Remark(Remark),
+}
+
+/// The other end of a session has answered [`ping`](super::DataPlane::ping).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// The interface's name in the configuration.
+    pub interface: String,
+    /// Of the request.
+    pub number: u32,
+    /// From the request to the answer.
+    pub round_trip: Duration,
 }
 
 /// Datagrams that were dropped before they belonged to a session.

@@ -41,10 +41,10 @@ mod transmit;
 mod waiting;
 
 pub use bridge::BridgeState;
-pub use event::{DataPlaneEvent, Failure, Unmatched};
+pub use event::{DataPlaneEvent, Echo, Failure, Unmatched};
 pub use interface::{Interface, InterfaceState};
 pub use plane::DataPlane;
 pub use pseudowires::Attached;
 pub use ready::FIRST_TOKEN;
-pub use socket_key::SocketKey;
+pub use socket_key::{unspecified, SocketKey};
 pub use state::PlaneState;

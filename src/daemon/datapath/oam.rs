@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::event::DataPlaneEvent;
+use super::event::{DataPlaneEvent, Echo};
 use super::loops::Loops;
 use super::pseudowires::Pseudowires;
 use super::transmit::Outbound;
@@ -104,7 +104,7 @@ impl Echoes {
         let Some(round_trip) = self.answered(session, number) else { return };
         let port = wires.sessions.find(session).and_then(|session| wires.ports.get(session.port));
         if let Some(interface) = port.map(|port| port.interface.name.clone()) {
-            wires.events.push(DataPlaneEvent::Echo { interface, number, round_trip });
+            wires.events.push(DataPlaneEvent::Echo(Echo { interface, number, round_trip }));
         }
     }
 }

@@ -61,7 +61,7 @@ impl fmt::Display for SocketKey {
 }
 
 /// The unspecified address of the family of `of`.
-pub(super) fn unspecified(of: IpAddr) -> IpAddr {
+pub fn unspecified(of: IpAddr) -> IpAddr {
     match of {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),

@@ -19,7 +19,7 @@ pub mod transport;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Path};
+use super::action::{Action, Path, Pong};
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use super::result::result;
 use super::route::{NextHop, User};
@@ -394,7 +394,7 @@ impl Connection {
 
     fn tell_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
         let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
-        cx.act(Action::Pong { tunnel, peer, round_trip, transmissions: ping.transmissions });
+        cx.act(Action::Pong(Pong { tunnel, peer, round_trip, transmissions: ping.transmissions }));
     }
 
     fn give_up_ping(&mut self, cx: &mut Context) {
