@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use l2tpd::config::diff::{diff, Change};
+use l2tpd::config::diff::{diff, Change, What};
 use l2tpd::config::error::Fault;
 use l2tpd::config::identity::DerivedId;
 use l2tpd::config::tag::{Block, Effect, Tag};
@@ -258,20 +258,16 @@ fn pair(block: Block, line: &str) -> (Config, Config) {
 }
 
 fn show(change: &Change) -> String {
-    match change {
-        Change::Global { tags } => format!("global {}", tags.join(" ")),
-        Change::TunnelRemoved { tunnel } => format!("removed {tunnel}"),
-        Change::TunnelAdded { tunnel } => format!("added {tunnel}"),
-        Change::TunnelRestart { tunnel, tags } => format!("restart {tunnel} {}", tags.join(" ")),
-        Change::TunnelLive { tunnel, tags } => format!("live {tunnel} {}", tags.join(" ")),
-        Change::SessionRemoved { tunnel, interface } => format!("removed {tunnel} {interface}"),
-        Change::SessionAdded { tunnel, interface } => format!("added {tunnel} {interface}"),
-        Change::SessionRestart { tunnel, interface, tags } => {
-            format!("restart {tunnel} {interface} {}", tags.join(" "))
-        }
-        Change::SessionLive { tunnel, interface, tags } => {
-            format!("live {tunnel} {interface} {}", tags.join(" "))
-        }
+    let (block, what) = match change {
+        Change::Global(tags) => return format!("global {}", tags.join(" ")),
+        Change::Tunnel(tunnel, what) => (tunnel.clone(), what),
+        Change::Session(tunnel, interface, what) => (format!("{tunnel} {interface}"), what),
+    };
+    match what {
+        What::Removed => format!("removed {block}"),
+        What::Added => format!("added {block}"),
+        What::SetUp(tags) => format!("restart {block} {}", tags.join(" ")),
+        What::Live(tags) => format!("live {block} {}", tags.join(" ")),
     }
 }
 

@@ -10,82 +10,33 @@ use crate::gather;
 /// One difference. The order of a list is that of the new file, removals first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Global tags have other values.
-    Global {
-        /// Those tags.
-        tags: Vec<&'static str>,
-    },
-    /// A tunnel block is gone.
-    TunnelRemoved {
-        /// Its name.
-        tunnel: String,
-    },
-    /// A tunnel block is new.
-    TunnelAdded {
-        /// Its name.
-        tunnel: String,
-    },
-    /// Tags have other values that only a new set-up brings to the peer.
-    TunnelRestart {
-        /// The tunnel's name.
-        tunnel: String,
-        /// Those tags.
-        tags: Vec<&'static str>,
-    },
-    /// Tags have other values that are used from now on, without a message to the peer.
-    TunnelLive {
-        /// The tunnel's name.
-        tunnel: String,
-        /// Those tags.
-        tags: Vec<&'static str>,
-    },
-    /// A session block is gone.
-    SessionRemoved {
-        /// The tunnel's name.
-        tunnel: String,
-        /// The session's interface.
-        interface: String,
-    },
-    /// A session block is new.
-    SessionAdded {
-        /// The tunnel's name.
-        tunnel: String,
-        /// The session's interface.
-        interface: String,
-    },
-    /// Tags have other values that only a new set-up of the session brings to the peer.
-    SessionRestart {
-        /// The tunnel's name.
-        tunnel: String,
-        /// The session's interface.
-        interface: String,
-        /// Those tags.
-        tags: Vec<&'static str>,
-    },
-    /// Tags have other values that are used from now on.
-    SessionLive {
-        /// The tunnel's name.
-        tunnel: String,
-        /// The session's interface.
-        interface: String,
-        /// Those tags.
-        tags: Vec<&'static str>,
-    },
+    /// Of global tags: these have other values.
+    Global(Vec<&'static str>),
+    /// Of a tunnel block, by its name.
+    Tunnel(String, What),
+    /// Of a session block, by its tunnel's name and its interface.
+    Session(String, String, What),
+}
+
+/// What became of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// It is gone.
+    Removed,
+    /// It is new.
+    Added,
+    /// These tags have other values, which only a new set-up brings to the peer.
+    SetUp(Vec<&'static str>),
+    /// These tags have other values, which are used from now on, without a message to the peer.
+    Live(Vec<&'static str>),
 }
 
 impl Change {
     /// The tunnel that it is about.
     pub fn tunnel(&self) -> Option<&str> {
         match self {
-            Change::Global { .. } => None,
-            Change::TunnelRemoved { tunnel }
-            | Change::TunnelAdded { tunnel }
-            | Change::TunnelRestart { tunnel, .. }
-            | Change::TunnelLive { tunnel, .. }
-            | Change::SessionRemoved { tunnel, .. }
-            | Change::SessionAdded { tunnel, .. }
-            | Change::SessionRestart { tunnel, .. }
-            | Change::SessionLive { tunnel, .. } => Some(tunnel),
+            Change::Global(_) => None,
+            Change::Tunnel(tunnel, _) | Change::Session(tunnel, _, _) => Some(tunnel),
         }
     }
 }
@@ -99,16 +50,16 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     let tags = global_tags(old, new);
     if !tags.is_empty() {
-        changes.push(Change::Global { tags });
+        changes.push(Change::Global(tags));
     }
     let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), &**t)));
     let after = gather::set(new.tunnels.iter().map(|t| t.name.as_str()));
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
-        removals.push(Change::TunnelRemoved { tunnel: gone.name.clone() });
+        removals.push(Change::Tunnel(gone.name.clone(), What::Removed));
     }
     for tunnel in &new.tunnels {
         match before.get(tunnel.name.as_str()) {
-            None => changes.push(Change::TunnelAdded { tunnel: tunnel.name.clone() }),
+            None => changes.push(Change::Tunnel(tunnel.name.clone(), What::Added)),
             Some(old) => tunnel_changes(old, tunnel, &mut removals, &mut changes),
         }
     }
@@ -153,40 +104,35 @@ fn tunnel_changes(
     if !tags.is_empty() {
         // The new set-up uses the other values too: one entry tells it all.
         tags.extend(live);
-        changes.push(Change::TunnelRestart { tunnel: tunnel(), tags });
+        changes.push(Change::Tunnel(tunnel(), What::SetUp(tags)));
         return;
     }
     if !live.is_empty() {
-        changes.push(Change::TunnelLive { tunnel: tunnel(), tags: live });
+        changes.push(Change::Tunnel(tunnel(), What::Live(live)));
     }
     let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), &**s)));
     let after = gather::set(new.sessions.iter().map(|s| s.interface.as_str()));
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
-        removals.push(Change::SessionRemoved { tunnel: tunnel(), interface: gone.interface.clone() });
+        removals.push(Change::Session(tunnel(), gone.interface.clone(), What::Removed));
     }
     for session in &new.sessions {
-        let interface = session.interface.clone();
-        match before.get(session.interface.as_str()) {
-            None => changes.push(Change::SessionAdded { tunnel: tunnel(), interface }),
-            Some(old) => changes.extend(session_change(old, session, tunnel(), interface)),
-        }
+        let what = match before.get(session.interface.as_str()) {
+            None => Some(What::Added),
+            Some(old) => session_change(old, session),
+        };
+        changes.extend(what.map(|what| Change::Session(tunnel(), session.interface.clone(), what)));
     }
 }
 
-fn session_change(
-    old: &SessionConfig,
-    new: &SessionConfig,
-    tunnel: String,
-    interface: String,
-) -> Option<Change> {
+fn session_change(old: &SessionConfig, new: &SessionConfig) -> Option<What> {
     let mut tags = session_restart(old, new);
     let live = differing(SESSION, Effect::Live, old, new);
     match (tags.is_empty(), live.is_empty()) {
         (true, true) => None,
-        (true, false) => Some(Change::SessionLive { tunnel, interface, tags: live }),
+        (true, false) => Some(What::Live(live)),
         (false, _) => {
             tags.extend(live);
-            Some(Change::SessionRestart { tunnel, interface, tags })
+            Some(What::SetUp(tags))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::confine;
 use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
 use super::logger::Logger;
-use crate::config::diff::{diff, Change};
+use crate::config::diff::{diff, Change, What};
 use crate::config::identity::DerivedId;
 use crate::config::model::{Config, Problem, TunnelConfig};
 use crate::config::tag::{Block, Effect};
@@ -172,19 +172,19 @@ fn waits_for_start(tag: &str) -> bool {
 /// A change as the log and whoever asked for it are told.
 fn describe(change: &Change) -> Remark {
     match change.clone() {
-        Change::Global { tags } => Remark::GlobalChanged { tags: Tags(tags) },
-        Change::TunnelRemoved { tunnel } => Remark::TunnelRemoved { tunnel },
-        Change::TunnelAdded { tunnel } => Remark::TunnelAdded { tunnel },
-        Change::TunnelRestart { tunnel, tags } => Remark::TunnelRestarted { tunnel, tags: Tags(tags) },
-        Change::TunnelLive { tunnel, tags } => Remark::TunnelChanged { tunnel, tags: Tags(tags) },
-        Change::SessionRemoved { tunnel, interface } => Remark::SessionRemoved { tunnel, interface },
-        Change::SessionAdded { tunnel, interface } => Remark::SessionAdded { tunnel, interface },
-        Change::SessionRestart { tunnel, interface, tags } => {
-            Remark::SessionRestarted { tunnel, interface, tags: Tags(tags) }
-        }
-        Change::SessionLive { tunnel, interface, tags } => {
-            Remark::SessionChanged { tunnel, interface, tags: Tags(tags) }
-        }
+        Change::Global(tags) => Remark::GlobalChanged { tags: Tags(tags) },
+        Change::Tunnel(tunnel, what) => match what {
+            What::Removed => Remark::TunnelRemoved { tunnel },
+            What::Added => Remark::TunnelAdded { tunnel },
+            What::SetUp(tags) => Remark::TunnelRestarted { tunnel, tags: Tags(tags) },
+            What::Live(tags) => Remark::TunnelChanged { tunnel, tags: Tags(tags) },
+        },
+        Change::Session(tunnel, interface, what) => match what {
+            What::Removed => Remark::SessionRemoved { tunnel, interface },
+            What::Added => Remark::SessionAdded { tunnel, interface },
+            What::SetUp(tags) => Remark::SessionRestarted { tunnel, interface, tags: Tags(tags) },
+            What::Live(tags) => Remark::SessionChanged { tunnel, interface, tags: Tags(tags) },
+        },
     }
 }
 
@@ -264,7 +264,7 @@ impl Daemon {
         }
         for change in changes {
             self.log(now, &LogLine::remark(&describe(change)));
-            if let Change::Global { tags } = change {
+            if let Change::Global(tags) = change {
                 let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
                 if !late.is_empty() {
                     self.log(now, &LogLine::remark(&Remark::AtStart { tags: Tags(late) }));

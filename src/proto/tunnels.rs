@@ -13,7 +13,7 @@ use super::obstacle::obstacle;
 use super::receive;
 use super::reconfigure;
 use super::tunnel::Tunnel;
-use crate::config::diff::{diff, Change};
+use crate::config::diff::{diff, Change, What};
 use crate::config::model::{self, Config};
 use crate::gather;
 use crate::saved::{Broken, Reader, Saved, Writer};
@@ -232,7 +232,7 @@ impl Tunnels {
     pub fn apply(&mut self, cx: &mut Context, config: &Config) {
         let changes = match &self.config {
             Some(old) => diff(old, config),
-            None => config.tunnels.iter().map(|t| Change::TunnelAdded { tunnel: t.name.clone() }).collect(),
+            None => config.tunnels.iter().map(|t| Change::Tunnel(t.name.clone(), What::Added)).collect(),
         };
         self.config = Some(config.clone());
         let mut blocks: Blocks<'_> = gather::map(config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))));
@@ -254,38 +254,24 @@ impl Tunnels {
 
     fn apply_change(&mut self, cx: &mut Context, blocks: &mut Blocks<'_>, change: &Change) {
         match change {
-            Change::Global { .. } => {}
-            Change::TunnelRemoved { tunnel } => {
+            Change::Global(_) => {}
+            Change::Tunnel(tunnel, What::Removed) => {
                 self.remove(cx, tunnel, stopccn::SHUTDOWN, "removed from the configuration");
             }
-            Change::TunnelAdded { tunnel } => {
-                if let Some((block, _)) = blocks.get(tunnel.as_str()) {
-                    self.add(cx, block);
-                }
+            Change::Tunnel(tunnel, What::Added) => self.add(cx, blocks, tunnel),
+            Change::Tunnel(tunnel, What::SetUp(_)) => {
+                self.remove(cx, tunnel, stopccn::GENERAL, "the configuration changed");
+                self.add(cx, blocks, tunnel);
             }
-            Change::TunnelRestart { tunnel, .. } => {
-                if let Some((block, _)) = blocks.get(tunnel.as_str()) {
-                    self.remove(cx, tunnel, stopccn::GENERAL, "the configuration changed");
-                    self.add(cx, block);
-                }
-            }
-            Change::TunnelLive { tunnel, .. } | Change::SessionLive { tunnel, .. } => {
-                let _ = self.touch(cx, blocks, tunnel);
-            }
-            Change::SessionRemoved { tunnel, interface } => {
-                if let Some((tunnel, _)) = self.touch(cx, blocks, tunnel) {
+            Change::Tunnel(tunnel, What::Live(_)) => _ = self.touch(cx, blocks, tunnel),
+            Change::Session(tunnel, interface, what) => {
+                let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) else { return cx.missing() };
+                if matches!(what, What::Removed | What::SetUp(_)) {
                     reconfigure::remove_session(tunnel, cx, interface);
                 }
-            }
-            Change::SessionAdded { tunnel, interface } => {
-                if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
-                    add_session(tunnel, cx, sessions, interface);
-                }
-            }
-            Change::SessionRestart { tunnel, interface, .. } => {
-                if let Some((tunnel, sessions)) = self.touch(cx, blocks, tunnel) {
-                    reconfigure::remove_session(tunnel, cx, interface);
-                    add_session(tunnel, cx, sessions, interface);
+                if matches!(what, What::Added | What::SetUp(_)) {
+                    let session = sessions.get(interface.as_str());
+                    session.into_iter().for_each(|s| reconfigure::add_session(tunnel, cx, s));
                 }
             }
         }
@@ -307,7 +293,8 @@ impl Tunnels {
         Some((tunnel, sessions.get_or_insert_with(by_interface)))
     }
 
-    fn add(&mut self, cx: &mut Context, block: &Rc<model::TunnelConfig>) {
+    fn add(&mut self, cx: &mut Context, blocks: &Blocks<'_>, name: &str) {
+        let Some((block, _)) = blocks.get(name) else { return cx.missing() };
         self.next_key = self.next_key.wrapping_add(1);
         let key = TunnelKey(self.next_key);
         let mut tunnel = Tunnel::new(cx.now, key, Rc::clone(block));
@@ -340,11 +327,5 @@ impl Tunnels {
             self.by_interface.extend(interfaces);
         }
         changed
-    }
-}
-
-fn add_session(tunnel: &mut Tunnel, cx: &mut Context, sessions: &Sessions<'_>, interface: &str) {
-    if let Some(session) = sessions.get(interface) {
-        reconfigure::add_session(tunnel, cx, session);
     }
 }
