@@ -7,7 +7,7 @@ use l2tpd::log::Level;
 use l2tpd::wire::{Message, SessionId};
 
 use crate::peer::{stop, Peer};
-use crate::support::packets::{hex, one};
+use crate::support::packets::{one, with_avps};
 use crate::world::World;
 
 /// Their own session ids.
@@ -41,10 +41,7 @@ fn with(label: &str, own: [u8; 4], ours: SessionId, avps: &str) -> Vec<u8> {
         let at = value_of(&octets, attribute);
         octets[at..at + 4].copy_from_slice(&id);
     }
-    octets.extend(hex(avps));
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
-    octets
+    with_avps(octets, avps)
 }
 
 fn no_warning(world: &World) {

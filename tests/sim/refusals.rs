@@ -10,19 +10,16 @@ use l2tpd::wire::{CircuitStatus, Cookie, Encapsulation, Message, MessageType, Se
 
 use crate::peer::{cdn, iccn, icrp, icrq, ids, stop, Peer, CCID, SESSION};
 use crate::sessions::{established, local, request_of_the_daemon, session_of_the_peer};
-use crate::support::packets::hex;
+use crate::support::packets::{hex, with_avps, without_avp};
 
 /// An AVP that nobody knows, with the M bit set.
 const UNKNOWN: &str = "8008000000c80102";
 
 /// A message with further AVPs after those that it has; for connections without digests.
 fn with(peer: &mut Peer, message: &Message, avps: &str) -> Vec<u8> {
-    let mut octets = peer.octets(message);
-    octets.extend(hex(avps));
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    let octets = peer.octets(message);
     peer.ns = peer.ns.wrapping_add(1);
-    octets
+    with_avps(octets, avps)
 }
 
 // M-028: a cookie of five octets has its line whether its M bit is set (CDN 2/2) or not (then it counts for nothing).
@@ -59,19 +56,7 @@ fn c_133_bad_reply_is_refused_by_the_peers_id() {
 
 /// A message without its AVPs of this type.
 fn without(peer: &mut Peer, message: &Message, attribute: u16) -> Vec<u8> {
-    let whole = with(peer, message, "");
-    let (header, mut rest) = whole.split_at(12);
-    let mut octets = header.to_vec();
-    while let [_, length, _, _, high, low, ..] = rest {
-        let (one, tail) = rest.split_at(usize::from(*length));
-        if u16::from_be_bytes([*high, *low]) != attribute {
-            octets.extend(one);
-        }
-        rest = tail;
-    }
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
-    octets
+    without_avp(&with(peer, message, ""), attribute)
 }
 
 // C-207 C-304: one of the two ids tells already which session a message means.

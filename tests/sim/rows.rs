@@ -9,7 +9,7 @@ use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
 use crate::net::{tunnel, Dice};
 use crate::peer::{icrq, stop, Peer, CCID};
-use crate::support::packets::hex;
+use crate::support::packets::{hex, with_avps, without_avp};
 use crate::world::World;
 
 /// A node that has sent its SCCRQ, which the peer has seen.
@@ -18,32 +18,6 @@ fn requested(tags: &str) -> (Peer, World, SetUp) {
     world.run(Duration::from_millis(5));
     let request = peer.take_request(&mut world);
     (peer, world, request)
-}
-
-/// A message with further AVPs after those that it has.
-fn with_avps(peer: &Peer, message: &Message, avps: &str) -> Vec<u8> {
-    let mut octets = peer.octets(message);
-    octets.extend(hex(avps));
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
-    octets
-}
-
-/// An SCCRQ without its AVPs of this type.
-fn without(peer: &Peer, attribute: u16) -> Vec<u8> {
-    let whole = peer.octets(&Message::Sccrq(peer.set_up()));
-    let mut octets = whole[..12].to_vec();
-    let mut rest = &whole[12..];
-    while let [_, length, _, _, high, low, ..] = rest {
-        let (one, tail) = rest.split_at(usize::from(*length));
-        if u16::from_be_bytes([*high, *low]) != attribute {
-            octets.extend(one);
-        }
-        rest = tail;
-    }
-    let length = octets.len() as u16;
-    octets[2..4].copy_from_slice(&length.to_be_bytes());
-    octets
 }
 
 // C-018 C-020 C-021 C-080 C-115 C-319 C-322: the answer, and the numbers of what follows.
@@ -223,7 +197,7 @@ fn c_122_connected_is_not_acceptable() {
     let (mut peer, mut world) = Peer::new().and_world("", &["l2tp1"]);
     peer.request(&mut world);
     peer.take_reply(&mut world);
-    let octets = with_avps(&peer, &Message::Scccn, "8008000000c80102");
+    let octets = with_avps(peer.octets(&Message::Scccn), "8008000000c80102");
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "StopCCN 2/8");
     assert_ne!(world.tunnel(0).state.status_name(), "wait-ctl-conn");
@@ -306,7 +280,7 @@ fn c_105_stop_before_the_reply() {
 #[test]
 fn c_198_unknown_avps() {
     let (mut peer, mut world) = Peer::new().and_established("", &["l2tp1"]);
-    let octets = with_avps(&peer, &Message::Icrq(icrq("1")), "8008000000c80102");
+    let octets = with_avps(peer.octets(&Message::Icrq(icrq("1"))), "8008000000c80102");
     peer.ns += 1;
     peer.raw(&mut world, octets);
     let received = peer.receive(&mut world);
@@ -316,12 +290,12 @@ fn c_198_unknown_avps() {
     assert!(String::from_utf8(code.message.unwrap()).unwrap().contains("200"), "C-199 C-302");
     assert_eq!(world.tunnel(0).state.status_name(), "established");
     peer.acknowledge(&mut world);
-    let octets = with_avps(&peer, &Message::Hello, "0008000000c80102");
+    let octets = with_avps(peer.octets(&Message::Hello), "0008000000c80102");
     peer.ns += 1;
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "ACK");
     assert_eq!(world.logged(0, "no handler, but M bit is not set"), 1);
-    let octets = with_avps(&peer, &Message::Hello, "8008000000c80102");
+    let octets = with_avps(peer.octets(&Message::Hello), "8008000000c80102");
     peer.ns += 1;
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "StopCCN 2/8");
@@ -334,7 +308,7 @@ fn c_181_connected_session_is_not_acceptable() {
     peer.send(&mut world, &Message::Icrq(icrq("1")));
     assert_eq!(peer.kinds(&mut world), "ICRP");
     let theirs = world.session(0, "l2tp1").local;
-    let octets = with_avps(&peer, &crate::peer::iccn(theirs), "8008000000c80102");
+    let octets = with_avps(peer.octets(&crate::peer::iccn(theirs)), "8008000000c80102");
     peer.raw(&mut world, octets);
     assert_eq!(peer.answers(&mut world), "CDN 2/8");
     assert_eq!((world.tunnel(0).state.status_name(), world.nodes[0].ports.len()), ("established", 0));
@@ -345,7 +319,7 @@ fn c_181_connected_session_is_not_acceptable() {
 fn c_283_missing_avps() {
     for attribute in [7, 60, 61, 62] {
         let (mut peer, mut world) = Peer::new().and_world("compatibility rfc", &["l2tp1"]);
-        let octets = without(&peer, attribute);
+        let octets = without_avp(&peer.octets(&Message::Sccrq(peer.set_up())), attribute);
         peer.raw(&mut world, octets);
         let expected = if attribute == 61 { "" } else { "StopCCN 2/6" };
         assert_eq!(peer.answers(&mut world), expected, "{attribute}\n{}", world.transcript(0));
@@ -361,7 +335,7 @@ fn c_349_failover() {
         [("000a0000004c00010000", "SCCRP"), ("80120000004d000100000000000000000000", "StopCCN 2/8")]
     {
         let (mut peer, mut world) = Peer::new().and_world("", &[]);
-        let octets = with_avps(&peer, &Message::Sccrq(peer.set_up()), avps);
+        let octets = with_avps(peer.octets(&Message::Sccrq(peer.set_up())), avps);
         peer.raw(&mut world, octets);
         assert_eq!(peer.answers(&mut world), answer);
     }
@@ -376,8 +350,7 @@ fn c_015_request_of_version_2() {
     peer.from.set_port(1701);
     // AVPs 2, 3, 4 of RFC 2661 with their M bits.
     let mut octets = with_avps(
-        &peer,
-        &Message::Sccrq(peer.set_up()),
+        peer.octets(&Message::Sccrq(peer.set_up())),
         "800800000002010080 0a0000000300000003800a0000000400000003".replace(' ', "").as_str(),
     );
     octets[1] = 0x02;

@@ -45,3 +45,25 @@ pub fn message(avps: &[&[u8]]) -> Vec<u8> {
     octets[2..4].copy_from_slice(&length.to_be_bytes());
     octets
 }
+
+/// A message with further AVPs, hex digits, after those that it has.
+pub fn with_avps(mut octets: Vec<u8>, avps: &str) -> Vec<u8> {
+    octets.extend(hex(avps));
+    let length = u16::try_from(octets.len()).unwrap();
+    octets[2..4].copy_from_slice(&length.to_be_bytes());
+    octets
+}
+
+/// A message without its AVPs of this type.
+pub fn without_avp(octets: &[u8], attribute: u16) -> Vec<u8> {
+    let (header, mut rest) = octets.split_at(12);
+    let mut kept = header.to_vec();
+    while let [_, length, _, _, high, low, ..] = rest {
+        let (one, tail) = rest.split_at(usize::from(*length));
+        if u16::from_be_bytes([*high, *low]) != attribute {
+            kept.extend(one);
+        }
+        rest = tail;
+    }
+    with_avps(kept, "")
+}
