@@ -70,31 +70,29 @@ enum Fact {
     State,
     Age,
     Changes,
-    /// Of tunnels alone.
     RoundTrip,
     /// Of tunnels with several peers alone.
     Peer,
     /// Of those as well.
     PeerChanges,
-    /// Of sessions alone.
     Mtu,
 }
 
-impl Fact {
-    fn next(self) -> Option<Fact> {
-        match self {
-            Fact::Info => Some(Fact::Up),
-            Fact::Up => Some(Fact::State),
-            Fact::State => Some(Fact::Age),
-            Fact::Age => Some(Fact::Changes),
-            Fact::Changes => Some(Fact::RoundTrip),
-            Fact::RoundTrip => Some(Fact::Peer),
-            Fact::Peer => Some(Fact::PeerChanges),
-            Fact::PeerChanges => Some(Fact::Mtu),
-            Fact::Mtu => None,
-        }
-    }
+/// What is told of tunnels.
+const OF_TUNNELS: [Fact; 8] = [
+    Fact::Info,
+    Fact::Up,
+    Fact::State,
+    Fact::Age,
+    Fact::Changes,
+    Fact::RoundTrip,
+    Fact::Peer,
+    Fact::PeerChanges,
+];
+/// What is told of sessions.
+const OF_SESSIONS: [Fact; 6] = [Fact::Info, Fact::Up, Fact::State, Fact::Age, Fact::Changes, Fact::Mtu];
 
+impl Fact {
     /// Name of its family after `l2tpd_tunnel` or `l2tpd_session`, type and description.
     fn family(self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -362,7 +360,7 @@ fn one_fact(
             let labels = format!(
                 "{labels},peer=\"{}\",encapsulation=\"{}\",remote_end_id=\"{}\",bridge=\"{}\",data_plane=\"{}\"",
                 tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-                tunnel.path.map_or("", |path| encapsulation(path.encapsulation)),
+                tunnel.path.map_or("", |path| path.encapsulation.word()),
                 label(&String::from_utf8_lossy(&whole.remote_end_id)),
                 label(whole.bridge.as_deref().unwrap_or_default()),
                 interface.map_or("", |interface| interface.data_plane),
@@ -370,6 +368,10 @@ fn one_fact(
             sample(out, "l2tpd_session_info", &labels, 1);
         }
     }
+}
+
+fn after(facts: &[Fact], fact: Fact) -> Option<Fact> {
+    facts.iter().copied().skip_while(|other| *other != fact).nth(1)
 }
 
 /// The family after this one.
@@ -386,11 +388,9 @@ fn next(family: Family) -> Family {
     match family {
         Family::Gather => Family::Daemon,
         Family::Daemon => Family::Tunnel(Fact::Info),
-        Family::Tunnel(Fact::PeerChanges) => control(0),
-        Family::Tunnel(fact) => fact.next().map_or_else(|| control(0), Family::Tunnel),
+        Family::Tunnel(fact) => after(&OF_TUNNELS, fact).map_or_else(|| control(0), Family::Tunnel),
         Family::Control(at) => control(at + 1),
-        Family::Session(Fact::Changes) => Family::Session(Fact::Mtu),
-        Family::Session(fact) => fact.next().map_or_else(|| frames(0), Family::Session),
+        Family::Session(fact) => after(&OF_SESSIONS, fact).map_or_else(|| frames(0), Family::Session),
         Family::Frames(at) => frames(at + 1),
         Family::SessionDrops | Family::Dropped => Family::Dropped,
     }
