@@ -76,7 +76,7 @@ pub(super) fn look_up(a: &mut Assembler, map: i32, key: i16) {
     a.call(helper::MAP_LOOKUP);
 }
 
-/// The outer headers: addresses and ports go to the path, R8 behind them.
+/// The outer headers: addresses and ports go to the path, R8 after them.
 fn outer_ip(a: &mut Assembler, next: Label) {
     let (ipv6, transport, done) = (a.label(), a.label(), a.label());
     a.set(R8, MAC);

@@ -40,7 +40,7 @@ mod helper {
     pub(super) const REDIRECT_NEIGHBOUR: i32 = 152;
 }
 
-/// `bpf_skb_adjust_room`: room right behind the Ethernet header.
+/// `bpf_skb_adjust_room`: room right after the Ethernet header.
 const AFTER_MAC: i32 = 1;
 /// Its flag: the size of a super-frame's segments stays.
 const FIXED_GSO: u64 = 1;

@@ -253,15 +253,15 @@ fn put(
     all: bool,
 ) -> String {
     let mut out = String::from(paint.filter(|_| all).unwrap_or_default());
-    let mut gap = false;
+    let mut separate = false;
     for (at, (cell, room)) in cells.iter().zip(widths).enumerate().filter(|(_, (_, room))| **room > 0) {
         let text = cut(cell, *room);
         let blanks = " ".repeat(room.saturating_sub(width(&text)));
         let paint = paint.filter(|_| !all && at == TEXTS - 1);
-        if gap {
+        if separate {
             out.push(' ');
         }
-        gap = true;
+        separate = true;
         let text = paint.map_or_else(|| text.clone(), |paint| format!("{paint}{text}\x1b[0m"));
         out += &if at < TEXTS { text + &blanks } else { blanks + &text };
     }

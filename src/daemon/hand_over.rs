@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use super::core::Daemon;
-use super::restarter::{News, Restarter};
+use super::restarter::{Answer, Restarter};
 use super::state;
 use super::take_over::message;
 use crate::log::{LogLine, Remark};
@@ -64,7 +64,7 @@ impl HandOver {
         HandOver { restarter, stage: Stage::None }
     }
 
-    /// Tells the loop of news.
+    /// Tells the loop of answers.
     pub fn register(&self, registry: &Registry) -> io::Result<()> {
         self.restarter.register(registry)
     }
@@ -98,9 +98,9 @@ impl HandOver {
                 self.fail(now, daemon, &why);
             }
         }
-        while let Some(news) = self.restarter.news() {
-            match (news, std::mem::take(&mut self.stage)) {
-                (News::Started(post), Stage::Starting(at)) => {
+        while let Some(answer) = self.restarter.answer() {
+            match (answer, std::mem::take(&mut self.stage)) {
+                (Answer::Started(post), Stage::Starting(at)) => {
                     let registered =
                         registry.register(&mut SourceFd(&post.as_raw_fd()), TOKEN, Interest::READABLE);
                     self.stage = Stage::Beginning(post, at);
@@ -109,15 +109,15 @@ impl HandOver {
                     }
                 }
                 // Its own words come first.
-                (News::Failed(why), Stage::Beginning(post, _) | Stage::Looking(post, _)) => {
+                (Answer::Failed(why), Stage::Beginning(post, _) | Stage::Looking(post, _)) => {
                     let said = post.take().ok().flatten().and_then(|(octets, _)| message::refusal(&octets));
                     self.fail(now, daemon, &said.unwrap_or(why));
                 }
-                (News::Failed(why), Stage::Starting(_) | Stage::Understood(..)) => {
+                (Answer::Failed(why), Stage::Starting(_) | Stage::Understood(..)) => {
                     self.fail(now, daemon, &why);
                 }
                 // The end of one that has failed already.
-                (News::Started(_) | News::Failed(_), stage) => self.stage = stage,
+                (Answer::Started(_) | Answer::Failed(_), stage) => self.stage = stage,
             }
         }
         let result = match std::mem::take(&mut self.stage) {

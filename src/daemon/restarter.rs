@@ -36,7 +36,7 @@ const FAILED: u8 = b'f';
 
 /// What became of the program.
 #[derive(Debug)]
-pub enum News {
+pub enum Answer {
     /// It was started, and this leads to it.
     Started(Post),
     /// It could not be started, or has ended: why.
@@ -63,7 +63,7 @@ impl Restarter {
         daemonize::end_fork(i32::from(status))
     }
 
-    /// Tells the loop of its news.
+    /// Tells the loop of its answers.
     pub fn register(&self, registry: &Registry) -> io::Result<()> {
         registry.register(&mut SourceFd(&self.post.as_raw_fd()), TOKEN, Interest::READABLE)
     }
@@ -80,16 +80,16 @@ impl Restarter {
     }
 
     /// What it tells, if anything.
-    pub fn news(&self) -> Option<News> {
+    pub fn answer(&self) -> Option<Answer> {
         match self.post.take() {
             Ok(None) => None,
             Ok(Some((octets, descriptors))) => match (octets.split_first(), descriptors.into_iter().next()) {
-                (Some((&STARTED, _)), Some(fd)) => Some(News::Started(Post::from_descriptor(fd))),
-                (Some((_, why)), _) => Some(News::Failed(String::from_utf8_lossy(why).into_owned())),
+                (Some((&STARTED, _)), Some(fd)) => Some(Answer::Started(Post::from_descriptor(fd))),
+                (Some((_, why)), _) => Some(Answer::Failed(String::from_utf8_lossy(why).into_owned())),
                 (None, _) => None,
             },
             Err(error) => {
-                Some(News::Failed(format!("the process that starts programs: {}", error_text(&error))))
+                Some(Answer::Failed(format!("the process that starts programs: {}", error_text(&error))))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! News for the switches of a LAN that a station is behind another port of theirs now: a RARP request in the station's
+//! Tells the switches of a LAN that a station is behind another port of theirs now: a RARP request in the station's
 //! name (RFC 903), as hypervisors send it after a migration. Switches learn its source; nobody answers it, for it asks
 //! for nothing that anybody knows, and it carries no IP address.
 
@@ -6,7 +6,7 @@
 pub const LENGTH: usize = 60;
 
 /// The frame of a station with this address.
-pub fn news(station: [u8; 6]) -> [u8; LENGTH] {
+pub fn announce(station: [u8; 6]) -> [u8; LENGTH] {
     let mut frame = [0; LENGTH];
     let fields: [&[u8]; 9] = [
         &[0xff; 6],    // to all
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn it_is_a_reverse_request_in_the_station_s_name() {
         let station = [2, 0, 0x5e, 0, 0x53, 1];
-        let frame = news(station);
+        let frame = announce(station);
         assert_eq!(frame[..6], [0xff; 6]);
         assert_eq!(frame[6..12], station);
         assert_eq!(frame[12..22], [0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3]);

@@ -100,7 +100,7 @@ pub enum Action {
         /// Our id of the session.
         session: SessionId,
     },
-    /// Look up a route, now and whenever there is news of it; answer with `Engine::route` each time.
+    /// Look up a route, now and whenever it changes; answer with `Engine::route` each time.
     Watch {
         /// Between which addresses.
         key: RouteKey,

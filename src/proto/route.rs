@@ -66,7 +66,7 @@ struct Watched {
 saved!(Watched { users, route });
 
 impl Routes {
-    /// The route is now like this. Its users and how it was before; nobody, if that is no news.
+    /// The route is now like this. Its users and how it was before; nobody, if it was like this.
     pub fn update(&mut self, key: RouteKey, route: Route) -> (Vec<User>, Option<Route>) {
         let Some(watched) = self.watched.get_mut(&key) else { return (Vec::new(), None) };
         let old = watched.route.replace(route);

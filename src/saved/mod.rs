@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Some parts that were written one after the other, behind their number. Memory is needed only for those that are
+    /// Some parts that were written one after the other, after their number. Memory is needed only for those that are
     /// there.
     fn parts<T, C: Default>(&mut self, mut add: impl FnMut(&mut C, T)) -> Result<C, Broken>
     where

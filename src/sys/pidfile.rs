@@ -57,7 +57,7 @@ impl PidFile {
     /// Writes our pid.
     pub fn rewrite(&mut self) -> io::Result<()> {
         self.file.rewind()?;
-        // Who reads it meanwhile finds a pid: the old one, or this one with the rest of the old behind its line.
+        // Who reads it meanwhile finds a pid: the old one, or this one with the rest of the old after its line.
         writeln!(self.file, "{}", std::process::id())?;
         let length = self.file.stream_position()?;
         self.file.set_len(length)

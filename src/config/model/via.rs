@@ -65,7 +65,7 @@ impl Via {
 }
 
 impl fmt::Display for Via {
-    /// Behind what it is about: nothing, or a blank and words.
+    /// After what it is about: nothing, or a blank and words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = self.device.name() {
             write!(f, " through {name}")?;

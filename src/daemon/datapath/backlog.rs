@@ -23,8 +23,8 @@ pub(super) struct Deferred {
 
 impl Deferred {
     /// The frame that tells others where a station behind a port is now.
-    pub(super) fn news(port: usize, session: SessionId, station: [u8; 6]) -> Deferred {
-        let octets = [&[0; VNET_HEADER][..], &rarp::news(station)].concat();
+    pub(super) fn announcement(port: usize, session: SessionId, station: [u8; 6]) -> Deferred {
+        let octets = [&[0; VNET_HEADER][..], &rarp::announce(station)].concat();
         Deferred { port, session, flow: 0, octets }
     }
 }

@@ -177,10 +177,10 @@ impl Bridges {
         self.ports.range((index, 0)..=(index, usize::MAX)).nth(1).is_some()
     }
 
-    /// At most `count` ports with their bridges' indexes, in a circle from behind this one on.
+    /// At most `count` ports with their bridges' indexes, in a circle from the one after this on.
     pub(super) fn after(&self, from: (i32, usize), count: usize) -> Vec<(i32, usize)> {
-        let behind = self.ports.range((Bound::Excluded(from), Bound::Unbounded));
-        behind.chain(self.ports.range(..=from)).take(count).copied().collect()
+        let after = self.ports.range((Bound::Excluded(from), Bound::Unbounded));
+        after.chain(self.ports.range(..=from)).take(count).copied().collect()
     }
 
     /// The indexes of bridges that do not exist any more, or are others of the same name. Looks at each bridge once.

@@ -387,7 +387,7 @@ impl DataPlane {
         let Some(at) = self.wires.sessions.find(session).map(|session| session.port) else { return };
         let stations = self.wires.ports.get(at).filter(|port| port.tap().is_some()).map(Port::stations);
         for station in stations.unwrap_or_default() {
-            self.transmit(now, at, Frames::Waited(&Deferred::news(at, session, station)));
+            self.transmit(now, at, Frames::Waited(&Deferred::announcement(at, session, station)));
         }
         self.flush();
     }

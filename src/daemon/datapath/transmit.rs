@@ -116,9 +116,9 @@ impl Outbound {
         let (header, length) = session.next_header(frame);
         let (start, end) = (HEADROOM - length, HEADROOM + frame.len());
         let Some(room) = self.sender.arena.get_mut(start..end) else { return };
-        let (before, behind) = room.split_at_mut(length);
+        let (before, after) = room.split_at_mut(length);
         before.copy_from_slice(header.get(..length).unwrap_or_default());
-        behind.copy_from_slice(frame);
+        after.copy_from_slice(frame);
         let tos = match interface.tos {
             Tos::Value(tos) => tos,
             Tos::Copy => 0,

@@ -73,9 +73,9 @@ pub enum Order {
 pub struct Retry {
     /// Retransmissions before the connection counts as lost.
     pub limit: u32,
-    /// The first gap.
+    /// The first retransmission interval.
     pub interval: Duration,
-    /// The longest gap.
+    /// The longest one.
     pub interval_max: Duration,
 }
 saved!(Retry { limit, interval, interval_max });
@@ -239,7 +239,7 @@ impl Channel {
         Some(pending.transmission())
     }
 
-    /// The oldest message in flight, to be sent again because its gap is over; `None` when its retransmissions
+    /// The oldest message in flight, to be sent again because its interval is over; `None` when its retransmissions
     /// are used up (or nothing is in flight). Only the oldest is repeated: the window is 1 from here on.
     pub fn retransmission(&mut self) -> Option<Transmission<'_>> {
         if self.in_flight == 0 {

@@ -21,8 +21,8 @@ pub struct Hurry {
 saved!(Hurry { by, longest, suspected });
 
 impl Hurry {
-    /// The retransmission interval, where it would have been `rto`.
-    pub fn shorten(self, now: Instant, rto: Duration) -> Duration {
-        rto.min(self.longest).min(self.by.saturating_duration_since(now))
+    /// The time until the next retransmission, where it would have been this one.
+    pub fn shorten(self, now: Instant, wait: Duration) -> Duration {
+        wait.min(self.longest).min(self.by.saturating_duration_since(now))
     }
 }

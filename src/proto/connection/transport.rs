@@ -232,15 +232,15 @@ impl Transport {
         match (self.channel.awaits_acknowledgement(), self.retransmit.is_some()) {
             (true, false) => {
                 let timer = self.timer(ConnectionDue::Retransmit);
-                // What many sent at once must not come again at once: the first gaps differ, and so all later ones.
+                // What many sent at once must not come again at once: the first intervals differ, and so all later ones.
                 let first = !self.channel.is_backing_off() && !self.follows_round_trip;
                 let rto = if first { cx.spread(self.channel.rto()) } else { self.channel.rto() };
                 let counted = cx.now.checked_add(rto).unwrap_or(cx.now);
-                let mut gap = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
+                let mut wait = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
                 if let Some(hurry) = self.hurry {
-                    gap = hurry.shorten(cx.now, gap);
+                    wait = hurry.shorten(cx.now, wait);
                 }
-                cx.arm(&mut self.retransmit, gap, timer);
+                cx.arm(&mut self.retransmit, wait, timer);
             }
             (false, true) => {
                 cx.cancel(&mut self.retransmit);

@@ -84,7 +84,7 @@ pub(in crate::sys) struct DriverRequest {
     pub(in crate::sys) data: *mut libc::c_void,
 }
 
-/// struct ifbifconf: a list of a bridge's ports, structures ifbreq one behind the other.
+/// struct ifbifconf: a list of a bridge's ports, structures ifbreq one after the other.
 #[repr(C)]
 pub(in crate::sys) struct PortList {
     pub(in crate::sys) length: u32,

@@ -16,7 +16,7 @@ const RTF_REJECT: u32 = 0x8;
 const RTF_BLACKHOLE: u32 = 0x1000;
 const RTF_GATEWAY: u32 = 0x2;
 const IFF_UP: u32 = 1;
-/// Of the addresses behind a message: their places (RTAX_*).
+/// Of the addresses after a message: their places (RTAX_*).
 const DESTINATION: usize = 0;
 const GATEWAY: usize = 1;
 const NETMASK: usize = 2;
@@ -95,7 +95,7 @@ fn half(message: &[u8], at: usize) -> Option<u16> {
     message.get(at..)?.first_chunk().map(|octets| u16::from_ne_bytes(*octets))
 }
 
-/// The socket address in the place `wanted` behind a header; `mask` says which ones there are.
+/// The socket address in the place `wanted` after a header; `mask` says which ones there are.
 fn address_at(mut octets: &[u8], mask: u32, wanted: usize) -> Option<&[u8]> {
     for place in (0..=wanted).filter(|place| mask & 1 << place != 0) {
         let length = usize::from(*octets.first()?);
@@ -242,14 +242,14 @@ mod tests {
         [&[16, AF_INET, 0, 0][..], &address, &[0; 8]].concat()
     }
 
-    /// A message: its type, numbers by their places, and what stands behind the header.
-    fn message(kind: u8, header: usize, words: &[(usize, u32)], behind: &[&[u8]]) -> Vec<u8> {
+    /// A message: its type, numbers by their places, and what stands after the header.
+    fn message(kind: u8, header: usize, words: &[(usize, u32)], after: &[&[u8]]) -> Vec<u8> {
         let mut octets = vec![0; header];
         octets[3] = kind;
         for (at, number) in words {
             octets[*at..*at + 4].copy_from_slice(&number.to_ne_bytes());
         }
-        for name in behind {
+        for name in after {
             octets.extend(*name);
             octets.resize(octets.len() + name.len().next_multiple_of(8) - name.len(), 0);
         }

@@ -190,7 +190,7 @@ pub(in crate::sys) fn hardware() -> Vec<(String, [u8; 6])> {
     found
 }
 
-/// The flags: a short integer, of which FreeBSD has more behind.
+/// The flags: a short integer, after which FreeBSD has more.
 fn flags(request: &InterfaceRequest) -> u16 {
     request.value.first_chunk().map_or(0, |octets| u16::from_ne_bytes(*octets))
 }

@@ -219,7 +219,7 @@ impl Program {
         })
     }
 
-    /// Puts it at an interface, behind the programs that are there; it stays as long as the result does.
+    /// Puts it at an interface, after the programs that are there; it stays as long as the result does.
     pub fn link(&self, interface: i32, place: Place) -> io::Result<OwnedFd> {
         let place = match place {
             Place::Ingress => TCX_INGRESS,

@@ -204,7 +204,7 @@ fn word(data: &[u8], at: usize) -> Option<[u8; 4]> {
 pub(in crate::sys) fn bind_device(fd: &OwnedFd, name: &str) -> io::Result<()> {
     let length = name.len() as libc::socklen_t;
     let (level, option, pointer) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_ptr().cast::<c_void>());
-    // SAFETY: `pointer` points to `length` octets, which the kernel takes as a name even without a NUL behind them.
+    // SAFETY: `pointer` points to `length` octets, which the kernel takes as a name even without a NUL after them.
     cvt(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, pointer, length) })?;
     Ok(())
 }

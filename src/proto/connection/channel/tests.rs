@@ -119,7 +119,7 @@ fn c_065_peer_window_of_one() {
     assert!(channel.is_empty());
 }
 
-/// C-052, C-053, C-054, C-057: gaps of 1, 2, 4, 8 s; four transmissions with a retry of 3.
+/// C-052, C-053, C-054, C-057: intervals of 1, 2, 4, 8 s; four transmissions with a retry of 3.
 #[test]
 fn c_053_backoff_and_limit() {
     let mut channel = channel();
@@ -248,7 +248,7 @@ fn a_message_repeated_out_of_turn_costs_no_retransmission() {
     assert!(!channel.is_backing_off());
 }
 
-// C-053: only an acknowledgement of something new brings the first gap back.
+// C-053: only an acknowledgement of something new brings the first interval back.
 #[test]
 fn c_053_an_old_acknowledgement_changes_no_gap() {
     let mut channel = channel();
