@@ -161,13 +161,13 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
         Outcome::Answered => answered(tunnel, cx, ccid),
         Outcome::Session(message) => {
             let (slots, members) = tunnel.slots_of(ccid);
-            let Some(connection) = members.get_mut(ccid) else { return };
+            let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
             let failure = slots.receive(cx, connection, &message);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
         Outcome::BadSession(refusal, failure) => {
             let (slots, members) = tunnel.slots_of(ccid);
-            let Some(connection) = members.get_mut(ccid) else { return };
+            let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
             let failure = slots.bad_message(cx, connection, &refusal, failure);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
@@ -202,7 +202,7 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
 /// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
 fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     let moves = failover::asked_answers(tunnel, cx, ccid) || standby::is_wanted(tunnel, cx, ccid);
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     if !moves {
         let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
         return tunnel.close_connection(cx, ccid, code);
@@ -248,7 +248,7 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     if let Some((peer, called)) = peer {
         failover::peer_used(tunnel, cx, peer, called);
     }
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     connection.serve(cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.

@@ -304,7 +304,7 @@ impl Tunnels {
     }
 
     fn remove(&mut self, cx: &mut Context, name: &str, code: u16, why: &str) {
-        let Some(key) = self.by_name.remove(name) else { return };
+        let Some(key) = self.by_name.remove(name) else { return cx.missing() };
         if let Some(tunnel) = self.get_mut(key) {
             tunnel.remove(cx, code, why);
         }
