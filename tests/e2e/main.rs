@@ -89,11 +89,13 @@ const THREADS: usize = 6;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
-    on_event::TESTS,
+    // Those that take longest begin.
+    attackers::TESTS,
+    nat::TESTS,
+    soak::TESTS,
     addresses::TESTS,
     backup::TESTS,
     admin_socket::TESTS,
-    attackers::TESTS,
     avps::TESTS,
     bind_device::TESTS,
     bridges::TESTS,
@@ -124,8 +126,8 @@ const TESTS: &[&[Test]] = &[
     manual::TESTS,
     message_order::TESTS,
     multipoint::TESTS,
-    nat::TESTS,
     notify_socket::TESTS,
+    on_event::TESTS,
     outer_headers::TESTS,
     password::TESTS,
     peer_ends::TESTS,
@@ -136,7 +138,6 @@ const TESTS: &[&[Test]] = &[
     sequencing::TESTS,
     signals::TESTS,
     silent_peer::TESTS,
-    soak::TESTS,
     standby::TESTS,
     start::TESTS,
     start_refused::TESTS,
