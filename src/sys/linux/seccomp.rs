@@ -70,7 +70,7 @@ const COMMON: &[c_long] = calls! {
     SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack SYS_tgkill SYS_tkill SYS_exit SYS_exit_group
 };
 
-/// The older names of some of them.
+/// Calls of architectures that have the names of before, too, and what they are for.
 #[cfg(any(
     target_arch = "x86_64",
     target_arch = "x86",
@@ -79,22 +79,46 @@ const COMMON: &[c_long] = calls! {
     target_arch = "powerpc64",
     target_arch = "s390x"
 ))]
-const OLDER: &[c_long] = calls! { SYS_stat SYS_lstat SYS_readlink SYS_access SYS_poll SYS_dup2 };
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
-const OLDER: &[c_long] = &[];
+mod older {
+    use libc::c_long;
 
-/// The same with numbers of 64 bits, where the ordinary ones have 32.
+    pub(super) const COMMON: &[c_long] =
+        calls! { SYS_stat SYS_lstat SYS_readlink SYS_access SYS_poll SYS_dup2 };
+    pub(super) const DAEMON: &[c_long] = calls! { SYS_open SYS_unlink SYS_epoll_wait SYS_fork };
+    pub(super) const OPEN: &[(c_long, u32)] = &[(libc::SYS_open, 1)];
+}
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+mod older {
+    use libc::c_long;
+
+    pub(super) const COMMON: &[c_long] = &[];
+    pub(super) const DAEMON: &[c_long] = &[];
+    pub(super) const OPEN: &[(c_long, u32)] = &[];
+}
+
+/// Calls whose numbers have 64 bits, where the ordinary ones have 32; and how memory is got whose protection is the
+/// argument 2.
 #[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "powerpc"))]
-const WIDE: &[c_long] =
-    calls! { SYS_fstat64 SYS_stat64 SYS_lstat64 SYS_fstatat64 SYS_fcntl64 SYS__llseek SYS__newselect };
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "riscv64",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-))]
-const WIDE: &[c_long] = calls! { SYS_newfstatat };
+mod wide {
+    use libc::c_long;
+
+    pub(super) const COMMON: &[c_long] =
+        calls! { SYS_fstat64 SYS_stat64 SYS_lstat64 SYS_fstatat64 SYS_fcntl64 SYS__llseek SYS__newselect };
+    pub(super) const DAEMON: &[c_long] = calls! { SYS_ftruncate64 };
+    pub(super) const MAP: &[c_long] = calls! { SYS_mmap2 SYS_mprotect };
+}
+#[cfg(not(any(target_arch = "x86", target_arch = "arm", target_arch = "powerpc")))]
+mod wide {
+    use libc::c_long;
+
+    pub(super) const COMMON: &[c_long] = calls! { SYS_newfstatat };
+    pub(super) const DAEMON: &[c_long] = &[];
+    // The arguments of mmap stand elsewhere on s390x.
+    #[cfg(not(target_arch = "s390x"))]
+    pub(super) const MAP: &[c_long] = calls! { SYS_mmap SYS_mprotect };
+    #[cfg(target_arch = "s390x")]
+    pub(super) const MAP: &[c_long] = calls! { SYS_mprotect };
+}
 
 /// With times of 64 bits: clock_gettime64, clock_nanosleep_time64, pselect6_time64, ppoll_time64, recvmmsg_time64,
 /// futex_time64. Their numbers are the same on all architectures that have them.
@@ -125,65 +149,17 @@ const OWN: &[c_long] = &[];
 const DAEMON: &[c_long] = calls! {
     SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_ctl SYS_accept4 SYS_openat SYS_unlinkat SYS_ftruncate SYS_waitid SYS_wait4 SYS_memfd_create
 };
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "x86",
-    target_arch = "arm",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-))]
-const DAEMON_OLDER: &[c_long] = calls! { SYS_open SYS_unlink SYS_epoll_wait };
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
-const DAEMON_OLDER: &[c_long] = &[];
-#[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "powerpc"))]
-const DAEMON_WIDE: &[c_long] = calls! { SYS_ftruncate64 };
-#[cfg(not(any(target_arch = "x86", target_arch = "arm", target_arch = "powerpc")))]
-const DAEMON_WIDE: &[c_long] = &[];
-
 /// To fork, and what the child does first.
 const FORK: &[c_long] = calls! { SYS_set_robust_list SYS_close_range };
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "x86",
-    target_arch = "arm",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-))]
-const FORK_OLDER: &[c_long] = calls! { SYS_fork };
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
-const FORK_OLDER: &[c_long] = &[];
 /// Which argument of clone(2) has the flags, and those that make namespaces (CLONE_NEW...).
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 
-/// How files are opened, and which argument has the flags: the child opens them for reading alone.
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "x86",
-    target_arch = "arm",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-))]
-const OPEN: &[(c_long, u32)] = &[(libc::SYS_openat, 2), (libc::SYS_open, 1)];
-#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+/// How files are opened, and which argument has the flags: the child opens them for reading alone. There may be older
+/// ways.
 const OPEN: &[(c_long, u32)] = &[(libc::SYS_openat, 2)];
 
-/// How memory is got whose protection is the argument 2.
-#[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "powerpc"))]
-const MAP: &[c_long] = calls! { SYS_mmap2 SYS_mprotect };
-#[cfg(any(
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "riscv64",
-    target_arch = "powerpc64"
-))]
-const MAP: &[c_long] = calls! { SYS_mmap SYS_mprotect };
-#[cfg(target_arch = "s390x")]
-const MAP: &[c_long] = calls! { SYS_mprotect };
-/// Where the arguments stand elsewhere.
+/// How memory is got, whatever its protection.
 #[cfg(target_arch = "s390x")]
 const MAP_BLINDLY: &[c_long] = calls! { SYS_mmap };
 #[cfg(not(target_arch = "s390x"))]
@@ -261,11 +237,12 @@ fn program(filter: Filter, otherwise: Otherwise) -> Vec<libc::sock_filter> {
         program.put(JUMP_GREATER_OR_EQUAL, X32, 0, 1);
         program.put(RETURN, otherwise, 0, 0);
     }
-    let own: [&[c_long]; 5] = match filter {
-        Filter::Daemon | Filter::DaemonWithBpf => [DAEMON, DAEMON_OLDER, DAEMON_WIDE, FORK, FORK_OLDER],
-        Filter::LookUp => [MAP, &[], &[], &[], &[]], // the resolver's libraries are loaded, and are code
+    let own: [&[c_long]; 4] = match filter {
+        Filter::Daemon | Filter::DaemonWithBpf => [DAEMON, older::DAEMON, wide::DAEMON, FORK],
+        Filter::LookUp => [wide::MAP, &[], &[], &[]], // the resolver's libraries are loaded, and are code
     };
-    for call in [COMMON, OLDER, WIDE, TIME64, OWN, MAP_BLINDLY].into_iter().chain(own).flatten() {
+    let common = [COMMON, older::COMMON, wide::COMMON, TIME64, OWN, MAP_BLINDLY];
+    for call in common.into_iter().chain(own).flatten() {
         program.allow(*call);
     }
     program.allow_with(libc::SYS_socket, &FAMILIES);
@@ -275,9 +252,9 @@ fn program(filter: Filter, otherwise: Otherwise) -> Vec<libc::sock_filter> {
     match filter {
         Filter::Daemon | Filter::DaemonWithBpf => {
             program.allow_without(libc::SYS_clone, CLONE_FLAGS, NEW_NAMESPACES);
-            MAP.iter().for_each(|call| program.allow_without(*call, 2, bits(libc::PROT_EXEC)));
+            wide::MAP.iter().for_each(|call| program.allow_without(*call, 2, bits(libc::PROT_EXEC)));
         }
-        Filter::LookUp => OPEN.iter().for_each(|(call, flags)| {
+        Filter::LookUp => OPEN.iter().chain(older::OPEN).for_each(|(call, flags)| {
             program.allow_without(*call, *flags, bits(libc::O_ACCMODE | libc::O_CREAT));
         }),
     }
@@ -384,7 +361,7 @@ pub(in crate::sys) mod tests {
 
     #[test]
     fn arguments_count_where_they_can_be_seen() {
-        let map = MAP[0];
+        let map = wide::MAP[0];
         let (read, execute) = (libc::PROT_READ as u64, libc::PROT_EXEC as u64);
         assert!(allows(Filter::Daemon, map, &[0, 4096, read]));
         assert!(!allows(Filter::Daemon, map, &[0, 4096, read | execute]));
