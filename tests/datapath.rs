@@ -14,11 +14,13 @@ use l2tpd::config::model::{Device, Mtu, Oversize, StormLimit, TcpMss, Tos, Via};
 use l2tpd::daemon::datapath::{DataPlane, Interface, SocketKey};
 use l2tpd::proto::{Attachment, Path, SequenceLevel};
 use l2tpd::sys::clock;
-use l2tpd::wire::{Cookie, Encapsulation, SessionId};
+use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId};
 use support::wait::wait_for;
 
 /// What a node is told on its command line (in the environment, because the test harness owns the arguments).
 const ROLE: &str = "L2TPD_TEST_NODE";
+/// That of the session.
+const CONNECTION: Ccid = Ccid(5);
 
 fn run(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
@@ -191,6 +193,7 @@ fn node() {
     let attachment = Attachment {
         interface: "pw0".into(),
         tunnel: "t".into(),
+        connection: Some(CONNECTION),
         local: SessionId(local_id.parse().unwrap()),
         remote: SessionId(remote_id.parse().unwrap()),
         cookie_expected: cookie.clone(),
@@ -273,7 +276,7 @@ fn node() {
                 format!("{:?}", plane.open_socket(key(Some(address))).map_err(|e| e.kind()))
             }
             ["mtu"] => format!("{:?}", plane.mtu("pw0")),
-            ["heard"] => match plane.heard(attachment.local) {
+            ["heard"] => match plane.heard(CONNECTION) {
                 Some(at) => format!("{}", Instant::elapsed(&at).as_millis()),
                 None => "never".into(),
             },

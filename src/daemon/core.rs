@@ -422,7 +422,7 @@ impl Daemon {
     /// Runs the timers.
     pub fn timers(&mut self, now: Instant) {
         let data = &self.data;
-        self.engine.handle_timeout(now, &|session| data.heard(session));
+        self.engine.handle_timeout(now, &|connection| data.heard(connection));
         self.drain(now);
         self.data.timers(now);
         self.close_stale_sockets();

@@ -153,7 +153,10 @@ impl Routes {
         }
         if let Some(route) = route {
             self.by_source.extend(sources(&route));
-            self.by_device.insert((route.next_hop.map(|hop| hop.device), key));
+            // Of those that lead nowhere, the ones that may wait for their interface.
+            if route.next_hop.is_some() || key.via.device != Device::NONE {
+                self.by_device.insert((route.next_hop.map(|hop| hop.device), key));
+            }
         }
     }
 
@@ -203,8 +206,7 @@ impl Routes {
     fn mark_missing(&mut self) {
         let first = first(Ipv4Addr::UNSPECIFIED.into());
         let none = self.by_device.range((None, first)..).take_while(|(device, _)| device.is_none());
-        let keys = none.map(|(_, key)| *key);
-        self.marked.extend(keys.filter(|key| key.via.device != Device::NONE));
+        self.marked.extend(none.map(|(_, key)| *key));
     }
 
     /// Looks at what is marked, if it is time.

@@ -7,7 +7,7 @@ use super::route::RouteKey;
 use crate::config::model::Via;
 use crate::log::LogLine;
 use crate::saved::saved;
-use crate::wire::{Cookie, Encapsulation, SessionId};
+use crate::wire::{Ccid, Cookie, Encapsulation, SessionId};
 
 /// The two ends of a control connection. Over IP the ports are 0. The local address is unspecified until the
 /// system has chosen one; it is then that of the received datagrams.
@@ -132,6 +132,8 @@ pub struct Attachment {
     pub interface: String,
     /// Name of the tunnel in the configuration.
     pub tunnel: String,
+    /// Its control connection; `None` for a manual session.
+    pub connection: Option<Ccid>,
     /// Our id: received frames carry it.
     pub local: SessionId,
     /// The peer's id: sent frames carry it.
@@ -154,6 +156,7 @@ pub struct Attachment {
 saved!(Attachment {
     interface,
     tunnel,
+    connection,
     local,
     remote,
     cookie_expected,

@@ -337,6 +337,13 @@ impl Context {
         base.saturating_mul(3).saturating_add(base.saturating_mul(u32::from(octet)) / 128) / 4
     }
 
+    /// Any part of `whole`.
+    #[allow(clippy::arithmetic_side_effects)] // division by a constant
+    pub fn part_of(&mut self, whole: Duration) -> Duration {
+        let part = u16::from_be_bytes(self.random_or_zero());
+        whole.saturating_mul(u32::from(part)) / 65_536
+    }
+
     /// `base` and up to a quarter of it more.
     #[allow(clippy::arithmetic_side_effects)] // division by a constant
     pub fn spread(&mut self, base: Duration) -> Duration {

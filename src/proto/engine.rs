@@ -35,6 +35,9 @@ use crate::wire::{Ccid, Encapsulation, SessionId};
 /// The place in the product's source that the messages about headers name.
 const FUNC: &str = "recv_packet";
 
+/// Timers that run before the caller has its turn: there may be thousands at once, and frames do not wait for all.
+const TIMERS: usize = 64;
+
 /// The engine.
 pub struct Engine {
     cx: Context,
@@ -91,10 +94,13 @@ impl Engine {
         command.run(&mut self.cx, &mut self.tunnels)
     }
 
-    /// Runs the timers that are due; harmless when none is. `heard` tells when valid data of a session came last.
-    pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(SessionId) -> Option<Instant>) {
+    /// Runs some of the timers that are due; harmless when none is. [`next_timeout`](Engine::next_timeout) tells whether
+    /// there are more. `heard` tells when valid data of the sessions of
+    /// a connection came last.
+    pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(Ccid) -> Option<Instant>) {
         self.cx.now = now;
-        while let Some(Timer(key, due)) = self.cx.next_due() {
+        for _ in 0..TIMERS {
+            let Some(Timer(key, due)) = self.cx.next_due() else { return };
             self.with(key, |tunnel, cx| receive::due(tunnel, cx, due, heard));
         }
     }

@@ -30,7 +30,7 @@
 //! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave; `outgoing` makes them ready), `receive` (what messages and timers do to it), `auth`, `keepalive` |
-//! | `session/` | a session: `table` (RFC 3931 7.3), `setup` (from either end), `slot` (a session block: circuit, end), `slots` (which block?) |
+//! | `session/` | a session: `table` (RFC 3931 7.3), `setup` (from either end), `slot` (a session block: circuit, end), `slots` (which block?), `stray` (none) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `route`, `watch` | our own addresses and the routes to the peers; who watches them |
 //! | `route_change` | what becomes of tunnels when they change |

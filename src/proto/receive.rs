@@ -19,23 +19,22 @@ use crate::log::Remark;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::header::Header;
-use crate::wire::{Ccid, SessionId};
+use crate::wire::Ccid;
 
 /// How long the responder of a control connection waits before it asks for sessions of its own.
 /// Longer than the first retransmission of an ICRQ that was lost.
 const RESPONDER_DELAY: Duration = Duration::from_millis(1500);
 
-/// A timer of the tunnel, or of something in it, fired. `heard` tells when valid data of a session came last.
-pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(SessionId) -> Option<Instant>) {
+/// A timer of the tunnel, or of something in it, fired. `heard` tells when valid data of the sessions of a
+/// connection came last.
+pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Ccid) -> Option<Instant>) {
     match due {
         Due::Attempt => tunnel.attempt_due(cx),
         Due::LookUp => tunnel.addresses.due(cx, &tunnel.config),
         Due::Backup => failover::ask_next(tunnel, cx),
         Due::Connection(ccid, due) => {
             let data = match due {
-                ConnectionDue::Hello | ConnectionDue::Retransmit => {
-                    tunnel.slots_of(ccid).0.heard(ccid, heard)
-                }
+                ConnectionDue::Hello | ConnectionDue::Retransmit => heard(ccid),
                 ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
             };
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
@@ -125,7 +124,9 @@ fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, mes
         }
     }
     // What the message came to may have been the connection's end.
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    let (slots, members) = tunnel.slots_of(ccid);
+    let Some(connection) = members.get_mut(ccid) else { return };
+    slots.go_on(cx, connection);
     if receipt != Receipt::Acknowledgement {
         connection.transport.acknowledge(cx);
     }

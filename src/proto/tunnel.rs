@@ -438,8 +438,8 @@ impl Tunnel {
         self.close(cx, stopccn::SHUTDOWN, "stopped by the administrator");
     }
 
-    /// `start` and `stop` hold until the next reload.
-    pub fn undo_commands(&mut self, cx: &mut Context) {
+    /// `start` and `stop` hold until the next reload. Whether there was one of them.
+    pub fn undo_commands(&mut self, cx: &mut Context) -> bool {
         let stopped = std::mem::take(&mut self.stopped);
         let started = std::mem::take(&mut self.started);
         if stopped && !self.config.disabled {
@@ -447,6 +447,7 @@ impl Tunnel {
         } else if started && self.config.disabled {
             self.close(cx, stopccn::SHUTDOWN, "disabled by the configuration");
         }
+        stopped || started
     }
 
     // ----- what went wrong, what is to be seen -----

@@ -217,7 +217,8 @@ impl Tunnels {
             }
             restored.tunnels.insert(tunnel.key, Box::new(tunnel));
         }
-        restored.index(config);
+        let order = restored.order_of(config);
+        restored.index(order);
         match restored.order.len() == config.tunnels.len() {
             true => Ok(restored),
             false => Err(Broken("the state lacks a tunnel of its configuration")),
@@ -239,16 +240,25 @@ impl Tunnels {
         for change in &changes {
             self.apply_change(cx, &mut blocks, change);
         }
+        let mut same = changes.is_empty();
         for block in &config.tunnels {
             let Some(tunnel) = self.named(&block.name) else { continue };
-            reconfigure::follow(tunnel, block);
-            if blocks.get(block.name.as_str()).is_some_and(|(_, sessions)| sessions.is_some()) {
+            let touched = blocks.get(block.name.as_str()).is_some_and(|(_, sessions)| sessions.is_some());
+            if touched || !Rc::ptr_eq(&tunnel.config, block) {
+                reconfigure::follow(tunnel, block);
+                same = false;
+            }
+            if touched {
                 tunnel.slots.index();
             }
-            tunnel.undo_commands(cx);
+            same &= !tunnel.undo_commands(cx);
         }
-        if self.index(config) || !changes.is_empty() {
+        let order = self.order_of(config);
+        if self.order != order || !changes.is_empty() {
             self.edition = self.edition.wrapping_add(1);
+        }
+        if self.order != order || !same {
+            self.index(order);
         }
     }
 
@@ -311,11 +321,12 @@ impl Tunnels {
         self.release(key);
     }
 
-    /// What finds tunnels without looking at all of them. Whether their order is another one.
-    fn index(&mut self, config: &Config) -> bool {
-        let keys = config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied());
-        let order: Vec<TunnelKey> = keys.collect();
-        let changed = self.order != order;
+    fn order_of(&self, config: &Config) -> Vec<TunnelKey> {
+        config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied()).collect()
+    }
+
+    /// What finds tunnels without looking at all of them.
+    fn index(&mut self, order: Vec<TunnelKey>) {
         self.order = order;
         self.callers = Callers::default();
         self.by_interface.clear();
@@ -326,6 +337,5 @@ impl Tunnels {
             let interfaces = tunnel.config.sessions.iter().map(|s| (s.interface.clone(), *key));
             self.by_interface.extend(interfaces);
         }
-        changed
     }
 }

@@ -13,6 +13,7 @@ mod world;
 mod attacks;
 mod auth;
 mod backup;
+mod calls;
 mod circuit;
 mod cisco;
 mod crossing;

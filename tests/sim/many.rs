@@ -51,3 +51,29 @@ fn many_tunnels_at_once() {
     world.run(Duration::from_secs(100));
     assert_eq!(world.nodes.iter().map(|n| n.sent).sum::<usize>(), before);
 }
+
+// C-076: HELLOs of many tunnels that came up together are spread over the interval from the first one on.
+#[test]
+fn hellos_of_many_tunnels_are_spread() {
+    let (count, interval) = (200, 60);
+    let mut world = World::new(2);
+    world.most_actions = 100 * count;
+    world.capture = true;
+    for text in texts(count) {
+        world.add(&text.replace("hello-interval none", &format!("hello-interval {interval}")));
+    }
+    world.start_all();
+    world.run(Duration::from_secs(5));
+    for _ in 0..5 {
+        let tenths: Vec<usize> = (0..10)
+            .map(|_| {
+                world.wire.clear();
+                world.run(Duration::from_secs(interval) / 10);
+                world.wire.iter().filter(|datagram| datagram.kind() == 6).count()
+            })
+            .collect();
+        let all: usize = tenths.iter().sum();
+        assert!((count * 3 / 4..=count * 5 / 2).contains(&all), "{tenths:?}");
+        assert!(tenths.iter().all(|tenth| *tenth < all / 4), "{tenths:?}");
+    }
+}

@@ -4,7 +4,7 @@
 //! attached once, gated only while attached, detached once. No engine may act without end at one instant. The log
 //! tells of each tunnel once that it was created, once that it was cleaned up and then once that it was deleted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash};
 use std::net::{IpAddr, SocketAddr};
@@ -66,6 +66,8 @@ pub struct Node {
     pub hold_preparations: bool,
     /// When data of a session was heard.
     pub heard: BTreeMap<SessionId, Instant>,
+    /// How often it was asked for that.
+    pub asked: usize,
     /// Datagrams that it sent.
     pub sent: usize,
     /// The port that its datagrams seem to come from (a NAT between).
@@ -186,6 +188,7 @@ impl World {
             prepare_outcomes: VecDeque::new(),
             hold_preparations: false,
             heard: BTreeMap::new(),
+            asked: 0,
             sent: 0,
             seen_port: None,
             routes: BTreeMap::new(),
@@ -445,8 +448,17 @@ impl World {
         for n in 0..self.nodes.len() {
             self.events_now.1 += 1;
             assert!(self.events_now.1 < MOST_EVENTS, "no end of events at {:?}", self.time);
-            let heard = self.nodes[n].heard.clone();
-            self.act(n, |engine, now| engine.handle_timeout(now, &|id| heard.get(&id).copied()));
+            let node = &self.nodes[n];
+            let stamps = node.heard.iter();
+            let connection = |id| node.ports.get(id).and_then(|port| port.attachment.connection);
+            let heard: Vec<_> = stamps.map(|(id, at)| (connection(id), *at)).collect();
+            let asked = Cell::new(0);
+            let of = |ccid| {
+                asked.set(asked.get() + 1);
+                heard.iter().filter(|(of, _)| *of == Some(ccid)).map(|(_, at)| *at).max()
+            };
+            self.act(n, |engine, now| engine.handle_timeout(now, &of));
+            self.nodes[n].asked += asked.get();
         }
     }
 

@@ -13,6 +13,7 @@ mod filter;
 mod flood;
 mod gates;
 mod hand_over;
+mod heard;
 mod interface;
 mod kernel;
 mod link_local;

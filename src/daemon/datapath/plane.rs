@@ -32,7 +32,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
 use crate::sys::link::NetEvent;
-use crate::wire::SessionId;
+use crate::wire::{Ccid, SessionId};
 
 /// Frames that take long and are sent in one turn.
 const BACKLOG: usize = 1;
@@ -301,7 +301,6 @@ impl DataPlane {
         if self.wires.shortcut.is_some() {
             self.tasks.add(self.wires.paths.ports_to(remote).into_iter().map(Task::Settle));
         }
-        self.do_tasks();
     }
 
     /// What decides about packets beside routes may have changed.
@@ -392,10 +391,10 @@ impl DataPlane {
         self.flush();
     }
 
-    /// When a valid data message of this session was received last. Of those that the kernel's L2TP receives it is not
-    /// known.
-    pub fn heard(&self, session: SessionId) -> Option<Instant> {
-        self.wires.heard(session)
+    /// When a valid data message of a session of this connection was received last. Of those that the kernel's L2TP
+    /// receives it is not known.
+    pub fn heard(&self, connection: Ccid) -> Option<Instant> {
+        self.wires.heard(connection)
     }
 
     /// Opens a socket unless it is open already. An address that the system does not have is an error of the kind

@@ -26,7 +26,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::tap::Tap;
 use crate::sys::{clock, error_text, netif};
-use crate::wire::SessionId;
+use crate::wire::{Ccid, SessionId};
 
 /// Whether a session is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,10 +123,12 @@ impl Pseudowires {
         self.shortcut.iter_mut().for_each(Shortcut::reset_counters);
     }
 
-    /// When a valid data message of this session was received last.
-    pub(super) fn heard(&self, session: SessionId) -> Option<Instant> {
-        let by_bpf = self.shortcut.as_ref().and_then(|shortcut| shortcut.heard(session));
-        self.sessions.find(session)?.heard.max(by_bpf)
+    /// When a valid data message of the sessions of this connection was received last. What programs in the kernel carry
+    /// is counted for each session.
+    pub(super) fn heard(&self, connection: Ccid) -> Option<Instant> {
+        let heard = self.sessions.heard();
+        let by_bpf = self.shortcut.iter().flat_map(|s| heard.of(connection).filter_map(|id| s.heard(id)));
+        heard.last(connection).max(by_bpf.max())
     }
 
     /// The ports whose sessions' peers this interface leads to, as far as programs in the kernel have to know.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
+use super::heard::{Heard, Stamp};
 use super::senders::Senders;
 use super::slab::{FixedHash, Slab};
 use super::state::SessionState;
@@ -49,7 +50,8 @@ pub(super) struct Session {
     pub(super) since: Instant,
     /// Whose probes came here.
     pub(super) senders: Senders,
-    pub(super) heard: Option<Instant>,
+    /// When valid data of it, or of another session of its connection, came last.
+    pub(super) heard: Stamp,
     /// UDP GSO goes through on this path: the system has not refused it.
     pub(super) gso: bool,
     /// The error that the last batch ended with; told once, not with each frame.
@@ -91,7 +93,7 @@ impl Session {
             wanted: Gates::default(),
             since: clock::now(),
             senders: Senders::default(),
-            heard: None,
+            heard: Stamp::default(),
             gso: true,
             send_error: None,
             elsewhere: None,
@@ -130,7 +132,7 @@ impl Session {
             receive_sequence: *receive_sequence,
             established: *established,
             gates: *wanted,
-            heard: *heard,
+            heard: heard.get(),
             gso: *gso,
             send_error: *send_error,
             elsewhere: *elsewhere,
@@ -146,7 +148,7 @@ impl Session {
         session.established = state.established;
         session.gates = state.gates;
         session.wanted = state.gates;
-        session.heard = state.heard;
+        session.heard.set(state.heard);
         session.gso = state.gso;
         session.send_error = state.send_error;
         session.elsewhere = state.elsewhere;
@@ -202,7 +204,7 @@ impl Session {
         if data.len() < frame + ETHERNET_HEADER {
             return Err(|c| &mut c.rx_short);
         }
-        self.heard = Some(now);
+        self.heard.set(Some(now));
         if !self.gates.receive {
             return Err(if self.established { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
         }
@@ -262,12 +264,16 @@ fn same_peer(a: SocketAddr, b: SocketAddr) -> bool {
 pub(super) struct Sessions {
     all: Slab<Session>,
     ids: HashMap<SessionId, usize, FixedHash>,
+    heard: Heard,
 }
 
 impl Sessions {
     /// Adds a session; its place.
-    pub(super) fn insert(&mut self, session: Session) -> usize {
+    pub(super) fn insert(&mut self, mut session: Session) -> usize {
         let id = session.id;
+        if let Some(ccid) = session.attachment.connection {
+            session.heard = self.heard.add(ccid, id, session.heard.get());
+        }
         let at = self.all.insert(session);
         self.ids.insert(id, at);
         at
@@ -276,7 +282,16 @@ impl Sessions {
     /// Takes a session out, and tells its place.
     pub(super) fn remove(&mut self, id: SessionId) -> Option<(usize, Session)> {
         let at = self.ids.remove(&id)?;
-        Some((at, self.all.remove(at)?))
+        let session = self.all.remove(at)?;
+        if let Some(ccid) = session.attachment.connection {
+            self.heard.remove(ccid, id);
+        }
+        Some((at, session))
+    }
+
+    /// When the peers of the connections were heard by data.
+    pub(super) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     pub(super) fn get(&self, at: usize) -> Option<&Session> {

@@ -14,6 +14,7 @@ fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
     Attachment {
         interface: "pw0".into(),
         tunnel: "t".into(),
+        connection: None,
         local: SessionId(7),
         remote: SessionId(9),
         cookie_expected: Cookie::new(&[1, 2, 3, 4]).unwrap(),
@@ -76,7 +77,7 @@ fn received_frames_pass_the_checks_in_their_order() {
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_closed"));
     session.established = true;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_standby"));
-    assert_eq!(session.heard, Some(now));
+    assert_eq!(session.heard.get(), Some(now));
     session.gates = Gates { receive: true, ..Gates::default() };
     for number in [5, 3, 3, 0xff_ffff] {
         assert_eq!(session.check(now, &path, &data(0x4000_0000 | number)).ok(), Some(12));

@@ -11,8 +11,18 @@ use crate::wire::MessageType;
 /// The window assumed of a peer that sent no Receive Window Size AVP (RFC 3931 5.4.3).
 pub const DEFAULT_WINDOW: u16 = 4;
 
-/// The most messages that may wait for the window; a peer that lets more pile up does not answer any more.
+/// The most messages that may wait for the window, beside those of the sessions; a peer that lets more pile up does not
+/// answer any more.
 const MAX_QUEUE: usize = 4096;
+
+/// Messages of each session that may wait: all may be told something at once (a CDN), and asked again.
+const OF_SESSION: usize = 2;
+
+/// The Ns of what waits must differ from those of what is old.
+const MOST: usize = 0x7fff;
+
+/// With so many messages queued, or the peer's window full, more need not be thought of yet.
+const ENOUGH: usize = 64;
 
 /// A message that waits to be sent or to be acknowledged.
 #[derive(Debug, Clone)]
@@ -100,6 +110,8 @@ pub struct Channel {
     receive_window: u16,
     rto: Duration,
     acknowledge: bool,
+    /// How many may be queued.
+    most: usize,
 }
 saved!(Channel {
     retry,
@@ -115,7 +127,8 @@ saved!(Channel {
     early,
     receive_window,
     rto,
-    acknowledge
+    acknowledge,
+    most
 });
 
 impl Channel {
@@ -136,6 +149,7 @@ impl Channel {
             receive_window,
             rto: retry.interval,
             acknowledge: false,
+            most: MAX_QUEUE,
         }
     }
 
@@ -159,6 +173,17 @@ impl Channel {
         self.peer_window = window.max(1);
         self.threshold = self.peer_window;
         self.congestion_window = self.congestion_window.min(self.peer_window);
+    }
+
+    /// The connection has so many sessions; those that it had may still have to be told that they end.
+    pub fn make_room(&mut self, sessions: usize) {
+        let most = MAX_QUEUE.saturating_add(sessions.saturating_mul(OF_SESSION)).min(MOST);
+        self.most = self.most.max(most);
+    }
+
+    /// Whether so few messages are queued that one more keeps none waiting for long.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < usize::from(self.peer_window).max(ENOUGH)
     }
 
     /// Messages that are sent and not acknowledged, or wait for the window.
@@ -189,7 +214,7 @@ impl Channel {
     /// The Ns that the message queued next will have.
     pub fn next_pushed(&self) -> u16 {
         let unsent = self.queue.len().saturating_sub(self.in_flight);
-        self.next_ns.wrapping_add(u16::try_from(unsent).unwrap_or(u16::MAX)) // there are at most MAX_QUEUE
+        self.next_ns.wrapping_add(u16::try_from(unsent).unwrap_or(u16::MAX)) // there are at most MOST
     }
 
     /// Whether the message of this Ns, which was queued, is not acknowledged yet.
@@ -200,7 +225,7 @@ impl Channel {
 
     /// Queues an encoded message. `false`: the queue is full.
     pub fn push(&mut self, message_type: MessageType, message: Vec<u8>) -> bool {
-        if self.queue.len() >= MAX_QUEUE {
+        if self.queue.len() >= self.most {
             return false;
         }
         self.queue.push_back(Pending { message, message_type, ns: 0, transmissions: 0, repeats: 0 });

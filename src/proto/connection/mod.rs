@@ -44,6 +44,9 @@ use ping::Ping;
 use table::State;
 use transport::Transport;
 
+/// With so many connections their HELLOs are spread from the first one on.
+const MANY: usize = 100;
+
 /// A control connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -79,13 +82,15 @@ pub struct Connection {
     pub next_hop: Option<NextHop>,
     hello: Option<TimerId>,
     guard: Option<TimerId>,
+    /// The next HELLO is sent although the interval is not over.
+    early: bool,
     /// It was logged that it is out of service.
     cleaned_up: bool,
 }
 saved!(
     Connection {
         key, transport, state, since, initiator, asks, tie_breaker, request_nonce, answered_again, peer, heard,
-        watch, has_route, next_hop, hello, guard, cleaned_up,
+        watch, has_route, next_hop, hello, guard, early, cleaned_up,
     } given { config: Rc<TunnelConfig> }
 );
 
@@ -127,6 +132,7 @@ impl Connection {
             next_hop: None,
             hello: None,
             guard: None,
+            early: false,
             cleaned_up: false,
         }
     }
@@ -189,7 +195,7 @@ impl Connection {
         self.transport.ttl = config.ttl;
         if hello_changed && self.state == State::Established {
             cx.cancel(&mut self.hello);
-            self.arm_hello(cx, cx.now, cx.now);
+            self.arm_first_hello(cx);
         }
     }
 
@@ -291,7 +297,7 @@ impl Connection {
 
     /// It serves its tunnel from now on.
     pub fn serve(&mut self, cx: &mut Context) {
-        self.arm_hello(cx, cx.now, cx.now);
+        self.arm_first_hello(cx);
     }
 
     /// The set-up is through.
@@ -368,6 +374,19 @@ impl Connection {
             let timer = self.timer(ConnectionDue::Hello);
             cx.arm_at(&mut self.hello, at, timer);
         }
+    }
+
+    /// Arms the HELLO timer for the first time. Many connections may have begun together: each sends its first HELLO at any
+    /// moment of its interval, so that neither this one nor all later ones come together.
+    fn arm_first_hello(&mut self, cx: &mut Context) {
+        let Some(interval) = self.config.hello_interval.filter(|_| cx.alive >= MANY) else {
+            return self.arm_hello(cx, cx.now, cx.now);
+        };
+        let delay = cx.part_of(interval);
+        let delay = self.nat_keepalive().map_or(delay, |keepalive| delay.min(keepalive));
+        self.early = true;
+        let timer = self.timer(ConnectionDue::Hello);
+        cx.arm(&mut self.hello, delay, timer);
     }
 
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.

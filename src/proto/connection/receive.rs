@@ -229,7 +229,8 @@ fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant
     };
     let silent = connection.config.hello_interval.filter(|interval| is_over(*interval, heard));
     let forgotten = connection.nat_keepalive().is_some_and(|interval| is_over(interval, sent));
-    if silent.is_none() && !forgotten {
+    let early = std::mem::take(&mut connection.early);
+    if silent.is_none() && !forgotten && !early {
         connection.arm_hello(cx, heard, sent);
         return Outcome::Keep;
     }
@@ -242,7 +243,7 @@ fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant
     if let Some(interval) = silent {
         connection.transport.suspect(cx, interval);
     }
-    connection.arm_hello(cx, if silent.is_some() { cx.now } else { heard }, cx.now);
+    connection.arm_hello(cx, if silent.is_some() || early { cx.now } else { heard }, cx.now);
     Outcome::Keep
 }
 

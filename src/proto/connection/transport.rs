@@ -129,10 +129,11 @@ impl Transport {
         }
     }
 
-    /// Takes over how often and when something is sent again.
+    /// Takes over how often and when something is sent again, and how much may wait.
     pub fn set_retry(&mut self, config: &TunnelConfig) {
         let interval = config.first_retry();
         self.follows_round_trip = interval == RetryInterval::Auto;
+        self.channel.make_room(config.sessions.len());
         self.channel.retry.limit = config.retry;
         self.channel.retry.interval_max = config.retry_interval_max;
         match interval {

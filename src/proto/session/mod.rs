@@ -3,6 +3,7 @@
 pub mod setup;
 pub mod slot;
 pub mod slots;
+pub mod stray;
 pub mod table;
 
 use std::time::Instant;
@@ -183,6 +184,7 @@ impl Session {
         Attachment {
             interface: config.interface.clone(),
             tunnel: tunnel.to_owned(),
+            connection: self.connection,
             local: self.local,
             remote: self.remote,
             cookie_expected: self.cookie_expected.clone(),

@@ -14,21 +14,14 @@ use crate::wire::code::cdn;
 use crate::wire::message::{Iccn, Icrp, Icrq, SessionAvps};
 use crate::wire::{Message, MessageType};
 
-/// A timer of this block fired; `connection` is that of its session, or the one that serves the tunnel.
-pub fn due(
-    slot: &mut Slot,
-    cx: &mut Context,
-    due: SlotDue,
-    connection: Option<&mut Connection>,
-    serial: &mut u32,
-) {
+/// A timer of this block's session fired; `connection` is that of the session.
+pub fn due(slot: &mut Slot, cx: &mut Context, due: SlotDue, connection: Option<&mut Connection>) {
     if due == SlotDue::Announce {
         return slot.announce_now(cx);
     }
     let Some(connection) = connection else { return slot.attempt.begin() };
     match due {
-        SlotDue::Announce => {}
-        SlotDue::Attempt => begin(slot, cx, connection, serial),
+        SlotDue::Announce | SlotDue::Attempt => {}
         SlotDue::Guard => guard_due(slot, cx, connection),
         SlotDue::CircuitStatus => {
             if let Some(session) = &mut slot.session {

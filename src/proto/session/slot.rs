@@ -44,6 +44,10 @@ pub struct Slot {
     pub session: Option<Session>,
     /// The next attempt.
     pub attempt: Attempt,
+    /// It is to ask the peer as soon as few messages are queued.
+    pub waits: bool,
+    /// The peer's id of the last session that the peer asked for.
+    pub peers_id: SessionId,
     /// What happened last.
     pub history: History,
     /// The interface is up, as the administrator sees it.
@@ -58,7 +62,7 @@ pub struct Slot {
 }
 saved!(
     Slot {
-        tunnel_key, key, session, attempt, history, circuit_up, standby, announces, announce_timer,
+        tunnel_key, key, session, attempt, waits, peers_id, history, circuit_up, standby, announces, announce_timer,
     } given { tunnel: Rc<model::TunnelConfig>, config: Rc<model::SessionConfig> }
 );
 
@@ -77,6 +81,8 @@ impl Slot {
             config,
             session: None,
             attempt: Attempt::new(now),
+            waits: false,
+            peers_id: SessionId(0),
             history: History::default(),
             circuit_up: true,
             standby: false,

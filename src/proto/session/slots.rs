@@ -1,6 +1,6 @@
 //! The session blocks of a tunnel: which of them a message, a timer or an answer of the daemon is for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::setup;
 use super::slot::Slot;
-use super::table::{row, Row};
-use super::{refuse_call, refuse_reply, session_ids};
+use super::stray::{no_session, outgoing_call};
+use super::{refuse_call, session_ids};
 use crate::config::model;
 use crate::gather;
 use crate::log::catalogue::EndId;
@@ -18,7 +18,7 @@ use crate::log::Event;
 use crate::proto::action::{Happening, Path};
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
-use crate::proto::result::{cdn_reason, result};
+use crate::proto::result::result;
 use crate::proto::snapshot::{Cause, Failure};
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::cdn;
@@ -32,6 +32,10 @@ type Index<K, V> = HashMap<K, V, FixedHash>;
 /// The same in each run.
 type FixedHash = BuildHasherDefault<DefaultHasher>;
 
+/// While the peer of a connection that it began gets one session after the other, the others may be the next: we ask for
+/// them when there was none for so long.
+const PEER_ASKS: Duration = Duration::from_millis(500);
+
 /// The session blocks of a tunnel.
 #[derive(Debug)]
 pub struct Slots {
@@ -44,6 +48,12 @@ pub struct Slots {
     by_end_id: Index<Vec<u8>, Vec<SlotKey>>,
     /// In the order of the file.
     order: Vec<SlotKey>,
+    /// By the id that the peer gave the session that it asked for, or of the last such one of the block.
+    by_peers_id: BTreeMap<SessionId, SlotKey>,
+    /// When the peer asked for a session last, and got it.
+    called: Option<Instant>,
+    /// Those whose ICRQ is to be sent as soon as few messages are queued.
+    waiting: VecDeque<SlotKey>,
     /// All of them are manual.
     manual: bool,
     next_key: u32,
@@ -81,6 +91,9 @@ impl Slots {
             by_interface: Index::default(),
             by_end_id: Index::default(),
             order: Vec::new(),
+            by_peers_id: BTreeMap::new(),
+            called: None,
+            waiting: VecDeque::new(),
             manual: false,
             next_key,
             serial: 0,
@@ -97,9 +110,23 @@ impl Slots {
 
     /// Writes all; what stands in the configuration is not part of it.
     pub fn save(&self, to: &mut Writer) {
-        let Slots { tunnel_key, slots, by_interface: _, by_end_id: _, order: _, manual: _, next_key, serial } =
-            self;
+        let Slots {
+            tunnel_key,
+            slots,
+            by_interface: _,
+            by_end_id: _,
+            order: _,
+            by_peers_id,
+            called,
+            waiting,
+            manual: _,
+            next_key,
+            serial,
+        } = self;
         tunnel_key.save(to);
+        by_peers_id.save(to);
+        called.save(to);
+        waiting.save(to);
         next_key.save(to);
         serial.save(to);
         slots.len().save(to);
@@ -118,6 +145,9 @@ impl Slots {
             by_interface: Index::default(),
             by_end_id: Index::default(),
             order: Vec::new(),
+            by_peers_id: Saved::restore(from)?,
+            called: Saved::restore(from)?,
+            waiting: Saved::restore(from)?,
             manual: false,
             next_key: u32::restore(from)?,
             serial: u32::restore(from)?,
@@ -232,11 +262,9 @@ impl Slots {
     /// its own (C-134).
     fn find(&mut self, cx: &Context, ccid: Ccid, ids: SessionIds) -> Option<&mut Slot> {
         if ids.remote == SessionId(0) {
-            let matches = |slot: &&mut Slot| {
-                slot.is_of(ccid) && slot.session.as_ref().is_some_and(|s| s.remote == ids.local)
-            };
-            let slots = self.slots.values_mut().map(|slot| &mut **slot);
-            return slots.filter(|_| ids.local != SessionId(0)).find(matches);
+            let slot = self.slots.get_mut(self.by_peers_id.get(&ids.local)?).map(|slot| &mut **slot)?;
+            let named = slot.session.as_ref().is_some_and(|session| session.remote == ids.local);
+            return Some(slot).filter(|slot| named && slot.is_of(ccid));
         }
         let (tunnel, key) = cx.ids.slot_of(ids.remote)?;
         let slot = self.slots.get_mut(&key).map(|slot| &mut **slot);
@@ -261,9 +289,17 @@ impl Slots {
 
     /// A block is gone; its session was ended.
     pub fn remove(&mut self, cx: &mut Context, interface: &str) {
-        let slot = self.by_interface.remove(interface).and_then(|(key, _)| self.slots.remove(&key));
-        if let Some(mut slot) = slot {
+        let Some((key, _)) = self.by_interface.remove(interface) else { return };
+        if let Some(mut slot) = self.slots.remove(&key) {
             slot.attempt.cancel(cx);
+            self.forget_peers_id(key, slot.peers_id);
+        }
+    }
+
+    /// No session of this block has that id of the peer's any more.
+    fn forget_peers_id(&mut self, key: SlotKey, id: SessionId) {
+        if self.by_peers_id.get(&id) == Some(&key) {
+            self.by_peers_id.remove(&id);
         }
     }
 
@@ -274,9 +310,21 @@ impl Slots {
         for key in &self.order {
             let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.is_dynamic()) else { continue };
             match delay.is_zero() {
-                true => setup::begin(slot, cx, connection, &mut self.serial),
+                true => put(&mut self.waiting, slot, *key),
                 false => slot.schedule(cx, delay),
             }
+        }
+        self.go_on(cx, connection);
+    }
+
+    /// Sends the ICRQs that wait, as long as few messages are queued: what a session needs after its ICRP must not wait
+    /// until all others have asked.
+    pub fn go_on(&mut self, cx: &mut Context, connection: &mut Connection) {
+        while connection.transport.channel.has_room() {
+            let Some(key) = self.waiting.pop_front() else { return };
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.waits = false;
+            setup::begin(slot, cx, connection, &mut self.serial);
         }
     }
 
@@ -298,7 +346,17 @@ impl Slots {
         path: Option<Path>,
     ) {
         match (self.slots.get_mut(&key), path) {
-            (Some(slot), _) if slot.is_dynamic() => setup::due(slot, cx, due, connection, &mut self.serial),
+            (Some(slot), _) if due == SlotDue::Attempt && slot.is_dynamic() => {
+                slot.attempt.begin();
+                let Some(connection) = connection else { return };
+                let recently = |at| cx.now.saturating_duration_since(at) < PEER_ASKS;
+                if !connection.initiator && self.called.is_some_and(recently) {
+                    return slot.schedule(cx, PEER_ASKS);
+                }
+                put(&mut self.waiting, slot, key);
+                self.go_on(cx, connection);
+            }
+            (Some(slot), _) if slot.is_dynamic() => setup::due(slot, cx, due, connection),
             (Some(slot), Some(path)) => setup::start_manual(slot, cx, path),
             (Some(slot), None) => slot.attempt.begin(),
             (None, _) => cx.missing(),
@@ -349,6 +407,13 @@ impl Slots {
         let found = keys.copied().find(|key| usable(&key));
         if let Some(slot) = found.and_then(|key| self.slots.get_mut(&key)) {
             setup::call_requested(slot, cx, connection, request);
+            let named = slot.session.as_ref().filter(|session| session.remote == request.ids.local);
+            if let (Some(key), Some(session)) = (found, named) {
+                let before = std::mem::replace(&mut slot.peers_id, session.remote);
+                self.forget_peers_id(key, before);
+                self.by_peers_id.insert(request.ids.local, key);
+                self.called = Some(cx.now);
+            }
             return None;
         }
         let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
@@ -393,12 +458,6 @@ impl Slots {
             refuse_call(cx, connection, ids, code);
         }
         Some(failure)
-    }
-
-    /// When valid data of the sessions of a connection came last.
-    pub fn heard(&self, ccid: Ccid, heard: &dyn Fn(SessionId) -> Option<Instant>) -> Option<Instant> {
-        let sessions = self.slots.values().filter(|slot| slot.is_of(ccid)).filter_map(|s| s.session.as_ref());
-        sessions.filter_map(|session| heard(session.local)).max()
     }
 
     // ----- changes for all -----
@@ -453,49 +512,18 @@ impl Slots {
 
     /// Does not try again by itself.
     pub fn cancel(&mut self, cx: &mut Context) {
+        self.waiting.clear();
         for slot in self.slots.values_mut() {
+            slot.waits = false;
             slot.attempt.cancel(cx);
         }
     }
 }
 
-/// A message for a session that does not exist, or not any more.
-fn no_session(cx: &mut Context, connection: &mut Connection, message: &Message) {
-    match (row(None, message.message_type()), message) {
-        (Row::Refuse, _) => refuse_reply(cx, connection, message),
-        // The session is gone already; only the range of the code is worth a line.
-        (Row::Nothing, Message::Cdn(cdn)) => drop(cdn_reason(cx, connection.ccid(), cdn.result.as_ref())),
-        (
-            Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Clear | Row::Status | Row::Ignore,
-            _,
-        ) => {}
-    }
-}
-
-/// Ethernet pseudowires have no outgoing calls (RFC 4719 2.2): an OCRQ is refused, the rest is acknowledged (C-189,
-/// C-190).
-fn outgoing_call(cx: &mut Context, connection: &mut Connection, message: &Message, ids: SessionIds) {
-    let tunnel = connection.ccid();
-    match message {
-        Message::Ocrq(_) => {
-            cx.log(Event::OcrqUnsupported { tunnel, func: "recv_ocrq" });
-            let code = result(cdn::PERMANENT, None, "outgoing calls are not supported");
-            refuse_call(cx, connection, ids, code);
-        }
-        Message::Ocrp(_) => cx.log(Event::OcrpUnsupported { tunnel, func: "recv_ocrp" }),
-        Message::Occn(_) => cx.log(Event::OccnUnsupported { tunnel, func: "recv_occn" }),
-        Message::Sccrq(_)
-        | Message::Sccrp(_)
-        | Message::Scccn
-        | Message::StopCcn(_)
-        | Message::Hello
-        | Message::Icrq(_)
-        | Message::Icrp(_)
-        | Message::Iccn(_)
-        | Message::Cdn(_)
-        | Message::Wen(_)
-        | Message::Sli(_)
-        | Message::Ack => {}
+/// A block waits from now on, behind those that do; once.
+fn put(waiting: &mut VecDeque<SlotKey>, slot: &mut Slot, key: SlotKey) {
+    if !std::mem::replace(&mut slot.waits, true) {
+        waiting.push_back(key);
     }
 }
 

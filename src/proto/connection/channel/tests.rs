@@ -192,6 +192,27 @@ fn the_queue_has_an_end() {
     push(&mut channel, MAX_QUEUE);
     assert!(!channel.push(MessageType::HELLO, vec![0; 12]));
     assert_eq!(channel.queued(), MAX_QUEUE);
+    // Each session of a connection that has many may be told something at once.
+    channel.make_room(10_000);
+    push(&mut channel, 20_000);
+    channel.make_room(usize::MAX);
+    let left = MOST - channel.queued();
+    push(&mut channel, left);
+    assert!(!channel.push(MessageType::HELLO, vec![0; 12]));
+    assert!(channel.holds(0) && !channel.holds(MOST as u16));
+}
+
+// What needs to be sent soon does not wait behind what can wait elsewhere.
+#[test]
+fn there_is_room_while_few_messages_are_queued() {
+    let mut channel = channel();
+    push(&mut channel, ENOUGH - 1);
+    assert!(channel.has_room());
+    push(&mut channel, 1);
+    assert!(!channel.has_room());
+    channel.set_peer_window(1000);
+    push(&mut channel, 1000 - ENOUGH - 1);
+    assert!(channel.has_room());
 }
 
 // What was never sent is pointless before a StopCCN.

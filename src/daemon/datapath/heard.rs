@@ -1,0 +1,72 @@
+//! When the peer of a control connection was heard by data: one stamp for all of its sessions, however many it has.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::wire::{Ccid, SessionId};
+
+/// When valid data came last.
+pub(super) type Stamp = Rc<Cell<Option<Instant>>>;
+
+/// The control connections of the attached sessions.
+#[derive(Default)]
+pub(super) struct Heard {
+    stamps: BTreeMap<Ccid, Stamp>,
+    sessions: BTreeSet<(Ccid, SessionId)>,
+}
+
+impl Heard {
+    /// A session of this connection is attached: its stamp from now on. `before`: when its data came last, if it did.
+    pub(super) fn add(&mut self, ccid: Ccid, session: SessionId, before: Option<Instant>) -> Stamp {
+        self.sessions.insert((ccid, session));
+        let stamp = self.stamps.entry(ccid).or_default();
+        stamp.set(stamp.get().max(before));
+        Rc::clone(stamp)
+    }
+
+    /// A session is not attached any more.
+    pub(super) fn remove(&mut self, ccid: Ccid, session: SessionId) {
+        self.sessions.remove(&(ccid, session));
+        if self.of(ccid).next().is_none() {
+            self.stamps.remove(&ccid);
+        }
+    }
+
+    /// When valid data of any session of this connection came last.
+    pub(super) fn last(&self, ccid: Ccid) -> Option<Instant> {
+        self.stamps.get(&ccid)?.get()
+    }
+
+    /// The sessions of a connection.
+    pub(super) fn of(&self, ccid: Ccid) -> impl Iterator<Item = SessionId> + '_ {
+        let range = (ccid, SessionId(0))..=(ccid, SessionId(u32::MAX));
+        self.sessions.range(range).map(|(_, session)| *session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn all_sessions_of_a_connection_have_one_stamp() {
+        let now = crate::sys::clock::now();
+        let later = now + Duration::from_secs(1);
+        let mut heard = Heard::default();
+        let mut stamps: Vec<Stamp> = (1..=3).map(|id| heard.add(Ccid(id / 3), SessionId(id), None)).collect();
+        stamps[1].set(Some(now));
+        assert_eq!((heard.last(Ccid(0)), heard.last(Ccid(1))), (Some(now), None));
+        assert_eq!(heard.of(Ccid(0)).collect::<Vec<_>>(), [SessionId(1), SessionId(2)]);
+        // One that another program had before.
+        stamps.push(heard.add(Ccid(0), SessionId(4), Some(later)));
+        stamps.push(heard.add(Ccid(0), SessionId(5), Some(now)));
+        assert_eq!(stamps[0].get(), Some(later));
+        [1, 2, 4].into_iter().for_each(|id| heard.remove(Ccid(0), SessionId(id)));
+        assert_eq!(heard.last(Ccid(0)), Some(later));
+        heard.remove(Ccid(0), SessionId(5));
+        assert_eq!((heard.last(Ccid(0)), heard.stamps.len(), heard.sessions.len()), (None, 1, 1));
+    }
+}
