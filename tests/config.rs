@@ -8,8 +8,9 @@ mod dice;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use l2tpd::config::diff::{diff, Change, What};
+use l2tpd::config::diff::{diff, share, Change, What};
 use l2tpd::config::error::Fault;
 use l2tpd::config::identity::DerivedId;
 use l2tpd::config::tag::{Block, Effect, Tag};
@@ -464,4 +465,40 @@ fn a_large_file_is_read_in_good_time() {
         text += &format!("session i{i}\nremote-end-id e{i}\n");
     }
     assert_eq!(config(&text).tunnels.len(), 20_000);
+}
+
+/// What a reload keeps of the configuration before it: blocks that say the same are those that were there.
+#[test]
+fn blocks_that_say_the_same_are_shared() {
+    let session = |k: usize| format!("session s{k}\nremote-end-id e{k}\n");
+    let head = |name| {
+        format!("tunnel {name}\nremote-address 192.0.2.1\nremote-hostname {name}\nremote-router-id any\n")
+    };
+    let both = head("a") + &session(1) + &session(2) + &head("b") + &session(3);
+    let old = config(&both);
+    let shared = |text: &str| {
+        let mut new = config(text);
+        let changes = diff(&old, &new);
+        share(&old, &mut new);
+        assert_eq!(diff(&old, &new), changes, "{text}");
+        let sessions = |config: &Config| -> Vec<_> {
+            config.tunnels.iter().flat_map(|tunnel| tunnel.sessions.iter().map(Rc::as_ptr)).collect()
+        };
+        let tunnels = |config: &Config| -> Vec<_> { config.tunnels.iter().map(Rc::as_ptr).collect() };
+        let old_tunnels = tunnels(&old);
+        let old_sessions = sessions(&old);
+        (
+            tunnels(&new).iter().filter(|one| old_tunnels.contains(one)).count(),
+            sessions(&new).iter().filter(|one| old_sessions.contains(one)).count(),
+        )
+    };
+    // Where a block stands in the file is no difference.
+    assert_eq!(shared(&format!("# a comment\n\n{both}")), (2, 3));
+    assert_eq!(shared(&(head("b") + &session(3) + &head("a") + &session(1) + &session(2))), (2, 3));
+    // Another order of its sessions, one more, other values; a tag of all.
+    assert_eq!(shared(&(head("a") + &session(2) + &session(1) + &head("b") + &session(3))), (1, 3));
+    assert_eq!(shared(&(both.clone() + &session(4))), (1, 3));
+    assert_eq!(shared(&both.replace("end-id e1", "end-id x")), (1, 2));
+    assert_eq!(shared(&both.replace("tunnel b\n", "tunnel b\nretry 3\n")), (1, 3));
+    assert_eq!(shared(&format!("hostname other\n{both}")), (0, 3));
 }

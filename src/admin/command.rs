@@ -100,7 +100,7 @@ pub static COMMANDS: &[AdminCommand] = &[
     AdminCommand {
         number: 2,
         word: "clear",
-        about: "end tunnels or a session; they are set up again after the restart interval",
+        about: "end tunnels or a session; they are set up again at once",
         forms: &[
             with(
                 shown(

@@ -3,6 +3,8 @@
 //! When a tag's new value takes effect stands in its row ([`Effect`]). Where the block begins in the file is no
 //! difference.
 
+use std::rc::Rc;
+
 use super::model::{Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
 use crate::gather;
@@ -52,7 +54,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global(tags));
     }
-    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), &**t)));
+    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
     let after = gather::set(new.tunnels.iter().map(|t| t.name.as_str()));
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::Tunnel(gone.name.clone(), What::Removed));
@@ -60,11 +62,42 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for tunnel in &new.tunnels {
         match before.get(tunnel.name.as_str()) {
             None => changes.push(Change::Tunnel(tunnel.name.clone(), What::Added)),
+            Some(old) if Rc::ptr_eq(old, tunnel) => {}
             Some(old) => tunnel_changes(old, tunnel, &mut removals, &mut changes),
         }
     }
     removals.append(&mut changes);
     removals
+}
+
+/// Has `new` take over the blocks of `old` that say the same. They are in memory once then, and need not be compared
+/// again; their lines are those of the file that they stood in first.
+pub fn share(old: &Config, new: &mut Config) {
+    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
+    for tunnel in &mut new.tunnels {
+        if let Some(old) = before.get(tunnel.name.as_str()) {
+            share_tunnel(old, tunnel);
+        }
+    }
+}
+
+fn share_tunnel(old: &Rc<TunnelConfig>, new: &mut Rc<TunnelConfig>) {
+    let Some(block) = Rc::get_mut(new) else { return };
+    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
+    for session in &mut block.sessions {
+        let Some(old) = before.get(session.interface.as_str()) else { continue };
+        let Some(own) = Rc::get_mut(session) else { continue };
+        let line = std::mem::replace(&mut own.line, old.line);
+        match *own == ***old {
+            true => *session = Rc::clone(old),
+            false => own.line = line,
+        }
+    }
+    let line = std::mem::replace(&mut block.line, old.line);
+    match *block == **old {
+        true => *new = Rc::clone(old),
+        false => block.line = line,
+    }
 }
 
 /// The tags whose fields differ, of those that take effect in this way.
@@ -110,7 +143,7 @@ fn tunnel_changes(
     if !live.is_empty() {
         changes.push(Change::Tunnel(tunnel(), What::Live(live)));
     }
-    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), &**s)));
+    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
     let after = gather::set(new.sessions.iter().map(|s| s.interface.as_str()));
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::Session(tunnel(), gone.interface.clone(), What::Removed));
@@ -118,6 +151,7 @@ fn tunnel_changes(
     for session in &new.sessions {
         let what = match before.get(session.interface.as_str()) {
             None => Some(What::Added),
+            Some(old) if Rc::ptr_eq(old, session) => None,
             Some(old) => session_change(old, session),
         };
         changes.extend(what.map(|what| Change::Session(tunnel(), session.interface.clone(), what)));

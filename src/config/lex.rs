@@ -30,12 +30,21 @@ pub struct SourceLine {
     pub error: Option<LexError>,
 }
 
-/// The lines of a file, numbered from 1. A line ends with LF or CR LF; a byte order mark is skipped.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    text.split(|&o| o == b'\n')
-        .enumerate()
-        .map(|(index, line)| (index.saturating_add(1), line.strip_suffix(b"\r").unwrap_or(line)))
+/// Where the first line of a file begins: a byte order mark is skipped.
+pub fn begin(text: &[u8]) -> usize {
+    let mark = b"\xef\xbb\xbf";
+    if text.starts_with(mark) {
+        mark.len()
+    } else {
+        0
+    }
+}
+
+/// The first line, and how many octets it takes with its end, if another one follows. A line ends with LF or CR LF.
+pub fn first_line(text: &[u8]) -> (&[u8], Option<usize>) {
+    let end = text.iter().position(|&o| o == b'\n');
+    let line = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    (line.strip_suffix(b"\r").unwrap_or(line), end.map(|end| end.saturating_add(1)))
 }
 
 /// Cuts a line (without its end) into words.
@@ -161,7 +170,13 @@ mod tests {
     #[test]
     fn lines_end_in_lf_or_crlf() {
         let text = b"\xef\xbb\xbfa\r\nb\n\nc";
-        let found: Vec<_> = lines(text).collect();
-        assert_eq!(found, [(1, &b"a"[..]), (2, &b"b"[..]), (3, &b""[..]), (4, &b"c"[..])]);
+        let (mut next, mut found) = (Some(begin(text)), Vec::new());
+        while let Some(at) = next {
+            let (line, length) = first_line(&text[at..]);
+            found.push(line);
+            next = length.map(|length| at + length);
+        }
+        assert_eq!(found, [&b"a"[..], b"b", b"", b"c"]);
+        assert_eq!((begin(b"a"), first_line(b"")), (0, (&b""[..], None)));
     }
 }

@@ -1,5 +1,5 @@
-//! Octets of a file -> a [`Config`], or all that is wrong with it. Lines are sorted into blocks first; then each
-//! block is read by the table of tags, and `check` looks at what tags mean beside each other.
+//! Octets of a file -> a [`Config`], or all that is wrong with it. Lines are gathered into blocks; each block
+//! is read by the table of tags once it is complete, and `check` looks at what tags mean beside each other.
 
 use std::cmp::Reverse;
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use super::tag::{Block, Row, Tag};
 use super::tags;
 use super::value::{Kind, Refusal, Value};
 use crate::log::{escape, Event, LogLine};
+use crate::wiped::Wiped;
 
 /// A file, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +47,46 @@ impl Setting {
 
 /// Reads a file.
 pub fn parse(text: &[u8], defaults: &Defaults) -> Parsed {
-    let mut parser = Parser { errors: Vec::new(), settings: Vec::new() };
-    let blocks = parser.blocks(text);
-    let config = parser.config(blocks, defaults);
-    let Parser { mut errors, settings } = parser;
-    errors.sort_by_key(|e| (e.line, e.column));
-    Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
+    let mut parsing = Parsing::new(Wiped::from(text), defaults, true);
+    loop {
+        if let Some(parsed) = parsing.go_on(usize::MAX) {
+            return parsed;
+        }
+    }
+}
+
+/// A file that is being read, some lines at a time. Nothing of it is to be had before all of it is read.
+pub struct Parsing {
+    text: Wiped,
+    /// Where the next line begins; `None`: that was the last one.
+    next: Option<usize>,
+    line: usize,
+    parser: Parser,
+}
+
+impl Parsing {
+    /// Nothing is read yet. `with_settings`: those that are accepted are kept.
+    pub fn new(text: Wiped, defaults: &Defaults, with_settings: bool) -> Parsing {
+        let next = Some(lex::begin(&text));
+        Parsing { text, next, line: 0, parser: Parser::new(defaults, with_settings) }
+    }
+
+    /// Reads at most so many lines. What the file says, once that was all.
+    pub fn go_on(&mut self, lines: usize) -> Option<Parsed> {
+        for _ in 0..lines {
+            let Some(at) = self.next else { return Some(self.parser.finish()) };
+            let (line, length) = lex::first_line(self.text.get(at..).unwrap_or_default());
+            self.next = length.map(|length| at.saturating_add(length));
+            self.line = self.line.saturating_add(1);
+            self.parser.line(self.line, line);
+        }
+        None
+    }
+
+    /// The text of the file.
+    pub fn into_text(self) -> Wiped {
+        self.text
+    }
 }
 
 /// A line with a tag.
@@ -69,47 +104,73 @@ impl Statement {
 }
 
 /// The lines of one block. `header` is `None` for the lines before the first tunnel.
+#[derive(Default)]
 struct Lines {
     header: Option<Statement>,
     body: Vec<Statement>,
 }
 
-/// The lines of the file, sorted.
-struct Blocks {
-    global: Lines,
-    tunnels: Vec<(Lines, Vec<Lines>)>,
+/// A tunnel block whose own lines are read; its sessions follow.
+struct Open {
+    place: Place,
+    given: Vec<Given>,
+    tunnel: TunnelConfig,
 }
 
 struct Parser {
     errors: Vec<ConfigError>,
-    settings: Vec<Setting>,
+    settings: Option<Vec<Setting>>,
+    config: Config,
+    known: check::Known,
+    /// Blocks in which every tag has its default.
+    blank: (TunnelConfig, SessionConfig),
+    /// The block that lines belong to at present.
+    block: Block,
+    lines: Lines,
+    open: Option<Open>,
 }
 
 impl Parser {
+    fn new(defaults: &Defaults, with_settings: bool) -> Parser {
+        let config =
+            Config { hostname: defaults.hostname.clone(), system: defaults.clone(), ..Config::new() };
+        Parser {
+            errors: Vec::new(),
+            settings: with_settings.then(Vec::new),
+            known: check::Known::new(config.data_plane),
+            config,
+            blank: (TunnelConfig::new(""), SessionConfig::new("")),
+            block: Block::Global,
+            lines: Lines::default(),
+            open: None,
+        }
+    }
+
     fn error(&mut self, place: Place, tag: &[u8], fault: Fault, detail: impl Into<Option<String>>) {
         let Place { line, column } = place;
         self.errors.push(ConfigError { line, column, tag: escape(tag), fault, detail: detail.into() });
     }
 
-    /// Sorts the lines into blocks.
-    fn blocks(&mut self, text: &[u8]) -> Blocks {
-        let mut blocks = Blocks { global: Lines { header: None, body: Vec::new() }, tunnels: Vec::new() };
-        for (line, octets) in lex::lines(text) {
-            let Some(statement) = self.statement(line, octets) else { continue };
-            match (&*statement.tag.octets, blocks.tunnels.last_mut()) {
-                (b"tunnel", _) => {
-                    blocks.tunnels.push((Lines { header: Some(statement), body: Vec::new() }, Vec::new()))
-                }
-                (b"session", Some((_, sessions))) => {
-                    sessions.push(Lines { header: Some(statement), body: Vec::new() })
-                }
-                (_, None) => blocks.global.body.push(statement),
-                (_, Some((tunnel, sessions))) => {
-                    sessions.last_mut().unwrap_or(tunnel).body.push(statement);
-                }
-            }
+    fn accept(&mut self, setting: impl FnOnce() -> Setting) {
+        if let Some(settings) = &mut self.settings {
+            settings.push(setting());
         }
-        blocks
+    }
+
+    /// Takes the next line.
+    fn line(&mut self, line: usize, octets: &[u8]) {
+        let Some(statement) = self.statement(line, octets) else { return };
+        match (&*statement.tag.octets, self.block) {
+            (b"tunnel", _) => {
+                self.end_tunnel();
+                self.begin(Block::Tunnel, statement);
+            }
+            (b"session", Block::Tunnel | Block::Session) => {
+                self.end_block();
+                self.begin(Block::Session, statement);
+            }
+            (_, _) => self.lines.body.push(statement),
+        }
     }
 
     /// The tag and parameters of a line, if it has a tag and its quotes are in order.
@@ -128,51 +189,73 @@ impl Parser {
         Some(Statement { line, tag, params: words.collect() })
     }
 
-    fn config(&mut self, blocks: Blocks, defaults: &Defaults) -> Config {
-        let mut config =
-            Config { hostname: defaults.hostname.clone(), system: defaults.clone(), ..Config::new() };
-        let given = self.settings(GLOBAL, Block::Global, "global", &mut config, &blocks.global.body);
-        config.hostname_given = given.iter().any(|g| g.tag == "hostname");
-        let mut known = check::Known::new(config.data_plane);
-        for (lines, sessions) in blocks.tunnels {
-            let tunnel = self.tunnel(&lines, &sessions, &config, &mut known);
-            config.tunnels.push(Rc::new(tunnel));
-        }
-        derive_router_ids(&mut config);
-        config
+    fn begin(&mut self, block: Block, header: Statement) {
+        self.block = block;
+        self.lines = Lines { header: Some(header), body: Vec::new() };
     }
 
-    fn tunnel(
-        &mut self,
-        lines: &Lines,
-        blocks: &[Lines],
-        config: &Config,
-        known: &mut check::Known,
-    ) -> TunnelConfig {
+    /// Reads the lines of the block that they belonged to.
+    fn end_block(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        match self.block {
+            Block::Global => self.global(&lines),
+            Block::Tunnel => self.open = Some(self.tunnel(&lines)),
+            Block::Session => {
+                let Some(mut open) = self.open.take() else { return };
+                let session = self.session(&lines, &open.tunnel);
+                open.tunnel.sessions.push(Rc::new(session));
+                self.open = Some(open);
+            }
+        }
+    }
+
+    fn end_tunnel(&mut self) {
+        self.end_block();
+        let Some(Open { place, given, mut tunnel }) = self.open.take() else { return };
+        let found = check::tunnel(&mut tunnel, place, &given, &mut self.known);
+        self.complain(found);
+        tunnel.sessions.shrink_to_fit();
+        self.config.tunnels.push(Rc::new(tunnel));
+    }
+
+    fn finish(&mut self) -> Parsed {
+        self.end_tunnel();
+        let mut config = std::mem::take(&mut self.config);
+        derive_router_ids(&mut config);
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.sort_by_key(|e| (e.line, e.column));
+        let settings = self.settings.take().unwrap_or_default();
+        Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
+    }
+
+    fn global(&mut self, lines: &Lines) {
+        let mut config = std::mem::take(&mut self.config);
+        let given = self.settings(GLOBAL, Block::Global, "global", &mut config, &lines.body);
+        config.hostname_given = given.iter().any(|g| g.tag == "hostname");
+        self.known = check::Known::new(config.data_plane);
+        self.config = config;
+    }
+
+    fn tunnel(&mut self, lines: &Lines) -> Open {
         let (name, place) = self.header(&TUNNEL_HEADER, lines, None);
         let mut tunnel = TunnelConfig {
+            name: name.clone(),
             line: place.line,
-            local_hostname: config.hostname.clone(),
-            local_router_id: config.router_id,
-            restart_interval: config.restart_interval,
-            ..TunnelConfig::new(&name)
+            local_hostname: self.config.hostname.clone(),
+            local_router_id: self.config.router_id,
+            restart_interval: self.config.restart_interval,
+            ..self.blank.0.clone()
         };
         let given = self.settings(TUNNEL, Block::Tunnel, &name, &mut tunnel, &lines.body);
-        for lines in blocks {
-            let session = self.session(lines, &tunnel, known);
-            tunnel.sessions.push(Rc::new(session));
-        }
-        let found = check::tunnel(&mut tunnel, place, &given, known);
-        self.complain(found);
-        tunnel
+        Open { place, given, tunnel }
     }
 
-    fn session(&mut self, lines: &Lines, tunnel: &TunnelConfig, known: &mut check::Known) -> SessionConfig {
+    fn session(&mut self, lines: &Lines, tunnel: &TunnelConfig) -> SessionConfig {
         let (interface, place) = self.header(&SESSION_HEADER, lines, Some(&tunnel.name));
         let mut session =
-            SessionConfig { line: place.line, cookie: tunnel.cookie, ..SessionConfig::new(&interface) };
+            SessionConfig { interface, line: place.line, cookie: tunnel.cookie, ..self.blank.1.clone() };
         let given = self.settings(SESSION, Block::Session, &tunnel.name, &mut session, &lines.body);
-        let found = check::session(&session, tunnel, place, &given, known);
+        let found = check::session(&session, tunnel, place, &given, &mut self.known);
         self.complain(found);
         session
     }
@@ -191,9 +274,11 @@ impl Parser {
         let Some(Value::Text(name)) = self.read(tag, header, |params| tag.read(params)) else {
             return (String::new(), place);
         };
-        let setting =
-            Setting { name: tunnel.unwrap_or(&name).to_owned(), tag: tag.name, param: name.clone() };
-        self.settings.push(setting);
+        self.accept(|| Setting {
+            name: tunnel.unwrap_or(&name).to_owned(),
+            tag: tag.name,
+            param: name.clone(),
+        });
         (name, place)
     }
 
@@ -224,8 +309,8 @@ impl Parser {
             }
             given.push(Given { tag: tag.name, place });
             if self.read(tag, statement, |params| row.apply(fields, params)).is_some() {
-                let param = printable(tag, &statement.params);
-                self.settings.push(Setting { name: name.to_owned(), tag: tag.name, param });
+                let param = || printable(tag, &statement.params);
+                self.accept(|| Setting { name: name.to_owned(), tag: tag.name, param: param() });
             } else if tag.repeats {
                 given.pop(); // those that are given are those that the block has
             }
@@ -242,9 +327,9 @@ impl Parser {
     ) -> Option<T> {
         let name = tag.name.as_bytes();
         let (least, most) = tag.kind.count();
-        let allowed = format!("allowed: {}", tag.allowed());
+        let allowed = || format!("allowed: {}", tag.allowed());
         if statement.params.len() < least {
-            self.error(statement.place(usize::MAX), name, Fault::NoParam, allowed);
+            self.error(statement.place(usize::MAX), name, Fault::NoParam, allowed());
             return None;
         }
         if statement.params.len() > most {
@@ -252,15 +337,15 @@ impl Parser {
                 Kind::Octets | Kind::Path(_) => " (in quotes if there is a blank in it)",
                 _ => "",
             };
-            self.error(statement.place(most), name, Fault::OnlyOne, allowed + quote);
+            self.error(statement.place(most), name, Fault::OnlyOne, allowed() + quote);
             return None;
         }
         match read(&statement.params) {
             Ok(value) => Some(value),
             Err(refusal) => {
                 let detail = match refusal.reason {
-                    Some(reason) => format!("{reason}\n{allowed}"),
-                    None => allowed,
+                    Some(reason) => format!("{reason}\n{}", allowed()),
+                    None => allowed(),
                 };
                 self.error(statement.place(refusal.at), name, refusal.fault, detail);
                 None
@@ -369,5 +454,29 @@ mod tests {
         assert_eq!(hint("tunnel a\nsession b\nretry 3"), "a tunnel's tags stand before its first session");
         assert_eq!(hint("session b"), "this tag stands in a tunnel block, after `tunnel NAME`");
         assert_eq!(hint("tunnel a\nrety 3"), "nearest known tag: retry");
+    }
+
+    // However few lines are read at a time, it is the same file; and there is nothing to be had before its end.
+    #[test]
+    fn a_file_read_in_pieces_says_the_same() {
+        let good = "hostname h\ntunnel a\n retry 3\nsession x\n remote-end-id 1\nsession y\n remote-end-id 2\ntunnel b\n";
+        let bad = "retry 3\ntunnel \"a\n retry x\nsession a\nsession a\ntunnel a\nmtu 1500\n";
+        for text in ["", good, bad] {
+            let whole = read(text);
+            for lines in 1..=3 {
+                let mut parsing = Parsing::new(Wiped::from(text.as_bytes()), &defaults(), true);
+                let mut pieces = 0;
+                let parsed = loop {
+                    pieces += 1;
+                    if let Some(parsed) = parsing.go_on(lines) {
+                        break parsed;
+                    }
+                };
+                assert_eq!(parsed, whole, "{text:?}");
+                assert_eq!(pieces, (text.split('\n').count()) / lines + 1);
+            }
+        }
+        let mut without = Parsing::new(Wiped::from(good.as_bytes()), &defaults(), false);
+        assert_eq!(without.go_on(100).unwrap().settings, []);
     }
 }

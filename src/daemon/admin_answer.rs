@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::admin_client::{AdminClient, Stream};
-use super::admin_host::Host;
+use super::admin_host::{Answer, Host, Outcome};
 use super::ping::Ping;
 use crate::admin::display::{no_interface, no_tunnel, Display, Form};
 use crate::admin::envelope::{self, reply, Envelope};
@@ -47,6 +47,10 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
             host.restart();
             client.follow(now, Stream::Restart, b"");
         }
+        AdminRequest::Reload { check } => match host.reload(now, check) {
+            Answer::Now(outcome) => reloaded(client, now, &outcome, json),
+            Answer::Later(number) => client.follow(now, Stream::Reload { number, json }, b""),
+        },
         // Control messages hold cookies.
         AdminRequest::Trace { .. } if !trust::is_trusted(client.user) => {
             client.answer(now, reply::REFUSED, b"trace is for root alone: control messages hold cookies\n");
@@ -73,6 +77,15 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
                 client.answer(now, kind, text.as_bytes());
             }
         },
+    }
+}
+
+/// Tells what came of a reload.
+pub(super) fn reloaded(client: &mut AdminClient, now: Instant, outcome: &Outcome, json: bool) {
+    match outcome {
+        Ok(text) if json => client.answer(now, reply::DONE, json::done(text).as_bytes()),
+        Ok(text) => client.answer(now, reply::DONE, text.as_bytes()),
+        Err(text) => client.answer(now, reply::REFUSED, text.as_bytes()),
     }
 }
 
@@ -103,10 +116,6 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
             host.set_log_level(*level);
             done("")
         }
-        AdminRequest::Reload { check } => match host.reload(now, *check) {
-            Ok(text) => done(text),
-            Err(text) => refused(text),
-        },
         AdminRequest::Start(name) => {
             outcome(host.command(now, Command::Start(name.clone())), name, "there is nothing to start")
         }
@@ -121,6 +130,7 @@ fn run(request: &AdminRequest, json: bool, now: Instant, host: &mut dyn Host) ->
         // A stream, a display, or what needs no daemon.
         AdminRequest::Watch
         | AdminRequest::Restart
+        | AdminRequest::Reload { .. }
         | AdminRequest::Ping { .. }
         | AdminRequest::ExplainText(_)
         | AdminRequest::Status(_)

@@ -53,6 +53,8 @@ pub(super) enum Stream {
     Trace { tunnel: String },
     /// Whether another program has taken over.
     Restart,
+    /// What comes of a reload.
+    Reload { number: u64, json: bool },
     /// HELLOs and their answers.
     Ping(Box<Ping>),
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::datapath::Echo;
+pub use super::reloading::{Answer, Outcome};
 use crate::admin::trace::Record;
 use crate::admin::Source;
 use crate::log::ring::Ring;
@@ -28,8 +29,8 @@ pub trait Host {
     /// (`None`: there is no such session).
     fn ping_session(&mut self, interface: &str) -> Result<u32, Option<&'static str>>;
     /// `reload`, or with `check` only the answer to what it would do: what changed, or every error of the file.
-    /// Lines end with `\n`.
-    fn reload(&mut self, now: Instant, check: bool) -> Result<String, String>;
+    /// Lines end with `\n`. A long file is read in many turns.
+    fn reload(&mut self, now: Instant, check: bool) -> Answer;
     /// `restart`: another program is to go on; what comes of it is an event.
     fn restart(&mut self);
     /// What happened since the last call, oldest first. Nothing need be gathered that nobody wants.
@@ -43,6 +44,8 @@ pub trait Host {
 pub enum StreamEvent {
     /// For `restart`: what came of it, lines ended. After a success this program ends.
     Restart(Result<String, String>),
+    /// For `reload`: what came of the one with this number ([`Answer::Later`]).
+    Reloaded(u64, Outcome),
     /// For `watch`.
     Event(WallTime, Notification),
     /// For `trace`.

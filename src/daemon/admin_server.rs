@@ -20,7 +20,7 @@ use mio::{Interest, Registry, Token};
 
 use super::admin_answer;
 use super::admin_client::{AdminClient, End, Stream};
-pub use super::admin_host::{Host, StreamEvent, Wanted};
+pub use super::admin_host::{Answer, Host, StreamEvent, Wanted};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, LogLine, Remark};
@@ -209,6 +209,13 @@ impl AdminServer {
             {
                 client.piece(&record.encode())
             }
+            (Some(Stream::Reload { number, json }), StreamEvent::Reloaded(done, outcome))
+                if number == done =>
+            {
+                let json = *json;
+                admin_answer::reloaded(client, now, outcome, json);
+                Ok(())
+            }
             (Some(Stream::Restart), StreamEvent::Restart(outcome)) => {
                 let (kind, text) = match outcome {
                     Ok(text) => (reply::DONE, text),
@@ -357,7 +364,8 @@ impl AdminServer {
             match client.follows() {
                 Some(Stream::Watch { .. }) => wanted.events = true,
                 Some(Stream::Trace { .. }) => wanted.messages = true,
-                Some(Stream::Log { .. } | Stream::Ping(_) | Stream::Restart) | None => {}
+                Some(Stream::Log { .. } | Stream::Ping(_) | Stream::Restart | Stream::Reload { .. })
+                | None => {}
             }
         }
         if wanted != self.wanted {

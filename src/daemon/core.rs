@@ -13,6 +13,7 @@ use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::prepare::Unprepared;
+use super::reloading::Reloads;
 use super::resolve::Resolver;
 use super::routes::Routes;
 use crate::admin::trace::Record;
@@ -64,6 +65,8 @@ pub struct Daemon {
     pub stream_events: VecDeque<StreamEvent>,
     /// Which events they follow.
     pub wanted: Wanted,
+    /// The configuration is being read again.
+    pub reloads: Reloads,
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
     /// Peers that the last message could not be sent to: told once.
@@ -128,6 +131,7 @@ impl Daemon {
             started: now,
             stream_events: VecDeque::new(),
             wanted: Wanted::default(),
+            reloads: Reloads::default(),
             sockets_stale: false,
             unreachable: BTreeSet::new(),
             look_after_children: false,
@@ -143,12 +147,14 @@ impl Daemon {
         self.logger.log(now, line);
     }
 
-    /// Hands the configuration in force to the engine.
-    pub fn apply(&mut self, now: Instant) {
+    /// Hands the configuration in force to the engine; `changed` tells which tunnels, by their names, it may have to set up
+    /// anew.
+    pub fn apply(&mut self, now: Instant, changed: impl Fn(&str) -> bool) {
         self.index();
         self.engine.apply(now, &self.config);
         // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
-        for session in self.config.tunnels.iter().flat_map(|t| &t.sessions) {
+        let tunnels = self.config.tunnels.iter().filter(|tunnel| changed(&tunnel.name));
+        for session in tunnels.flat_map(|t| &t.sessions) {
             let state = self.data.interface_state(&session.interface);
             if let Some(state) = state.filter(|state| state.present) {
                 self.engine.circuit(now, &session.interface, state.up && !state.held);
@@ -284,6 +290,7 @@ impl Daemon {
     pub fn forget(&mut self) {
         self.config = Config::default();
         self.text = Wiped::default();
+        self.reloads = Reloads::default();
         self.engine = Engine::new(self.started, Box::new(Nothing));
         self.data.forget();
     }
@@ -426,6 +433,7 @@ impl Daemon {
         self.drain(now);
         self.data.timers(now);
         self.close_stale_sockets();
+        self.reload_further(now);
         self.log_status_further(now);
         self.manager.turn(now);
     }
@@ -467,7 +475,8 @@ impl Daemon {
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
-        let at_once = (self.look_after_children || self.status.is_some()).then_some(now);
+        let busy = self.look_after_children || self.status.is_some() || self.reloads.is_busy();
+        let at_once = busy.then_some(now);
         let own = [
             at_once,
             self.hooks.next(),

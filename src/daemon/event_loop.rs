@@ -14,6 +14,7 @@ use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::hand_over::{self, HandOver, Parts};
 use super::pace::Pace;
+use super::reloading::Reloads;
 use super::take_over::message;
 use super::{restarter, stand_in};
 use crate::log::{Event, LogLine, Remark};
@@ -254,7 +255,7 @@ impl EventLoop {
             signal::SIGTERM | signal::SIGINT if self.deadline.is_some() => self.at_once = true,
             signal::SIGTERM | signal::SIGINT => self.begin_end(daemon, now),
             signal::SIGHUP if self.deadline.is_none() => {
-                let _ = daemon.reload_config(now, false); // it has logged everything
+                daemon.reload_by_signal(now);
             }
             signal::SIGUSR1 => daemon.log_status(now),
             signal::SIGUSR2 => {
@@ -268,6 +269,7 @@ impl EventLoop {
     /// StopCCN to every peer.
     fn begin_end(&mut self, daemon: &mut Daemon, now: Instant) {
         daemon.manager.stopping(now);
+        daemon.reloads = Reloads::default();
         daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
         daemon.engine.shutdown(now);
         daemon.drain(now);

@@ -19,6 +19,7 @@ mod pace;
 mod ping;
 mod prepare;
 mod reload;
+mod reloading;
 pub mod resolve;
 mod restarter;
 mod routes;

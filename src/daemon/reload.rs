@@ -7,25 +7,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::confine;
 use super::core::Daemon;
 use super::datapath::{Interface, SocketKey};
-use super::logger::Logger;
-use crate::config::diff::{diff, Change, What};
+use super::reloading::Reading;
+use crate::config::diff::{diff, share, Change, What};
 use crate::config::identity::DerivedId;
 use crate::config::model::{Config, Problem, TunnelConfig};
 use crate::config::tag::{Block, Effect};
-use crate::config::{self, tags, ConfigError, Defaults, Parsed};
+use crate::config::{tags, ConfigError, Defaults, Parsed};
 use crate::gather;
 use crate::log::remark::Tags;
-use crate::log::{Event, Level, LogLine, Remark};
-use crate::sys::{self, address, error_text, file, machine, privilege, trust};
-use crate::wiped::{self, Wiped};
+use crate::log::{Event, LogLine, Remark};
+use crate::sys::{self, address, error_text, machine, trust};
+use crate::wiped::Wiped;
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// No configuration is as long; a device that never ends is not read for ever.
-const LONGEST: usize = 64 * 1024 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024 * 1024;
 
 /// Who may read a configuration with secrets in it, beside root and who started us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,19 +49,12 @@ pub fn read_text(
     system: &Defaults,
     readers: Readers,
 ) -> io::Result<(Parsed, Wiped)> {
-    let path = Path::new(file);
-    let opened = trust::open(path)?;
-    let found = trust::file_of(path, &opened)?;
-    let text = file::read_opened(&opened, LONGEST, patience)?;
-    let parsed = config::parse(&text, system);
-    wiped::wipe_stack();
-    if let Some(config) = parsed.config.as_ref().ok().filter(|config| config.holds_secrets()) {
-        // A daemon that runs looks nobody up.
-        let user = if readers == Readers::OfFile { confine::user(config) } else { None };
-        let group = user.and_then(|name| privilege::user(&name).ok()).map(|user| user.gid);
-        trust::secret(path, &found, group)?;
+    let mut reading = Reading::begin(file, patience, system, true)?;
+    loop {
+        if let Some(parsed) = reading.go_on(usize::MAX, readers) {
+            return Ok((parsed?, reading.into_text()));
+        }
     }
-    Ok((parsed, text))
 }
 
 /// What the system contributes at present. The daemon asks for it once: host name and addresses may change while the
@@ -115,18 +107,6 @@ impl Refused {
             Refused::Errors(errors) => errors.iter().map(|e| e.report(file) + "\n").collect(),
         }
     }
-}
-
-/// Reads a configuration and logs its settings (at debug), unless it has errors.
-fn load(now: Instant, file: &str, system: &Defaults, logger: &mut Logger) -> Result<Config, Refused> {
-    let parsed = read(file, Duration::ZERO, system, Readers::Nobody).map_err(Refused::Unreadable)?;
-    let config = parsed.config.map_err(Refused::Errors)?;
-    if logger.level() == Level::Debug {
-        for setting in &parsed.settings {
-            logger.log(now, &setting.to_line());
-        }
-    }
-    Ok(config)
 }
 
 /// What is no error of a file, but hardly meant.
@@ -189,43 +169,18 @@ fn describe(change: &Change) -> Remark {
 }
 
 impl Daemon {
-    /// Reads the configuration again. The result is for who asked: what changed, or every error. With `check`
-    /// nothing is done.
-    pub fn reload_config(&mut self, now: Instant, check: bool) -> Result<String, String> {
-        if check {
-            return self.read_again(now, true);
-        }
-        self.manager.reloading(now);
-        let result = self.read_again(now, false);
-        self.manager.ready(now);
-        result
-    }
-
-    fn read_again(&mut self, now: Instant, check: bool) -> Result<String, String> {
+    /// Takes over a configuration that is free of errors, or with `check` does nothing: what changes, for who asked.
+    pub(super) fn compare(&mut self, now: Instant, mut new: Config, check: bool) -> String {
         let file = self.options.config.clone();
-        let loaded = match check {
-            true => match read(&file, Duration::ZERO, &self.config.system, Readers::Nobody) {
-                Ok(parsed) => parsed.config.map_err(Refused::Errors),
-                Err(error) => Err(Refused::Unreadable(error)),
-            },
-            false => load(now, &file, &self.config.system, &mut self.logger),
-        };
-        let new = match loaded {
-            Ok(new) => new,
-            Err(refused) => {
-                if !check {
-                    refused.lines(&file).iter().for_each(|line| self.log(now, line));
-                    self.log(now, &LogLine::remark(&Remark::ReloadRefused {}));
-                }
-                return Err(refused.text(&file));
-            }
-        };
+        let problems: Vec<LogLine> =
+            new.tunnels.iter().flat_map(|t| problems(&file, t)).map(|(_, line)| line).collect();
+        share(&self.config, &mut new);
         let changes = diff(&self.config, &new);
         let mut text = String::new();
         for change in &changes {
             let _ = writeln!(text, "{}", describe(change));
         }
-        for (_, line) in new.tunnels.iter().flat_map(|t| problems(&file, t)) {
+        for line in problems {
             let detail = line.detail.clone().unwrap_or_default();
             let _ = writeln!(text, "{}\n  {detail}", line.text);
             if !check {
@@ -241,12 +196,12 @@ impl Daemon {
         if !check {
             self.take_config(now, new, &changes);
         }
-        Ok(text)
+        text
     }
 
     /// Another program is to go on: the configuration in force becomes that of the file, whose text is kept for it.
     pub fn keep_text(&mut self, now: Instant) -> Result<(), String> {
-        self.reload_config(now, false)?;
+        self.reload_at_once(now)?;
         let file = &self.options.config;
         let read = read_text(file, Duration::ZERO, &self.config.system, Readers::Nobody);
         let (parsed, text) = read.map_err(|error| Refused::Unreadable(error).text(file))?;
@@ -292,11 +247,9 @@ impl Daemon {
                 self.configure_interfaces(now, tunnel, before);
             }
         }
-        self.apply(now);
+        self.apply(now, |tunnel| changed.contains(tunnel));
         self.remove_interfaces(&old);
         self.sockets_stale = true;
-        drop(old);
-        sys::trim_memory();
     }
 
     /// Whether all interfaces of a tunnel are there.

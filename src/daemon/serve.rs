@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::admin_host::{Host, StreamEvent, Wanted};
+use super::admin_host::{Answer, Host, StreamEvent, Wanted};
 use super::core::Daemon;
 use crate::admin::display::{Display, Form};
 use crate::admin::report::{Dropped, Identity, Interface, Overview, Source};
@@ -190,8 +190,8 @@ impl Host for Daemon {
         self.data.ping(interface).map_err(Some)
     }
 
-    fn reload(&mut self, now: Instant, check: bool) -> Result<String, String> {
-        self.reload_config(now, check)
+    fn reload(&mut self, now: Instant, check: bool) -> Answer {
+        self.begin_reload(now, check)
     }
 
     fn restart(&mut self) {

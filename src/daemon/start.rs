@@ -218,7 +218,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     }
     settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
-    daemon.apply(now);
+    daemon.apply(now, |_| true);
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
     daemon.log(now, &LogLine::new(&Event::Start {}));
     if let Some(detached) = detached {

@@ -17,6 +17,7 @@ tests!(
     reload_touches_only_what_changed,
     reload_of_a_bad_file_changes_nothing,
     changed_password_on_reload,
+    a_long_file_takes_its_time,
 );
 
 /// Replaces the configuration and reloads.
@@ -337,6 +338,35 @@ fn changed_password_on_reload() {
     for daemon in [&a, &b] {
         assert_eq!(daemon.count("*two*") + daemon.count("*: one*"), 0, "a password in the log");
     }
+    a.stop();
+    b.stop();
+}
+
+/// A file of 20,000 lines is read in many turns. Whoever asks is answered in the end, also who asks meanwhile; a mistake in
+/// it changes nothing.
+fn a_long_file_takes_its_time() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let long = (0..4000).fold(host(1, "", "", ""), |text, k| {
+        text + &format!(
+            "tunnel d{k}\n  disable\n  remote-address 192.0.2.77\n  remote-hostname h{k}\n  remote-router-id any\n"
+        )
+    });
+    assert_eq!(reload(&a, &long).lines().count(), 4000);
+    a.signal(libc::SIGHUP);
+    assert_eq!(a.ctl_ok(&["reload"]), "nothing changed\n");
+    assert_eq!(a.ctl_ok(&["reload", "--check"]), "nothing changed\n");
+    write_config(&a.config, &format!("{long}nonsense 1\n"));
+    for words in [&["reload"][..], &["reload", "--check"]] {
+        let output = a.ctl(words);
+        assert_ne!(output.status.code(), Some(0));
+        assert!(stderr(&output).contains("nonsense: Unknown tag"), "{}", stderr(&output));
+    }
+    a.expect("error nonsense: Unknown tag");
+    net.ping(&net.a, "10.9.9.2", 56);
+    assert_eq!(reload(&a, &host(1, "", "", "")).lines().count(), 4000);
+    net.ping(&net.a, "10.9.9.2", 56);
+    assert_eq!(a.count("*cleanup session: l0"), 0);
     a.stop();
     b.stop();
 }

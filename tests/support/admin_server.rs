@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use l2tpd::admin::report::{Dropped, Interface, Overview};
 use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
-use l2tpd::daemon::admin_server::{AdminServer, Host, StreamEvent, Wanted};
+use l2tpd::daemon::admin_server::{AdminServer, Answer, Host, StreamEvent, Wanted};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, LogLine, WallTime};
 use l2tpd::proto::snapshot::{SessionBrief, TunnelBrief, TunnelSnapshot};
@@ -173,12 +173,12 @@ impl Host for Shared {
             false => Err(None),
         }
     }
-    fn reload(&mut self, _: Instant, check: bool) -> Result<String, String> {
+    fn reload(&mut self, _: Instant, check: bool) -> Answer {
         self.call(format!("reload {check}"));
         if check {
-            Err("l2tpd.conf:3:1: retry: Invalid value\n".into())
+            Answer::Now(Err("l2tpd.conf:3:1: retry: Invalid value\n".into()))
         } else {
-            Ok("tunnel a: added\n".into())
+            Answer::Now(Ok("tunnel a: added\n".into()))
         }
     }
     fn restart(&mut self) {
