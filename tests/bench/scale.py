@@ -17,7 +17,7 @@ Hub, spokes, probe and client share this machine: a hub with a machine of its ow
 
 Environment: SCALE_N ("10 100 1000 10000"), SCALE_ROUNDS (3), SCALE_LAYOUTS ("hub any pair sessions"), SCALE_IDLE (2:
 `hello-interval` of the idle measurement, which lasts as long; it is told for the usual 60 s), SCALE_PATIENCE (120:
-seconds until all must be up), SCALE_KEEP (1: the directories with configurations and logs stay).
+seconds until all must be up; what is not up then is told, and the next step follows), SCALE_KEEP (1: the directories with configurations and logs stay).
 """
 
 import math
@@ -50,6 +50,7 @@ LINES = [
     ("memory", "  memory of the hub each, kB"),
     ("status", "status, ms"), ("json", "status, JSON, ms"), ("metrics", "metrics, ms"), ("show stall", "  stall, ms"),
     ("same", "reload, the same, ms"), ("same stall", "  stall, ms"),
+    ("memory again", "  memory of the hub each, kB"),
     ("half", "reload, half removed, ms"), ("half stall", "  stall, ms"),
     ("whole", "reload, half added, all up, s"), ("whole stall", "  stall, ms"),
     ("clear", "clear all, all up, s"), ("clear stall", "  stall, ms"),
@@ -57,7 +58,7 @@ LINES = [
     ("quiet stall", "nothing done, stall, ms"),
     ("mtu", "underlay's MTU changed, s"), ("mtu stall", "  stall, ms"),
     ("stranger", "SCCRQ of a stranger, CPU, us"),
-    ("idle", "idle, HELLOs every 60 s, CPU, %"),
+    ("idle", "idle, HELLOs every 60 s, CPU, %"), ("idle peak", "  a tenth of it, most/mean"),
     ("hub", "kill -9 hub, all up, s"),
     ("end", "SIGTERM, s"),
 ]
@@ -143,8 +144,12 @@ class Host:
         deadline = time.monotonic() + PATIENCE
         while not self.answers():
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise Failure(f"{self.name} does not start: see {self.world.directory}")
+                raise Failure(f"{self.name} does not start: {self.last_line()}")
             time.sleep(0.02)
+
+    def last_line(self):
+        with open(os.path.join(self.world.directory, f"{self.name}.log"), errors="replace") as file:
+            return (file.read().splitlines() or ["it said nothing"])[-1]
 
     def answers(self):
         return os.path.exists(self.socket) and self.health() != ""
@@ -165,8 +170,9 @@ class Host:
             if re.match(r"up: (\d+) of \1 tunnels, (\d+) of \2 sessions", self.health()):
                 return time.monotonic() - start
             if self.process.poll() is not None:
-                raise Failure(f"{self.name} ended: see {self.world.directory}")
-            time.sleep(0.05)
+                raise Failure(f"{self.name} ended: {self.last_line()}")
+            # Asking costs the daemon a little for each tunnel.
+            time.sleep(0.05 + self.world.number / 50_000)
         return None
 
     def cpu(self):
@@ -210,6 +216,9 @@ class Ping:
     def __init__(self, world):
         self.path = os.path.join(world.directory, "ping")
         self.begin = None
+        # When each ping that was answered was sent, and how long the answer took, in ms; in the order of the answers.
+        self.replies = []
+        self.offset = 0
         run(["ip", "-n", world.probe.netns, "addr", "replace", "203.0.113.2/24", "dev", "probe0"])
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", world.probe.netns, "ping", "-D", "-n", "-i", "0.01", INNER],
@@ -225,15 +234,23 @@ class Ping:
     def stall(self):
         """The longest round trip since it was entered, in ms, once all pings of that time are back."""
         end = time.time()
-        while self.replies()[-1:] < [(end, 0)] and time.time() < end + 10:
-            time.sleep(0.02)
-        return max((rtt for sent, rtt in self.replies() if self.begin <= sent <= end), default=None)
+        while time.time() < end + 10:
+            self.read()
+            if self.replies and self.replies[-1][0] > end:
+                break
+            time.sleep(0.05)
+        found = max((rtt for sent, rtt in self.replies if self.begin <= sent <= end), default=None)
+        self.replies = self.replies[-1:]
+        return found
 
-    def replies(self):
-        """When each ping that was answered was sent, and how long the answer took, in ms."""
+    def read(self):
+        """What has come since."""
         with open(self.path) as file:
-            found = re.findall(r"^\[([\d.]+)\].*time=([\d.]+) ms$", file.read(), re.MULTILINE)
-        return sorted((float(at) - float(rtt) / 1000, float(rtt)) for at, rtt in found)
+            file.seek(self.offset)
+            text = file.read().rpartition("\n")[0]
+        self.offset += len(text)
+        found = re.findall(r"^\[([\d.]+)\].*time=([\d.]+) ms$", text, re.MULTILINE)
+        self.replies += [(float(at) - float(rtt) / 1000, float(rtt)) for at, rtt in found]
 
     def stop(self):
         self.process.kill()
@@ -286,94 +303,138 @@ class World:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def measure(layout, number, found):
-    """One round: what was found, by the names of LINES."""
-    with World(layout, number) as world:
-        hub, spokes = world.hub, world.spokes
-        hub.start()
-        world.probe.start()
+class Round:
+    """One round: what was found, by the names of LINES. A step that fails is told, and the next one follows."""
+
+    def __init__(self, world, title, found):
+        self.world, self.title, self.found = world, title, found
+        self.hub, self.spokes, self.number = world.hub, world.spokes, world.number
+        self.ping = None
+        self.begin = time.monotonic()
+
+    def step(self, name, call):
         start = time.monotonic()
-        while world.probe.wait_up(start) is None:
-            raise Failure("the probe's tunnel does not come up")
-        run(["ip", "-n", hub.netns, "addr", "add", f"{INNER}/24", "dev", "probe0"])
-        ping = Ping(world)
         try:
-            measure_pinged(world, number, ping, found)
-        finally:
-            ping.stop()
-
-        before = hub.cpu()
-        count = 4000
-        run(["ip", "netns", "exec", spokes.netns, sys.executable, "-c", STRANGER, HUB, str(count)], 60)
-        time.sleep(0.05)
-        found["stranger"] = 1e6 * (hub.cpu() - before) / count
-
-        world.write(range(number), IDLE)
-        hub.ctl("reload")
-        spokes.ctl("reload")
-        time.sleep(IDLE)
-        before = hub.cpu()
-        time.sleep(IDLE)
-        found["idle"] = 100 * (hub.cpu() - before) / 60
-
-        hub.kill()
-        start = time.monotonic()
-        hub.start()
-        found["hub"] = hub.wait_up(start)
-        found["end"] = hub.end()
-
-
-def measure_pinged(world, number, ping, found):
-    hub, spokes = world.hub, world.spokes
-
-    def timed(name, call, scale=1000.0):
-        with ping:
-            start = time.monotonic()
             call()
-            up = time.monotonic() - start
-            found[name] = scale * up
-            found[f"{name} stall"] = ping.stall()
+            end = ""
+        except (Failure, OSError, subprocess.TimeoutExpired) as failure:
+            end = f" FAILED: {failure}"
+            print(f"{self.title}, {name}: {failure}", flush=True)
+        print(f"{self.title}: {name} {time.monotonic() - start:.1f} s{end}", file=sys.stderr, flush=True)
+        return not end
 
-    def until_up(host, call):
+    def timed(self, name, call, scale=1000.0):
+        """How long something takes, and how long the loop stands still meanwhile."""
+        def step():
+            with self.ping:
+                start = time.monotonic()
+                try:
+                    call()
+                    self.found[name] = scale * (time.monotonic() - start)
+                finally:
+                    self.found[f"{name} stall"] = self.ping.stall()
+        return self.step(name, step)
+
+    def until_up(self, host, call):
         start = time.monotonic()
         call()
-        if host.wait_up(start) is None:
-            raise Failure(f"not all up again within {PATIENCE} s")
+        took = host.wait_up(start)
+        if took is None:
+            raise Failure(f"not all up within {PATIENCE:.0f} s: {host.health().strip()}")
+        return took
 
-    memory, cpu = hub.memory(), hub.cpu()
-    timed("up", lambda: until_up(hub, spokes.start), 1)
-    found["up cpu"] = 1000 * (hub.cpu() - cpu) / number
-    found["memory"] = (hub.memory() - memory) / number
-    timed("quiet", lambda: time.sleep(0.5))
-    with ping:
-        for name, words in [("status", ["status"]), ("json", ["--json", "status"]), ("metrics", ["metrics"])]:
-            start = time.monotonic()
-            hub.ctl(*words)
-            found[name] = 1000 * (time.monotonic() - start)
-        found["show stall"] = ping.stall()
-    timed("same", lambda: hub.ctl("reload"))
-    world.write(range(number // 2))
-    timed("half", lambda: hub.ctl("reload"))
-    spokes.ctl("reload")
-    world.write(range(number))
+    def measure(self):
+        if not self.step("start", self.start):
+            return
+        try:
+            self.pinged()
+        finally:
+            self.ping.stop()
+        self.step("stranger", self.stranger)
+        self.step("idle", self.idle)
+        self.step("hub", self.kill_hub)
+        self.step("end", self.end)
 
-    def add():
-        spokes.ctl("reload")
-        hub.ctl("reload")
+    def start(self):
+        self.hub.start()
+        self.world.probe.start()
+        self.until_up(self.world.probe, lambda: None)
+        run(["ip", "-n", self.hub.netns, "addr", "add", f"{INNER}/24", "dev", "probe0"])
+        self.ping = Ping(self.world)
 
-    timed("whole", lambda: until_up(hub, add), 1)
-    timed("clear", lambda: until_up(hub, lambda: hub.ctl("clear", "all")), 1)
-    last = f"s{number - 1}"
-    before = mtu_of(hub, last)
+    def pinged(self):
+        hub, spokes, world, number = self.hub, self.spokes, self.world, self.number
+        memory, cpu = hub.memory(), hub.cpu()
+        self.timed("up", lambda: self.until_up(hub, spokes.start), 1)
+        self.found["up cpu"] = 1000 * (hub.cpu() - cpu) / number
+        self.found["memory"] = (hub.memory() - memory) / number
+        self.timed("quiet", lambda: time.sleep(0.5))
+        self.step("show", self.show)
+        self.timed("same", lambda: hub.ctl("reload"))
+        self.found["memory again"] = (hub.memory() - memory) / number
+        world.write(range(number // 2))
+        self.timed("half", lambda: hub.ctl("reload"))
+        self.step("half of the spokes", lambda: spokes.ctl("reload"))
+        world.write(range(number))
 
-    def change_mtu():
-        run(["ip", "-n", hub.netns, "link", "set", "wire", "mtu", "1400"])
-        while mtu_of(hub, last) == before:
+        def add():
+            spokes.ctl("reload")
+            hub.ctl("reload")
+
+        self.timed("whole", lambda: self.until_up(hub, add), 1)
+        self.timed("clear", lambda: self.until_up(hub, lambda: hub.ctl("clear", "all")), 1)
+        self.timed("mtu", self.change_mtu, 1)
+        spokes.kill()
+        self.timed("spokes", lambda: self.until_up(spokes, spokes.start), 1)
+
+    def show(self):
+        with self.ping:
+            for name, words in [("status", ["status"]), ("json", ["--json", "status"]), ("metrics", ["metrics"])]:
+                start = time.monotonic()
+                self.hub.ctl(*words)
+                self.found[name] = 1000 * (time.monotonic() - start)
+            self.found["show stall"] = self.ping.stall()
+
+    def change_mtu(self):
+        last, start = f"s{self.number - 1}", time.monotonic()
+        before = mtu_of(self.hub, last)
+        run(["ip", "-n", self.hub.netns, "link", "set", "wire", "mtu", "1400"])
+        while mtu_of(self.hub, last) == before:
+            if time.monotonic() > start + PATIENCE:
+                raise Failure(f"{last} keeps its MTU")
             time.sleep(0.02)
 
-    timed("mtu", change_mtu, 1)
-    spokes.kill()
-    timed("spokes", lambda: until_up(spokes, spokes.start), 1)
+    def stranger(self):
+        before = self.hub.cpu()
+        count = 4000
+        run(["ip", "netns", "exec", self.spokes.netns, sys.executable, "-c", STRANGER, HUB, str(count)], 60)
+        time.sleep(0.05)
+        self.found["stranger"] = 1e6 * (self.hub.cpu() - before) / count
+
+    def idle(self):
+        self.world.write(range(self.number), IDLE)
+        self.hub.ctl("reload")
+        self.spokes.ctl("reload")
+        # The first HELLOs come soon after the reload.
+        time.sleep(IDLE)
+        before = self.hub.cpu()
+        parts = []
+        for _ in range(10):
+            part = self.hub.cpu()
+            time.sleep(IDLE / 10)
+            parts.append(self.hub.cpu() - part)
+        self.found["idle"] = 100 * (self.hub.cpu() - before) / 60
+        self.found["idle peak"] = max(parts) / (sum(parts) / len(parts))
+
+    def kill_hub(self):
+        self.hub.kill()
+        start = time.monotonic()
+        self.hub.start()
+        self.until_up(self.hub, lambda: None)
+        self.found["hub"] = time.monotonic() - start
+
+    def end(self):
+        self.found["end"] = self.hub.end()
 
 
 def mtu_of(host, name):
@@ -403,19 +464,18 @@ def table(layout, results):
 
 
 def main():
+    begin = time.monotonic()
     for layout in LAYOUTS:
         results = {}
         for number in NUMBERS:
-            begin = time.monotonic()
+            start = time.monotonic()
             results[number] = [{} for _ in range(ROUNDS)]
-            for found in results[number]:
-                try:
-                    measure(layout, number, found)
-                except (Failure, subprocess.TimeoutExpired) as failure:
-                    print(f"{layout} {number}: {failure}", flush=True)
-            took = time.monotonic() - begin
-            print(f"{layout} {number}: {took:.0f} s", file=sys.stderr, flush=True)
+            for at, found in enumerate(results[number]):
+                with World(layout, number) as world:
+                    Round(world, f"{layout} {number}, round {at + 1}", found).measure()
+            print(f"{layout} {number}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         table(layout, results)
+    print(f"\nAll of it took {(time.monotonic() - begin) / 60:.1f} minutes.", flush=True)
 
 
 if __name__ == "__main__":

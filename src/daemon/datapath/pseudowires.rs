@@ -123,8 +123,7 @@ impl Pseudowires {
         self.shortcut.iter_mut().for_each(Shortcut::reset_counters);
     }
 
-    /// When a valid data message of the sessions of this connection was received last. What programs in the kernel carry
-    /// is counted for each session.
+    /// When valid data of a connection's sessions came last. What programs in the kernel carry they count by session.
     pub(super) fn heard(&self, connection: Ccid) -> Option<Instant> {
         let heard = self.sessions.heard();
         let by_bpf = self.shortcut.iter().flat_map(|s| heard.of(connection).filter_map(|id| s.heard(id)));
