@@ -5,7 +5,7 @@
 
 use std::collections::{TryReserveError, VecDeque};
 
-use super::{Event, Level, LogLine, WallTime};
+use super::{Level, LogLine, WallTime};
 use crate::saved::saved;
 
 /// A message that was logged, its detail included.
@@ -139,27 +139,21 @@ impl Ring {
             }
         })
     }
-
-    /// All messages kept of at most `level`, as text. Where older ones were dropped, the first line says so.
-    pub fn text(&self, level: Level) -> String {
-        let mut out = String::new();
-        if self.trimmed() {
-            out.push_str(&Event::OlderMessagesTrimmed {}.to_string());
-            out.push('\n');
-        }
-        for entry in self.since(0).filter(|e| e.level <= level) {
-            entry.write_to(&mut out);
-        }
-        out
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::Event;
 
     fn line(text: &str) -> LogLine {
         LogLine { level: Level::Info, text: text.into(), detail: None, kind: "test" }
+    }
+
+    fn all(ring: &Ring) -> String {
+        let mut out = String::new();
+        ring.since(0).for_each(|entry| entry.write_to(&mut out));
+        out
     }
 
     fn texts(ring: &Ring, from: u64) -> Vec<&str> {
@@ -171,13 +165,12 @@ mod tests {
         let mut ring = Ring::new(2).unwrap();
         ring.push(WallTime(0), &line("one"));
         ring.push(WallTime(0), &line("two"));
-        assert!(!ring.text(Level::Debug).contains("TRIMMED"));
+        assert!(!ring.trimmed());
         ring.push(WallTime(1_000_000), &line("three"));
+        assert!(ring.trimmed());
         assert_eq!(
-            ring.text(Level::Debug),
-            "== OLDER \"l2tp\" LOG MESSAGES WERE TRIMMED ==\n\
-             1970-01-01T00:00:00.000000Z info two\n\
-             1970-01-01T00:00:01.000000Z info three\n"
+            all(&ring),
+            "1970-01-01T00:00:00.000000Z info two\n1970-01-01T00:00:01.000000Z info three\n"
         );
         assert_eq!(texts(&ring, 2), ["three"]);
         assert_eq!(texts(&ring, 0), ["two", "three"]);
@@ -191,16 +184,7 @@ mod tests {
         let expected = "1970-01-01T00:00:00.000000Z error Can't open config file\n\
                         1970-01-01T00:00:00.000000Z error   first\n\
                         1970-01-01T00:00:00.000000Z error   second\n";
-        assert_eq!(ring.text(Level::Debug), expected);
-    }
-
-    #[test]
-    fn the_level_filters() {
-        let mut ring = Ring::new(4).unwrap();
-        ring.push(WallTime(0), &line("info"));
-        ring.push(WallTime(0), &LogLine::new(&Event::CannotCreatePidFile {}));
-        let text = ring.text(Level::Error);
-        assert!(text.contains("pid file") && !text.contains("info"));
+        assert_eq!(all(&ring), expected);
     }
 
     #[test]

@@ -96,11 +96,6 @@ impl Tunnels {
     }
 
     /// Those that are configured and those that only end.
-    pub fn all(&self) -> impl Iterator<Item = &Tunnel> {
-        self.tunnels.values().map(|tunnel| &**tunnel)
-    }
-
-    /// The same.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Tunnel> {
         self.tunnels.values_mut().map(|tunnel| &mut **tunnel)
     }

@@ -208,11 +208,6 @@ impl Socket {
         Ok(())
     }
 
-    /// How messages are carried on this socket.
-    pub fn encapsulation(&self) -> Encapsulation {
-        self.encapsulation
-    }
-
     /// The address and port that it is bound to.
     pub fn local(&self) -> SocketAddr {
         self.local

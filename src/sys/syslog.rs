@@ -107,11 +107,6 @@ impl Syslog {
         now.checked_add(SOON)
     }
 
-    /// Lines that were not taken and are not told of yet.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
     fn send(&mut self, now: Instant, line: &str) -> io::Result<()> {
         if let Some(socket) = &self.socket {
             match socket.send(line.as_bytes()) {
@@ -169,7 +164,7 @@ mod tests {
         let mut syslog = Syslog::new(&path);
         syslog.write(start, Level::Error, "nobody there");
         syslog.write(start, Level::Error, "nobody there");
-        assert_eq!(syslog.lost(), 2);
+        assert_eq!(syslog.lost, 2);
         let receiver = UnixDatagram::bind(&path).unwrap();
         syslog.write(start + RETRY, Level::Info, "hello");
         assert_eq!(receive(&receiver), format!("<28>l2tpd[{pid}]:   2 lines of the log were lost"));
@@ -180,7 +175,7 @@ mod tests {
         let receiver = UnixDatagram::bind(&path).unwrap();
         syslog.write(start + RETRY, Level::Debug, "again");
         assert_eq!(receive(&receiver), format!("<31>l2tpd[{pid}]: again"));
-        assert_eq!(syslog.lost(), 0);
+        assert_eq!(syslog.lost, 0);
         std::fs::remove_file(&path).unwrap();
     }
 
@@ -195,7 +190,7 @@ mod tests {
         for number in 0..10_000 {
             syslog.write(now, Level::Info, &format!("line {number}"));
         }
-        assert!(syslog.lost() > 0 && syslog.next(now).is_some());
+        assert!(syslog.lost > 0 && syslog.next(now).is_some());
         // It is read: what waited comes, in order.
         let mut expected = 0;
         let mut buffer = [0; 512];

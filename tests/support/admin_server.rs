@@ -39,7 +39,9 @@ pub struct State {
 
 impl State {
     pub fn lines(&self) -> String {
-        self.ring.text(Level::Debug)
+        let mut out = String::new();
+        self.ring.since(0).for_each(|entry| entry.write_to(&mut out));
+        out
     }
 }
 

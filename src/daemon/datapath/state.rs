@@ -33,11 +33,6 @@ pub struct PlaneState {
 saved!(PlaneState { sockets, ports, sessions, forwarding, unmatched });
 
 impl PlaneState {
-    /// How many interfaces and sessions there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.ports.len(), self.sessions.len())
-    }
-
     /// The names of the interfaces.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.ports.iter().map(|port| port.name.as_str())

@@ -22,17 +22,6 @@ saved!(
     }
 );
 
-impl State {
-    /// The state's name in the status.
-    pub fn status_name(self) -> &'static str {
-        match self {
-            State::WaitReply => "wait-reply",
-            State::WaitConnect => "wait-connect",
-            State::Established => "established",
-        }
-    }
-}
-
 /// What a received message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Row {
