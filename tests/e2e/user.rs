@@ -73,9 +73,17 @@ fn capabilities_of_the_unit_suffice() {
     let bounding = format!("-all{set}");
     let before = ["setpriv", "--no-new-privs", "--bounding-set", &bounding];
     let net = Net::new();
+    // What `data-plane auto` can do with all capabilities it can do with these.
+    let mut free = crate::daemon::Daemon::start(&net, &net.a, &host(1, "", "", ""));
+    let choice = free.expect("info   data-plane auto: *");
+    let choice = choice.split_once("data-plane auto: ").map_or("", |(_, choice)| choice).to_owned();
+    free.stop();
     let top = "user nobody\nadmin-group nogroup\n";
     let mut b = crate::daemon::Daemon::start_under(&net, &net.b, &host(2, top, "", ""), &before, &[]);
     let mut a = crate::daemon::Daemon::start_under(&net, &net.a, &host(1, "", "", ""), &before, &[]);
+    for daemon in [&mut a, &mut b] {
+        daemon.expect(&format!("info   data-plane auto: {choice}"));
+    }
     up(&mut a, 1);
     up(&mut b, 1);
     net.batch(&net.a, "addr add 10.9.9.1/24 dev l0\n");

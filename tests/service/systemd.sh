@@ -57,6 +57,7 @@ systemd_starts_and_reloads() {
     check systemd_the_sandbox_lets_a_session_up 'wait_for 10 session_up && inside ip link show master br1 | grep -q l1'
     # NET_BIND_SERVICE, NET_ADMIN, NET_RAW.
     check systemd_capabilities 'grep -q "CapBnd:.*0000000000003400$" "/proc/$container/root/proc/$pid/status"'
+    check systemd_the_sandbox_lets_programs_in '! grep -q "data-plane auto: bpf" "$work/peer.log" || said 6 "  data-plane auto: bpf"'
     check systemd_journal_has_the_levels 'wait_for 5 said 6 "send SCCRQ" && ! said . "....-..-..T"'
 
     changed_file
