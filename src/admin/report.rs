@@ -94,7 +94,7 @@ pub struct Interface {
     pub mtu: usize,
     /// What carries its frames: `tap`, `bpf` or `kernel`; empty while nothing does.
     pub data_plane: &'static str,
-    /// Why it is not `bpf`, though that was asked for; with `bpf`, why frames are sent otherwise.
+    /// Why it is not `bpf`, though it may be.
     pub why_not_bpf: Option<String>,
     /// The bridge that it is to be in, and how it stands with it: `joined`, `out` or `missing`.
     pub bridge: Option<(String, &'static str)>,

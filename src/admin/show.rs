@@ -303,9 +303,6 @@ fn session_block(
         field(out, "MTU", format_args!("{}, remote {}", or_dash(mtu), or_dash(session.remote_mtu)));
         let plane = interface.map_or("", |interface| interface.data_plane);
         match interface.and_then(|interface| interface.why_not_bpf.as_ref()) {
-            Some(why) if plane == "bpf" => {
-                field(out, "Data Plane", format_args!("bpf; the daemon sends ({why})"))
-            }
             Some(why) => field(out, "Data Plane", format_args!("{plane} (not bpf: {why})")),
             None => field(out, "Data Plane", or_dash((!plane.is_empty()).then_some(plane))),
         }

@@ -4,9 +4,9 @@
 use super::asm::{
     Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
-use super::ingress::{checksum, count, look_up};
+use super::ingress::{add_up, checksum, count, fold, look_up};
 use super::values::{Counts, Egress};
-use super::{context, helper, Maps};
+use super::{context, helper, net16, Maps};
 use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 
 // The stack.
@@ -22,11 +22,22 @@ const TCP_OFFSET: i16 = -132;
 const KEY: i16 = -136;
 const FRAMES: i16 = -144;
 const OCTETS: i16 = -152;
+/// The sum of the frame's octets, for the UDP checksum; the checksum that its TCP or UDP has; octets that are added.
+const SUM: i16 = -160;
+const OWN: i16 = -168;
+const PIECE: i16 = OWN - PIECE_LENGTH as i16;
+const PIECE_LENGTH: i32 = 256;
+/// So many pieces are added.
+const PIECES: i32 = 7;
+/// Octets of the longest frame that is sent over UDP and IPv6.
+pub const LONGEST_SUM: usize = (PIECE_LENGTH * PIECES) as usize;
 
 /// Protocols that have super-frames, and where is marked that they are left to the daemon: once a super-frame was left, no
 /// frame of its flow must overtake it.
 const LEFT: [(i32, i16); 2] = [(TCP, Egress::LEFT_TCP), (UDP, Egress::LEFT_UDP)];
 const ICMPV6: i32 = 58;
+/// What is nothing in a checksum: a multiple of 0xffff that a sum can be taken away from.
+const NOTHING: i32 = 0xffff * 2;
 
 /// The program.
 pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
@@ -41,6 +52,9 @@ pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
     look_up(&mut a, maps.egress, KEY);
     a.jump_if(If::Equal, R0, 0, next);
     a.set(R7, R0);
+    for at in [SUM, INNER + 16, INNER + 24, INNER + 32] {
+        a.store(Size::Double, (FRAME, at), 0);
+    }
     inner_ip(&mut a, next);
     a.load(Size::Word, R2, (R6, context::GSO_SIZE));
     let super_frame = a.label();
@@ -50,6 +64,9 @@ pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
     a.jump_if(If::Greater, R2, R3, next);
     a.store(Size::Double, (FRAME, FRAMES), 1);
     a.store(Size::Double, (FRAME, OCTETS), R2);
+    a.load(Size::Word, R2, (R7, Egress::KIND));
+    a.jump_if(If::Different, R2, Egress::IS_UDP | Egress::IS_IPV6, fits);
+    sum_of_frame(&mut a, next);
     a.jump(fits);
     a.here(super_frame);
     segments(&mut a, next);
@@ -105,10 +122,9 @@ fn inner_ip(a: &mut Assembler, next: Label) {
 /// A super-frame: how many frames and octets it will be, and whether they fit the path.
 fn segments(a: &mut Assembler, next: Label) {
     let (udp, known, leave, fits) = (a.label(), a.label(), a.label(), a.label());
-    // Over IP the kernel cannot cut them.
+    // Over IP the kernel cannot cut them, and over UDP and IPv6 not with the checksum that each would need.
     a.load(Size::Word, R2, (R7, Egress::KIND));
-    a.alu(Operation::And, R2, Egress::IS_UDP);
-    a.jump_if(If::Equal, R2, 0, leave);
+    a.jump_if(If::Different, R2, Egress::IS_UDP, leave);
     a.jump_if(If::Equal, R9, UDP, udp);
     a.jump_if(If::Different, R9, TCP, next);
     // TCP: the upper four bits of the octet 12 are the length of its header, in words.
@@ -158,6 +174,104 @@ fn segments(a: &mut Assembler, next: Label) {
     a.here(fits);
 }
 
+/// UDP over IPv6 needs a checksum. SUM: that of the frame. Where the interface is to finish the frame's own checksum, what
+/// that covers will add up to what makes the pseudo-header nothing.
+fn sum_of_frame(a: &mut Assembler, next: Label) {
+    let (all, add, done) = (a.label(), a.label(), a.label());
+    unfinished(a, all);
+    a.set(R9, NOTHING);
+    a.alu(Operation::Subtract, R9, R0);
+    a.jump(add);
+    a.here(all);
+    a.load(Size::Word, R8, (R6, context::LENGTH));
+    a.set(R9, 0);
+    // R8: where the octets end that are added. R9: their sum.
+    a.here(add);
+    a.jump_if(If::Greater, R8, PIECE_LENGTH * PIECES, next);
+    for at in 0..PIECES {
+        let (more, whole, load) = (a.label(), a.label(), a.label());
+        a.jump_if(If::Greater, R8, at * PIECE_LENGTH, more);
+        a.jump(done);
+        a.here(more);
+        a.set(R4, R8);
+        a.alu(Operation::Subtract, R4, at * PIECE_LENGTH);
+        a.jump_if(If::Greater, R4, PIECE_LENGTH - 1, whole);
+        for zero in (0..PIECE_LENGTH as i16).step_by(8) {
+            a.store(Size::Double, (FRAME, PIECE + zero), 0);
+        }
+        a.jump(load);
+        a.here(whole);
+        a.set(R4, PIECE_LENGTH);
+        a.here(load);
+        a.set(R1, R6);
+        a.set(R2, at * PIECE_LENGTH);
+        a.stack(R3, PIECE);
+        a.call(helper::LOAD_BYTES);
+        a.jump_if(If::Different, R0, 0, next);
+        add_up(a, PIECE, PIECE_LENGTH);
+        a.alu(Operation::Add, R9, R0);
+    }
+    a.here(done);
+    a.store(Size::Double, (FRAME, SUM), R9);
+}
+
+/// Whether the frame's own checksum is not finished: it is that of the pseudo-header, which is R0 then. (One in 65536 that
+/// are finished looks so too, and what it covers adds up to the same.)
+fn unfinished(a: &mut Assembler, no: Label) {
+    let (tcp, own, ipv6, compare) = (a.label(), a.label(), a.label(), a.label());
+    a.set(R2, R8);
+    a.jump_if(If::Equal, R9, TCP, tcp);
+    a.jump_if(If::Different, R9, UDP, no);
+    a.alu(Operation::Add, R2, 6);
+    a.jump(own);
+    a.here(tcp);
+    a.alu(Operation::Add, R2, 16);
+    a.here(own);
+    a.set(R1, R6);
+    a.stack(R3, OWN);
+    a.set(R4, 2);
+    a.call(helper::LOAD_BYTES);
+    a.jump_if(If::Different, R0, 0, no);
+    // R0: the sum of protocol, length and addresses. R3: octets of the frame, which has no padding then.
+    a.set(R0, R9);
+    a.swap_if_little(R0);
+    a.load(Size::Word, R3, (R6, context::LENGTH));
+    a.set(R2, R3);
+    a.alu(Operation::Subtract, R2, R8);
+    a.swap_if_little(R2);
+    a.alu(Operation::Add, R0, R2);
+    a.load(Size::Word, R2, (R6, context::PROTOCOL));
+    a.jump_if(If::Equal, R2, IPV6, ipv6);
+    a.load(Size::Half, R2, (FRAME, INNER + 6));
+    a.jump_if(If::AnyBit, R2, net16(0x3fff), no); // a fragment
+    whole(a, INNER + 2, MAC, no);
+    add_words(a, INNER + 12, 2);
+    a.jump(compare);
+    a.here(ipv6);
+    whole(a, INNER + 4, MAC + 40, no);
+    add_words(a, INNER + 8, 8);
+    a.here(compare);
+    fold(a, 3);
+    a.load(Size::Half, R2, (FRAME, OWN));
+    a.jump_if(If::Different, R0, R2, no);
+}
+
+/// A length of 16 bits on the stack, and `before`, must be R3.
+fn whole(a: &mut Assembler, at: i16, before: i32, no: Label) {
+    a.load(Size::Half, R2, (FRAME, at));
+    a.swap_if_little(R2);
+    a.alu(Operation::Add, R2, before);
+    a.jump_if(If::Different, R2, R3, no);
+}
+
+/// Adds words of the stack to R0.
+fn add_words(a: &mut Assembler, at: i16, words: i16) {
+    for word in 0..words {
+        a.load(Size::Word, R2, (FRAME, at + 4 * word));
+        a.alu(Operation::Add, R0, R2);
+    }
+}
+
 /// Ethernet | frame becomes Ethernet | headers | Ethernet | frame. Whoever knows the next hop writes the outer one.
 fn send(a: &mut Assembler, maps: &Maps, next: Label) {
     let (drop, uncounted) = (a.label(), a.label());
@@ -203,8 +317,7 @@ fn send(a: &mut Assembler, maps: &Maps, next: Label) {
     a.exit();
 }
 
-/// The headers on the stack, with what differs from frame to frame. UDP over IPv6 is not sent from here: it needs a
-/// checksum over the frame.
+/// The headers on the stack, with what differs from frame to frame.
 fn headers(a: &mut Assembler) {
     let (ipv6, done) = (a.label(), a.label());
     a.store(Size::Double, (FRAME, ROOM), 0);
@@ -230,9 +343,22 @@ fn headers(a: &mut Assembler) {
     a.jump_if(If::Equal, R8, 0, done);
     length(a, 20, HEADERS + 24);
     a.jump(done);
-    // IPv6: payload length at 4.
+    // IPv6: payload length at 4, addresses at 8. UDP: length at 4, checksum at 6, of the addresses and the length as well.
     a.here(ipv6);
     length(a, 40, HEADERS + 4);
+    a.alu(Operation::And, R8, Egress::IS_UDP);
+    a.jump_if(If::Equal, R8, 0, done);
+    length(a, 40, HEADERS + 44);
+    a.load(Size::Double, R0, (FRAME, SUM));
+    a.alu(Operation::Add, R0, R2);
+    a.alu(Operation::Add, R0, net16(UDP as u16));
+    add_words(a, HEADERS + 8, (Egress::HEADERS as i16 - 8) / 4);
+    fold(a, 4);
+    let some = a.label();
+    a.jump_if(If::Equal, R0, 0xffff, some); // zero is none
+    a.alu(Operation::Xor, R0, 0xffff);
+    a.here(some);
+    a.store(Size::Half, (FRAME, HEADERS + 46), R0);
     a.here(done);
 }
 

@@ -139,13 +139,23 @@ fn whole_length(a: &mut Assembler, at: i16, before: i32, next: Label) {
 
 /// R0: the sum of the 20 octets of the IPv4 header on the stack, folded to 16 bits.
 pub(super) fn checksum(a: &mut Assembler, header: i16) {
+    add_up(a, header, 20);
+    fold(a, 2);
+}
+
+/// R0: the sum of octets on the stack, a multiple of four.
+pub(super) fn add_up(a: &mut Assembler, at: i16, octets: i32) {
     a.set(R1, 0);
     a.set(R2, 0);
-    a.stack(R3, header);
-    a.set(R4, 20);
+    a.stack(R3, at);
+    a.set(R4, octets);
     a.set(R5, 0);
     a.call(helper::CHECKSUM);
-    for _ in 0..2 {
+}
+
+/// Adds the upper bits of R0 to its lowest 16, so many times; it spoils R1.
+pub(super) fn fold(a: &mut Assembler, times: usize) {
+    for _ in 0..times {
         a.set(R1, R0);
         a.alu(Operation::Right, R1, 16);
         a.alu(Operation::And, R0, 0xffff);

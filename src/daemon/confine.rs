@@ -99,7 +99,7 @@ pub fn confine(
     let files = files(&options.config, [pid_file, socket]);
     let rules: Vec<(&Path, Access)> = files.iter().map(|(path, access)| (path.as_path(), *access)).collect();
     not_in_force("landlock", landlock::restrict(&rules).map(|_| ()));
-    let bpf = config.data_plane == DataPlane::Bpf;
+    let bpf = matches!(config.data_plane, DataPlane::Auto | DataPlane::Bpf);
     let filter = if bpf { Filter::DaemonWithBpf } else { Filter::Daemon };
     not_in_force("seccomp", seccomp::install(filter, otherwise));
     told

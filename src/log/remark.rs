@@ -232,10 +232,10 @@ remarks! {
         LoopReleased { interface: String };
     "by-bpf" Info "<if_name>: bpf carries the frames" =>
         ByBpf { interface: String };
-    "half-by-bpf" Info "<if_name>: bpf carries received frames, the daemon those that are sent: <why>" =>
-        HalfByBpf { interface: String, why: String };
     "not-by-bpf" Info "<if_name>: the daemon carries the frames, bpf does not: <why>" =>
         NotByBpf { interface: String, why: String };
+    "auto-plane" Info "data-plane auto: <plane>: <why>" =>
+        AutoPlane { plane: String, why: String };
     "no-bpf" Warn "data-plane bpf: <error>: the daemon carries all frames" =>
         NoBpf { error: String };
     "kernel-session" Warn "<if_name>: <failure>" =>

@@ -31,6 +31,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "what" => &["seccomp", "landlock"],
         "user" => &["nobody", "l2tpd"],
         "source" => &["the first local-address of the file", "host name and machine id, without an address"],
+        "plane" => &["bpf", "tap"],
         "why" => &["exit status: 3", "signal: 9 (SIGKILL)", "No such file or directory"],
         "end" => &["192.0.2.9:1701", "[2001:db8::1%2]:4711"],
         "delay" => &["0.4 ms", "27.0 ms"],

@@ -1,7 +1,13 @@
 //! `data-plane bpf`: what the programs carry passes while the daemon stands still; what they must not carry does not.
 
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use crate::daemon::Daemon;
-use crate::sys::tcx_programs;
+use crate::net::Net;
+use crate::packet::PacketSocket;
+use crate::sys::{in_netns, tcx_programs};
 use crate::tests;
 use crate::wait::wait_until;
 use crate::world::{hold, Other, Sublayer, Variant, Wire, World, WIRES};
@@ -10,6 +16,8 @@ use crate::PLANE;
 tests!(
     frames_pass_while_the_daemon_stands_still,
     what_the_programs_cannot_do_the_daemon_does,
+    udp_over_ipv6_has_checksums,
+    data_in_the_kernel_saves_hellos,
     an_ipsec_policy_takes_the_frames_back,
     checksums_that_are_left_to_others_are_not_left_to_programs,
     another_route_is_followed,
@@ -51,8 +59,7 @@ fn ping_in_kernel(world: &World) {
 
 /// Every header that the programs know, and their counts.
 fn frames_pass_while_the_daemon_stands_still() {
-    // UDP over IPv6 needs a checksum, so the daemon sends.
-    for wire in WIRES.into_iter().filter(|wire| !(wire.udp && wire.ipv6)) {
+    for wire in WIRES {
         let variants: Vec<Variant> =
             Variant::all().into_iter().filter(|variant| variant.sublayer != Sublayer::Sequenced).collect();
         let count = variants.len() as u64;
@@ -99,6 +106,94 @@ fn what_the_programs_cannot_do_the_daemon_does() {
     world.finish();
 }
 
+/// The kernel of host 2 looks at them: of frames of every length, and of some whose own checksum the interface is to finish.
+fn udp_over_ipv6_has_checksums() {
+    PLANE.set(Some("bpf"));
+    let world = World::new(WIRES[2], vec![Variant::new(0, 4, Sublayer::None)], true, 1500);
+    status(&world, "Data Plane       :bpf\n", true);
+    let variant = &world.variants[0];
+    let [a, b] = [1, 2].map(|host| (variant.address(host, false), variant.address(host, true)));
+    world.net.ping(&world.net.a, &b.1, 56);
+    let sent = world.counter("tx_frames");
+    let sockets = [(&a.0, &b.0), (&a.1, &b.1)].map(|(a, b)| {
+        let bind = |name, address: &str| {
+            let address: std::net::IpAddr = address.parse().expect("address");
+            let socket = in_netns(name, || UdpSocket::bind((address, 5000)).expect("socket"));
+            socket.set_read_timeout(Some(Duration::from_secs(10))).expect("time-out");
+            socket
+        };
+        (bind(&world.net.a, a), bind(&world.net.b, b))
+    });
+    let sizes = (0..8).chain([200, 255, 256, 257, 512, 1023, 1025, 1300]);
+    let mut frames = 0;
+    hold(&world.first, || {
+        for size in sizes {
+            world.net.ping(&world.net.a, &b.0, size);
+            world.net.ping(&world.net.a, &b.1, size);
+            for (from, to) in &sockets {
+                let data: Vec<u8> = (0..size).map(|at| (at * 7 + size) as u8).collect();
+                from.send_to(&data, to.local_addr().expect("address")).expect("sent");
+                let mut buffer = [0; 2000];
+                let got = to.recv(&mut buffer).expect("it came");
+                assert_eq!(&buffer[..got], data, "{size} octets");
+            }
+            frames += 4;
+        }
+    });
+    assert!(world.counter("tx_frames") >= sent + frames, "it was the programs that sent them");
+    world.finish();
+}
+
+/// While data comes no HELLO is needed (RFC 3931 4.4), also if it is the programs that receive it; then one comes.
+fn data_in_the_kernel_saves_hellos() {
+    let net = Net::new();
+    let config = |host: u32| {
+        format!(
+            "hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\ndata-plane bpf\ntunnel t\n  \
+             local-address 192.0.2.{host}\n  remote-address 192.0.2.{}\n  remote-hostname h{}\n  remote-router-id \
+             10.0.0.{}\n  hello-interval 2\n  role {}\n  session pw0\n    remote-end-id e\n",
+            3 - host,
+            3 - host,
+            3 - host,
+            if host == 1 { "active" } else { "passive" },
+        )
+    };
+    for name in [&net.a, &net.b] {
+        net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
+    }
+    let mut second = Daemon::start(&net, &net.b, &config(2));
+    let mut first = Daemon::start(&net, &net.a, &config(1));
+    for daemon in [&mut first, &mut second] {
+        daemon.expect("info   pw0: bpf carries the frames");
+    }
+    net.batch(&net.a, "addr add 10.9.9.1/24 dev pw0\n");
+    net.batch(&net.b, "addr add 10.9.9.2/24 dev pw0\n");
+    net.ping(&net.a, "10.9.9.2", 56);
+    let cable = in_netns(&net.a, || PacketSocket::open("wire"));
+    // HELLO is message type 6: the AVP is mandatory, of 8 octets, vendor 0, attribute 0.
+    let hello = [0x80, 8, 0, 0, 0, 0, 0, 6];
+    let hellos = |patience: Duration, most: usize| {
+        let (deadline, mut count) = (Instant::now() + patience, 0);
+        while let Some((_, packet)) = cable.receive(deadline) {
+            count += usize::from(packet.windows(8).any(|octets| octets == hello));
+            if count > most {
+                break;
+            }
+        }
+        count
+    };
+    let mut pings = Command::new("ip");
+    pings.args(["netns", "exec", &net.a, "ping", "-n", "-q", "-i", "0.2", "10.9.9.2"]);
+    let mut pings = pings.stdout(Stdio::null()).spawn().expect("ping");
+    hellos(Duration::from_secs(3), usize::MAX); // of before
+    let meanwhile = hellos(Duration::from_secs(6), 0);
+    pings.kill().and_then(|()| pings.wait()).expect("ping ends");
+    assert_eq!(meanwhile, 0, "HELLOs beside data");
+    assert!(hellos(Duration::from_secs(20), 0) > 0, "no HELLO once no data comes");
+    first.stop();
+    second.stop();
+}
+
 /// What is meant for IPsec never leaves in clear, neither from the programs nor from the daemon.
 fn an_ipsec_policy_takes_the_frames_back() {
     let world = world(WIRES[1], vec![Variant::new(0, 8, Sublayer::None)]);
@@ -123,7 +218,7 @@ fn an_ipsec_policy_takes_the_frames_back() {
 fn checksums_that_are_left_to_others_are_not_left_to_programs() {
     let world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
     world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "on"]);
-    status(&world, "wire leaves checksums to its other end", true);
+    status(&world, "wire leaves checksums to its other end, which cannot see", true);
     world.net.ping(&world.net.a, &world.variants[0].address(2, false), 1000);
     world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "off"]);
     status(&world, "Data Plane       :bpf\n", true);

@@ -388,20 +388,20 @@ explanations! {
         ["ループのために止めていたセッションの時間が過ぎ、再びフレームを運びます。",
          "対処は不要です。ループが残っていれば、数秒で再び検出します。"];
     ByBpf
-        ["With `data-plane bpf`: programs in the kernel carry this session's plain frames.",
+        ["Programs in the kernel carry this session's plain frames, past the daemon (`data-plane bpf` or `auto`).",
          "Nothing. What they leave (ARP, frames with tags) the daemon carries."]
-        ["`data-plane bpf`により、このセッションの通常のフレームはカーネル内のプログラムが運びます。",
+        ["`data-plane bpf`または`auto`により、このセッションの通常のフレームはカーネル内のプログラムが運びます。",
          "対処は不要です。それ以外(ARP、タグ付きなど)はデーモンが運びます。"];
-    HalfByBpf
-        ["With `data-plane bpf`: the programs in the kernel cannot send this session's frames; the line says why.",
-         "Nothing, if the daemon is fast enough; else take away what the line names."]
-        ["`data-plane bpf`ですが、このセッションのフレームの送信はデーモンが行います。理由はこの行にあります。",
-         "デーモンの速度で足りるなら対処は不要です。足りなければ、この行の原因を取り除いてください。"];
     NotByBpf
-        ["With `data-plane bpf`: the programs in the kernel cannot carry this session; the line says why.",
+        ["The programs in the kernel (`data-plane bpf` or `auto`) do not carry this session; the line says why.",
          "Nothing, if the daemon is fast enough; else take away what the line names."]
-        ["`data-plane bpf`ですが、このセッションはカーネル内のプログラムでは運べません。理由はこの行にあります。",
+        ["このセッションは、カーネル内のプログラム(`data-plane bpf`または`auto`)では運びません。理由はこの行にあります。",
          "デーモンの速度で足りるなら対処は不要です。足りなければ、この行の原因を取り除いてください。"];
+    AutoPlane
+        ["`data-plane auto` (the default) has chosen what carries frames, and says why.",
+         "Nothing. `l2tpctl status` tells of each session; a `data-plane` of another name decides otherwise."]
+        ["`data-plane auto`(省略時)が、フレームを運ぶ方法を選びました。理由はこの行にあります。",
+         "対処は不要です。セッションごとの方法は`l2tpctl status`に表示されます。ほかの方法にするには`data-plane`で指定します。"];
     NoBpf
         ["`data-plane bpf` is set, but the kernel takes no programs from the daemon.",
          "It needs Linux 6.6 and, in a container, CAP_BPF; else the frames are carried as with `data-plane tap`."]

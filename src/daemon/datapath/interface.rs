@@ -151,7 +151,7 @@ pub struct InterfaceState {
     pub mtu: usize,
     /// What carries its frames: `tap`, `bpf` or `kernel`; empty while it does not exist.
     pub data_plane: &'static str,
-    /// Why it is not `bpf`, though that was asked for; with `bpf`, why frames are sent otherwise.
+    /// Why it is not `bpf`, though it may be.
     pub why_not_bpf: Option<String>,
     /// Where it stands with its bridge, if it is to be in one.
     pub bridge: Option<BridgeState>,

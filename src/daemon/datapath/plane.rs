@@ -78,7 +78,9 @@ impl DataPlane {
     pub fn is_busy(&self) -> Option<&'static str> {
         match () {
             () if self.wires.kernel.is_some() => Some("data-plane kernel is not handed over"),
-            () if self.wires.shortcut.is_some() => Some("data-plane bpf is not handed over"),
+            () if self.wires.shortcut.as_ref().is_some_and(Shortcut::carries) => {
+                Some("data-plane bpf is not handed over")
+            }
             () if !self.wires.closing.is_idle() => Some("interfaces are being removed"),
             () if !self.wires.waiting.is_empty() => Some("sessions wait for their interfaces"),
             () if !self.tasks.is_empty() || !self.wires.events.0.is_empty() => Some("there are events"),

@@ -37,6 +37,9 @@ pub enum Attached {
     Later,
 }
 
+/// What `data-plane auto` says where it has the choice.
+const AUTOMATIC: &str = "sessions that it is faster for; tap for the others (l2tpctl status)";
+
 /// All tables.
 pub(super) struct Pseudowires {
     pub(super) ready: Ready,
@@ -76,13 +79,21 @@ impl Pseudowires {
     /// takes. An error: it was asked for by name, and there is nothing to fall back on.
     pub(super) fn choose(&mut self, plane: model::DataPlane) -> Result<(), Remark> {
         match plane {
-            model::DataPlane::Auto | model::DataPlane::Tap => {}
+            model::DataPlane::Tap => {}
+            model::DataPlane::Auto => {
+                let (plane, why) = match self.use_bpf(true) {
+                    Ok(()) => ("bpf", AUTOMATIC.to_owned()),
+                    Err(error) => ("tap", format!("bpf: {}", error_text(&error))),
+                };
+                self.events.remark(Remark::AutoPlane { plane: plane.to_owned(), why });
+            }
             model::DataPlane::Kernel => match Kernel::open() {
                 Ok(kernel) => self.kernel = Some(kernel),
                 Err(error) => return Err(Remark::NoKernelL2tp { error: error_text(&error) }),
             },
             model::DataPlane::Bpf => {
-                let failed = self.use_bpf().err().map(|error| Remark::NoBpf { error: error_text(&error) });
+                let failed =
+                    self.use_bpf(false).err().map(|error| Remark::NoBpf { error: error_text(&error) });
                 failed.into_iter().for_each(|remark| self.events.remark(remark));
             }
         }
@@ -90,8 +101,8 @@ impl Pseudowires {
     }
 
     /// Programs in the kernel carry the frames that they can, and the daemon the others.
-    fn use_bpf(&mut self) -> io::Result<()> {
-        let shortcut = Shortcut::open()?;
+    fn use_bpf(&mut self, automatic: bool) -> io::Result<()> {
+        let shortcut = Shortcut::open(automatic)?;
         for fd in shortcut.source.descriptors() {
             self.ready.watch(fd, Source::Policies)?;
         }
@@ -131,8 +142,8 @@ impl Pseudowires {
     }
 
     /// The ports whose sessions' peers this interface leads to, as far as programs in the kernel have to know.
-    pub(super) fn ports_behind(&self, index: i32) -> Vec<usize> {
-        self.shortcut.as_ref().map(|shortcut| shortcut.ports_behind(index)).unwrap_or_default()
+    pub(super) fn ports_behind(&mut self, index: i32) -> Vec<usize> {
+        self.shortcut.as_mut().map(|shortcut| shortcut.ports_behind(index)).unwrap_or_default()
     }
 
     /// Looks whether IPsec policies and packet filters have changed; the ports that this concerns.

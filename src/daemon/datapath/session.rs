@@ -226,6 +226,11 @@ impl Session {
         self.header.get(..self.header_length).unwrap_or_default()
     }
 
+    /// Messages have sequence numbers in either direction.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.attachment.sequence_send != SequenceLevel::None || self.attachment.sequence_receive
+    }
+
     /// The header for `frame`, with the next sequence number if it is to have one.
     pub(super) fn next_header(&mut self, frame: &[u8]) -> ([u8; MAX_HEADER], usize) {
         let mut header = self.header;

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use super::gates::Gates;
 use super::port::Port;
 use super::session::Session;
 use super::slab::FixedHash;
@@ -18,7 +19,6 @@ use crate::config::model::{Device, StormLimit, TcpMss, Tos};
 use crate::counters::Counters;
 use crate::frame::ETHERNET_HEADER;
 use crate::log::Remark;
-use crate::proto::SequenceLevel;
 use crate::sys::bpf::{Map, Place, Program};
 use crate::sys::policy::{Policies, PolicySource};
 use crate::sys::route::{KernelRoute, RouteSocket};
@@ -34,6 +34,8 @@ const FOREIGN: u8 = 0xb0;
 
 /// The programs, and what they know.
 pub(super) struct Shortcut {
+    /// `data-plane auto`.
+    automatic: bool,
     ingress: Map,
     egress: Map,
     counts: Map,
@@ -50,6 +52,8 @@ pub(super) struct Shortcut {
     underlays: HashMap<i32, (OwnedFd, usize), FixedHash>,
     /// The indexes of all interfaces that lead to peers, with the places of the ports.
     devices: BTreeSet<(i32, usize)>,
+    /// What is known of those, by their indexes.
+    known: HashMap<i32, Underlay, FixedHash>,
 }
 
 /// What the programs know of a port's session.
@@ -82,13 +86,67 @@ struct Ways {
     interface: i32,
     ingress: Option<values::Ingress>,
     egress: Option<values::Egress>,
-    /// Why the daemon sends, though the programs receive.
-    why_not_egress: Option<&'static str>,
 }
 
+/// An interface that leads to peers.
+#[derive(Debug, Clone)]
+struct Underlay {
+    name: String,
+    is_ethernet: bool,
+    finishes_checksums: bool,
+}
+
+/// A session whose way may go past the daemon.
+struct Case<'a> {
+    port: &'a Port,
+    session: &'a Session,
+    route: &'a KernelRoute,
+    underlay: &'a Underlay,
+    /// The MTU of the path.
+    mtu: Option<usize>,
+    policies: &'a Policies,
+    /// `data-plane auto`: the programs are one choice of several.
+    automatic: bool,
+}
+
+/// What the daemon must carry the frames of a session for: the first row that is so is the reason. `{}` is the interface
+/// that leads to the peer.
+type Row = (&'static str, fn(&Case<'_>) -> bool);
+const OBSTACLES: &[Row] = &[
+    ("sequencing needs the daemon", |c| c.session.is_numbered()),
+    ("tcp-mss needs the daemon", |c| c.port.interface.tcp_mss != TcpMss::Off),
+    ("tos copy needs the daemon", |c| c.port.interface.tos == Tos::Copy),
+    ("storm-limit needs the daemon", |c| c.port.interface.storm_limit != StormLimit::default()),
+    ("bind-device needs the daemon", |c| c.session.path.via.device != Device::NONE),
+    ("fwmark needs the daemon", |c| c.session.path.via.mark != 0),
+    ("an IPsec policy is about packets to the peer", |c| c.policies.concern(c.session.path.remote.ip())),
+    ("nftables or iptables have rules that they would pass by", |c| c.policies.filter),
+    ("the peer is this host", |c| c.route.local),
+    ("{} has no Ethernet headers", |c| !c.underlay.is_ethernet),
+    (
+        "{} leaves checksums to its other end, which cannot see those of the frames (ethtool -K {} tx off)",
+        |c| !c.underlay.finishes_checksums,
+    ),
+    ("the interface is down", |c| !c.port.up),
+    ("in a bridge the daemon is faster with TCP, whose frames it joins", |c| {
+        c.automatic && c.port.name().is_some_and(|name| netif::is_port(&name))
+    }),
+    ("the MTU of the path is not known", |c| c.mtu.is_none()),
+    ("over UDP and IPv6 the programs add up no frames of that mtu", |c| {
+        let path = &c.session.path;
+        let adds = path.encapsulation == Encapsulation::Udp && path.remote.is_ipv6();
+        adds && c.port.mtu.is_some_and(|mtu| mtu + ETHERNET_HEADER > egress::LONGEST_SUM)
+    }),
+    // Fragments are the system's, and shorter frames would overtake them.
+    ("mtu: not all frames fit the path", |c| {
+        let longest = c.mtu.map(|mtu| longest_frame(mtu, c.session));
+        c.port.mtu.map(|mtu| mtu + ETHERNET_HEADER) > longest
+    }),
+];
+
 impl Shortcut {
-    /// Loads the programs.
-    pub(super) fn open() -> io::Result<Shortcut> {
+    /// Loads the programs. `automatic`: they are one choice of several.
+    pub(super) fn open(automatic: bool) -> io::Result<Shortcut> {
         let [ingress, egress] =
             [values::Ingress::SIZE, values::Egress::SIZE].map(|size| Map::new(SESSIONS, size, false));
         let (ingress, egress) = (ingress?, egress?);
@@ -100,6 +158,7 @@ impl Shortcut {
         let at_egress = load("l2tpd_egress", egress::program(&maps))?;
         let source = PolicySource::open();
         Ok(Shortcut {
+            automatic,
             ingress,
             egress,
             counts,
@@ -112,6 +171,7 @@ impl Shortcut {
             carried: HashMap::default(),
             underlays: HashMap::default(),
             devices: BTreeSet::new(),
+            known: HashMap::default(),
         })
     }
 
@@ -142,16 +202,16 @@ impl Shortcut {
             self.leave(&mut carried);
         }
         port.by_bpf = result.is_ok();
-        let half = carried.ways.as_ref().and_then(|ways| ways.why_not_egress.map(str::to_owned));
-        port.why_not_bpf = result.err().or(half);
+        port.why_not_bpf = result.err();
         let interface = port.interface.name.clone();
         let remark = match port.why_not_bpf.clone() {
             None => Remark::ByBpf { interface },
-            Some(why) if port.by_bpf => Remark::HalfByBpf { interface, why },
             Some(why) => Remark::NotByBpf { interface, why },
         };
-        let new = carried.told.as_ref() != Some(&remark);
-        carried.told = Some(remark.clone());
+        // Nobody asked for the programs: that they do not carry a session is news if they did before.
+        let news = !self.automatic || port.by_bpf || carried.told.is_some();
+        let new = news && carried.told.as_ref() != Some(&remark);
+        carried.told = if new { Some(remark.clone()) } else { carried.told };
         self.carried.insert(at, carried);
         new.then_some(remark)
     }
@@ -204,80 +264,46 @@ impl Shortcut {
         }
     }
 
+    /// What is known of an interface, until there is an event of any.
+    fn underlay(&mut self, index: i32) -> Result<Underlay, String> {
+        if let Some(known) = self.known.get(&index) {
+            return Ok(known.clone());
+        }
+        let name = netif::name(index).map_err(|error| error_text(&error))?;
+        let is_ethernet = netif::is_ethernet(&name);
+        let finishes_checksums = netif::finishes_checksums(&name);
+        let underlay = Underlay { name, is_ethernet, finishes_checksums };
+        self.known.insert(index, underlay.clone());
+        Ok(underlay)
+    }
+
     /// How the frames of a session go, or why not so.
     fn ways(
-        &self,
+        &mut self,
         port: &Port,
         session: &Session,
         route: &KernelRoute,
         mtu: Option<usize>,
     ) -> Result<Ways, String> {
-        if let Some(why) = self.hindrance(port, session) {
-            return Err(why);
+        let underlay = &self.underlay(route.device)?;
+        let policies = self.policies.as_ref().map_err(|error| {
+            format!("whether IPsec or a packet filter is to see its packets is not known: {error}")
+        })?;
+        let case = Case { port, session, route, underlay, mtu, policies, automatic: self.automatic };
+        if let Some((why, _)) = OBSTACLES.iter().find(|(_, is_so)| is_so(&case)) {
+            return Err(why.replace("{}", &underlay.name));
         }
-        let path = &session.path;
-        let bound = Some(path.local.ip()).filter(|local| !local.is_unspecified());
-        let remote = path.remote.ip();
-        if route.local {
-            return Err("the peer is this host".to_owned());
-        }
-        let underlay = netif::name(route.device).map_err(|error| error_text(&error))?;
-        if !netif::is_ethernet(&underlay) {
-            return Err(format!("{underlay} is no Ethernet interface"));
-        }
-        if !netif::finishes_checksums(&underlay) {
-            return Err(format!(
-                "{underlay} leaves checksums to its other end, which cannot see those of the frames (ethtool -K \
-                 {underlay} tx off)"
-            ));
-        }
-        if !port.up {
-            return Err("the interface is down".to_owned());
-        }
-        let local = bound.or(route.source).ok_or("the route has no source address")?;
+        let local = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
+        let local = local.or(route.source).ok_or("the route has no source address")?;
         let interface = port.index().ok_or("there is no interface")?;
-        let mtu = mtu.ok_or("the MTU of the path is not known")?;
-        let udp = path.encapsulation == Encapsulation::Udp;
-        let longest = longest_frame(mtu, session);
-        if port.mtu.is_some_and(|mtu| mtu + ETHERNET_HEADER > longest) {
-            // Fragments are the system's, and shorter frames would overtake them.
-            return Err("mtu: not all frames fit the path".to_owned());
-        }
-        let why_not_egress = (udp && remote.is_ipv6()).then_some("over IPv6 UDP needs a checksum");
-        let sends = session.gates.send && why_not_egress.is_none();
+        let longest = longest_frame(mtu.unwrap_or_default(), session);
+        let (Gates { receive, send, .. }, device) = (session.gates, route.device);
         Ok(Ways {
-            underlay: route.device,
+            underlay: device,
             interface,
-            ingress: session.gates.receive.then(|| ingress_value(session, local, interface)),
-            egress: sends.then(|| egress_value(port, session, local, route.device, longest)),
-            why_not_egress,
+            ingress: receive.then(|| ingress_value(session, local, interface)),
+            egress: send.then(|| egress_value(port, session, local, device, longest)),
         })
-    }
-
-    /// Why the programs cannot carry a session's frames, whatever its path.
-    fn hindrance(&self, port: &Port, session: &Session) -> Option<String> {
-        let (attachment, interface) = (&session.attachment, &port.interface);
-        let numbered = attachment.sequence_send != SequenceLevel::None || attachment.sequence_receive;
-        let needs = [
-            (numbered, "sequencing"),
-            (interface.tcp_mss != TcpMss::Off, "tcp-mss"),
-            (interface.tos == Tos::Copy, "tos copy"),
-            (session.path.via.device != Device::NONE, "bind-device"),
-            (session.path.via.mark != 0, "fwmark"),
-            (interface.storm_limit != StormLimit::default(), "storm-limit"),
-        ];
-        if let Some((_, tag)) = needs.into_iter().find(|(needed, _)| *needed) {
-            return Some(format!("{tag} needs the daemon"));
-        }
-        match &self.policies {
-            Err(error) => {
-                Some(format!("whether IPsec or a packet filter is to see them is not known: {error}"))
-            }
-            Ok(policies) if policies.concern(session.path.remote.ip()) => {
-                Some("an IPsec policy is about packets to the peer".to_owned())
-            }
-            Ok(policies) => policies.filter.map(|what| format!("{what} has rules that they would pass by")),
-        }
     }
 
     /// The programs forget the session of a port, which keeps what they have counted.
@@ -335,8 +361,9 @@ impl Shortcut {
         !self.underlays.is_empty()
     }
 
-    /// The places of ports whose sessions' peers this interface leads to.
-    pub(super) fn ports_behind(&self, index: i32) -> Vec<usize> {
+    /// Something of an interface has changed: the places of ports whose sessions' peers it leads to.
+    pub(super) fn ports_behind(&mut self, index: i32) -> Vec<usize> {
+        self.known.clear();
         self.devices.range((index, 0)..=(index, usize::MAX)).map(|(_, at)| *at).collect()
     }
 

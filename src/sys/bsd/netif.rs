@@ -269,6 +269,11 @@ pub fn finishes_checksums(_name: &str) -> bool {
     false
 }
 
+/// Whether the interface is a port of a bridge: it is asked for on Linux only.
+pub fn is_port(_name: &str) -> bool {
+    false
+}
+
 /// The names of the interfaces in `bridge`; none where it is no bridge.
 pub fn bridge_ports(bridge: &str) -> Vec<String> {
     ports(bridge).unwrap_or_default()

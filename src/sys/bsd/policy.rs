@@ -7,7 +7,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policies {
     /// A packet filter has rules.
-    pub filter: Option<&'static str>,
+    pub filter: bool,
 }
 
 impl Policies {

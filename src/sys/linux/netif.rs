@@ -173,6 +173,11 @@ pub fn is_in_bridge(bridge: &str, name: &str) -> Option<bool> {
     }
 }
 
+/// Whether the interface is a port of a bridge, a bond or the like; `false` where the system does not tell (without /sys).
+pub fn is_port(name: &str) -> bool {
+    std::fs::symlink_metadata(format!("/sys/class/net/{name}/master")).is_ok()
+}
+
 /// The names of the interfaces in `bridge`; none where it is no bridge, or the system does not tell (without /sys).
 pub fn bridge_ports(bridge: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(format!("/sys/class/net/{bridge}/brif")) else { return Vec::new() };

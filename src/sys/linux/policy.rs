@@ -42,8 +42,8 @@ const INFO: usize = 84;
 pub struct Policies {
     /// What IPsec policies are about: source and destination networks.
     ipsec: Vec<[(IpAddr, u8); 2]>,
-    /// A packet filter has rules.
-    pub filter: Option<&'static str>,
+    /// nftables or iptables have rules for packets of this host.
+    pub filter: bool,
 }
 
 impl Policies {
@@ -102,17 +102,11 @@ impl PolicySource {
         dump(libc::NETLINK_XFRM, XFRM_MSG_GETPOLICY, &[0; 64], &mut |message| {
             policies.ipsec.extend(selector(message.get(HEADER..).unwrap_or_default()));
         })?;
-        let mut rules = false;
         dump(libc::NETLINK_NETFILTER, NFT_MSG_GETCHAIN, &[0; 4], &mut |message| {
-            rules |= is_filter(message).unwrap_or(false);
+            policies.filter |= is_filter(message).unwrap_or(false);
         })?;
-        if rules {
-            policies.filter = Some("nftables");
-        }
         for table in &self.tables {
-            if policies.filter.is_none() && has_rules(table)? {
-                policies.filter = Some("iptables");
-            }
+            policies.filter |= has_rules(table)?;
         }
         Ok(policies)
     }
@@ -156,21 +150,29 @@ fn dump(family: c_int, kind: u16, body: &[u8], each: &mut dyn FnMut(&[u8])) -> i
     let mut buffer = vec![0; 32768];
     loop {
         let got = receive(&fd, &mut buffer)?;
-        for (kind, message) in messages(buffer.get(..got).unwrap_or_default()) {
-            match c_int::from(kind) {
-                libc::NLMSG_DONE => return Ok(()),
-                libc::NLMSG_ERROR => {
-                    // EINVAL, ENOENT, EOPNOTSUPP: this kernel has nothing of the kind.
-                    let error = number(message, HEADER).map_or(0, |code| (code as i32).wrapping_neg());
-                    return match error {
-                        0 | libc::EINVAL | libc::ENOENT | libc::EOPNOTSUPP => Ok(()),
-                        error => Err(io::Error::from_raw_os_error(error)),
-                    };
-                }
-                _ => each(message),
-            }
+        if part(buffer.get(..got).unwrap_or_default(), each)? {
+            return Ok(());
         }
     }
+}
+
+/// One part of an answer; whether it was the last one.
+fn part(octets: &[u8], each: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+    for (kind, message) in messages(octets) {
+        match c_int::from(kind) {
+            libc::NLMSG_DONE => return Ok(true),
+            libc::NLMSG_ERROR => {
+                // EINVAL, ENOENT, EOPNOTSUPP: this kernel has nothing of the kind.
+                let error = number(message, HEADER).map_or(0, |code| (code as i32).wrapping_neg());
+                return match error {
+                    0 | libc::EINVAL | libc::ENOENT | libc::EOPNOTSUPP => Ok(true),
+                    error => Err(io::Error::from_raw_os_error(error)),
+                };
+            }
+            _ => each(message),
+        }
+    }
+    Ok(false)
 }
 
 /// struct xfrm_selector: destination (16), source (16), ports (8), family (2), bits of destination (1) and source (1), ...
@@ -226,7 +228,6 @@ fn has_rules(table: &Table) -> io::Result<bool> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let level = if family == libc::AF_INET { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
     for name in names.lines() {
-        // struct ipt_getinfo: name (32), valid hooks (4), ends of the chains (20 + 20), entries (4), size (4).
         let mut info = [0u8; INFO];
         info.iter_mut().zip(name.bytes().take(31)).for_each(|(to, from)| *to = from);
         let mut length = INFO as libc::socklen_t;
@@ -234,12 +235,18 @@ fn has_rules(table: &Table) -> io::Result<bool> {
         cvt(unsafe {
             libc::getsockopt(fd.as_raw_fd(), level, GET_INFO, info.as_mut_ptr().cast(), &mut length)
         })?;
-        let hooks = number(&info, 32).unwrap_or(0).count_ones();
-        if number(&info, 76).unwrap_or(0) > hooks + 1 {
+        if has_entries(&info) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a table has more than the end of each chain and its own. struct ipt_getinfo: name (32), valid hooks (4), where
+/// chains begin and end (20 + 20), entries (4), size (4).
+fn has_entries(info: &[u8]) -> bool {
+    let hooks = number(info, 32).unwrap_or(0).count_ones();
+    number(info, 76).unwrap_or(0) > hooks + 1
 }
 
 #[cfg(test)]
@@ -266,10 +273,108 @@ mod tests {
         policy[42..44].copy_from_slice(&[32, 24]);
         let ends = selector(&policy).unwrap();
         assert_eq!(ends, [([192, 0, 2, 1].into(), 24), ([192, 0, 2, 2].into(), 32)]);
-        let policies = Policies { ipsec: vec![ends], filter: None };
+        let policies = Policies { ipsec: vec![ends], filter: false };
         assert!(policies.concern([192, 0, 2, 2].into()) && !policies.concern([192, 0, 3, 2].into()));
         policy[DIRECTION] = FORWARDED;
         assert_eq!(selector(&policy), None);
         (0..168).for_each(|cut| assert_eq!(selector(&policy[..cut]), None));
+    }
+
+    /// A netlink message of this type.
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut octets = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.resize(HEADER, 0);
+        octets.extend(body);
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    }
+
+    fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut octets = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
+        octets.extend(kind.to_ne_bytes());
+        octets.extend(value);
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    }
+
+    /// What the kernel answers of a base chain, in the order of nf_tables_fill_chain_info: table, name, handle, hook (hook,
+    /// priority), policy, type, use.
+    fn chain(family: u8, hook: Option<u32>, policy: u32, rules: u32) -> Vec<u8> {
+        let be = |kind, number: u32| attribute_of(kind, &number.to_be_bytes());
+        let mut body = vec![family, 0, 0, 1];
+        body.extend(attribute_of(1, b"filter\0"));
+        body.extend(attribute_of(3, b"output\0"));
+        body.extend(attribute_of(2, &7u64.to_be_bytes()));
+        if let Some(hook) = hook {
+            body.extend(attribute_of(NFTA_CHAIN_HOOK, &[be(NFTA_HOOK_HOOKNUM, hook), be(2, 0)].concat()));
+            body.extend(be(NFTA_CHAIN_POLICY, policy));
+            body.extend(attribute_of(7, b"filter\0"));
+        }
+        body.extend(be(NFTA_CHAIN_USE, rules));
+        message(10 << 8 | 3, &body)
+    }
+
+    const ACCEPT: u32 = 1;
+    const OUTPUT: Option<u32> = Some(3);
+
+    /// Whether an answer in these parts tells of rules.
+    fn filters(parts: &[Vec<u8>]) -> io::Result<bool> {
+        let (mut found, mut ended) = (false, false);
+        for octets in parts {
+            ended = part(octets, &mut |message| found |= is_filter(message).unwrap_or(false))?;
+        }
+        assert!(ended, "the last part says that it is the last one");
+        Ok(found)
+    }
+
+    #[test]
+    fn chains_with_rules_are_found() {
+        let (v4, v6, arp, bridge) = (2, 10, 3, 7);
+        let done = || message(libc::NLMSG_DONE as u16, &[0; 4]);
+        let cases = [
+            ("rules at output", chain(v4, OUTPUT, ACCEPT, 1), true),
+            ("the same of IPv6", chain(v6, OUTPUT, ACCEPT, 3), true),
+            ("of both", chain(NFPROTO_INET, OUTPUT, ACCEPT, 1), true),
+            ("rules at input, which received messages would pass by", chain(v4, Some(1), ACCEPT, 1), true),
+            ("a policy alone", chain(NFPROTO_INET, OUTPUT, NF_DROP, 0), true),
+            ("a device's own", chain(NFPROTO_NETDEV, Some(0), ACCEPT, 1), true),
+            ("no rules", chain(v4, OUTPUT, ACCEPT, 0), false),
+            ("forwarded packets are not ours", chain(v4, Some(NF_INET_FORWARD), NF_DROP, 9), false),
+            ("nor here", chain(NFPROTO_INET, Some(NF_INET_FORWARD), ACCEPT, 9), false),
+            ("no base chain: somebody has to jump there", chain(v4, None, ACCEPT, 9), false),
+            ("no IP", chain(arp, Some(1), ACCEPT, 9), false),
+            ("frames of bridges", chain(bridge, OUTPUT, ACCEPT, 9), false),
+        ];
+        for (name, chain, found) in cases {
+            let others = [self::chain(v4, Some(0), ACCEPT, 0), chain.clone()].concat();
+            assert_eq!(filters(&[others, done()]).unwrap(), found, "{name}");
+            assert_eq!(filters(&[[chain.clone(), done()].concat()]).unwrap(), found, "{name}, in one part");
+            (0..chain.len()).for_each(|cut| assert!(!is_filter(&chain[..cut]).unwrap_or(false) || found));
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_has_no_rules_and_a_refusal_is_an_error() {
+        let error = |code: i32| message(libc::NLMSG_ERROR as u16, &(-code).to_ne_bytes());
+        for code in [0, libc::EINVAL, libc::ENOENT, libc::EOPNOTSUPP] {
+            assert!(!filters(&[error(code)]).unwrap());
+        }
+        let refused = filters(&[error(libc::EPERM)]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_table_of_iptables_has_rules_if_it_has_more_than_ends() {
+        let info = |hooks: u32, entries: u32| {
+            let mut info = [0; INFO];
+            info[..6].copy_from_slice(b"filter");
+            info[32..36].copy_from_slice(&hooks.to_ne_bytes());
+            info[76..80].copy_from_slice(&entries.to_ne_bytes());
+            info
+        };
+        // As `iptables -t filter` and `-t nat` leave them when they are new: three and four chains, and the table's end.
+        assert!(!has_entries(&info(0b0_1110, 4)) && !has_entries(&info(0b1_1011, 5)));
+        assert!(has_entries(&info(0b0_1110, 5)) && has_entries(&info(0b1_1011, 6)));
     }
 }
