@@ -6,7 +6,7 @@ with each other in this run, not how fast a daemon with a machine of its own is.
 
 Environment: BENCH_ROUNDS (3), BENCH_SECONDS (2: a TCP test; tests with frames take half of it), BENCH_LIMIT (690:
 no further sample after so many seconds), and lists of words to leave others out: BENCH_KINDS (veth vxlan ...),
-BENCH_WIRES (per-packet virtual), BENCH_SHAPES (direct bridged), BENCH_TESTS (tcp1 tcp8 both 64 1400 mix ping).
+BENCH_WIRES (per-packet virtual), BENCH_SHAPES (direct bridged), BENCH_TESTS (tcp1 tcp8 both 64 1400 mix ping load).
 """
 
 import json
@@ -31,16 +31,20 @@ START = time.monotonic()
 FOREIGN = 0.15
 RETAKES = 60.0
 
+# A ping that shares the path with a stream of TCP may take so many microseconds.
+BESIDE_TCP = 3000
+
 # UDP data of a frame with so many octets, the four of the frame check sequence included up to 64.
 SIZES = {"64": "18", "1400": "1358", "mix": "18,558,1358"}
 TITLES = {
     "tcp1": ("TCP, 1 stream", "Gbit/s"), "tcp8": ("TCP, 8 streams", "Gbit/s"),
     "both": ("TCP, both directions", "Gbit/s"), "64": ("frames of 64", "1000/s"),
     "1400": ("frames of 1400", "1000/s"), "mix": ("mixed frames", "1000/s"), "ping": ("ping", "us"),
+    "load": ("ping beside TCP", "us"),
 }
 # What is measured on which wire, in which shape.
 SECTIONS = [
-    ("direct", "per-packet", ["tcp1", "tcp8", "both", "64", "1400", "mix", "ping"]),
+    ("direct", "per-packet", ["tcp1", "tcp8", "both", "64", "1400", "mix", "ping", "load"]),
     ("direct", "virtual", ["tcp1", "64", "ping"]),
     ("bridged", "per-packet", ["tcp1", "tcp8", "both"]),
     ("bridged", "virtual", ["tcp1"]),
@@ -94,15 +98,31 @@ def frames(kind, sizes):
     return Sample(float(rate) / 1e3, lost=int(lost))
 
 
-def ping(kind):
-    text = run(["ip", "netns", "exec", kind.ends[0], "ping", "-n", "-c", "300", "-i", "0.002", kinds.INNER[1]], 30)
+def ping(kind, count=300, interval=0.002):
+    text = run(["ip", "netns", "exec", kind.ends[0], "ping", "-n", "-c", str(count), "-i", str(interval),
+                kinds.INNER[1]], 30)
     times = [float(line.split("time=")[1].split()[0]) for line in text.splitlines() if "time=" in line]
     return Sample(statistics.median(times) * 1000)
 
 
+def load(kind):
+    """Pings while one stream of TCP fills the path."""
+    command = ["ip", "netns", "exec", kind.ends[0], "iperf3", "-c", kinds.INNER[1], "-t", str(SECONDS + 1),
+               "--forceflush"]
+    stream = subprocess.Popen(command + congestion_control(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        # It reports after a second: it has begun.
+        while b"sec" not in (line := stream.stdout.readline()):
+            if not line:
+                raise Failure("iperf3 has ended before")
+        return ping(kind, SECONDS * 50, 0.02)
+    finally:
+        stream.communicate(timeout=SECONDS + 20)
+
+
 TESTS = {
     "tcp1": lambda kind: tcp(kind, []), "tcp8": lambda kind: tcp(kind, ["-P", "8"]),
-    "both": lambda kind: tcp(kind, ["--bidir"]), "ping": ping,
+    "both": lambda kind: tcp(kind, ["--bidir"]), "ping": ping, "load": load,
     "64": lambda kind: frames(kind, SIZES["64"]), "1400": lambda kind: frames(kind, SIZES["1400"]),
     "mix": lambda kind: frames(kind, SIZES["mix"]),
 }
@@ -251,6 +271,11 @@ class Bench:
                    "bridged", test)
         for ours in ("l2tpd-udp", "l2tpd-ip"):
             latency(ours)
+        for ours in ("l2tpd-udp", "l2tpd-ip"):
+            got = self.median("direct", "per-packet", "load", ours)
+            if got:
+                print(f"{'reached' if got <= BESIDE_TCP else 'MISSED':<13} ping beside TCP, {ours}: {got / 1000:.1f} ms "
+                      f"(wanted <= {BESIDE_TCP / 1000:.0f})")
         print()
 
     def report(self, sections):
@@ -262,7 +287,7 @@ class Bench:
 l2tpd: cookie of 8 octets, sequence numbers in both directions; inner MTU 1500, outer 1600, no fragments.
 per-packet wire: no datagram longer than the MTU crosses the cable (TSO, GSO off; GRO on); virtual wire: veth as it is.
 frames: UDP, at most 256 on their way, sent by one program and acknowledged by another; `!`: frames were lost.
-CPU s/GB: processor time of both daemons for each GB of TCP, 1 stream. Ping: median of 300.
+CPU s/GB: processor time of both daemons for each GB of TCP, 1 stream. Ping: median of 300; beside TCP: of 50 a second.
 """)
         self.targets()
         if self.foreign:

@@ -16,6 +16,7 @@ use crate::PLANE;
 tests!(
     frames_pass_while_the_daemon_stands_still,
     what_the_programs_cannot_do_the_daemon_does,
+    auto_takes_what_is_faster,
     udp_over_ipv6_has_checksums,
     data_in_the_kernel_saves_hellos,
     an_ipsec_policy_takes_the_frames_back,
@@ -103,6 +104,31 @@ fn what_the_programs_cannot_do_the_daemon_does() {
     for variant in &world.variants {
         world.net.ping(&world.net.a, &variant.address(2, true), 1000);
     }
+    world.finish();
+}
+
+/// `data-plane auto` says what it chose. Of a session it tells when the programs carry it, and when they do not any more.
+fn auto_takes_what_is_faster() {
+    PLANE.set(Some("auto"));
+    let mut world = World::new(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)], false, 1500);
+    world.first.expect("info   data-plane auto: bpf: *");
+    status(&world, "tap (not bpf: wire leaves checksums to its other end", true);
+    assert_eq!(world.first.count("info   pw0: *"), 0, "{}", world.first.tail(20));
+    for name in [&world.net.a, &world.net.b] {
+        world.net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
+    }
+    world.first.expect("info   pw0: bpf carries the frames");
+    let other = second(&world);
+    wait_until(|| other.ctl_ok(&["status"]).contains("Data Plane       :bpf\n"), || other.tail(20));
+    ping_in_kernel(&world);
+    world.net.batch(&world.net.a, "link add br9 type bridge\nlink set pw0 master br9\n");
+    world
+        .first
+        .expect("info   pw0: the daemon carries the frames, bpf does not: in a bridge the daemon is faster*");
+    status(&world, "tap (not bpf: in a bridge the daemon is faster", true);
+    world.net.batch(&world.net.a, "link set pw0 nomaster\n");
+    world.first.expect("info   pw0: bpf carries the frames");
+    ping_in_kernel(&world);
     world.finish();
 }
 
