@@ -105,7 +105,7 @@ fn the_table_has_the_tags_of_the_interface() {
             "local-address remote-address revert-after standby local-hostname local-router-id remote-hostname remote-router-id password \
              password-old digest cookie retry retry-interval retry-interval-max hello-interval receive-window \
              setup-timeout restart-interval restart-interval-max resolve-interval linger encapsulation udp-port bind-device fwmark nat-keepalive compatibility reserved-bits role hidden \
-             dont-fragment ttl tos on-event disable session",
+             dont-fragment mtu-probing ttl tos on-event disable session",
         ),
         (
             Block::Session,
@@ -203,6 +203,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Tunnel, "role passive", "restart a role"),
     (Block::Tunnel, "hidden on", "restart a hidden"),
     (Block::Tunnel, "dont-fragment on", "live a dont-fragment"),
+    (Block::Tunnel, "mtu-probing off", "live a mtu-probing"),
     (Block::Tunnel, "ttl 9", "live a ttl"),
     (Block::Tunnel, "tos copy", "live a tos"),
     (Block::Tunnel, "on-event /x", "live a on-event"),

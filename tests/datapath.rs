@@ -14,6 +14,7 @@ use l2tpd::config::model::{Device, Mtu, Oversize, StormLimit, TcpMss, Tos, Via};
 use l2tpd::daemon::datapath::{DataPlane, Interface, SocketKey};
 use l2tpd::proto::{Attachment, Path, SequenceLevel};
 use l2tpd::sys::clock;
+use l2tpd::sys::socket::Fragmentation;
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId};
 use support::wait::wait_for;
 
@@ -253,7 +254,9 @@ fn node() {
             }
             ["events"] => std::mem::take(&mut happened),
             ["control"] => std::mem::take(&mut control),
-            ["send", text] => format!("{:?}", plane.send_control(&path, text.as_bytes(), 64)),
+            ["send", text] => {
+                format!("{:?}", plane.send_control(&path, text.as_bytes(), (64, Fragmentation::Allowed)))
+            }
             ["gate", receive, send, carrier] => {
                 plane.gate(attachment.local, receive == "1", send == "1", carrier == "1");
                 "ok".into()

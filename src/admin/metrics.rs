@@ -71,6 +71,8 @@ enum Fact {
     Age,
     Changes,
     RoundTrip,
+    /// Of tunnels alone.
+    PathMtu,
     /// Of tunnels with several peers alone.
     Peer,
     /// Of those as well.
@@ -79,13 +81,14 @@ enum Fact {
 }
 
 /// What is told of tunnels.
-const OF_TUNNELS: [Fact; 8] = [
+const OF_TUNNELS: [Fact; 9] = [
     Fact::Info,
     Fact::Up,
     Fact::State,
     Fact::Age,
     Fact::Changes,
     Fact::RoundTrip,
+    Fact::PathMtu,
     Fact::Peer,
     Fact::PeerChanges,
 ];
@@ -104,6 +107,7 @@ impl Fact {
             Fact::RoundTrip => {
                 ("_round_trip_seconds", "gauge", "how long the peer takes to acknowledge, smoothed")
             }
+            Fact::PathMtu => ("_path_mtu_bytes", "gauge", "longest packet that its path carries, by probes"),
             Fact::Peer => ("_peer", "info", "which of several peers is in use, and why"),
             Fact::PeerChanges => {
                 ("_peer_changes", "counter", "how often another one of several peers was used")
@@ -290,6 +294,10 @@ fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact:
             let (whole, micros) = (time.as_secs(), time.subsec_micros());
             sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, format_args!("{whole}.{micros:06}"));
         }
+        Fact::PathMtu => {
+            let Some(mtu) = tunnel.path_search.and_then(|found| found.mtu) else { return };
+            sample(out, "l2tpd_tunnel_path_mtu_bytes", &labels, mtu);
+        }
         Fact::PeerChanges if tunnel.has_backup => {
             sample(out, "l2tpd_tunnel_peer_changes_total", &labels, tunnel.peer_changes);
         }
@@ -343,7 +351,7 @@ fn one_fact(
             return states(out, "l2tpd_session_state", labels, &SESSION_STATES, present);
         }
         Fact::Info | Fact::Age | Fact::Changes | Fact::Mtu => {}
-        Fact::RoundTrip | Fact::Peer | Fact::PeerChanges => return,
+        Fact::RoundTrip | Fact::PathMtu | Fact::Peer | Fact::PeerChanges => return,
     }
     let Some((tunnel, interfaces)) = source.part(place.0, place.1..place.1.saturating_add(1)) else { return };
     let Some(whole) = tunnel.sessions.first() else { return };

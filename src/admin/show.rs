@@ -13,7 +13,7 @@ use super::time::{before, date, span};
 use crate::log::{escape, WallTime};
 use crate::proto::history::Change;
 use crate::proto::snapshot::{
-    Failure, PeerSnapshot, PeerState, SessionSnapshot, SessionState, TunnelSnapshot,
+    Failure, PathFound, PeerSnapshot, PeerState, SessionSnapshot, SessionState, TunnelSnapshot,
 };
 use crate::proto::Notification;
 use crate::wire::{Cookie, Encapsulation, PW_ETHERNET, PW_ETHERNET_VLAN};
@@ -162,6 +162,9 @@ fn tunnel_block(out: &mut String, daemon: &Overview, tunnel: &TunnelSnapshot) {
     }
     field(out, "Peer Window", format_args!("{}, {} waiting", tunnel.peer_window, tunnel.queued));
     field(out, "Round Trip", or_dash(tunnel.round_trip.map(milliseconds)));
+    if let Some(PathFound { mtu, state }) = tunnel.path_search {
+        field(out, "Path MTU", format_args!("{} ({state})", or_dash(mtu)));
+    }
     peers(out, tunnel);
     troubles(out, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     changes(out, daemon, &tunnel.history);

@@ -2,6 +2,7 @@
 //! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use super::admin_host::{StreamEvent, Wanted};
 use super::args::Options;
 use super::commands::Commands;
-use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface};
+use super::datapath::{look_up_mtu, Attached, DataPlane, DataPlaneEvent, Failure, Interface};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::prepare::Unprepared;
@@ -26,7 +27,7 @@ use crate::proto::{
     Action, Attachment, Engine, Happening, Notification, Path, Purpose, Random, Route, RouteKey,
 };
 use crate::sys::notify::Notifier;
-use crate::sys::socket::source_address;
+use crate::sys::socket::{source_address, Fragmentation};
 use crate::sys::{clock, error_text, process};
 use crate::wiped::Wiped;
 use crate::wire::{Ccid, SessionId};
@@ -89,6 +90,7 @@ enum Reply {
     PreparedToAsk(String, Option<IpAddr>, Option<Path>),
     Route(RouteKey, Route),
     Attached(SessionId, Result<(), String>),
+    Measured(Ccid, Option<usize>),
 }
 
 /// The random source of a daemon that is over.
@@ -183,6 +185,7 @@ impl Daemon {
                 }
                 Some(Reply::Route(key, route)) => self.engine.route(now, key, route),
                 Some(Reply::Attached(session, result)) => self.engine.attached(now, session, result),
+                Some(Reply::Measured(ccid, limit)) => self.engine.path_measured(now, ccid, limit),
                 None => return,
             }
         }
@@ -190,7 +193,19 @@ impl Daemon {
 
     fn perform(&mut self, now: Instant, action: Action, replies: &mut VecDeque<Reply>) {
         match action {
-            Action::Transmit { path, ttl, message } => self.transmit(now, &path, ttl, message),
+            Action::Transmit { path, ttl, message } => {
+                let sent = self.data.send_control(&path, &message, (ttl, Fragmentation::Allowed));
+                self.transmitted(now, &path, message, sent);
+            }
+            Action::Probe { path, ttl, message } => {
+                // One that is too long for the interface is lost like one that is too long for the path.
+                let _ = self.data.send_control(&path, &message, (ttl, Fragmentation::Probe));
+                self.transmitted(now, &path, message, Ok(()));
+            }
+            Action::MeasurePath { connection, path } => {
+                replies.push_back(Reply::Measured(connection, look_up_mtu(&path)));
+            }
+            Action::PathMtu { path, mtu } => self.data.path_carries(&path, mtu),
             Action::Log(line) => self.logger.log(now, &line),
             Action::Resolve { tunnel, name } => {
                 if let Some(why) = self.look_up(&tunnel, &name) {
@@ -222,9 +237,9 @@ impl Daemon {
         }
     }
 
-    fn transmit(&mut self, now: Instant, path: &Path, ttl: u8, message: Vec<u8>) {
+    fn transmitted(&mut self, now: Instant, path: &Path, message: Vec<u8>, sent: io::Result<()>) {
         let peer = path.remote.ip();
-        match self.data.send_control(path, &message, ttl) {
+        match sent {
             Ok(()) => {
                 self.unreachable.remove(&peer);
             }

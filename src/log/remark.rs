@@ -178,6 +178,8 @@ remarks! {
         Moved { tunnel: Ccid, end: SocketAddr };
     "fallback" Info "tunnel <tun_name>: no answer, now over <encapsulation>" =>
         Fallback { tunnel: String, encapsulation: Name };
+    "probes-end" Info "tunnel <tun_name>: <IPaddress> ended the connection when it had got a long HELLO: it gets none any more" =>
+        Spoiled { tunnel: String, peer: IpAddr };
     "no-route" Info "tunnel <tun_name> waits: <text>" =>
         NoRoute { tunnel: String, why: String };
     "peer-in-use" Info "tunnel <tun_name>: peer <IPaddress> is in use: <text>" =>
@@ -212,6 +214,8 @@ remarks! {
         UpOrDown { interface: String, wanted: Name, error: String };
     "mtu" Warn "<if_name>: mtu <mtu>: only <fitting> fit the path, longer frames <fate>" =>
         Mtu { interface: String, mtu: usize, fitting: usize, fate: Name };
+    "mtu-changed" Info "<if_name>: mtu <mtu>, it was <before>: the path carries packets of <len> octets" =>
+        MtuChanged { interface: String, mtu: usize, before: usize, path: usize };
     "mtu-refused" Warn "<if_name>: mtu <mtu>: <error>" =>
         MtuRefused { interface: String, mtu: usize, error: String };
     "bridge-deleted" Warn "bridge <bridge> was deleted; it gets its interfaces back when it is made again" =>

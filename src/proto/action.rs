@@ -52,6 +52,29 @@ pub enum Action {
         /// The message. What becomes of it when it cannot be sent is the retransmission's business.
         message: Vec<u8>,
     },
+    /// Send a control message in one packet: it is not to be fragmented, whatever is known of the path.
+    Probe {
+        /// From where to where.
+        path: Path,
+        /// TTL (Hop Limit) of the packet.
+        ttl: u8,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// Look how long a packet the system lets leave on a path; answer with `Engine::path_measured`.
+    MeasurePath {
+        /// Our id of the connection that wants to know.
+        connection: Ccid,
+        /// Its path.
+        path: Path,
+    },
+    /// A path carries no more than this, as probes have shown; the system may know of less.
+    PathMtu {
+        /// The path; ports do not matter.
+        path: Path,
+        /// The longest packet, IP header included; `None`: nothing is known.
+        mtu: Option<usize>,
+    },
     /// Write to the log.
     Log(LogLine),
     /// Look up the name of a tunnel's peer; answer with `Engine::resolved`, at once or later.

@@ -66,6 +66,8 @@ pub enum ConnectionDue {
     Acknowledge,
     /// The set-up takes too long, or the linger time is over.
     Guard,
+    /// The path is to be probed, or its probe was not answered.
+    PathProbe,
 }
 saved!(
     enum ConnectionDue {
@@ -73,6 +75,7 @@ saved!(
         Hello,
         Acknowledge,
         Guard,
+        PathProbe,
     }
 );
 

@@ -214,6 +214,15 @@ impl Engine {
         }
     }
 
+    /// Answers `Action::MeasurePath`: the longest packet, IP header included, that the system lets leave on the path of
+    /// this connection, which may have ended meanwhile; `None`: there is no route.
+    pub fn path_measured(&mut self, now: Instant, connection: Ccid, limit: Option<usize>) {
+        self.cx.now = now;
+        if let Some(key) = self.cx.ids.tunnel_of(connection) {
+            self.with(key, |tunnel, cx| receive::path_measured(tunnel, cx, connection, limit));
+        }
+    }
+
     /// Whether a tunnel waits for [`online`](Engine::online).
     pub fn is_offline(&self) -> bool {
         !self.cx.routes.offline.is_empty()

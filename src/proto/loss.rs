@@ -13,6 +13,7 @@ use crate::wire::Ccid;
 
 /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
 pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, reason: String, lost_tie: bool) {
+    note_spoiled(tunnel, cx, ccid);
     if failover::only_asks(tunnel, ccid) {
         failover::asked_in_vain(tunnel, ccid);
         return tunnel.linger(cx, ccid);
@@ -40,6 +41,15 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, reason: S
     }
     tunnel.linger(cx, ccid);
     try_others(tunnel, cx, next);
+}
+
+/// A peer that ends the connection upon a long HELLO gets none any more.
+fn note_spoiled(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    let Some(connection) = tunnel.members.get(ccid).filter(|connection| connection.spoiled) else { return };
+    let peer = connection.transport.path.remote.ip();
+    if tunnel.spoiled.replace(peer) != Some(peer) {
+        cx.remark(&Remark::Spoiled { tunnel: tunnel.config.name.clone(), peer });
+    }
 }
 
 /// Whether the peer of a connection that is over stood by.

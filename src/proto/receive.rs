@@ -35,7 +35,7 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Ccid)
         Due::Connection(ccid, due) => {
             let data = match due {
                 ConnectionDue::Hello | ConnectionDue::Retransmit => heard(ccid),
-                ConnectionDue::Acknowledge | ConnectionDue::Guard => None,
+                ConnectionDue::Acknowledge | ConnectionDue::Guard | ConnectionDue::PathProbe => None,
             };
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
             let outcome = connection::receive::due(connection, cx, due, data);
@@ -250,6 +250,7 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
         failover::peer_used(tunnel, cx, peer, called);
     }
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    connection.spoiled = tunnel.spoiled.is_some() && tunnel.spoiled == peer.map(|(peer, _)| peer);
     connection.serve(cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.
@@ -270,6 +271,13 @@ fn replace(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
         Some(State::Idle | State::WaitCtlConn) => tunnel.delete(cx, ccid),
         Some(State::Stopping | State::Linger) | None => {}
     }
+}
+
+/// The answer to `Action::MeasurePath`.
+pub fn path_measured(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, limit: Option<usize>) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    let outcome = connection::receive::path_measured(connection, cx, limit);
+    conclude(tunnel, cx, ccid, outcome);
 }
 
 /// There is a hint that the peer has forgotten a connection, or (`elsewhere`) that it is at the other end of that path

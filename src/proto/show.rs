@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use super::action::SequenceLevel;
 use super::connection::auth::Mode;
 use super::connection::table::State;
+use super::connection::transport::Transport;
 use super::context::Context;
 use super::session::slot::Slot;
 use super::session::{table, Session};
 use super::snapshot::{
-    PeerSnapshot, PeerState, SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot,
+    PathFound, PeerSnapshot, PeerState, SessionBrief, SessionSnapshot, SessionState, TunnelBrief,
+    TunnelSnapshot,
 };
 use super::tunnel::Tunnel;
 use crate::config::model::{Remote, Role};
@@ -53,6 +55,7 @@ pub fn tunnel(cx: &Context, tunnel: &Tunnel, now: Instant, sessions: Range<usize
         next_try: tunnel.attempt.next_try(now).or_else(|| next_repetition(cx, tunnel, now)),
         last_failure: tunnel.attempt.last_failure(now),
         round_trip: transport.and_then(|t| t.round_trip.smoothed()),
+        path_search: transport.and_then(path_search),
         history: tunnel.history.shown(now),
         counters: tunnel.members.counted(),
         peers: peers(tunnel, now),
@@ -70,11 +73,17 @@ pub fn tunnel_brief(tunnel: &Tunnel) -> TunnelBrief<'_> {
         manual: tunnel.slots.is_manual(),
         state: tunnel.members.shown().map_or(State::Idle, |c| c.state),
         round_trip: tunnel.members.shown().and_then(|c| c.transport.round_trip.smoothed()),
+        path_search: tunnel.members.shown().and_then(|c| path_search(&c.transport)),
         has_backup: tunnel.addresses.has_backup(),
         peer_changes: tunnel.backup.changes,
         counters: tunnel.members.counted(),
         sessions: tunnel.slots.count(),
     }
+}
+
+fn path_search(transport: &Transport) -> Option<PathFound> {
+    let (mtu, state) = transport.path_probe.as_ref()?.shown();
+    Some(PathFound { mtu, state })
 }
 
 /// The peers, where there are several.

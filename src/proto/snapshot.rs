@@ -86,6 +86,8 @@ pub struct TunnelSnapshot {
     pub last_failure: Option<(Failure, Duration)>,
     /// How long the peer takes to acknowledge, smoothed; once that was measured.
     pub round_trip: Option<Duration>,
+    /// What probes have shown of the path, where it is probed.
+    pub path_search: Option<PathFound>,
     /// The last changes, the newest first.
     pub history: Vec<Change>,
     /// Counters of control messages.
@@ -98,6 +100,15 @@ pub struct TunnelSnapshot {
     pub peer_changes: u64,
     /// One entry for each session block.
     pub sessions: Vec<SessionSnapshot>,
+}
+
+/// What probes have shown of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathFound {
+    /// The longest packet that it carries, IP header included, in octets; as far as that is known.
+    pub mtu: Option<usize>,
+    /// Where the search stands: `base`, `searching`, `search-complete` or `error` (RFC 8899 5.2).
+    pub state: &'static str,
 }
 
 /// One of several peers.
@@ -198,6 +209,8 @@ pub struct TunnelBrief<'a> {
     pub state: ControlState,
     /// As in [`TunnelSnapshot`].
     pub round_trip: Option<Duration>,
+    /// As in [`TunnelSnapshot`].
+    pub path_search: Option<PathFound>,
     /// The configuration names several peers.
     pub has_backup: bool,
     /// As in [`TunnelSnapshot`].

@@ -88,11 +88,13 @@ pub struct Tunnel {
     pub preparing: Option<Preparing>,
     /// How often our own attempt has waited for one of the peer's.
     deferred: u32,
+    /// This peer ended a connection when it had got a long HELLO.
+    pub spoiled: Option<IpAddr>,
 }
 saved!(
     Tunnel {
         key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed,
-        preparing, deferred,
+        preparing, deferred, spoiled,
     } given { config: Rc<model::TunnelConfig>, slots: Slots, spare: Option<Box<Slots>>, members: Members }
 );
 
@@ -119,6 +121,7 @@ impl Tunnel {
             removed: false,
             preparing: None,
             deferred: 0,
+            spoiled: None,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod clock;
 mod cmsg;
 pub mod daemonize;
 pub mod file;
+mod fragmentation;
 #[cfg(target_os = "freebsd")]
 mod freebsd;
 mod kinds;

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use libc::c_int;
 
+pub use super::fragmentation::Fragmentation;
 use super::outer;
 use super::socket_call::{name_call, open, set_option};
 pub use super::socket_error::{is_icmp_error, SocketError};
@@ -29,7 +30,7 @@ pub struct Socket {
     /// The interface that it is bound to.
     device: Option<String>,
     mark: u32,
-    dont_fragment: Option<bool>,
+    fragmentation: Option<Fragmentation>,
     ttl: Option<u8>,
     tos: Option<u8>,
 }
@@ -41,12 +42,12 @@ pub struct SocketState {
     local: SocketAddr,
     device: Option<String>,
     mark: u32,
-    dont_fragment: Option<bool>,
+    fragmentation: Option<Fragmentation>,
     ttl: Option<u8>,
     tos: Option<u8>,
     has_output: bool,
 }
-saved!(SocketState { encapsulation, local, device, mark, dont_fragment, ttl, tos, has_output });
+saved!(SocketState { encapsulation, local, device, mark, fragmentation, ttl, tos, has_output });
 
 impl Socket {
     /// Opens and binds a socket. `local` may be an unspecified address; `port` is 0 for [`Encapsulation::Ip`].
@@ -65,7 +66,7 @@ impl Socket {
             local,
             device: None,
             mark: 0,
-            dont_fragment: None,
+            fragmentation: None,
             ttl: None,
             tos: None,
         };
@@ -75,7 +76,7 @@ impl Socket {
 
     /// What another program that goes on with it has to know; its descriptors are added to `descriptors`.
     pub fn state(&self, descriptors: &mut Vec<RawFd>) -> SocketState {
-        let Socket { fd, output, encapsulation, local, device, mark, dont_fragment, ttl, tos } = self;
+        let Socket { fd, output, encapsulation, local, device, mark, fragmentation, ttl, tos } = self;
         descriptors.push(fd.as_raw_fd());
         descriptors.extend(output.iter().map(AsRawFd::as_raw_fd));
         SocketState {
@@ -83,7 +84,7 @@ impl Socket {
             local: *local,
             device: device.clone(),
             mark: *mark,
-            dont_fragment: *dont_fragment,
+            fragmentation: *fragmentation,
             ttl: *ttl,
             tos: *tos,
             has_output: output.is_some(),
@@ -92,10 +93,10 @@ impl Socket {
 
     /// The socket of another program, with the next of its descriptors.
     pub fn resume(state: SocketState, descriptors: &mut VecDeque<OwnedFd>) -> Option<Socket> {
-        let SocketState { encapsulation, local, device, mark, dont_fragment, ttl, tos, has_output } = state;
+        let SocketState { encapsulation, local, device, mark, fragmentation, ttl, tos, has_output } = state;
         let fd = descriptors.pop_front()?;
         let output = if has_output { Some(descriptors.pop_front()?) } else { None };
-        Some(Socket { fd, output, encapsulation, local, device, mark, dont_fragment, ttl, tos })
+        Some(Socket { fd, output, encapsulation, local, device, mark, fragmentation, ttl, tos })
     }
 
     fn set_up(&mut self) -> io::Result<()> {
@@ -183,15 +184,19 @@ impl Socket {
         self.encapsulation == Encapsulation::Udp && outer::has_gso(self.fd.as_raw_fd())
     }
 
-    /// Sets the Don't Fragment rule for what is sent from now on: with it, what is longer than the path's MTU is
-    /// refused with `EMSGSIZE`; without it, fragments are made.
-    pub fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
-        if self.dont_fragment == Some(on) {
+    /// Sets what becomes of long packets that are sent from now on.
+    pub fn set_fragmentation(&mut self, rule: Fragmentation) -> io::Result<()> {
+        if self.fragmentation == Some(rule) {
             return Ok(());
         }
-        outer::set_dont_fragment(self.output(), self.local.is_ipv4(), on)?;
-        self.dont_fragment = Some(on);
+        outer::set_fragmentation(self.output(), self.local.is_ipv4(), rule)?;
+        self.fragmentation = Some(rule);
         Ok(())
+    }
+
+    /// The Don't Fragment rule for what is sent from now on.
+    pub fn set_dont_fragment(&mut self, on: bool) -> io::Result<()> {
+        self.set_fragmentation(if on { Fragmentation::Refused } else { Fragmentation::Allowed })
     }
 
     /// Sets time to live (hop limit) and TOS (traffic class) of what is sent from now on.

@@ -47,6 +47,38 @@ pub fn encode(message: &Message, options: &EncodeOptions<'_>) -> Result<Vec<u8>,
     writer.finish()
 }
 
+/// Makes a message, whose digest is not computed yet, so many octets long by AVPs that say nothing where nothing is
+/// hidden after them: Random Vectors, which may stand in any message, several of them too (RFC 3931 5.3). They are made
+/// of `random` over and over. It stays as it is where fewer octets are missing than an AVP has, or it cannot be so long.
+pub fn pad(message: &mut Vec<u8>, length: usize, random: &[u8; 16]) {
+    const LEAST: usize = avp::HEADER + 1;
+    let Ok(whole) = u16::try_from(length) else { return };
+    let mut missing = length.saturating_sub(message.len());
+    if missing < LEAST {
+        return;
+    }
+    while missing > 0 {
+        let longest = avp::HEADER.saturating_add(avp::MAX_VALUE);
+        // Never so many that what is left is too short for an AVP.
+        let octets = match missing.saturating_sub(longest) {
+            0 => missing,
+            1..LEAST => longest.saturating_sub(LEAST),
+            _ => longest,
+        };
+        let value = random.iter().copied().cycle().take(octets.saturating_sub(avp::HEADER));
+        let flags = 0x8000 | u16::try_from(octets).unwrap_or_default(); // M bit; at most 1023
+        for field in [flags, attribute::IETF, number::RANDOM_VECTOR] {
+            message.extend(field.to_be_bytes());
+        }
+        message.extend(value);
+        missing = missing.saturating_sub(octets);
+    }
+    let [l0, l1] = whole.to_be_bytes();
+    if let Some(field) = message.get_mut(2..4) {
+        field.copy_from_slice(&[l0, l1]);
+    }
+}
+
 /// A ZLB: a header without AVPs, the bare acknowledgement where there is no authentication (RFC 3931 6.15).
 pub fn encode_zlb() -> Vec<u8> {
     let mut out = vec![0; header::LENGTH];

@@ -322,7 +322,7 @@ pub struct EncodeError {
 }
 
 pub use super::decode::decode;
-pub use super::encode::{encode, encode_zlb};
+pub use super::encode::{encode, encode_zlb, pad};
 
 impl Why {
     /// The Error Code that goes with Result Code 2 (RFC 3931 5.4.2).

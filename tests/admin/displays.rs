@@ -186,6 +186,17 @@ fn the_round_trip_and_the_last_changes_are_shown() {
 }
 
 #[test]
+fn what_probes_have_shown_of_the_path_is_shown() {
+    let report = sample::report();
+    let text = report.all(Form::Status);
+    assert_eq!(text.matches("\nPath MTU         :1400 (searching)\n").count(), 1, "{text}");
+    let json = report.all(Form::StatusJson);
+    assert_eq!(json.matches("\"path_mtu\":1400,\"path_mtu_state\":\"searching\",").count(), 1, "{json}");
+    let metrics = report.all(Form::Metrics);
+    assert!(metrics.contains("\nl2tpd_tunnel_path_mtu_bytes{tunnel=\"center\"} 1400\n"), "{metrics}");
+}
+
+#[test]
 fn the_log_gets_no_cookies() {
     let text = sample::report().all(Form::StatusMasked);
     assert!(text.contains("Local Cookie     :****\nRemote Cookie    :****\n"), "{text}");

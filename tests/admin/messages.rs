@@ -22,7 +22,7 @@ fn samples(name: &str) -> &'static [&'static str] {
         "0xid" => &["0x7", "0xffffffff"],
         "tie" => &["none", "00000000deadbeef"],
         "AVP_name" => &["Host Name", "Assigned Cookie", "Tx Connect Speed"],
-        "count" | "pid" | "uid" | "mtu" | "fitting" => &["0", "12", "4294967295"],
+        "count" | "pid" | "uid" | "mtu" | "fitting" | "before" => &["0", "12", "4294967295"],
         "file" | "program" | "place" => &["/etc/l2tpd.conf", "a file: b", "src/main.rs:7:9"],
         "tags" => &["mtu", "user, admin-group"],
         "kind" => &["M-040", "send"],

@@ -373,7 +373,8 @@ fn mtu_follows_what_the_kernel_knows_of_the_path() {
         let net = Net::new();
         let behind = Behind::new(&net);
         net.exec(&net.a, &["sysctl", "-qw", expires]);
-        let tunnel = "  dont-fragment on\n";
+        // Probes would remember what the kernel forgets.
+        let tunnel = "  dont-fragment on\n  mtu-probing off\n";
         let mut b = Daemon::start(&net, &behind.0, &hub(tunnel));
         b.expect("debug l2tpd start");
         let mut a = Daemon::start(&net, &net.a, &site(peer, tunnel));

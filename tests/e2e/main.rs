@@ -51,6 +51,7 @@ mod on_event;
 mod outer_headers;
 mod pair;
 mod password;
+mod path_mtu;
 mod peer_ends;
 mod peer_restart;
 mod ping;
@@ -130,6 +131,7 @@ const TESTS: &[&[Test]] = &[
     on_event::TESTS,
     outer_headers::TESTS,
     password::TESTS,
+    path_mtu::TESTS,
     peer_ends::TESTS,
     peer_restart::TESTS,
     real_peers::TESTS,

@@ -10,18 +10,18 @@ import sys
 
 # Words of the page that are values and not members.
 VALUES = {"idle", "wait-ctl-reply", "wait-ctl-conn", "established", "stopping", "ip", "udp", "null", "wait-reply",
-          "wait-connect", "in-use", "standby", "within-reach", "wait-control-conn", "joined", "out", "missing"}
+          "wait-connect", "base", "searching", "search-complete", "error", "in-use", "standby", "within-reach", "wait-control-conn", "joined", "out", "missing"}
 NUMBER = ("pid uptime since ns nr queued peer_window serial local_cookie_size remote_cookie_size pseudowire_type ago number "
           "tunnels_enabled tunnels_up dropped_from_others count sessions_enabled sessions_up peer_changes transmissions hellos answered loss frames "
           "rx_octets tx_octets rx_frames tx_frames dropped")
 NUMBER_OR_NULL = ("local_port remote_port local_tunnel_id remote_tunnel_id next_try local_session_id "
-                  "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id round_trip within_reach least average most")
+                  "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id round_trip path_mtu within_reach least average most")
 BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent "
         "present link_up admin_up done up")
 STRING = ("hostname hostname_source router_id_source version time log_level name state check expected received interface remote_end_id level message event "
           "tunnel remote reason remark standing id address what text value meaning advice meaning_ja advice_ja")
 STRING_OR_NULL = ("router_id peer local_address remote_address encapsulation remote_hostname remote_router_id remote_vendor "
-                  "problem peer_reason interface_problem local_cookie remote_cookie data_plane why_not_bpf bridge bridge_state")
+                  "problem peer_reason interface_problem path_mtu_state local_cookie remote_cookie data_plane why_not_bpf bridge bridge_state")
 LIST = "tunnels sessions detail values lines dropped_from history peers addresses"
 COUNTERS = "counters drops strays"
 

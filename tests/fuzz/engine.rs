@@ -108,7 +108,7 @@ impl Ends {
     fn perform(&mut self, end: usize, action: Action) {
         let engine = &mut self.engines[end];
         match action {
-            Action::Transmit { path, message, .. } => {
+            Action::Transmit { path, message, .. } | Action::Probe { path, message, .. } => {
                 let to = Path { local: path.remote, remote: path.local, ..path };
                 if path.remote.ip() == address(1 - end) {
                     self.learn(1 - end, &message);
@@ -131,7 +131,8 @@ impl Ends {
                 assert!(self.attached[end].insert(session), "session {session} is attached twice");
                 engine.attached(self.now, session, Ok(()));
             }
-            Action::Announce { .. } => {}
+            Action::MeasurePath { connection, .. } => engine.path_measured(self.now, connection, Some(1500)),
+            Action::Announce { .. } | Action::PathMtu { .. } => {}
             Action::Gate { session, .. } | Action::Move { session, .. } => {
                 assert!(self.attached[end].contains(&session), "session {session} is not attached");
             }

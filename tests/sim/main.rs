@@ -32,6 +32,7 @@ mod moves;
 mod names;
 mod nat_keepalive;
 mod negative;
+mod path_mtu;
 mod refusals;
 mod reload;
 mod restart;

@@ -64,6 +64,10 @@ pub struct Node {
     pub prepare_outcomes: VecDeque<Result<(), String>>,
     /// Preparations are asked for and not answered.
     pub hold_preparations: bool,
+    /// The longest packet that the system lets leave; `None`: it does not say, and paths are not probed.
+    pub leaves: Option<usize>,
+    /// What the data plane was told of the path, and when.
+    pub carries: Vec<(Duration, Option<usize>)>,
     /// When data of a session was heard.
     pub heard: BTreeMap<SessionId, Instant>,
     /// How often it was asked for that.
@@ -187,6 +191,8 @@ impl World {
             lookups: 0,
             prepare_outcomes: VecDeque::new(),
             hold_preparations: false,
+            leaves: None,
+            carries: Vec::new(),
             heard: BTreeMap::new(),
             asked: 0,
             sent: 0,
@@ -287,7 +293,18 @@ impl World {
         let (now, time) = (self.now(), self.time);
         let node = &mut self.nodes[n];
         match action {
-            Action::Transmit { path, message, .. } => self.transmit(n, path, message),
+            Action::Transmit { path, message, .. } | Action::Probe { path, message, .. } => {
+                self.transmit(n, path, message)
+            }
+            Action::MeasurePath { connection, .. } => {
+                let limit = node.leaves;
+                node.engine.path_measured(now, connection, limit);
+            }
+            Action::PathMtu { mtu, .. } => {
+                if node.carries.last().is_none_or(|(_, last)| *last != mtu) {
+                    node.carries.push((time, mtu));
+                }
+            }
             Action::Log(line) => {
                 node.follow_tunnel(&line.text);
                 node.log.push((time, line));

@@ -16,7 +16,7 @@ use l2tpd::log::{Level, WallTime};
 use l2tpd::proto::connection::table::State;
 use l2tpd::proto::history::Change;
 use l2tpd::proto::snapshot::{
-    Cause, ControlCounters, DroppedFrom, Drops, Failure, PeerSnapshot, PeerState, SessionBrief,
+    Cause, ControlCounters, DroppedFrom, Drops, Failure, PathFound, PeerSnapshot, PeerState, SessionBrief,
     SessionSnapshot, SessionState, Snapshot, TunnelBrief, TunnelSnapshot,
 };
 use l2tpd::proto::{Happening, Path};
@@ -109,6 +109,7 @@ impl Source for Report {
             manual: tunnel.manual,
             state: tunnel.state,
             round_trip: tunnel.round_trip,
+            path_search: tunnel.path_search,
             has_backup: !tunnel.peers.is_empty(),
             peer_changes: tunnel.peer_changes,
             counters: tunnel.counters,
@@ -176,6 +177,7 @@ pub fn idle_tunnel(name: &str) -> TunnelSnapshot {
         next_try: None,
         last_failure: None,
         round_trip: None,
+        path_search: None,
         history: Vec::new(),
         counters: ControlCounters::default(),
         peers: Vec::new(),
@@ -248,6 +250,7 @@ fn established() -> TunnelSnapshot {
         peer_window: 8,
         authenticated: true,
         round_trip: Some(Duration::from_micros(12_345)),
+        path_search: Some(PathFound { mtu: Some(1400), state: "searching" }),
         counters: ControlCounters { tx_messages: 4, rx_messages: 2, ..ControlCounters::default() },
         sessions: vec![session],
         ..idle_tunnel("center")

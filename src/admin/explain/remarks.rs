@@ -307,6 +307,17 @@ explanations! {
          "Say `mtu auto`, or a value up to the one in the message; tcp-mss auto helps TCP."]
         ["セッションのmtuが、対向への一つのパケットに収まる大きさを超えています。",
          "`mtu auto`にするか、示された値以下にしてください。TCPには`tcp-mss auto`も有効です。"];
+    MtuChanged
+        ["The path to the peer carries longer or shorter packets than before, and with `mtu auto` the interface follows; a \
+          bridge whose own MTU was not set follows its ports.",
+         "Nothing; a path that changes often has a fault of its own. Stations learn of it by ICMP if `oversize icmp` is set."]
+        ["対向までの経路を通るパケットの長さが変わり、`mtu auto`によりインタフェースが追従しました。MTUを指定していないブリッジも追従します。",
+         "対処は不要です。頻繁に変わるなら経路に問題があります。`oversize icmp`なら端末にもICMPで伝わります。"];
+    Spoiled
+        ["The peer ended the control connection with an error when it had got a HELLO that was made long to probe the path.",
+         "Nothing: it gets none any more until the tunnel's configuration is changed. `mtu-probing off` avoids the first one."]
+        ["経路を探るために長くしたHELLOを受け取った対向が、エラーとして制御コネクションを終了しました。",
+         "対処は不要です。トンネルの設定を変えるまで送りません。最初から送らないようにするには`mtu-probing off`とします。"];
     MtuRefused
         ["The MTU that fits the path could not be set on the interface; it keeps the one it has.",
          "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]

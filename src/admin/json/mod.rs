@@ -123,6 +123,9 @@ fn tunnel(object: &mut Object<'_>, tunnel: &TunnelSnapshot) {
     object.plain("authenticated", tunnel.authenticated);
     object.plain("cisco", tunnel.cisco);
     object.optional("round_trip", tunnel.round_trip, Object::fine_seconds);
+    let mtu = tunnel.path_search.and_then(|found| found.mtu);
+    object.optional("path_mtu", mtu, |object, name, value| object.plain(name, value));
+    object.optional_text("path_mtu_state", tunnel.path_search.map(|found| found.state));
     troubles(object, tunnel.problem.as_deref(), &tunnel.last_failure, tunnel.next_try);
     changes(object, &tunnel.history);
     peers(object, tunnel);

@@ -87,6 +87,8 @@ pub struct TunnelConfig {
     pub role: Role,
     /// Hide the AVPs that may be hidden.
     pub hidden: bool,
+    /// Whose paths are probed for the longest packets that they carry.
+    pub mtu_probing: MtuProbing,
     /// Set the DF bit of outer IPv4 packets.
     pub dont_fragment: bool,
     /// TTL or hop limit of outer packets.
@@ -138,6 +140,7 @@ pub static TUNNEL: &[Row<TunnelConfig>] = rows! { TunnelConfig, Block::Tunnel;
     "role"                 role,                 Word,             SetUp,     As("both");
     "hidden"               hidden,               Word,             SetUp,     As("off");
     "dont-fragment"        dont_fragment,        Word,             Live,      As("off");
+    "mtu-probing"          mtu_probing,          Word,             Live,      As("auto");
     "ttl"                  ttl,                  Number(1, 255),   Live,      As("64");
     "tos"                  tos,                  Number(0, 255),   Live,      As("0");
     "on-event"             on_event,             Command,          Live,      Text("none");
@@ -346,6 +349,20 @@ pub enum NatKeepalive {
 }
 
 words! { NatKeepalive { Auto = "auto", None = "none" } else Every(Duration) }
+
+/// Whose paths are probed for the longest packets that they carry, by long HELLOs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MtuProbing {
+    /// Those of peers that are this program.
+    #[default]
+    Auto,
+    /// Every peer's.
+    On,
+    /// Nobody's.
+    Off,
+}
+
+words! { MtuProbing { Auto = "auto", On = "on", Off = "off" } }
 
 /// TOS or traffic class of outer data packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

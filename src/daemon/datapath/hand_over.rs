@@ -28,7 +28,7 @@ pub(super) fn state(
     Some(PlaneState {
         sockets,
         ports: ports.map(&mut pass_on).collect::<Option<Vec<PortState>>>()?,
-        sessions: wires.sessions.iter().map(Session::state).collect(),
+        sessions: wires.sessions.iter().map(|s| s.state(wires.paths.carries(&s.path))).collect(),
         forwarding: forwarding.clone(),
         unmatched,
     })
@@ -69,6 +69,7 @@ pub(super) fn resume(
             port.session = Some(at);
         }
         wires.paths.add(now, &session.path, port);
+        wires.paths.set_carries(&session.path, session.path_carries);
         open.push(port);
     }
     Ok(open)

@@ -44,6 +44,7 @@ mod waiting;
 pub use bridge::BridgeState;
 pub use event::{DataPlaneEvent, Echo, Failure, Unmatched};
 pub use interface::{Interface, InterfaceState};
+pub use paths::look_up_mtu;
 pub use plane::DataPlane;
 pub use pseudowires::Attached;
 pub use ready::FIRST_TOKEN;

@@ -1,5 +1,5 @@
-//! The MTUs of the paths to the peers, as the kernel has them. What ICMP told it about a path it forgets after some
-//! time, without a word: so each path is looked at now and then, once for all of its sessions.
+//! The MTUs of the paths to the peers, as the kernel has them and as probes have shown. What ICMP told the kernel about a
+//! path it forgets after some time, without a word: so each path is looked at now and then, once for all of its sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,6 +24,7 @@ type Addresses = (IpAddr, IpAddr, Via);
 /// A path that sessions use.
 #[derive(Debug)]
 struct Used {
+    /// What the kernel says.
     mtu: Option<usize>,
     /// The places of their interfaces.
     ports: BTreeSet<usize>,
@@ -35,6 +36,8 @@ struct Used {
 /// The paths in use.
 pub(super) struct Paths {
     used: BTreeMap<Addresses, Used>,
+    /// What probes have shown: the path carries no more.
+    carries: BTreeMap<Addresses, usize>,
     wheel: Wheel<Addresses>,
 }
 
@@ -47,14 +50,14 @@ fn look_up((remote, local, Via { device, mark }): Addresses) -> Option<usize> {
 }
 
 /// The MTU of a path; `None` where there is no route to the peer.
-pub(super) fn look_up_mtu(path: &Path) -> Option<usize> {
+pub fn look_up_mtu(path: &Path) -> Option<usize> {
     look_up(addresses(path))
 }
 
 impl Paths {
     /// None yet.
     pub(super) fn new(now: Instant) -> Paths {
-        Paths { used: BTreeMap::new(), wheel: Wheel::new(now) }
+        Paths { used: BTreeMap::new(), carries: BTreeMap::new(), wheel: Wheel::new(now) }
     }
 
     /// A session of this interface uses the path.
@@ -70,7 +73,38 @@ impl Paths {
 
     /// The MTU of a path in use; `None` where there is no route to the peer.
     pub(super) fn mtu(&self, path: &Path) -> Option<usize> {
-        self.used.get(&addresses(path))?.mtu
+        self.lesser(addresses(path))
+    }
+
+    /// The lesser of what the kernel says and what probes have shown.
+    fn lesser(&self, addresses: Addresses) -> Option<usize> {
+        let mtu = self.used.get(&addresses)?.mtu?;
+        Some(self.carries.get(&addresses).map_or(mtu, |carries| mtu.min(*carries)))
+    }
+
+    /// What probes have shown of a path.
+    pub(super) fn carries(&self, path: &Path) -> Option<usize> {
+        self.carries.get(&addresses(path)).copied()
+    }
+
+    /// Probes have shown that a path carries no more than this, or that they tell nothing; the interfaces that its sessions
+    /// have, if its MTU is another one now.
+    pub(super) fn set_carries(&mut self, path: &Path, mtu: Option<usize>) -> Vec<usize> {
+        let addresses = addresses(path);
+        let before = self.lesser(addresses);
+        match mtu {
+            Some(mtu) => self.carries.insert(addresses, mtu),
+            None => self.carries.remove(&addresses),
+        };
+        self.ports_unless(addresses, before)
+    }
+
+    /// The interfaces that the sessions of a path have, unless its MTU is what it was before.
+    fn ports_unless(&self, addresses: Addresses, before: Option<usize>) -> Vec<usize> {
+        match self.used.get(&addresses) {
+            Some(used) if self.lesser(addresses) != before => used.ports.iter().copied().collect(),
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// It does not any more.
@@ -86,6 +120,7 @@ impl Paths {
 
     /// Looks at a path; the interfaces that its sessions have, if its MTU is another one now.
     fn look(&mut self, now: Instant, addresses: Addresses) -> Vec<usize> {
+        let before = self.lesser(addresses);
         let Some(used) = self.used.get_mut(&addresses) else { return Vec::new() };
         self.wheel.cancel(used.timer);
         let (old, new) = (used.mtu, look_up(addresses).or(used.mtu));
@@ -93,10 +128,7 @@ impl Paths {
         used.narrow = new < old || (used.narrow && new == old);
         let pause = if used.narrow { NARROW } else { USUAL };
         used.timer = self.wheel.arm(now + pause, addresses);
-        match new == old {
-            true => Vec::new(),
-            false => used.ports.iter().copied().collect(),
-        }
+        self.ports_unless(addresses, before)
     }
 
     /// There is an event of the paths to a peer: see [`look`](Paths::look).
@@ -193,5 +225,25 @@ mod tests {
         assert_eq!(paths.due(narrow + Duration::from_millis(1)), [7]);
         assert!(paths.due(narrow + NARROW * 2).is_empty());
         assert!(paths.next().unwrap() >= narrow + USUAL);
+    }
+
+    #[test]
+    fn what_probes_have_shown_holds_until_they_show_more() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        paths.add(now, &path(1), 7);
+        let kernel = paths.mtu(&path(1)).unwrap();
+        assert_eq!(paths.set_carries(&path(1), Some(1400)), [7]);
+        assert_eq!((paths.mtu(&path(1)), paths.carries(&path(1))), (Some(1400), Some(1400)));
+        assert!(paths.set_carries(&path(1), Some(1400)).is_empty());
+        assert!(paths.set_carries(&path(2), Some(1300)).is_empty(), "not in use");
+        paths.add(now, &path(2), 8);
+        assert_eq!(paths.mtu(&path(2)), Some(1300));
+        // The kernel knew of less, and forgets it: nothing changes.
+        pretend(&mut paths, &path(1), 1400);
+        assert!(paths.due(now + USUAL).is_empty());
+        assert_eq!(paths.mtu(&path(1)), Some(1400));
+        assert_eq!(paths.set_carries(&path(1), None), [7]);
+        assert_eq!(paths.mtu(&path(1)), Some(kernel));
     }
 }

@@ -32,6 +32,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
 use crate::sys::link::NetEvent;
+use crate::sys::socket::Fragmentation;
 use crate::wire::{Ccid, SessionId};
 
 /// Frames that take long and are sent in one turn.
@@ -305,6 +306,11 @@ impl DataPlane {
         }
     }
 
+    /// A path carries no more than this, as probes have shown, or they tell nothing.
+    pub fn path_carries(&mut self, path: &Path, mtu: Option<usize>) {
+        self.tasks.add(self.wires.paths.set_carries(path, mtu).into_iter().map(Task::FitMtu));
+    }
+
     /// What decides about packets beside routes may have changed.
     fn look_at_policies(&mut self) -> bool {
         self.tasks.add(self.wires.look_at_policies().into_iter().map(Task::Settle));
@@ -425,11 +431,11 @@ impl DataPlane {
 
     /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
     /// why.
-    pub fn send_control(&mut self, path: &Path, message: &[u8], ttl: u8) -> io::Result<()> {
+    pub fn send_control(&mut self, path: &Path, message: &[u8], way: (u8, Fragmentation)) -> io::Result<()> {
         let at = self.wires.sockets.find(path).ok_or(io::ErrorKind::NotConnected)?;
         let socket = self.wires.sockets.get_mut(at).ok_or(io::ErrorKind::NotConnected)?;
         let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-        let (result, look_at_errors) = socket.send_control(&mut outbound.sender, path, message, ttl);
+        let (result, look_at_errors) = socket.send_control(&mut outbound.sender, path, message, way);
         if look_at_errors {
             self.wires.ready.add(Source::Socket(at));
         }

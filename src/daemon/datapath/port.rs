@@ -471,7 +471,12 @@ impl Port {
             Mtu::Auto if self.mtu != Some(fitting) => {
                 let set = |device: &Device| netif::set_mtu(&device.name()?, fitting);
                 match self.device.as_ref().map(set) {
-                    Some(Ok(())) => self.mtu = Some(fitting),
+                    Some(Ok(())) => {
+                        if let Some(before) = self.mtu.replace(fitting) {
+                            let path = path_mtu;
+                            events.remark(Remark::MtuChanged { interface, mtu: fitting, before, path });
+                        }
+                    }
                     Some(Err(error)) => {
                         let error = error_text(&error);
                         events.remark(Remark::MtuRefused { interface, mtu: fitting, error });

@@ -101,8 +101,8 @@ impl Session {
         }
     }
 
-    /// What another program that goes on with it has to know.
-    pub(super) fn state(&self) -> SessionState {
+    /// What another program that goes on with it has to know; probes have shown this of its path.
+    pub(super) fn state(&self, path_carries: Option<usize>) -> SessionState {
         let Session {
             id: _,
             port: _,
@@ -136,6 +136,7 @@ impl Session {
             gso: *gso,
             send_error: *send_error,
             elsewhere: *elsewhere,
+            path_carries,
         }
     }
 

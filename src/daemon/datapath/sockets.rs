@@ -14,7 +14,7 @@ use crate::config::model::Device;
 use crate::gather;
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
-use crate::sys::socket::{is_icmp_error, Socket};
+use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
 use crate::sys::socket_filter::{self, Elsewhere, Kind, Needed};
 use crate::sys::{error_text, netif};
 use crate::wire::demux::IP_CONTROL_PREFIX;
@@ -52,13 +52,13 @@ impl OpenSocket {
         self.shadows.contains(&local)
     }
 
-    /// Sends a control message (from the T bit on), without waiting. `true`: the error queue should be read.
+    /// Sends a control message (from the T bit on) with this TTL, without waiting, in fragments or not. `true`: the error queue should be read.
     pub(super) fn send_control(
         &mut self,
         sender: &mut Sender,
         path: &Path,
         message: &[u8],
-        ttl: u8,
+        (ttl, fragmentation): (u8, Fragmentation),
     ) -> (io::Result<()>, bool) {
         let prefix = match path.encapsulation {
             Encapsulation::Ip => &IP_CONTROL_PREFIX[..],
@@ -70,7 +70,8 @@ impl OpenSocket {
         };
         place[..prefix.len()].copy_from_slice(prefix);
         place[prefix.len()..].copy_from_slice(message);
-        let ready = self.inner.set_dont_fragment(false).and_then(|()| self.inner.set_mark(path.via.mark));
+        let ready =
+            self.inner.set_fragmentation(fragmentation).and_then(|()| self.inner.set_mark(path.via.mark));
         if let Err(error) = ready {
             return (Err(error), false);
         }

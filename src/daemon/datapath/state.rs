@@ -90,6 +90,8 @@ pub(super) struct SessionState {
     pub(super) gso: bool,
     pub(super) send_error: Option<i32>,
     pub(super) elsewhere: Option<Instant>,
+    /// What probes have shown of its path.
+    pub(super) path_carries: Option<usize>,
 }
 saved!(SessionState {
     attachment,
@@ -102,4 +104,5 @@ saved!(SessionState {
     gso,
     send_error,
     elsewhere,
+    path_carries,
 });

@@ -12,7 +12,7 @@ use crate::wire::message::SetUp;
 use crate::wire::{Ccid, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
 
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
-const VENDOR_NAME: &[u8] = b"l2tpd";
+pub const VENDOR_NAME: &[u8] = b"l2tpd";
 
 /// What the peer told about itself.
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,8 @@ pub mod keepalive;
 pub mod origin;
 pub mod outcome;
 pub mod outgoing;
+pub mod path_probe;
+pub mod path_search;
 pub mod ping;
 pub mod receive;
 pub mod round_trip;
@@ -25,7 +27,7 @@ use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{Compatibility, TunnelConfig, Via};
+use crate::config::model::{Compatibility, Mtu, MtuProbing, SessionConfig, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::saved::saved;
@@ -40,6 +42,7 @@ use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
 use outgoing::Once;
+use path_probe::PathProbe;
 use ping::Ping;
 use table::State;
 use transport::Transport;
@@ -86,11 +89,13 @@ pub struct Connection {
     early: bool,
     /// It was logged that it is out of service.
     cleaned_up: bool,
+    /// The peer does not take long HELLOs.
+    pub spoiled: bool,
 }
 saved!(
     Connection {
         key, transport, state, since, initiator, asks, tie_breaker, request_nonce, answered_again, peer, heard,
-        watch, has_route, next_hop, hello, guard, early, cleaned_up,
+        watch, has_route, next_hop, hello, guard, early, cleaned_up, spoiled,
     } given { config: Rc<TunnelConfig> }
 );
 
@@ -134,6 +139,7 @@ impl Connection {
             guard: None,
             early: false,
             cleaned_up: false,
+            spoiled: false,
         }
     }
 
@@ -197,6 +203,7 @@ impl Connection {
             cx.cancel(&mut self.hello);
             self.arm_first_hello(cx);
         }
+        self.probe_path(cx);
     }
 
     /// The same block, as it stands in another configuration.
@@ -210,6 +217,7 @@ impl Connection {
         self.since = cx.now;
         if state != State::Established {
             self.give_up_ping(cx);
+            self.transport.end_path_probe(cx);
         }
     }
 
@@ -298,6 +306,7 @@ impl Connection {
     /// It serves its tunnel from now on.
     pub fn serve(&mut self, cx: &mut Context) {
         self.arm_first_hello(cx);
+        self.probe_path(cx);
     }
 
     /// The set-up is through.
@@ -328,6 +337,7 @@ impl Connection {
         if let Some((ping, time)) = self.transport.ping.take_pong(cx.now, &self.transport.channel) {
             self.tell_pong(cx, ping, Some(time));
         }
+        self.transport.path_probe_acknowledged(cx);
         receipt
     }
 
@@ -411,6 +421,27 @@ impl Connection {
         self.state == State::Established && self.transport.ping(cx)
     }
 
+    /// Begins to probe the path, or ends it: a session wants to know, HELLOs may be sent, and the peer takes long ones.
+    pub fn probe_path(&mut self, cx: &mut Context) {
+        let takes = match self.config.mtu_probing {
+            MtuProbing::Off => false,
+            MtuProbing::On => true,
+            MtuProbing::Auto => self.peer.vendor_name.as_deref() == Some(identity::VENDOR_NAME),
+        };
+        let depends = |session: &Rc<SessionConfig>| session.mtu == Mtu::Auto;
+        let may = takes && !self.spoiled && self.state == State::Established;
+        let interval = self.config.hello_interval.filter(|_| may && self.config.sessions.iter().any(depends));
+        match (interval, &self.transport.path_probe) {
+            (Some(interval), None) => {
+                let due = self.timer(ConnectionDue::PathProbe);
+                let probe = PathProbe::new(cx, self.transport.path, interval, due);
+                self.transport.path_probe = Some(Box::new(probe));
+            }
+            (None, Some(_)) => self.transport.end_path_probe(cx),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
     fn tell_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
         let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
         cx.act(Action::Pong(Pong { tunnel, peer, round_trip, transmissions: ping.transmissions }));
@@ -428,6 +459,9 @@ impl Connection {
         cx.peers.add(path.remote, self.ids(), self.key);
         let before = std::mem::replace(&mut self.transport.path, path);
         self.watch_path(cx);
+        if let Some(probe) = &mut self.transport.path_probe {
+            probe.restart(cx, path);
+        }
         if self.state == State::Established && self.hello.is_none() {
             self.arm_hello(cx, cx.now, cx.now);
         }
@@ -517,5 +551,6 @@ impl Connection {
         self.transport.stop_timers(cx);
         cx.cancel(&mut self.hello);
         cx.cancel(&mut self.guard);
+        self.transport.end_path_probe(cx);
     }
 }

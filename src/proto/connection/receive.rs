@@ -204,6 +204,8 @@ fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -
         connection.assign(cx, assigned); // to acknowledge it there
     }
     let reason = stopccn_reason(cx, connection.ccid(), stop.result.as_ref());
+    let error = stop.result.as_ref().is_some_and(|r| r.result == stopccn::ERROR);
+    connection.spoiled |= error && connection.transport.path_probe.as_ref().is_some_and(|p| p.is_new(cx.now));
     let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
     cx.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
     match connection.state {
@@ -264,6 +266,23 @@ fn guard_due(connection: &mut Connection, cx: &mut Context) -> Outcome {
     Outcome::Close(Objection { code, failure: Failure::new(waited, Cause::Other) })
 }
 
+/// The answer to `Action::MeasurePath`: the longest packet that the system lets leave, where there is a route.
+pub fn path_measured(connection: &mut Connection, cx: &mut Context, limit: Option<usize>) -> Outcome {
+    let Transport { path_probe, channel, round_trip, ccid, .. } = &mut connection.transport;
+    let limit = limit.filter(|_| channel.is_empty());
+    // Before the retransmission that `retry` counts.
+    let patience = round_trip.time_out().min(channel.rto().mul_f32(0.9));
+    let ns = channel.next_pushed();
+    if !path_probe.as_mut().is_some_and(|probe| probe.begin(cx, limit, ns, patience)) {
+        return Outcome::Keep;
+    }
+    cx.log(Event::Send { tunnel: *ccid, message: MessageType::HELLO });
+    match connection.transport.enqueue(cx, &Message::Hello) {
+        true => Outcome::Keep,
+        false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
+    }
+}
+
 /// A timer of this connection; `data` is when valid data of its sessions came last.
 pub fn due(
     connection: &mut Connection,
@@ -276,6 +295,13 @@ pub fn due(
         ConnectionDue::Guard => guard_due(connection, cx),
         ConnectionDue::Acknowledge => {
             connection.transport.acknowledge_due(cx);
+            Outcome::Keep
+        }
+        ConnectionDue::PathProbe => {
+            let Transport { path_probe, channel, ccid, .. } = &mut connection.transport;
+            if path_probe.as_mut().is_some_and(|probe| probe.is_overdue(cx, *ccid, channel.is_empty())) {
+                connection.transport.repeat_oldest(cx);
+            }
             Outcome::Keep
         }
         ConnectionDue::Retransmit => retransmit_due(connection, cx, data),

@@ -7,6 +7,7 @@ use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
 use super::hurry::{Hurry, SOON};
 use super::outcome::{Receipt, Retransmission};
 use super::outgoing::build;
+use super::path_probe::PathProbe;
 use super::ping::Pinging;
 use super::round_trip::RoundTrip;
 use crate::config::model::{RetryInterval, TunnelConfig};
@@ -18,7 +19,7 @@ use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::header::Header;
-use crate::wire::message::{encode_zlb, Dialect};
+use crate::wire::message::{encode_zlb, pad, Dialect};
 use crate::wire::{header, Ccid, Message, MessageType};
 
 use std::time::{Duration, Instant};
@@ -68,6 +69,8 @@ pub struct Transport {
     pub sent: Option<Instant>,
     /// A HELLO that the administrator wants to hear of.
     pub ping: Pinging,
+    /// Probes of the path, where they are wanted.
+    pub path_probe: Option<Box<PathProbe>>,
     /// When the oldest message in flight is sent again, as far as `retry` counts that.
     counted: Option<Instant>,
     /// What was sent and received.
@@ -94,6 +97,7 @@ saved!(Transport {
     hurry,
     sent,
     ping,
+    path_probe,
     counted,
     counters,
     retransmit,
@@ -122,6 +126,7 @@ impl Transport {
             hurry: None,
             sent: None,
             ping: Pinging::default(),
+            path_probe: None,
             counted: None,
             counters: ControlCounters::default(),
             retransmit: None,
@@ -187,17 +192,26 @@ impl Transport {
         };
         let mut message = message.to_vec();
         match count {
+            // That a probe is lost tells nothing about the time that an answer takes.
+            _ if self.path_probe.as_ref().is_some_and(|probe| probe.is_probe(ns)) => {}
             1 => self.round_trip.sent(cx.now, ns),
             _ => self.round_trip.sent_again(),
         }
         self.ping.transmitted(cx.now, ns);
+        let length = self.path_probe.as_mut().and_then(|probe| probe.transmitted(ns));
+        if let Some(length) = length {
+            pad(&mut message, length, &cx.random_or_zero());
+        }
         header::stamp(&mut message, self.remote_ccid, ns, nr);
         self.auth.sign(message_type, &mut message);
         if !self.allowance.spend(message.len()) {
             return true; // as if it was lost: the peer's next SCCRQ calls for it
         }
         cx.log(Event::SendControlPacket { tunnel: self.ccid, count, message: message_type });
-        self.emit(cx, message);
+        match length {
+            Some(_) => cx.act(Action::Probe { path: self.path, ttl: self.ttl, message }),
+            None => self.emit(cx, message),
+        }
         self.counters.tx_messages = self.counters.tx_messages.saturating_add(1);
         let again = u64::from(count > 1);
         self.counters.tx_retransmissions = self.counters.tx_retransmissions.saturating_add(again);
@@ -437,6 +451,20 @@ impl Transport {
             }
         }
         self.ping.waits()
+    }
+
+    /// The path is not probed any more.
+    pub fn end_path_probe(&mut self, cx: &mut Context) {
+        if let Some(mut probe) = self.path_probe.take() {
+            probe.end(cx);
+        }
+    }
+
+    /// Something was acknowledged: perhaps a probe of the path.
+    pub fn path_probe_acknowledged(&mut self, cx: &mut Context) {
+        if let Some(probe) = &mut self.path_probe {
+            probe.acknowledged(cx, &self.channel);
+        }
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that

@@ -9,6 +9,7 @@ use libc::c_int;
 
 use super::route;
 use crate::sys::cmsg::{append, Aligned};
+use crate::sys::fragmentation::Fragmentation;
 use crate::sys::socket_call::set_option;
 use crate::sys::socket_error::SocketError;
 
@@ -79,9 +80,10 @@ fn enlarge(fd: &OwnedFd, option: c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// With Don't Fragment, what is longer than the path's MTU is refused with `EMSGSIZE`; without it, fragments are made.
-/// NetBSD has it for IPv6 alone: with IPv4 fragments are made.
-pub(in crate::sys) fn set_dont_fragment(fd: RawFd, ipv4: bool, on: bool) -> io::Result<()> {
+/// What becomes of packets that are longer than the path's MTU. NetBSD has it for IPv6 alone: with IPv4 fragments are
+/// made. Probes are like what is refused.
+pub(in crate::sys) fn set_fragmentation(fd: RawFd, ipv4: bool, rule: Fragmentation) -> io::Result<()> {
+    let on = rule != Fragmentation::Allowed;
     match ipv4 {
         #[cfg(target_os = "freebsd")]
         true => set_option(fd, libc::IPPROTO_IP, libc::IP_DONTFRAG, c_int::from(on)),

@@ -9,6 +9,7 @@ use libc::{c_int, c_long, c_void};
 
 use crate::sys::cmsg::{append, control_messages, Aligned};
 use crate::sys::cvt;
+use crate::sys::fragmentation::Fragmentation;
 use crate::sys::sockaddr::{decode, name_capacity, zeroed_name};
 use crate::sys::socket_call::{name_call, set_option};
 use crate::sys::socket_error::SocketError;
@@ -96,13 +97,19 @@ fn enlarge(fd: &OwnedFd, forced: c_int, plain: c_int) -> io::Result<()> {
         .or_else(|_| set_option(fd.as_raw_fd(), libc::SOL_SOCKET, plain, BUFFER_OCTETS))
 }
 
-/// With Don't Fragment, what is longer than the path's MTU is refused with `EMSGSIZE`; without it, fragments are made.
-pub(in crate::sys) fn set_dont_fragment(fd: RawFd, ipv4: bool, on: bool) -> io::Result<()> {
-    let (level, option, value) = match (ipv4, on) {
-        (true, true) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-        (true, false) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
-        (false, true) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
-        (false, false) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
+/// What becomes of packets that are longer than the path's MTU.
+pub(in crate::sys) fn set_fragmentation(fd: RawFd, ipv4: bool, rule: Fragmentation) -> io::Result<()> {
+    let value = match (ipv4, rule) {
+        (true, Fragmentation::Allowed) => libc::IP_PMTUDISC_DONT,
+        (true, Fragmentation::Refused) => libc::IP_PMTUDISC_DO,
+        (true, Fragmentation::Probe) => libc::IP_PMTUDISC_PROBE,
+        (false, Fragmentation::Allowed) => libc::IPV6_PMTUDISC_DONT,
+        (false, Fragmentation::Refused) => libc::IPV6_PMTUDISC_DO,
+        (false, Fragmentation::Probe) => libc::IPV6_PMTUDISC_PROBE,
+    };
+    let (level, option) = match ipv4 {
+        true => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+        false => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
     };
     set_option(fd, level, option, value)
 }

@@ -112,12 +112,25 @@ impl Said {
     }
 }
 
-/// The octets without Nr and digest, which are new in a retransmission.
+/// The octets without Nr and digest, which are new in a retransmission; those of a HELLO also without the Random Vectors
+/// that make it long when it leaves for the first time to probe the path.
 fn lasting(msg: &Msg) -> Vec<u8> {
     let mut octets = msg.raw.clone();
     octets[10..12].fill(0);
     if is_signed(msg) {
         octets[27..].iter_mut().take(16).for_each(|octet| *octet = 0);
+    }
+    if msg.kind() == Some(HELLO) {
+        octets[2..4].fill(0);
+        let mut at = 12;
+        while let Some(&[f0, f1, vendor0, vendor1, type0, type1]) =
+            octets.get(at..).and_then(|o| o.first_chunk())
+        {
+            if [vendor0, vendor1, type0, type1] == [0, 0, 0, 36] {
+                octets.truncate(at);
+            }
+            at += usize::from(u16::from_be_bytes([f0, f1]) & 0x03ff).max(6);
+        }
     }
     octets
 }
