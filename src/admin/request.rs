@@ -112,6 +112,9 @@ pub struct AdminOrder {
     /// The reply as JSON.
     pub json: bool,
     pub request: AdminRequest,
+    /// The number and the words, spelled out, that travel.
+    number: u16,
+    words: Vec<String>,
 }
 
 /// Why words are not a command.
@@ -283,14 +286,39 @@ pub fn decode(number: u16, body: &[u8]) -> Result<AdminOrder, UsageError> {
 /// A command of the table with the words after its first one.
 fn with_words(command: &'static AdminCommand, mut words: Vec<String>) -> Result<AdminOrder, UsageError> {
     if command.word == "explain" && !is_explain_tunnel(&words) && !words.is_empty() {
-        return Ok(AdminOrder { json: false, request: AdminRequest::ExplainText(words.join(" ")) });
+        let (number, text) = (command.number, words.join(" "));
+        return Ok(AdminOrder { json: false, request: AdminRequest::ExplainText(text), number, words });
     }
     let before = words.len();
     words.retain(|word| word != "--json");
     let json = words.len() != before;
     let spelled = spell_out(command, &words)?;
     let words: Vec<&str> = spelled.iter().map(String::as_str).collect();
-    AdminOrder { json, request: request(command, &words)? }.checked()
+    let (number, travelling) = travelling(command, &words);
+    let words_of = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    AdminOrder { json, request: request(command, &words)?, number, words: words_of(&travelling) }.checked()
+}
+
+/// What the daemon is asked, and with which words.
+fn travelling<'a>(command: &AdminCommand, words: &[&'a str]) -> (u16, Vec<&'a str>) {
+    match (command.word, words) {
+        // The file is the client's.
+        ("trace", [name, ..]) => (command.number, vec![name]),
+        // Summaries; their time is the client's.
+        ("top", _) => {
+            let number =
+                COMMANDS.iter().find(|other| other.word == "summary").map_or(0, |other| other.number);
+            let (mut kept, mut words) = (Vec::new(), words.iter());
+            while let Some(word) = words.next() {
+                let value = if matches!(*word, "name" | "sort" | "-i") { words.next() } else { None };
+                if !matches!(*word, "-i" | "sort") {
+                    kept.extend([word].into_iter().chain(value));
+                }
+            }
+            (number, kept)
+        }
+        _ => (command.number, words.to_vec()),
+    }
 }
 
 /// `explain tunnel NAME`, and not a message that begins with the word `tunnel`.
@@ -425,69 +453,8 @@ impl AdminOrder {
 
     /// The number and the body of this order on the socket.
     pub fn encode(&self) -> (u16, Vec<u8>) {
-        let (word, mut words) = self.request.words();
-        if self.json {
-            words.push("--json".to_owned());
-        }
-        let number = COMMANDS.iter().find(|command| command.word == word).map_or(0, |command| command.number);
-        (number, envelope::words_to_body(&words))
-    }
-}
-
-impl AdminRequest {
-    /// The first word, and those after it that travel.
-    pub fn words(&self) -> (&'static str, Vec<String>) {
-        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        match self {
-            AdminRequest::Status(selection) => ("status", selection.words()),
-            AdminRequest::Summary { filter, .. } | AdminRequest::Top { filter, .. } => {
-                let mut words: Vec<String> = owned(filter.standing.map(Standing::name).as_slice());
-                if !filter.name.is_empty() {
-                    words.extend(["name".to_owned(), filter.name.clone()]);
-                }
-                ("summary", words)
-            }
-            AdminRequest::Clear { target, result } => {
-                let mut words: Vec<String> = match target {
-                    Target::Tunnel(name) => owned(&["tunnel", name]),
-                    Target::Peer(address) => owned(&["peer", &address.to_string()]),
-                    Target::Session(name) => owned(&["session", name]),
-                    Target::All => owned(&["all"]),
-                };
-                if let Some(code) = result {
-                    words.extend(["result-code".to_owned(), code.to_string()]);
-                }
-                ("clear", words)
-            }
-            AdminRequest::Start(name) => ("start", owned(&[name])),
-            AdminRequest::Stop(name) => ("stop", owned(&[name])),
-            AdminRequest::FailOver(name) => ("failover", owned(&[name])),
-            AdminRequest::Reload { check } => ("reload", owned(if *check { &["--check"] } else { &[] })),
-            AdminRequest::Restart => ("restart", Vec::new()),
-            AdminRequest::Log { follow: true, level } => ("log", owned(&["-f", level.name()])),
-            AdminRequest::Log { follow: false, level } => ("log", owned(&[level.name()])),
-            AdminRequest::LogLevel(level) => ("log-level", owned(&[level.name()])),
-            AdminRequest::Watch => ("watch", Vec::new()),
-            AdminRequest::Counters { reset } => ("counters", owned(if *reset { &["reset"] } else { &[] })),
-            AdminRequest::Metrics => ("metrics", Vec::new()),
-            AdminRequest::Trace { tunnel, .. } => ("trace", owned(&[tunnel])),
-            AdminRequest::Explain(selection) => ("explain", selection.words()),
-            AdminRequest::ExplainText(text) => ("explain", owned(&[text])),
-            AdminRequest::Health => ("health", Vec::new()),
-            AdminRequest::Ping { tunnel, count, interval } => {
-                let (count, interval) = (count.to_string(), interval.as_secs_f64().to_string());
-                ("ping", owned(&[tunnel, "-c", &count, "-i", &interval]))
-            }
-        }
-    }
-}
-
-impl Selection {
-    fn words(&self) -> Vec<String> {
-        match self {
-            Selection::All => Vec::new(),
-            Selection::Tunnel(name) => vec!["tunnel".to_owned(), name.clone()],
-            Selection::Session(name) => vec!["session".to_owned(), name.clone()],
-        }
+        let json = self.json.then(|| "--json".to_owned());
+        let words: Vec<String> = self.words.iter().cloned().chain(json).collect();
+        (self.number, envelope::words_to_body(&words))
     }
 }

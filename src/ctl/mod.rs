@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn options_stand_before_the_command() {
-        let order = AdminOrder { json: true, request: AdminRequest::Watch };
+        let order = request::parse(&["--json".to_owned(), "watch".to_owned()]).unwrap();
         let run = |socket: &str| Ok(CommandLine::Run { socket: socket.to_owned(), order: order.clone() });
         assert_eq!(line("-s /x --json watch"), run("/x"));
         assert_eq!(line("-s/x watch --json"), run("/x"));

@@ -7,6 +7,7 @@ pub mod address;
 pub mod admin_socket;
 pub mod batch;
 #[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(dead_code))] // here its layouts and messages are tested
 mod bsd;
 pub mod clock;
 mod cmsg;
@@ -21,6 +22,7 @@ pub mod link;
 mod linux;
 pub mod machine;
 #[cfg(any(test, target_os = "netbsd"))]
+#[cfg_attr(not(target_os = "netbsd"), allow(dead_code))] // as `bsd`
 mod netbsd;
 pub mod notify;
 pub mod passing;

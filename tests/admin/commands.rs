@@ -2,7 +2,7 @@
 
 use l2tpd::admin::command::{by_number, usage, COMMANDS, LOCAL};
 use l2tpd::admin::envelope;
-use l2tpd::admin::request::{decode, parse, AdminOrder, AdminRequest, Selection, Target, UsageError};
+use l2tpd::admin::request::{decode, parse, AdminRequest, Selection, Target, UsageError};
 use l2tpd::admin::summary::{Column, Filter, Standing};
 use l2tpd::log::Level;
 use std::time::Duration;
@@ -106,14 +106,14 @@ fn options_stand_in_any_order() {
     let (number, body) = parse(&words("top name x sort state")).unwrap().encode();
     let filter = Filter { standing: None, name: "x".into() };
     let request = AdminRequest::Summary { filter, sort: Column::Name };
-    assert_eq!(decode(number, &body), Ok(AdminOrder { json: false, request }));
+    assert_eq!(decode(number, &body).map(|order| (order.json, order.request)), Ok((false, request)));
     assert_eq!(decode(LOCAL, b""), Err(UsageError::Number(LOCAL)));
 }
 
 #[test]
 fn json_may_stand_anywhere() {
-    let json = |line: &str| parse(&words(line)).unwrap();
-    let order = AdminOrder { json: true, request: AdminRequest::Status(Selection::Tunnel("a".into())) };
+    let json = |line: &str| parse(&words(line)).map(|order| (order.json, order.request)).unwrap();
+    let order = (true, AdminRequest::Status(Selection::Tunnel("a".into())));
     assert_eq!(json("--json status tunnel a"), order);
     assert_eq!(json("status --json tunnel a"), order);
     assert_eq!(json("status tunnel a --json"), order);
@@ -189,11 +189,8 @@ fn every_command_is_the_same_on_both_sides_of_the_socket() {
     }
     let (number, body) = parse(&words("trace a /tmp/x")).unwrap().encode();
     let request = AdminRequest::Trace { tunnel: "a".into(), file: None };
-    assert_eq!(
-        decode(number, &body),
-        Ok(AdminOrder { json: false, request }),
-        "the file's name stays at home"
-    );
+    let found = decode(number, &body).map(|order| (order.json, order.request));
+    assert_eq!(found, Ok((false, request)), "the file's name stays at home");
 }
 
 #[test]

@@ -42,7 +42,6 @@ pub(in crate::sys) struct TunnelRequest {
 
 /// struct ifdatareq with struct if_data: what an interface has counted.
 #[repr(C)]
-#[cfg_attr(not(target_os = "netbsd"), allow(dead_code))] // elsewhere only its layout is looked at
 pub(in crate::sys) struct DataRequest {
     pub(in crate::sys) name: [u8; NAME],
     pub(in crate::sys) kind: [u8; 4],
