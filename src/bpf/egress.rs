@@ -4,7 +4,7 @@
 use super::asm::{
     Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
-use super::ingress::{add_up, checksum, count, fold, look_up};
+use super::ingress::{add_up, checksum, count, fold, load_bytes, look_up, whole_length};
 use super::values::{Counts, Egress};
 use super::{context, helper, net16, Maps};
 use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
@@ -78,23 +78,13 @@ pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
     a.finish()
 }
 
-/// Copies octets of the packet to the stack.
-fn load_bytes(a: &mut Assembler, from: i32, to: i16, length: i32, next: Label) {
-    a.set(R1, R6);
-    a.set(R2, from);
-    a.stack(R3, to);
-    a.set(R4, length);
-    a.call(helper::LOAD_BYTES);
-    a.jump_if(If::Different, R0, 0, next);
-}
-
 /// The frame's IP header: R8 is where the next one begins, R9 its protocol.
 fn inner_ip(a: &mut Assembler, next: Label) {
     let (ipv6, done) = (a.label(), a.label());
     a.load(Size::Word, R2, (R6, context::PROTOCOL));
     a.jump_if(If::Equal, R2, IPV6, ipv6);
     a.jump_if(If::Different, R2, IPV4, next);
-    load_bytes(a, MAC, INNER, 20, next);
+    load_bytes(a, MAC, INNER, 20.into(), next);
     a.load(Size::Byte, R8, (FRAME, INNER));
     a.alu(Operation::And, R8, 15);
     a.alu(Operation::Left, R8, 2);
@@ -102,7 +92,7 @@ fn inner_ip(a: &mut Assembler, next: Label) {
     a.load(Size::Byte, R9, (FRAME, INNER + 9));
     a.jump(done);
     a.here(ipv6);
-    load_bytes(a, MAC, INNER, 40, next);
+    load_bytes(a, MAC, INNER, 40.into(), next);
     a.set(R8, MAC + 40);
     a.load(Size::Byte, R9, (FRAME, INNER + 6));
     for protocol in [TCP, UDP, ICMPV6] {
@@ -128,13 +118,9 @@ fn segments(a: &mut Assembler, next: Label) {
     a.jump_if(If::Equal, R9, UDP, udp);
     a.jump_if(If::Different, R9, TCP, next);
     // TCP: the upper four bits of the octet 12 are the length of its header, in words.
-    a.set(R1, R6);
     a.set(R2, R8);
     a.alu(Operation::Add, R2, 12);
-    a.stack(R3, TCP_OFFSET);
-    a.set(R4, 1);
-    a.call(helper::LOAD_BYTES);
-    a.jump_if(If::Different, R0, 0, next);
+    load_bytes(a, R2, TCP_OFFSET, 1.into(), next);
     a.load(Size::Byte, R2, (FRAME, TCP_OFFSET));
     a.alu(Operation::Right, R2, 4);
     a.alu(Operation::Left, R2, 2);
@@ -203,11 +189,7 @@ fn sum_of_frame(a: &mut Assembler, next: Label) {
         a.here(whole);
         a.set(R4, PIECE_LENGTH);
         a.here(load);
-        a.set(R1, R6);
-        a.set(R2, at * PIECE_LENGTH);
-        a.stack(R3, PIECE);
-        a.call(helper::LOAD_BYTES);
-        a.jump_if(If::Different, R0, 0, next);
+        load_bytes(a, at * PIECE_LENGTH, PIECE, R4.into(), next);
         add_up(a, PIECE, PIECE_LENGTH);
         a.alu(Operation::Add, R9, R0);
     }
@@ -227,11 +209,7 @@ fn unfinished(a: &mut Assembler, no: Label) {
     a.here(tcp);
     a.alu(Operation::Add, R2, 16);
     a.here(own);
-    a.set(R1, R6);
-    a.stack(R3, OWN);
-    a.set(R4, 2);
-    a.call(helper::LOAD_BYTES);
-    a.jump_if(If::Different, R0, 0, no);
+    load_bytes(a, R2, OWN, 2.into(), no);
     // R0: the sum of protocol, length and addresses. R3: octets of the frame, which has no padding then.
     a.set(R0, R9);
     a.swap_if_little(R0);
@@ -244,24 +222,16 @@ fn unfinished(a: &mut Assembler, no: Label) {
     a.jump_if(If::Equal, R2, IPV6, ipv6);
     a.load(Size::Half, R2, (FRAME, INNER + 6));
     a.jump_if(If::AnyBit, R2, net16(0x3fff), no); // a fragment
-    whole(a, INNER + 2, MAC, no);
+    whole_length(a, INNER + 2, MAC, R3, no);
     add_words(a, INNER + 12, 2);
     a.jump(compare);
     a.here(ipv6);
-    whole(a, INNER + 4, MAC + 40, no);
+    whole_length(a, INNER + 4, MAC + 40, R3, no);
     add_words(a, INNER + 8, 8);
     a.here(compare);
     fold(a, 3);
     a.load(Size::Half, R2, (FRAME, OWN));
     a.jump_if(If::Different, R0, R2, no);
-}
-
-/// A length of 16 bits on the stack, and `before`, must be R3.
-fn whole(a: &mut Assembler, at: i16, before: i32, no: Label) {
-    a.load(Size::Half, R2, (FRAME, at));
-    a.swap_if_little(R2);
-    a.alu(Operation::Add, R2, before);
-    a.jump_if(If::Different, R2, R3, no);
 }
 
 /// Adds words of the stack to R0.
@@ -275,7 +245,7 @@ fn add_words(a: &mut Assembler, at: i16, words: i16) {
 /// Ethernet | frame becomes Ethernet | headers | Ethernet | frame. Whoever knows the next hop writes the outer one.
 fn send(a: &mut Assembler, maps: &Maps, next: Label) {
     let (drop, uncounted) = (a.label(), a.label());
-    load_bytes(a, 0, INNER, MAC, next);
+    load_bytes(a, 0, INNER, MAC.into(), next);
     headers(a);
     // R8: octets of the headers and an Ethernet header.
     a.load(Size::Word, R8, (R7, Egress::LENGTH));

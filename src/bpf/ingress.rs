@@ -3,7 +3,7 @@
 //! daemon, which also counts what is wrong.
 
 use super::asm::{
-    Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
+    Assembler, If, Label, Operand, Operation, Register, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
 use super::values::{Counts, Ingress};
 use super::{context, helper, net16, Maps};
@@ -59,12 +59,12 @@ pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
     a.finish()
 }
 
-/// Copies octets of the packet, from where R8 says, to the stack.
-fn load_bytes(a: &mut Assembler, to: i16, length: i32, next: Label) {
-    a.set(R1, R6);
-    a.set(R2, R8);
-    a.stack(R3, to);
+/// Copies octets of the packet to the stack; without so many, on to `next`.
+pub(super) fn load_bytes(a: &mut Assembler, from: impl Into<Operand>, to: i16, length: Operand, next: Label) {
+    a.set(R2, from);
     a.set(R4, length);
+    a.set(R1, R6);
+    a.stack(R3, to);
     a.call(helper::LOAD_BYTES);
     a.jump_if(If::Different, R0, 0, next);
 }
@@ -85,12 +85,12 @@ fn outer_ip(a: &mut Assembler, next: Label) {
     a.jump_if(If::Different, R2, IPV4, next);
     // IPv4: version and length (1), TOS (1), total length (2), id (2), flags and offset (2), TTL (1), protocol (1),
     // checksum (2), source (4), destination (4).
-    load_bytes(a, HEADER, 20, next);
+    load_bytes(a, R8, HEADER, 20.into(), next);
     a.load(Size::Byte, R2, (FRAME, HEADER));
     a.jump_if(If::Different, R2, 0x45, next); // options
     a.load(Size::Half, R2, (FRAME, HEADER + 6));
     a.jump_if(If::AnyBit, R2, net16(0x3fff), next); // a fragment
-    whole_length(a, HEADER + 2, MAC, next);
+    whole_length(a, HEADER + 2, MAC, R9, next);
     checksum(a, HEADER);
     a.jump_if(If::Different, R0, 0xffff, next);
     a.load(Size::Word, R2, (FRAME, HEADER + 12));
@@ -102,8 +102,8 @@ fn outer_ip(a: &mut Assembler, next: Label) {
     a.jump(transport);
     // IPv6: version, class, label (4), payload length (2), next header (1), hop limit (1), source (16), destination (16).
     a.here(ipv6);
-    load_bytes(a, HEADER, 40, next);
-    whole_length(a, HEADER + 4, MAC + 40, next);
+    load_bytes(a, R8, HEADER, 40.into(), next);
+    whole_length(a, HEADER + 4, MAC + 40, R9, next);
     for (from, to) in [(8, REMOTE), (16, REMOTE + 8), (24, LOCAL), (32, LOCAL + 8)] {
         a.load(Size::Double, R2, (FRAME, HEADER + from));
         a.store(Size::Double, (FRAME, to), R2);
@@ -114,7 +114,7 @@ fn outer_ip(a: &mut Assembler, next: Label) {
     a.jump_if(If::Equal, R7, L2TP, done);
     a.jump_if(If::Different, R7, UDP, next); // extension headers, too
                                              // UDP: ports (2 + 2), length (2), checksum (2); flags (1), version (1), reserved (2).
-    load_bytes(a, HEADER, 12, next);
+    load_bytes(a, R8, HEADER, 12.into(), next);
     a.load(Size::Half, R2, (FRAME, HEADER + 4));
     a.swap_if_little(R2);
     a.alu(Operation::Add, R2, R8);
@@ -130,11 +130,11 @@ fn outer_ip(a: &mut Assembler, next: Label) {
 }
 
 /// A length of 16 bits on the stack, and `before`, must be all there is: no padding.
-fn whole_length(a: &mut Assembler, at: i16, before: i32, next: Label) {
+pub(super) fn whole_length(a: &mut Assembler, at: i16, before: i32, all: Register, next: Label) {
     a.load(Size::Half, R2, (FRAME, at));
     a.swap_if_little(R2);
     a.alu(Operation::Add, R2, before);
-    a.jump_if(If::Different, R2, R9, next);
+    a.jump_if(If::Different, R2, all, next);
 }
 
 /// R0: the sum of the 20 octets of the IPv4 header on the stack, folded to 16 bits.
@@ -166,7 +166,7 @@ pub(super) fn fold(a: &mut Assembler, times: usize) {
 /// Session ID, cookie and sublayer as they should be, from the peer: R7 is the value, R8 the frame.
 fn session(a: &mut Assembler, maps: &Maps, next: Label) {
     // Session ID (4), cookie (0, 4, 8), sublayer (0, 4), frame (at least 14).
-    load_bytes(a, SESSION, 16, next);
+    load_bytes(a, R8, SESSION, 16.into(), next);
     look_up(a, maps.ingress, SESSION);
     a.jump_if(If::Equal, R0, 0, next); // control, or unknown here
     a.set(R7, R0);
@@ -187,7 +187,7 @@ fn session(a: &mut Assembler, maps: &Maps, next: Label) {
     }
     a.load(Size::Word, R2, (R7, Ingress::HEADER));
     a.alu(Operation::Add, R8, R2);
-    load_bytes(a, FRAME_MAC, MAC, next);
+    load_bytes(a, R8, FRAME_MAC, MAC.into(), next);
     a.load(Size::Half, R2, (FRAME, FRAME_MAC + 12));
     a.jump_if(If::Equal, R2, OAM, next); // for the daemon itself
 }

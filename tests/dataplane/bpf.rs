@@ -130,6 +130,10 @@ fn auto_takes_what_is_faster() {
     world.first.expect("info   pw0: bpf carries the frames");
     ping_in_kernel(&world);
     world.finish();
+    let world = World::new(WIRES[1], vec![Variant::new(0, 8, Sublayer::None)], false, 1500);
+    world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "off"]);
+    status(&world, "tap (not bpf: over IP or IPv6 the daemon is faster with TCP)", true);
+    world.finish();
 }
 
 /// The kernel of host 2 looks at them: of frames of every length, and of some whose own checksum the interface is to finish.

@@ -109,6 +109,17 @@ struct Case<'a> {
     automatic: bool,
 }
 
+impl Case<'_> {
+    fn is_udp(&self) -> bool {
+        self.session.path.encapsulation == Encapsulation::Udp
+    }
+
+    /// The programs can send super-frames.
+    fn cuts_super_frames(&self) -> bool {
+        self.is_udp() && self.session.path.remote.is_ipv4()
+    }
+}
+
 /// What the daemon must carry the frames of a session for: the first row that is so is the reason. `{}` is the interface
 /// that leads to the peer.
 type Row = (&'static str, fn(&Case<'_>) -> bool);
@@ -128,13 +139,14 @@ const OBSTACLES: &[Row] = &[
         |c| !c.underlay.finishes_checksums,
     ),
     ("the interface is down", |c| !c.port.up),
+    // There the programs leave what TCP sends to the daemon, and hand it what it receives one frame at a time.
+    ("over IP or IPv6 the daemon is faster with TCP", |c| c.automatic && !c.cuts_super_frames()),
     ("in a bridge the daemon is faster with TCP, whose frames it joins", |c| {
         c.automatic && c.port.name().is_some_and(|name| netif::is_port(&name))
     }),
     ("the MTU of the path is not known", |c| c.mtu.is_none()),
     ("over UDP and IPv6 the programs add up no frames of that mtu", |c| {
-        let path = &c.session.path;
-        let adds = path.encapsulation == Encapsulation::Udp && path.remote.is_ipv6();
+        let adds = c.is_udp() && c.session.path.remote.is_ipv6();
         adds && c.port.mtu.is_some_and(|mtu| mtu + ETHERNET_HEADER > egress::LONGEST_SUM)
     }),
     // Fragments are the system's, and shorter frames would overtake them.
