@@ -1,6 +1,8 @@
 //! What the programs find in their maps: one value of [`Ingress`], [`Egress`] and [`Counts`] for each session that the
 //! kernel carries. The offsets are those that the programs load from.
 
+use crate::saved::saved;
+
 /// A path as the programs compare it: the peer's address, ours (those of IPv4 in the first four octets), the ports of
 /// the peer and ours, and 1 for UDP.
 pub type PathOctets = [u8; 40];
@@ -111,6 +113,7 @@ pub struct Counts {
     /// When a frame was received last: nanoseconds of CLOCK_BOOTTIME; 0: never.
     pub heard: u64,
 }
+saved!(Counts { rx_frames, rx_octets, tx_frames, tx_octets, heard });
 
 impl Counts {
     /// Octets of the value of one processor.

@@ -48,8 +48,8 @@ pub struct Daemon {
     /// In force.
     pub config: Config,
     /// The same as it was read, while another program is about to take over, which reads it again; else nothing, for there
-    /// are passwords in it.
-    pub text: Wiped,
+    /// are passwords in it, or it is not what is in force any more.
+    pub text: Option<Wiped>,
     /// The command line.
     pub options: Options,
     /// To the service manager.
@@ -123,7 +123,7 @@ impl Daemon {
             data,
             logger,
             config,
-            text: Wiped::default(),
+            text: None,
             options,
             manager,
             hooks,
@@ -304,7 +304,7 @@ impl Daemon {
     /// Another program goes on: what this one knows is overwritten as far as it is secret, and nothing is removed.
     pub fn forget(&mut self) {
         self.config = Config::default();
-        self.text = Wiped::default();
+        self.text = None;
         self.reloads = Reloads::default();
         self.engine = Engine::new(self.started, Box::new(Nothing));
         self.data.forget();
@@ -490,7 +490,8 @@ impl Daemon {
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
-        let busy = self.look_after_children || self.status.is_some() || self.reloads.is_busy();
+        let told = !self.stream_events.is_empty();
+        let busy = self.look_after_children || self.status.is_some() || self.reloads.is_busy() || told;
         let at_once = busy.then_some(now);
         let own = [
             at_once,

@@ -121,7 +121,11 @@ impl EventLoop {
         // Whoever waits for the end of this process, or sends it signals, finds it where nobody else is told.
         let stays = daemon.options.foreground && !daemon.manager.is_there() && self.keeper.is_none();
         let go = if stays { message::GO_KEPT } else { message::GO };
-        let gone = post.send(&[go], &[]).is_err();
+        // Those that came while the other one was asked; what stays passes them on itself.
+        let signals = std::iter::from_fn(|| self.signals.take()).filter(|_| !stays);
+        let signals = signals.filter(|signal| *signal != signal::SIGCHLD);
+        let go: Vec<u8> = [go].into_iter().chain(signals.filter_map(|s| u8::try_from(s).ok())).collect();
+        let gone = post.send(&go, &[]).is_err();
         self.admin.let_go();
         self.admin.turn(now, daemon);
         daemon.manager.main_process(now, pid);
@@ -221,7 +225,13 @@ impl EventLoop {
             Some(hand_over) if self.deadline.is_none() => {
                 hand_over.turn(now, daemon, &parts, self.poll.registry())
             }
-            Some(_) | None => None,
+            Some(_) => None,
+            None => {
+                if std::mem::take(&mut daemon.restart) {
+                    hand_over::refuse(now, daemon, restarter::GONE);
+                }
+                None
+            }
         }
     }
 
@@ -245,7 +255,8 @@ impl EventLoop {
         }
     }
 
-    fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {
+    /// A signal came.
+    pub fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {
         if signal == signal::SIGCHLD {
             daemon.look_after_children = true;
             return;

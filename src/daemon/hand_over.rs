@@ -17,7 +17,6 @@ use super::take_over::message;
 use crate::log::{LogLine, Remark};
 use crate::sys::passing::{self, Post, AT_ONCE};
 use crate::sys::{clock, error_text};
-use crate::wiped::Wiped;
 
 /// The mio token of the connection to the other program.
 pub const TOKEN: Token = Token(4);
@@ -92,6 +91,8 @@ impl HandOver {
     ) -> Option<(Post, u32)> {
         if std::mem::take(&mut daemon.restart) && matches!(self.stage, Stage::None) {
             daemon.log(now, &LogLine::remark(&Remark::RestartAsked {}));
+            // What was still to be said of one before.
+            while self.restarter.answer().is_some() {}
             self.stage = Stage::Starting(now + PATIENCE);
             let started = daemon.keep_text(now);
             if let Err(why) = started.and_then(|()| self.restarter.start().map_err(|e| error_text(&e))) {
@@ -225,12 +226,17 @@ impl HandOver {
         // Its connection closes, and it ends by itself; one that hangs does not.
         self.stage = Stage::None;
         self.restarter.kill();
-        daemon.text = Wiped::default();
-        let why = why.trim_end().to_owned();
-        daemon.log(now, &LogLine::remark(&Remark::NotHandedOver { why: why.clone() }));
-        let text = format!("nobody took over: {why}\n");
-        daemon.stream_event(super::admin_host::StreamEvent::Restart(Err(text)));
+        daemon.text = None;
+        refuse(now, daemon, why);
     }
+}
+
+/// Tells everybody why there is no restart.
+pub fn refuse(now: Instant, daemon: &mut Daemon, why: &str) {
+    let why = why.trim_end().to_owned();
+    daemon.log(now, &LogLine::remark(&Remark::NotHandedOver { why: why.clone() }));
+    let text = format!("nobody took over: {why}\n");
+    daemon.stream_event(super::admin_host::StreamEvent::Restart(Err(text)));
 }
 
 fn in_time(now: Instant, at: Instant) -> Result<(), String> {

@@ -206,7 +206,7 @@ impl Daemon {
         let read = read_text(file, Duration::ZERO, &self.config.system, Readers::Nobody);
         let (parsed, text) = read.map_err(|error| Refused::Unreadable(error).text(file))?;
         match parsed.config.is_ok_and(|config| diff(&self.config, &config).is_empty()) {
-            true => self.text = text,
+            true => self.text = Some(text),
             false => return Err(format!("{file} is being changed: try again")),
         }
         Ok(())
@@ -238,6 +238,7 @@ impl Daemon {
         }
         self.commands.reloaded();
         let old = std::mem::replace(&mut self.config, new);
+        self.text = None;
         let sessions = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
         let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));

@@ -33,6 +33,8 @@ const KILL: &[u8] = b"kill";
 /// What it is told: the program was started (with a connection to it); it was not, or has ended, and why.
 const STARTED: u8 = b's';
 const FAILED: u8 = b'f';
+/// Somebody has killed it, or it could not be forked.
+pub const GONE: &str = "the process that starts programs is not there: stop and start";
 
 /// What became of the program.
 #[derive(Debug)]
@@ -46,7 +48,8 @@ pub enum Answer {
 /// The daemon's side.
 #[derive(Debug)]
 pub struct Restarter {
-    post: Post,
+    /// `None`: the process has ended.
+    post: Option<Post>,
 }
 
 impl Restarter {
@@ -56,7 +59,7 @@ impl Restarter {
         let (ours, theirs) = Post::pair()?;
         // In the background there is nobody who reads what is written.
         if daemonize::fork_keeping(theirs.as_raw_fd(), options.foreground)? {
-            return Ok(Restarter { post: ours });
+            return Ok(Restarter { post: Some(ours) });
         }
         let status = serve(&theirs, program, options).is_err();
         // The rest of this process is the daemon's, and must not be dropped twice.
@@ -65,31 +68,33 @@ impl Restarter {
 
     /// Tells the loop of its answers.
     pub fn register(&self, registry: &Registry) -> io::Result<()> {
-        registry.register(&mut SourceFd(&self.post.as_raw_fd()), TOKEN, Interest::READABLE)
+        let fd = self.post.as_ref().map(AsRawFd::as_raw_fd);
+        fd.map_or(Ok(()), |fd| registry.register(&mut SourceFd(&fd), TOKEN, Interest::READABLE))
     }
 
     /// Asks it to start the program.
     pub fn start(&self) -> io::Result<()> {
-        self.post.send(START, &[])
+        self.post.as_ref().ok_or_else(|| io::Error::other(GONE))?.send(START, &[])
     }
 
     /// Asks it to kill the program.
     pub fn kill(&self) {
         // If it is gone there is nothing to be done.
-        let _ = self.post.send(KILL, &[]);
+        let _ = self.post.as_ref().map(|post| post.send(KILL, &[]));
     }
 
-    /// What it tells, if anything.
-    pub fn answer(&self) -> Option<Answer> {
-        match self.post.take() {
+    /// What it tells, if anything; its own end once.
+    pub fn answer(&mut self) -> Option<Answer> {
+        match self.post.as_ref()?.take() {
             Ok(None) => None,
             Ok(Some((octets, descriptors))) => match (octets.split_first(), descriptors.into_iter().next()) {
                 (Some((&STARTED, _)), Some(fd)) => Some(Answer::Started(Post::from_descriptor(fd))),
                 (Some((_, why)), _) => Some(Answer::Failed(String::from_utf8_lossy(why).into_owned())),
                 (None, _) => None,
             },
-            Err(error) => {
-                Some(Answer::Failed(format!("the process that starts programs: {}", error_text(&error))))
+            Err(_) => {
+                self.post = None;
+                Some(Answer::Failed(GONE.to_owned()))
             }
         }
     }
@@ -113,7 +118,8 @@ fn serve(post: &Post, program: io::Result<PathBuf>, options: &Options) -> io::Re
             match request.as_slice() {
                 START => match start(&program, options) {
                     Ok((successor, theirs)) => {
-                        running = Some(successor);
+                        // One that hung is not asked for any more.
+                        running.replace(successor).into_iter().for_each(Successor::end);
                         post.send(&[STARTED], &[theirs.as_raw_fd()])?;
                     }
                     Err(why) => post.send(&failed(&why), &[])?,

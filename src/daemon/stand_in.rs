@@ -21,7 +21,7 @@ pub fn stand_in(post: &Post, signals: &mut Signals) -> i32 {
     loop {
         while let Some(signal) = signals.take() {
             match signal {
-                signal::SIGCHLD => process::reap_adopted(),
+                signal::SIGCHLD => process::reap_all(),
                 // If nobody is there, that is told below.
                 _ => _ = post.send(&[SIGNAL, u8::try_from(signal).unwrap_or(0)], &[]),
             }

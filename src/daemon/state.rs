@@ -60,11 +60,11 @@ pub struct State {
 pub fn save(now: Instant, daemon: &Daemon, parts: &Parts<'_>) -> Result<(Wiped, Vec<RawFd>), String> {
     let mut descriptors = Vec::new();
     let mut to = Writer::new(now);
-    daemon.text.save(&mut to);
+    let text = daemon.text.as_ref().ok_or("the configuration was read again meanwhile: try again")?;
+    text.save(&mut to);
     daemon.config.system.save(&mut to);
     daemon.engine.save(&mut to);
-    let plane = daemon.data.state(&mut descriptors);
-    plane.ok_or("data-plane kernel is not handed over")?.save(&mut to);
+    daemon.data.state(&mut descriptors).save(&mut to);
     let (level, before_debug, ring) = daemon.logger.state();
     let (routes, deprecated) = daemon.routes.state();
     let rest = Rest {

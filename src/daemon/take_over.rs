@@ -24,6 +24,7 @@ use super::restarter::Restarter;
 use super::start::{place, tell_panics};
 use super::state::{self, State};
 use crate::config::diff::diff;
+use crate::config::model::DataPlane as DataPlaneKind;
 use crate::config::{self, Config};
 use crate::log::{Level, LogLine, Remark};
 use crate::proto::Random;
@@ -55,7 +56,7 @@ pub mod message {
     pub const TAKE: u8 = b't';
     /// The new one is ready; its pid follows.
     pub const TAKEN: u8 = b'n';
-    /// The old one has let go. The connection is of no use any more.
+    /// The old one has let go; signals that it got last follow. The connection is of no use any more.
     pub const GO: u8 = b'g';
     /// The same, but the old one stays, to keep its pid: it sends the signals that it gets.
     pub const GO_KEPT: u8 = b'k';
@@ -165,6 +166,9 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
         _ => must(post, Err("the other program has changed its mind".to_owned())),
     }
     begin(&mut event_loop, &mut daemon, told, (config, new));
+    for signal in octets.iter().skip(1) {
+        event_loop.signal(&mut daemon, clock::now(), i32::from(*signal));
+    }
     Ok((event_loop, daemon))
 }
 
@@ -187,6 +191,10 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     let signals = Signals::install().map_err(text)?;
     let poll = Poll::new().map_err(text)?;
     let mut data = DataPlane::new(poll.registry().try_clone().map_err(text)?);
+    // Programs in the kernel are loaded while it may be done. Where they cannot, it says so and carries the frames itself.
+    if config.data_plane != DataPlaneKind::Kernel {
+        data.choose(config.data_plane).map_err(|remark| remark.to_string())?;
+    }
     let mut identifier = [0; 8];
     random.fill(&mut identifier)?;
     data.identify(u64::from_be_bytes(identifier));
@@ -259,6 +267,8 @@ impl Resume {
         daemon.routes.resume(now, rest.routes, rest.deprecated);
         rest.lookups.iter().for_each(|(tunnel, name)| daemon.resolver.look_up(tunnel, name));
         daemon.look_after_children = true;
+        // Those of tunnels that were removed may still be needed.
+        daemon.sockets_stale = true;
         daemon.index();
         let mut event_loop = EventLoop::new(poll, signals, admin, Some(hand_over), pid_file);
         event_loop.keeper = keeper;

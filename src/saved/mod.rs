@@ -124,6 +124,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An object is to begin that has the first tag in an older version, and the second one in this; whether it is older.
+    pub fn tag_of_two(&mut self, older: u32, newer: u32) -> Result<bool, Broken> {
+        match u32::restore(self)? {
+            tag if tag == newer => Ok(false),
+            tag if tag == older => Ok(true),
+            _ => Err(Broken("the state is that of another version, which has other objects")),
+        }
+    }
+
     /// Nothing may be left.
     pub fn end(&self) -> Result<(), Broken> {
         if self.rest.is_empty() {
@@ -174,7 +183,8 @@ pub const fn tag(name: &str) -> u32 {
 }
 
 /// Has a type write and read all of its fields, in this order; what is `given` is not written, and an argument of
-/// `restore_with`. Or an enum its variants.
+/// `restore_with`. Or an enum its variants. What was `added` since the version before may be missing: then it is as by
+/// default, so that a newer program goes on with the state of an older one.
 macro_rules! saved {
     ($type:ident { $($field:ident),* $(,)? }) => {
         impl $crate::saved::Saved for $type {
@@ -206,6 +216,30 @@ macro_rules! saved {
             ) -> Result<Self, $crate::saved::Broken> {
                 from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) })?;
                 Ok(Self { $($field: $crate::saved::Saved::restore(from)?,)* $($given),* })
+            }
+        }
+    };
+    ($type:ident { $($field:ident),* $(,)? } added { $($new:ident),* $(,)? }) => {
+        impl $crate::saved::Saved for $type {
+            fn save(&self, to: &mut $crate::saved::Writer) {
+                let Self { $($field),*, $($new),* } = self;
+                to.tag(const {
+                    $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field),)* $(".", stringify!($new)),*))
+                });
+                $($crate::saved::Saved::save($field, to);)*
+                $($crate::saved::Saved::save($new, to);)*
+            }
+
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
+                let older = from.tag_of_two(
+                    const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) },
+                    const {
+                        $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field),)* $(".", stringify!($new)),*))
+                    },
+                )?;
+                $(let $field = $crate::saved::Saved::restore(from)?;)*
+                $(let $new = if older { Default::default() } else { $crate::saved::Saved::restore(from)? };)*
+                Ok(Self { $($field),*, $($new),* })
             }
         }
     };
@@ -339,6 +373,37 @@ mod tests {
         let mut many = u64::MAX.to_be_bytes().to_vec();
         many.push(1);
         assert_eq!(Vec::<u64>::restore(&mut Reader::unchecked(&many, now)), Err(DAMAGED));
+    }
+
+    #[test]
+    fn an_older_object_lacks_what_was_added() {
+        #[derive(Debug, PartialEq)]
+        struct Grown {
+            first: u16,
+            second: String,
+            third: Option<u8>,
+        }
+        saved!(Grown { first, second } added { third });
+        let now = clock::now();
+        let whole = Grown { first: 7, second: "x".to_owned(), third: Some(9) };
+        let mut to = Writer::new(now);
+        whole.save(&mut to);
+        let octets = to.finish();
+        assert_eq!(Grown::restore(&mut Reader::new(&octets, now).unwrap()), Ok(whole));
+        // As a program has written it that knew of the first two alone.
+        let mut to = Writer::new(now);
+        to.tag(tag("Grown.first.second"));
+        (7u16, "x".to_owned()).save(&mut to);
+        let octets = to.finish();
+        let mut from = Reader::new(&octets, now).unwrap();
+        let older = Grown { first: 7, second: "x".to_owned(), third: None };
+        assert_eq!((Grown::restore(&mut from), from.end()), (Ok(older), Ok(())));
+        // That program refuses what this one writes.
+        let mut to = Writer::new(now);
+        Grown { first: 7, second: String::new(), third: None }.save(&mut to);
+        let octets = to.finish();
+        let refused = Reader::new(&octets, now).unwrap().tag(tag("Grown.first.second"));
+        assert!(refused.unwrap_err().0.contains("another version"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use libc::c_int;
 
+use crate::saved::saved;
 use crate::wire::{Cookie, SessionId};
 
 /// What happened.
@@ -109,6 +110,16 @@ pub struct Statistics {
     /// Of these: with a wrong cookie.
     pub rx_cookie: u64,
 }
+saved!(Statistics {
+    tx_frames,
+    tx_octets,
+    tx_errors,
+    rx_frames,
+    rx_octets,
+    rx_errors,
+    rx_sequence,
+    rx_cookie,
+});
 
 /// What a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -135,6 +135,12 @@ impl Successor {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
     }
+
+    /// Kills it, and waits for its end.
+    pub fn end(mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Closes all descriptors but the standard ones and these, whoever owns them: nothing else of this process is used any more.
@@ -176,6 +182,12 @@ pub fn reap_adopted() {
         // SAFETY: a null pointer: the status is not wanted.
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
     }
+}
+
+/// Takes note of the end of all children that have ended. To be called where nobody looks after a [`Process`] any more.
+pub fn reap_all() {
+    // SAFETY: a null pointer: the status is not wanted.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
 /// What whoever started us left open, beside the standard descriptors: from now on no child inherits it, and it is

@@ -23,6 +23,7 @@ tests!(
     checksums_that_are_left_to_others_are_not_left_to_programs,
     another_route_is_followed,
     an_interface_that_is_down_gets_nothing,
+    another_program_goes_on_with_what_is_in_the_kernel,
     nothing_is_left_of_a_daemon_that_was_killed,
 );
 
@@ -281,6 +282,59 @@ fn an_interface_that_is_down_gets_nothing() {
     world.net.batch(&world.net.a, "link set pw0 up\n");
     status(&world, "Data Plane       :bpf\n", true);
     world.end();
+}
+
+/// `restart`: frames pass in the kernel all the time, also while neither program runs, and are counted.
+fn another_program_goes_on_with_what_is_in_the_kernel() {
+    let mut world =
+        world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None), Variant::new(1, 4, Sublayer::Default)]);
+    status(&world, "Data Plane       :bpf\n", true);
+    for variant in &world.variants {
+        world.net.ping(&world.net.a, &variant.address(2, false), 56);
+    }
+    let names = ["rx_frames", "tx_frames"];
+    let process = |world: &World| {
+        let text = world.first.ctl_ok(&["status"]);
+        let number =
+            text.split(": process ").nth(1).expect("a process").split(|c: char| !c.is_ascii_digit()).next();
+        number.and_then(|number| number.parse::<u32>().ok()).expect("its number")
+    };
+    let mut pids = vec![process(&world)];
+    for turn in 0..5 {
+        let before = sum(&world, &names);
+        let mut ping = std::process::Command::new("ip");
+        ping.args(["netns", "exec", &world.net.a, "ping", "-n", "-q", "-i", "0.002", "-c", "500", "-W", "3"]);
+        let address = world.variants[turn % 2].address(2, false);
+        let ping = ping.arg(&address).stdout(std::process::Stdio::piped()).spawn().expect("ping");
+        world.first.ctl_ok(&["restart"]);
+        // Before it has looked at anything.
+        let now = process(&world);
+        crate::sys::kill(now, libc::SIGSTOP);
+        world.net.ping(&world.net.a, &address, 1000);
+        crate::sys::kill(now, libc::SIGCONT);
+        let output = ping.wait_with_output().expect("ping");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(" 0% packet loss"), "turn {turn}: {text}");
+        let after = sum(&world, &names);
+        for (before, after) in before.iter().zip(&after) {
+            assert!((501..=600).contains(&(after - before)), "turn {turn}: {before} and then {after}");
+        }
+        assert!(!world.first.ctl_ok(&["status"]).contains("not bpf"), "turn {turn}");
+        assert_eq!(tcx_programs(&world.net.a, "wire", true), 1, "turn {turn}");
+        assert_eq!(tcx_programs(&world.net.a, "pw0", false), 1, "turn {turn}");
+        pids.push(now);
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 6);
+    assert_eq!(world.first.count("*pw0: bpf carries the frames"), 1, "{}", world.first.tail(30));
+    // It can do with them what it likes.
+    world.net.batch(&world.net.a, "link set pw0 down\n");
+    status(&world, "the interface is down", true);
+    wait_until(|| tcx_programs(&world.net.a, "pw0", false) == 0, || "a program is left".to_owned());
+    world.net.batch(&world.net.a, "link set pw0 up\n");
+    wait_until(|| tcx_programs(&world.net.a, "pw0", false) == 1, || world.first.tail(20));
+    world.first.kill();
+    wait_until(|| tcx_programs(&world.net.a, "wire", true) == 0, || "a program is left".to_owned());
 }
 
 fn nothing_is_left_of_a_daemon_that_was_killed() {

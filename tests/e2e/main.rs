@@ -57,6 +57,7 @@ mod peer_restart;
 mod ping;
 mod profiles;
 mod program_restart;
+mod program_restart_refused;
 mod real_peers;
 mod reload;
 mod schema;
@@ -163,6 +164,7 @@ const TESTS: &[&[Test]] = &[
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
     program_restart::TESTS,
+    program_restart_refused::TESTS,
     judge::tests::TESTS,
 ];
 

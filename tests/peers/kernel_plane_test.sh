@@ -157,6 +157,32 @@ past_the_daemon() {
     echo 'ok frames pass by the daemon'
 }
 
+indexes() {
+    for name in ip4-2-a udp4-2-b ip6-3-c udp6-3-a manual-2 bridged-3; do cat "/sys/class/net/$name/ifindex"; done
+}
+
+# Another program goes on with the daemon: its sessions stay in the kernel, and no frame is lost meanwhile.
+another_program() {
+    before=$(indexes) old=$(cat /run/l2tpd1.pid) counted=$(ctl 1 metrics | grep '_session_rx_frames_total{.*"ip4-2-a"')
+    for address in 10.2.1.2 10.2.5.2 10.3.9.2 10.3.10.2; do
+        ping -q -c 200 -i 0.05 "$address" >"/tmp/ping$address" 2>&1 &
+        pings="${pings-} $!"
+    done
+    for turn in 1 2 3; do
+        said=$(ctl 1 restart 2>&1) || { fail "restart $turn" "$said"; return; }
+        echo "$said"
+    done
+    for process in $pings; do
+        wait "$process"
+    done
+    grep -H 'packets' /tmp/ping10* | sed 's/.*ping//'
+    [ "$(grep -c ' 0% packet loss' /tmp/ping10* | grep -c ':1$')" = 4 ] || { fail 'restart' 'frames were lost'; return; }
+    [ "$(cat /run/l2tpd1.pid)" != "$old" ] || { fail 'restart' 'the same process'; return; }
+    [ "$(indexes)" = "$before" ] || { fail 'restart' 'other interfaces'; return; }
+    counts ip4-2-a rx_frames "$((${counted##* } + 200))" || { fail 'restart' 'counters began anew'; return; }
+    echo 'ok another program goes on with the sessions in the kernel'
+}
+
 circuit() { # host, session, up or down: what it knows of the peer's circuit
     ctl "$1" status session "$2" | grep 'Remote Circuit' | grep -q "$3"
 }
@@ -184,6 +210,9 @@ through 13 manual-3 3
 check 'an interface joins its bridge' in_bridge bridged-3 bridge-3
 ctl 1 status | grep -q 'kernel' && echo 'ok the status shows it' || fail 'status' "$(ctl 1 status | head -n 30)"
 check 'frames are counted' counts ip4-2-a rx_frames 10
+another_program
+check 'the kernel has them all still' kernel_sessions 28
+check 'which are up' established 1 28
 
 # The administrator brings an interface down and up: the peer is told.
 ip link set ip4-2-a down

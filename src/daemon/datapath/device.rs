@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::counters::Counters;
+use crate::saved::saved;
 use crate::sys::l2tp::Statistics;
 use crate::sys::netif;
 use crate::sys::tap::Tap;
@@ -15,7 +16,7 @@ pub(super) enum Device {
 }
 
 /// A session that the kernel carries. Its interface exists as long as it does.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct KernelSession {
     /// The kernel's id of the tunnel.
     pub(super) tunnel: u32,
@@ -28,6 +29,7 @@ pub(super) struct KernelSession {
     /// The kernel's statistics when the counters were set to zero.
     pub(super) counted: Statistics,
 }
+saved!(KernelSession { tunnel, id, index, raised, counted });
 
 impl Device {
     /// Its name at present; an error means that the interface was deleted.

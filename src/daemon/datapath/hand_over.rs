@@ -6,32 +6,27 @@ use std::time::Instant;
 
 use super::event::Unmatched;
 use super::interface::Interface;
+use super::kernel::Kernel;
 use super::port::Port;
 use super::pseudowires::Pseudowires;
 use super::ready::Source;
 use super::session::Session;
-use super::state::{Come, Passed, PlaneState, PortState};
+use super::shortcut;
+use super::state::{Come, Passed, PlaneState, ShortcutState};
 
-/// What another program that goes on with them has to know. `None`: the kernel carries frames.
-pub(super) fn state(
-    wires: &Pseudowires,
-    unmatched: Unmatched,
-    descriptors: &mut Passed,
-) -> Option<PlaneState> {
+/// What another program that goes on with them has to know.
+pub(super) fn state(wires: &Pseudowires, unmatched: Unmatched, descriptors: &mut Passed) -> PlaneState {
     let (ports, forwarding) = wires.ports.parts();
-    let sockets = wires.sockets.state(descriptors);
-    let mut pass_on = |port: &Port| {
-        let mut state = port.pass_on(descriptors)?;
-        state.counters = wires.counters(wires.ports.find(&state.name)?)?;
-        Some(state)
-    };
-    Some(PlaneState {
-        sockets,
-        ports: ports.map(&mut pass_on).collect::<Option<Vec<PortState>>>()?,
+    let Pseudowires { sockets, kernel, shortcut, .. } = wires;
+    PlaneState {
+        sockets: sockets.state(descriptors),
+        ports: ports.map(|port| port.pass_on(descriptors)).collect(),
         sessions: wires.sessions.iter().map(|s| s.state(wires.paths.carries(&s.path))).collect(),
         forwarding: forwarding.clone(),
         unmatched,
-    })
+        kernel: kernel.as_ref().map(|kernel| kernel.state(sockets, descriptors)),
+        shortcut: shortcut.as_ref().map(|shortcut| shortcut.state(|at| wires.ports.get(at), descriptors)),
+    }
 }
 
 /// Goes on with those of another program; the ports that have a session.
@@ -44,7 +39,7 @@ pub(super) fn resume(
 ) -> io::Result<Vec<usize>> {
     let missing = |what| move || io::Error::other(what);
     for socket in state.sockets {
-        wires.sockets.resume(socket, descriptors, &wires.ready)?;
+        wires.sockets.resume(socket, None, descriptors, &wires.ready)?;
     }
     let mut ports = Vec::new();
     for port in state.ports {
@@ -52,10 +47,14 @@ pub(super) fn resume(
         let port = Port::resume(found, port, descriptors);
         ports.push(port.ok_or_else(missing("the descriptor of an interface is missing"))?);
     }
+    let Pseudowires { sockets, ready, .. } = wires;
+    let kernel = state.kernel.map(|kernel| Kernel::resume(kernel, sockets, ready, descriptors));
+    wires.kernel = kernel.transpose()?;
     for at in wires.ports.resume(ports, state.forwarding) {
         let tap = wires.ports.get(at).and_then(Port::tap);
         tap.map_or(Ok(()), |tap| wires.ready.watch(tap.as_raw_fd(), Source::Port(at)))?;
     }
+    resume_shortcut(wires, state.shortcut, descriptors)?;
     let mut open = Vec::new();
     for session in state.sessions {
         let port = wires.ports.find(&session.attachment.interface);
@@ -73,4 +72,27 @@ pub(super) fn resume(
         open.push(port);
     }
     Ok(open)
+}
+
+/// The programs in the kernel go on where this program has loaded the same ones; otherwise the daemon carries the frames
+/// until sessions are settled, or for good where it has none.
+fn resume_shortcut(
+    wires: &mut Pseudowires,
+    state: Option<ShortcutState>,
+    descriptors: &mut Come,
+) -> io::Result<()> {
+    let Some(state) = state else {
+        // They are there from the next start on.
+        wires.shortcut = None;
+        return Ok(());
+    };
+    if let Some(shortcut) = wires.shortcut.as_mut().filter(|_| state.code == shortcut::code()) {
+        return shortcut.resume(state, &mut wires.ports, descriptors);
+    }
+    drop(descriptors.drain(..state.descriptors().min(descriptors.len())));
+    for carried in state.carried {
+        let port = wires.ports.find(&carried.name).and_then(|at| wires.ports.get_mut(at));
+        port.into_iter().for_each(|port| port.counters.add(&carried.counted));
+    }
+    Ok(())
 }

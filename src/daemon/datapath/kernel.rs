@@ -15,6 +15,7 @@ use super::interface::Interface;
 use super::ready::Ready;
 use super::slab::FixedHash;
 use super::sockets::Sockets;
+use super::state::{Come, KernelState, Passed, TunnelState};
 use crate::config::model::{Tos, Via};
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
@@ -80,6 +81,43 @@ impl Kernel {
     pub(super) fn open() -> io::Result<Kernel> {
         let (tunnels, ids) = (HashMap::default(), HashMap::default());
         Ok(Kernel { l2tp: L2tp::open()?, tunnels, ids })
+    }
+
+    /// What another program that goes on with it has to know.
+    pub(super) fn state(&self, sockets: &Sockets, descriptors: &mut Passed) -> KernelState {
+        let tunnels = self.tunnels.iter().map(|(id, tunnel)| {
+            let Tunnel { path, socket, sessions } = tunnel;
+            let socket = match socket {
+                TunnelSocket::Ip(fd) => {
+                    descriptors.push(fd.as_raw_fd());
+                    None
+                }
+                TunnelSocket::Udp(at) => sockets.get(*at).map(|socket| socket.state(descriptors)),
+            };
+            TunnelState { id: *id, path: *path, socket, sessions: *sessions }
+        });
+        KernelState { tunnels: tunnels.collect() }
+    }
+
+    /// Goes on with the tunnels of another program. The kernel keeps them as long as somebody has their sockets.
+    pub(super) fn resume(
+        state: KernelState,
+        sockets: &mut Sockets,
+        ready: &Ready,
+        descriptors: &mut Come,
+    ) -> io::Result<Kernel> {
+        let mut kernel = Kernel::open()?;
+        for TunnelState { id, path, socket, sessions } in state.tunnels {
+            let socket = match socket {
+                Some(socket) => {
+                    TunnelSocket::Udp(sockets.resume(socket, Some(path.remote), descriptors, ready)?)
+                }
+                None => TunnelSocket::Ip(descriptors.pop_front().ok_or(io::ErrorKind::NotFound)?),
+            };
+            kernel.tunnels.insert(id, Tunnel { path, socket, sessions });
+            kernel.ids.insert(path, id);
+        }
+        Ok(kernel)
     }
 
     /// The kernel's id of the tunnel to a peer, which has one more session; it is made where it is missing.

@@ -78,10 +78,6 @@ impl DataPlane {
     /// Why another program cannot go on with it at this moment, if so: something is half done.
     pub fn is_busy(&self) -> Option<&'static str> {
         match () {
-            () if self.wires.kernel.is_some() => Some("data-plane kernel is not handed over"),
-            () if self.wires.shortcut.as_ref().is_some_and(Shortcut::carries) => {
-                Some("data-plane bpf is not handed over")
-            }
             () if !self.wires.closing.is_idle() => Some("interfaces are being removed"),
             () if !self.wires.waiting.is_empty() => Some("sessions wait for their interfaces"),
             () if !self.tasks.is_empty() || !self.wires.events.0.is_empty() => Some("there are events"),
@@ -98,8 +94,8 @@ impl DataPlane {
     }
 
     /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
-    /// once that program goes on. `None`: the kernel carries frames.
-    pub fn state(&self, descriptors: &mut Passed) -> Option<PlaneState> {
+    /// once that program goes on.
+    pub fn state(&self, descriptors: &mut Passed) -> PlaneState {
         hand_over::state(&self.wires, self.unmatched(), descriptors)
     }
 

@@ -101,8 +101,8 @@ impl Port {
         }
     }
 
-    /// What another program that goes on with it has to know. `None`: the kernel carries its frames.
-    pub(super) fn pass_on(&self, descriptors: &mut Passed) -> Option<PortState> {
+    /// What another program that goes on with it has to know.
+    pub(super) fn pass_on(&self, descriptors: &mut Passed) -> PortState {
         let Port {
             interface,
             device,
@@ -118,19 +118,19 @@ impl Port {
             carrier,
             membership,
             forwarding,
-            isolated: _,
+            isolated,
             storm: _,
             held: _,
             complete,
             warned,
             failure,
         } = self;
-        let tap = match device {
-            Some(Device::Kernel(_)) => return None,
-            Some(Device::Tap(tap)) => Some(tap.state(descriptors)),
-            None => None,
+        let (tap, kernel) = match device {
+            Some(Device::Tap(tap)) => (Some(tap.state(descriptors)), None),
+            Some(Device::Kernel(session)) => (None, Some(*session)),
+            None => (None, None),
         };
-        Some(PortState {
+        PortState {
             name: interface.name.clone(),
             tap,
             counters: *counters,
@@ -143,19 +143,21 @@ impl Port {
             complete: *complete,
             warned: *warned,
             failure: failure.clone(),
-        })
+            kernel,
+            isolated: *isolated,
+        }
     }
 
     /// The port of another program, without its session. `None`: its descriptor is missing.
     pub(super) fn resume(interface: Interface, state: PortState, descriptors: &mut Come) -> Option<Port> {
-        let tap = match state.tap {
-            Some(tap) => Some(Tap::resume(tap, descriptors)?),
-            None => None,
+        let device = match state.tap {
+            Some(tap) => Some(Device::Tap(Tap::resume(tap, descriptors)?)),
+            None => state.kernel.map(Device::Kernel),
         };
         let storm = storm(&interface);
         Some(Port {
             interface,
-            device: tap.map(Device::Tap),
+            device,
             session: None,
             counters: state.counters,
             mtu: state.mtu,
@@ -168,8 +170,7 @@ impl Port {
             carrier: state.carrier,
             membership: state.membership,
             forwarding: state.forwarding,
-            // It is told so again.
-            isolated: false,
+            isolated: state.isolated,
             storm,
             held: None,
             complete: state.complete,

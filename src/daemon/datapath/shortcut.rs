@@ -6,13 +6,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
 use super::port::Port;
+use super::ports::Ports;
 use super::session::Session;
 use super::slab::FixedHash;
+use super::state::{CarriedState, Come, Passed, ShortcutState};
 use crate::bpf::values::{self, Counts};
 use crate::bpf::{egress, ingress, Maps};
 use crate::config::model::{Device, StormLimit, TcpMss, Tos};
@@ -156,6 +158,13 @@ const OBSTACLES: &[Row] = &[
     }),
 ];
 
+impl Ways {
+    /// Nothing goes there yet.
+    fn new(underlay: i32, interface: i32) -> Ways {
+        Ways { underlay, interface, ingress: None, egress: None }
+    }
+}
+
 impl Shortcut {
     /// Loads the programs. `automatic`: they are one choice of several.
     pub(super) fn open(automatic: bool) -> io::Result<Shortcut> {
@@ -187,6 +196,70 @@ impl Shortcut {
         })
     }
 
+    /// What another program that goes on with them has to know. `port` finds the port at a place.
+    pub(super) fn state<'a>(
+        &self,
+        port: impl Fn(usize) -> Option<&'a Port>,
+        descriptors: &mut Passed,
+    ) -> ShortcutState {
+        let Shortcut { ingress, egress, counts, at_ingress, at_egress, .. } = self;
+        descriptors.extend([ingress, egress, counts].map(Map::descriptor));
+        descriptors.extend([at_ingress, at_egress].map(Program::descriptor));
+        let underlays = self.underlays.iter().map(|(index, (link, sessions))| {
+            descriptors.push(link.as_raw_fd());
+            (*index, *sessions)
+        });
+        let underlays = underlays.collect();
+        let carried = self.carried.iter().filter_map(|(at, carried)| {
+            let (port, link) = (port(*at)?, carried.link.as_ref());
+            descriptors.extend(link.map(AsRawFd::as_raw_fd));
+            Some(CarriedState {
+                name: port.interface.name.clone(),
+                session: carried.session,
+                ways: carried.ways.as_ref().filter(|_| link.is_some()).map(|w| (w.underlay, w.interface)),
+                why_not: port.why_not_bpf.clone(),
+                zero: carried.zero,
+                counted: self.since(carried.session, &carried.zero),
+            })
+        });
+        ShortcutState { code: code(), underlays, carried: carried.collect() }
+    }
+
+    /// Goes on with what another program had in the kernel, where this one would have the same there; frames pass
+    /// meanwhile. What has changed since is settled afterwards.
+    pub(super) fn resume(
+        &mut self,
+        state: ShortcutState,
+        ports: &mut Ports,
+        descriptors: &mut Come,
+    ) -> io::Result<()> {
+        let mut next = || descriptors.pop_front().ok_or(io::ErrorKind::NotFound);
+        for map in [&mut self.ingress, &mut self.egress, &mut self.counts] {
+            map.adopt(next()?);
+        }
+        for program in [&mut self.at_ingress, &mut self.at_egress] {
+            program.adopt(next()?);
+        }
+        for (index, sessions) in state.underlays {
+            self.underlays.insert(index, (next()?, sessions));
+        }
+        for CarriedState { name, session, ways, why_not, zero, counted: _ } in state.carried {
+            let mut carried = Carried::new(session);
+            carried.link = ways.map(|_| next()).transpose()?;
+            // What the maps have is written once more.
+            carried.ways = ways.map(|(underlay, interface)| Ways::new(underlay, interface));
+            carried.zero = zero;
+            let at = ports.find(&name).ok_or(io::ErrorKind::NotFound)?;
+            if let Some(port) = ports.get_mut(at) {
+                (port.by_bpf, port.why_not_bpf) = (ways.is_some(), why_not);
+                let told = port.by_bpf || !self.automatic;
+                carried.told = told.then(|| how_carried(port));
+            }
+            self.carried.insert(at, carried);
+        }
+        Ok(())
+    }
+
     /// What may concern a port has changed: the programs get to know what they shall know of its session, which has this
     /// MTU on its path. What there is to tell.
     pub(super) fn settle(
@@ -215,11 +288,7 @@ impl Shortcut {
         }
         port.by_bpf = result.is_ok();
         port.why_not_bpf = result.err();
-        let interface = port.interface.name.clone();
-        let remark = match port.why_not_bpf.clone() {
-            None => Remark::ByBpf { interface },
-            Some(why) => Remark::NotByBpf { interface, why },
-        };
+        let remark = how_carried(port);
         // Nobody asked for the programs: that they do not carry a session is news if they did before.
         let news = !self.automatic || port.by_bpf || carried.told.is_some();
         let new = news && carried.told.as_ref() != Some(&remark);
@@ -403,6 +472,23 @@ impl Shortcut {
     pub(super) fn due(&self) -> Instant {
         self.due
     }
+}
+
+/// Whether the programs carry the frames of a port.
+fn how_carried(port: &Port) -> Remark {
+    let interface = port.interface.name.clone();
+    match port.why_not_bpf.clone() {
+        None => Remark::ByBpf { interface },
+        Some(why) => Remark::NotByBpf { interface, why },
+    }
+}
+
+/// What the programs are made of, whatever the numbers of their maps.
+pub(super) fn code() -> Vec<u8> {
+    let maps = Maps { ingress: 0, egress: 0, counts: 0 };
+    let programs = [ingress::program(&maps), egress::program(&maps)];
+    let sizes = [values::Ingress::SIZE, values::Egress::SIZE, Counts::SIZE].map(|size| [size as u8; 8]);
+    programs.into_iter().flatten().flatten().chain(sizes).flatten().collect()
 }
 
 fn read(source: &PolicySource) -> Result<Policies, String> {

@@ -47,6 +47,13 @@ impl OpenSocket {
         OpenSocket { key, inner, shadows: Vec::new(), errors: 0, gso, data: None, peer }
     }
 
+    /// What another program that goes on with it has to know.
+    pub(super) fn state(&self, descriptors: &mut Passed) -> OpenState {
+        let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = self;
+        let inner = inner.state(descriptors);
+        OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
+    }
+
     /// Another socket of ours gets what comes to this address as well.
     pub(super) fn is_shadowed(&self, local: IpAddr) -> bool {
         self.shadows.contains(&local)
@@ -203,35 +210,35 @@ impl Sockets {
         Ok(at)
     }
 
-    /// What another program that goes on with them has to know.
+    /// What another program that goes on with them has to know; those that are connected to a peer are their tunnels'.
     pub(super) fn state(&self, descriptors: &mut Passed) -> Vec<OpenState> {
-        let open = self.all.iter().map(|(_, socket)| {
-            let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = socket;
-            let inner = inner.state(descriptors);
-            OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
-        });
-        open.collect()
+        let open = self.all.iter().filter(|(_, socket)| socket.peer.is_none());
+        open.map(|(_, socket)| socket.state(descriptors)).collect()
     }
 
-    /// The socket of another program. An error: its descriptor is missing, or cannot be watched.
+    /// The socket of another program, connected to this peer or to none; its place. An error: its descriptor is missing, or
+    /// cannot be watched.
     pub(super) fn resume(
         &mut self,
         state: OpenState,
+        peer: Option<SocketAddr>,
         descriptors: &mut Come,
         ready: &Ready,
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
         let inner = Socket::resume(state.inner, descriptors).ok_or_else(missing)?;
-        let mut open = OpenSocket::new(state.key, inner, None);
+        let mut open = OpenSocket::new(state.key, inner, peer);
         if let Some(data) = state.data {
             open.data = Some(Socket::resume(data, descriptors).ok_or_else(missing)?);
         }
         let data = open.data.as_ref().map(Socket::as_raw_fd);
         let at = self.add(open, ready)?;
         data.map_or(Ok(()), |fd| ready.watch(fd, Source::Data(at)))?;
-        self.keys.insert(state.key, at);
-        self.find_shadows(&state.key);
-        Ok(())
+        if peer.is_none() {
+            self.keys.insert(state.key, at);
+            self.find_shadows(&state.key);
+        }
+        Ok(at)
     }
 
     /// A port that is bound for any address cannot be bound for one address too, unless both sockets allow it.

@@ -6,16 +6,19 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::time::Instant;
 
 use super::bridge::Membership;
+use super::device::KernelSession;
 use super::event::{Failure, Unmatched};
 use super::gates::Gates;
 use super::link_local::Forwarding;
 use super::socket_key::SocketKey;
+use crate::bpf::values::Counts;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path};
 use crate::saved::saved;
 use crate::sys::socket::SocketState;
 use crate::sys::tap::TapState;
 use crate::wire::data::ReceiveSequence;
+use crate::wire::SessionId;
 
 /// Descriptors that are passed on, in their order.
 pub type Passed = Vec<RawFd>;
@@ -29,8 +32,10 @@ pub struct PlaneState {
     pub(super) sessions: Vec<SessionState>,
     pub(super) forwarding: Forwarding,
     pub(super) unmatched: Unmatched,
+    pub(super) kernel: Option<KernelState>,
+    pub(super) shortcut: Option<ShortcutState>,
 }
-saved!(PlaneState { sockets, ports, sessions, forwarding, unmatched });
+saved!(PlaneState { sockets, ports, sessions, forwarding, unmatched } added { kernel, shortcut });
 
 impl PlaneState {
     /// The names of the interfaces.
@@ -47,6 +52,56 @@ pub(super) struct OpenState {
 }
 saved!(OpenState { key, inner, data });
 
+/// What there is in the kernel's L2TP.
+pub(super) struct KernelState {
+    pub(super) tunnels: Vec<TunnelState>,
+}
+saved!(KernelState { tunnels });
+
+/// A tunnel of the kernel.
+pub(super) struct TunnelState {
+    pub(super) id: u32,
+    pub(super) path: Path,
+    /// Over UDP, its socket; over IP there is nothing to be known of it but its descriptor.
+    pub(super) socket: Option<OpenState>,
+    pub(super) sessions: usize,
+}
+saved!(TunnelState { id, path, socket, sessions });
+
+/// The programs in the kernel that carry frames. Their descriptors: three maps, two programs, then a link for each of the
+/// `underlays`, then one for each of `carried` that has one.
+pub(super) struct ShortcutState {
+    /// What the programs were made of: another version may have others.
+    pub(super) code: Vec<u8>,
+    /// The indexes of interfaces that lead to peers, and how many sessions use them.
+    pub(super) underlays: Vec<(i32, usize)>,
+    pub(super) carried: Vec<CarriedState>,
+}
+saved!(ShortcutState { code, underlays, carried });
+
+impl ShortcutState {
+    /// How many descriptors it has.
+    pub(super) fn descriptors(&self) -> usize {
+        let links = self.carried.iter().filter(|carried| carried.ways.is_some());
+        5 + self.underlays.len() + links.count()
+    }
+}
+
+/// What the programs know of a session.
+pub(super) struct CarriedState {
+    /// The name of its interface in the configuration.
+    pub(super) name: String,
+    pub(super) session: SessionId,
+    /// Where they carry its frames: the indexes of the interface that leads to the peer, and of its own.
+    pub(super) ways: Option<(i32, i32)>,
+    /// Why they do not.
+    pub(super) why_not: Option<String>,
+    pub(super) zero: Counts,
+    /// What they have counted since.
+    pub(super) counted: Counters,
+}
+saved!(CarriedState { name, session, ways, why_not, zero, counted });
+
 /// A port.
 pub(super) struct PortState {
     /// The name of its interface in the configuration.
@@ -62,6 +117,9 @@ pub(super) struct PortState {
     pub(super) complete: bool,
     pub(super) warned: bool,
     pub(super) failure: Option<Failure>,
+    /// The kernel's session, where it has no TAP.
+    pub(super) kernel: Option<KernelSession>,
+    pub(super) isolated: bool,
 }
 saved!(PortState {
     name,
@@ -76,7 +134,7 @@ saved!(PortState {
     complete,
     warned,
     failure,
-});
+} added { kernel, isolated });
 
 /// A session.
 pub(super) struct SessionState {

@@ -37,6 +37,11 @@ impl Map {
         match self.0 {}
     }
 
+    /// From now on it is this one.
+    pub fn adopt(&mut self, _fd: OwnedFd) {
+        match self.0 {}
+    }
+
     /// What programs name it by.
     pub fn descriptor(&self) -> i32 {
         match self.0 {}
@@ -60,6 +65,16 @@ impl Program {
     /// Always `Unsupported`.
     pub fn load(_name: &str, _code: &[[u8; 8]]) -> io::Result<Program> {
         unsupported()
+    }
+
+    /// From now on it is this one.
+    pub fn adopt(&mut self, _fd: OwnedFd) {
+        match self.0 {}
+    }
+
+    /// What it can be handed on by.
+    pub fn descriptor(&self) -> i32 {
+        match self.0 {}
     }
 
     /// Puts it at an interface.

@@ -159,6 +159,11 @@ impl Map {
         unsafe { command(MAP_DELETE_ELEM, &self.element(&key, 0)).map(|_| ()) }
     }
 
+    /// From now on it is this one of another program, which has values of the same kind.
+    pub fn adopt(&mut self, fd: OwnedFd) {
+        self.fd = fd;
+    }
+
     /// What programs name it by when they are loaded.
     pub fn descriptor(&self) -> i32 {
         self.fd.as_raw_fd()
@@ -217,6 +222,16 @@ impl Program {
                 }
             }
         })
+    }
+
+    /// From now on it is this one, which another program has loaded from the same code.
+    pub fn adopt(&mut self, fd: OwnedFd) {
+        self.0 = fd;
+    }
+
+    /// What it can be handed on by.
+    pub fn descriptor(&self) -> i32 {
+        self.0.as_raw_fd()
     }
 
     /// Puts it at an interface, after the programs that are there; it stays as long as the result does.
