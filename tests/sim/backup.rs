@@ -10,7 +10,7 @@ use crate::net::{address, DELAY};
 use crate::world::World;
 
 /// The configuration of node 0, with these peers.
-fn spoke(peers: &[&str], tags: &str) -> String {
+pub fn spoke(peers: &[&str], tags: &str) -> String {
     let peers: String = peers.iter().map(|peer| format!(" remote-address {peer}\n")).collect();
     let tags = tags.replace(';', "\n ");
     format!(
@@ -20,7 +20,7 @@ fn spoke(peers: &[&str], tags: &str) -> String {
 }
 
 /// That of a hub.
-fn hub(n: usize, tags: &str) -> String {
+pub fn hub(n: usize, tags: &str) -> String {
     format!(
         "hostname hub{n}\nrouter-id 10.0.0.{}\ntunnel t\n remote-address {}\n remote-hostname a\n remote-router-id \
          10.0.0.1\n {}\n session l2tp1\n  remote-end-id 1\n  bridge br0\n",
@@ -30,8 +30,8 @@ fn hub(n: usize, tags: &str) -> String {
     )
 }
 
-const TWO: &[&str] = &["192.0.2.2", "192.0.2.3"];
-const THREE: &[&str] = &["192.0.2.2", "192.0.2.3", "192.0.2.4"];
+pub const TWO: &[&str] = &["192.0.2.2", "192.0.2.3"];
+pub const THREE: &[&str] = &["192.0.2.2", "192.0.2.3", "192.0.2.4"];
 
 /// A spoke with these tags and so many hubs, all of them started; node 0 is up with the first.
 fn star(peers: &[&str], tags: &str) -> World {
@@ -46,14 +46,14 @@ fn star(peers: &[&str], tags: &str) -> World {
 }
 
 /// The address that serves node 0, with a session that is established.
-fn served_by(world: &World) -> Option<IpAddr> {
+pub fn served_by(world: &World) -> Option<IpAddr> {
     let port = world.nodes[0].ports.values().find(|port| port.send && port.receive)?;
     Some(port.path.remote.ip())
 }
 
 /// Lets time pass until this node serves node 0; how long that took.
 #[track_caller]
-fn until_served(world: &mut World, n: usize, limit: u64) -> f64 {
+pub fn until_served(world: &mut World, n: usize, limit: u64) -> f64 {
     let before = world.time;
     let served = |world: &World| served_by(world) == Some(address(n));
     let served = world.run_while_not(Duration::from_secs(limit), served);
@@ -62,7 +62,7 @@ fn until_served(world: &mut World, n: usize, limit: u64) -> f64 {
 }
 
 /// From now on nothing reaches these nodes, nor comes from them.
-fn cut(world: &mut World, nodes: &[usize]) {
+pub fn cut(world: &mut World, nodes: &[usize]) {
     let dead: Vec<IpAddr> = nodes.iter().map(|n| address(*n)).collect();
     world.fault = Box::new(move |_, datagram| {
         let passes = !dead.contains(&datagram.to.ip()) && !dead.contains(&datagram.from.ip());
@@ -70,7 +70,7 @@ fn cut(world: &mut World, nodes: &[usize]) {
     });
 }
 
-fn states(world: &World) -> Vec<&'static str> {
+pub fn states(world: &World) -> Vec<&'static str> {
     world.tunnel(0).peers.iter().map(|peer| peer.state.name()).collect()
 }
 
@@ -335,12 +335,12 @@ fn one_that_cannot_be_called_is_passed_over() {
 }
 
 /// How many sessions of a node let frames pass.
-fn open(world: &World, n: usize) -> usize {
+pub fn open(world: &World, n: usize) -> usize {
     world.nodes[n].ports.values().filter(|port| port.send || port.receive).count()
 }
 
 /// A star with `standby hot`, whose second hub stands by.
-fn hot_star(peers: &[&str], tags: &str) -> World {
+pub fn hot_star(peers: &[&str], tags: &str) -> World {
     let mut world = star(peers, &format!("standby hot;{tags}"));
     until_standby(&mut world, 2, 5);
     world
@@ -348,7 +348,7 @@ fn hot_star(peers: &[&str], tags: &str) -> World {
 
 /// Lets time pass until this node stands by for node 0, with its session.
 #[track_caller]
-fn until_standby(world: &mut World, n: usize, limit: u64) {
+pub fn until_standby(world: &mut World, n: usize, limit: u64) {
     let stands_by = |world: &World| {
         let port = world.nodes[0].ports.values().find(|port| port.path.remote.ip() == address(n));
         let other = world.nodes[n].ports.values().next();

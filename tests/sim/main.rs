@@ -40,5 +40,6 @@ mod routes;
 mod rows;
 mod scale;
 mod sessions;
+mod standby;
 mod taken_over;
 mod timing;

@@ -99,6 +99,13 @@ impl Random for Shared {
     }
 }
 
+/// Before so many of 100 calls into an engine another one takes over, in all tests: see `taken_over`.
+pub const TAKEOVERS: &str = "SIM_TAKEOVERS";
+
+fn takeovers() -> Option<u64> {
+    std::env::var(TAKEOVERS).ok().map(|percent| percent.parse().expect("a number"))
+}
+
 /// Changes a datagram on the wire.
 pub type Mangle = Box<dyn FnMut(&mut Dice, &mut Datagram)>;
 
@@ -145,7 +152,7 @@ impl World {
             damage: None,
             mangle: None,
             most_actions: 20_000,
-            taken_over: None,
+            taken_over: takeovers().map(|percent| (percent, Dice(seed))),
             takeovers: 0,
             done: None,
             inbox: Vec::new(),
