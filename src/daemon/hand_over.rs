@@ -189,8 +189,9 @@ impl HandOver {
         post: Post,
         at: Instant,
     ) -> Result<Option<(Post, u32)>, String> {
-        let busy =
-            daemon.data.is_busy().or((!daemon.hooks.is_idle()).then_some("event commands are running"));
+        let hooks = (!daemon.hooks.is_idle()).then_some("event commands are running");
+        let reload = daemon.reloads.is_busy().then_some("the configuration is being read");
+        let busy = daemon.data.is_busy().or(hooks).or(reload);
         if let Some(why) = busy {
             self.stage = Stage::Understood(post, at);
             return in_time(now, at).map(|()| None).map_err(|_| why.to_owned());
