@@ -16,6 +16,7 @@ mod hand_over;
 mod heard;
 mod interface;
 mod kernel;
+mod known;
 mod link_local;
 mod links;
 mod loops;

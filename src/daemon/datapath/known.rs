@@ -1,0 +1,98 @@
+//! What the programs of `data-plane bpf` are told of a session.
+
+use std::net::IpAddr;
+
+use super::port::Port;
+use super::session::Session;
+use crate::bpf::values;
+use crate::config::model::Tos;
+use crate::wire::Encapsulation;
+
+/// Bits of the sublayer's first octet that must be zero: VCCV, fragments.
+const FOREIGN: u8 = 0xb0;
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// Copies octets to a place in an array.
+fn put(to: &mut [u8], at: usize, from: &[u8]) {
+    to.iter_mut().skip(at).zip(from).for_each(|(to, from)| *to = *from);
+}
+
+/// How the frames of a session come in.
+pub(super) fn ingress_value(session: &Session, local: IpAddr, interface: i32) -> values::Ingress {
+    let path = &session.path;
+    let mut known = [0; 40];
+    put(&mut known, 0, &octets(path.remote.ip()));
+    put(&mut known, 16, &octets(local));
+    if path.encapsulation == Encapsulation::Udp {
+        put(&mut known, 32, &path.remote.port().to_be_bytes());
+        put(&mut known, 34, &path.local.port().to_be_bytes());
+        put(&mut known, 36, &1u32.to_ne_bytes());
+    }
+    let cookie = session.attachment.cookie_expected.as_slice();
+    let (mut mask, mut expected) = ([0; 12], [0; 12]);
+    put(&mut mask, 0, &vec![0xff; cookie.len()]);
+    put(&mut expected, 0, cookie);
+    let sublayer = if session.attachment.sublayer_expected { 4 } else { 0 };
+    if sublayer > 0 {
+        put(&mut mask, cookie.len(), &[FOREIGN]);
+    }
+    let header = (4 + cookie.len() + sublayer) as u32;
+    values::Ingress { path: known, mask, expected, header, interface: interface as u32 }
+}
+
+/// The longest frame that fits a path of this MTU.
+pub(super) fn longest_frame(mtu: usize, session: &Session) -> usize {
+    let ip = if session.path.remote.is_ipv4() { 20 } else { 40 };
+    let udp = if session.path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
+    mtu.saturating_sub(ip + udp + session.header_length)
+}
+
+/// How the frames of a session's port are sent.
+pub(super) fn egress_value(
+    port: &Port,
+    session: &Session,
+    local: IpAddr,
+    device: i32,
+    longest: usize,
+) -> values::Egress {
+    let (path, interface) = (&session.path, &port.interface);
+    let tos = match interface.tos {
+        Tos::Value(tos) => tos,
+        Tos::Copy => 0,
+    };
+    let udp = path.encapsulation == Encapsulation::Udp;
+    let protocol = if udp { 17 } else { 115 };
+    let ends = [octets(local), octets(path.remote.ip())].concat();
+    let mut headers = match path.remote.ip() {
+        IpAddr::V4(_) => {
+            let flags = if interface.dont_fragment { 0x40 } else { 0 };
+            vec![0x45, tos, 0, 0, 0, 0, flags, 0, interface.ttl, protocol, 0, 0]
+        }
+        IpAddr::V6(_) => vec![0x60 | tos >> 4, tos << 4, 0, 0, 0, 0, protocol, interface.ttl],
+    };
+    headers.extend(ends);
+    if udp {
+        // Length and checksum follow; RFC 3931 4.1.2.1 allows that data messages have no checksum.
+        headers.extend(
+            [path.local.port().to_be_bytes(), path.remote.port().to_be_bytes(), [0; 2], [0; 2]].concat(),
+        );
+    }
+    headers.extend(session.plain_header());
+    let mut all = [0; values::Egress::HEADERS];
+    put(&mut all, 0, &headers);
+    values::Egress {
+        headers: all,
+        length: headers.len() as u32,
+        ipv6: path.remote.is_ipv6(),
+        udp,
+        device: device as u32,
+        longest: longest as u32,
+        session: session.id.0,
+    }
+}
