@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::action::{Action, Path};
 use super::attach;
 use super::command::{Command, CommandError};
-use super::connection::table::State;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::failover;
@@ -306,10 +305,7 @@ impl Engine {
 
     /// Whether a connection with the peer at this address and port is established.
     pub fn is_established_with(&self, remote: SocketAddr) -> bool {
-        self.cx.peers.at(remote).any(|(ccid, key)| {
-            let connection = self.tunnels.get(key).and_then(|tunnel: &Tunnel| tunnel.members.get(ccid));
-            connection.is_some_and(|connection| connection.state == State::Established)
-        })
+        self.cx.peers.has_established(remote)
     }
 
     /// Whether a control message with this id is for one of our connections, or for an SCCRP that was sent without one.

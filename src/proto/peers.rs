@@ -24,12 +24,14 @@ struct Peer {
     connections: BTreeMap<Ccid, TunnelKey>,
     /// The peer's ids, where they are known, and ours.
     theirs: BTreeSet<(Ccid, Ccid)>,
+    /// How many of them are established.
+    established: usize,
     /// When the last hint came from there, and the first connection that it did not matter for.
     hinted: Option<(Instant, Ccid)>,
     /// When it was last reported as not reachable.
     reported: Option<Instant>,
 }
-saved!(Peer { connections, theirs, hinted, reported });
+saved!(Peer { connections, theirs, established, hinted, reported });
 
 /// The peers, by address and port (0 over IP).
 #[derive(Debug, Default)]
@@ -46,6 +48,18 @@ impl Peers {
         if theirs != Ccid(0) {
             peer.theirs.insert((theirs, ours));
         }
+    }
+
+    /// A connection with this peer was established or not, and is it or not from now on.
+    pub fn moved(&mut self, remote: SocketAddr, was: bool, is: bool) {
+        if let Some(peer) = self.peers.get_mut(&remote) {
+            peer.established = peer.established.saturating_sub(was.into()).saturating_add(is.into());
+        }
+    }
+
+    /// Whether any connection with this peer is established.
+    pub fn has_established(&self, remote: SocketAddr) -> bool {
+        self.peers.get(&remote).is_some_and(|peer| peer.established > 0)
     }
 
     /// The peer of a connection there has another id from now on.

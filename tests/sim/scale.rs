@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use l2tpd::config::model::Via;
 use l2tpd::config::Config;
-use l2tpd::proto::{Engine, Path};
+use l2tpd::proto::{Action, Engine, Path};
 use l2tpd::sys::clock;
 use l2tpd::wire::{Encapsulation, Message};
 
@@ -186,4 +186,36 @@ fn one_tunnel_or_session_is_shown_without_looking_at_the_others() {
         )
     };
     grows_at_most(40, whether(10), whether(10_000));
+}
+
+// The daemon asks with each message; of those who call all at once, or were cleared, none is established yet.
+#[test]
+fn whether_a_peer_has_an_established_connection_costs_the_same() {
+    let calling = |count: usize| {
+        let text: String = (0..count)
+            .map(|k| {
+                let to = address(1);
+                format!("tunnel t{k}\nremote-address {to}\nremote-hostname spoke-{k}\nremote-router-id any\n")
+            })
+            .collect();
+        let to = path(u32::from_be_bytes([192, 0, 2, 2]));
+        let mut engine = engine(&config(&text));
+        let now = clock::now() + Duration::from_secs(1);
+        let mut sent = 0;
+        while sent < count {
+            engine.handle_timeout(now, &|_| None);
+            while let Some(action) = engine.poll_action() {
+                match action {
+                    Action::Prepare { tunnel, .. } => engine.prepared(now, &tunnel, Ok(to)),
+                    Action::Transmit { .. } => sent += 1,
+                    _ => {}
+                }
+            }
+        }
+        (engine, to.remote)
+    };
+    let ask = |(engine, remote): &mut (Engine, SocketAddr)| {
+        (0..1000).for_each(|_| assert!(!engine.is_established_with(*remote)));
+    };
+    grows_at_most(40, cost(|| calling(10), ask), cost(|| calling(10_000), ask));
 }

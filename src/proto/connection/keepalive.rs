@@ -9,6 +9,9 @@ use crate::proto::action::Path;
 use crate::proto::context::Context;
 use crate::wire::Encapsulation;
 
+/// With so many connections their HELLOs are spread from the first one on.
+const MANY: usize = 100;
+
 /// Translators keep what was answered for 30 s or longer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -28,6 +31,13 @@ pub fn next_hello(
         from.checked_add(interval.saturating_sub(early))
     });
     first.min()
+}
+
+/// Many connections may have begun together: each sends its first HELLO at any moment of its interval, after this time, so
+/// that neither this one nor all later ones come together. `None`: there are few.
+pub fn first_hello(cx: &mut Context, config: &TunnelConfig, path: Path) -> Option<Duration> {
+    let delay = cx.part_of(config.hello_interval.filter(|_| cx.alive >= MANY)?);
+    Some(of_translators(config, path).map_or(delay, |keepalive| delay.min(keepalive)))
 }
 
 /// The time after which something has to be sent on this path, so that translators keep it.

@@ -47,9 +47,6 @@ use ping::Ping;
 use table::State;
 use transport::Transport;
 
-/// With so many connections their HELLOs are spread from the first one on.
-const MANY: usize = 100;
-
 /// A control connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -174,6 +171,7 @@ impl Connection {
         let ccid = self.ccid();
         cx.ids.file(ccid, self.key);
         cx.peers.add(self.transport.path.remote, self.ids(), self.key);
+        cx.peers.moved(self.transport.path.remote, false, self.state == State::Established);
         self.watch_path(cx);
         cx.moved(None, Some(self.state));
         cx.log(Event::CreateNewTunnel { tunnel: ccid });
@@ -188,6 +186,7 @@ impl Connection {
         self.watch.set(cx, None, None, Via::ANY);
         cx.moved(Some(self.state), None);
         cx.ids.free(self.ccid());
+        cx.peers.moved(self.transport.path.remote, self.state == State::Established, false);
         cx.peers.remove(self.transport.path.remote, self.ids());
         cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
     }
@@ -213,6 +212,8 @@ impl Connection {
 
     fn enter(&mut self, cx: &mut Context, state: State) {
         cx.moved(Some(self.state), Some(state));
+        let [was, is] = [self.state, state].map(|state| state == State::Established);
+        cx.peers.moved(self.transport.path.remote, was, is);
         self.state = state;
         self.since = cx.now;
         if state != State::Established {
@@ -386,17 +387,16 @@ impl Connection {
         }
     }
 
-    /// Arms the HELLO timer for the first time. Many connections may have begun together: each sends its first HELLO at any
-    /// moment of its interval, so that neither this one nor all later ones come together.
+    /// Arms the HELLO timer for the first time.
     fn arm_first_hello(&mut self, cx: &mut Context) {
-        let Some(interval) = self.config.hello_interval.filter(|_| cx.alive >= MANY) else {
-            return self.arm_hello(cx, cx.now, cx.now);
-        };
-        let delay = cx.part_of(interval);
-        let delay = self.nat_keepalive().map_or(delay, |keepalive| delay.min(keepalive));
-        self.early = true;
-        let timer = self.timer(ConnectionDue::Hello);
-        cx.arm(&mut self.hello, delay, timer);
+        match keepalive::first_hello(cx, &self.config, self.transport.path) {
+            Some(delay) => {
+                self.early = true;
+                let timer = self.timer(ConnectionDue::Hello);
+                cx.arm(&mut self.hello, delay, timer);
+            }
+            None => self.arm_hello(cx, cx.now, cx.now),
+        }
     }
 
     /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
@@ -455,8 +455,11 @@ impl Connection {
 
     /// The peer is at another address or port, or we are.
     pub fn move_to(&mut self, cx: &mut Context, path: Path) -> Path {
+        let established = self.state == State::Established;
+        cx.peers.moved(self.transport.path.remote, established, false);
         cx.peers.remove(self.transport.path.remote, self.ids());
         cx.peers.add(path.remote, self.ids(), self.key);
+        cx.peers.moved(path.remote, false, established);
         let before = std::mem::replace(&mut self.transport.path, path);
         self.watch_path(cx);
         if let Some(probe) = &mut self.transport.path_probe {
