@@ -191,37 +191,46 @@ pub enum Place {
 }
 
 impl Program {
-    /// Loads a program; the name is for those who list programs. A refusal of the verifier has its last words.
+    /// Loads a program; the name is for those who list programs. A refusal of the verifier has its last words, which are
+    /// asked for then alone: a program that is taken would be refused if there were no room for all of them.
     pub fn load(name: &str, code: &[[u8; 8]]) -> io::Result<Program> {
+        let error = match Program::try_load(name, code, &mut []) {
+            Ok(program) => return Ok(program),
+            Err(error) => error,
+        };
+        let mut log = vec![0u8; LOG];
+        let _ = Program::try_load(name, code, &mut log);
+        let words = String::from_utf8_lossy(&log).trim_end_matches('\0').trim_end().to_owned();
+        let lines: Vec<&str> = words.lines().collect();
+        match lines.get(lines.len().saturating_sub(3)..).filter(|last| !last.is_empty()) {
+            None => Err(error),
+            Some(last) => {
+                Err(io::Error::new(error.kind(), format!("{}: {}", error_text(&error), last.join("; "))))
+            }
+        }
+    }
+
+    /// One attempt; the verifier's words go to `log`, if it has room for any.
+    fn try_load(name: &str, code: &[[u8; 8]], log: &mut [u8]) -> io::Result<Program> {
         let mut short = [0; 16];
         short.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
         let licence = c"ISC".to_bytes_with_nul();
-        let mut log = vec![0u8; LOG];
-        let attributes = ProgramAttributes {
+        let mut attributes = ProgramAttributes {
             kind: SCHED_CLS,
             length: code.len() as u32,
             code: address(code),
             licence: address(licence),
-            log_level: 1,
-            log_size: LOG as u32,
-            log: log.as_mut_ptr() as usize as u64,
             name: short,
             ..ProgramAttributes::default()
         };
+        if !log.is_empty() {
+            attributes.log_level = 1;
+            attributes.log_size = log.len() as u32;
+            attributes.log = log.as_mut_ptr() as usize as u64;
+        }
         // SAFETY: the attributes are those of this command; all that they point to lives through the call, with the lengths
         // given.
-        let loaded = unsafe { open(PROG_LOAD, &attributes) };
-        loaded.map(Program).map_err(|error| {
-            let words = String::from_utf8_lossy(&log).trim_end_matches('\0').trim_end().to_owned();
-            let last: Vec<&str> = words.lines().rev().take(3).collect();
-            match last.is_empty() {
-                true => error,
-                false => {
-                    let last: Vec<&str> = last.into_iter().rev().collect();
-                    io::Error::new(error.kind(), format!("{}: {}", error_text(&error), last.join("; ")))
-                }
-            }
-        })
+        unsafe { open(PROG_LOAD, &attributes) }.map(Program)
     }
 
     /// From now on it is this one, which another program has loaded from the same code.
@@ -269,8 +278,10 @@ mod tests {
         };
         Program::load("ingress", &ingress::program(&maps).unwrap()).unwrap();
         Program::load("egress", &egress::program(&maps).unwrap()).unwrap();
-        let refused = Program::load("no program", &[[0xff; 8]]).unwrap_err();
-        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
+        // BPF_EXIT_INSN alone: it has no result.
+        let refused = Program::load("refused", &[[0x95, 0, 0, 0, 0, 0, 0, 0]]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}");
+        assert!(refused.to_string().contains("R0 !read_ok"), "the verifier's words: {refused}");
     }
 
     #[test]
