@@ -97,7 +97,7 @@ fn the_table_has_the_tags_of_the_interface() {
     let by_hand = [
         (
             Block::Global,
-            "hostname router-id log-level log-buffer pid-file admin-socket admin-group restart-interval max-tunnels \
+            "hostname router-id log-level log-buffer pid-file admin-socket state-file admin-group restart-interval max-tunnels \
              max-sessions user seccomp data-plane tunnel",
         ),
         (
@@ -162,6 +162,7 @@ const SAMPLES: &[(Block, &str, &str)] = &[
     (Block::Global, "log-buffer 5", "global log-buffer"),
     (Block::Global, "pid-file /x", "global pid-file"),
     (Block::Global, "admin-socket /x", "global admin-socket"),
+    (Block::Global, "state-file /x", "global state-file"),
     (Block::Global, "admin-group x", "global admin-group"),
     (Block::Global, "restart-interval 7", "live a restart-interval"),
     (Block::Global, "max-tunnels 7", "global max-tunnels"),
@@ -291,7 +292,10 @@ fn every_tag_reaches_the_configuration_and_its_change_is_seen() {
         assert_eq!(diff(&with, &with), [], "{line}");
     }
     let at_start: Vec<&str> = tags::all().filter(|t| t.effect == Effect::Start).map(|t| t.name).collect();
-    assert_eq!(at_start, ["pid-file", "admin-socket", "admin-group", "user", "seccomp", "data-plane"]);
+    assert_eq!(
+        at_start,
+        ["pid-file", "admin-socket", "state-file", "admin-group", "user", "seccomp", "data-plane"]
+    );
 }
 
 #[test]

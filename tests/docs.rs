@@ -165,7 +165,9 @@ fn the_example_shows_defaults() {
             Kind::Word | Kind::Number(..) | Kind::Seconds(..) | Kind::Ports | Kind::Path(_)
         );
         let default = tag.default.text();
-        if is_value && !default.contains("the ") {
+        // Where there is no file by default the example names one.
+        let names_one = matches!(tag.kind, Kind::Path(_)) && default == "none";
+        if is_value && !default.contains("the ") && !names_one {
             assert_eq!(words[1..].join(" "), default, "{}", tag.name);
         }
     }

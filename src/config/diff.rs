@@ -5,6 +5,8 @@
 
 use std::rc::Rc;
 
+use md5::{Digest, Md5};
+
 use super::model::{Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
 use crate::gather;
@@ -104,6 +106,28 @@ fn share_tunnel(old: &Rc<TunnelConfig>, new: &mut Rc<TunnelConfig>) {
 fn differing<B>(rows: &[Row<B>], effect: Effect, old: &B, new: &B) -> Vec<&'static str> {
     let rows = rows.iter().filter(|row| row.tag.effect == effect && (row.differs)(old, new));
     rows.map(|row| row.tag.name).collect()
+}
+
+/// What a connection of this tunnel was set up with, as far as the block says it: another print means a new set-up. Who
+/// the peers are and what the secret is, is not in it.
+pub fn print_of_tunnel(tunnel: &TunnelConfig) -> [u8; 16] {
+    print(TUNNEL, &["remote-address", "password"], tunnel)
+}
+
+/// The same of a session.
+pub fn print_of_session(session: &SessionConfig) -> [u8; 16] {
+    print(SESSION, &[], session)
+}
+
+fn print<B>(rows: &[Row<B>], but: &[&str], block: &B) -> [u8; 16] {
+    let mut digest = Md5::new();
+    for row in rows.iter().filter(|row| row.tag.effect == Effect::SetUp && !but.contains(&row.tag.name)) {
+        digest.update(row.tag.name);
+        digest.update([b' ']);
+        digest.update((row.text)(block));
+        digest.update([b'\n']);
+    }
+    digest.finalize().into()
 }
 
 fn global_tags(old: &Config, new: &Config) -> Vec<&'static str> {

@@ -89,6 +89,8 @@ pub struct Row<B> {
     pub set: fn(&mut B, Value) -> bool,
     /// Whether two blocks have different values in the field.
     pub differs: fn(&B, &B) -> bool,
+    /// The field as a text that another value does not have; secrets excepted, which nothing shows.
+    pub text: fn(&B) -> String,
 }
 
 impl<B> Row<B> {
@@ -150,6 +152,7 @@ macro_rules! rows {
                 $crate::config::field::Field::put(&mut block.$field, value)
             },
             differs: |old: &$block, new: &$block| old.$field != new.$field,
+            text: |block: &$block| format!("{:?}", block.$field),
         },)*]
     };
 }

@@ -17,6 +17,7 @@ use super::prepare::Unprepared;
 use super::reloading::Reloads;
 use super::resolve::Resolver;
 use super::routes::Routes;
+use super::state_file::StateFiles;
 use crate::admin::trace::Record;
 use crate::admin::Display;
 use crate::config::model::{Config, TunnelConfig};
@@ -76,6 +77,8 @@ pub struct Daemon {
     pub look_after_children: bool,
     /// The administrator wants another program to go on in place of this one.
     pub restart: bool,
+    /// What outlasts a crash, if anything does.
+    pub state_files: Option<StateFiles>,
     /// The status that is being written to the log.
     pub status: Option<Display>,
     /// The places of the tunnel blocks, by their names.
@@ -138,6 +141,7 @@ impl Daemon {
             unreachable: BTreeSet::new(),
             look_after_children: false,
             restart: false,
+            state_files: None,
             status: None,
             places: BTreeMap::new(),
             received: Vec::new(),
@@ -227,6 +231,7 @@ impl Daemon {
             Action::Gate { session, receive, send, carrier } => {
                 self.data.gate(session, receive, send, carrier)
             }
+            Action::Number { session, next } => self.data.number(session, next),
             Action::Announce { session } => self.data.announce(now, session),
             Action::Move { session, path } => self.data.move_session(session, &path),
             Action::Detach { session } => self.data.detach(session),
@@ -451,6 +456,7 @@ impl Daemon {
         self.reload_further(now);
         self.log_status_further(now);
         self.manager.turn(now);
+        self.write_state(now);
     }
 
     /// Looks at the routes that events may concern, some at a time.
@@ -501,6 +507,7 @@ impl Daemon {
             self.manager.next(),
             self.routes.next(),
             self.data.next_timeout(now),
+            self.next_state(),
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }

@@ -39,6 +39,8 @@ pub struct EventLoop {
     deadline: Option<Instant>,
     /// End now.
     at_once: bool,
+    /// The peers were told.
+    orderly: bool,
     /// What `restart` needs.
     pub hand_over: Option<HandOver>,
     pub pid_file: Option<PidFile>,
@@ -75,8 +77,8 @@ impl EventLoop {
         hand_over: Option<HandOver>,
         pid_file: Option<PidFile>,
     ) -> EventLoop {
-        let (deadline, at_once, keeper) = (None, false, None);
-        EventLoop { poll, signals, admin, deadline, at_once, hand_over, pid_file, keeper }
+        let (deadline, at_once, orderly, keeper) = (None, false, false, None);
+        EventLoop { poll, signals, admin, deadline, at_once, orderly, hand_over, pid_file, keeper }
     }
 
     fn register(&self, daemon: &mut Daemon) -> io::Result<()> {
@@ -100,6 +102,9 @@ impl EventLoop {
         if let Err(error) = &result {
             daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
             self.begin_end(daemon, now);
+        }
+        if self.orderly {
+            daemon.end_state_file(now);
         }
         daemon.hooks.kill_all(&mut daemon.commands);
         daemon.logger.report(now, true);
@@ -284,6 +289,7 @@ impl EventLoop {
         daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
         daemon.engine.shutdown(now);
         daemon.drain(now);
+        self.orderly = true;
         self.deadline = now.checked_add(PATIENCE);
     }
 

@@ -27,4 +27,5 @@ mod serve;
 mod stand_in;
 pub mod start;
 mod state;
+mod state_file;
 pub mod take_over;

@@ -17,6 +17,7 @@ use super::hand_over::HandOver;
 use super::logger::{on_stderr, Logger};
 use super::reload::{self, Readers, Refused};
 use super::restarter::Restarter;
+use super::state_file::StateFiles;
 use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
 use crate::log::{Event, Level, LogLine, Remark};
@@ -198,6 +199,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
         Ok(acquired) => acquired,
         Err(lines) => return give_up(&mut logger, &lines),
     };
+    let state_files = config.state_file.path().map(|path| StateFiles::open(now, path));
     // In the background nobody waits for our word: the parent's end tells that we are ready.
     let manager = match options.foreground {
         true => Notifier::from_environment(now, std::process::id()),
@@ -219,6 +221,9 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
     daemon.apply(now, |_| true);
+    if let Some(files) = state_files {
+        daemon.begin_state_file(now, files, true);
+    }
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
     daemon.log(now, &LogLine::new(&Event::Start {}));
     if let Some(detached) = detached {

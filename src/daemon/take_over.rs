@@ -23,6 +23,7 @@ use super::reload::{self, Readers, Refused};
 use super::restarter::Restarter;
 use super::start::{place, tell_panics};
 use super::state::{self, State};
+use super::state_file::StateFiles;
 use crate::config::diff::diff;
 use crate::config::model::DataPlane as DataPlaneKind;
 use crate::config::{self, Config};
@@ -122,6 +123,7 @@ struct Prepared {
     data: DataPlane,
     commands: super::commands::Commands,
     told: Vec<Remark>,
+    state_files: Option<io::Result<StateFiles>>,
 }
 
 fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refusal> {
@@ -149,8 +151,19 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
     if octets.first() != Some(&message::TAKE) {
         return Err("the other program says something else than expected".to_owned());
     }
-    let Prepared { options, config, text: new, hand_over, poll, signals, random, data, commands, told } =
-        prepared;
+    let Prepared {
+        options,
+        config,
+        text: new,
+        hand_over,
+        poll,
+        signals,
+        random,
+        data,
+        commands,
+        told,
+        state_files,
+    } = prepared;
     let state = read(file.pop(), Box::new(random))?;
     let parts = Resume { options, hand_over, poll, signals, data, commands };
     let (mut event_loop, mut daemon) = parts.resume(post, state, descriptors);
@@ -166,6 +179,9 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
         _ => must(post, Err("the other program has changed its mind".to_owned())),
     }
     begin(&mut event_loop, &mut daemon, told, (config, new));
+    if let Some(files) = state_files {
+        daemon.begin_state_file(clock::now(), files, false);
+    }
     for signal in octets.iter().skip(1) {
         event_loop.signal(&mut daemon, clock::now(), i32::from(*signal));
     }
@@ -198,12 +214,25 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     let mut identifier = [0; 8];
     random.fill(&mut identifier)?;
     data.identify(u64::from_be_bytes(identifier));
+    let state_files = config.state_file.path().map(|path| StateFiles::open(clock::now(), path));
     confine::drop_privileges(&config).map_err(|remark| remark.to_string())?;
     let socket = place(options.socket.as_deref(), &config.admin_socket);
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file);
     let told = confine::confine(&options, &config, pid_file, socket);
     let hand_over = HandOver::new(restarter);
-    Ok(Prepared { options, config, text: new, hand_over, poll, signals, random, data, commands, told })
+    Ok(Prepared {
+        options,
+        config,
+        text: new,
+        hand_over,
+        poll,
+        signals,
+        random,
+        data,
+        commands,
+        told,
+        state_files,
+    })
 }
 
 fn read(file: Option<OwnedFd>, random: Box<dyn Random>) -> Result<State, Refusal> {

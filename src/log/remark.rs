@@ -176,6 +176,12 @@ remarks! {
         Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
+    "resumed" Info "tunnel <tun_name> goes on after a crash: the peer still has connection <tunnel_id>" =>
+        Resumed { tunnel: String, connection: Ccid };
+    "not-resumed" Info "tunnel <tun_name> does not go on where it was before a crash: <why>" =>
+        NotResumed { tunnel: String, why: String };
+    "state-file" Warn "state-file: <error>: after a crash tunnels begin anew" =>
+        StateFile { error: String };
     "fallback" Info "tunnel <tun_name>: no answer, now over <encapsulation>" =>
         Fallback { tunnel: String, encapsulation: Name };
     "probes-end" Info "tunnel <tun_name>: <IPaddress> ended the connection when it had got a long HELLO: it gets none any more" =>

@@ -106,6 +106,13 @@ pub enum Action {
         /// The interface's carrier is up: the session is established and the peer's circuit up.
         carrier: bool,
     },
+    /// Number the frames that a session sends from here on; it is attached.
+    Number {
+        /// Our id of the session.
+        session: SessionId,
+        /// The next number.
+        next: u32,
+    },
     /// Tell the switches behind the peer of a session that our stations are behind that peer now: it was another one.
     Announce {
         /// Our id of the session.

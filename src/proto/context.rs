@@ -68,6 +68,8 @@ pub enum ConnectionDue {
     Guard,
     /// The path is to be probed, or its probe was not answered.
     PathProbe,
+    /// What waits after a crash may leave.
+    Release,
 }
 saved!(
     enum ConnectionDue {
@@ -76,6 +78,7 @@ saved!(
         Acknowledge,
         Guard,
         PathProbe,
+        Release,
     }
 );
 

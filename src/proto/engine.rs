@@ -16,13 +16,16 @@ use super::guard::Guard;
 use super::prepare;
 use super::proof;
 use super::receive;
+use super::record::Record;
 use super::request;
+use super::resume;
 use super::route::{Route, RouteKey, User};
 use super::route_change;
 use super::show;
 use super::snapshot::{DroppedFrom, Drops, SessionBrief, Snapshot, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
+use crate::config::model::TunnelConfig;
 use crate::config::Config;
 use crate::log::Event;
 use crate::saved::{Broken, Reader, Saved, Writer};
@@ -36,6 +39,15 @@ const FUNC: &str = "recv_packet";
 
 /// Timers that run before the caller has its turn: there may be thousands at once, and frames do not wait for all.
 const TIMERS: usize = 64;
+
+/// What a file is to hold of a tunnel.
+#[derive(Debug)]
+pub struct TunnelRecord<'a> {
+    /// Its block.
+    pub config: &'a TunnelConfig,
+    /// Its connection.
+    pub record: Option<Record>,
+}
 
 /// The engine.
 pub struct Engine {
@@ -67,6 +79,48 @@ impl Engine {
     ) -> Result<Engine, Broken> {
         let cx = Context::restore_with(from, now, random, VecDeque::new())?;
         Ok(Engine { cx, tunnels: Tunnels::restore(from, config)?, guard: Saved::restore(from)? })
+    }
+
+    /// From now on what has to be known to go on after a crash is kept ready: first of all tunnels.
+    pub fn keep_records(&mut self) {
+        self.tunnels.touch_all();
+    }
+
+    /// Nobody wants records any more.
+    pub fn keep_no_records(&mut self) {
+        self.tunnels.touch_none();
+    }
+
+    /// Whether a tunnel may have changed since its record was taken.
+    pub fn has_records(&self) -> bool {
+        self.tunnels.has_touched()
+    }
+
+    /// A tunnel that may have changed: a number that it keeps as long as it is there, and unless it is gone its name and the
+    /// record of its connection, if it has one. `sequence` tells the number of the next frame of a session.
+    pub fn take_record(
+        &mut self,
+        now: Instant,
+        sequence: &dyn Fn(SessionId) -> Option<u32>,
+    ) -> Option<(u32, Option<TunnelRecord<'_>>)> {
+        let key = self.tunnels.take_touched()?;
+        let tunnel = self.tunnels.get(key).map(|tunnel| TunnelRecord {
+            config: &tunnel.config,
+            record: resume::record_of(tunnel, now, sequence),
+        });
+        Some((key.0, tunnel))
+    }
+
+    /// What a file says of a tunnel: the connection that it had before a crash, or in words why that is of no use. To be
+    /// told before the first timers run.
+    pub fn resume(&mut self, now: Instant, tunnel: &str, found: Result<Box<Record>, &str>) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(tunnel) {
+            match found {
+                Ok(record) => resume::keep(tunnel, &mut self.cx, record),
+                Err(why) => resume::refused(tunnel, &mut self.cx, why),
+            }
+        }
     }
 
     /// The next thing to do, or `None` when there is nothing left.

@@ -15,6 +15,7 @@
 //! | `request` | an SCCRQ that belongs to no connection yet: whose, ties, restarts |
 //! | `command` | what the administrator wants |
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
+//! | `record`, `resume` | what a file keeps of a connection, and how a program that begins after a crash goes on with it |
 //! | `loss` | a connection that is lost, or closed by its peer |
 //! | `attach` | what the data plane tells of the interfaces |
 //! | `reconfigure` | how a tunnel follows its block of the configuration |
@@ -76,8 +77,10 @@ mod prepare;
 mod proof;
 mod receive;
 mod reconfigure;
+pub mod record;
 mod request;
 mod result;
+mod resume;
 mod route;
 mod route_change;
 mod sccrq;
@@ -93,7 +96,7 @@ mod watch;
 pub use action::{Action, Attachment, Happening, Notification, Path, Pong, Purpose, SequenceLevel};
 pub use command::{Command, CommandError};
 pub use context::Random;
-pub use engine::Engine;
+pub use engine::{Engine, TunnelRecord};
 pub use route::{NextHop, Route, RouteKey};
 pub use snapshot::Snapshot;
 

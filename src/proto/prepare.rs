@@ -9,6 +9,7 @@ use super::attempt::Preparing;
 use super::connection::table::State;
 use super::context::Context;
 use super::receive;
+use super::resume;
 use super::snapshot::{Cause, Failure};
 use super::tunnel::Tunnel;
 use crate::config::model::Role;
@@ -78,6 +79,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
             let failure = Failure::new(why, Cause::NoConnection);
             tunnel.backup.because(|| failure.to_string());
             if tunnel.addresses.has_others() {
+                tunnel.kept = None;
                 tunnel.attempt.fail(cx.now, failure);
                 return tunnel.schedule(cx, Duration::ZERO);
             }
@@ -85,6 +87,7 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
             return tunnel.retry(cx);
         }
     };
+    let prepared = path;
     let path = tunnel.fallback.begin(cx.now, &tunnel.config, path);
     tunnel.path = Some(path);
     if cx.shutting_down || !tunnel.is_usable() {
@@ -95,6 +98,9 @@ pub fn prepared(tunnel: &mut Tunnel, cx: &mut Context, path: Result<Path, String
     if let Some(path) = tunnel.known_path() {
         tunnel.slots.start_manual(cx, path);
         tunnel.slots.move_manual(cx, path, |address| tunnel.addresses.contains(address));
+    }
+    if resume::ask(tunnel, cx, prepared) {
+        return;
     }
     if begins {
         tunnel.begin(cx, path);

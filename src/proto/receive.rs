@@ -12,6 +12,7 @@ use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey};
 use super::failover;
 use super::loss;
 use super::result::{result, Objection};
+use super::resume;
 use super::snapshot::count;
 use super::standby;
 use super::tunnel::Tunnel;
@@ -35,7 +36,10 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Ccid)
         Due::Connection(ccid, due) => {
             let data = match due {
                 ConnectionDue::Hello | ConnectionDue::Retransmit => heard(ccid),
-                ConnectionDue::Acknowledge | ConnectionDue::Guard | ConnectionDue::PathProbe => None,
+                ConnectionDue::Acknowledge
+                | ConnectionDue::Guard
+                | ConnectionDue::PathProbe
+                | ConnectionDue::Release => None,
             };
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
             let outcome = connection::receive::due(connection, cx, due, data);
@@ -123,6 +127,7 @@ fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, mes
             }
         }
     }
+    resume::answered(tunnel, cx, ccid);
     // What the message came to may have been the connection's end.
     let (slots, members) = tunnel.slots_of(ccid);
     let Some(connection) = members.get_mut(ccid) else { return };
@@ -190,6 +195,9 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
             loss::try_others(tunnel, cx, next);
         }
         Outcome::Lost(failure) => loss::lose(tunnel, cx, ccid, failure),
+        Outcome::Forgotten(_) if tunnel.resumes.as_ref().is_some_and(|resumes| resumes.ccid == ccid) => {
+            resume::unanswered(tunnel, cx, ccid, "the peer does not answer for the connection of before");
+        }
         Outcome::Forgotten(failure) => {
             loss::lose(tunnel, cx, ccid, failure);
             if tunnel.attempt.is_scheduled() {
@@ -233,6 +241,7 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
         replace(tunnel, cx, other);
     }
     tunnel.members.set_main(ccid);
+    tunnel.kept = None;
     if let Some(connection) = tunnel.members.get(ccid) {
         let path = connection.transport.path;
         tunnel.addresses.answered(path.remote.ip());

@@ -158,6 +158,10 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
 
 fn session_state(session: Option<&Session>, waits: bool) -> SessionState {
     match session.map(|session| session.state) {
+        // Of before a crash: the peer is asked, or the interface is not attached yet.
+        Some(table::State::Established) if session.is_some_and(|s| !s.attached) => {
+            SessionState::WaitControlConn
+        }
         Some(table::State::WaitReply) => SessionState::WaitReply,
         Some(table::State::WaitConnect) => SessionState::WaitConnect,
         Some(table::State::Established) => SessionState::Established,

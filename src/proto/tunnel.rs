@@ -28,6 +28,7 @@ use super::fallback::Fallback;
 use super::history::History;
 use super::members::Members;
 use super::pause::Pause;
+use super::record::{Record, Resumes};
 use super::result::result;
 use super::route::User;
 use super::session::slot::Slot;
@@ -86,6 +87,10 @@ pub struct Tunnel {
     removed: bool,
     /// What the attempt that begins waits for.
     pub preparing: Option<Preparing>,
+    /// The connection of before a crash: the next attempt begins with it.
+    pub kept: Option<Box<Record>>,
+    /// The peer is asked whether it still has that.
+    pub resumes: Option<Box<Resumes>>,
     /// How often our own attempt has waited for one of the peer's.
     deferred: u32,
     /// This peer ended a connection when it had got a long HELLO.
@@ -94,7 +99,7 @@ pub struct Tunnel {
 saved!(
     Tunnel {
         key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed,
-        preparing, deferred, spoiled,
+        preparing, kept, resumes, deferred, spoiled,
     } given { config: Rc<model::TunnelConfig>, slots: Slots, spare: Option<Box<Slots>>, members: Members }
 );
 
@@ -120,6 +125,8 @@ impl Tunnel {
             started: false,
             removed: false,
             preparing: None,
+            kept: None,
+            resumes: None,
             deferred: 0,
             spoiled: None,
         }
@@ -260,6 +267,9 @@ impl Tunnel {
 
     /// Asks the daemon for what the next peer needs: what its name means, or the socket.
     pub fn try_next(&mut self, cx: &mut Context) {
+        if let Some(kept) = &self.kept {
+            return self.prepare(cx, Some(kept.path.remote.ip()));
+        }
         match self.addresses.next(cx.now) {
             Next::LookUp(name) => {
                 self.preparing = Some(Preparing::Names);
@@ -410,6 +420,7 @@ impl Tunnel {
             self.close_connection(cx, ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
+        self.kept = None;
         self.watch.set_next(cx, None, self.source(), false);
         self.attempt.cancel(cx);
         self.addresses.cancel(cx);

@@ -1,6 +1,6 @@
 //! The table of tunnels: found by name, by the peer's address, by key; how it follows the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Tunnels {
     next_key: u32,
     edition: u64,
     config: Option<Config>,
+    /// Those that may have changed since they were written down, if they are written down at all.
+    touched: Option<BTreeSet<TunnelKey>>,
 }
 
 impl Tunnels {
@@ -47,6 +49,7 @@ impl Tunnels {
 
     /// The tunnel with this key.
     pub fn get_mut(&mut self, key: TunnelKey) -> Option<&mut Tunnel> {
+        self.touch_key(key);
         self.tunnels.get_mut(&key).map(|tunnel| &mut **tunnel)
     }
 
@@ -134,6 +137,7 @@ impl Tunnels {
 
     /// Changes what decides whether a tunnel can be called, or from where.
     pub fn change<T>(&mut self, key: TunnelKey, change: impl FnOnce(&mut Tunnel) -> T) -> Option<T> {
+        self.touch_key(key);
         let tunnel = self.tunnels.get_mut(&key)?;
         self.callers.remove(tunnel);
         let result = change(tunnel);
@@ -144,6 +148,34 @@ impl Tunnels {
     /// The key of the configured tunnel with this name.
     pub fn key_of(&self, name: &str) -> Option<TunnelKey> {
         self.by_name.get(name).copied()
+    }
+
+    // ----- written down -----
+
+    fn touch_key(&mut self, key: TunnelKey) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(key);
+        }
+    }
+
+    /// All are written down, and what changes from now on.
+    pub fn touch_all(&mut self) {
+        self.touched = Some(gather::set(self.tunnels.keys().copied()));
+    }
+
+    /// Nothing is written down any more.
+    pub fn touch_none(&mut self) {
+        self.touched = None;
+    }
+
+    /// One that may have changed since it was written down; it need not be there any more.
+    pub fn take_touched(&mut self) -> Option<TunnelKey> {
+        self.touched.as_mut()?.pop_first()
+    }
+
+    /// Whether there is one.
+    pub fn has_touched(&self) -> bool {
+        self.touched.as_ref().is_some_and(|touched| !touched.is_empty())
     }
 
     /// Why none of the tunnels whose peer may have that address takes an SCCRQ on this path.
@@ -189,6 +221,7 @@ impl Tunnels {
             next_key,
             edition,
             config: _,
+            touched: _,
         } = self;
         next_key.save(to);
         edition.save(to);

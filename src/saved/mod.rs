@@ -46,7 +46,12 @@ pub struct Writer {
 impl Writer {
     /// Points in time are reckoned from this `moment`.
     pub fn new(moment: Instant) -> Writer {
-        Writer { octets: Wiped::with_capacity(64 * 1024), moment }
+        Writer::with_capacity(moment, 64 * 1024)
+    }
+
+    /// The same, for so many octets or a few more.
+    pub fn with_capacity(moment: Instant, octets: usize) -> Writer {
+        Writer { octets: Wiped::with_capacity(octets), moment }
     }
 
     /// Adds octets as they are.
@@ -57,6 +62,11 @@ impl Writer {
     /// An object of this tag begins.
     pub fn tag(&mut self, tag: u32) {
         self.put(&tag.to_be_bytes());
+    }
+
+    /// What was written, as it is.
+    pub fn plain(self) -> Wiped {
+        self.octets
     }
 
     /// All that was written, with length and digest.
@@ -91,8 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads octets that no digest vouches for.
-    #[cfg(test)]
+    /// Reads octets for which something else vouches, or nothing.
     pub fn unchecked(octets: &'a [u8], moment: Instant) -> Reader<'a> {
         Reader { rest: octets, moment }
     }

@@ -15,6 +15,11 @@ pub fn id() -> Vec<u8> {
     ids.chain(system::first_hardware()).find(|id| !id.is_empty()).unwrap_or_default()
 }
 
+/// What tells this start of the machine from others; empty where nothing does.
+pub fn boot() -> Vec<u8> {
+    system::BOOT_ID.and_then(|name| content(Path::new(name))).unwrap_or_default()
+}
+
 /// What is in a file.
 fn content(path: &Path) -> Option<Vec<u8>> {
     Some(file::read(path, LONGEST, Duration::ZERO).ok()?.trim_ascii().to_vec())

@@ -35,6 +35,7 @@ mod sockaddr;
 pub mod socket;
 mod socket_call;
 mod socket_error;
+pub mod state_file;
 pub mod stderr;
 pub mod syslog;
 pub mod terminal;

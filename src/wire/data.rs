@@ -18,7 +18,7 @@ pub const UDP_FLAGS: [u8; 4] = [0, 3, 0, 0];
 pub const RESET_AFTER: u32 = 5;
 
 /// Sequence numbers have 24 bits.
-const SEQUENCE_MASK: u32 = 0x00ff_ffff;
+pub const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 /// Half of all sequence numbers: those this far ahead or more are old.
 const HALF: u32 = 0x0080_0000;
 /// S bit of the sublayer's first octet.
@@ -99,16 +99,23 @@ pub struct ReceiveSequence {
     expected: u32,
     last_old: Option<u32>,
     old_run: u32,
+    /// The sender is somewhere: the first number tells where.
+    anywhere: bool,
 }
-saved!(ReceiveSequence { expected, last_old, old_run });
+saved!(ReceiveSequence { expected, last_old, old_run, anywhere });
 
 impl ReceiveSequence {
+    /// That of a sender which numbers frames since before we began.
+    pub fn anywhere() -> ReceiveSequence {
+        ReceiveSequence { anywhere: true, ..ReceiveSequence::default() }
+    }
+
     /// Whether a frame with this number may be delivered; moves the expected number on. A run of old numbers that
     /// are in sequence among themselves resets it: the sender has started over.
     pub fn accept(&mut self, sequence: u32) -> bool {
         let sequence = sequence & SEQUENCE_MASK;
         let ahead = sequence.wrapping_sub(self.expected) & SEQUENCE_MASK;
-        if ahead >= HALF {
+        if ahead >= HALF && !self.anywhere {
             let in_run = self.last_old.is_some_and(|last| next_sequence(last) == sequence);
             self.old_run = if in_run { self.old_run.saturating_add(1) } else { 1 };
             self.last_old = Some(sequence);
@@ -116,7 +123,7 @@ impl ReceiveSequence {
                 return false;
             }
         }
-        *self = ReceiveSequence { expected: next_sequence(sequence), last_old: None, old_run: 0 };
+        *self = ReceiveSequence { expected: next_sequence(sequence), ..ReceiveSequence::default() };
         true
     }
 }

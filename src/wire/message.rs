@@ -111,6 +111,7 @@ pub struct SessionIds {
     /// Remote Session ID AVP: the receiver's id, 0 while the sender does not know it.
     pub remote: SessionId,
 }
+saved!(SessionIds { local, remote });
 
 /// ICRQ (RFC 3931 6.6).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -125,7 +125,7 @@ impl Star {
 }
 
 /// Pings, 100 a second.
-struct Pings {
+pub struct Pings {
     child: Child,
     replies: BufReader<std::process::ChildStdout>,
     /// The numbers of those that were answered.
@@ -133,7 +133,7 @@ struct Pings {
 }
 
 impl Pings {
-    fn start(netns: &str, to: &str) -> Pings {
+    pub fn start(netns: &str, to: &str) -> Pings {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", netns, "ping", "-n", "-i", "0.01", "-W", "1", to]);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("ping");
@@ -155,7 +155,7 @@ impl Pings {
     }
 
     /// Some are answered.
-    fn pass(&mut self) {
+    pub fn pass(&mut self) {
         let wanted = self.numbers.len() + 50;
         while self.numbers.len() < wanted {
             assert!(self.read(), "ping ended");
@@ -163,7 +163,7 @@ impl Pings {
     }
 
     /// How many were lost in a row, at most.
-    fn end(mut self) -> usize {
+    pub fn end(mut self) -> usize {
         sys::kill(self.child.id(), libc::SIGINT);
         while self.read() {}
         let _ = self.child.wait();

@@ -22,6 +22,7 @@ mod confinement;
 mod cookie;
 mod counters;
 mod coverage;
+mod crash;
 mod ctl;
 mod dead_peer;
 mod encapsulations;
@@ -107,6 +108,7 @@ const TESTS: &[&[Test]] = &[
     confinement::TESTS,
     cookie::TESTS,
     counters::TESTS,
+    crash::TESTS,
     ctl::TESTS,
     dead_peer::TESTS,
     encapsulations::TESTS,

@@ -133,7 +133,7 @@ impl Ends {
             }
             Action::MeasurePath { connection, .. } => engine.path_measured(self.now, connection, Some(1500)),
             Action::Announce { .. } | Action::PathMtu { .. } => {}
-            Action::Gate { session, .. } | Action::Move { session, .. } => {
+            Action::Gate { session, .. } | Action::Move { session, .. } | Action::Number { session, .. } => {
                 assert!(self.attached[end].contains(&session), "session {session} is not attached");
             }
             Action::Detach { session } => {

@@ -16,6 +16,7 @@ mod backup;
 mod calls;
 mod circuit;
 mod cisco;
+mod crash;
 mod crossing;
 mod dead_peer;
 mod disasters;

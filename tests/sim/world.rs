@@ -14,11 +14,14 @@ use std::time::{Duration, Instant};
 use l2tpd::config::model::Via;
 use l2tpd::config::Config;
 use l2tpd::log::{Level, LogLine};
+use l2tpd::proto::record::{self, Content, Stamp};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
     Action, Attachment, Engine, Happening, NextHop, Notification, Path, Purpose, Random, Route, RouteKey,
+    TunnelRecord,
 };
 use l2tpd::saved::{Reader, Writer};
+use l2tpd::wire::digest::Secret;
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Dice, Fault};
@@ -34,13 +37,30 @@ pub struct Port {
     pub send: bool,
     pub carrier: bool,
     pub path: Path,
+    /// What its frames were to be numbered from, after a crash.
+    pub next: Option<u32>,
+}
+
+/// What is written down for the time after a crash.
+#[derive(Default)]
+pub struct StateFile {
+    pub octets: Vec<u8>,
+    pub machine: Vec<u8>,
+    number: u64,
+    written: BTreeMap<u32, (String, Option<[u8; 16]>)>,
+    /// Entries.
+    pub entries: usize,
+    /// Nothing is written at present.
+    pub held: bool,
+    /// What data sessions have sent so far.
+    pub sequence: u32,
 }
 
 /// An engine and what surrounds it.
 pub struct Node {
     pub address: IpAddr,
     pub engine: Engine,
-    config: Config,
+    pub config: Config,
     /// The one that the engine has, and the source of its random values: what another one needs that takes over.
     applied: Option<Config>,
     random: Shared,
@@ -50,6 +70,8 @@ pub struct Node {
     /// Round trips that were asked for, and how often the HELLO was sent.
     pub pongs: Vec<(Option<Duration>, u32)>,
     pub ports: BTreeMap<SessionId, Port>,
+    /// The state file, if it has one.
+    pub file: Option<StateFile>,
     /// The peers whose LANs were told of our stations.
     pub announced: Vec<IpAddr>,
     /// What the next attachments come to; then all succeed.
@@ -190,6 +212,7 @@ impl World {
             events: Vec::new(),
             pongs: Vec::new(),
             ports: BTreeMap::new(),
+            file: None,
             announced: Vec::new(),
             attach_outcomes: VecDeque::new(),
             hold_attachments: false,
@@ -262,7 +285,45 @@ impl World {
         }
         let result = call(&mut self.nodes[n].engine, now);
         self.drain(n);
+        self.nodes[n].write_down(now);
         result
+    }
+
+    /// From now on node `n` has a state file.
+    pub fn keep_file(&mut self, n: usize) {
+        self.nodes[n].file = Some(StateFile::default());
+        self.act(n, |engine, _| engine.keep_records());
+    }
+
+    /// Node `n` is killed and starts again, with what its state file says.
+    pub fn crash_with_file(&mut self, n: usize) {
+        self.crash(n);
+        self.read_file(n);
+    }
+
+    /// Node `n`, which has just begun, reads its state file.
+    pub fn read_file(&mut self, n: usize) {
+        let now = self.now();
+        let node = &mut self.nodes[n];
+        let Some(file) = &mut node.file else { return };
+        let config = &node.config;
+        let block = |name: &str| config.tunnels.iter().find(|tunnel| tunnel.name == name);
+        let found =
+            record::read(&file.octets, now, &file.machine, |name| Some(record::secrets(block(name)?)));
+        file.octets.truncate(found.end);
+        file.number = file.number.max(found.highest);
+        file.written.clear();
+        let entries = found.entries;
+        self.act(n, |engine, now| {
+            for (tunnel, (_, content)) in entries {
+                match content {
+                    Content::Connection(record) => engine.resume(now, &tunnel, Ok(record)),
+                    Content::Refused(why) => engine.resume(now, &tunnel, Err(why)),
+                    Content::None => {}
+                }
+            }
+            engine.keep_records();
+        });
     }
 
     /// Another engine goes on in place of that of node `n`, with nothing but what that one has written.
@@ -337,8 +398,8 @@ impl World {
                 let session = attachment.local;
                 let outcome = node.attach_outcomes.pop_front().unwrap_or(Ok(()));
                 let path = attachment.path;
-                let port =
-                    Port { attachment: *attachment, receive: false, send: false, carrier: false, path };
+                let attachment = *attachment;
+                let port = Port { attachment, receive: false, send: false, carrier: false, path, next: None };
                 assert!(node.ports.insert(session, port).is_none(), "session {session} attached twice");
                 node.held.push((session, outcome));
                 if !node.hold_attachments {
@@ -349,6 +410,10 @@ impl World {
                 let port =
                     node.ports.get_mut(&session).unwrap_or_else(|| panic!("gate of unattached {session}"));
                 (port.receive, port.send, port.carrier) = (receive, send, carrier);
+            }
+            Action::Number { session, next } => {
+                let port = node.ports.get_mut(&session);
+                port.unwrap_or_else(|| panic!("unattached {session} is numbered")).next = Some(next);
             }
             Action::Announce { session } => {
                 let port =
@@ -626,6 +691,36 @@ impl World {
 }
 
 impl Node {
+    /// Adds to the state file what is new.
+    fn write_down(&mut self, now: Instant) {
+        let Some(file) = self.file.as_mut().filter(|file| !file.held) else { return };
+        let ports = &self.ports;
+        let sequence = file.sequence;
+        let number = |id: SessionId| ports.contains_key(&id).then_some(sequence);
+        while let Some((key, tunnel)) = self.engine.take_record(now, &number) {
+            let before = file.written.get(&key).cloned();
+            let (name, mut record, secret) = match tunnel {
+                Some(TunnelRecord { config, record }) => {
+                    (config.name.clone(), record, record::secrets(config).swap_remove(0))
+                }
+                None => match &before {
+                    Some((name, _)) => (name.clone(), None, Secret::new(b"")),
+                    None => continue,
+                },
+            };
+            let edition = record.as_mut().map(|record| record.edition(now));
+            if before.as_ref().is_some_and(|(_, known)| *known == edition) {
+                continue;
+            }
+            file.number += 1;
+            let stamp = Stamp { number: file.number, time: 0, boot: Vec::new() };
+            let entry = record::entry(now, &file.machine, &stamp, (&name, record.as_ref()), &secret);
+            file.octets.extend(entry);
+            file.entries += 1;
+            file.written.insert(key, (name, edition));
+        }
+    }
+
     /// M-051 M-072 M-074: created, cleaned up, deleted; each once and in this order.
     fn follow_tunnel(&mut self, text: &str) {
         let Some((id, rest)) = text.strip_prefix('[').and_then(|t| t.split_once("] ")) else { return };

@@ -323,6 +323,21 @@ explanations! {
          "Set `mtu` to a value that the system takes; another interface in the bridge may limit it."]
         ["経路に合うMTUをインタフェースに設定できず、今の値のままです。",
          "システムが受け付ける値を`mtu`に設定してください。ブリッジが制限している場合もあります。"];
+    Resumed
+        ["The daemon was killed, or the machine lost its power; the peer still has the connection of before, and it goes on with its ids, cookies and frames (`state-file`).",
+         "Nothing. Before that line the log of the former process tells why it ended, if it could."]
+        ["デーモンが強制終了したか電源が失われましたが、対向が以前の接続をまだ保持しているため、ID、クッキー、フレームをそのまま引き継ぎました(`state-file`)。",
+         "対処は不要です。終了の理由は、残っていれば以前のプロセスのログにあります。"];
+    NotResumed
+        ["The state file has a connection of this tunnel, which cannot go on: the peer does not answer for it any more, the configuration is another one, or the file is not what was written here. The tunnel is set up anew.",
+         "Nothing: that is as it was without a state file. Is it said after each start, look who else writes to the file."]
+        ["状態ファイルにこのトンネルの接続がありますが、引き継げません。対向がもう応答しないか、設定が変わったか、ファイルがここで書かれたものではありません。トンネルは新たに確立し直します。",
+         "対処は不要です。状態ファイルがないときと同じ動作です。起動のたびに出るときは、ほかに誰がファイルへ書いているかを調べてください。"];
+    StateFile
+        ["The file of `state-file` cannot be opened, read or written, or it is not safe there. The daemon goes on without it.",
+         "See the system's error: the directory must exist, have room, and the file must be the daemon's alone (mode 0600)."]
+        ["`state-file` のファイルを開けないか、読み書きできないか、安全ではありません。デーモンはこれを使わずに動作を続けます。",
+         "示されたエラーを確認してください。ディレクトリが存在し空きがあること、ファイルがデーモンだけのもの(モード0600)であることが必要です。"];
     Fallback
         ["The peer has not answered with one of the two encapsulations of the tunnel, and is called with the other one.",
          "Nothing, if that works: attempts begin with it for an hour. Else filters on the way may let neither pass."]

@@ -27,6 +27,8 @@ pub struct Config {
     pub pid_file: Place,
     /// The socket that l2tpctl talks to.
     pub admin_socket: Place,
+    /// Where is written what a daemon has to know to go on after a crash.
+    pub state_file: Place,
     /// Group that may use the admin socket besides root.
     pub admin_group: Option<String>,
     /// Time between two attempts to set up, 25 % more or less.
@@ -55,6 +57,7 @@ pub static GLOBAL: &[Row<Config>] = rows! { Config, Block::Global;
     "log-buffer"       log_buffer,       Number(0, u64::MAX), Live,      As("1000");
     "pid-file"         pid_file,         Path(4095),                   Start,     As(run_directory!("/l2tpd.pid"));
     "admin-socket"     admin_socket,     Path(107),                    Start,     As(run_directory!("/l2tpd.sock"));
+    "state-file"       state_file,       Path(4090),                   Start,     As("none");
     "admin-group"      admin_group,      Account,                      Start,     Text("none");
     "restart-interval" restart_interval, Number(1, 3600),              Inherited, As("10");
     "max-tunnels"      max_tunnels,      Number(1, 0xffff_ffff),       Live,      As("65535");

@@ -395,6 +395,16 @@ impl DataPlane {
         self.flush();
     }
 
+    /// Numbers the frames of a session from here on; those that the kernel's L2TP sends it numbers itself.
+    pub fn number(&mut self, session: SessionId, next: u32) {
+        self.wires.sessions.find_mut(session).into_iter().for_each(|session| session.number(next));
+    }
+
+    /// The number of the next frame that this session sends.
+    pub fn sequence(&self, session: SessionId) -> Option<u32> {
+        self.wires.sessions.find(session).map(|session| session.next_sequence)
+    }
+
     /// When a valid data message of a session of this connection was received last. Of those that the kernel's L2TP
     /// receives it is not known.
     pub fn heard(&self, connection: Ccid) -> Option<Instant> {

@@ -156,6 +156,12 @@ impl Session {
         session
     }
 
+    /// It goes on after a crash: its frames are numbered from here on, and those of the peer from anywhere.
+    pub(super) fn number(&mut self, next: u32) {
+        self.next_sequence = next;
+        self.receive_sequence = ReceiveSequence::anywhere();
+    }
+
     /// Whether a data message that is its own comes from elsewhere than its peer, and is to be told: not too often, for
     /// anybody who has seen the cookie can cause it.
     pub(super) fn is_heard_elsewhere(&mut self, now: Instant, path: &Path, data: &[u8]) -> bool {

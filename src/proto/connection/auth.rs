@@ -72,6 +72,23 @@ impl Auth {
         }
     }
 
+    /// That of a connection that was set up by another program, which had exchanged these nonces with the peer. `None`: it
+    /// cannot go on, since the configuration wants more protection now, or less.
+    pub fn of_record(tunnel: &TunnelConfig, mode: Mode, (ours, theirs): (&[u8], &[u8])) -> Option<Auth> {
+        let mut auth = Auth::new(tunnel);
+        match (auth.mode, mode) {
+            (Mode::On, Mode::On) | (Mode::Integrity, Mode::Integrity) | (Mode::Off, Mode::Off) => {}
+            (Mode::Off, Mode::Integrity) => {
+                (auth.mode, auth.signing) = (Mode::Integrity, Some(Secret::new(b"")));
+            }
+            (Mode::On, Mode::Off | Mode::Integrity)
+            | (Mode::Off | Mode::Integrity, Mode::On)
+            | (Mode::Integrity, Mode::Off) => return None,
+        }
+        (auth.local_nonce, auth.remote_nonce) = (ours.to_vec(), theirs.to_vec());
+        Some(auth)
+    }
+
     /// What a message that refuses an SCCRQ is signed with: our nonce was never advertised, the peer's is known.
     pub fn for_refusal(mut self, remote_nonce: Option<&[u8]>) -> Auth {
         self.local_nonce.clear();

@@ -63,6 +63,8 @@ pub struct Transmission<'a> {
 pub enum Acknowledgement {
     /// This many messages are acknowledged by it; 0 if none that was not before.
     Acknowledges(usize),
+    /// It acknowledges what another program has sent, before this one began: the numbers go on from there.
+    Follows,
     /// It acknowledges what was never sent: the message is invalid.
     Invalid,
 }
@@ -77,6 +79,9 @@ pub enum Order {
     /// This many ahead of the expected one.
     Ahead(u16),
 }
+
+/// The program before this one may have sent and received so many messages more than this one knows of.
+const UNKNOWN: u16 = 8192;
 
 /// When to send again, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,6 +117,12 @@ pub struct Channel {
     acknowledge: bool,
     /// How many may be queued.
     most: usize,
+    /// Before this Ns the program before this one may have sent messages.
+    sent_before: Option<u16>,
+    /// It may have received more than `nr` tells.
+    received_before: bool,
+    /// Nothing but HELLOs leaves yet.
+    held: bool,
 }
 saved!(Channel {
     retry,
@@ -128,7 +139,10 @@ saved!(Channel {
     receive_window,
     rto,
     acknowledge,
-    most
+    most,
+    sent_before,
+    received_before,
+    held
 });
 
 impl Channel {
@@ -150,7 +164,26 @@ impl Channel {
             rto: retry.interval,
             acknowledge: false,
             most: MAX_QUEUE,
+            sent_before: None,
+            received_before: false,
+            held: false,
         }
+    }
+
+    /// A channel that goes on where another program stopped: at these numbers, or somewhat after them. What we send before
+    /// the peer has told where it stands is a repetition to it, which it acknowledges (RFC 3931 4.2): that tells Ns. Which
+    /// of its messages it has not seen acknowledged it shows by sending that again: the first one tells Nr. Until then it
+    /// sees an old Nr, which means nothing.
+    pub fn go_on(&mut self, ns: u16, nr: u16) {
+        (self.next_ns, self.nr) = (ns, nr);
+        self.sent_before = Some(ns.wrapping_add(UNKNOWN));
+        self.received_before = true;
+    }
+
+    /// Ns of the oldest message that is not acknowledged, or of the next one.
+    pub fn unacknowledged(&self) -> u16 {
+        let oldest = self.queue.front().filter(|_| self.in_flight > 0);
+        oldest.map_or(self.next_ns, |pending| pending.ns)
     }
 
     /// Ns of the next message that will be sent for the first time; acknowledgements carry it without using it up.
@@ -196,6 +229,11 @@ impl Channel {
         self.queue.is_empty()
     }
 
+    /// Whether a message of this type is not acknowledged yet.
+    pub fn has(&self, message_type: MessageType) -> bool {
+        self.queue.iter().any(|pending| pending.message_type == message_type)
+    }
+
     /// Whether a message is in flight, so that the retransmission timer must run.
     pub fn awaits_acknowledgement(&self) -> bool {
         self.in_flight > 0
@@ -232,6 +270,11 @@ impl Channel {
         true
     }
 
+    /// Lets nothing but HELLOs leave, or everything again.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
     /// Forgets the messages that were never sent: a StopCCN makes them pointless.
     pub fn drop_unsent(&mut self) {
         self.queue.truncate(self.in_flight);
@@ -256,6 +299,9 @@ impl Channel {
             return None;
         }
         let pending = self.queue.get_mut(self.in_flight)?;
+        if self.held && pending.message_type != MessageType::HELLO {
+            return None;
+        }
         pending.ns = self.next_ns;
         pending.transmissions = 1;
         self.next_ns = self.next_ns.wrapping_add(1);
@@ -317,8 +363,26 @@ impl Channel {
         oldest.is_some_and(|oldest| (1..=self.in_flight).contains(&usize::from(nr.wrapping_sub(oldest))))
     }
 
+    /// Whether a received Nr acknowledges what the program before this one has sent, and this one does not know of.
+    fn is_ahead(&self, nr: u16) -> bool {
+        let left = self.sent_before.map(|end| end.wrapping_sub(self.next_ns)).filter(|left| *left <= UNKNOWN);
+        left.is_some_and(|left| (1..=left).contains(&nr.wrapping_sub(self.next_ns)))
+    }
+
+    /// Goes on from a number that the program before this one had come to. What is in flight was a repetition to the
+    /// peer, and leaves again under a new number; a HELLO has asked enough.
+    fn follow(&mut self, nr: u16) {
+        self.queue.retain(|pending| pending.message_type != MessageType::HELLO);
+        (self.in_flight, self.next_ns, self.recovery) = (0, nr, None);
+        self.restart_rto();
+    }
+
     /// Takes a received Nr: releases what it acknowledges and opens the congestion window.
     pub fn acknowledged(&mut self, nr: u16) -> Acknowledgement {
+        if self.is_ahead(nr) {
+            self.follow(nr);
+            return Acknowledgement::Follows;
+        }
         let Some(oldest) = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns) else {
             // Nothing in flight: anything up to our next Ns is an old acknowledgement, the rest was never sent.
             return match self.next_ns.wrapping_sub(nr) {
@@ -366,6 +430,13 @@ impl Channel {
             0 => Order::Next,
             ahead @ 1..=0x7fff => Order::Ahead(ahead),
             _ => Order::Old,
+        }
+    }
+
+    /// The first message since this program goes on in place of another one decides which is expected.
+    pub fn find_order(&mut self, ns: u16) {
+        if self.received_before && ns.wrapping_sub(self.nr) <= UNKNOWN {
+            (self.nr, self.received_before) = (ns, false);
         }
     }
 

@@ -505,9 +505,9 @@ impl Connection {
         self.stop(cx, &message)
     }
 
-    /// A StopCCN from an address of ours that is given up, once: nobody waits for its acknowledgement.
-    pub fn say_good_bye(&self, cx: &mut Context) {
-        let code = result(stopccn::GENERAL, None, "set up anew from another address");
+    /// A StopCCN for a connection that is given up, once: nobody waits for its acknowledgement.
+    pub fn say_good_bye(&self, cx: &mut Context, why: &str) {
+        let code = result(stopccn::GENERAL, None, why);
         let tunnel = self.ccid();
         let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(tunnel) });
         cx.log(Event::SendControlPacket { tunnel, count: 1, message: MessageType::STOPCCN });

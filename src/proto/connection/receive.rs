@@ -304,6 +304,10 @@ pub fn due(
             }
             Outcome::Keep
         }
+        ConnectionDue::Release => {
+            connection.transport.release(cx);
+            Outcome::Keep
+        }
         ConnectionDue::Retransmit => retransmit_due(connection, cx, data),
     }
 }

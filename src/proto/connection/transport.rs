@@ -27,6 +27,13 @@ use std::time::{Duration, Instant};
 /// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
 
+/// How long a peer has to tell whether it still has a connection of before a crash, and how often it is asked. It is as
+/// quick as that, or has forgotten it.
+const ASKING: Duration = Duration::from_secs(2);
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long before that anything may have been under way.
+const HELD: Duration = Duration::from_secs(1);
+
 /// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
@@ -77,6 +84,7 @@ pub struct Transport {
     pub counters: ControlCounters,
     retransmit: Option<TimerId>,
     acknowledge: Option<TimerId>,
+    release: Option<TimerId>,
 }
 saved!(Transport {
     key,
@@ -101,7 +109,8 @@ saved!(Transport {
     counted,
     counters,
     retransmit,
-    acknowledge
+    acknowledge,
+    release
 });
 
 impl Transport {
@@ -131,6 +140,7 @@ impl Transport {
             counters: ControlCounters::default(),
             retransmit: None,
             acknowledge: None,
+            release: None,
         }
     }
 
@@ -301,6 +311,7 @@ impl Transport {
 
     fn take_ns(&mut self, cx: &mut Context, ns: u16, message: &[u8]) -> Receipt {
         let Transport { channel, counters, .. } = self;
+        channel.find_order(ns);
         let nr = channel.nr();
         match channel.order(ns) {
             Order::Next => return Receipt::InTurn,
@@ -401,6 +412,27 @@ impl Transport {
         let patience = SOON.max(self.channel.retry.interval.saturating_mul(7));
         self.counted = None;
         self.hurry(cx, patience, Duration::MAX, None);
+    }
+
+    /// Asks the peer whether it still has the connection. Other messages wait a little: what was under way when the crash
+    /// came may look like an answer, and give too low a number. That does a HELLO no harm, but another message would be
+    /// taken for a repetition. `false`: the HELLO could not be built.
+    #[must_use]
+    pub fn ask(&mut self, cx: &mut Context) -> bool {
+        cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
+        let sent = self.enqueue(cx, &Message::Hello);
+        self.channel.hold(true);
+        let timer = self.timer(ConnectionDue::Release);
+        cx.arm(&mut self.release, HELD, timer);
+        self.hurry(cx, ASKING, ASKED_EVERY, None);
+        sent
+    }
+
+    /// What waits may leave.
+    pub fn release(&mut self, cx: &mut Context) {
+        self.release = None;
+        self.channel.hold(false);
+        self.flush(cx);
     }
 
     /// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
@@ -517,6 +549,7 @@ impl Transport {
     pub fn stop_timers(&mut self, cx: &mut Context) {
         cx.cancel(&mut self.retransmit);
         cx.cancel(&mut self.acknowledge);
+        cx.cancel(&mut self.release);
         self.counted = None;
     }
 }

@@ -23,7 +23,7 @@ use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
 use table::State;
 
 /// A session that is being set up or established.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
     /// Its control connection; `None` for a manual session.
     pub connection: Option<Ccid>,
@@ -65,6 +65,8 @@ pub struct Session {
     pub remote_mtu: Option<u16>,
     /// The circuit status that we advertised last.
     pub advertised: CircuitStatus,
+    /// The number of our first frame, or of one that was sent before a crash.
+    pub first_sequence: u32,
     /// The answer is overdue.
     pub guard: Option<TimerId>,
     /// The next SLI waits for this.
@@ -91,6 +93,7 @@ saved!(Session {
     remote_circuit,
     remote_mtu,
     advertised,
+    first_sequence,
     guard,
     status_timer
 });
@@ -126,9 +129,16 @@ impl Session {
             remote_circuit: None,
             remote_mtu: None,
             advertised: CircuitStatus(CircuitStatus::ACTIVE),
+            first_sequence: 0,
             guard: None,
             status_timer: None,
         }
+    }
+
+    /// What an engine that begins anew has to know to go on with it.
+    pub fn to_record(&self, moment: Instant) -> Session {
+        let (since, guard, status_timer) = (moment, None, None);
+        Session { since, guard, status_timer, attaching: false, attached: false, ..self.clone() }
     }
 
     /// Its ids as our messages carry them.

@@ -11,8 +11,12 @@ use crate::proto::context::{Context, SlotDue};
 use crate::proto::result::{break_tie, result, Objection, TieBreak};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::cdn;
+use crate::wire::data::SEQUENCE_MASK;
 use crate::wire::message::{Iccn, Icrp, Icrq, SessionAvps};
 use crate::wire::{Message, MessageType};
+
+/// So many frames may have been sent since the number of one was noted; far less than half of all numbers.
+const SEQUENCE_JUMP: u32 = 3 << 20;
 
 /// A timer of this block's session fired; `connection` is that of the session.
 pub fn due(slot: &mut Slot, cx: &mut Context, due: SlotDue, connection: Option<&mut Connection>) {
@@ -196,13 +200,13 @@ fn accept_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connecti
 
 fn call_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
     cx.log(Event::ReceiveState { message: MessageType::ICCN, state: "ESTABLISHED" });
-    slot.established(cx);
+    slot.established(cx, "");
     slot.advertise_circuit(cx, connection);
 }
 
 /// Asks for the session's interface; the session goes on in [`attached`]. With a connection, its
 /// acknowledgement waits for the reply that follows.
-fn attach(slot: &mut Slot, cx: &mut Context, connection: Option<&mut Connection>) {
+pub fn attach(slot: &mut Slot, cx: &mut Context, connection: Option<&mut Connection>) {
     let Some(session) = &mut slot.session else { return };
     session.attaching = true;
     if let Some(connection) = connection {
@@ -232,13 +236,25 @@ pub fn attached(
         return slot.retry(cx);
     }
     session.attached = true;
-    let Some(connection) = connection else { return slot.established(cx) };
+    let Some(connection) = connection else { return slot.established(cx, "") };
     match session.state {
         State::WaitReply => connect(slot, cx, connection),
         State::WaitConnect if session.connected => call_connected(slot, cx, connection),
         State::WaitConnect => reply_to_call(slot, cx, connection),
-        State::Established => {}
+        State::Established => go_on(slot, cx, connection),
     }
+}
+
+/// A session of before a crash has its interface again.
+fn go_on(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
+    let Some(session) = &mut slot.session else { return };
+    if session.sublayer_to_send || session.sublayer_expected {
+        // It must not be behind what the peer has seen: that would be taken for frames that were overtaken.
+        let next = session.first_sequence.wrapping_add(SEQUENCE_JUMP) & SEQUENCE_MASK;
+        cx.act(Action::Number { session: session.local, next });
+    }
+    slot.established(cx, "goes on after a crash");
+    slot.advertise_circuit(cx, connection);
 }
 
 /// The caller's ICCN.
@@ -248,7 +264,7 @@ fn connect(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
     cx.log(Event::ReceiveState { message: MessageType::ICRP, state: "ESTABLISHED" });
     cx.log(Event::SendState { message: MessageType::ICCN, state: "ESTABLISHED" });
     // The data plane is open before the ICCN leaves: the peer's frames may follow at once.
-    slot.established(cx);
+    slot.established(cx, "");
     slot.advertise_circuit(cx, connection);
     if !connection.transport.enqueue(cx, &Message::Iccn(iccn)) {
         slot.drop_session(cx, "the ICCN could not be built");

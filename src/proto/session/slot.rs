@@ -162,14 +162,14 @@ impl Slot {
     // ----- set-up -----
 
     /// The session is established: its data may flow.
-    pub fn established(&mut self, cx: &mut Context) {
+    pub fn established(&mut self, cx: &mut Context, reason: &str) {
         let Some(session) = &mut self.session else { return };
         session.state = State::Established;
         session.since = cx.now;
         cx.cancel(&mut session.guard);
         self.attempt.since = cx.now;
         self.gate(cx);
-        self.notify(cx, Happening::SessionUp, String::new());
+        self.notify(cx, Happening::SessionUp, reason.to_owned());
     }
 
     /// The peer may take `setup-timeout` to answer.
@@ -200,9 +200,15 @@ impl Slot {
         self.retry(cx);
     }
 
-    /// Whether its session is established.
+    /// Whether its session is established. One of before a crash is not before its interface is attached again.
     pub fn is_established(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.state == State::Established)
+        self.session.as_ref().is_some_and(|session| session.state == State::Established && session.attached)
+    }
+
+    /// Whether its session is one of before a crash that has no interface yet.
+    pub fn is_of_before(&self) -> bool {
+        let lacks = |session: &Session| !session.attached && !session.attaching;
+        self.session.as_ref().is_some_and(|session| session.state == State::Established && lacks(session))
     }
 
     /// Its peer does not stand by any more: frames flow.
@@ -230,7 +236,7 @@ impl Slot {
 
     /// Opens and closes the directions of the session according to the peer's circuit (C-150, C-344).
     pub fn gate(&mut self, cx: &mut Context) {
-        let Some(session) = &self.session else { return };
+        let Some(session) = self.session.as_ref().filter(|session| session.attached) else { return };
         let established = session.state == State::Established;
         let open = established && !self.standby;
         let (receive, send) = (open && !session.peer_on_standby(), open && session.peer_circuit_up());
@@ -372,8 +378,10 @@ impl Slot {
 
     /// Takes the session out of service, without a message.
     pub fn drop_session(&mut self, cx: &mut Context, reason: &str) {
-        let Some(session) = &self.session else { return };
-        let established = session.state == State::Established;
+        if self.session.is_none() {
+            return;
+        }
+        let established = self.is_established();
         self.attempt.since = cx.now;
         if !reason.is_empty() && (established || !self.attempt.failed_just_now(cx.now)) {
             self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));

@@ -328,6 +328,21 @@ impl Slots {
         }
     }
 
+    /// The sessions of before a crash get their interfaces again.
+    pub fn resume(&mut self, cx: &mut Context) {
+        self.slots
+            .values_mut()
+            .filter(|slot| slot.is_of_before())
+            .for_each(|slot| setup::attach(slot, cx, None));
+    }
+
+    /// The sessions of a connection that were never up are forgotten, without a message or an event.
+    pub fn forget_sessions(&mut self, cx: &mut Context, ccid: Ccid, reason: &str) {
+        for slot in self.slots.values_mut().filter(|slot| slot.is_of(ccid)) {
+            slot.give_way(cx, reason);
+        }
+    }
+
     /// Attaches the manual sessions of a tunnel whose path is known.
     pub fn start_manual(&mut self, cx: &mut Context, path: Path) {
         for key in &self.order {

@@ -20,6 +20,9 @@ pub(in crate::sys) const SYSLOG: &str = "/var/run/log";
 pub(in crate::sys) const MACHINE_IDS: &[&str] =
     &["/etc/hostid", "/etc/machine-id", "/var/lib/dbus/machine-id"];
 
+/// There is no file that tells this start of the machine from others.
+pub(in crate::sys) const BOOT_ID: Option<&str> = None;
+
 /// A path by which this program can be started again.
 pub(in crate::sys) fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()

@@ -17,6 +17,9 @@ pub(in crate::sys) const SYSLOG: &str = "/dev/log";
 /// The files that hold the machine id (machine-id(5)), in the order in which they are asked.
 pub(in crate::sys) const MACHINE_IDS: &[&str] = &["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
+/// The file that tells this start of the machine from others.
+pub(in crate::sys) const BOOT_ID: Option<&str> = Some("/proc/sys/kernel/random/boot_id");
+
 /// A path by which this program can be started again, whatever has become of its file.
 pub(in crate::sys) fn own_program() -> io::Result<PathBuf> {
     Ok(PathBuf::from("/proc/self/exe"))

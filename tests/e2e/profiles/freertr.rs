@@ -7,12 +7,15 @@ use super::{frames_pass, PATIENCE};
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer::*;
+use crate::runner::note;
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(
     freertr_server,
     freertr_server_with_a_password,
     freertr_server_that_holds_an_old_connection,
+    freertr_server_that_still_has_us,
     freertr_server_that_is_slow_to_forget,
     freertr_server_that_forgot_us,
     freertr_client,
@@ -233,6 +236,40 @@ fn freertr_server_that_holds_an_old_connection() {
     daemon.expect("error failed to send control message. tunnel shutdown");
     daemon.expect("info send ICCN, state --> ESTABLISHED");
     assert_eq!(daemon.count("*send StopCCN*"), 0);
+}
+
+/// We crash, and have a state file: it knows our HELLO, though its number is an old one. Frames pass at once.
+fn freertr_server_that_still_has_us() {
+    let net = Net::new();
+    let mut router = Router::new(&net);
+    let file = net.dir.join("state");
+    let text = format!("state-file {}\n{}", file.display(), config(SETTINGS, SESSION));
+    let mut daemon = Daemon::start(&net, &net.a, &text);
+    let call = router.serve(false);
+    frames_pass(&net, &mut router.peer, &call, &[]);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        // Until the session is written down.
+        wait_until(
+            || std::fs::read(&file).is_ok_and(|octets| octets.windows(2).any(|part| part == b"l0")),
+            || "no session in the file".to_owned(),
+        );
+        daemon.kill();
+        let killed = Instant::now();
+        daemon = Daemon::start(&net, &net.a, &text);
+        let hello = router.peer.receive_control(PATIENCE).expect("a HELLO");
+        assert_eq!(hello.kind(), Some(HELLO));
+        if hello.ns == router.peer.nr {
+            router.peer.nr = router.peer.nr.wrapping_add(1);
+        }
+        router.peer.send_ack();
+        frames_pass(&net, &mut router.peer, &call, &[]);
+        times.push(killed.elapsed());
+        daemon.expect("info   tunnel t1 goes on after a crash: the peer still has connection *");
+    }
+    times.sort_unstable();
+    note(format!("killed and started again, freeRtr with a state-file: frames pass after {:?}", times[2]));
+    assert_eq!(daemon.count("*SCCRQ*"), 0);
 }
 
 /// It was restarted, and never calls: it answers our HELLO, which it cannot place, with a ZLB whose id is 0. With the

@@ -1,0 +1,196 @@
+//! A program that begins after a crash goes on with the connections of the one before, as far as their peers still have
+//! them. What is known of them comes from a file ([`record`](super::record)), which may be old or somebody else's: so
+//! nothing is believed of it before the peer has answered a HELLO of the connection. A peer that does not answer is told
+//! that the connection is over, should it have it all the same, and the tunnel is set up anew.
+
+use std::time::{Duration, Instant};
+
+use super::action::{Happening, Path};
+use super::connection::Connection;
+use super::context::Context;
+use super::failover;
+use super::record::{Record, Resumes, SessionRecord};
+use super::result::result;
+use super::session::slot::Slot;
+use super::session::table::State;
+use super::session::Session;
+use super::snapshot::{Cause, Failure};
+use super::tunnel::Tunnel;
+use crate::config::diff::{print_of_session, print_of_tunnel};
+use crate::log::Remark;
+use crate::wire::code::{cdn, stopccn};
+use crate::wire::message::Cdn;
+use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
+
+/// What events and the history say of what goes on.
+const GOES_ON: &str = "goes on after a crash: the peer still had it";
+/// What the peer is told of a connection that does not.
+const OVER: &str = "the program that had it is gone";
+
+/// The peer may not have been told of the circuit.
+const UNKNOWN: CircuitStatus = CircuitStatus(u16::MAX);
+
+// ----- what is written -----
+
+/// What a program has to know to go on with the tunnel's connection. `sequence` tells the number of the next frame of a
+/// session.
+pub fn record_of(
+    tunnel: &Tunnel,
+    moment: Instant,
+    sequence: &dyn Fn(SessionId) -> Option<u32>,
+) -> Option<Record> {
+    let Some(main) = tunnel.members.main() else { return tunnel.kept.as_deref().cloned() };
+    let mut record = Record::new(main, print_of_tunnel(&tunnel.config))?;
+    let told = !main.transport.channel.has(MessageType::SLI);
+    for slot in tunnel.slots.iter().filter(|slot| slot.is_of(main.ccid())) {
+        let Some(session) = &slot.session else { continue };
+        if session.state != State::Established {
+            record.unfinished.extend((session.remote != SessionId(0)).then(|| session.ids()));
+            continue;
+        }
+        let mut kept = session.to_record(moment);
+        if !told {
+            kept.advertised = UNKNOWN;
+        }
+        record.sessions.push(SessionRecord {
+            interface: slot.config.interface.clone(),
+            print: print_of_session(&slot.config),
+            sequence: sequence(session.local).unwrap_or(session.first_sequence),
+            session: kept,
+        });
+    }
+    Some(record)
+}
+
+// ----- what is read -----
+
+/// The tunnel had this connection before the crash. Its next attempt begins with that.
+pub fn keep(tunnel: &mut Tunnel, cx: &mut Context, record: Box<Record>) {
+    let peer = record.path.remote.ip();
+    let named = tunnel.names(peer) || tunnel.config.is_for_any() || tunnel.config.names().next().is_some();
+    match (tunnel.is_usable() && tunnel.members.is_empty(), named) {
+        (true, true) => tunnel.kept = Some(record),
+        (true, false) => refused(tunnel, cx, &format!("{peer} is not its peer any more")),
+        (false, _) => {}
+    }
+}
+
+/// There is something in the file that the tunnel cannot go on with.
+pub fn refused(tunnel: &mut Tunnel, cx: &mut Context, why: &str) {
+    let remark = Remark::NotResumed { tunnel: tunnel.config.name.clone(), why: why.to_owned() };
+    cx.remark(&remark);
+    let failure = Failure::new(format!("state-file: {why}"), Cause::Other);
+    tunnel.fail(cx, failure);
+}
+
+/// There is a socket: the peer is asked. `false`: there is nothing to ask for.
+pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
+    let Some(record) = tunnel.kept.take() else { return false };
+    // An address of ours that the configuration does not name may be another one today; the peer follows.
+    let mut path = Path { encapsulation: record.path.encapsulation, remote: record.path.remote, ..prepared };
+    path.local.set_port(tunnel.config.ports_of(path.encapsulation).0);
+    let known = tunnel.config.each_encapsulation().any(|way| way == path.encapsulation);
+    let free = cx.ids.tunnel_of(record.ccid).is_none() && cx.alive < cx.max_tunnels;
+    if tunnel.members.main_ccid().is_some() || !known || !free {
+        return false;
+    }
+    let Some(connection) = record.connection(cx, tunnel.key, &tunnel.config, path) else {
+        refused(tunnel, cx, "it was set up with another password");
+        return false;
+    };
+    let ends = (record.print != print_of_tunnel(&tunnel.config))
+        .then(|| "the configuration has changed since".to_owned());
+    // What was being set up begins anew.
+    let mut gone = record.unfinished;
+    for session in record.sessions {
+        match block_of(tunnel, cx, &session).filter(|_| ends.is_none()) {
+            Some(slot) => slot.file(cx, to_session(session, &connection, path)),
+            None => gone.push(session.session.ids()),
+        }
+    }
+    let ccid = connection.ccid();
+    tunnel.resumes = Some(Box::new(Resumes { ccid, ends, gone }));
+    tunnel.members.set_main(ccid);
+    tunnel.file(cx, connection);
+    tunnel.attempt.cancel(cx);
+    let asked = tunnel.members.get_mut(ccid).is_some_and(|connection| connection.transport.ask(cx));
+    if !asked {
+        unanswered(tunnel, cx, ccid, "the HELLO could not be built");
+    }
+    true
+}
+
+/// The session block of a session of then, if it says the same now.
+fn block_of<'a>(tunnel: &'a mut Tunnel, cx: &Context, session: &SessionRecord) -> Option<&'a mut Slot> {
+    let key = tunnel.slots.key_of(&session.interface)?;
+    let slot = tunnel.slots.get_mut(key)?;
+    let usable = slot.is_dynamic() && slot.is_usable() && slot.session.is_none();
+    let same = usable && print_of_session(&slot.config) == session.print;
+    let room = cx.ids.session_count() < cx.max_sessions && cx.ids.slot_of(session.session.local).is_none();
+    (same && room).then_some(slot)
+}
+
+fn to_session(record: SessionRecord, connection: &Connection, path: Path) -> Session {
+    let mut session = record.session;
+    session.connection = Some(connection.ccid());
+    session.path = path;
+    session.first_sequence = record.sequence;
+    session
+}
+
+// ----- what the peer says -----
+
+/// The peer has answered, if it was asked: it still has the connection.
+pub fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
+    let answers = tunnel.members.get(ccid).is_some_and(|connection| !connection.transport.is_pressed());
+    let Some(resumes) = tunnel.resumes.take_if(|resumes| answers && resumes.ccid == ccid) else { return };
+    match &resumes.ends {
+        Some(why) => end(tunnel, cx, ccid, why),
+        None => go_on(tunnel, cx, ccid, &resumes),
+    }
+}
+
+/// The peer has it, but it is of no use any more.
+fn end(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) {
+    tunnel.slots.forget_sessions(cx, ccid, why);
+    tunnel.members.leave_service(ccid);
+    tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, OVER));
+    refused(tunnel, cx, why);
+    tunnel.schedule(cx, Duration::ZERO);
+}
+
+fn go_on(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, resumes: &Resumes) {
+    let name = tunnel.config.name.clone();
+    cx.remark(&Remark::Resumed { tunnel: name, connection: ccid });
+    tunnel.attempt.since = cx.now;
+    tunnel.notify(cx, Happening::TunnelUp, GOES_ON.to_owned());
+    let Some(connection) = tunnel.members.get(ccid) else { return };
+    let (peer, called) = (connection.transport.path.remote.ip(), !connection.initiator);
+    tunnel.addresses.answered(peer);
+    tunnel.fallback.works(cx.now, &tunnel.config, connection.transport.path.encapsulation);
+    tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
+    tunnel.backup.because(|| "it was in use before the crash".to_owned());
+    failover::peer_used(tunnel, cx, peer, called);
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    connection.serve(cx);
+    for ids in &resumes.gone {
+        let code = result(cdn::ADMIN, None, "it begins anew after a crash");
+        // What cannot be sent the peer learns from its own next message for this session.
+        let _ = connection.transport.enqueue(cx, &Message::Cdn(Cdn { ids: *ids, result: Some(code) }));
+    }
+    tunnel.slots.resume(cx);
+    tunnel.slots.begin(cx, connection, Duration::ZERO);
+}
+
+/// The peer does not answer: it has forgotten the connection, or cannot be reached. It is told, once, and the tunnel is set
+/// up anew.
+pub fn unanswered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) {
+    if let Some(connection) = tunnel.members.get(ccid) {
+        connection.say_good_bye(cx, OVER);
+    }
+    tunnel.resumes = None;
+    tunnel.slots.forget_sessions(cx, ccid, why);
+    tunnel.delete(cx, ccid);
+    refused(tunnel, cx, why);
+    tunnel.schedule(cx, Duration::ZERO);
+}
