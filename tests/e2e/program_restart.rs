@@ -263,10 +263,13 @@ pub fn replaceable(net: &Net) -> (PathBuf, Daemon, Daemon) {
     (file, a, b)
 }
 
-/// Puts a program in the place of another one, as package managers do.
+/// Puts a program in the place of another one, as package managers do. Another process writes it: a child that another
+/// test starts meanwhile would inherit our descriptor, and a file that is open for writing is not executed.
 pub fn install(file: &Path, octets: &[u8]) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, octets).expect("program");
+    let (new, source) = (file.with_extension("new"), file.with_extension("source"));
+    std::fs::write(&source, octets).expect("program");
+    let copied = Command::new("cp").arg(&source).arg(&new).status().expect("cp");
+    assert!(copied.success(), "cp");
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("mode");
     std::fs::rename(&new, file).expect("program");
 }
