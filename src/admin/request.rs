@@ -9,6 +9,7 @@ use super::command::Token::{self, OneOf, Rest, Value, Word};
 use super::command::{by_number, AdminCommand, Form, COMMANDS};
 use super::envelope;
 use super::summary::{Column, Filter, Standing};
+use crate::config::value;
 use crate::log::{escape, Level};
 
 /// What `status` and `explain` are asked about.
@@ -378,6 +379,11 @@ fn level(name: &str) -> Result<Level, UsageError> {
     Level::from_name(name).ok_or_else(|| UsageError::Value(name.to_owned(), "error, warn, info or debug"))
 }
 
+/// Seconds with at most three decimals, from so many milliseconds to an hour; `.5` is one half.
+fn seconds(text: &str, min: u64) -> Option<Duration> {
+    value::seconds(format!("0{text}").as_bytes(), min, 3_600_000)
+}
+
 fn ping(name: &str, options: &[&str]) -> Result<AdminRequest, UsageError> {
     let (mut count, mut interval) = (5, Duration::from_secs(1));
     for option in options.chunks(2) {
@@ -387,9 +393,7 @@ fn ping(name: &str, options: &[&str]) -> Result<AdminRequest, UsageError> {
             let given = value.parse().ok().filter(|n| (1..=100_000).contains(n));
             count = given.ok_or_else(|| wrong("a number from 1 to 100000"))?;
         } else {
-            let given = value.parse().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
-            interval =
-                given.map(Duration::from_secs_f64).ok_or_else(|| wrong("seconds from 0.01 to 3600"))?;
+            interval = seconds(value, 10).ok_or_else(|| wrong("seconds from 0.01 to 3600"))?;
         }
     }
     Ok(AdminRequest::Ping { tunnel: name.to_owned(), count, interval })
@@ -406,9 +410,8 @@ fn summary(words: &[&str]) -> Result<(Filter, Option<Column>, Option<Duration>),
             "sort" => sort = Column::from_name(value()),
             "-i" => {
                 let (value, expected) = (value(), "seconds from 0.1 to 3600");
-                let given = value.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-                let given = given.ok_or_else(|| UsageError::Value(value.to_owned(), expected))?;
-                interval = Some(Duration::from_secs_f64(given));
+                let given = seconds(value, 100);
+                interval = Some(given.ok_or_else(|| UsageError::Value(value.to_owned(), expected))?);
             }
             standing => filter.standing = Standing::from_name(standing),
         }

@@ -230,7 +230,7 @@ fn decimal(milliseconds: u64) -> String {
 }
 
 /// Seconds, at most three decimals; `min` and `max` are milliseconds.
-fn seconds(octets: &[u8], min: u64, max: u64) -> Option<Duration> {
+pub fn seconds(octets: &[u8], min: u64, max: u64) -> Option<Duration> {
     let (whole, decimals) = match octets.iter().position(|&o| o == b'.') {
         Some(dot) => (octets.get(..dot)?, octets.get(dot.checked_add(1)?..)?),
         None => (octets, &b"0"[..]),
