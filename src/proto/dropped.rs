@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::snapshot::{DroppedFrom, Drops};
+use crate::gather;
 use crate::log::escape;
 use crate::saved::saved;
 use crate::wire::attribute::{number, AvpId};
@@ -236,7 +237,7 @@ impl Sources {
             })
             .filter(|s| s.count > 0 && s.ago < SHOWN)
             .collect();
-        shown.sort_by_key(|s| s.ago);
+        gather::sort_by(&mut shown, |one, other| one.ago.cmp(&other.ago));
         (shown, self.others)
     }
 }

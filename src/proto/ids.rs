@@ -1,7 +1,6 @@
 //! The ids in use, and whose they are.
 
-use std::collections::BTreeMap;
-
+use crate::gather::Map;
 use crate::saved::saved;
 use crate::wire::{Ccid, SessionId};
 
@@ -18,8 +17,8 @@ saved!(tuple SlotKey(number));
 /// The ids in use, and whose they are.
 #[derive(Debug, Default)]
 pub struct Ids {
-    connections: BTreeMap<Ccid, TunnelKey>,
-    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
+    connections: Map<Ccid, TunnelKey>,
+    sessions: Map<SessionId, (TunnelKey, SlotKey)>,
 }
 saved!(Ids { connections, sessions });
 

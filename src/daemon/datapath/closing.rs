@@ -1,7 +1,6 @@
 //! TAP interfaces on their way out: a child process removes them, for the loop cannot wait until each is gone.
 
-use std::collections::BTreeSet;
-
+use crate::gather::Set;
 use crate::sys::tap::Tap;
 use crate::sys::tap_removal::{self, Removal};
 
@@ -9,9 +8,9 @@ use crate::sys::tap_removal::{self, Removal};
 #[derive(Default)]
 pub(super) struct Closing {
     next: Vec<Tap>,
-    next_names: BTreeSet<String>,
+    next_names: Set<String>,
     running: Option<Removal>,
-    running_names: BTreeSet<String>,
+    running_names: Set<String>,
 }
 
 impl Closing {

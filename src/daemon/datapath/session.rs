@@ -11,6 +11,7 @@ use super::slab::{FixedHash, Slab};
 use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::{self, ETHERNET_HEADER};
+use crate::gather;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
@@ -341,7 +342,7 @@ impl Sessions {
     /// The ids of all, in order.
     pub(super) fn ids(&self) -> Vec<u32> {
         let mut ids: Vec<u32> = self.ids.keys().map(|id| id.0).collect();
-        ids.sort_unstable();
+        gather::sort_by(&mut ids, Ord::cmp);
         ids
     }
 }
