@@ -27,8 +27,9 @@ pub fn sum(octets: &[u8]) -> u16 {
     u16::from_be(fold((low >> 32).wrapping_add(low & 0xffff_ffff).wrapping_add(carries)))
 }
 
-/// Eight octets of a block.
+/// Eight octets of a block, from a constant place: the compiler sees that they are in it.
 #[inline(always)]
+#[allow(clippy::indexing_slicing)]
 fn word(block: &[u8; 32], at: usize) -> u128 {
     let [a, b, c, d] = [block[at], block[at + 1], block[at + 2], block[at + 3]];
     let [e, f, g, h] = [block[at + 4], block[at + 5], block[at + 6], block[at + 7]];
