@@ -45,6 +45,7 @@ counters! {
     rx_sequence "rx_drop_sequence" "received data that was out of order";
     rx_sublayer "rx_drop_sublayer" "received data with VCCV or fragment bits that were not negotiated";
     rx_standby "rx_drop_standby" "received data while the circuit was on standby";
+    rx_incomplete "rx_drop_incomplete" "received fragments of frames that were not complete in time, or too long";
     rx_storm "rx_drop_storm" "received frames to group addresses beyond the storm-limit";
     rx_interface "rx_drop_interface" "frames that the interface did not take (it is down, or its queue full)";
     tx_closed "tx_drop_closed" "frames from the interface while the session was not established";
@@ -53,7 +54,9 @@ counters! {
     tx_size "tx_drop_size" "frames too long for the path";
     tx_queue "tx_drop_queue" "frames that the socket did not take (no buffer space)";
     tx_error "tx_drop_error" "frames that could not be sent: no route, no address, a bad frame";
+    rx_fragments "rx_fragments" "received fragments of frames (RFC 4623)";
     rx_coalesced "rx_coalesced" "received frames that were joined before they went to the interface";
+    tx_fragmented "tx_fragmented" "frames sent as fragments (RFC 4623)";
     tx_segmented "tx_segmented" "frames cut out of larger ones that the interface handed over";
     mss_clamped "mss_clamped" "TCP SYNs whose MSS was lowered";
     icmp_too_big "icmp_too_big" "frames whose sender was told by ICMP that they are too long for the path";

@@ -454,6 +454,8 @@ fn session_avps() -> SessionAvps {
         rx_speed: Some(100_000_000),
         physical_channel: Some(9),
         interface_mtu: Some(1500),
+        mru: Some(1480),
+        mrru: Some(9234),
     }
 }
 
@@ -501,7 +503,7 @@ fn full_messages_there_and_back() {
         assert_eq!(decode(&octets, &STRICT).message, Ok(value.clone()));
         let mut seen = Vec::new();
         for avp in avp::iter(&octets) {
-            let optional = matches!(avp.id.attribute, 8 | 15 | 25 | 74 | 75 | 91);
+            let optional = matches!(avp.id.attribute, 8 | 15 | 25 | 74 | 75 | 91 | 94 | 95);
             assert_eq!(avp.mandatory, !optional, "M bit of {}", avp.id.attribute);
             assert_eq!((avp.id.vendor, avp.hidden, avp.reserved), (0, false, 0));
             assert!(!seen.contains(&avp.id.attribute), "{} twice", avp.id.attribute);

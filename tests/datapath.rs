@@ -203,6 +203,8 @@ fn node() {
         sublayer_to_send: sublayer,
         sequence_send: if sublayer { SequenceLevel::All } else { SequenceLevel::None },
         sequence_receive: sublayer,
+        fragments_to_send: None,
+        fragments_expected: None,
         path,
     };
     plane.attach(&attachment).unwrap();

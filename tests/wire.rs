@@ -5,7 +5,7 @@ mod support;
 
 use l2tpd::wire::attribute::AvpId;
 use l2tpd::wire::avp::{self, MessageTypeAvp, StructureError};
-use l2tpd::wire::data::{Format, ReceiveSequence, Sublayer, RESET_AFTER};
+use l2tpd::wire::data::{Format, Part, ReceiveSequence, Sublayer, RESET_AFTER};
 use l2tpd::wire::demux::{from_ip, from_udp, Packet};
 use l2tpd::wire::digest::{self, Secret};
 use l2tpd::wire::header::{self, HeaderError};
@@ -357,7 +357,12 @@ fn data_headers_octet_for_octet() {
             let read = Sublayer::from_octets(header[start..].try_into().unwrap());
             let sequenced = sequence.is_some();
             let sequence = sequence.unwrap_or(0);
-            assert_eq!(read, Sublayer { sequenced, sequence, foreign: false }, "{}", packet.label);
+            assert_eq!(
+                read,
+                Sublayer { sequenced, sequence, part: Part::Whole, foreign: false },
+                "{}",
+                packet.label
+            );
         }
         // The frame begins with its destination address.
         assert_eq!(packet.octets[..length], header, "{}", packet.label);
@@ -369,9 +374,17 @@ fn data_headers_octet_for_octet() {
 #[test]
 fn sublayer_bits() {
     let read = |octets| Sublayer::from_octets(octets);
-    assert_eq!(read([0x40, 1, 2, 3]), Sublayer { sequenced: true, sequence: 0x01_0203, foreign: false });
-    assert_eq!(read([0x0f, 1, 2, 3]), Sublayer { sequenced: false, sequence: 0x01_0203, foreign: false });
-    for foreign in [0x80, 0x20, 0x10, 0x60] {
+    let whole = |sequenced| Sublayer { sequenced, sequence: 0x01_0203, part: Part::Whole, foreign: false };
+    assert_eq!(read([0x40, 1, 2, 3]), whole(true));
+    assert_eq!(read([0x0f, 1, 2, 3]), whole(false));
+    // RFC 4623 5.5, 2: B and E of a whole frame are 0, of the first fragment 01, of the last 10, of those between 11.
+    for (octet, part) in [(0x50, Part::First), (0x70, Part::Middle), (0x60, Part::Last), (0x40, Part::Whole)]
+    {
+        assert_eq!(read([octet, 1, 2, 3]), Sublayer { part, ..whole(true) });
+        assert_eq!(Sublayer::fragment(0x01_0203, part), [octet, 1, 2, 3]);
+    }
+    assert_eq!(read([0x20, 1, 2, 3]), Sublayer { part: Part::Last, ..whole(false) });
+    for foreign in [0x80, 0xc0, 0xf0] {
         assert!(read([foreign, 0, 0, 0]).foreign, "{foreign:#x}");
     }
     assert_eq!(Sublayer::sequenced(0x0100_0000), [0x40, 0, 0, 0], "24 bits");

@@ -299,6 +299,9 @@ fn session_block(
         field(out, "Cookie Size", format_args!("local {local}, remote {remote}"));
         field(out, "Sublayer", directions(session.sublayer));
         field(out, "Sequencing", directions(session.sequencing));
+        if session.fragments != (false, false) {
+            field(out, "Fragments", directions(session.fragments));
+        }
         field(out, "Pseudowire", pseudowire(session.pw_type));
         field(out, "Remote End ID", escape(&session.remote_end_id));
         field(out, "Remote Circuit", or_dash(session.remote_circuit.map(circuit)));

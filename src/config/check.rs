@@ -248,6 +248,12 @@ pub(super) fn session(
     if session.sequencing != Sequencing::Off && session.sublayer == Sublayer::None {
         findings.invalid("sequencing", "sequence numbers stand in the sublayer: set l2-sublayer default");
     }
+    if session.oversize == Oversize::Pseudowire && session.sequencing != Sequencing::Both {
+        findings.invalid(
+            "oversize",
+            "fragments of the pseudowire are numbered: set l2-sublayer default and sequencing both",
+        );
+    }
     let clamps = known.data_plane == DataPlane::Kernel && session.tcp_mss != TcpMss::Off;
     kernel_cannot(&mut findings, "tcp-mss", clamps, "lower the MSS of TCP connections");
     let chooses = known.data_plane == DataPlane::Kernel && session.oversize != Oversize::Fragment;

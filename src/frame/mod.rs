@@ -1,6 +1,6 @@
 //! Ethernet frames as octets. Pure. [`packet`] finds the headers, [`checksum`] sums, [`vnet`] is the header that TAP
 //! interfaces put before frames, [`gso`] cuts super-frames into segments, [`gro`] merges received frames into such,
-//! [`mss`] lowers the MSS of TCP connections, [`rarp`] tells switches where a station is now, [`too_big`] tells the
+//! [`fragments`] puts frames together that came in several data messages, [`mss`] lowers the MSS of TCP connections, [`rarp`] tells switches where a station is now, [`too_big`] tells the
 //! senders of packets that are too long.
 
 #![cfg_attr(
@@ -9,6 +9,7 @@
 )]
 
 pub mod checksum;
+pub mod fragments;
 pub mod gro;
 pub mod gso;
 pub mod mss;

@@ -180,6 +180,10 @@ pub struct Attachment {
     pub sequence_send: SequenceLevel,
     /// Received numbers are checked.
     pub sequence_receive: bool,
+    /// The peer takes fragments of frames (RFC 4623).
+    pub fragments_to_send: Option<Fragments>,
+    /// Fragments of frames up to so many octets are put together.
+    pub fragments_expected: Option<usize>,
     /// The tunnel's path.
     pub path: Path,
 }
@@ -195,8 +199,20 @@ saved!(Attachment {
     sublayer_to_send,
     sequence_send,
     sequence_receive,
+    fragments_to_send,
+    fragments_expected,
     path
 });
+
+/// What a peer takes that takes fragments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fragments {
+    /// The longest data message, without IP and UDP header, in octets (MRU).
+    pub message: usize,
+    /// The longest frame (MRRU).
+    pub frame: usize,
+}
+saved!(Fragments { message, frame });
 
 /// Data Sequencing AVP (RFC 3931 5.4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -93,7 +93,9 @@ mod tunnels;
 mod unproven;
 mod watch;
 
-pub use action::{Action, Attachment, Happening, Notification, Path, Pong, Purpose, SequenceLevel};
+pub use action::{
+    Action, Attachment, Fragments, Happening, Notification, Path, Pong, Purpose, SequenceLevel,
+};
 pub use command::{Command, CommandError};
 pub use context::Random;
 pub use engine::{Engine, TunnelRecord};

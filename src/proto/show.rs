@@ -147,6 +147,10 @@ fn session(slot: &Slot, now: Instant, disabled: bool, waits: bool) -> SessionSna
             let receive = slot.config.sequencing.receives() && s.sublayer_expected;
             (receive, s.sequence_send != SequenceLevel::None)
         }),
+        fragments: session.map_or((false, false), |s| {
+            let takes = slot.config.longest_reassembled().is_some();
+            (takes, s.fragments_to_send(&slot.config).is_some())
+        }),
         pw_type: slot.config.pw_type(),
         remote_circuit: session.and_then(|s| s.remote_circuit).map(|c| c.0),
         remote_mtu: session.and_then(|s| s.remote_mtu),

@@ -180,6 +180,8 @@ pub struct SessionSnapshot {
     pub remote_cookie: Cookie,
     /// Sublayer of received and of sent frames.
     pub sublayer: (bool, bool),
+    /// Fragments of frames (RFC 4623) are taken, and may be sent.
+    pub fragments: (bool, bool),
     /// Sequence numbers in received and in sent frames.
     pub sequencing: (bool, bool),
     /// The pseudowire type.

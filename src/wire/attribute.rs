@@ -320,7 +320,7 @@ pub static TABLE: [Attribute; 36] = {
         row(CIRCUIT_ERRORS, "Circuit Errors", O, HIDE, OneOf(&[18, 26])).required(In::of(&[Type::WEN])),
         // RFC 3931 5.1: an AVP of a vendor with a 32-bit number. No such vendor is known here.
         row(EXTENDED_VENDOR_ID, "Extended Vendor ID", O, HIDE, AtLeast(6)).optional(In::ALL),
-        // RFC 4667, RFC 4623, RFC 5085, RFC 4951: known, and without effect except for the MTU.
+        // RFC 4667, RFC 4623, RFC 5085, RFC 4951: known, and without effect except for the MTU, MRU and MRRU.
         row(INTERFACE_MTU, "Interface Maximum Transmission Unit", O, HIDE, Exact(2)).optional(In::CALL),
         row(AGI, "Attachment Group Identifier", O, HIDE, AtLeast(0)).optional(In::REQUEST),
         row(LOCAL_END_ID, "Local End ID", O, HIDE, AtLeast(0)).optional(In::REQUEST),

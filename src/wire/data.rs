@@ -23,8 +23,11 @@ pub const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 const HALF: u32 = 0x0080_0000;
 /// S bit of the sublayer's first octet.
 const S: u8 = 0x40;
-/// Bit 0 and bits 2, 3 of the sublayer's first octet.
-const FOREIGN: u8 = 0xb0;
+/// Bit 0 of the sublayer's first octet: VCCV (RFC 5085).
+const VCCV: u8 = 0x80;
+/// Bits 2 and 3 of it: B, not the first fragment, and E, not the last one (RFC 4623 5.5).
+const B: u8 = 0x20;
+const E: u8 = 0x10;
 
 /// How the data messages of one direction of a session are built.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +74,23 @@ pub struct Sublayer {
     pub sequenced: bool,
     /// 24 bits.
     pub sequence: u32,
-    /// Bit 0 (VCCV, RFC 5085) or bits 2, 3 (fragments, RFC 4623) are set: not for us.
+    /// Which part of a frame it is.
+    pub part: Part,
+    /// Bit 0 (VCCV, RFC 5085) is set: not for us.
     pub foreign: bool,
+}
+
+/// Which part of a frame a data message carries (RFC 4623 2, 5.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    First,
+    /// Neither beginning nor end.
+    Middle,
+    /// Its end.
+    Last,
 }
 
 impl Sublayer {
@@ -82,14 +100,31 @@ impl Sublayer {
         Sublayer {
             sequenced: flags & S != 0,
             sequence: u32::from_be_bytes([0, s0, s1, s2]),
-            foreign: flags & FOREIGN != 0,
+            part: match (flags & B != 0, flags & E != 0) {
+                (false, false) => Part::Whole,
+                (false, true) => Part::First,
+                (true, true) => Part::Middle,
+                (true, false) => Part::Last,
+            },
+            foreign: flags & VCCV != 0,
         }
     }
 
     /// The four octets of a sequenced frame.
     pub fn sequenced(sequence: u32) -> [u8; 4] {
+        Sublayer::fragment(sequence, Part::Whole)
+    }
+
+    /// The four octets of a part of a frame.
+    pub fn fragment(sequence: u32, part: Part) -> [u8; 4] {
         let [_, s0, s1, s2] = sequence.to_be_bytes();
-        [S, s0, s1, s2]
+        let bits = match part {
+            Part::Whole => 0,
+            Part::First => E,
+            Part::Middle => B | E,
+            Part::Last => B,
+        };
+        [S | bits, s0, s1, s2]
     }
 }
 

@@ -314,6 +314,8 @@ impl<'a> Collector<'a, '_> {
             rx_speed: self.array(number::RX_SPEED).map(u64::from_be_bytes),
             physical_channel: self.u32(number::PHYSICAL_CHANNEL_ID),
             interface_mtu: self.u16(number::INTERFACE_MTU),
+            mru: self.u16(number::MRU),
+            mrru: self.u16(number::MRRU),
         }
     }
 

@@ -195,7 +195,9 @@ impl<'o> Writer<'o> {
         if self.kind != MessageType::ICCN {
             self.put_some(number::PHYSICAL_CHANNEL_ID, avps.physical_channel.map(u32::to_be_bytes))?;
         }
-        self.put_some(number::INTERFACE_MTU, avps.interface_mtu.map(u16::to_be_bytes))
+        self.put_some(number::INTERFACE_MTU, avps.interface_mtu.map(u16::to_be_bytes))?;
+        self.put_some(number::MRU, avps.mru.map(u16::to_be_bytes))?;
+        self.put_some(number::MRRU, avps.mrru.map(u16::to_be_bytes))
     }
 
     /// RFC 3931 6.4, 6.12: neither message may do without a Result Code.

@@ -171,6 +171,10 @@ pub struct SessionAvps {
     pub physical_channel: Option<u32>,
     /// Interface MTU (attribute 91 of RFC 4667, or vendor 9 attribute 14).
     pub interface_mtu: Option<u16>,
+    /// Maximum Receive Unit AVP (RFC 4623 5.3): the longest data message that the sender takes, without IP and UDP header.
+    pub mru: Option<u16>,
+    /// Maximum Reassembled Receive Unit AVP (RFC 4623 5.4): the sender takes fragments, of frames up to this long.
+    pub mrru: Option<u16>,
 }
 
 /// CDN (RFC 3931 6.12).

@@ -50,11 +50,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with(SESSION)
+    }
+
+    /// The same with this session block.
+    fn with(session: &str) -> Bench {
         let net = Net::new();
         // Nothing is sent that the test did not send.
         net.exec(&net.a, &["sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"]);
         let tunnel = "  role passive\n  encapsulation udp\n  dont-fragment on\n";
-        let mut daemon = Daemon::start(&net, &net.a, &config(tunnel, SESSION));
+        let mut daemon = Daemon::start(&net, &net.a, &config(tunnel, session));
         daemon.expect("debug l2tpd start");
         let peer = Peer::udp(&net);
         let tap = in_netns(&net.a, || PacketSocket::open("l0"));
@@ -135,9 +140,71 @@ fn every_counter_by_its_reason() {
         b.peer.send_packet(&message(30, &frame(60)));
     });
 
+    bench.seen.extend(fragments());
     let all: BTreeSet<String> =
         l2tpd::counters::Counters::default().entries().map(|(name, _, _)| name.to_owned()).collect();
     assert_eq!(bench.seen, all, "counters without a reason, or reasons without a counter");
+}
+
+/// Frames that travel as fragments (RFC 4623), and what comes of those that are not complete; what was counted.
+fn fragments() -> BTreeSet<String> {
+    let mut bench = Bench::with(&SESSION.replace("oversize icmp", "oversize pseudowire"));
+    bench.peer.connect();
+    let icrq = bench.peer.icrq("end1").with(avp(65, &[7; 8])).with(avp(69, &[0, 1])).with(avp(70, &[0, 2]));
+    let local = u32::from_be_bytes(icrq.avps[0].value[..].try_into().expect("id"));
+    bench.peer.send(&icrq.with(avp(94, &600_u16.to_be_bytes())).with(avp(95, &1513_u16.to_be_bytes())));
+    let icrp = bench.peer.expect(ICRP);
+    assert_eq!((icrp.u32(63) > 0, icrp.avp(94).is_some()), (true, true));
+    assert_eq!(icrp.avp(95), Some(&9238_u16.to_be_bytes()[..]), "a jumbo frame with two tags");
+    let cookie = icrp.avp(65).expect("cookie").to_vec();
+    let call = Call { local, remote: icrp.u32(63), cookie };
+    let iccn = bench.peer.session_message(ICCN, &call);
+    bench.peer.send(&iccn);
+    bench.daemon.expect("info receive ICCN, state --> ESTABLISHED");
+
+    // 580 octets of the frame and 20 of the header are what the peer takes.
+    let wire = in_netns(&bench.net.b, || PacketSocket::open("wire"));
+    let sent = frame(1513);
+    bench.counts(&[("tx_fragmented", 1), ("tx_frames", 1), ("tx_octets", 1513)], |b| b.send(&sent));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let (mut bits, mut octets): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
+    while octets.len() < sent.len() {
+        let (_, packet) = wire.receive(deadline).expect("a fragment");
+        // Ethernet, IPv4, UDP; data of our session, which the system cuts behind this place (UDP GSO).
+        let head = [&[0, 3, 0, 0], &call.local.to_be_bytes()[..]].concat();
+        if packet.len() > 62 && packet[23] == 17 && packet[42..50] == head {
+            assert_eq!(packet[20] & 0x40, 0x40, "DF (RFC 4623 5.1)");
+            for message in packet[42..].chunks(600) {
+                assert_eq!(message[..8], head);
+                bits.push(message[16]);
+                octets.extend(&message[20..]);
+            }
+        }
+    }
+    assert_eq!((&bits[..], octets == sent), (&[0x50, 0x70, 0x60][..], true));
+    bench.counts(&[("tx_drop_size", 1)], |b| b.send(&frame(1514)));
+    bench.counts(&[("tx_frames", 1), ("tx_octets", 580)], |b| b.send(&frame(580)));
+
+    let part = |bits: u32, number: u32, octets: &[u8]| data(&call, &call.cookie, bits << 24 | number, octets);
+    bench.counts(&[("rx_fragments", 3), ("rx_frames", 1), ("rx_octets", 1513)], |b| {
+        b.peer.send_packet(&part(0x50, 0, &sent[..500]));
+        b.peer.send_packet(&part(0x70, 1, &sent[500..501]));
+        b.peer.send_packet(&part(0x60, 2, &sent[501..]));
+    });
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    assert!(std::iter::from_fn(|| bench.tap.receive(deadline)).any(|(_, frame)| frame == sent), "the frame");
+    // The middle is lost; the beginning is lost; nothing follows, and a second later it is given up.
+    bench.counts(&[("rx_fragments", 2), ("rx_drop_incomplete", 2)], |b| {
+        b.peer.send_packet(&part(0x50, 3, &sent[..500]));
+        b.peer.send_packet(&part(0x60, 5, &sent[501..]));
+    });
+    bench.counts(&[("rx_fragments", 1), ("rx_drop_incomplete", 1)], |b| {
+        b.peer.send_packet(&part(0x60, 6, &sent[501..]));
+    });
+    bench.counts(&[("rx_fragments", 1), ("rx_drop_incomplete", 1)], |b| {
+        b.peer.send_packet(&part(0x50, 7, &sent[..500]));
+    });
+    bench.seen
 }
 
 /// What passes, and what the checks of the header find. C-307 C-308 C-310 C-315

@@ -23,6 +23,7 @@ mod mss;
 mod naive;
 mod oversize;
 mod packet;
+mod pw_fragments;
 mod shape;
 mod tagged;
 mod tos;
@@ -39,6 +40,7 @@ const TESTS: &[&[Test]] = &[
     tagged::TESTS,
     mss::TESTS,
     oversize::TESTS,
+    pw_fragments::TESTS,
     tos::TESTS,
     failures::TESTS,
     counters::TESTS,

@@ -28,7 +28,7 @@ fn inner_mtu(wire: Wire) -> usize {
 }
 
 /// 200,000 octets from host 1 to host 2, that fill their segments.
-fn transfer(world: &World, ipv6: bool, patience: Duration) -> bool {
+pub fn transfer(world: &World, ipv6: bool, patience: Duration) -> bool {
     let address = world.variants[0].address(2, ipv6).parse().expect("address");
     let address = SocketAddr::new(address, 5001);
     let listener = in_netns(&world.net.b, || TcpListener::bind(address).expect("listener"));
@@ -112,7 +112,7 @@ fn dropped_and_counted() {
 }
 
 /// Whether such a frame comes in or goes out there.
-fn seen(socket: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> bool {
+pub fn seen(socket: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     std::iter::from_fn(|| socket.receive(deadline)).any(|(_, frame)| is_it(&frame))
 }

@@ -16,7 +16,7 @@ NUMBER = ("pid uptime since ns nr queued peer_window serial local_cookie_size re
           "rx_octets tx_octets rx_frames tx_frames dropped")
 NUMBER_OR_NULL = ("local_port remote_port local_tunnel_id remote_tunnel_id next_try local_session_id "
                   "remote_session_id remote_circuit_status remote_mtu mtu local_id remote_id round_trip path_mtu within_reach least average most")
-BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent "
+BOOL = ("disabled manual authenticated cisco sublayer_received sublayer_sent sequencing_received sequencing_sent fragments_received fragments_sent "
         "present link_up admin_up done up")
 STRING = ("hostname hostname_source router_id_source version time log_level name state check expected received interface remote_end_id level message event "
           "tunnel remote reason remark standing id address what text value meaning advice meaning_ja advice_ja")

@@ -4,12 +4,13 @@
 
 use std::ops::Range;
 
+use l2tpd::frame::fragments::{Outcome, Reassembly};
 use l2tpd::frame::gro::{Gro, GroFrame};
 use l2tpd::frame::gso::{finish_checksum, SuperFrame};
 use l2tpd::frame::mss::{clamp, Limit};
 use l2tpd::frame::vnet::{GsoKind, VnetHeader};
 use l2tpd::frame::{ethertype, is_ip, packet, tos};
-use l2tpd::wire::data::{ReceiveSequence, Sublayer};
+use l2tpd::wire::data::{next_sequence, Part, ReceiveSequence, Sublayer};
 use l2tpd::wire::demux::{from_ip, from_udp, Packet};
 
 use crate::dice::Dice;
@@ -186,6 +187,45 @@ fn data(dice: &mut Dice, sequence: &mut ReceiveSequence) {
     }
 }
 
+/// Fragments in whatever order, against what is simple: each frame is that of fragments that followed each other.
+fn fragments(dice: &mut Dice) {
+    let (mut reassembly, mut now) = (Reassembly::default(), l2tpd::sys::clock::now());
+    let mut run: Option<(u32, Vec<u8>)> = None;
+    let (mut number, mut given, mut useless) = (dice.below(1 << 24) as u32, 0, 0);
+    let mut in_frames = 0;
+    let mut count_of_run = 0;
+    for _ in 0..200 {
+        number = if dice.one_in(10) { dice.below(1 << 24) as u32 } else { next_sequence(number) };
+        let part = [Part::First, Part::Middle, Part::Middle, Part::Last][dice.below(4)];
+        let length = 1 + dice.below(40);
+        let octets = dice.octets(length);
+        now += std::time::Duration::from_millis(if dice.one_in(50) { 1000 } else { 1 });
+        run = match (part, run.take().filter(|(next, _)| *next == number)) {
+            (Part::First, _) => {
+                count_of_run = 1;
+                Some((next_sequence(number), octets.clone()))
+            }
+            (_, Some((_, mut all))) => {
+                count_of_run += 1;
+                all.extend(&octets);
+                Some((next_sequence(number), all))
+            }
+            (_, None) => None,
+        };
+        let (outcome, lost) = reassembly.push(now, (part, number), &octets, 200);
+        given += 1;
+        useless += lost + u64::from(outcome == Outcome::Useless);
+        if outcome == Outcome::Complete {
+            let frame = reassembly.take();
+            assert!(frame.len() <= 200);
+            assert_eq!(run.take().map(|(_, all)| all), Some(frame.clone()));
+            in_frames += count_of_run;
+            reassembly.restore(frame);
+        }
+    }
+    assert_eq!(useless + in_frames + reassembly.clear(), given, "each fragment is counted once");
+}
+
 #[test]
 fn frames() {
     rounds(2_000_000, 7_000_000, |dice| {
@@ -195,7 +235,8 @@ fn frames() {
             count += there_and_back(dice);
             cut(dice);
             data(dice, &mut sequence);
-            count += 2;
+            fragments(dice);
+            count += 3;
         }
         count
     });

@@ -23,6 +23,7 @@ mod disasters;
 mod dropped;
 mod exchanges;
 mod fallback;
+mod fragments;
 mod good_run;
 mod hostile;
 mod life;

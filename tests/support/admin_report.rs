@@ -205,6 +205,7 @@ pub fn idle_session(interface: &str) -> SessionSnapshot {
         local_cookie: Cookie::NONE,
         remote_cookie: Cookie::NONE,
         sublayer: (false, false),
+        fragments: (true, false),
         sequencing: (false, false),
         pw_type: PW_ETHERNET,
         remote_circuit: None,

@@ -217,6 +217,8 @@ fn session(
     object.plain("sublayer_sent", session.sublayer.1);
     object.plain("sequencing_received", session.sequencing.0);
     object.plain("sequencing_sent", session.sequencing.1);
+    object.plain("fragments_received", session.fragments.0);
+    object.plain("fragments_sent", session.fragments.1);
     object.plain("pseudowire_type", session.pw_type);
     object.optional_plain("remote_circuit_status", session.remote_circuit);
     object.optional_plain("remote_mtu", session.remote_mtu);

@@ -8,6 +8,11 @@ use crate::config::value::{
 };
 use crate::wire::{Cookie, SessionId};
 
+/// What is usually called a jumbo frame: its payload.
+const JUMBO: usize = 9216;
+/// Octets before it, with two VLAN tags.
+const HEADER_AND_TAGS: usize = 14 + 8;
+
 /// A session block: a pseudowire that ends at an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SessionConfig {
@@ -194,9 +199,11 @@ pub enum Oversize {
     Icmp,
     /// They are dropped.
     Drop,
+    /// They travel as fragments of the pseudowire (RFC 4623) where the peer takes them, else as with `Fragment`.
+    Pseudowire,
 }
 
-words! { Oversize { Fragment = "fragment", Icmp = "icmp", Drop = "drop" } }
+words! { Oversize { Fragment = "fragment", Icmp = "icmp", Drop = "drop", Pseudowire = "pseudowire" } }
 
 /// How many frames to group addresses pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -263,6 +270,17 @@ impl SessionConfig {
     /// What is missing before this session can be started, in words.
     pub fn problem(&self) -> Option<&'static str> {
         (self.remote_end_id.is_none() && self.manual.is_none()).then_some("remote-end-id is missing")
+    }
+
+    /// The longest frame that is put together of fragments, where they are taken: a jumbo frame with two tags, or what the
+    /// interface takes.
+    pub fn longest_reassembled(&self) -> Option<u16> {
+        let mtu = match self.mtu {
+            Mtu::Value(mtu) => mtu.max(JUMBO),
+            Mtu::Auto => JUMBO,
+        };
+        let longest = u16::try_from(mtu.saturating_add(HEADER_AND_TAGS)).unwrap_or(u16::MAX);
+        (self.oversize == Oversize::Pseudowire).then_some(longest)
     }
 
     /// The pseudowire type that is signalled.

@@ -91,6 +91,7 @@ impl Interface {
     pub(super) fn fate_of_oversize(&self) -> &'static str {
         match self.oversize {
             Oversize::Fragment if !self.dont_fragment => "travel as fragments",
+            Oversize::Pseudowire => "travel as fragments of the pseudowire, where the peer takes them",
             Oversize::Icmp => "are answered by ICMP, where their sender can be told",
             Oversize::Fragment | Oversize::Drop => "are dropped",
         }

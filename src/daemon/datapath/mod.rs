@@ -40,6 +40,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod unfinished;
 mod waiting;
 
 pub use bridge::BridgeState;

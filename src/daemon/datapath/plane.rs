@@ -190,6 +190,7 @@ impl DataPlane {
         match inbound.receive(now, (socket, data), tables, results, on_control) {
             Ok(more) => {
                 socket.received();
+                self.wires.unfinished.add(now, &mut self.arrivals.unfinished);
                 more
             }
             Err(error) => {
@@ -205,8 +206,8 @@ impl DataPlane {
     /// Sends one batch of frames of a port, or leaves it for the end of the turn; `true` if there may be more.
     fn transmit(&mut self, now: Instant, at: usize, frames: Frames<'_>) -> bool {
         let Some(port) = self.wires.ports.get(at) else { return false };
-        let dont_fragment = port.interface.dont_fragment;
         let session = port.session.and_then(|at| self.wires.sessions.get(at));
+        let dont_fragment = session.is_some_and(|session| session.dont_fragment(&port.interface));
         let exit =
             session.and_then(|s| Some(Exit { socket: s.socket?, dont_fragment, mark: s.path.via.mark }));
         let waits = self.outbound.as_ref().and_then(|outbound| outbound.exit());
@@ -318,6 +319,8 @@ impl DataPlane {
         let ports = self.wires.paths.due(now);
         self.tasks.add(ports.into_iter().map(Task::FitMtu));
         self.filter.judge(now, &mut self.arrivals, &mut self.wires);
+        let Pseudowires { unfinished, sessions, ports, .. } = &mut self.wires;
+        unfinished.give_up(now, sessions, ports);
         for waiting in self.wires.waiting.take_due(now) {
             self.wires.attach_waiting(waiting);
         }
@@ -334,7 +337,11 @@ impl DataPlane {
         let closing = self.wires.closing.is_due().then_some(now);
         let policies = self.wires.shortcut.as_ref().map(Shortcut::due);
         let own = [self.filter.next(), self.own.loops.next(now, &self.wires), closing, policies];
-        [self.wires.paths.next(), self.wires.waiting.next()].into_iter().chain(own).flatten().min()
+        [self.wires.paths.next(), self.wires.waiting.next(), self.wires.unfinished.next()]
+            .into_iter()
+            .chain(own)
+            .flatten()
+            .min()
     }
 
     /// A control message came with an id of no connection.

@@ -25,6 +25,9 @@ use crate::token_bucket::{Rate, TokenBucket, ONE};
 /// How often senders of frames that are too long are told: some at once, for there may be many of them.
 const TELL: Rate = Rate { burst: 20, per_second: 10 };
 
+/// No fragments are made that are shorter than this: the smallest that IP carries is a good deal longer.
+const SHORTEST: usize = 256;
+
 /// Stations that are told of at once, at most: the switches learn of the others by the frames that come.
 const MOST_STATIONS: usize = 1024;
 
@@ -289,10 +292,20 @@ impl Port {
 
     /// Whether a frame, whose longest segment has `length` octets, is not sent since it is too long for the path. Its sender
     /// is told where that is wanted; a frame whose sender cannot be told is sent.
-    pub(super) fn keeps_back(&mut self, now: Instant, frame: &[u8], length: usize) -> bool {
+    pub(super) fn keeps_back(
+        &mut self,
+        now: Instant,
+        session: &Session,
+        frame: &[u8],
+        length: usize,
+    ) -> bool {
+        if session.attachment.fragments_to_send.is_some_and(|takes| length > takes.frame) {
+            self.counters.tx_size += 1;
+            return true;
+        }
         let Some(longest) = self.longest.filter(|longest| length > *longest) else { return false };
         match self.interface.oversize {
-            Oversize::Fragment => return false,
+            Oversize::Fragment | Oversize::Pseudowire => return false,
             Oversize::Drop => {}
             Oversize::Icmp => {
                 let mut octets = [0; VNET_HEADER + too_big::LONGEST];
@@ -310,10 +323,22 @@ impl Port {
         true
     }
 
+    /// The longest part of a frame, whose longest segment has `length` octets, that leaves in one packet, where the frame
+    /// is to travel as fragments of the pseudowire.
+    pub(super) fn fragment_limit(&self, session: &Session, length: usize) -> Option<usize> {
+        let takes = session.attachment.fragments_to_send?;
+        let message = takes.message.saturating_sub(session.header_length);
+        let limit = self.longest.map_or(message, |longest| longest.min(message));
+        (length > limit && limit >= SHORTEST).then_some(limit)
+    }
+
     /// Counts what became of frames that were sent for its session; what is to be told.
     pub(super) fn count_sent(&mut self, session: &mut Session, sent: &Sent) -> Option<Remark> {
         let counters = &mut self.counters;
-        counters.tx_frames += sent.datagrams;
+        // Of the fragments of a frame one counts.
+        let more = session.uncounted.min(sent.datagrams);
+        session.uncounted -= more;
+        counters.tx_frames += sent.datagrams - more;
         counters.tx_octets += sent.octets.saturating_sub(sent.datagrams * session.header_length as u64);
         counters.tx_size += sent.too_long;
         counters.tx_queue += sent.no_space;

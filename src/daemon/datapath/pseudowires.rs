@@ -19,6 +19,7 @@ use super::ready::{Ready, Source};
 use super::session::{Session, Sessions};
 use super::shortcut::Shortcut;
 use super::sockets::Sockets;
+use super::unfinished::Unfinished;
 use super::waiting::{Waiting, WaitingList};
 use crate::config::model;
 use crate::counters::Counters;
@@ -54,6 +55,8 @@ pub(super) struct Pseudowires {
     pub(super) shortcut: Option<Shortcut>,
     pub(super) waiting: WaitingList,
     pub(super) closing: Closing,
+    /// Sessions with fragments of frames that are not complete.
+    pub(super) unfinished: Unfinished,
     /// A session was attached.
     pub(super) ids_changed: bool,
 }
@@ -71,6 +74,7 @@ impl Pseudowires {
             shortcut: None,
             waiting: WaitingList::default(),
             closing: Closing::default(),
+            unfinished: Unfinished::default(),
             ids_changed: false,
         }
     }

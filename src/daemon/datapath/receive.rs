@@ -6,16 +6,20 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::event::{DataPlaneEvent, Events, Unmatched};
+use super::port::Port;
 use super::ports::Ports;
-use super::session::{Session, Sessions};
+use super::session::{Content, Session, Sessions};
 use super::sockets::OpenSocket;
 use crate::config::model::Via;
+use crate::frame::fragments::Outcome;
 use crate::frame::gro::{self, Gro, GroFrame, MAX_FRAMES};
 use crate::frame::mss;
 use crate::frame::oam::Oam;
+use crate::frame::ETHERNET_HEADER;
 use crate::proto::Path;
 use crate::sys::receiver::{Datagram, Receiver};
 use crate::sys::tap;
+use crate::wire::data::Part;
 use crate::wire::demux::{self, Packet};
 use crate::wire::{Encapsulation, SessionId};
 
@@ -40,6 +44,8 @@ pub(super) struct Arrivals {
     pub(super) identifier: u64,
     /// Frames of our own kind, by our id of their session.
     pub(super) oam: Vec<(SessionId, Oam)>,
+    /// Sessions with fragments that wait, which nobody looks after yet.
+    pub(super) unfinished: Vec<SessionId>,
     /// The port that the newest frame is for.
     pub(super) delivered: Option<usize>,
 }
@@ -196,25 +202,21 @@ impl Batch<'_> {
         }
         let Some(port) = self.ports.get_mut(owner) else { return };
         let range = match session.check(now, path, data) {
-            Ok(offset) => range.start + offset..range.end,
+            Ok(Content::Frame(offset)) => range.start + offset..range.end,
+            Ok(Content::Fragment(offset, number)) => {
+                let Some(id) = id.filter(|_| collect(now, (session, port), number, data, offset)) else {
+                    return self.look_after(id);
+                };
+                return self.complete(id, owner);
+            }
             Err(counter) => {
                 *counter(&mut port.counters) += 1;
                 return;
             }
         };
-        if let Some(oam) = self.buffer.get(range.clone()).and_then(Oam::parse) {
-            if self.arrivals.take_oam(now, session, oam) {
-                return;
-            }
-        }
-        if let Some(storm) = &mut port.storm {
-            if !storm.lets_in(now, self.buffer.get(range.clone()).unwrap_or_default()) {
-                port.counters.rx_storm += 1;
-                return;
-            }
-        }
-        if let (Some(limit), Some(frame)) = (port.mss_limit(), self.buffer.get_mut(range.clone())) {
-            port.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
+        let frame = self.buffer.get_mut(range.clone()).unwrap_or_default();
+        if !passes(now, session, port, self.arrivals, frame) {
+            return;
         }
         let udp = port.tap().is_some_and(|t| t.has_uso());
         self.arrivals.delivered = Some(owner);
@@ -226,11 +228,75 @@ impl Batch<'_> {
         }
     }
 
+    /// A fragment waits for the next one: not forever.
+    fn look_after(&mut self, id: Option<SessionId>) {
+        let Some(session) = id.and_then(|id| self.sessions.find_mut(id)) else { return };
+        if session.reassembly.waits_since().is_some() && !session.looked_after {
+            session.looked_after = true;
+            self.arrivals.unfinished.push(session.id);
+        }
+    }
+
+    /// The frame of this session is complete. What came before it leaves first.
+    fn complete(&mut self, id: SessionId, owner: usize) {
+        let ports = &mut *self.ports;
+        self.gro.flush(self.buffer, &mut |merged, buffer| deliver(ports, merged, buffer));
+        let Some(session) = self.sessions.find_mut(id) else { return };
+        let mut frame = session.reassembly.take();
+        let length = frame.len();
+        let Some(port) = ports.get_mut(owner) else { return };
+        if length < ETHERNET_HEADER {
+            port.counters.rx_short += 1;
+        } else if passes(self.now, session, port, self.arrivals, &mut frame) {
+            self.arrivals.delivered = Some(owner);
+            let output = &mut |merged: &GroFrame<'_>, buffer: &[u8]| deliver(ports, merged, buffer);
+            gro::single(&frame, owner, 0..length, output);
+        }
+        session.reassembly.restore(frame);
+    }
+
     /// What was merged leaves.
     fn end(self) {
         let Batch { buffer, gro, ports, .. } = self;
         gro.flush(buffer, &mut |merged, buffer| deliver(ports, merged, buffer));
     }
+}
+
+/// Takes a fragment; whether its frame is complete now.
+fn collect(
+    now: Instant,
+    (session, port): (&mut Session, &mut Port),
+    number: (Part, u32),
+    data: &[u8],
+    offset: usize,
+) -> bool {
+    let longest = session.attachment.fragments_expected.unwrap_or_default();
+    let fragment = data.get(offset..).unwrap_or_default();
+    let (outcome, lost) = session.reassembly.push(now, number, fragment, longest);
+    port.counters.rx_fragments += 1;
+    port.counters.rx_incomplete += lost + u64::from(outcome == Outcome::Useless);
+    outcome == Outcome::Complete
+}
+
+/// Whether a received frame goes on to its interface; the MSS in it is lowered where that is wanted.
+fn passes(
+    now: Instant,
+    session: &mut Session,
+    port: &mut Port,
+    arrivals: &mut Arrivals,
+    frame: &mut [u8],
+) -> bool {
+    if Oam::parse(frame).is_some_and(|oam| arrivals.take_oam(now, session, oam)) {
+        return false;
+    }
+    if port.storm.as_mut().is_some_and(|storm| !storm.lets_in(now, frame)) {
+        port.counters.rx_storm += 1;
+        return false;
+    }
+    if let Some(limit) = port.mss_limit() {
+        port.counters.mss_clamped += u64::from(mss::clamp(frame, limit, false));
+    }
+    true
 }
 
 /// Octets of the IPv4 header at the beginning of `packet`.

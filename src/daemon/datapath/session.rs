@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use super::gates::Gates;
 use super::heard::{Heard, Stamp};
+use super::interface::Interface;
 use super::senders::Senders;
 use super::slab::{FixedHash, Slab};
 use super::state::SessionState;
 use crate::counters::Counters;
+use crate::frame::fragments::Reassembly;
 use crate::frame::{self, ETHERNET_HEADER};
 use crate::gather;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 use crate::wiped::wipe;
-use crate::wire::data::{Format, ReceiveSequence, Sublayer, MAX_HEADER};
+use crate::wire::data::{Format, Part, ReceiveSequence, Sublayer, MAX_HEADER};
 use crate::wire::SessionId;
 
 /// Data from elsewhere than the peer is told of once in such a time.
@@ -27,6 +29,15 @@ const ANSWERS: Rate = Rate { burst: 20, per_second: 20 };
 
 /// Why a received frame is not delivered: the counter for it.
 pub(super) type Drop = fn(&mut Counters) -> &mut u64;
+
+/// What a data message carries that may be delivered, and where in it that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// A frame.
+    Frame(usize),
+    /// A part of one, with its number.
+    Fragment(usize, (Part, u32)),
+}
 
 /// A session, as far as its frames are concerned.
 pub(super) struct Session {
@@ -41,6 +52,12 @@ pub(super) struct Session {
     pub(super) header_length: usize,
     pub(super) next_sequence: u32,
     receive_sequence: ReceiveSequence,
+    /// Fragments of a frame that is not complete.
+    pub(super) reassembly: Reassembly,
+    /// It is looked after, lest they stay forever.
+    pub(super) looked_after: bool,
+    /// Fragments that were sent and are not counted as frames: one of each frame is.
+    pub(super) uncounted: u64,
     /// It was gated: only an established session is.
     pub(super) established: bool,
     /// What may pass at present: nothing while it is held down.
@@ -89,6 +106,9 @@ impl Session {
             header_length,
             next_sequence: 0,
             receive_sequence: ReceiveSequence::default(),
+            reassembly: Reassembly::default(),
+            looked_after: false,
+            uncounted: 0,
             established: false,
             gates: Gates::default(),
             wanted: Gates::default(),
@@ -114,6 +134,9 @@ impl Session {
             header_length: _,
             next_sequence,
             receive_sequence,
+            reassembly,
+            looked_after: _,
+            uncounted: _,
             established,
             // Nobody is held down by another program.
             gates: _,
@@ -131,6 +154,7 @@ impl Session {
             path: *path,
             next_sequence: *next_sequence,
             receive_sequence: *receive_sequence,
+            reassembly: reassembly.clone(),
             established: *established,
             gates: *wanted,
             heard: heard.get(),
@@ -147,6 +171,7 @@ impl Session {
         session.path = state.path;
         session.next_sequence = state.next_sequence;
         session.receive_sequence = state.receive_sequence;
+        session.reassembly = state.reassembly.clone();
         session.established = state.established;
         session.gates = state.gates;
         session.wanted = state.gates;
@@ -189,9 +214,8 @@ impl Session {
         path.encapsulation == self.path.encapsulation && path.via.device == self.path.via.device
     }
 
-    /// Whether the frame of a data message (from the Session ID on) may be delivered, and where in it the frame
-    /// begins.
-    pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<usize, Drop> {
+    /// Whether what a data message (from the Session ID on) carries may be delivered.
+    pub(super) fn check(&mut self, now: Instant, path: &Path, data: &[u8]) -> Result<Content, Drop> {
         if !self.is_same_socket(path) || !same_peer(path.remote, self.path.remote) {
             return Err(|c| &mut c.rx_source);
         }
@@ -209,7 +233,11 @@ impl Session {
             sublayer = Some(Sublayer::from_octets(*octets));
             frame += 4;
         }
-        if data.len() < frame + ETHERNET_HEADER {
+        let part = sublayer.map_or(Part::Whole, |sublayer| sublayer.part);
+        let takes_part =
+            self.attachment.fragments_expected.is_some() && sublayer.is_some_and(|s| s.sequenced);
+        let least = if part != Part::Whole && takes_part { 1 } else { ETHERNET_HEADER };
+        if data.len() < frame + least {
             return Err(|c| &mut c.rx_short);
         }
         self.heard.set(Some(now));
@@ -217,7 +245,7 @@ impl Session {
             return Err(if self.established { |c| &mut c.rx_standby } else { |c| &mut c.rx_closed });
         }
         if let Some(sublayer) = sublayer {
-            if sublayer.foreign {
+            if sublayer.foreign || (part != Part::Whole && !takes_part) {
                 return Err(|c| &mut c.rx_sublayer);
             }
             // C-317: numbers that we did not ask for mean nothing.
@@ -226,7 +254,15 @@ impl Session {
                 return Err(|c| &mut c.rx_sequence);
             }
         }
-        Ok(frame)
+        Ok(match (part, sublayer) {
+            (Part::Whole, _) | (_, None) => Content::Frame(frame),
+            (part, Some(sublayer)) => Content::Fragment(frame, (part, sublayer.sequence)),
+        })
+    }
+
+    /// Whether what is sent must not be fragmented on the way: never where fragments are made here (RFC 4623 5.1).
+    pub(super) fn dont_fragment(&self, interface: &Interface) -> bool {
+        interface.dont_fragment || self.attachment.fragments_to_send.is_some()
     }
 
     /// What stands before each frame that has no number.
@@ -250,15 +286,25 @@ impl Session {
                 SequenceLevel::All => true,
             };
         if numbered {
-            let place =
-                self.header_length.checked_sub(4).and_then(|at| header.get_mut(at..self.header_length));
-            if let Some(place) = place {
-                place.copy_from_slice(&Sublayer::sequenced(self.next_sequence));
-            }
-            // RFC 3931 4.6: modulo 2^24, zero is not skipped.
-            self.next_sequence = (self.next_sequence + 1) & 0x00ff_ffff;
+            self.put_number(&mut header, Part::Whole);
         }
         (header, self.header_length)
+    }
+
+    /// The header for a part of a frame, with the next sequence number.
+    pub(super) fn next_fragment_header(&mut self, part: Part) -> ([u8; MAX_HEADER], usize) {
+        let mut header = self.header;
+        self.put_number(&mut header, part);
+        (header, self.header_length)
+    }
+
+    fn put_number(&mut self, header: &mut [u8; MAX_HEADER], part: Part) {
+        let place = self.header_length.checked_sub(4).and_then(|at| header.get_mut(at..self.header_length));
+        if let Some(place) = place {
+            place.copy_from_slice(&Sublayer::fragment(self.next_sequence, part));
+        }
+        // RFC 3931 4.6: modulo 2^24, zero is not skipped.
+        self.next_sequence = (self.next_sequence + 1) & 0x00ff_ffff;
     }
 }
 

@@ -13,6 +13,7 @@ use super::link_local::Forwarding;
 use super::socket_key::SocketKey;
 use crate::bpf::values::Counts;
 use crate::counters::Counters;
+use crate::frame::fragments::Reassembly;
 use crate::proto::{Attachment, Path};
 use crate::saved::saved;
 use crate::sys::socket::SocketState;
@@ -142,6 +143,7 @@ pub(super) struct SessionState {
     pub(super) path: Path,
     pub(super) next_sequence: u32,
     pub(super) receive_sequence: ReceiveSequence,
+    pub(super) reassembly: Reassembly,
     pub(super) established: bool,
     pub(super) gates: Gates,
     pub(super) heard: Option<Instant>,
@@ -156,6 +158,7 @@ saved!(SessionState {
     path,
     next_sequence,
     receive_sequence,
+    reassembly,
     established,
     gates,
     heard,

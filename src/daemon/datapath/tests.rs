@@ -1,11 +1,12 @@
 //! Sequence numbers and checks of one session, without sockets.
 
 use super::gates::Gates;
-use super::session::{Drop, Session};
+use super::session::{Content, Drop, Session};
 use crate::config::model::Via;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
+use crate::wire::data::Part;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
 fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
@@ -23,6 +24,8 @@ fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
         sublayer_to_send: true,
         sequence_send: send,
         sequence_receive: receive,
+        fragments_to_send: None,
+        fragments_expected: None,
         path: Path { encapsulation: Encapsulation::Ip, local, remote, via: Via::ANY },
     }
 }
@@ -61,7 +64,7 @@ fn data(sublayer: u32) -> Vec<u8> {
     data
 }
 
-fn reason(result: Result<usize, Drop>) -> Option<&'static str> {
+fn reason(result: Result<Content, Drop>) -> Option<&'static str> {
     let mut counters = Counters::default();
     *result.err()?(&mut counters) += 1;
     counters.entries().find(|c| c.2 == 1).map(|c| c.0)
@@ -80,7 +83,7 @@ fn received_frames_pass_the_checks_in_their_order() {
     assert_eq!(session.heard.get(), Some(now));
     session.gates = Gates { receive: true, ..Gates::default() };
     for number in [5, 3, 3, 0xff_ffff] {
-        assert_eq!(session.check(now, &path, &data(0x4000_0000 | number)).ok(), Some(12));
+        assert_eq!(session.check(now, &path, &data(0x4000_0000 | number)).ok(), Some(Content::Frame(12)));
     }
     let udp = Path { encapsulation: Encapsulation::Udp, ..path };
     assert_eq!(reason(session.check(now, &udp, &data(0))), Some("rx_drop_source"));
@@ -91,4 +94,24 @@ fn received_frames_pass_the_checks_in_their_order() {
         [0, 1, 3, 2, 4].iter().map(|n| checked.check(now, &path, &data(0x4000_0000 | n)).is_ok()).collect();
     assert_eq!(seen, [true, true, true, false, true]);
     assert!(checked.check(now, &path, &data(1)).is_ok(), "without the S bit there is no number");
+}
+
+/// Fragments are taken where that was announced, if they have a number, and be they short.
+#[test]
+fn fragments_pass_where_they_are_expected() {
+    let now = clock::now();
+    let mut session = Session::new(&attachment(SequenceLevel::All, true), 0, None);
+    let path = session.path;
+    session.gates = Gates { receive: true, ..Gates::default() };
+    assert_eq!(reason(session.check(now, &path, &data(0x5000_0000))), Some("rx_drop_sublayer"));
+    session.attachment.fragments_expected = Some(2000);
+    for (octets, part) in [(0x5000_0000, Part::First), (0x7000_0001, Part::Middle), (0x6000_0002, Part::Last)]
+    {
+        let short = &data(octets)[..13];
+        let content = session.check(now, &path, short).ok();
+        assert_eq!(content, Some(Content::Fragment(12, (part, octets & 0xff))));
+    }
+    assert_eq!(reason(session.check(now, &path, &data(0x5000_0003)[..12])), Some("rx_drop_short"));
+    assert_eq!(reason(session.check(now, &path, &data(0x1000_0003))), Some("rx_drop_sublayer"), "no number");
+    assert_eq!(reason(session.check(now, &path, &data(0x5000_0001))), Some("rx_drop_sequence"));
 }

@@ -12,7 +12,7 @@ use super::sockets::OpenSocket;
 use crate::config::model::Tos;
 use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
-use crate::frame::{self, mss, ETHERNET_HEADER};
+use crate::frame::{self, fragments, mss, ETHERNET_HEADER};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender, Sent, Way, SLOTS};
 use crate::wire::data::MAX_HEADER;
@@ -125,7 +125,7 @@ impl Outbound {
         };
         let Path { remote, local, via, .. } = session.path;
         let to = Destination { remote, local: local.ip(), ttl: interface.ttl };
-        let _ = socket.inner.set_dont_fragment(interface.dont_fragment);
+        let _ = socket.inner.set_dont_fragment(session.dont_fragment(interface));
         let _ = socket.inner.set_mark(via.mark);
         self.sender.push(std::slice::from_ref(&(start..end)), &to, Way { tos, gso: false, owner: 0 });
         self.sender.flush(&mut socket.inner, &mut |_, _| {});
@@ -142,7 +142,7 @@ impl Outbound {
         socket: Option<(usize, &mut OpenSocket)>,
         frames: Frames<'_>,
     ) -> End {
-        let dont_fragment = port.interface.dont_fragment;
+        let dont_fragment = session.as_ref().is_some_and(|session| session.dont_fragment(&port.interface));
         let (exit, socket) = match socket {
             Some((socket, open)) => {
                 let mark = session.as_ref().map_or(0, |session| session.path.via.mark);
@@ -307,12 +307,13 @@ impl Turn<'_> {
         self.out.used = range.end.next_multiple_of(8);
         let super_frame = SuperFrame::new(frame, &vnet);
         let length = super_frame.as_ref().map_or(frame.len(), SuperFrame::longest);
-        if self.port.keeps_back(self.now, frame, length) {
+        if self.port.keeps_back(self.now, session, frame, length) {
             return;
         }
+        let limit = self.port.fragment_limit(session, length);
         if vnet.gso.is_some() {
             match super_frame {
-                Some(super_frame) => self.segment(range, &super_frame, tos, gso),
+                Some(super_frame) => self.segment(range, &super_frame, tos, gso, limit),
                 None => self.port.counters.tx_error += 1,
             }
             return;
@@ -326,6 +327,9 @@ impl Turn<'_> {
             self.port.counters.tx_error += 1;
             return;
         }
+        if let Some(limit) = limit {
+            return self.cut(&[range], limit, Way { tos, gso, owner: self.at });
+        }
         let (header, length) = session.next_header(frame);
         let start = range.start - length;
         if let (Some(to), Some(from)) =
@@ -338,8 +342,43 @@ impl Turn<'_> {
         self.out.sender.push(std::slice::from_ref(&(start..range.end)), &to, way);
     }
 
-    /// Segments the super-frame at `range`: new headers are built after it, the payload stays where it is.
-    fn segment(&mut self, range: Range<usize>, super_frame: &SuperFrame, tos: u8, gso: bool) {
+    /// Sends a frame, which consists of these pieces of the arena, as fragments of at most `limit` octets (RFC 4623): their
+    /// headers are built behind it.
+    fn cut(&mut self, frame: &[Range<usize>], limit: usize, way: Way) {
+        let octets: usize = frame.iter().map(Range::len).sum();
+        let (count, behind, peer) = (octets.div_ceil(limit), self.out.used, self.destination());
+        for at in 0..count {
+            if self.out.used + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
+                self.flush();
+                self.out.used = behind;
+            }
+            let Some(session) = self.session.as_deref_mut() else { return };
+            let (header, length) = session.next_fragment_header(fragments::part(at, count));
+            let end = self.out.used + length;
+            let Some(room) = self.out.sender.arena.get_mut(self.out.used..end) else { return };
+            room.copy_from_slice(header.get(..length).unwrap_or_default());
+            let mut pieces = Vec::with_capacity(1 + frame.len());
+            pieces.push(self.out.used..end);
+            pieces.extend(fragments::slice(frame, at * limit..(at + 1) * limit));
+            self.out.sender.push(&pieces, &peer, way);
+            self.out.used = end.next_multiple_of(8);
+        }
+        if let Some(session) = self.session.as_deref_mut() {
+            session.uncounted += count.saturating_sub(1) as u64;
+        }
+        self.port.counters.tx_fragmented += 1;
+    }
+
+    /// Segments the super-frame at `range`: new headers are built after it, the payload stays where it is. Segments that
+    /// are longer than `limit` travel as fragments.
+    fn segment(
+        &mut self,
+        range: Range<usize>,
+        super_frame: &SuperFrame,
+        tos: u8,
+        gso: bool,
+        limit: Option<usize>,
+    ) {
         let headers_start = self.out.used;
         let (peer, way) = (self.destination(), Way { tos, gso, owner: self.at });
         for at in 0..super_frame.segments() {
@@ -355,14 +394,20 @@ impl Turn<'_> {
             let length = session.header_length;
             let Some((to, headers)) = after.split_at_mut_checked(length) else { return };
             let Some(payload) = super_frame.write_segment(frame, at, headers) else { return };
+            let start = self.out.used + length;
+            let end = start + super_frame.header_length();
+            let payload = range.start + payload.start..range.start + payload.end;
+            self.port.counters.tx_segmented += 1;
+            if let Some(limit) = limit.filter(|limit| end - start + payload.len() > *limit) {
+                self.out.used = end.next_multiple_of(8);
+                self.cut(&[start..end, payload], limit, way);
+                continue;
+            }
             let (header, _) =
                 session.next_header(headers.get(..super_frame.header_length()).unwrap_or_default());
             to.copy_from_slice(header.get(..length).unwrap_or_default());
-            let end = self.out.used + length + super_frame.header_length();
-            let payload = range.start + payload.start..range.start + payload.end;
             self.out.sender.push(&[self.out.used..end, payload], &peer, way);
             self.out.used = end.next_multiple_of(8);
-            self.port.counters.tx_segmented += 1;
         }
     }
 

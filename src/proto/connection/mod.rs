@@ -27,7 +27,7 @@ use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::{count, Cause, Failure};
 use super::watch::Watch;
-use crate::config::model::{Compatibility, Mtu, MtuProbing, SessionConfig, TunnelConfig, Via};
+use crate::config::model::{Compatibility, Mtu, MtuProbing, Oversize, SessionConfig, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::saved::saved;
@@ -428,7 +428,7 @@ impl Connection {
             MtuProbing::On => true,
             MtuProbing::Auto => self.peer.vendor_name.as_deref() == Some(identity::VENDOR_NAME),
         };
-        let depends = |session: &Rc<SessionConfig>| session.mtu == Mtu::Auto;
+        let depends = |s: &Rc<SessionConfig>| s.mtu == Mtu::Auto || s.oversize != Oversize::Fragment;
         let may = takes && !self.spoiled && self.state == State::Established;
         let interval = self.config.hello_interval.filter(|_| may && self.config.sessions.iter().any(depends));
         match (interval, &self.transport.path_probe) {

@@ -8,7 +8,7 @@ pub mod table;
 
 use std::time::Instant;
 
-use super::action::{Attachment, Path, SequenceLevel};
+use super::action::{Attachment, Fragments, Path, SequenceLevel};
 use super::connection::Connection;
 use super::context::Context;
 use super::result::{result, Objection};
@@ -21,6 +21,10 @@ use crate::wire::code::{cdn, error};
 use crate::wire::message::{Cdn, Icrq, ResultCode, SessionAvps, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};
 use table::State;
+
+/// The longest data message that the system hands over, without IP and UDP header: what IPv6 and UDP leave of 65,535
+/// octets.
+const LONGEST_MESSAGE: u16 = 65_487;
 
 /// A session that is being set up or established.
 #[derive(Debug, Clone)]
@@ -63,6 +67,8 @@ pub struct Session {
     pub remote_circuit: Option<CircuitStatus>,
     /// The peer's interface MTU in octets, where it told.
     pub remote_mtu: Option<u16>,
+    /// What the peer takes, if it takes fragments of frames.
+    pub remote_fragments: Option<Fragments>,
     /// The circuit status that we advertised last.
     pub advertised: CircuitStatus,
     /// The number of our first frame, or of one that was sent before a crash.
@@ -92,6 +98,7 @@ saved!(Session {
     sequence_send,
     remote_circuit,
     remote_mtu,
+    remote_fragments,
     advertised,
     first_sequence,
     guard,
@@ -128,6 +135,7 @@ impl Session {
             sequence_send: SequenceLevel::None,
             remote_circuit: None,
             remote_mtu: None,
+            remote_fragments: None,
             advertised: CircuitStatus(CircuitStatus::ACTIVE),
             first_sequence: 0,
             guard: None,
@@ -167,6 +175,9 @@ impl Session {
             cookie: (!self.cookie_expected.is_empty()).then(|| self.cookie_expected.clone()),
             sublayer: self.sublayer_expected.then_some(1),
             sequencing: config.sequencing.receives().then_some(2),
+            // RFC 4623 5.4: an MRRU does not stand without an MRU.
+            mru: config.longest_reassembled().map(|_| LONGEST_MESSAGE),
+            mrru: config.longest_reassembled(),
             ..SessionAvps::default()
         }
     }
@@ -187,6 +198,15 @@ impl Session {
             None => self.sequence_send,
         };
         self.remote_mtu = avps.interface_mtu.or(self.remote_mtu);
+        if let (Some(message), Some(frame)) = (avps.mru, avps.mrru) {
+            self.remote_fragments = Some(Fragments { message: message.into(), frame: frame.into() });
+        }
+    }
+
+    /// What the peer takes, if fragments may be sent to it: it says so, and all that is sent is numbered.
+    pub fn fragments_to_send(&self, config: &model::SessionConfig) -> Option<Fragments> {
+        let numbered = self.sublayer_to_send && self.sequence_send == SequenceLevel::All;
+        self.remote_fragments.filter(|_| numbered && config.oversize == model::Oversize::Pseudowire)
     }
 
     /// What the data plane needs to know.
@@ -203,6 +223,8 @@ impl Session {
             sublayer_to_send: self.sublayer_to_send,
             sequence_send: self.sequence_send,
             sequence_receive: config.sequencing.receives() && self.sublayer_expected,
+            fragments_to_send: self.fragments_to_send(config),
+            fragments_expected: config.longest_reassembled().map(usize::from),
             path: self.path,
         }
     }

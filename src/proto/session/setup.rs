@@ -5,7 +5,7 @@ use super::table::{row, Row, State};
 use super::{check_avps, check_request, check_sublayer, new_circuit, refuse_call, refuse_reply};
 use crate::log::catalogue::Tie;
 use crate::log::{Event, Remark};
-use crate::proto::action::{Action, Path, SequenceLevel};
+use crate::proto::action::{Action, Fragments, Path, SequenceLevel};
 use crate::proto::connection::{table::State as ControlState, Connection};
 use crate::proto::context::{Context, SlotDue};
 use crate::proto::result::{break_tie, result, Objection, TieBreak};
@@ -183,12 +183,12 @@ fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection)
 fn accept_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, connected: &Iccn) {
     let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
     session.remote_circuit = connected.circuit_status.or(session.remote_circuit);
-    let before = (session.sublayer_to_send, session.sequence_send);
+    let before = (session.sublayer_to_send, session.sequence_send, session.remote_fragments);
     if let Err(objection) = check_sublayer(&connected.avps, session.sublayer_to_send) {
         return slot.object(cx, connection, objection);
     }
     session.take(&connected.avps, &slot.config);
-    if (session.sublayer_to_send, session.sequence_send) == before {
+    if (session.sublayer_to_send, session.sequence_send, session.remote_fragments) == before {
         return call_connected(slot, cx, connection);
     }
     // The frames that we send must look different now: the interface is attached anew.
@@ -309,6 +309,12 @@ pub fn start_manual(slot: &mut Slot, cx: &mut Context, path: Path) {
     if slot.config.sequencing.sends() {
         session.sequence_send = SequenceLevel::All;
     }
+    // The other end is configured in the same way.
+    let avps = session.avps(&slot.config);
+    session.remote_fragments = avps
+        .mru
+        .zip(avps.mrru)
+        .map(|(message, frame)| Fragments { message: message.into(), frame: frame.into() });
     slot.file(cx, session);
     attach(slot, cx, None);
 }
