@@ -1,5 +1,5 @@
 //! What is kept of a connection in a file, so that a program that begins after a crash can go on with it
-//! ([`resume`](super::resume)), and how that file looks.
+//! (`resume`), and how that file looks.
 //!
 //! The file is a list of entries, each written once, the newest last. An entry is about one tunnel and takes the place of
 //! all that were written before about it. It has a number, which is greater than that of the entry before, and an HMAC
