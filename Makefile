@@ -39,8 +39,11 @@ REMAP = --remap-path-prefix=$(SYSROOT)=/rustc/$(COMMIT) --remap-path-prefix=$(CU
 # of today write in a tenth of the room, for glibc 2.36 and musl 1.2.4 or newer. `make SMALL=` leaves both as they are.
 ifeq ($(shell uname -s),Linux)
 SMALL = -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
-	-C link-arg=-Wl,-T,$(CURDIR)/man/packaging/small.ld
+	-C link-arg=-Wl,-T,$(CURDIR)/man/packaging/small.ld $(ICF)
 endif
+# Equal functions are there once, where the linker can do that (lld, which rustc brings along for x86_64).
+ICF = $(shell d=$$(mktemp -d) && echo 'fn main() {}' | $(RUSTC) $(TARGET) -C link-arg=-Wl,--icf=all -o "$$d/a" - 2>/dev/null \
+	&& echo '-C link-arg=-Wl,--icf=all'; rm -rf "$$d")
 
 all: $(BIN) $(CTL)
 
@@ -61,8 +64,9 @@ target/static/release/l2tpd: $(SOURCES)
 		--target-dir target/static
 	@touch $@
 
+target/musl/release/l2tpd: TARGET = --target $(MUSL)
 target/musl/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)' $(CARGO) build --release $(LOCKED) --bins --target $(MUSL) \
+	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)' $(CARGO) build --release $(LOCKED) --bins $(TARGET) \
 		--target-dir target/musl
 	@mkdir -p target/musl/release
 	@cp target/musl/$(MUSL)/release/l2tpd $@

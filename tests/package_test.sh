@@ -31,7 +31,7 @@ make -s all CARGO="$CARGO" </dev/null || exit 1
 bin=target/release/l2tpd
 # Octets. Other processors need more or less for the same.
 if [ "$(uname -m)" = x86_64 ]; then
-    check the_dynamic_program_is_small '[ "$(stat -c %s "$bin")" -lt 2100000 ]'
+    check the_dynamic_program_is_small '[ "$(stat -c %s "$bin")" -lt 1600000 ]'
 else
     skip the_dynamic_program_is_small "measured on x86_64"
 fi
