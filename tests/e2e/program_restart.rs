@@ -142,9 +142,14 @@ fn nothing_is_lost_in_ten_restarts() {
     assert_eq!(processes.len(), 6, "{processes:?}");
     assert_eq!((crate::pair::established(&a), crate::pair::established(&b)), (1, 1), "{}", a.tail(20));
     let after = a.ctl_ok(&["--json", "status"]);
-    for field in ["\"local_ccid\":", "\"local_cookie\":", "\"remote_id\":"] {
-        let of = |text: &str| text.split(field).nth(1).map(|rest| rest.split(',').next().map(str::to_owned));
-        assert_eq!(of(&before), of(&after), "{field}");
+    for name in
+        ["local_tunnel_id", "remote_tunnel_id", "local_session_id", "remote_session_id", "local_cookie"]
+    {
+        let field = format!("\"{name}\":");
+        let of =
+            |text: &str| text.split(&field).nth(1).and_then(|rest| rest.split(',').next().map(str::to_owned));
+        assert!(of(&before).is_some(), "{name}: {before}");
+        assert_eq!(of(&before), of(&after), "{name}");
     }
     a.stop();
     b.stop();
