@@ -207,6 +207,18 @@ impl Ends {
         true
     }
 
+    /// The ends that were told that the other has no pseudowires of our type.
+    fn misled(&self) -> Vec<usize> {
+        let types = "pseudowire type in the peer's list";
+        let has_failed = |tunnel: &TunnelSnapshot| {
+            tunnel
+                .sessions
+                .iter()
+                .any(|s| s.last_failure.as_ref().is_some_and(|(failure, _)| failure.check == types))
+        };
+        (0..2).filter(|end| has_failed(&self.tunnels()[*end])).collect()
+    }
+
     /// The one tunnel of each end.
     fn tunnels(&self) -> [TunnelSnapshot; 2] {
         [0, 1].map(|end| self.engines[end].snapshot(self.now).tunnels.swap_remove(0))
@@ -319,6 +331,7 @@ fn heal(ends: &mut Ends) {
         ends.act(end, |engine, now| drop(engine.command(now, Command::Start("t".into()))));
     }
     let limit = ends.now + HEALING;
+    let mut told = false;
     loop {
         while let Some(next) = ends.flight.pop_front() {
             ends.now += Duration::from_micros(500);
@@ -327,6 +340,15 @@ fn heal(ends: &mut Ends) {
         let agreed = ends.agree();
         if agreed.is_ok() {
             return;
+        }
+        // Who was made to believe that the other carries no Ethernet believes it as long as the connection lasts.
+        if ends.now + HEALING / 2 > limit && !told {
+            told = true;
+            for end in ends.misled() {
+                ends.act(end, |engine, now| {
+                    drop(engine.command(now, Command::ClearTunnel("t".into(), None)))
+                });
+            }
         }
         assert!(ends.next_timer(), "nothing will happen any more");
         assert!(ends.now < limit, "they do not agree: {}", agreed.unwrap_err());
