@@ -5,8 +5,8 @@
 //! | room | what | pure |
 //! |---|---|---|
 //! | [`wiped`] | octets that are overwritten when they are given up | yes |
-//! | [`gather`] | maps, sets and sorting, small in the program | yes |
 //! | [`saved`] | state that one program hands to the next: values <-> octets | yes |
+//! | [`gather`] | maps and sets of many items | yes |
 //! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |

@@ -1,25 +1,26 @@
 //! What tags mean beside each other: in one block, and in the whole file. A value that is good for itself is found
 //! wrong here.
 
+use std::collections::btree_map::Entry;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::{Fault, Given, Place};
 use super::model::*;
-use crate::gather::Map;
 use crate::wire::{Encapsulation, SessionId};
 
 /// What the blocks read so far have taken, each with its line (or its name, for messages).
 pub(super) struct Known {
     data_plane: DataPlane,
-    tunnels: Map<String, usize>,
-    identities: Map<Identity, String>,
-    interfaces: Map<String, usize>,
-    session_ids: Map<SessionId, usize>,
+    tunnels: BTreeMap<String, usize>,
+    identities: BTreeMap<Identity, String>,
+    interfaces: BTreeMap<String, usize>,
+    session_ids: BTreeMap<SessionId, usize>,
     /// The groups of `split-horizon`, by their bridges, each with its line.
-    groups: Map<String, (String, usize)>,
+    groups: BTreeMap<String, (String, usize)>,
     /// Of the tunnel that is being read.
-    end_ids: Map<Vec<u8>, String>,
+    end_ids: BTreeMap<Vec<u8>, String>,
 }
 
 impl Known {
@@ -27,12 +28,12 @@ impl Known {
     pub fn new(data_plane: DataPlane) -> Known {
         Known {
             data_plane,
-            tunnels: Map::new(),
-            identities: Map::new(),
-            interfaces: Map::new(),
-            session_ids: Map::new(),
-            groups: Map::new(),
-            end_ids: Map::new(),
+            tunnels: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            session_ids: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            end_ids: BTreeMap::new(),
         }
     }
 }
@@ -196,7 +197,7 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
         findings.header("tunnel", detail);
     }
     if !tunnel.name.is_empty() {
-        known.tunnels.get_or_insert_with(tunnel.name.clone(), || tunnel.line);
+        known.tunnels.entry(tunnel.name.clone()).or_insert(tunnel.line);
     }
     if tunnel.is_manual() {
         return;
@@ -206,14 +207,16 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
         remotes.flat_map(|(at, remote)| tunnel.each_encapsulation().map(move |way| (at, remote, way)))
     {
         let Some(identity) = identity(tunnel, remote, way) else { return };
-        match known.identities.get(&identity) {
-            None => _ = known.identities.insert(identity, tunnel.name.clone()),
-            Some(twin) if *twin == tunnel.name => {} // told already
-            Some(twin) => {
+        match known.identities.entry(identity) {
+            Entry::Vacant(free) => {
+                free.insert(tunnel.name.clone());
+            }
+            Entry::Occupied(twin) if *twin.get() == tunnel.name => {} // told already
+            Entry::Occupied(twin) => {
                 let detail = format!(
                     "tunnel {} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
                      nothing would tell the messages of the one from those of the other",
-                    twin
+                    twin.get()
                 );
                 peer(findings, at, Fault::InvalidValue, detail);
             }
@@ -277,7 +280,7 @@ fn interface(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut K
     if let Some(line) = known.interfaces.get(name) {
         findings.header("session", format!("there is a session {name} in line {line} already"));
     }
-    known.interfaces.get_or_insert_with(name.clone(), || session.line);
+    known.interfaces.entry(name.clone()).or_insert(session.line);
 }
 
 /// The ports of a group are isolated ports of its bridge, and there is one kind of these.
@@ -303,7 +306,7 @@ fn end_id(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Know
     if let Some(twin) = known.end_ids.get(&id) {
         findings.invalid("remote-end-id", format!("the session {twin} of this tunnel has this one already"));
     }
-    known.end_ids.get_or_insert_with(id, || session.interface.clone());
+    known.end_ids.entry(id).or_insert(session.interface.clone());
 }
 
 fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
@@ -333,5 +336,5 @@ fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Finding
         findings
             .invalid("manual", format!("the session in line {line} has the local id {} already", ids.local));
     }
-    known.session_ids.get_or_insert_with(ids.local, || session.line);
+    known.session_ids.entry(ids.local).or_insert(session.line);
 }

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 
 use super::model::{Config, SessionConfig, TunnelConfig, GLOBAL, SESSION, TUNNEL};
 use super::tag::{Effect, Row};
-use crate::gather::{Map, Set};
+use crate::gather;
 
 /// One difference. The order of a list is that of the new file, removals first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global(tags));
     }
-    let before = Map::from_iter(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
-    let after = Set::from_iter(new.tunnels.iter().map(|t| t.name.as_str()));
+    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
+    let after = gather::set(new.tunnels.iter().map(|t| t.name.as_str()));
     for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
         removals.push(Change::Tunnel(gone.name.clone(), What::Removed));
     }
@@ -75,7 +75,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 /// Has `new` take over the blocks of `old` that say the same. They are in memory once then, and need not be compared
 /// again; their lines are those of the file that they stood in first.
 pub fn share(old: &Config, new: &mut Config) {
-    let before = Map::from_iter(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
+    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
     for tunnel in &mut new.tunnels {
         if let Some(old) = before.get(tunnel.name.as_str()) {
             share_tunnel(old, tunnel);
@@ -85,7 +85,7 @@ pub fn share(old: &Config, new: &mut Config) {
 
 fn share_tunnel(old: &Rc<TunnelConfig>, new: &mut Rc<TunnelConfig>) {
     let Some(block) = Rc::get_mut(new) else { return };
-    let before = Map::from_iter(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
+    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
     for session in &mut block.sessions {
         let Some(old) = before.get(session.interface.as_str()) else { continue };
         let Some(own) = Rc::get_mut(session) else { continue };
@@ -167,8 +167,8 @@ fn tunnel_changes(
     if !live.is_empty() {
         changes.push(Change::Tunnel(tunnel(), What::Live(live)));
     }
-    let before = Map::from_iter(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
-    let after = Set::from_iter(new.sessions.iter().map(|s| s.interface.as_str()));
+    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
+    let after = gather::set(new.sessions.iter().map(|s| s.interface.as_str()));
     for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
         removals.push(Change::Session(tunnel(), gone.interface.clone(), What::Removed));
     }

@@ -14,7 +14,6 @@ use super::model::{
 use super::tag::{Block, Row, Tag};
 use super::tags;
 use super::value::{Kind, Refusal, Value};
-use crate::gather;
 use crate::log::{escape, Event, LogLine};
 use crate::wiped::Wiped;
 
@@ -224,7 +223,7 @@ impl Parser {
         let mut config = std::mem::take(&mut self.config);
         derive_router_ids(&mut config);
         let mut errors = std::mem::take(&mut self.errors);
-        gather::sort_by(&mut errors, |one, other| (one.line, one.column).cmp(&(other.line, other.column)));
+        errors.sort_by_key(|e| (e.line, e.column));
         let settings = self.settings.take().unwrap_or_default();
         Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
     }

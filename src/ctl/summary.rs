@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::width::{cut, width};
 use crate::admin::json;
 use crate::admin::summary::{self, Column, Counted, Row, Totals};
-use crate::gather::{self, Map};
+use crate::gather;
 
 /// An answer, and when it came.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Line {
 /// The rows of `now`, with what was counted since `before`.
 pub(super) fn lines(before: Option<&Sample>, now: &Sample) -> Vec<Line> {
     let rows = before.iter().flat_map(|sample| &sample.rows);
-    let known = Map::from_iter(rows.map(|row| (row.name.as_str(), &row.counted)));
+    let known = gather::map(rows.map(|row| (row.name.as_str(), &row.counted)));
     let elapsed = before.map_or(0, |before| now.at.saturating_duration_since(before.at).as_micros());
     let line = |row: &Row| {
         let old = known.get(row.name.as_str());
@@ -65,7 +65,7 @@ fn rates(before: &Counted, now: &Counted, micros: u128) -> Option<Counted> {
 /// Sorts them: names and addresses from A to Z, times from the shortest, numbers from the greatest, states with those
 /// first that are not up. What is equal is sorted by name.
 pub(super) fn sort(lines: &mut [Line], column: Column) {
-    gather::sort_by(lines, |one, other| {
+    lines.sort_by(|one, other| {
         let (row, second) = (&one.row, &other.row);
         let order = match column {
             Column::Name => Ordering::Equal,

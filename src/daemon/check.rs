@@ -5,7 +5,6 @@ use super::confine;
 use super::lan;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::Config;
-use crate::gather;
 use crate::log::{LogLine, Remark};
 use crate::sys::{error_text, privilege};
 
@@ -53,7 +52,7 @@ fn read(file: &str) -> Result<Config, String> {
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
     let mut problems: Vec<(usize, LogLine)> =
         config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
-    gather::sort_by(&mut problems, |(one, _), (other, _)| one.cmp(other));
+    problems.sort_by_key(|(line, _)| *line);
     match problems.is_empty() {
         true => Ok(config),
         false => Err(problems.iter().map(|(at, line)| one(file, *at, line)).collect()),

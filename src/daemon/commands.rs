@@ -3,6 +3,7 @@
 //! start and is asked through a socket. It does not take the daemon's word for what to run: an event command has to
 //! stand in the configuration, which it reads itself. With `seccomp off` the daemon is its own helper.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -15,7 +16,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use super::reload::{self, Readers};
 use super::resolve;
 use crate::config::{Config, Defaults};
-use crate::gather::{Map, Set};
+use crate::gather;
 use crate::saved::{saved, Reader, Saved, Writer};
 use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
@@ -87,7 +88,7 @@ saved!(
 /// The programs that run, by the numbers that the daemon has given them.
 #[derive(Debug, Default)]
 struct Children {
-    running: Map<u64, Process>,
+    running: BTreeMap<u64, Process>,
 }
 
 impl Children {
@@ -113,7 +114,7 @@ impl Children {
 pub struct Commands {
     helper: Option<Link>,
     here: Children,
-    ended: Map<u64, Outcome>,
+    ended: BTreeMap<u64, Outcome>,
     next: u64,
 }
 
@@ -255,7 +256,7 @@ struct Helper {
     file: String,
     system: Defaults,
     /// Every command that was in the configuration since the start.
-    known: Set<Vec<String>>,
+    known: BTreeSet<Vec<String>>,
 }
 
 /// Forks the helper of a daemon with this configuration, read from `file`. Must be called while there is one thread, and
@@ -281,8 +282,8 @@ pub fn fork_helper(
     daemonize::end_fork(i32::from(status))
 }
 
-fn commands_of(config: &Config) -> Set<Vec<String>> {
-    Set::from_iter(config.tunnels.iter().filter_map(|tunnel| tunnel.on_event.clone()))
+fn commands_of(config: &Config) -> BTreeSet<Vec<String>> {
+    gather::set(config.tunnels.iter().filter_map(|tunnel| tunnel.on_event.clone()))
 }
 
 impl Helper {
@@ -355,7 +356,7 @@ mod tests {
             children: Children::default(),
             file: file.to_string_lossy().into_owned(),
             system: Defaults::default(),
-            known: Set::new(),
+            known: BTreeSet::new(),
         };
         let event =
             |words: &[&str]| Program::Event(words.iter().map(|word| word.to_string()).collect(), Vec::new());

@@ -1,7 +1,7 @@
 //! The daemon's state, and what becomes of the engine's actions. The rule that holds it together: each call into
 //! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use super::state_file::StateFiles;
 use crate::admin::trace::Record;
 use crate::admin::Display;
 use crate::config::model::{Config, TunnelConfig};
-use crate::gather::{Map, Set};
+use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
 use crate::proto::{
@@ -72,7 +72,7 @@ pub struct Daemon {
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
     /// Peers that the last message could not be sent to: told once.
-    pub unreachable: Set<IpAddr>,
+    pub unreachable: BTreeSet<IpAddr>,
     /// A child process may have ended, or one is to be started.
     pub look_after_children: bool,
     /// The administrator wants another program to go on in place of this one.
@@ -82,7 +82,7 @@ pub struct Daemon {
     /// The status that is being written to the log.
     pub status: Option<Display>,
     /// The places of the tunnel blocks, by their names.
-    places: Map<String, usize>,
+    places: BTreeMap<String, usize>,
     /// Used again: control messages of one turn.
     received: Vec<(Path, Vec<u8>)>,
 }
@@ -138,12 +138,12 @@ impl Daemon {
             wanted: Wanted::default(),
             reloads: Reloads::default(),
             sockets_stale: false,
-            unreachable: Set::new(),
+            unreachable: BTreeSet::new(),
             look_after_children: false,
             restart: false,
             state_files: None,
             status: None,
-            places: Map::new(),
+            places: BTreeMap::new(),
             received: Vec::new(),
         }
     }
@@ -172,7 +172,7 @@ impl Daemon {
     /// Finds the places of the tunnel blocks.
     pub fn index(&mut self) {
         let names = self.config.tunnels.iter().enumerate();
-        self.places = Map::from_iter(names.map(|(place, tunnel)| (tunnel.name.clone(), place)));
+        self.places = gather::map(names.map(|(place, tunnel)| (tunnel.name.clone(), place)));
     }
 
     /// Does what the engine asks for, its reactions to the results included.

@@ -2,11 +2,10 @@
 //! tunnel run one after the other, in the order of the events; those of different tunnels side by side. A
 //! command that takes longer than a limit is killed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::commands::{Commands, Program};
-use crate::gather::Map;
 use crate::log::{escape, LogLine, Remark};
 use crate::proto::Notification;
 
@@ -44,7 +43,7 @@ struct Queue {
 pub struct Hooks {
     /// How long a command may run.
     limit: Duration,
-    tunnels: Map<String, Queue>,
+    tunnels: BTreeMap<String, Queue>,
 }
 
 /// The whole environment of a command.
@@ -67,12 +66,12 @@ fn environment(event: &Notification) -> Vec<(String, String)> {
 impl Hooks {
     /// Nothing runs yet.
     pub fn new(limit: Duration) -> Hooks {
-        Hooks { limit, tunnels: Map::new() }
+        Hooks { limit, tunnels: BTreeMap::new() }
     }
 
     /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
     pub fn call(&mut self, words: &[String], event: &Notification) -> Option<LogLine> {
-        let queue = self.tunnels.get_or_insert_with(event.tunnel.clone(), Default::default);
+        let queue = self.tunnels.entry(event.tunnel.clone()).or_default();
         let full = queue.waiting.len() >= WAITING;
         if full {
             queue.waiting.pop_front();
@@ -84,7 +83,7 @@ impl Hooks {
     /// Looks after the commands that run, and starts those whose turn it is.
     pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<LogLine> {
         let mut lines = Vec::new();
-        for (tunnel, queue) in self.tunnels.iter_mut() {
+        for (tunnel, queue) in &mut self.tunnels {
             let remark = queue.look_after(now, tunnel, self.limit, commands);
             lines.extend(remark.map(|remark| LogLine::remark(&remark)));
         }

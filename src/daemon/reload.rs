@@ -15,7 +15,7 @@ use crate::config::identity::DerivedId;
 use crate::config::model::{Config, Problem, TunnelConfig};
 use crate::config::tag::{Block, Effect};
 use crate::config::{tags, ConfigError, Defaults, Parsed};
-use crate::gather::{Map, Set};
+use crate::gather;
 use crate::log::remark::Tags;
 use crate::log::{Event, LogLine, Remark};
 use crate::sys::{self, address, error_text, machine, trust};
@@ -240,9 +240,9 @@ impl Daemon {
         let old = std::mem::replace(&mut self.config, new);
         self.text = None;
         let sessions = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
-        let before = Map::from_iter(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
+        let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
-        let changed = Set::from_iter(changes.iter().filter_map(Change::tunnel));
+        let changed = gather::set(changes.iter().filter_map(Change::tunnel));
         for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
             if changed.contains(tunnel.name.as_str()) || !self.has_interfaces(tunnel) {
                 self.configure_interfaces(now, tunnel, before);
@@ -261,7 +261,7 @@ impl Daemon {
 
     /// Removes the interfaces of the old configuration that the new one does not have or use.
     fn remove_interfaces(&mut self, old: &Config) {
-        let wanted = Set::from_iter(interfaces(&self.config));
+        let wanted = gather::set(interfaces(&self.config));
         // Also those that were disabled: the administrator may have started them.
         let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
         for gone in all.filter(|name| !wanted.contains(name)) {
@@ -274,7 +274,7 @@ impl Daemon {
     pub fn close_stale_sockets(&mut self) {
         if self.sockets_stale && !self.engine.is_stopping() {
             self.sockets_stale = false;
-            let keep = Set::from_iter(self.config.tunnels.iter().flat_map(|t| sockets(t)));
+            let keep = gather::set(self.config.tunnels.iter().flat_map(|t| sockets(t)));
             self.data.close_unused(&keep);
         }
     }

@@ -2,12 +2,12 @@
 //! get. Events of the kernel only mark what they may concern; a moment later each marked route is looked up once,
 //! however many events there were.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{Device, Via};
-use crate::gather::{Map, Set};
 use crate::proto::{NextHop, Route, RouteKey};
 use crate::sys::link::NetEvent;
 use crate::sys::route::{KernelRoute, RouteSocket};
@@ -31,12 +31,12 @@ pub struct Looked {
 #[derive(Default)]
 pub struct Routes {
     socket: Option<RouteSocket>,
-    known: Map<RouteKey, Route>,
-    by_source: Set<(IpAddr, RouteKey)>,
-    by_device: Set<(Option<i32>, RouteKey)>,
-    marked: Set<RouteKey>,
+    known: BTreeMap<RouteKey, Route>,
+    by_source: BTreeSet<(IpAddr, RouteKey)>,
+    by_device: BTreeSet<(Option<i32>, RouteKey)>,
+    marked: BTreeSet<RouteKey>,
     /// Addresses of this host that nothing new is to use.
-    deprecated: Set<IpAddr>,
+    deprecated: BTreeSet<IpAddr>,
     /// An address of this host came or went.
     addresses: bool,
     /// There is an address that leads beyond this host, as of the last look; none has come or gone since.
@@ -54,12 +54,12 @@ impl Routes {
     }
 
     /// What another program that goes on with them has to know.
-    pub fn state(&self) -> (&Map<RouteKey, Route>, &Set<IpAddr>) {
+    pub fn state(&self) -> (&BTreeMap<RouteKey, Route>, &BTreeSet<IpAddr>) {
         (&self.known, &self.deprecated)
     }
 
     /// Goes on with the routes of another program. They are looked at again soon: events may have been missed.
-    pub fn resume(&mut self, now: Instant, known: Map<RouteKey, Route>, deprecated: Set<IpAddr>) {
+    pub fn resume(&mut self, now: Instant, known: BTreeMap<RouteKey, Route>, deprecated: BTreeSet<IpAddr>) {
         self.deprecated = deprecated;
         self.marked = known.keys().copied().collect();
         known.into_iter().for_each(|(key, route)| self.file(key, Some(route)));
@@ -185,10 +185,10 @@ impl Routes {
                 let concerned = self.known.range(first..).map(|(key, _)| *key);
                 self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
             }
-            NetEvent::Rule => self.marked.extend(self.known.keys().copied()),
+            NetEvent::Rule => self.marked.extend(self.known.keys()),
             NetEvent::Lost => {
                 (self.addresses, self.has_address) = (true, false);
-                self.marked.extend(self.known.keys().copied());
+                self.marked.extend(self.known.keys());
             }
         }
         if (self.addresses || !self.marked.is_empty()) && self.due.is_none() {

@@ -1,5 +1,6 @@
 //! All that another program has to know of the daemon to go on in its place. See [`saved`](crate::saved) for its form.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -9,7 +10,6 @@ use super::core::Daemon;
 use super::datapath::PlaneState;
 use super::hand_over::Parts;
 use crate::config::{self, Config, Defaults};
-use crate::gather::{Map, Set};
 use crate::log::ring::Ring;
 use crate::log::Level;
 use crate::proto::{Engine, Random, Route, RouteKey};
@@ -23,11 +23,11 @@ pub struct Rest {
     pub level: Level,
     pub before_debug: Option<Level>,
     pub ring: Ring,
-    pub unreachable: Set<IpAddr>,
+    pub unreachable: BTreeSet<IpAddr>,
     /// Tunnels, and names that are to be looked up.
     pub lookups: Vec<(String, String)>,
-    pub routes: Map<RouteKey, Route>,
-    pub deprecated: Set<IpAddr>,
+    pub routes: BTreeMap<RouteKey, Route>,
+    pub deprecated: BTreeSet<IpAddr>,
     pub admin: Option<AdminState>,
     pub pid_file: Option<String>,
     /// There is a process that keeps the pid for whoever started the daemon.
@@ -105,7 +105,7 @@ pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
     let rest = Rest::restore(&mut from).map_err(broken)?;
     from.end().map_err(broken)?;
     let sessions = config.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
-    let configured: Set<&str> = sessions.map(|session| session.interface.as_str()).collect();
+    let configured: BTreeSet<&str> = sessions.map(|session| session.interface.as_str()).collect();
     let known = plane.interfaces().all(|name| configured.contains(name));
     match known {
         true => Ok(State { config, engine, plane, rest }),

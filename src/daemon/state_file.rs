@@ -5,13 +5,13 @@
 //! written into a second file beside it, some in each turn; then the first one is emptied, and they change places. While
 //! there are entries in both, the newer ones count.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::core::Daemon;
 use crate::config::Config;
-use crate::gather::Map;
 use crate::log::{LogLine, Remark, WallTime};
 use crate::proto::record::{self, Content, Found, Record, Stamp};
 use crate::proto::Engine;
@@ -53,7 +53,7 @@ pub struct StateFiles {
     boot: Vec<u8>,
     /// The number of the last entry.
     number: u64,
-    written: Map<u32, Written>,
+    written: BTreeMap<u32, Written>,
     /// The octets of the entries that count.
     live: u64,
     /// All tunnels are being written about; until that is done the other file counts as well.
@@ -75,7 +75,7 @@ impl StateFiles {
             machine: machine::id(),
             boot: machine::boot(),
             number: 0,
-            written: Map::new(),
+            written: BTreeMap::new(),
             live: 0,
             whole: false,
             next: now,
@@ -84,9 +84,9 @@ impl StateFiles {
 
     /// What the files say of the tunnels of this configuration. What is written from now on stands after it.
     fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<Said>> {
-        let tunnels = Map::from_iter(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
+        let tunnels = crate::gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         let secrets = |name: &str| tunnels.get(name).map(|tunnel| record::secrets(tunnel));
-        let mut all: Map<String, (u64, Content)> = Map::new();
+        let mut all: BTreeMap<String, (u64, Content)> = BTreeMap::new();
         let mut newest = 0;
         for place in 0..self.files.len() {
             let Some(file) = self.files.get_mut(place) else { continue };

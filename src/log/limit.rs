@@ -7,11 +7,11 @@
 //!
 //! Pure: time comes from the caller.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{Level, LogLine, Remark};
-use crate::gather::Map;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// The rate for a level, in lines of one kind. Errors and state changes come in crowds when many tunnels start
@@ -159,7 +159,7 @@ struct Kind {
 pub struct Limit {
     /// Debug messages are logged: the administrator wants to see everything, of strangers too, as far as the kinds go.
     pub debug: bool,
-    kinds: Map<&'static str, Kind>,
+    kinds: BTreeMap<&'static str, Kind>,
     strangers: Strangers,
 }
 
@@ -167,9 +167,9 @@ pub struct Limit {
 #[derive(Default)]
 struct Strangers {
     all: Option<TokenBucket>,
-    kinds: Map<&'static str, TokenBucket>,
+    kinds: BTreeMap<&'static str, TokenBucket>,
     /// By address, with the time of the last line; those for which there is no place under `None`.
-    sources: Map<Option<IpAddr>, (TokenBucket, Instant)>,
+    sources: BTreeMap<Option<IpAddr>, (TokenBucket, Instant)>,
     suppressed: u64,
     /// One line that was held back, and when to tell.
     report: Option<(Instant, LogLine)>,
@@ -180,10 +180,10 @@ impl Strangers {
         let of_kind = rate(line.level);
         let source = self.place(now, address);
         let (bucket, last) =
-            self.sources.get_or_insert_with(source, || (TokenBucket::new(now, OF_SOURCE), now));
+            self.sources.entry(source).or_insert_with(|| (TokenBucket::new(now, OF_SOURCE), now));
         *last = now;
         let of_source = debug || bucket.take(now, OF_SOURCE, ONE);
-        let kind = self.kinds.get_or_insert_with(line.kind, || TokenBucket::new(now, of_kind));
+        let kind = self.kinds.entry(line.kind).or_insert_with(|| TokenBucket::new(now, of_kind));
         let all = self.all.get_or_insert_with(|| TokenBucket::new(now, OF_STRANGERS));
         let admitted =
             of_source && kind.take(now, of_kind, ONE) && (debug || all.take(now, OF_STRANGERS, ONE));
@@ -227,7 +227,7 @@ impl Limit {
             return self.strangers.admit(now, line, address, self.debug);
         }
         let rate = rate(line.level);
-        let kind = self.kinds.get_or_insert_with(line.kind, || Kind {
+        let kind = self.kinds.entry(line.kind).or_insert_with(|| Kind {
             bucket: TokenBucket::new(now, rate),
             suppressed: 0,
             report: None,
@@ -251,7 +251,7 @@ impl Limit {
     /// Remarks on what was held back; with `all`, also on what is not due yet (before the daemon ends).
     pub fn report(&mut self, now: Instant, all: bool) -> Vec<LogLine> {
         let mut lines: Vec<LogLine> = self.strangers.report(now, all).into_iter().collect();
-        for (name, kind) in self.kinds.iter_mut() {
+        for (name, kind) in &mut self.kinds {
             let Some((_, line)) = kind.report.take_if(|(at, _)| all || *at <= now) else { continue };
             let text = line.text.trim_start();
             let count = std::mem::take(&mut kind.suppressed);

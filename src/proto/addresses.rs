@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::action::{Action, Path};
 use super::context::{Context, Due, Timer, TunnelKey};
 use crate::config::model::{Remote, TunnelConfig};
-use crate::gather;
 use crate::saved::saved;
 use crate::wheel::TimerId;
 
@@ -115,8 +114,7 @@ impl Line {
     /// Puts the address that answered before the others.
     fn arrange(&mut self) {
         let answered = self.answered;
-        let others = |known: &IpAddr| Some(*known) != answered;
-        gather::sort_by(&mut self.known, |one, other| others(one).cmp(&others(other)));
+        self.known.sort_by_key(|known| Some(*known) != answered); // stable
     }
 }
 

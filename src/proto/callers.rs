@@ -1,6 +1,7 @@
 //! Which tunnel is an SCCRQ for? Found by what it carries: addresses, encapsulation and port first, then the Host Name
 //! and the Router ID. Neither the number of tunnels nor who sends it matters for what that costs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
@@ -8,7 +9,6 @@ use super::action::Path;
 use super::context::TunnelKey;
 use super::tunnel::Tunnel;
 use crate::config::model::Device;
-use crate::gather::{self, Map, Set};
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::{avp, Encapsulation};
 
@@ -44,12 +44,12 @@ struct Entrance {
 /// the file.
 #[derive(Debug, Default)]
 pub struct Callers {
-    entrances: Set<(Entrance, usize, TunnelKey)>,
-    counts: Map<Entrance, usize>,
+    entrances: BTreeSet<(Entrance, usize, TunnelKey)>,
+    counts: BTreeMap<Entrance, usize>,
     /// With a hash of the Host Name and Router ID that the peer must have. Who is found by it is looked at again.
-    identities: Set<(Entrance, u64, usize, TunnelKey)>,
+    identities: BTreeSet<(Entrance, u64, usize, TunnelKey)>,
     /// All tunnels, also those that cannot be called, by the peer's address; `None` is any.
-    addresses: Set<(Option<IpAddr>, usize, TunnelKey)>,
+    addresses: BTreeSet<(Option<IpAddr>, usize, TunnelKey)>,
 }
 
 impl Callers {
@@ -61,7 +61,7 @@ impl Callers {
         }
         for entrance in entrances(tunnel) {
             if self.entrances.insert((entrance, place, key)) {
-                let count = self.counts.get_or_insert_with(entrance, Default::default);
+                let count = self.counts.entry(entrance).or_default();
                 *count = count.saturating_add(1);
             }
             self.identities.insert((entrance, expected(tunnel), place, key));
@@ -132,7 +132,7 @@ impl Callers {
                 same.take(NAMED).map(|(_, _, place, key)| (*place, *key))
             })
             .collect();
-        gather::sort_by(&mut found, Ord::cmp);
+        found.sort_unstable();
         found.truncate(NAMED);
         found
     }

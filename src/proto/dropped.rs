@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::snapshot::{DroppedFrom, Drops};
-use crate::gather;
 use crate::log::escape;
 use crate::saved::saved;
 use crate::wire::attribute::{number, AvpId};
@@ -237,7 +236,7 @@ impl Sources {
             })
             .filter(|s| s.count > 0 && s.ago < SHOWN)
             .collect();
-        gather::sort_by(&mut shown, |one, other| one.ago.cmp(&other.ago));
+        shown.sort_by_key(|s| s.ago);
         (shown, self.others)
     }
 }

@@ -1,6 +1,7 @@
 //! The ids in use, and whose they are.
 
-use crate::gather::Map;
+use std::collections::BTreeMap;
+
 use crate::saved::saved;
 use crate::wire::{Ccid, SessionId};
 
@@ -17,8 +18,8 @@ saved!(tuple SlotKey(number));
 /// The ids in use, and whose they are.
 #[derive(Debug, Default)]
 pub struct Ids {
-    connections: Map<Ccid, TunnelKey>,
-    sessions: Map<SessionId, (TunnelKey, SlotKey)>,
+    connections: BTreeMap<Ccid, TunnelKey>,
+    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
 }
 saved!(Ids { connections, sessions });
 

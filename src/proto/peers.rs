@@ -1,10 +1,10 @@
 //! The addresses of the peers: which connections are with whom, and hints that a peer has forgotten one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ids::TunnelKey;
-use crate::gather::{Map, Set};
 use crate::saved::saved;
 use crate::wire::Ccid;
 
@@ -21,9 +21,9 @@ const REPORT_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Peer {
     /// By our ids.
-    connections: Map<Ccid, TunnelKey>,
+    connections: BTreeMap<Ccid, TunnelKey>,
     /// The peer's ids, where they are known, and ours.
-    theirs: Set<(Ccid, Ccid)>,
+    theirs: BTreeSet<(Ccid, Ccid)>,
     /// How many of them are established.
     established: usize,
     /// When the last hint came from there, and the first connection that it did not matter for.
@@ -36,14 +36,14 @@ saved!(Peer { connections, theirs, established, hinted, reported });
 /// The peers, by address and port (0 over IP).
 #[derive(Debug, Default)]
 pub struct Peers {
-    peers: Map<SocketAddr, Peer>,
+    peers: BTreeMap<SocketAddr, Peer>,
 }
 saved!(Peers { peers });
 
 impl Peers {
     /// A connection has its peer there; with our id and the peer's, or 0.
     pub fn add(&mut self, remote: SocketAddr, (ours, theirs): (Ccid, Ccid), key: TunnelKey) {
-        let peer = self.peers.get_or_insert_with(remote, Default::default);
+        let peer = self.peers.entry(remote).or_default();
         peer.connections.insert(ours, key);
         if theirs != Ccid(0) {
             peer.theirs.insert((theirs, ours));
@@ -99,7 +99,7 @@ impl Peers {
     }
 
     /// The tunnels that have a connection with this address, whatever the port.
-    pub fn tunnels_of(&self, address: IpAddr) -> Set<TunnelKey> {
+    pub fn tunnels_of(&self, address: IpAddr) -> BTreeSet<TunnelKey> {
         // The flow label and scope of IPv6 follow the port in the order.
         let first = SocketAddr::new(address, 0);
         let peers = self.peers.range(first..).take_while(|(remote, _)| remote.ip() == address);

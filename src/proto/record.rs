@@ -10,6 +10,7 @@
 //! Numbers of messages and frames are not written one by one. An entry is good for some of them; the one who reads it
 //! allows for that.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -24,7 +25,6 @@ use super::connection::Connection;
 use super::context::{Context, TunnelKey};
 use super::session::Session;
 use crate::config::model::TunnelConfig;
-use crate::gather::Map;
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::wire::digest::{vouch, vouches, Secret, MD5_LENGTH};
 use crate::wire::message::{Dialect, SessionIds};
@@ -218,7 +218,7 @@ pub enum Content {
 #[derive(Debug, Default)]
 pub struct Found {
     /// By tunnels, with the numbers of the entries.
-    pub entries: Map<String, (u64, Content)>,
+    pub entries: BTreeMap<String, (u64, Content)>,
     /// The last entry that was whole.
     pub last: Option<Stamp>,
     /// The greatest number that an entry claims to have.

@@ -1,10 +1,10 @@
 //! The routes to the peers: from which address of ours, and through which interface and router.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::ids::TunnelKey;
 use crate::config::model::Via;
-use crate::gather::{Map, Set};
 use crate::saved::saved;
 use crate::wire::Ccid;
 
@@ -52,15 +52,15 @@ saved!(tuple User(tunnel, connection));
 /// The routes that are watched.
 #[derive(Debug, Default)]
 pub struct Routes {
-    watched: Map<RouteKey, Watched>,
+    watched: BTreeMap<RouteKey, Watched>,
     /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
-    pub offline: Set<TunnelKey>,
+    pub offline: BTreeSet<TunnelKey>,
 }
 saved!(Routes { watched, offline });
 
 #[derive(Debug, Default)]
 struct Watched {
-    users: Set<User>,
+    users: BTreeSet<User>,
     route: Option<Route>,
 }
 saved!(Watched { users, route });
@@ -78,7 +78,7 @@ impl Routes {
 
     /// `user` watches the route between these; whether it is the first one.
     pub fn watch(&mut self, key: RouteKey, user: User) -> bool {
-        let watched = self.watched.get_or_insert_with(key, Default::default);
+        let watched = self.watched.entry(key).or_default();
         watched.users.insert(user) && watched.users.len() == 1
     }
 

@@ -1,5 +1,6 @@
 //! The table of tunnels: found by name, by the peer's address, by key; how it follows the configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,30 +15,30 @@ use super::reconfigure;
 use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change, What};
 use crate::config::model::{self, Config};
-use crate::gather::{Map, Set};
+use crate::gather;
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 
 /// Session blocks, by their interface.
-type Sessions<'a> = Map<&'a str, &'a Rc<model::SessionConfig>>;
+type Sessions<'a> = BTreeMap<&'a str, &'a Rc<model::SessionConfig>>;
 /// Tunnel blocks, by their name; the sessions of those that a change is about.
-type Blocks<'a> = Map<&'a str, (&'a Rc<model::TunnelConfig>, Option<Sessions<'a>>)>;
+type Blocks<'a> = BTreeMap<&'a str, (&'a Rc<model::TunnelConfig>, Option<Sessions<'a>>)>;
 
 /// All tunnels.
 #[derive(Default)]
 pub struct Tunnels {
     /// Boxed: a map has room for more than it holds.
-    tunnels: Map<TunnelKey, Box<Tunnel>>,
+    tunnels: BTreeMap<TunnelKey, Box<Tunnel>>,
     /// The order of the configuration.
     order: Vec<TunnelKey>,
-    by_name: Map<String, TunnelKey>,
-    by_interface: Map<String, TunnelKey>,
+    by_name: BTreeMap<String, TunnelKey>,
+    by_interface: BTreeMap<String, TunnelKey>,
     callers: Callers,
     next_key: u32,
     edition: u64,
     config: Option<Config>,
     /// Those that may have changed since they were written down, if they are written down at all.
-    touched: Option<Set<TunnelKey>>,
+    touched: Option<BTreeSet<TunnelKey>>,
 }
 
 impl Tunnels {
@@ -159,7 +160,7 @@ impl Tunnels {
 
     /// All are written down, and what changes from now on.
     pub fn touch_all(&mut self) {
-        self.touched = Some(Set::from_iter(self.tunnels.keys().copied()));
+        self.touched = Some(gather::set(self.tunnels.keys().copied()));
     }
 
     /// Nothing is written down any more.
@@ -236,7 +237,7 @@ impl Tunnels {
             config: Some(config.clone()),
             ..Tunnels::default()
         };
-        let blocks = Map::from_iter(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
+        let blocks = gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         for _ in 0..usize::restore(from)? {
             let (tunnel, removed) = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
             if !removed {
@@ -263,8 +264,7 @@ impl Tunnels {
             None => config.tunnels.iter().map(|t| Change::Tunnel(t.name.clone(), What::Added)).collect(),
         };
         self.config = Some(config.clone());
-        let mut blocks: Blocks<'_> =
-            Map::from_iter(config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))));
+        let mut blocks: Blocks<'_> = gather::map(config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))));
         for change in &changes {
             self.apply_change(cx, &mut blocks, change);
         }
@@ -327,7 +327,7 @@ impl Tunnels {
         if sessions.is_none() {
             reconfigure::update(tunnel, cx, block);
         }
-        let by_interface = || Map::from_iter(block.sessions.iter().map(|s| (s.interface.as_str(), s)));
+        let by_interface = || gather::map(block.sessions.iter().map(|s| (s.interface.as_str(), s)));
         Some((tunnel, sessions.get_or_insert_with(by_interface)))
     }
 

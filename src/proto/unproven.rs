@@ -5,12 +5,11 @@
 //! Fixed memory and no timers: the oldest is forgotten for a new one. The ids and nonces are random and last as long as
 //! their entry, so that an SCCCN is good for one connection only.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use super::action::Path;
 use super::ids::TunnelKey;
-use crate::gather::Map;
 use crate::saved::saved;
 use crate::wire::message::SetUp;
 use crate::wire::Ccid;
@@ -74,8 +73,8 @@ impl Answered {
 /// What was answered and waits for its SCCCN.
 #[derive(Debug, Default)]
 pub struct Unproven {
-    entries: Map<Ccid, Answered>,
-    by_request: Map<RequestKey, Ccid>,
+    entries: BTreeMap<Ccid, Answered>,
+    by_request: BTreeMap<RequestKey, Ccid>,
     /// The oldest first; also ids of entries that are gone.
     order: VecDeque<Ccid>,
 }

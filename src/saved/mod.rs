@@ -291,7 +291,7 @@ pub(crate) use saved;
 
 #[cfg(test)]
 mod tests {
-    use crate::gather::Map;
+    use std::collections::BTreeMap;
     use std::net::SocketAddr;
     use std::time::Duration;
 
@@ -314,7 +314,7 @@ mod tests {
     struct Thing {
         kinds: Vec<Kind>,
         at: Option<Instant>,
-        ends: Map<SocketAddr, (bool, Duration)>,
+        ends: BTreeMap<SocketAddr, (bool, Duration)>,
         octets: [u8; 3],
     }
     saved!(Thing { kinds, at, ends, octets });

@@ -1,11 +1,10 @@
 //! How the values of the standard library are written and read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use super::{Broken, Reader, Saved, Writer, DAMAGED};
-use crate::gather::{Map, Set};
 use crate::wiped::Wiped;
 
 macro_rules! numbers {
@@ -145,18 +144,18 @@ impl<T: Saved> Saved for VecDeque<T> {
     }
 }
 
-impl<T: Saved + Ord> Saved for Set<T> {
+impl<T: Saved + Ord> Saved for BTreeSet<T> {
     fn save(&self, to: &mut Writer) {
         self.len().save(to);
         self.iter().for_each(|value| value.save(to));
     }
 
     fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        from.parts(|all: &mut Set<T>, value| _ = all.insert(value))
+        from.parts(|all: &mut BTreeSet<T>, value| _ = all.insert(value))
     }
 }
 
-impl<K: Saved + Ord, V: Saved> Saved for Map<K, V> {
+impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
     fn save(&self, to: &mut Writer) {
         self.len().save(to);
         for (key, value) in self {
@@ -166,7 +165,7 @@ impl<K: Saved + Ord, V: Saved> Saved for Map<K, V> {
     }
 
     fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        from.parts(|all: &mut Map<K, V>, (key, value): (K, V)| _ = all.insert(key, value))
+        from.parts(|all: &mut BTreeMap<K, V>, (key, value): (K, V)| _ = all.insert(key, value))
     }
 }
 

@@ -2,6 +2,7 @@
 //! Every descriptor of the daemon is closed on exec; a child gets the null device, and a pipe for its output where
 //! that is wanted.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -11,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{cvt, daemonize, error_text, system};
-use crate::gather::Set;
 use crate::saved::saved;
 
 /// A child process with a process group of its own.
@@ -145,7 +145,7 @@ impl Successor {
 
 /// Closes all descriptors but the standard ones and these, whoever owns them: nothing else of this process is used any more.
 pub fn close_all_but(kept: &[RawFd]) {
-    let kept: Set<RawFd> = kept.iter().copied().collect();
+    let kept: BTreeSet<RawFd> = kept.iter().copied().collect();
     let mut next: RawFd = 3;
     for fd in kept {
         system::close_range(next, fd - 1);
@@ -155,9 +155,9 @@ pub fn close_all_but(kept: &[RawFd]) {
 }
 
 /// The children that a [`Process`] looks after.
-static OWN_CHILDREN: Mutex<Set<u32>> = Mutex::new(Set::new());
+static OWN_CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-fn own_children() -> MutexGuard<'static, Set<u32>> {
+fn own_children() -> MutexGuard<'static, BTreeSet<u32>> {
     OWN_CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

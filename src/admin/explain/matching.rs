@@ -5,7 +5,6 @@
 use std::net::IpAddr;
 
 use crate::config::tags;
-use crate::gather;
 use crate::log::catalogue::{pieces, Piece, Template, CATALOGUE};
 use crate::log::remark::RemarkKind;
 use crate::log::Level;
@@ -200,6 +199,6 @@ pub(super) fn similar(text: &str) -> Vec<&'static Template> {
         })
         .filter(|(score, _)| *score > 0)
         .collect();
-    gather::sort_by(&mut scored, |(one, _), (other, _)| other.cmp(one));
+    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     scored.into_iter().take(5).map(|(_, template)| template).collect()
 }

@@ -3,10 +3,10 @@
 //! programs that set up the network delete bridges and make them anew, so a bridge that comes back gets its
 //! interfaces back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::event::Failure;
-use crate::gather::{Map, Set};
 use crate::log::Remark;
 use crate::saved::saved;
 use crate::sys::{error_text, netif};
@@ -125,11 +125,11 @@ impl Membership {
 #[derive(Default)]
 pub(super) struct Bridges {
     /// By the bridge's index: the places of its ports.
-    ports: Set<(i32, usize)>,
+    ports: BTreeSet<(i32, usize)>,
     /// By the bridge's index: its name.
-    names: Map<i32, String>,
+    names: BTreeMap<i32, String>,
     /// By the name of a bridge that was deleted: the places of the ports that wait for it.
-    waiting: Map<String, Set<usize>>,
+    waiting: BTreeMap<String, BTreeSet<usize>>,
 }
 
 impl Bridges {
@@ -157,9 +157,7 @@ impl Bridges {
                     self.ports.insert((index, port));
                     self.names.insert(index, new.bridge.clone());
                 }
-                None => {
-                    _ = self.waiting.get_or_insert_with(new.bridge.clone(), Default::default).insert(port)
-                }
+                None => _ = self.waiting.entry(new.bridge.clone()).or_default().insert(port),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! TAP interfaces on their way out: a child process removes them, for the loop cannot wait until each is gone.
 
-use crate::gather::Set;
+use std::collections::BTreeSet;
+
 use crate::sys::tap::Tap;
 use crate::sys::tap_removal::{self, Removal};
 
@@ -8,9 +9,9 @@ use crate::sys::tap_removal::{self, Removal};
 #[derive(Default)]
 pub(super) struct Closing {
     next: Vec<Tap>,
-    next_names: Set<String>,
+    next_names: BTreeSet<String>,
     running: Option<Removal>,
-    running_names: Set<String>,
+    running_names: BTreeSet<String>,
 }
 
 impl Closing {

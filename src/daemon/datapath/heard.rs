@@ -1,10 +1,10 @@
 //! When the peer of a control connection was heard by data: one stamp for all of its sessions, however many it has.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::gather::{Map, Set};
 use crate::wire::{Ccid, SessionId};
 
 /// When valid data came last.
@@ -13,15 +13,15 @@ pub(super) type Stamp = Rc<Cell<Option<Instant>>>;
 /// The control connections of the attached sessions.
 #[derive(Default)]
 pub(super) struct Heard {
-    stamps: Map<Ccid, Stamp>,
-    sessions: Set<(Ccid, SessionId)>,
+    stamps: BTreeMap<Ccid, Stamp>,
+    sessions: BTreeSet<(Ccid, SessionId)>,
 }
 
 impl Heard {
     /// A session of this connection is attached: its stamp from now on. `before`: when its data came last, if it did.
     pub(super) fn add(&mut self, ccid: Ccid, session: SessionId, before: Option<Instant>) -> Stamp {
         self.sessions.insert((ccid, session));
-        let stamp = self.stamps.get_or_insert_with(ccid, Default::default);
+        let stamp = self.stamps.entry(ccid).or_default();
         stamp.set(stamp.get().max(before));
         Rc::clone(stamp)
     }

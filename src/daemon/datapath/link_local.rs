@@ -2,9 +2,9 @@
 //! forward` the bridge of the session forwards them as far as the kernel lets it; what was changed at the bridge is
 //! changed back when no session needs it any more.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use crate::gather::Map;
 use crate::log::Remark;
 use crate::saved::saved;
 use crate::sys::{bridge, error_text};
@@ -18,7 +18,7 @@ const PORT: u16 = 0xfffc;
 /// The bridges that forward such frames because of us.
 #[derive(Default, Clone)]
 pub(super) struct Forwarding {
-    bridges: Map<String, Added>,
+    bridges: BTreeMap<String, Added>,
 }
 saved!(Forwarding { bridges });
 

@@ -1,11 +1,11 @@
 //! The MTUs of the paths to the peers, as the kernel has them and as probes have shown. What ICMP told the kernel about a
 //! path it forgets after some time, without a word: so each path is looked at now and then, once for all of its sessions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::model::Via;
-use crate::gather::{Map, Set};
 use crate::proto::Path;
 use crate::sys::socket::path_mtu;
 use crate::wheel::{TimerId, Wheel};
@@ -27,7 +27,7 @@ struct Used {
     /// What the kernel says.
     mtu: Option<usize>,
     /// The places of their interfaces.
-    ports: Set<usize>,
+    ports: BTreeSet<usize>,
     /// It became narrower, and not wider since.
     narrow: bool,
     timer: TimerId,
@@ -35,9 +35,9 @@ struct Used {
 
 /// The paths in use.
 pub(super) struct Paths {
-    used: Map<Addresses, Used>,
+    used: BTreeMap<Addresses, Used>,
     /// What probes have shown: the path carries no more.
-    carries: Map<Addresses, usize>,
+    carries: BTreeMap<Addresses, usize>,
     wheel: Wheel<Addresses>,
 }
 
@@ -57,16 +57,16 @@ pub fn look_up_mtu(path: &Path) -> Option<usize> {
 impl Paths {
     /// None yet.
     pub(super) fn new(now: Instant) -> Paths {
-        Paths { used: Map::new(), carries: Map::new(), wheel: Wheel::new(now) }
+        Paths { used: BTreeMap::new(), carries: BTreeMap::new(), wheel: Wheel::new(now) }
     }
 
     /// A session of this interface uses the path.
     pub(super) fn add(&mut self, now: Instant, path: &Path, port: usize) {
         let addresses = addresses(path);
         let wheel = &mut self.wheel;
-        let used = self.used.get_or_insert_with(addresses, || {
+        let used = self.used.entry(addresses).or_insert_with(|| {
             let timer = wheel.arm(now + USUAL, addresses);
-            Used { mtu: look_up(addresses), ports: Set::new(), narrow: false, timer }
+            Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer }
         });
         used.ports.insert(port);
     }

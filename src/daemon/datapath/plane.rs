@@ -1,5 +1,6 @@
 //! The owner of all that the data plane consists of, the only one that looks up places and ids.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -27,7 +28,6 @@ use super::transmit::{End, Exit, Frames, Outbound};
 use crate::config::model;
 use crate::counters::Counters;
 use crate::frame::oam::Oam;
-use crate::gather::Set;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::error_text;
@@ -430,7 +430,7 @@ impl DataPlane {
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
-    pub fn close_unused(&mut self, keep: &Set<SocketKey>) {
+    pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.wires.sockets.close_unused(keep, &self.wires.ready);
         self.filter.set(&mut self.wires);
         self.sockets_changed();

@@ -3,7 +3,7 @@
 //! they cannot carry, the daemon carries. [`values`] tells what the programs know of a session; here is decided which
 //! sessions they know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,7 +20,6 @@ use crate::bpf::{egress, ingress, Maps};
 use crate::config::model::{Device, StormLimit, TcpMss, Tos};
 use crate::counters::Counters;
 use crate::frame::ETHERNET_HEADER;
-use crate::gather::Set;
 use crate::log::Remark;
 use crate::sys::bpf::{Map, Place, Program};
 use crate::sys::policy::{Policies, PolicySource};
@@ -52,7 +51,7 @@ pub(super) struct Shortcut {
     /// By the indexes of interfaces that lead to peers: the program there, and how many sessions use it.
     underlays: HashMap<i32, (OwnedFd, usize), FixedHash>,
     /// The indexes of all interfaces that lead to peers, with the places of the ports.
-    devices: Set<(i32, usize)>,
+    devices: BTreeSet<(i32, usize)>,
     /// What is known of those, by their indexes.
     known: HashMap<i32, Underlay, FixedHash>,
 }
@@ -190,7 +189,7 @@ impl Shortcut {
             due: clock::now() + PAUSE,
             carried: HashMap::default(),
             underlays: HashMap::default(),
-            devices: Set::new(),
+            devices: BTreeSet::new(),
             known: HashMap::default(),
         })
     }

@@ -1,6 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use super::slab::{FixedHash, Slab};
 use super::socket_key::{unspecified, SocketKey};
 use super::state::{Come, OpenState, Passed};
 use crate::config::model::Device;
-use crate::gather::{Map, Set};
+use crate::gather;
 use crate::proto::Path;
 use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
@@ -145,7 +145,7 @@ pub(super) struct Sockets {
     /// Those that are not connected to a peer.
     keys: HashMap<SocketKey, usize, FixedHash>,
     /// The interfaces that sockets are bound to, and their indexes when that was done last.
-    devices: Map<Device, Option<i32>>,
+    devices: BTreeMap<Device, Option<i32>>,
 }
 
 impl Sockets {
@@ -199,7 +199,7 @@ impl Sockets {
     fn add(&mut self, socket: OpenSocket, ready: &Ready) -> io::Result<usize> {
         let device = socket.key.device;
         if let Some(name) = device.name() {
-            self.devices.get_or_insert_with(device, || netif::index(name).ok());
+            self.devices.entry(device).or_insert_with(|| netif::index(name).ok());
         }
         let fd = socket.inner.as_raw_fd();
         let at = self.all.insert(socket);
@@ -273,19 +273,19 @@ impl Sockets {
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
-    pub(super) fn close_unused(&mut self, keep: &Set<SocketKey>, ready: &Ready) {
+    pub(super) fn close_unused(&mut self, keep: &BTreeSet<SocketKey>, ready: &Ready) {
         let unused: Vec<SocketKey> = self.keys.keys().filter(|key| !keep.contains(key)).copied().collect();
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
-        let devices = Set::from_iter(self.all.iter().map(|(_, socket)| socket.key.device));
+        let devices = gather::set(self.all.iter().map(|(_, socket)| socket.key.device));
         self.devices.retain(|device, _| devices.contains(device));
     }
 
     /// Interfaces came or went: sockets that are bound to one that is another now are bound again; whether there are any.
     pub(super) fn rebind_devices(&mut self) -> bool {
         let mut changed = false;
-        for (device, index) in self.devices.iter_mut() {
+        for (device, index) in &mut self.devices {
             let now = device.name().and_then(|name| netif::index(name).ok());
             let (Some(name), true) = (device.name(), now.is_some() && now != *index) else { continue };
             for socket in self.all.values_mut().filter(|socket| socket.key.device == *device) {

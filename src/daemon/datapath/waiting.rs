@@ -2,10 +2,10 @@
 //! it let it go. Nothing waits for that. It is tried again when the kernel has removed an interface, and now and then;
 //! where a child of ours removes it, when that has ended.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
-use crate::gather::{Map, Set};
 use crate::proto::Attachment;
 use crate::wire::SessionId;
 
@@ -47,9 +47,9 @@ impl Waiting {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct WaitingList {
-    sessions: Map<SessionId, Waiting>,
+    sessions: BTreeMap<SessionId, Waiting>,
     /// The places of ports whose TAP is to be made.
-    ports: Set<usize>,
+    ports: BTreeSet<usize>,
 }
 
 impl WaitingList {
@@ -90,7 +90,7 @@ impl WaitingList {
     }
 
     /// A child of ours has removed its interfaces. The ports whose TAP can be made now.
-    pub(super) fn child_ended(&mut self, now: Instant) -> Set<usize> {
+    pub(super) fn child_ended(&mut self, now: Instant) -> BTreeSet<usize> {
         self.sessions.values_mut().for_each(|waiting| waiting.due = Some(now));
         std::mem::take(&mut self.ports)
     }

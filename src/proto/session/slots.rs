@@ -1,6 +1,6 @@
 //! The session blocks of a tunnel: which of them a message, a timer or an answer of the daemon is for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::slot::Slot;
 use super::stray::{no_session, outgoing_call};
 use super::{refuse_call, session_ids};
 use crate::config::model;
-use crate::gather::Map;
+use crate::gather;
 use crate::log::catalogue::EndId;
 use crate::log::Event;
 use crate::proto::action::{Happening, Path};
@@ -25,7 +25,7 @@ use crate::wire::code::cdn;
 use crate::wire::message::{Icrq, Refusal, SessionIds};
 use crate::wire::{Ccid, Message, MessageType, SessionId};
 
-/// Most tunnels have one session: of one entry it takes half as much memory as a `Map`. What it is asked for by peers
+/// Most tunnels have one session: of one entry it takes half as much memory as a `BTreeMap`. What it is asked for by peers
 /// need not be in it; the keys are those of the configuration.
 type Index<K, V> = HashMap<K, V, FixedHash>;
 
@@ -41,7 +41,7 @@ const PEER_ASKS: Duration = Duration::from_millis(500);
 pub struct Slots {
     tunnel_key: TunnelKey,
     /// Boxed: a map has room for some more than it holds.
-    slots: Map<SlotKey, Box<Slot>>,
+    slots: BTreeMap<SlotKey, Box<Slot>>,
     /// With its place in the order of the file.
     by_interface: Index<String, (SlotKey, usize)>,
     /// Several may name one Remote End ID, if all but one are disabled.
@@ -49,7 +49,7 @@ pub struct Slots {
     /// In the order of the file.
     order: Vec<SlotKey>,
     /// By the id that the peer gave the session that it asked for, or of the last such one of the block.
-    by_peers_id: Map<SessionId, SlotKey>,
+    by_peers_id: BTreeMap<SessionId, SlotKey>,
     /// When the peer asked for a session last, and got it.
     called: Option<Instant>,
     /// Those whose ICRQ is to be sent as soon as few messages are queued.
@@ -87,11 +87,11 @@ impl Slots {
     ) -> Slots {
         let mut slots = Slots {
             tunnel_key,
-            slots: Map::new(),
+            slots: BTreeMap::new(),
             by_interface: Index::default(),
             by_end_id: Index::default(),
             order: Vec::new(),
-            by_peers_id: Map::new(),
+            by_peers_id: BTreeMap::new(),
             called: None,
             waiting: VecDeque::new(),
             manual: false,
@@ -141,7 +141,7 @@ impl Slots {
     pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<model::TunnelConfig>) -> Result<Slots, Broken> {
         let mut restored = Slots {
             tunnel_key: TunnelKey::restore(from)?,
-            slots: Map::new(),
+            slots: BTreeMap::new(),
             by_interface: Index::default(),
             by_end_id: Index::default(),
             order: Vec::new(),
@@ -152,8 +152,7 @@ impl Slots {
             next_key: u32::restore(from)?,
             serial: u32::restore(from)?,
         };
-        let blocks =
-            Map::from_iter(tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)));
+        let blocks = gather::map(tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)));
         for _ in 0..usize::restore(from)? {
             let (key, interface) = (SlotKey::restore(from)?, String::restore(from)?);
             let block = blocks.get(interface.as_str());

@@ -2,6 +2,7 @@
 //! of the requests is that of ifconfig(8). An interface that is there already is taken over, and left there.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -10,7 +11,6 @@ use super::l2tp_request::{
     hindrance, DataRequest, L2tpRequest, TunnelRequest, SIOCDL2TPCOOKIE, SIOCDL2TPSESSION, SIOCGIFDATA,
     SIOCSL2TPCOOKIE, SIOCSL2TPSESSION, SIOCSL2TPSTATE, SIOCSLIFPHYADDR,
 };
-use crate::gather::Map;
 use crate::sys::bsd::ioctl::name_octets;
 use crate::sys::bsd::netif::{self, call};
 pub use crate::sys::kinds::{NewSession, Statistics};
@@ -23,8 +23,8 @@ use crate::wire::{Encapsulation, SessionId};
 #[derive(Debug, Default)]
 pub struct L2tp {
     /// The two ends of each tunnel.
-    tunnels: RefCell<Map<u32, (SocketAddr, SocketAddr)>>,
-    sessions: RefCell<Map<u32, Made>>,
+    tunnels: RefCell<BTreeMap<u32, (SocketAddr, SocketAddr)>>,
+    sessions: RefCell<BTreeMap<u32, Made>>,
 }
 
 /// The interface of a session.
