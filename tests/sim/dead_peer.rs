@@ -87,6 +87,21 @@ fn otherwise_retry_says_how_long() {
     }
 }
 
+// The answer to an SCCRQ may wait for the peer's route or a tie: that is not the way, and where frames come all the time
+// no HELLO corrects what was taken for it.
+#[test]
+fn a_slow_answer_to_the_first_message_is_not_the_way() {
+    let mut world = World::pair(9, "hello-interval 0.1", &["l2tp1"]);
+    world.fault = Box::new(move |_, d| vec![ms(if d.kind() == 1 { 150 } else { 1 })]);
+    world.start_all();
+    assert!(world.run_while_not(Duration::from_secs(20), World::both_up));
+    world.fault = Box::new(|_, _| Vec::new());
+    let cut = world.time;
+    let down = |w: &World| (0..2).all(|n| w.happened(n, Happening::TunnelDown) == 1);
+    assert!(world.run_while_not(ms(2000), down), "{}", world.transcript(0));
+    assert!(world.time - cut < ms(500), "{:?}", world.time - cut);
+}
+
 // The peer is back before anything else is tried: one exchange more.
 #[test]
 fn after_a_short_cut_the_tunnel_is_back_at_once() {

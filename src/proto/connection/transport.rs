@@ -204,6 +204,8 @@ impl Transport {
         match count {
             // That a probe is lost tells nothing about the time that an answer takes.
             _ if self.path_probe.as_ref().is_some_and(|probe| probe.is_probe(ns)) => {}
+            // The answer to the first message waits for more than the way: the peer's route, names, a tie.
+            _ if message_type == MessageType::SCCRQ => {}
             1 => self.round_trip.sent(cx.now, ns),
             _ => self.round_trip.sent_again(),
         }
