@@ -209,7 +209,9 @@ fn a_hundred_sessions_go_on() {
         "20 restarts with 100 sessions: frames waited for {} ms (median; {} to {}), the longest ping took {longest} ms",
         times[10], times[0], times[19]
     ));
-    assert_eq!((before.0 .0, before.1), (after.0 .0, after.1), "descriptors and processes");
+    // The client that was asked just now may still be there, or not any more; a leak would be twenty.
+    assert!(after.0 .0.abs_diff(before.0 .0) < 10, "descriptors: {before:?} {after:?}");
+    assert_eq!(before.1, after.1, "processes");
     assert!(after.0 .1 < before.0 .1 + 4_000_000, "{before:?} {after:?}");
     assert_eq!(a.ctl_ok(&["metrics"]).matches("l2tpd_session_up{").count(), 100);
     assert_eq!(a.count("*session-down*"), 0, "{}", a.tail(20));
