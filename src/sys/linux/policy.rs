@@ -3,14 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::mem;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use libc::c_int;
 
-use super::netlink::{address, attribute, messages, number, HEADER};
+use super::netlink::{address, attribute, messages, number, open, request, HEADER};
+use crate::sys::socket_call::open_family;
 use crate::sys::{cvt, cvt_size};
 
 // linux/xfrm.h, linux/netfilter/nf_tables.h and x_tables.h, which libc lacks.
@@ -112,22 +112,6 @@ impl PolicySource {
     }
 }
 
-fn open(family: c_int, groups: u32) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, family) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    // SAFETY: sockaddr_nl is plain data for which all zeros is a valid value.
-    let mut name: libc::sockaddr_nl = unsafe { mem::zeroed() };
-    name.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-    name.nl_groups = groups;
-    let length = mem::size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-    // SAFETY: `name` is a sockaddr_nl of `length` octets.
-    cvt(unsafe { libc::bind(fd.as_raw_fd(), std::ptr::from_ref(&name).cast(), length) })?;
-    Ok(fd)
-}
-
 fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (pointer, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `pointer` points to `length` writable octets.
@@ -140,11 +124,7 @@ fn dump(family: c_int, kind: u16, body: &[u8], each: &mut dyn FnMut(&[u8])) -> i
         Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => return Ok(()),
         fd => fd?,
     };
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut request = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-    request.extend([kind.to_ne_bytes(), flags.to_ne_bytes()].concat());
-    request.extend([0; 8]);
-    request.extend(body);
+    let request = request(kind, libc::NLM_F_DUMP, 0, body);
     // SAFETY: the pointer and the length are those of `request`.
     cvt_size(unsafe { libc::send(fd.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) })?;
     let mut buffer = vec![0; 32768];
@@ -222,10 +202,7 @@ fn has_rules(table: &Table) -> io::Result<bool> {
     let (mut names, family) = (String::new(), table.family);
     file.rewind()?;
     file.read_to_string(&mut names)?;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = open_family(family, libc::SOCK_DGRAM, 0)?;
     let level = if family == libc::AF_INET { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
     for name in names.lines() {
         let mut info = [0u8; INFO];
