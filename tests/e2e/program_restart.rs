@@ -199,10 +199,12 @@ fn a_hundred_sessions_go_on() {
     crate::pair::addresses(&net);
     net.ping(&net.a, "10.9.9.2", 56);
     restart(&a);
-    let before = (weight(process(&a)), processes(&a));
+    // The one that was started, the one that serves (twice: as its child, too) and its helper for on-event.
+    let usual = 4;
+    let before = weight(process(&a));
     let flood = flood(&net, 20);
     let mut times: Vec<f64> = (0..20).map(|_| waited(&restart(&a))).collect();
-    let after = (weight(process(&a)), processes(&a));
+    let after = weight(process(&a));
     let longest = lost_nothing(flood);
     times.sort_by(f64::total_cmp);
     note(format!(
@@ -210,9 +212,10 @@ fn a_hundred_sessions_go_on() {
         times[10], times[0], times[19]
     ));
     // The client that was asked just now may still be there, or not any more; a leak would be twenty.
-    assert!(after.0 .0.abs_diff(before.0 .0) < 10, "descriptors: {before:?} {after:?}");
-    assert_eq!(before.1, after.1, "processes");
-    assert!(after.0 .1 < before.0 .1 + 4_000_000, "{before:?} {after:?}");
+    assert!(after.0.abs_diff(before.0) < 10, "descriptors: {before:?} {after:?}");
+    assert!(after.1 < before.1 + 4_000_000, "{before:?} {after:?}");
+    // Nothing is left of each restart but dead processes that are waited for soon.
+    wait_until(|| processes(&a) <= usual, || format!("{} processes, {usual} before", processes(&a)));
     assert_eq!(a.ctl_ok(&["metrics"]).matches("l2tpd_session_up{").count(), 100);
     assert_eq!(a.count("*session-down*"), 0, "{}", a.tail(20));
     a.stop();

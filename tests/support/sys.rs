@@ -169,6 +169,8 @@ impl FrameSocket {
     pub fn open(interface: &str) -> FrameSocket {
         let protocol = (libc::ETH_P_ALL as u16).to_be();
         let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, i32::from(protocol)).expect("packet socket");
+        // A burst of some hundred frames waits there until the test gets the processor.
+        set_option(&fd, libc::SO_RCVBUFFORCE, &(16 << 20_i32));
         bind(&fd, interface, protocol);
         FrameSocket(fd)
     }
