@@ -2,8 +2,7 @@
 //! so that nobody takes it for a message of the catalogue; only the two errors of the configuration that the routers
 //! do not have stand at the beginning of their line ([`LogLine::error`](super::LogLine::error)).
 //!
-//! What each means and what to do about it stands in `admin::explain::remarks`, which does not compile before a new
-//! row is explained there.
+//! What each means and what to do about it stands in `admin/explain/texts.txt`, in the same order.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

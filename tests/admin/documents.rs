@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use l2tpd::admin::command::{Form, Token, COMMANDS, LOCAL};
-use l2tpd::admin::explain::{self, Explanation, Language};
+use l2tpd::admin::explain::{self, Language};
 use l2tpd::admin::summary::COLUMNS;
 use l2tpd::log::catalogue::{Template, CATALOGUE};
 use l2tpd::log::remark::RemarkKind;
@@ -212,7 +212,8 @@ fn japanese(text: &str) -> String {
     escaped(text).replace('。', "。\n")
 }
 
-fn item(out: &mut String, template: &Template, explanation: &Explanation, language: Language) {
+fn item(out: &mut String, template: &Template, language: Language) {
+    let explanation = explain::all().find(|explanation| explanation.id == template.id).unwrap();
     out.push_str(&format!(".It Sy {}\n.Bd -literal -compact\n", template.id.replace('-', "\\-")));
     let text = escaped(template.text).replace('-', "\\-");
     // A long text goes on in a second line of the source; \c joins them in the page.
@@ -281,8 +282,7 @@ fn messages_page(language: Language) -> String {
                 .replace("MESSAGES OF LEVEL", "level"),
         );
         for template in CATALOGUE.iter().filter(|template| template.level == level) {
-            let explanation = explain::all().find(|explanation| explanation.id == template.id).unwrap();
-            item(&mut out, template, explanation, language);
+            item(&mut out, template, language);
         }
         out.push_str(".El\n");
     }
@@ -292,7 +292,7 @@ fn messages_page(language: Language) -> String {
     };
     out.push_str(&format!(".Ss {further}.Bl -tag -width Ds\n"));
     for remark in RemarkKind::ALL {
-        item(&mut out, remark.template(), explain::remarks::explanation(*remark), language);
+        item(&mut out, remark.template(), language);
     }
     out.push_str(".El\n");
     out.push_str(".Sh SEE ALSO\n.Xr l2tpd.conf 5 ,\n.Xr l2tpctl 8 ,\n.Xr l2tpd 8\n");

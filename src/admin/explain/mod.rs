@@ -1,20 +1,31 @@
 //! What a message of the log means and what to do about it, in English and in Japanese, found by the line itself
 //! as it was pasted from wherever the log is kept.
 
-mod about;
-mod errors;
 mod matching;
-mod notices;
-pub mod remarks;
-mod warnings;
 
 use std::fmt::Write;
 
-pub use about::Explanation;
 use matching::templates;
 
-use crate::log::catalogue::Template;
-use crate::log::remark::RemarkKind;
+use crate::log::catalogue::{Template, CATALOGUE};
+
+/// A paragraph of five lines for each message: its id, then meaning and advice in English, then both in Japanese.
+static TEXTS: &str = include_str!("texts.txt");
+
+/// The texts about one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation {
+    /// The message: `M-001` to `M-088`, or the name of a remark.
+    pub id: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do.
+    pub advice: &'static str,
+    /// What it means, in Japanese.
+    pub meaning_ja: &'static str,
+    /// What to do, in Japanese.
+    pub advice_ja: &'static str,
+}
 
 /// The language of explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +56,27 @@ pub struct Found {
     /// The parts that were filled in, in the order of the text; empty if the message was named by its id.
     pub values: Vec<(&'static str, String)>,
     /// What it means.
-    pub explanation: &'static Explanation,
+    pub explanation: Explanation,
 }
 
-/// Every explanation of a message of the catalogue, in its order.
-pub fn all() -> impl Iterator<Item = &'static Explanation> {
-    errors::TABLE.iter().chain(warnings::TABLE).chain(notices::TABLE)
+/// Every explanation: those of the catalogue in its order, then those of the remarks in theirs.
+pub fn all() -> impl Iterator<Item = Explanation> {
+    TEXTS.split("\n\n").filter_map(|paragraph| {
+        let mut lines = paragraph.lines();
+        Some(Explanation {
+            id: lines.next()?,
+            meaning: lines.next()?,
+            advice: lines.next()?,
+            meaning_ja: lines.next()?,
+            advice_ja: lines.next()?,
+        })
+    })
 }
 
 /// A message and its explanation by its id.
-fn by_id(id: &str) -> Option<(&'static Template, &'static Explanation)> {
-    let template = templates().find(|template| template.id.eq_ignore_ascii_case(id))?;
-    let mut explanations = all().chain(RemarkKind::ALL.iter().map(|kind| remarks::explanation(*kind)));
-    Some((template, explanations.find(|explanation| explanation.id == template.id)?))
+fn by_id(id: &str) -> Option<(&'static Template, Explanation)> {
+    let explanation = all().find(|explanation| explanation.id.eq_ignore_ascii_case(id))?;
+    Some((templates().find(|template| template.id == explanation.id)?, explanation))
 }
 
 /// The message that `text` is a line of: with or without time, level or the prefix of syslog, or only its id. Of
@@ -83,7 +102,7 @@ impl Found {
         for (name, value) in &self.values {
             let _ = writeln!(out, "  <{name}> = {value}");
         }
-        put(&mut out, self.explanation, language);
+        put(&mut out, &self.explanation, language);
         out
     }
 }
@@ -99,13 +118,13 @@ fn put(out: &mut String, explanation: &Explanation, language: Language) {
     };
 }
 
-/// The explanations of the messages that `text` mentions by their ids, each once.
+/// The explanations of the messages of the catalogue that `text` mentions by their ids, each once.
 pub fn mentioned(text: &str, language: Language) -> String {
     let mut out = String::new();
-    for explanation in all().filter(|explanation| text.contains(explanation.id)) {
-        if let Some((template, _)) = by_id(explanation.id) {
+    for template in CATALOGUE.iter().filter(|template| text.contains(template.id)) {
+        if let Some((_, explanation)) = by_id(template.id) {
             let _ = writeln!(out, "\n{} ({}): {}", template.id, template.level, template.text);
-            put(&mut out, explanation, language);
+            put(&mut out, &explanation, language);
         }
     }
     out
