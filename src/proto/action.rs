@@ -155,82 +155,60 @@ pub enum Purpose {
     Ask,
 }
 
-/// What the data plane needs to know of a session.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attachment {
-    /// Name of the interface.
-    pub interface: String,
-    /// Name of the tunnel in the configuration.
-    pub tunnel: String,
-    /// Its control connection; `None` for a manual session.
-    pub connection: Option<Ccid>,
-    /// Our id: received frames carry it.
-    pub local: SessionId,
-    /// The peer's id: sent frames carry it.
-    pub remote: SessionId,
-    /// What received frames must carry.
-    pub cookie_expected: Cookie,
-    /// What sent frames carry.
-    pub cookie_to_send: Cookie,
-    /// Received frames have the default sublayer (we asked for it).
-    pub sublayer_expected: bool,
-    /// Sent frames have the default sublayer (the peer asked for it).
-    pub sublayer_to_send: bool,
-    /// Which sent frames are numbered.
-    pub sequence_send: SequenceLevel,
-    /// Received numbers are checked.
-    pub sequence_receive: bool,
-    /// The peer takes fragments of frames (RFC 4623).
-    pub fragments_to_send: Option<Fragments>,
-    /// Fragments of frames up to so many octets are put together.
-    pub fragments_expected: Option<usize>,
-    /// The tunnel's path.
-    pub path: Path,
-}
-saved!(Attachment {
-    interface,
-    tunnel,
-    connection,
-    local,
-    remote,
-    cookie_expected,
-    cookie_to_send,
-    sublayer_expected,
-    sublayer_to_send,
-    sequence_send,
-    sequence_receive,
-    fragments_to_send,
-    fragments_expected,
-    path
-});
+saved! {
+    /// What the data plane needs to know of a session.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Attachment {
+        /// Name of the interface.
+        pub interface: String,
+        /// Name of the tunnel in the configuration.
+        pub tunnel: String,
+        /// Its control connection; `None` for a manual session.
+        pub connection: Option<Ccid>,
+        /// Our id: received frames carry it.
+        pub local: SessionId,
+        /// The peer's id: sent frames carry it.
+        pub remote: SessionId,
+        /// What received frames must carry.
+        pub cookie_expected: Cookie,
+        /// What sent frames carry.
+        pub cookie_to_send: Cookie,
+        /// Received frames have the default sublayer (we asked for it).
+        pub sublayer_expected: bool,
+        /// Sent frames have the default sublayer (the peer asked for it).
+        pub sublayer_to_send: bool,
+        /// Which sent frames are numbered.
+        pub sequence_send: SequenceLevel,
+        /// Received numbers are checked.
+        pub sequence_receive: bool,
+        /// The peer takes fragments of frames (RFC 4623).
+        pub fragments_to_send: Option<Fragments>,
+        /// Fragments of frames up to so many octets are put together.
+        pub fragments_expected: Option<usize>,
+        /// The tunnel's path.
+        pub path: Path,
+    }
 
-/// What a peer takes that takes fragments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fragments {
-    /// The longest data message, without IP and UDP header, in octets (MRU).
-    pub message: usize,
-    /// The longest frame (MRRU).
-    pub frame: usize,
-}
-saved!(Fragments { message, frame });
+    /// What a peer takes that takes fragments.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Fragments {
+        /// The longest data message, without IP and UDP header, in octets (MRU).
+        pub message: usize,
+        /// The longest frame (MRRU).
+        pub frame: usize,
+    }
 
-/// Data Sequencing AVP (RFC 3931 5.4.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SequenceLevel {
-    /// None.
-    None,
-    /// Frames that do not carry IP.
-    NonIp,
-    /// All.
-    All,
-}
-saved!(
-    enum SequenceLevel {
+    /// Data Sequencing AVP (RFC 3931 5.4.4).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SequenceLevel {
+        /// None.
         None,
+        /// Frames that do not carry IP.
         NonIp,
+        /// All.
         All,
     }
-);
+}
 
 /// A HELLO that the administrator sent was answered, or never will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,47 +242,34 @@ pub struct Notification {
     pub reason: String,
 }
 
-/// What a [`Notification`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
-    /// A control connection is being set up.
-    TunnelConnecting,
-    /// A control connection is established.
-    TunnelUp,
-    /// An established control connection ended.
-    TunnelDown,
-    /// A set-up failed, or a check of it.
-    TunnelFailed,
-    /// Of several peers another one is in use now.
-    PeerChanged,
-    /// A peer stands by: it can take over at once.
-    StandbyUp,
-    /// It does not any more.
-    StandbyDown,
-    /// A session is established.
-    SessionUp,
-    /// An established session ended.
-    SessionDown,
-    /// A session's set-up failed.
-    SessionFailed,
-    /// The peer's circuit went up or down (`reason` tells which).
-    CircuitChanged,
-}
-saved!(
-    enum Happening {
+saved! {
+    /// What a [`Notification`] is about.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Happening {
+        /// A control connection is being set up.
         TunnelConnecting,
+        /// A control connection is established.
         TunnelUp,
+        /// An established control connection ended.
         TunnelDown,
+        /// A set-up failed, or a check of it.
         TunnelFailed,
+        /// Of several peers another one is in use now.
         PeerChanged,
+        /// A peer stands by: it can take over at once.
         StandbyUp,
+        /// It does not any more.
         StandbyDown,
+        /// A session is established.
         SessionUp,
+        /// An established session ended.
         SessionDown,
+        /// A session's set-up failed.
         SessionFailed,
+        /// The peer's circuit went up or down (`reason` tells which).
         CircuitChanged,
     }
-);
+}
 
 impl Happening {
     /// The word for it in `watch` and in the environment of `on-event`.

@@ -31,71 +31,54 @@ pub enum Next {
     Nothing,
 }
 
-/// Where a name stands in a round of attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lookup {
-    Due,
-    Asked,
-    Done,
-}
-
-saved!(
+saved! {
+    /// Where a name stands in a round of attempts.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Lookup {
         Due,
         Asked,
         Done,
     }
-);
 
-/// A line of the configuration.
-#[derive(Debug)]
-struct Line {
-    remote: Remote,
-    /// What it means. Of a name, the address that answered last comes first, then the order of the resolver.
-    known: Vec<IpAddr>,
-    /// The address that answered last.
-    answered: Option<IpAddr>,
-    lookup: Lookup,
-}
-
-saved!(Line { remote, known, answered, lookup });
-
-/// With which address a round begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Start {
-    /// The first of the first line.
-    #[default]
-    Top,
-    /// This one.
-    At(IpAddr),
-    /// The one after this one, which comes last.
-    After(IpAddr),
-}
-
-saved!(
-    enum Start {
-        Top,
-        At(a),
-        After(a),
+    /// A line of the configuration.
+    #[derive(Debug)]
+    struct Line {
+        remote: Remote,
+        /// What it means. Of a name, the address that answered last comes first, then the order of the resolver.
+        known: Vec<IpAddr>,
+        /// The address that answered last.
+        answered: Option<IpAddr>,
+        lookup: Lookup,
     }
-);
 
-/// The addresses of a tunnel's peers.
-#[derive(Debug, Default)]
-pub struct Addresses {
-    /// In the order of the file.
-    lines: Vec<Line>,
-    /// A round of attempts runs: each address has its turn once, then there is a pause.
-    round: bool,
-    start: Start,
-    /// The addresses that had their turn.
-    tried: Vec<IpAddr>,
-    /// When names were looked up last.
-    asked: Option<Instant>,
-    timer: Option<TimerId>,
-    kept: Option<(Path, Vec<u8>)>,
+    /// With which address a round begins.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    enum Start {
+        /// The first of the first line.
+        #[default]
+        Top,
+        /// This one.
+        At(address: IpAddr),
+        /// The one after this one, which comes last.
+        After(address: IpAddr),
+    }
+
+    /// The addresses of a tunnel's peers.
+    #[derive(Debug, Default)]
+    pub struct Addresses {
+        /// In the order of the file.
+        lines: Vec<Line>,
+        /// A round of attempts runs: each address has its turn once, then there is a pause.
+        round: bool,
+        start: Start,
+        /// The addresses that had their turn.
+        tried: Vec<IpAddr>,
+        /// When names were looked up last.
+        asked: Option<Instant>,
+        timer: Option<TimerId>,
+        kept: Option<(Path, Vec<u8>)>,
+    }
 }
-saved!(Addresses { lines, round, start, tried, asked, timer, kept });
 
 impl Line {
     fn new(remote: &Remote) -> Line {

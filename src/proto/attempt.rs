@@ -8,32 +8,26 @@ use super::snapshot::{Cause, Failure};
 use crate::saved::saved;
 use crate::wheel::TimerId;
 
-/// When it is tried next, and what went wrong last.
-#[derive(Debug)]
-pub struct Attempt {
-    timer: Option<TimerId>,
-    at: Option<Instant>,
-    failure: Option<(Failure, Instant)>,
-    /// When the state changed last.
-    pub since: Instant,
-}
-saved!(Attempt { timer, at, failure, since });
-
-/// What an attempt waits for before it can begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preparing {
-    /// Names that are looked up.
-    Names,
-    /// A socket towards this peer.
-    Socket(Option<IpAddr>),
-}
-
-saved!(
-    enum Preparing {
-        Names,
-        Socket(a),
+saved! {
+    /// When it is tried next, and what went wrong last.
+    #[derive(Debug)]
+    pub struct Attempt {
+        timer: Option<TimerId>,
+        at: Option<Instant>,
+        failure: Option<(Failure, Instant)>,
+        /// When the state changed last.
+        pub since: Instant,
     }
-);
+
+    /// What an attempt waits for before it can begin.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Preparing {
+        /// Names that are looked up.
+        Names,
+        /// A socket towards this peer.
+        Socket(peer: Option<IpAddr>),
+    }
+}
 
 impl Attempt {
     /// Nothing tried yet.

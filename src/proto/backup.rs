@@ -9,43 +9,41 @@ use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::Ccid;
 
-/// A peer that is asked: one that is better than the one in use, or could stand by.
-#[derive(Debug)]
-pub struct Better {
-    /// Its address.
-    pub address: IpAddr,
-    /// It has answered each time since.
-    pub since: Option<Instant>,
+saved! {
+    /// A peer that is asked: one that is better than the one in use, or could stand by.
+    #[derive(Debug)]
+    pub struct Better {
+        /// Its address.
+        pub address: IpAddr,
+        /// It has answered each time since.
+        pub since: Option<Instant>,
+    }
+
+    /// What a tunnel knows of the order of its peers.
+    #[derive(Debug, Default)]
+    pub struct Backup {
+        /// The peer that serves the tunnel, or did so last.
+        pub in_use: Option<IpAddr>,
+        /// Why that one, in words.
+        pub why: String,
+        /// How often another one took its place.
+        pub changes: u64,
+        /// The connection with the peer that stands by (`standby hot`).
+        pub standby: Option<Ccid>,
+        /// Since when one does.
+        pub standby_since: Option<Instant>,
+        /// The peers that the administrator moved the tunnel away from: they have to be gone once before it comes back.
+        pub left: Vec<IpAddr>,
+        /// Why the next one will be in use.
+        pub because: Option<String>,
+        /// The peers that are better than the one in use, in their order.
+        pub better: Vec<Better>,
+        /// The place of the one that is asked next.
+        pub next: usize,
+        /// It is asked then.
+        pub timer: Option<TimerId>,
+    }
 }
-
-saved!(Better { address, since });
-
-/// What a tunnel knows of the order of its peers.
-#[derive(Debug, Default)]
-pub struct Backup {
-    /// The peer that serves the tunnel, or did so last.
-    pub in_use: Option<IpAddr>,
-    /// Why that one, in words.
-    pub why: String,
-    /// How often another one took its place.
-    pub changes: u64,
-    /// The connection with the peer that stands by (`standby hot`).
-    pub standby: Option<Ccid>,
-    /// Since when one does.
-    pub standby_since: Option<Instant>,
-    /// The peers that the administrator moved the tunnel away from: they have to be gone once before it comes back.
-    pub left: Vec<IpAddr>,
-    /// Why the next one will be in use.
-    pub because: Option<String>,
-    /// The peers that are better than the one in use, in their order.
-    pub better: Vec<Better>,
-    /// The place of the one that is asked next.
-    pub next: usize,
-    /// It is asked then.
-    pub timer: Option<TimerId>,
-}
-
-saved!(Backup { in_use, why, changes, standby, standby_since, left, because, better, next, timer });
 
 impl Backup {
     /// Notes why the tunnel leaves a peer, or passes it over; the first reason is the one that counts.

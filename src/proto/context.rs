@@ -31,121 +31,93 @@ pub trait Random {
 pub struct Timer(pub TunnelKey, pub Due);
 saved!(tuple Timer(tunnel, due));
 
-/// What is due in a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// The next attempt at the tunnel.
-    Attempt,
-    /// The peers' names are to be looked up again.
-    LookUp,
-    /// A better peer is to be asked whether it can be reached.
-    Backup,
-    /// Something of one of its connections.
-    Connection(Ccid, ConnectionDue),
-    /// Something of one of its session blocks.
-    Slot(SlotKey, SlotDue),
-}
-saved!(
-    enum Due {
+saved! {
+    /// What is due in a tunnel.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Due {
+        /// The next attempt at the tunnel.
         Attempt,
+        /// The peers' names are to be looked up again.
         LookUp,
+        /// A better peer is to be asked whether it can be reached.
         Backup,
-        Connection(a, b),
-        Slot(a, b),
+        /// Something of one of its connections.
+        Connection(ccid: Ccid, due: ConnectionDue),
+        /// Something of one of its session blocks.
+        Slot(key: SlotKey, due: SlotDue),
     }
-);
 
-/// What is due in a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionDue {
-    /// The oldest message in flight is not acknowledged.
-    Retransmit,
-    /// Nothing heard from the peer.
-    Hello,
-    /// An acknowledgement found no message to carry it.
-    Acknowledge,
-    /// The set-up takes too long, or the linger time is over.
-    Guard,
-    /// The path is to be probed, or its probe was not answered.
-    PathProbe,
-    /// What waits after a crash may leave.
-    Release,
-}
-saved!(
-    enum ConnectionDue {
+    /// What is due in a connection.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ConnectionDue {
+        /// The oldest message in flight is not acknowledged.
         Retransmit,
+        /// Nothing heard from the peer.
         Hello,
+        /// An acknowledgement found no message to carry it.
         Acknowledge,
+        /// The set-up takes too long, or the linger time is over.
         Guard,
+        /// The path is to be probed, or its probe was not answered.
         PathProbe,
+        /// What waits after a crash may leave.
         Release,
     }
-);
 
-/// What is due in a session block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlotDue {
-    /// The next attempt at the session.
-    Attempt,
-    /// The peer does not answer an ICRQ or ICRP.
-    Guard,
-    /// A change of the circuit waits to be advertised.
-    CircuitStatus,
-    /// The switches behind another peer than before are told once more.
-    Announce,
-}
-saved!(
-    enum SlotDue {
+    /// What is due in a session block.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SlotDue {
+        /// The next attempt at the session.
         Attempt,
+        /// The peer does not answer an ICRQ or ICRP.
         Guard,
+        /// A change of the circuit waits to be advertised.
         CircuitStatus,
+        /// The switches behind another peer than before are told once more.
         Announce,
     }
-);
+}
 
 /// Room for so many actions stays when all are done; a reload may need much more.
 const MOST_ROOM: usize = 1024;
 
-/// What all objects share.
-pub struct Context {
-    /// The present.
-    pub now: Instant,
-    /// The ids in use.
-    pub ids: Ids,
-    /// The addresses of the peers.
-    pub peers: Peers,
-    /// The routes that are watched.
-    pub routes: Routes,
-    /// `max-tunnels`: connections that are not closed.
-    pub max_tunnels: usize,
-    /// `max-sessions`.
-    pub max_sessions: usize,
-    /// Connections that serve or may come to serve their tunnel.
-    pub alive: usize,
-    /// Those of them that answer a peer and wait for its SCCCN.
-    pub half_open: usize,
-    /// Peers that were answered without a connection.
-    pub unproven: Unproven,
-    /// Connections whose StopCCN waits for its acknowledgement.
-    pub stopping: usize,
-    /// Connections that only answer.
-    pub lingering: usize,
-    /// Messages that belong to no tunnel.
-    pub drops: Drops,
-    /// Who sends such.
-    pub dropped_from: Sources,
-    /// The daemon ends: nothing begins any more.
-    pub shutting_down: bool,
-    random: Box<dyn Random>,
-    wheel: Wheel<Timer>,
-    actions: VecDeque<Action>,
+saved! {
+    /// What all objects share.
+    pub struct Context {
+        /// The ids in use.
+        pub ids: Ids,
+        /// The addresses of the peers.
+        pub peers: Peers,
+        /// The routes that are watched.
+        pub routes: Routes,
+        /// `max-tunnels`: connections that are not closed.
+        pub max_tunnels: usize,
+        /// `max-sessions`.
+        pub max_sessions: usize,
+        /// Connections that serve or may come to serve their tunnel.
+        pub alive: usize,
+        /// Those of them that answer a peer and wait for its SCCCN.
+        pub half_open: usize,
+        /// Peers that were answered without a connection.
+        pub unproven: Unproven,
+        /// Connections whose StopCCN waits for its acknowledgement.
+        pub stopping: usize,
+        /// Connections that only answer.
+        pub lingering: usize,
+        /// Messages that belong to no tunnel.
+        pub drops: Drops,
+        /// Who sends such.
+        pub dropped_from: Sources,
+        /// The daemon ends: nothing begins any more.
+        pub shutting_down: bool,
+        wheel: Wheel<Timer>,
+    } given {
+        /// The present.
+        pub now: Instant,
+        random: Box<dyn Random>,
+        actions: VecDeque<Action>,
+    }
 }
-saved!(
-    Context {
-        ids, peers, routes, max_tunnels, max_sessions, alive, half_open, unproven, stopping, lingering,
-        drops, dropped_from, shutting_down, wheel,
-    } given { now: Instant, random: Box<dyn Random>, actions: VecDeque<Action> }
-);
 
 impl Context {
     /// Nothing is in use yet.

@@ -24,50 +24,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What is longer ago is not shown any more.
 const SHOWN: Duration = Duration::from_secs(3600);
 
-/// Why something is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropCause {
-    /// It does not begin as a control message of L2TPv3 does.
-    Header(HeaderError),
-    /// Its AVPs cannot be walked.
-    Malformed,
-    /// An SCCRQ that no tunnel is for.
-    Request,
-    /// An SCCRQ without a digest of the tunnel's password.
-    Digest,
-    /// An SCCRQ that was refused since no tunnel for this address has the names that it says.
-    Identity,
-    /// More SCCRQs than are looked at.
-    Rate,
-    /// More connections than may wait for their peer.
-    Limit,
-    /// Our own SCCRQ, sent back to us.
-    Reflected,
-    /// A control message for one of our connections, from another address.
-    WrongSource(Ccid),
-    /// A control message for a connection that there is not.
-    Connection(Ccid),
-    /// A StopCCN that names no connection of ours.
-    Stop,
-    /// Data for a session that there is not.
-    Session(SessionId),
-}
-saved!(
-    enum DropCause {
-        Header(value),
+saved! {
+    /// Why something is dropped.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum DropCause {
+        /// It does not begin as a control message of L2TPv3 does.
+        Header(error: HeaderError),
+        /// Its AVPs cannot be walked.
         Malformed,
+        /// An SCCRQ that no tunnel is for.
         Request,
+        /// An SCCRQ without a digest of the tunnel's password.
         Digest,
+        /// An SCCRQ that was refused since no tunnel for this address has the names that it says.
         Identity,
+        /// More SCCRQs than are looked at.
         Rate,
+        /// More connections than may wait for their peer.
         Limit,
+        /// Our own SCCRQ, sent back to us.
         Reflected,
-        WrongSource(value),
-        Connection(value),
+        /// A control message for one of our connections, from another address.
+        WrongSource(ccid: Ccid),
+        /// A control message for a connection that there is not.
+        Connection(ccid: Ccid),
+        /// A StopCCN that names no connection of ours.
         Stop,
-        Session(value),
+        /// Data for a session that there is not.
+        Session(id: SessionId),
     }
-);
+}
 
 impl DropCause {
     /// Whether it also comes from a peer that does not know yet what has just ended.
@@ -137,30 +123,30 @@ fn header_words(error: HeaderError) -> String {
     }
 }
 
-/// An address and what came from it.
-#[derive(Debug)]
-struct Source {
-    address: IpAddr,
-    /// The last cause.
-    cause: DropCause,
-    /// The same in words.
-    text: String,
-    /// How much was dropped; 0 when it is over, as the peer at this address is established.
-    count: u64,
-    first: Instant,
-    last: Instant,
-    logged: Option<Instant>,
-}
-saved!(Source { address, cause, text, count, first, last, logged });
+saved! {
+    /// An address and what came from it.
+    #[derive(Debug)]
+    struct Source {
+        address: IpAddr,
+        /// The last cause.
+        cause: DropCause,
+        /// The same in words.
+        text: String,
+        /// How much was dropped; 0 when it is over, as the peer at this address is established.
+        count: u64,
+        first: Instant,
+        last: Instant,
+        logged: Option<Instant>,
+    }
 
-/// The list.
-#[derive(Debug, Default)]
-pub struct Sources {
-    places: Vec<Source>,
-    /// Messages of addresses for which there was no place.
-    others: u64,
+    /// The list.
+    #[derive(Debug, Default)]
+    pub struct Sources {
+        places: Vec<Source>,
+        /// Messages of addresses for which there was no place.
+        others: u64,
+    }
 }
-saved!(Sources { places, others });
 
 impl Sources {
     /// Counts messages that were dropped; what to log, if a line is due. `words` makes the cause's text.

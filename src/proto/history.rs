@@ -9,23 +9,23 @@ use crate::saved::saved;
 /// Changes that are kept.
 const KEPT: usize = 8;
 
-/// The last changes, the newest last.
-#[derive(Debug, Default)]
-pub struct History {
-    last: VecDeque<Entry>,
-    /// How often it came up or went down, since it is in the configuration.
-    pub changes: u64,
-}
-saved!(History { last, changes });
+saved! {
+    /// The last changes, the newest last.
+    #[derive(Debug, Default)]
+    pub struct History {
+        last: VecDeque<Entry>,
+        /// How often it came up or went down, since it is in the configuration.
+        pub changes: u64,
+    }
 
-#[derive(Debug)]
-struct Entry {
-    what: Happening,
-    reason: String,
-    at: Instant,
-    count: u32,
+    #[derive(Debug)]
+    struct Entry {
+        what: Happening,
+        reason: String,
+        at: Instant,
+        count: u32,
+    }
 }
-saved!(Entry { what, reason, at, count });
 
 /// A change, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]

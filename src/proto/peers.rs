@@ -17,28 +17,28 @@ const HINTED: usize = 16;
 /// Reports that an address cannot be reached follow each message; one is as good as the others within this time.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// An address that is the peer's of some connection.
-#[derive(Debug, Default)]
-struct Peer {
-    /// By our ids.
-    connections: BTreeMap<Ccid, TunnelKey>,
-    /// The peer's ids, where they are known, and ours.
-    theirs: BTreeSet<(Ccid, Ccid)>,
-    /// How many of them are established.
-    established: usize,
-    /// When the last hint came from there, and the first connection that it did not matter for.
-    hinted: Option<(Instant, Ccid)>,
-    /// When it was last reported as not reachable.
-    reported: Option<Instant>,
-}
-saved!(Peer { connections, theirs, established, hinted, reported });
+saved! {
+    /// An address that is the peer's of some connection.
+    #[derive(Debug, Default)]
+    struct Peer {
+        /// By our ids.
+        connections: BTreeMap<Ccid, TunnelKey>,
+        /// The peer's ids, where they are known, and ours.
+        theirs: BTreeSet<(Ccid, Ccid)>,
+        /// How many of them are established.
+        established: usize,
+        /// When the last hint came from there, and the first connection that it did not matter for.
+        hinted: Option<(Instant, Ccid)>,
+        /// When it was last reported as not reachable.
+        reported: Option<Instant>,
+    }
 
-/// The peers, by address and port (0 over IP).
-#[derive(Debug, Default)]
-pub struct Peers {
-    peers: BTreeMap<SocketAddr, Peer>,
+    /// The peers, by address and port (0 over IP).
+    #[derive(Debug, Default)]
+    pub struct Peers {
+        peers: BTreeMap<SocketAddr, Peer>,
+    }
 }
-saved!(Peers { peers });
 
 impl Peers {
     /// A connection has its peer there; with our id and the peer's, or 0.

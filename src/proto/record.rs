@@ -43,89 +43,70 @@ const LONGEST: usize = 16 * 1024 * 1024;
 /// Octets of most entries.
 const USUAL: usize = 1024;
 
-/// An established connection.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Of the tunnel's block, see `print_of_tunnel`.
-    pub print: [u8; 16],
-    /// Where its messages go.
-    pub path: Path,
-    /// Our id.
-    pub ccid: Ccid,
-    /// The peer's.
-    pub remote_ccid: Ccid,
-    /// We sent the SCCRQ.
-    pub initiator: bool,
-    /// How its messages are protected.
-    pub mode: Mode,
-    /// Our nonce.
-    pub local_nonce: Vec<u8>,
-    /// The peer's nonce.
-    pub remote_nonce: Vec<u8>,
-    /// Ns of our oldest message that was not acknowledged, or of the next one.
-    pub ns: u16,
-    /// Ns of the message that was expected next.
-    pub nr: u16,
-    /// The peer's receive window.
-    pub peer_window: u16,
-    /// Which AVPs we write.
-    pub dialect: Dialect,
-    /// What the peer told about itself.
-    pub peer: Peer,
-    /// The tie breaker of the SCCRQ.
-    pub tie_breaker: Option<[u8; 8]>,
-    /// The nonce of the peer's SCCRQ.
-    pub request_nonce: Option<Vec<u8>>,
-    /// Its established sessions.
-    pub sessions: Vec<SessionRecord>,
-    /// Its sessions in set-up, as far as both ids are known.
-    pub unfinished: Vec<SessionIds>,
-}
-saved!(Record {
-    print,
-    path,
-    ccid,
-    remote_ccid,
-    initiator,
-    mode,
-    local_nonce,
-    remote_nonce,
-    ns,
-    nr,
-    peer_window,
-    dialect,
-    peer,
-    tie_breaker,
-    request_nonce,
-    sessions,
-    unfinished
-});
+saved! {
+    /// An established connection.
+    #[derive(Debug, Clone)]
+    pub struct Record {
+        /// Of the tunnel's block, see `print_of_tunnel`.
+        pub print: [u8; 16],
+        /// Where its messages go.
+        pub path: Path,
+        /// Our id.
+        pub ccid: Ccid,
+        /// The peer's.
+        pub remote_ccid: Ccid,
+        /// We sent the SCCRQ.
+        pub initiator: bool,
+        /// How its messages are protected.
+        pub mode: Mode,
+        /// Our nonce.
+        pub local_nonce: Vec<u8>,
+        /// The peer's nonce.
+        pub remote_nonce: Vec<u8>,
+        /// Ns of our oldest message that was not acknowledged, or of the next one.
+        pub ns: u16,
+        /// Ns of the message that was expected next.
+        pub nr: u16,
+        /// The peer's receive window.
+        pub peer_window: u16,
+        /// Which AVPs we write.
+        pub dialect: Dialect,
+        /// What the peer told about itself.
+        pub peer: Peer,
+        /// The tie breaker of the SCCRQ.
+        pub tie_breaker: Option<[u8; 8]>,
+        /// The nonce of the peer's SCCRQ.
+        pub request_nonce: Option<Vec<u8>>,
+        /// Its established sessions.
+        pub sessions: Vec<SessionRecord>,
+        /// Its sessions in set-up, as far as both ids are known.
+        pub unfinished: Vec<SessionIds>,
+    }
 
-/// What becomes of a connection of before a crash if the peer still has it.
-#[derive(Debug)]
-pub struct Resumes {
-    /// Our id of it.
-    pub ccid: Ccid,
-    /// It ends, for this reason; else it goes on.
-    pub ends: Option<String>,
-    /// Of its sessions, these end.
-    pub gone: Vec<SessionIds>,
-}
-saved!(Resumes { ccid, ends, gone });
+    /// What becomes of a connection of before a crash if the peer still has it.
+    #[derive(Debug)]
+    pub struct Resumes {
+        /// Our id of it.
+        pub ccid: Ccid,
+        /// It ends, for this reason; else it goes on.
+        pub ends: Option<String>,
+        /// Of its sessions, these end.
+        pub gone: Vec<SessionIds>,
+    }
 
-/// One of its sessions.
-#[derive(Debug, Clone)]
-pub struct SessionRecord {
-    /// Its interface.
-    pub interface: String,
-    /// Of the session's block, see `print_of_session`.
-    pub print: [u8; 16],
-    /// The number of the next frame.
-    pub sequence: u32,
-    /// What was agreed.
-    pub session: Session,
+    /// One of its sessions.
+    #[derive(Debug, Clone)]
+    pub struct SessionRecord {
+        /// Its interface.
+        pub interface: String,
+        /// Of the session's block, see `print_of_session`.
+        pub print: [u8; 16],
+        /// The number of the next frame.
+        pub sequence: u32,
+        /// What was agreed.
+        pub session: Session,
+    }
 }
-saved!(SessionRecord { interface, print, sequence, session });
 
 impl Record {
     /// What there is to be known of a connection; `None` unless it is established. `print`: that of its tunnel's block.

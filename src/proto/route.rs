@@ -8,62 +8,61 @@ use crate::config::model::Via;
 use crate::saved::saved;
 use crate::wire::Ccid;
 
-/// What a route is looked up by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouteKey {
-    /// The peer's address.
-    pub remote: IpAddr,
-    /// Ours; `None`: the one that the system chooses.
-    pub local: Option<IpAddr>,
-    /// What packets leave by.
-    pub via: Via,
-}
-saved!(RouteKey { remote, local, via });
+saved! {
+    /// What a route is looked up by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct RouteKey {
+        /// The peer's address.
+        pub remote: IpAddr,
+        /// Ours; `None`: the one that the system chooses.
+        pub local: Option<IpAddr>,
+        /// What packets leave by.
+        pub via: Via,
+    }
 
-/// Where packets go from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextHop {
-    /// Index of the interface that they leave through.
-    pub device: i32,
-    /// The router there, if they need one.
-    pub gateway: Option<IpAddr>,
-}
-saved!(NextHop { device, gateway });
+    /// Where packets go from here.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct NextHop {
+        /// Index of the interface that they leave through.
+        pub device: i32,
+        /// The router there, if they need one.
+        pub gateway: Option<IpAddr>,
+    }
 
-/// How packets between the addresses of a [`RouteKey`] would travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
-    /// Where they go from here; `None`: there is no route, or our address is gone.
-    pub next_hop: Option<NextHop>,
-    /// The source address that the system would choose; `None`: no route.
-    pub source: Option<IpAddr>,
-    /// Our address is (still) one of this host.
-    pub own: bool,
-    /// It is there, but nothing new is to use it.
-    pub deprecated: bool,
+    /// How packets between the addresses of a [`RouteKey`] would travel.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Route {
+        /// Where they go from here; `None`: there is no route, or our address is gone.
+        pub next_hop: Option<NextHop>,
+        /// The source address that the system would choose; `None`: no route.
+        pub source: Option<IpAddr>,
+        /// Our address is (still) one of this host.
+        pub own: bool,
+        /// It is there, but nothing new is to use it.
+        pub deprecated: bool,
+    }
 }
-saved!(Route { next_hop, source, own, deprecated });
 
 /// Who watches a route: a tunnel, for its next attempt, or one of its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User(pub TunnelKey, pub Option<Ccid>);
 saved!(tuple User(tunnel, connection));
 
-/// The routes that are watched.
-#[derive(Debug, Default)]
-pub struct Routes {
-    watched: BTreeMap<RouteKey, Watched>,
-    /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
-    pub offline: BTreeSet<TunnelKey>,
-}
-saved!(Routes { watched, offline });
+saved! {
+    /// The routes that are watched.
+    #[derive(Debug, Default)]
+    pub struct Routes {
+        watched: BTreeMap<RouteKey, Watched>,
+        /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
+        pub offline: BTreeSet<TunnelKey>,
+    }
 
-#[derive(Debug, Default)]
-struct Watched {
-    users: BTreeSet<User>,
-    route: Option<Route>,
+    #[derive(Debug, Default)]
+    struct Watched {
+        users: BTreeSet<User>,
+        route: Option<Route>,
+    }
 }
-saved!(Watched { users, route });
 
 impl Routes {
     /// The route is now like this. Its users and how it was before; nobody, if it was like this.

@@ -262,59 +262,42 @@ impl SessionState {
     }
 }
 
-/// What kind of thing went wrong: the message of the catalogue that tells more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The check says all.
-    Other,
-    /// There is no route to the peer, or our own address is gone.
-    Route,
-    /// No random octets for ids and nonce.
-    NoRandom,
-    /// Neither socket nor address, or no room for one more connection.
-    NoConnection,
-    /// A message could not be built.
-    NotBuilt,
-    /// No room, or no values, for one more session.
-    NoSession,
-    /// The peer does not answer, or the network says that it cannot be reached.
-    NoAnswer,
-    /// The interface cannot be set up.
-    Interface,
-    /// The peer gives no cookie where one is configured.
-    NoCookie,
-    /// The peer gives a cookie where none is configured.
-    Cookie,
-    /// A message of the peer cannot be accepted.
-    BadMessage,
-    /// Host Name.
-    HostName,
-    /// Message Digest.
-    Digest,
-    /// Remote End ID.
-    EndId,
-    /// Router ID.
-    RouterId,
-}
-saved!(
-    enum Cause {
+saved! {
+    /// What kind of thing went wrong: the message of the catalogue that tells more.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Cause {
+        /// The check says all.
         Other,
+        /// There is no route to the peer, or our own address is gone.
         Route,
+        /// No random octets for ids and nonce.
         NoRandom,
+        /// Neither socket nor address, or no room for one more connection.
         NoConnection,
+        /// A message could not be built.
         NotBuilt,
+        /// No room, or no values, for one more session.
         NoSession,
+        /// The peer does not answer, or the network says that it cannot be reached.
         NoAnswer,
+        /// The interface cannot be set up.
         Interface,
+        /// The peer gives no cookie where one is configured.
         NoCookie,
+        /// The peer gives a cookie where none is configured.
         Cookie,
+        /// A message of the peer cannot be accepted.
         BadMessage,
+        /// Host Name.
         HostName,
+        /// Message Digest.
         Digest,
+        /// Remote End ID.
         EndId,
+        /// Router ID.
         RouterId,
     }
-);
+}
 
 impl Cause {
     /// The id of the message, or empty.

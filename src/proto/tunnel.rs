@@ -48,60 +48,57 @@ const MOST_DEFERRALS: u32 = 3;
 /// When the peer that stood by is gone, the next one is asked after this time.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A tunnel.
-#[derive(Debug)]
-pub struct Tunnel {
-    /// Its name inside the engine.
-    pub key: TunnelKey,
-    /// Its place among the blocks of the file, counted from 0.
-    pub place: usize,
-    /// Its block.
-    pub config: Rc<model::TunnelConfig>,
-    /// Its session blocks.
-    pub slots: Slots,
-    /// The same blocks, for the sessions with a peer that stands by; while there is one.
-    pub spare: Option<Box<Slots>>,
-    /// Its connections.
-    pub members: Members,
-    /// The path to the peer, as prepared last.
-    pub path: Option<Path>,
-    /// The addresses of its peers.
-    pub addresses: Addresses,
-    /// Which of several peers is in use, and what is known of the others.
-    pub backup: Backup,
-    /// Which of two encapsulations is used.
-    pub fallback: Fallback,
-    /// The next attempt.
-    pub attempt: Attempt,
-    /// What happened last.
-    pub history: History,
-    /// How far apart attempts are.
-    pause: Pause,
-    /// The route that it takes.
-    pub watch: Watch,
-    /// Stopped by the administrator until the next reload.
-    stopped: bool,
-    /// Started by the administrator although the configuration disables it.
-    started: bool,
-    /// Not in the configuration any more: it is gone with its last connection.
-    removed: bool,
-    /// What the attempt that begins waits for.
-    pub preparing: Option<Preparing>,
-    /// The connection of before a crash: the next attempt begins with it.
-    pub kept: Option<Box<Record>>,
-    /// The peer is asked whether it still has that.
-    pub resumes: Option<Box<Resumes>>,
-    /// How often our own attempt has waited for one of the peer's.
-    deferred: u32,
-    /// This peer ended a connection when it had got a long HELLO.
-    pub spoiled: Option<IpAddr>,
+saved! {
+    /// A tunnel.
+    #[derive(Debug)]
+    pub struct Tunnel {
+        /// Its name inside the engine.
+        pub key: TunnelKey,
+        /// Its place among the blocks of the file, counted from 0.
+        pub place: usize,
+        /// The path to the peer, as prepared last.
+        pub path: Option<Path>,
+        /// The addresses of its peers.
+        pub addresses: Addresses,
+        /// Which of several peers is in use, and what is known of the others.
+        pub backup: Backup,
+        /// Which of two encapsulations is used.
+        pub fallback: Fallback,
+        /// The next attempt.
+        pub attempt: Attempt,
+        /// What happened last.
+        pub history: History,
+        /// How far apart attempts are.
+        pause: Pause,
+        /// The route that it takes.
+        pub watch: Watch,
+        /// Stopped by the administrator until the next reload.
+        stopped: bool,
+        /// Started by the administrator although the configuration disables it.
+        started: bool,
+        /// Not in the configuration any more: it is gone with its last connection.
+        removed: bool,
+        /// What the attempt that begins waits for.
+        pub preparing: Option<Preparing>,
+        /// The connection of before a crash: the next attempt begins with it.
+        pub kept: Option<Box<Record>>,
+        /// The peer is asked whether it still has that.
+        pub resumes: Option<Box<Resumes>>,
+        /// How often our own attempt has waited for one of the peer's.
+        deferred: u32,
+        /// This peer ended a connection when it had got a long HELLO.
+        pub spoiled: Option<IpAddr>,
+    } given {
+        /// Its block.
+        pub config: Rc<model::TunnelConfig>,
+        /// Its session blocks.
+        pub slots: Slots,
+        /// The same blocks, for the sessions with a peer that stands by; while there is one.
+        pub spare: Option<Box<Slots>>,
+        /// Its connections.
+        pub members: Members,
+    }
 }
-saved!(
-    Tunnel {
-        key, place, path, addresses, backup, fallback, attempt, history, pause, watch, stopped, started, removed,
-        preparing, kept, resumes, deferred, spoiled,
-    } given { config: Rc<model::TunnelConfig>, slots: Slots, spare: Option<Box<Slots>>, members: Members }
-);
 
 impl Tunnel {
     /// A tunnel without connection.

@@ -194,6 +194,9 @@ pub const fn tag(name: &str) -> u32 {
 /// Has a type write and read all of its fields, in this order; what is `given` is not written, and an argument of
 /// `restore_with`. Or an enum its variants. What was `added` since the version before may be missing: then it is as by
 /// default, so that a newer program goes on with the state of an older one.
+///
+/// With braces around whole types it defines them, too, so that each field or variant stands in one place; what is
+/// `given` or `added` follows in braces of its own, and the fields of a variant have names.
 macro_rules! saved {
     ($type:ident { $($field:ident),* $(,)? }) => {
         impl $crate::saved::Saved for $type {
@@ -286,6 +289,46 @@ macro_rules! saved {
             }
         }
     };
+    ($(#[$meta:meta])* $vis:vis struct $type:ident {
+        $($(#[$doc:meta])* $sees:vis $field:ident: $kind:ty),* $(,)?
+    } $part:ident {
+        $($(#[$other_doc:meta])* $other_sees:vis $other:ident: $other_kind:ty),* $(,)?
+    } $($rest:tt)*) => {
+        $(#[$meta])*
+        $vis struct $type {
+            $($(#[$doc])* $sees $field: $kind,)*
+            $($(#[$other_doc])* $other_sees $other: $other_kind,)*
+        }
+        saved!(@$part $type { $($field),* } { $($other: $other_kind),* });
+        saved!($($rest)*);
+    };
+    ($(#[$meta:meta])* $vis:vis struct $type:ident {
+        $($(#[$doc:meta])* $sees:vis $field:ident: $kind:ty),* $(,)?
+    } $($rest:tt)*) => {
+        $(#[$meta])*
+        $vis struct $type {
+            $($(#[$doc])* $sees $field: $kind,)*
+        }
+        saved!($type { $($field),* });
+        saved!($($rest)*);
+    };
+    ($(#[$meta:meta])* $vis:vis enum $type:ident {
+        $($(#[$doc:meta])* $name:ident $(($($field:ident: $kind:ty),*))?),* $(,)?
+    } $($rest:tt)*) => {
+        $(#[$meta])*
+        $vis enum $type {
+            $($(#[$doc])* $name $(($($kind),*))?,)*
+        }
+        saved!(enum $type { $($name $(($($field),*))?),* });
+        saved!($($rest)*);
+    };
+    (@given $type:ident { $($field:ident),* } $given:tt) => {
+        saved!($type { $($field),* } given $given);
+    };
+    (@added $type:ident { $($field:ident),* } { $($new:ident: $kind:ty),* }) => {
+        saved!($type { $($field),* } added { $($new),* });
+    };
+    () => {};
 }
 pub(crate) use saved;
 
@@ -298,17 +341,13 @@ mod tests {
     use super::*;
     use crate::sys::clock;
 
-    #[derive(Debug, PartialEq, Eq)]
-    enum Kind {
-        Plain,
-        With(u16, String),
-    }
-    saved!(
+    saved! {
+        #[derive(Debug, PartialEq, Eq)]
         enum Kind {
             Plain,
-            With(number, text),
+            With(number: u16, text: String),
         }
-    );
+    }
 
     #[derive(Debug, PartialEq, Eq)]
     struct Thing {
@@ -386,13 +425,15 @@ mod tests {
 
     #[test]
     fn an_older_object_lacks_what_was_added() {
-        #[derive(Debug, PartialEq)]
-        struct Grown {
-            first: u16,
-            second: String,
-            third: Option<u8>,
+        saved! {
+            #[derive(Debug, PartialEq)]
+            struct Grown {
+                first: u16,
+                second: String,
+            } added {
+                third: Option<u8>,
+            }
         }
-        saved!(Grown { first, second } added { third });
         let now = clock::now();
         let whole = Grown { first: 7, second: "x".to_owned(), third: Some(9) };
         let mut to = Writer::new(now);

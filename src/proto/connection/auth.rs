@@ -6,39 +6,33 @@ use crate::saved::saved;
 use crate::wire::digest::{self, Secret, Verdict};
 use crate::wire::{avp, MessageType};
 
-/// How much a connection's messages are protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// No password: no digest is sent; one that comes must fit the empty secret (C-242).
-    Off,
-    /// No password, but digests under the empty secret: they find damage, not forgery (RFC 3931 4.1.1.2).
-    Integrity,
-    /// A password: nothing without a valid digest is believed.
-    On,
-}
-saved!(
-    enum Mode {
+saved! {
+    /// How much a connection's messages are protected.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Mode {
+        /// No password: no digest is sent; one that comes must fit the empty secret (C-242).
         Off,
+        /// No password, but digests under the empty secret: they find damage, not forgery (RFC 3931 4.1.1.2).
         Integrity,
+        /// A password: nothing without a valid digest is believed.
         On,
     }
-);
 
-/// The authentication state of one connection.
-#[derive(Debug, Clone)]
-pub struct Auth {
-    /// How much is protected.
-    pub mode: Mode,
-    /// Signs what we send; `None` without digests.
-    signing: Option<Secret>,
-    /// Secrets that a received digest may fit: the password, then the old one.
-    accepted: Vec<Secret>,
-    /// Our nonce; empty where we advertised none.
-    pub local_nonce: Vec<u8>,
-    /// The peer's nonce; empty until it told one.
-    pub remote_nonce: Vec<u8>,
+    /// The authentication state of one connection.
+    #[derive(Debug, Clone)]
+    pub struct Auth {
+        /// How much is protected.
+        pub mode: Mode,
+        /// Signs what we send; `None` without digests.
+        signing: Option<Secret>,
+        /// Secrets that a received digest may fit: the password, then the old one.
+        accepted: Vec<Secret>,
+        /// Our nonce; empty where we advertised none.
+        pub local_nonce: Vec<u8>,
+        /// The peer's nonce; empty until it told one.
+        pub remote_nonce: Vec<u8>,
+    }
 }
-saved!(Auth { mode, signing, accepted, local_nonce, remote_nonce });
 
 /// Whether a message may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -83,67 +83,48 @@ pub enum Order {
 /// The program before this one may have sent and received so many messages more than this one knows of.
 const UNKNOWN: u16 = 8192;
 
-/// When to send again, and how often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Retry {
-    /// Retransmissions before the connection counts as lost.
-    pub limit: u32,
-    /// The first retransmission interval.
-    pub interval: Duration,
-    /// The longest one.
-    pub interval_max: Duration,
-}
-saved!(Retry { limit, interval, interval_max });
+saved! {
+    /// When to send again, and how often.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Retry {
+        /// Retransmissions before the connection counts as lost.
+        pub limit: u32,
+        /// The first retransmission interval.
+        pub interval: Duration,
+        /// The longest one.
+        pub interval_max: Duration,
+    }
 
-/// One end of a control connection's message stream.
-#[derive(Debug)]
-pub struct Channel {
-    /// Retransmission settings; may change at any time.
-    pub retry: Retry,
-    next_ns: u16,
-    nr: u16,
-    queue: VecDeque<Pending>,
-    in_flight: usize,
-    /// What was sent before this Ns was sent before the oldest had to be sent again.
-    recovery: Option<u16>,
-    peer_window: u16,
-    congestion_window: u16,
-    threshold: u16,
-    /// Acknowledgements counted towards the next step of congestion avoidance.
-    avoidance: u16,
-    early: VecDeque<(u16, Vec<u8>)>,
-    receive_window: u16,
-    rto: Duration,
-    acknowledge: bool,
-    /// How many may be queued.
-    most: usize,
-    /// Before this Ns the program before this one may have sent messages.
-    sent_before: Option<u16>,
-    /// It may have received more than `nr` tells.
-    received_before: bool,
-    /// Nothing but HELLOs leaves yet.
-    held: bool,
+    /// One end of a control connection's message stream.
+    #[derive(Debug)]
+    pub struct Channel {
+        /// Retransmission settings; may change at any time.
+        pub retry: Retry,
+        next_ns: u16,
+        nr: u16,
+        queue: VecDeque<Pending>,
+        in_flight: usize,
+        /// What was sent before this Ns was sent before the oldest had to be sent again.
+        recovery: Option<u16>,
+        peer_window: u16,
+        congestion_window: u16,
+        threshold: u16,
+        /// Acknowledgements counted towards the next step of congestion avoidance.
+        avoidance: u16,
+        early: VecDeque<(u16, Vec<u8>)>,
+        receive_window: u16,
+        rto: Duration,
+        acknowledge: bool,
+        /// How many may be queued.
+        most: usize,
+        /// Before this Ns the program before this one may have sent messages.
+        sent_before: Option<u16>,
+        /// It may have received more than `nr` tells.
+        received_before: bool,
+        /// Nothing but HELLOs leaves yet.
+        held: bool,
+    }
 }
-saved!(Channel {
-    retry,
-    next_ns,
-    nr,
-    queue,
-    in_flight,
-    recovery,
-    peer_window,
-    congestion_window,
-    threshold,
-    avoidance,
-    early,
-    receive_window,
-    rto,
-    acknowledge,
-    most,
-    sent_before,
-    received_before,
-    held
-});
 
 impl Channel {
     /// A channel that has sent and received nothing. `receive_window` bounds what is kept of early messages.

@@ -47,54 +47,51 @@ use ping::Ping;
 use table::State;
 use transport::Transport;
 
-/// A control connection.
-#[derive(Debug)]
-pub struct Connection {
-    key: TunnelKey,
-    /// The tunnel's block.
-    config: Rc<TunnelConfig>,
-    /// How its messages leave.
-    pub transport: Transport,
-    /// Where it stands.
-    pub state: State,
-    /// Since when.
-    pub since: Instant,
-    /// We sent the SCCRQ.
-    pub initiator: bool,
-    /// It only asks whether its peer would serve us: the SCCRP is not answered before that is wanted.
-    pub asks: bool,
-    /// The tie breaker of our SCCRQ, or of the peer's.
-    pub tie_breaker: Option<[u8; 8]>,
-    /// The nonce that the peer's SCCRQ carried, also where none is used: it tells a repetition of that SCCRQ from
-    /// another one.
-    pub request_nonce: Option<Vec<u8>>,
-    /// An SCCRQ equal to the one that it answers was answered by another connection too (see `request`).
-    pub answered_again: bool,
-    /// What the peer told about itself.
-    pub peer: Peer,
-    /// When a message of the peer came last.
-    pub heard: Instant,
-    /// The route that it takes.
-    pub watch: Watch,
-    /// There is a route, as far as we know.
-    pub has_route: bool,
-    /// The next hop when the system would have chosen our address of this path.
-    pub next_hop: Option<NextHop>,
-    hello: Option<TimerId>,
-    guard: Option<TimerId>,
-    /// The next HELLO is sent although the interval is not over.
-    early: bool,
-    /// It was logged that it is out of service.
-    cleaned_up: bool,
-    /// The peer does not take long HELLOs.
-    pub spoiled: bool,
+saved! {
+    /// A control connection.
+    #[derive(Debug)]
+    pub struct Connection {
+        key: TunnelKey,
+        /// How its messages leave.
+        pub transport: Transport,
+        /// Where it stands.
+        pub state: State,
+        /// Since when.
+        pub since: Instant,
+        /// We sent the SCCRQ.
+        pub initiator: bool,
+        /// It only asks whether its peer would serve us: the SCCRP is not answered before that is wanted.
+        pub asks: bool,
+        /// The tie breaker of our SCCRQ, or of the peer's.
+        pub tie_breaker: Option<[u8; 8]>,
+        /// The nonce that the peer's SCCRQ carried, also where none is used: it tells a repetition of that SCCRQ from
+        /// another one.
+        pub request_nonce: Option<Vec<u8>>,
+        /// An SCCRQ equal to the one that it answers was answered by another connection too (see `request`).
+        pub answered_again: bool,
+        /// What the peer told about itself.
+        pub peer: Peer,
+        /// When a message of the peer came last.
+        pub heard: Instant,
+        /// The route that it takes.
+        pub watch: Watch,
+        /// There is a route, as far as we know.
+        pub has_route: bool,
+        /// The next hop when the system would have chosen our address of this path.
+        pub next_hop: Option<NextHop>,
+        hello: Option<TimerId>,
+        guard: Option<TimerId>,
+        /// The next HELLO is sent although the interval is not over.
+        early: bool,
+        /// It was logged that it is out of service.
+        cleaned_up: bool,
+        /// The peer does not take long HELLOs.
+        pub spoiled: bool,
+    } given {
+        /// The tunnel's block.
+        config: Rc<TunnelConfig>,
+    }
 }
-saved!(
-    Connection {
-        key, transport, state, since, initiator, asks, tie_breaker, request_nonce, answered_again, peer, heard,
-        watch, has_route, next_hop, hello, guard, early, cleaned_up, spoiled,
-    } given { config: Rc<TunnelConfig> }
-);
 
 impl Connection {
     /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,

@@ -17,32 +17,24 @@ const BASES_V4: [usize; 2] = [1200, 576];
 /// The same over IPv6: every link carries this (RFC 8200 5).
 const BASES_V6: [usize; 1] = [1280];
 
-/// What is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// What the system lets leave: that is mostly it.
-    Longest,
-    /// What should come through in any case.
-    Base(usize),
-    /// What lies between what came through and what did not.
-    Between(usize),
-    /// What was found: does it still come through?
-    Confirm,
-    /// What the system lets leave, after a long time once more.
-    Again,
-    /// A little more than was found: then it is worth to search.
-    Above,
-}
-saved!(
+saved! {
+    /// What is tried.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Phase {
+        /// What the system lets leave: that is mostly it.
         Longest,
-        Base(size),
-        Between(passes),
+        /// What should come through in any case.
+        Base(size: usize),
+        /// What lies between what came through and what did not.
+        Between(passes: usize),
+        /// What was found: does it still come through?
         Confirm,
+        /// What the system lets leave, after a long time once more.
         Again,
+        /// A little more than was found: then it is worth to search.
         Above,
     }
-);
+}
 
 /// When the next probe is to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

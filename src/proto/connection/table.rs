@@ -4,32 +4,24 @@
 use crate::saved::saved;
 use crate::wire::MessageType;
 
-/// The states of RFC 3931 7.2, and two for the time after a StopCCN. `Idle` lasts only while a connection is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Nothing was sent yet.
-    Idle,
-    /// SCCRQ sent.
-    WaitCtlReply,
-    /// SCCRP sent.
-    WaitCtlConn,
-    /// Sessions may be set up.
-    Established,
-    /// StopCCN sent, not acknowledged yet.
-    Stopping,
-    /// StopCCN received, or a tie lost: only acknowledges.
-    Linger,
-}
-saved!(
-    enum State {
+saved! {
+    /// The states of RFC 3931 7.2, and two for the time after a StopCCN. `Idle` lasts only while a connection is made.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum State {
+        /// Nothing was sent yet.
         Idle,
+        /// SCCRQ sent.
         WaitCtlReply,
+        /// SCCRP sent.
         WaitCtlConn,
+        /// Sessions may be set up.
         Established,
+        /// StopCCN sent, not acknowledged yet.
         Stopping,
+        /// StopCCN received, or a tie lost: only acknowledges.
         Linger,
     }
-);
+}
 
 impl State {
     /// Whether a connection in this state serves or may come to serve its tunnel.

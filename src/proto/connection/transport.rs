@@ -37,81 +37,57 @@ const HELD: Duration = Duration::from_secs(1);
 /// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
-/// The sending side of a connection.
-#[derive(Debug)]
-pub struct Transport {
-    /// The tunnel, for timers.
-    key: TunnelKey,
-    /// Our id.
-    pub ccid: Ccid,
-    /// The peer's id; 0 until it is known.
-    pub remote_ccid: Ccid,
-    /// Where messages go.
-    pub path: Path,
-    /// Where the peer may be instead: the next answer tells.
-    pub candidate: Option<Path>,
-    /// When it was taken for that.
-    looked: Option<Instant>,
-    /// TTL of the packets that carry them.
-    pub ttl: u8,
-    /// Reliable delivery.
-    pub channel: Channel,
-    /// Authentication.
-    pub auth: Auth,
-    /// Which AVPs we write.
-    pub dialect: Dialect,
-    /// Hide what may be hidden.
-    pub hidden: bool,
-    /// What may still be sent to a peer that has not shown yet that it is where its SCCRQ says.
-    pub allowance: Allowance,
-    /// A reply is being prepared and will carry the acknowledgement.
-    pub reply_pending: bool,
-    /// How long the peer takes to acknowledge.
-    pub round_trip: RoundTrip,
-    /// The first interval between transmissions follows that.
-    follows_round_trip: bool,
-    /// What waits for an acknowledgement must have it soon.
-    hurry: Option<Hurry>,
-    /// When a message was sent last.
-    pub sent: Option<Instant>,
-    /// A HELLO that the administrator wants to hear of.
-    pub ping: Pinging,
-    /// Probes of the path, where they are wanted.
-    pub path_probe: Option<Box<PathProbe>>,
-    /// When the oldest message in flight is sent again, as far as `retry` counts that.
-    counted: Option<Instant>,
-    /// What was sent and received.
-    pub counters: ControlCounters,
-    retransmit: Option<TimerId>,
-    acknowledge: Option<TimerId>,
-    release: Option<TimerId>,
+saved! {
+    /// The sending side of a connection.
+    #[derive(Debug)]
+    pub struct Transport {
+        /// The tunnel, for timers.
+        key: TunnelKey,
+        /// Our id.
+        pub ccid: Ccid,
+        /// The peer's id; 0 until it is known.
+        pub remote_ccid: Ccid,
+        /// Where messages go.
+        pub path: Path,
+        /// Where the peer may be instead: the next answer tells.
+        pub candidate: Option<Path>,
+        /// When it was taken for that.
+        looked: Option<Instant>,
+        /// TTL of the packets that carry them.
+        pub ttl: u8,
+        /// Reliable delivery.
+        pub channel: Channel,
+        /// Authentication.
+        pub auth: Auth,
+        /// Which AVPs we write.
+        pub dialect: Dialect,
+        /// Hide what may be hidden.
+        pub hidden: bool,
+        /// What may still be sent to a peer that has not shown yet that it is where its SCCRQ says.
+        pub allowance: Allowance,
+        /// A reply is being prepared and will carry the acknowledgement.
+        pub reply_pending: bool,
+        /// How long the peer takes to acknowledge.
+        pub round_trip: RoundTrip,
+        /// The first interval between transmissions follows that.
+        follows_round_trip: bool,
+        /// What waits for an acknowledgement must have it soon.
+        hurry: Option<Hurry>,
+        /// When a message was sent last.
+        pub sent: Option<Instant>,
+        /// A HELLO that the administrator wants to hear of.
+        pub ping: Pinging,
+        /// Probes of the path, where they are wanted.
+        pub path_probe: Option<Box<PathProbe>>,
+        /// When the oldest message in flight is sent again, as far as `retry` counts that.
+        counted: Option<Instant>,
+        /// What was sent and received.
+        pub counters: ControlCounters,
+        retransmit: Option<TimerId>,
+        acknowledge: Option<TimerId>,
+        release: Option<TimerId>,
+    }
 }
-saved!(Transport {
-    key,
-    ccid,
-    remote_ccid,
-    path,
-    candidate,
-    looked,
-    ttl,
-    channel,
-    auth,
-    dialect,
-    hidden,
-    allowance,
-    reply_pending,
-    round_trip,
-    follows_round_trip,
-    hurry,
-    sent,
-    ping,
-    path_probe,
-    counted,
-    counters,
-    retransmit,
-    acknowledge,
-    release
-});
 
 impl Transport {
     /// Nothing was sent yet.

@@ -26,84 +26,60 @@ use table::State;
 /// octets.
 const LONGEST_MESSAGE: u16 = 65_487;
 
-/// A session that is being set up or established.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Its control connection; `None` for a manual session.
-    pub connection: Option<Ccid>,
-    /// The path of that, or of the tunnel.
-    pub path: Path,
-    /// Our id.
-    pub local: SessionId,
-    /// The peer's id; 0 until it is known.
-    pub remote: SessionId,
-    /// Where it stands.
-    pub state: State,
-    /// Since when.
-    pub since: Instant,
-    /// The interface is being attached (or is attached, once this is false again and `attached` true).
-    pub attaching: bool,
-    /// The data plane knows it.
-    pub attached: bool,
-    /// The ICCN is here; it asked for something that the interface is attached anew for.
-    pub connected: bool,
-    /// Serial Number of the ICRQ.
-    pub serial: u32,
-    /// The tie breaker of our ICRQ.
-    pub tie_breaker: [u8; 8],
-    /// The peer's ICRQ for the same end lost against ours.
-    pub won_tie: bool,
-    /// The cookie that we assigned.
-    pub cookie_expected: Cookie,
-    /// The cookie that the peer assigned.
-    pub cookie_to_send: Cookie,
-    /// The peer wants the default sublayer.
-    pub sublayer_to_send: bool,
-    /// We want the default sublayer.
-    pub sublayer_expected: bool,
-    /// What the peer wants numbered.
-    pub sequence_send: SequenceLevel,
-    /// The peer's circuit, once it told.
-    pub remote_circuit: Option<CircuitStatus>,
-    /// The peer's interface MTU in octets, where it told.
-    pub remote_mtu: Option<u16>,
-    /// What the peer takes, if it takes fragments of frames.
-    pub remote_fragments: Option<Fragments>,
-    /// The circuit status that we advertised last.
-    pub advertised: CircuitStatus,
-    /// The number of our first frame, or of one that was sent before a crash.
-    pub first_sequence: u32,
-    /// The answer is overdue.
-    pub guard: Option<TimerId>,
-    /// The next SLI waits for this.
-    pub status_timer: Option<TimerId>,
+saved! {
+    /// A session that is being set up or established.
+    #[derive(Debug, Clone)]
+    pub struct Session {
+        /// Its control connection; `None` for a manual session.
+        pub connection: Option<Ccid>,
+        /// The path of that, or of the tunnel.
+        pub path: Path,
+        /// Our id.
+        pub local: SessionId,
+        /// The peer's id; 0 until it is known.
+        pub remote: SessionId,
+        /// Where it stands.
+        pub state: State,
+        /// Since when.
+        pub since: Instant,
+        /// The interface is being attached (or is attached, once this is false again and `attached` true).
+        pub attaching: bool,
+        /// The data plane knows it.
+        pub attached: bool,
+        /// The ICCN is here; it asked for something that the interface is attached anew for.
+        pub connected: bool,
+        /// Serial Number of the ICRQ.
+        pub serial: u32,
+        /// The tie breaker of our ICRQ.
+        pub tie_breaker: [u8; 8],
+        /// The peer's ICRQ for the same end lost against ours.
+        pub won_tie: bool,
+        /// The cookie that we assigned.
+        pub cookie_expected: Cookie,
+        /// The cookie that the peer assigned.
+        pub cookie_to_send: Cookie,
+        /// The peer wants the default sublayer.
+        pub sublayer_to_send: bool,
+        /// We want the default sublayer.
+        pub sublayer_expected: bool,
+        /// What the peer wants numbered.
+        pub sequence_send: SequenceLevel,
+        /// The peer's circuit, once it told.
+        pub remote_circuit: Option<CircuitStatus>,
+        /// The peer's interface MTU in octets, where it told.
+        pub remote_mtu: Option<u16>,
+        /// What the peer takes, if it takes fragments of frames.
+        pub remote_fragments: Option<Fragments>,
+        /// The circuit status that we advertised last.
+        pub advertised: CircuitStatus,
+        /// The number of our first frame, or of one that was sent before a crash.
+        pub first_sequence: u32,
+        /// The answer is overdue.
+        pub guard: Option<TimerId>,
+        /// The next SLI waits for this.
+        pub status_timer: Option<TimerId>,
+    }
 }
-saved!(Session {
-    connection,
-    path,
-    local,
-    remote,
-    state,
-    since,
-    attaching,
-    attached,
-    connected,
-    serial,
-    tie_breaker,
-    won_tie,
-    cookie_expected,
-    cookie_to_send,
-    sublayer_to_send,
-    sublayer_expected,
-    sequence_send,
-    remote_circuit,
-    remote_mtu,
-    remote_fragments,
-    advertised,
-    first_sequence,
-    guard,
-    status_timer
-});
 
 impl Session {
     /// A session in wait-reply, with our id, and random octets for the cookie that we assign.

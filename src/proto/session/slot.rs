@@ -31,40 +31,38 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Milliseconds between the frames that tell switches where a station is now; the last pause first.
 const ANNOUNCE_PAUSES: [u64; 3] = [1000, 150, 20];
 
-/// A session block.
-#[derive(Debug)]
-pub struct Slot {
-    tunnel_key: TunnelKey,
-    key: SlotKey,
-    /// Its tunnel's block.
-    pub tunnel: Rc<model::TunnelConfig>,
-    /// Its block.
-    pub config: Rc<model::SessionConfig>,
-    /// The session in service or in set-up.
-    pub session: Option<Session>,
-    /// The next attempt.
-    pub attempt: Attempt,
-    /// It is to ask the peer as soon as few messages are queued.
-    pub waits: bool,
-    /// The peer's id of the last session that the peer asked for.
-    pub peers_id: SessionId,
-    /// What happened last.
-    pub history: History,
-    /// The interface is up, as the administrator sees it.
-    pub circuit_up: bool,
-    /// Its peer stands by: frames are held back, and the peer is told so.
-    pub standby: bool,
-    /// The tunnel has another peer than before: once frames flow the switches behind it are told.
-    /// So often.
-    announces: usize,
-    /// The next time.
-    announce_timer: Option<TimerId>,
+saved! {
+    /// A session block.
+    #[derive(Debug)]
+    pub struct Slot {
+        tunnel_key: TunnelKey,
+        key: SlotKey,
+        /// The session in service or in set-up.
+        pub session: Option<Session>,
+        /// The next attempt.
+        pub attempt: Attempt,
+        /// It is to ask the peer as soon as few messages are queued.
+        pub waits: bool,
+        /// The peer's id of the last session that the peer asked for.
+        pub peers_id: SessionId,
+        /// What happened last.
+        pub history: History,
+        /// The interface is up, as the administrator sees it.
+        pub circuit_up: bool,
+        /// Its peer stands by: frames are held back, and the peer is told so.
+        pub standby: bool,
+        /// The tunnel has another peer than before: once frames flow the switches behind it are told.
+        /// So often.
+        announces: usize,
+        /// The next time.
+        announce_timer: Option<TimerId>,
+    } given {
+        /// Its tunnel's block.
+        pub tunnel: Rc<model::TunnelConfig>,
+        /// Its block.
+        pub config: Rc<model::SessionConfig>,
+    }
 }
-saved!(
-    Slot {
-        tunnel_key, key, session, attempt, waits, peers_id, history, circuit_up, standby, announces, announce_timer,
-    } given { tunnel: Rc<model::TunnelConfig>, config: Rc<model::SessionConfig> }
-);
 
 impl Slot {
     /// A session block without session.

@@ -4,23 +4,18 @@
 use crate::saved::saved;
 use crate::wire::MessageType;
 
-/// The states of RFC 3931 7.3. `Idle` and wait-control-conn are states of the configured slot: no session exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// ICRQ sent; with `attaching`, the ICRP is here and the interface is being attached.
-    WaitReply,
-    /// ICRP sent; with `attaching`, the interface is being attached before the ICRP is sent.
-    WaitConnect,
-    /// Frames may pass.
-    Established,
-}
-saved!(
-    enum State {
+saved! {
+    /// The states of RFC 3931 7.3. `Idle` and wait-control-conn are states of the configured slot: no session exists.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum State {
+        /// ICRQ sent; with `attaching`, the ICRP is here and the interface is being attached.
         WaitReply,
+        /// ICRP sent; with `attaching`, the interface is being attached before the ICRP is sent.
         WaitConnect,
+        /// Frames may pass.
         Established,
     }
-);
+}
 
 /// What a received message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
