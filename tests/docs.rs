@@ -8,7 +8,7 @@ use std::process::Command;
 
 use l2tpd::config::identity::DerivedId;
 use l2tpd::config::model::Problem;
-use l2tpd::config::tag::{Block, Tag};
+use l2tpd::config::tag::{Block, Effect, Tag};
 use l2tpd::config::tags;
 use l2tpd::config::value::Kind;
 use l2tpd::config::{parse, Config, Defaults};
@@ -126,6 +126,26 @@ fn the_pages_give_range_and_default_of_each_tag() {
                 assert!(words.contains(fact.as_str()), "{page}: {} lacks {fact}", tag.name);
             }
         }
+    }
+}
+
+#[test]
+fn the_pages_say_what_a_reload_changes_at_once() {
+    let named: Vec<&str> = tags::all()
+        .filter(|tag| match tag.block {
+            Block::Global => tag.effect == Effect::Start,
+            _ => tag.effect == Effect::Live,
+        })
+        .map(|tag| tag.name)
+        .collect();
+    for page in PAGES {
+        let text = text(page);
+        let section = text.split(".Sh RELOAD\n").nth(1).expect("the section").split("\n.Sh ").next().unwrap();
+        let told: BTreeSet<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix(".Ic ")?.split_whitespace().next())
+            .collect();
+        assert_eq!(told, named.iter().copied().collect(), "{page}");
     }
 }
 
