@@ -116,7 +116,7 @@ for file in arch/PKGBUILD void/template; do
     check "$file" 'bash -n "man/packaging/$file"'
 done
 if command -v shellcheck >/dev/null; then
-    check shellcheck_of_ours 'shellcheck man/packaging/*.sh man/packaging/debian/p* tests/package_test.sh'
+    check shellcheck_of_ours 'shellcheck man/packaging/*.sh man/packaging/debian/p* man/packaging/alpine/*.post-install tests/package_test.sh'
     # Names that the packaging tools read or set.
     check shellcheck_of_theirs 'shellcheck -s bash -e SC2034,SC2154,SC2164 man/packaging/alpine/APKBUILD man/packaging/arch/PKGBUILD man/packaging/void/template'
 else

@@ -35,11 +35,13 @@ if grep -aq 'GLIBC_2' "$stage/usr/sbin/l2tpd"; then
     libc=$(grep -ao 'GLIBC_2\.[0-9.]*' "$stage/usr/sbin/l2tpd" | sed 's/GLIBC_//' | sort -V | tail -n 1)
     # Packed relocations (DT_RELR).
     ! grep -aq GLIBC_ABI_DT_RELR "$stage/usr/sbin/l2tpd" || libc=$(printf '%s\n' "$libc" 2.36 | sort -V | tail -n 1)
-    depends="libc6 (>= $libc), libgcc-s1 (>= 4.2)"
+    depends="libc6 (>= $libc), libgcc-s1 (>= 4.2), "
 fi
+# For the user that the daemon becomes.
+depends="${depends:-}adduser"
 size=$(du -sk --apparent-size "$stage" | cut -f1)
 sed -e "s/@VERSION@/$version/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" \
-    -e "${depends:+s/@DEPENDS@/$depends/}" -e '/@DEPENDS@/d' $here/control >"$stage/DEBIAN/control"
+    -e "s/@DEPENDS@/$depends/" $here/control >"$stage/DEBIAN/control"
 for script in postinst prerm postrm; do
     install -m 0755 "$here/$script" "$stage/DEBIAN/$script"
 done
