@@ -60,6 +60,12 @@ systemd_starts_and_reloads() {
     check systemd_the_sandbox_lets_programs_in '! grep -q "data-plane auto: bpf" "$work/peer.log" || said 6 "  data-plane auto: bpf"'
     check systemd_journal_has_the_levels 'wait_for 5 said 6 "send SCCRQ" && ! said . "....-..-..T"'
 
+    # Another process goes on with the session, as systemd learns.
+    check systemd_follows_a_new_program 'inside /usr/sbin/l2tpctl restart && wait_for 5 restarted "$pid"'
+    pid=$(property MainPID)
+    check systemd_knows_the_new_process '[ "$pid" = "$(daemon_pid)" ] && is NRestarts 0 && session_up'
+    check systemd_the_peer_noticed_nothing '! grep -q "receive StopCCN" "$work/peer.log"'
+
     changed_file
     check systemd_reload 'inside systemctl reload l2tpd && said 6 "tunnel t: changed live (hello-interval)"'
     check systemd_reload_of_the_same_file 'inside systemctl reload l2tpd && is ActiveState active'
@@ -88,6 +94,9 @@ systemd_fails_and_restarts() {
     # More than twice as long as the watchdog waits.
     wait_for 5 restarted "$pid"
     check systemd_the_watchdog_hears_signs_of_life 'is MainPID "$pid" && is NRestarts 0'
+    kill_inside KILL
+    check systemd_a_killed_daemon_is_started_again 'wait_for 10 restarted "$pid" && is NRestarts 1 && wait_for 10 session_up'
+    pid=$(property MainPID)
     kill_inside STOP
     check systemd_the_watchdog_ends_a_daemon_that_hangs 'wait_for 10 restarted "$pid" && said . ".*Watchdog timeout" '
     check systemd_stop 'inside systemctl stop l2tpd && is Result success && is ActiveState inactive'
