@@ -338,7 +338,8 @@ fn tests_of_attackers(page: &str) -> Vec<BTreeSet<(String, String)>> {
     let begin = text.find(".It Who sends").or(text.find(".It どこからでも")).expect("the first row");
     let rows = text[begin..].split(".El").next().unwrap().split("\n.It ");
     let named = |row: &str| {
-        let lines = row.lines().filter(|line| line.starts_with(".Pq") && line.contains("Em "));
+        let lines = row.lines().filter(|line| line.starts_with(".P") && line.contains("Em "));
+        let lines = lines.filter_map(|line| line.split(" Pc ").next());
         let kinds = lines.flat_map(|line| line.split("Em ").skip(1).map(str::to_owned).collect::<Vec<_>>());
         kinds
             .flat_map(|words| {
