@@ -47,7 +47,8 @@ fn router_id_without_an_ipv4_address() {
 fn identity_stays_until_the_restart() {
     let net = Net::new();
     let mut peer = Peer::open(&net, false, true);
-    let set = |name: &str| format!("echo {name} > /proc/sys/kernel/hostname");
+    // In a container /proc/sys may be read-only.
+    let set = |name: &str| format!("hostname {name} 2>/dev/null || echo {name} > /proc/sys/kernel/hostname");
     let script = format!("{}; exec \"$@\"", set("first"));
     let before = ["unshare", "-u", "sh", "-c", &script, "sh"];
     let mut daemon = Daemon::start_under(&net, &net.a, &over_ipv6("  role passive\n"), &before, &[]);

@@ -53,8 +53,9 @@ pub fn daemon(arguments: impl Iterator<Item = String>) -> i32 {
 /// one at once.
 fn after_a_sleep_the_peer_is_asked_at_once() {
     need_python();
-    if !std::path::Path::new("/proc/self/timens_offsets").exists() {
-        crate::runner::skip("the kernel has no time namespaces");
+    let status = std::process::Command::new("unshare").args(["-T", "--boottime", "3600", "true"]).status();
+    if !status.is_ok_and(|status| status.success()) {
+        crate::runner::skip("no time namespaces with another time: the kernel has none, or a container forbids it");
     }
     let net = Net::new();
     // Lest frames of the system itself find that the peer is gone.

@@ -33,7 +33,7 @@ mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev
 mkdir dev/net dev/shm dev/pts
-for name in null zero full random urandom tty net/tun; do
+for name in null zero full random urandom tty ptmx net/tun; do
     : >"dev/$name"
     mount --bind "/dev/$name" "dev/$name"
 done

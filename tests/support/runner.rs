@@ -93,6 +93,8 @@ fn run_one(test: &Test) -> Outcome {
 /// Runs all tests that the command line asks for, `threads` at once; returns the exit status. When they are through,
 /// `last` adds to what failed; it hears whether all tests ran.
 pub fn run(groups: &[&[Test]], threads: usize, last: impl Fn(bool, &mut Vec<String>)) -> i32 {
+    // Of whoever manages the container that this runs in: no daemon of the tests is to tell it anything.
+    std::env::remove_var("NOTIFY_SOCKET");
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |test: &&Test| words.is_empty() || words.iter().any(|word| test.name.contains(word));
     let tests: Vec<&Test> = groups.iter().flat_map(|group| group.iter()).filter(wanted).collect();
