@@ -55,7 +55,9 @@ fn after_a_sleep_the_peer_is_asked_at_once() {
     need_python();
     let status = std::process::Command::new("unshare").args(["-T", "--boottime", "3600", "true"]).status();
     if !status.is_ok_and(|status| status.success()) {
-        crate::runner::skip("no time namespaces with another time: the kernel has none, or a container forbids it");
+        crate::runner::skip(
+            "no time namespaces with another time: the kernel has none, or a container forbids it",
+        );
     }
     let net = Net::new();
     // Lest frames of the system itself find that the peer is gone.
