@@ -13,6 +13,7 @@ use super::failover;
 use super::loss;
 use super::result::{result, Objection};
 use super::resume;
+use super::session;
 use super::snapshot::count;
 use super::standby;
 use super::tunnel::Tunnel;
@@ -168,13 +169,13 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
         Outcome::Session(message) => {
             let (slots, members) = tunnel.slots_of(ccid);
             let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
-            let failure = slots.receive(cx, connection, &message);
+            let failure = session::receive::receive(slots, cx, connection, &message);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
         Outcome::BadSession(refusal, failure) => {
             let (slots, members) = tunnel.slots_of(ccid);
             let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
-            let failure = slots.bad_message(cx, connection, &refusal, failure);
+            let failure = session::receive::bad_message(slots, cx, connection, &refusal, failure);
             failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
         }
         Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, ccid, reason, lost_tie),

@@ -1,5 +1,6 @@
 //! A session (RFC 3931 3.4, 5.4.4): what was agreed with the peer, and what our messages say of it.
 
+pub mod receive;
 pub mod setup;
 pub mod slot;
 pub mod slots;

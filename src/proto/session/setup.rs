@@ -1,14 +1,13 @@
-//! How the session of a session block is set up, from either end (RFC 3931 7.3), and what each message does to it.
+//! How the session of a session block is set up, from either end (RFC 3931 7.3), and what its timers do.
 
+use super::new_circuit;
 use super::slot::Slot;
-use super::table::{row, Row, State};
-use super::{check_avps, check_request, check_sublayer, new_circuit, refuse_call, refuse_reply};
-use crate::log::catalogue::Tie;
+use super::table::State;
 use crate::log::{Event, Remark};
 use crate::proto::action::{Action, Fragments, Path, SequenceLevel};
 use crate::proto::connection::{table::State as ControlState, Connection};
 use crate::proto::context::{Context, SlotDue};
-use crate::proto::result::{break_tie, result, Objection, TieBreak};
+use crate::proto::result::{result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::code::cdn;
 use crate::wire::data::SEQUENCE_MASK;
@@ -79,88 +78,6 @@ pub fn begin(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, ser
     slot.arm_guard(cx);
 }
 
-/// Wait-reply and ICRP (C-167, C-168): if it is acceptable the interface is attached, then the ICCN is sent.
-fn accept_reply(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, reply: &Icrp) {
-    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
-    session.remote = reply.ids.local;
-    session.remote_circuit = Some(reply.circuit_status);
-    if let Err(objection) = check_avps(cx, connection.ccid(), &slot.config, &reply.avps, MessageType::ICRP) {
-        return slot.object(cx, connection, objection);
-    }
-    session.take(&reply.avps, &slot.config);
-    attach(slot, cx, Some(connection));
-}
-
-/// An ICRQ for this block (C-176, C-177).
-pub fn call_requested(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
-    let ccid = connection.ccid();
-    if let Err(Objection { code, failure }) = check_request(cx, ccid, &slot.config, request) {
-        slot.attempt.fail(cx.now, failure);
-        return refuse_call(cx, connection, request.ids, code);
-    }
-    if slot.session.is_some() && !gives_way(slot, cx, connection, request) {
-        return;
-    }
-    accept_call(slot, cx, connection, request);
-}
-
-/// There is a session for the same end already. Whether it gives way to the peer's request; if not, the
-/// request is answered here.
-fn gives_way(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) -> bool {
-    let Some(session) = &mut slot.session else { return true };
-    let ours = session.tie_breaker;
-    match session.state {
-        State::WaitReply if !session.attaching => {
-            let (local, peer) = (Tie(Some(ours)), Tie(request.tie_breaker));
-            cx.log(Event::SessionTieCheck { tunnel: connection.ccid(), local, peer });
-            match break_tie(Some(ours), request.tie_breaker) {
-                TieBreak::Win => {
-                    session.won_tie = true;
-                    refuse_call(cx, connection, request.ids, result(cdn::TIE, None, ""));
-                    false
-                }
-                TieBreak::Lose => {
-                    slot.give_way(cx, "our request gave way to the peer's");
-                    true
-                }
-                // C-159, C-161: both start over, a little apart.
-                TieBreak::Draw | TieBreak::NoTie => {
-                    slot.give_way(cx, "equal tie breakers: starting over");
-                    let delay = cx.redraw_delay();
-                    slot.schedule(cx, delay);
-                    false
-                }
-            }
-        }
-        // The peer has dropped that session, or lost it in a restart, and begins again.
-        State::WaitReply | State::WaitConnect | State::Established => {
-            slot.clear(cx, Some(connection), result(cdn::FSM, None, "replaced by a new request"));
-            true
-        }
-    }
-}
-
-/// Idle and acceptable ICRQ (C-176): the interface is attached, then the ICRP is sent.
-fn accept_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
-    let tunnel = connection.ccid();
-    cx.log(Event::CreateNewSession { tunnel });
-    cx.log(Event::BeginNewSession { tunnel });
-    let Some(mut session) = slot.new_session(cx, connection.transport.path) else {
-        let code = result(cdn::TEMPORARY, None, "no facilities at the moment");
-        refuse_call(cx, connection, request.ids, code);
-        return slot.retry(cx);
-    };
-    session.connection = Some(tunnel);
-    session.state = State::WaitConnect;
-    session.remote = request.ids.local;
-    session.serial = request.serial;
-    session.remote_circuit = Some(request.circuit_status);
-    session.take(&request.avps, &slot.config);
-    slot.file(cx, session);
-    cx.log(Event::ReceiveState { message: MessageType::ICRQ, state: "IDLE" });
-    attach(slot, cx, Some(connection));
-}
-
 /// The recipient's ICRP (C-176).
 fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
     let status = slot.circuit();
@@ -179,40 +96,11 @@ fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection)
     slot.arm_guard(cx);
 }
 
-/// Wait-connect and ICCN (C-180).
-fn accept_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, connected: &Iccn) {
-    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
-    session.remote_circuit = connected.circuit_status.or(session.remote_circuit);
-    let before = (session.sublayer_to_send, session.sequence_send, session.remote_fragments);
-    if let Err(objection) = check_sublayer(&connected.avps, session.sublayer_to_send) {
-        return slot.object(cx, connection, objection);
-    }
-    session.take(&connected.avps, &slot.config);
-    if (session.sublayer_to_send, session.sequence_send, session.remote_fragments) == before {
-        return call_connected(slot, cx, connection);
-    }
-    // The frames that we send must look different now: the interface is attached anew.
-    session.connected = true;
-    session.attached = false;
-    cx.act(Action::Detach { session: session.local });
-    attach(slot, cx, None);
-}
-
-fn call_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
+/// The session is established at the recipient's end, too.
+pub fn call_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
     cx.log(Event::ReceiveState { message: MessageType::ICCN, state: "ESTABLISHED" });
     slot.established(cx, "");
     slot.advertise_circuit(cx, connection);
-}
-
-/// Asks for the session's interface; the session goes on in [`attached`]. With a connection, its
-/// acknowledgement waits for the reply that follows.
-pub fn attach(slot: &mut Slot, cx: &mut Context, connection: Option<&mut Connection>) {
-    let Some(session) = &mut slot.session else { return };
-    session.attaching = true;
-    if let Some(connection) = connection {
-        connection.transport.reply_pending = true;
-    }
-    cx.act(Action::Attach(Box::new(session.attachment(&slot.tunnel.name, &slot.config))));
 }
 
 /// The session's interface is ready, or in words why not.
@@ -316,26 +204,5 @@ pub fn start_manual(slot: &mut Slot, cx: &mut Context, path: Path) {
         .zip(avps.mrru)
         .map(|(message, frame)| Fragments { message: message.into(), frame: frame.into() });
     slot.file(cx, session);
-    attach(slot, cx, None);
-}
-
-/// A message for this block's session, other than ICRQ.
-pub fn receive(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, message: &Message) {
-    let Some(session) = &slot.session else { return };
-    let kind = message.message_type();
-    match (row(Some(session.state), kind), message) {
-        (Row::AcceptReply, Message::Icrp(reply)) => accept_reply(slot, cx, connection, reply),
-        (Row::AcceptConnected, Message::Iccn(connected)) => {
-            accept_connected(slot, cx, connection, connected);
-        }
-        (Row::Clear, Message::Cdn(cdn)) => slot.peer_cleared(cx, connection, cdn),
-        (Row::Clear, _) => {
-            slot.drop_session(cx, "an ICCN came in place of the ICRP");
-            slot.retry(cx);
-        }
-        (Row::Status, Message::Sli(sli)) => slot.peer_status(cx, sli),
-        (Row::Refuse, _) => refuse_reply(cx, connection, message),
-        (Row::Ignore, _) => connection.ignore(cx, kind),
-        (Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Status, _) => {}
-    }
+    slot.attach(cx, None);
 }

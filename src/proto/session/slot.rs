@@ -159,6 +159,17 @@ impl Slot {
 
     // ----- set-up -----
 
+    /// Asks for the session's interface; [`attached`](super::setup::attached) goes on. With a connection, its
+    /// acknowledgement waits for the reply that follows.
+    pub fn attach(&mut self, cx: &mut Context, connection: Option<&mut Connection>) {
+        let Some(session) = &mut self.session else { return };
+        session.attaching = true;
+        if let Some(connection) = connection {
+            connection.transport.reply_pending = true;
+        }
+        cx.act(Action::Attach(Box::new(session.attachment(&self.tunnel.name, &self.config))));
+    }
+
     /// The session is established: its data may flow.
     pub fn established(&mut self, cx: &mut Context, reason: &str) {
         let Some(session) = &mut self.session else { return };

@@ -9,21 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::setup;
 use super::slot::Slot;
-use super::stray::{no_session, outgoing_call};
-use super::{refuse_call, session_ids};
 use crate::config::model;
 use crate::gather;
 use crate::log::catalogue::EndId;
-use crate::log::Event;
 use crate::proto::action::{Happening, Path};
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
-use crate::proto::result::result;
-use crate::proto::snapshot::{Cause, Failure};
 use crate::saved::{Broken, Reader, Saved, Writer};
-use crate::wire::code::cdn;
-use crate::wire::message::{Icrq, Refusal, SessionIds};
-use crate::wire::{Ccid, Message, MessageType, SessionId};
+use crate::wire::message::SessionIds;
+use crate::wire::{Ccid, SessionId};
 
 /// Most tunnels have one session: of one entry it takes half as much memory as a `BTreeMap`. What it is asked for by peers
 /// need not be in it; the keys are those of the configuration.
@@ -258,9 +252,23 @@ impl Slots {
         self.slots.get_mut(&key).map(|slot| &mut **slot)
     }
 
+    /// The block that a peer calls by this Remote End ID.
+    pub fn called(&mut self, end_id: &[u8]) -> Option<(SlotKey, &mut Slot)> {
+        let usable = |key: &&SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
+        let key = *self.by_end_id.get(end_id)?.iter().find(usable)?;
+        Some((key, self.slots.get_mut(&key)?))
+    }
+
+    /// The peer got the session of a block that it asked for, and gave it this id; the last such one had another.
+    pub fn note_call(&mut self, now: Instant, key: SlotKey, (before, id): (SessionId, SessionId)) {
+        self.forget_peers_id(key, before);
+        self.by_peers_id.insert(id, key);
+        self.called = Some(now);
+    }
+
     /// The session that a message of this connection is for: by our id, or where the peer does not know that yet by
     /// its own (C-134).
-    fn find(&mut self, cx: &Context, ccid: Ccid, ids: SessionIds) -> Option<&mut Slot> {
+    pub fn find(&mut self, cx: &Context, ccid: Ccid, ids: SessionIds) -> Option<&mut Slot> {
         if ids.remote == SessionId(0) {
             let slot = self.slots.get_mut(self.by_peers_id.get(&ids.local)?).map(|slot| &mut **slot)?;
             let named = slot.session.as_ref().is_some_and(|session| session.remote == ids.local);
@@ -269,6 +277,16 @@ impl Slots {
         let (tunnel, key) = cx.ids.slot_of(ids.remote)?;
         let slot = self.slots.get_mut(&key).map(|slot| &mut **slot);
         slot.filter(|slot| tunnel == self.tunnel_key && slot.is_of(ccid))
+    }
+
+    /// The configured end ids, for the detail of a mismatch.
+    pub fn end_ids(&self) -> String {
+        let ids = self.iter().filter_map(|slot| slot.config.remote_end_id.clone());
+        let ids: Vec<String> = ids.map(|id| format!("\"{}\"", EndId(id))).collect();
+        match ids.is_empty() {
+            true => "none (no session is configured)".to_owned(),
+            false => ids.join(" or "),
+        }
     }
 
     // ----- the configuration changes -----
@@ -330,10 +348,7 @@ impl Slots {
 
     /// The sessions of before a crash get their interfaces again.
     pub fn resume(&mut self, cx: &mut Context) {
-        self.slots
-            .values_mut()
-            .filter(|slot| slot.is_of_before())
-            .for_each(|slot| setup::attach(slot, cx, None));
+        self.slots.values_mut().filter(|slot| slot.is_of_before()).for_each(|slot| slot.attach(cx, None));
     }
 
     /// The sessions of a connection that were never up are forgotten, without a message or an event.
@@ -376,103 +391,6 @@ impl Slots {
             (Some(slot), None) => slot.attempt.begin(),
             (None, _) => cx.missing(),
         }
-    }
-
-    // ----- messages -----
-
-    /// A session message of an established connection. What concerns no block is a failure of the tunnel.
-    #[must_use]
-    pub fn receive(
-        &mut self,
-        cx: &mut Context,
-        connection: &mut Connection,
-        message: &Message,
-    ) -> Option<Failure> {
-        let ids = session_ids(message)?;
-        match message {
-            Message::Icrq(request) => return self.call_requested(cx, connection, request),
-            Message::Ocrq(_) | Message::Ocrp(_) | Message::Occn(_) => {
-                outgoing_call(cx, connection, message, ids)
-            }
-            Message::Icrp(_) | Message::Iccn(_) | Message::Cdn(_) | Message::Sli(_) | Message::Wen(_) => {
-                match self.find(cx, connection.ccid(), ids) {
-                    Some(slot) => setup::receive(slot, cx, connection, message),
-                    None => no_session(cx, connection, message),
-                }
-            }
-            Message::Sccrq(_)
-            | Message::Sccrp(_)
-            | Message::Scccn
-            | Message::StopCcn(_)
-            | Message::Hello
-            | Message::Ack => {}
-        }
-        None
-    }
-
-    /// An ICRQ (C-176, C-177).
-    fn call_requested(
-        &mut self,
-        cx: &mut Context,
-        connection: &mut Connection,
-        request: &Icrq,
-    ) -> Option<Failure> {
-        let keys = self.by_end_id.get(&request.end_id).into_iter().flatten();
-        let usable = |key: &&SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
-        let found = keys.copied().find(|key| usable(&key));
-        if let Some(slot) = found.and_then(|key| self.slots.get_mut(&key)) {
-            setup::call_requested(slot, cx, connection, request);
-            let named = slot.session.as_ref().filter(|session| session.remote == request.ids.local);
-            if let (Some(key), Some(session)) = (found, named) {
-                let before = std::mem::replace(&mut slot.peers_id, session.remote);
-                self.forget_peers_id(key, before);
-                self.by_peers_id.insert(request.ids.local, key);
-                self.called = Some(cx.now);
-            }
-            return None;
-        }
-        let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
-        cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
-        let failure =
-            Failure::compared("remote-end-id", self.end_ids(), format!("\"{end_id}\""), Cause::EndId);
-        let message = MessageType::ICRQ;
-        cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
-        let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
-        refuse_call(cx, connection, request.ids, code);
-        Some(failure)
-    }
-
-    /// The configured end ids, for the detail of a mismatch.
-    fn end_ids(&self) -> String {
-        let ids = self.iter().filter_map(|slot| slot.config.remote_end_id.clone());
-        let ids: Vec<String> = ids.map(|id| format!("\"{}\"", EndId(id))).collect();
-        match ids.is_empty() {
-            true => "none (no session is configured)".to_owned(),
-            false => ids.join(" or "),
-        }
-    }
-
-    /// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of
-    /// the tunnel.
-    #[must_use]
-    pub fn bad_message(
-        &mut self,
-        cx: &mut Context,
-        connection: &mut Connection,
-        refusal: &Refusal,
-        failure: Failure,
-    ) -> Option<Failure> {
-        // Without any id: nobody to send a CDN to.
-        let ids = refusal.ids?;
-        let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
-        if let Some(slot) = self.find(cx, connection.ccid(), ids) {
-            slot.bad_message(cx, connection, (refusal, failure), (ids, code));
-            return None;
-        }
-        if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
-            refuse_call(cx, connection, ids, code);
-        }
-        Some(failure)
     }
 
     // ----- changes for all -----

@@ -1,0 +1,218 @@
+//! What each message of a peer does to the sessions of its connection (RFC 3931 7.3): which session block it is for, and
+//! what becomes of that.
+
+use super::setup::call_connected;
+use super::slot::Slot;
+use super::slots::Slots;
+use super::stray::{no_session, outgoing_call};
+use super::table::{row, Row, State};
+use super::{check_avps, check_request, check_sublayer, refuse_call, refuse_reply, session_ids};
+use crate::log::catalogue::{EndId, Tie};
+use crate::log::Event;
+use crate::proto::action::Action;
+use crate::proto::connection::Connection;
+use crate::proto::context::Context;
+use crate::proto::result::{break_tie, result, Objection, TieBreak};
+use crate::proto::snapshot::{Cause, Failure};
+use crate::wire::code::cdn;
+use crate::wire::message::{Iccn, Icrp, Icrq, Refusal};
+use crate::wire::{Message, MessageType, SessionId};
+
+/// A session message of an established connection. What concerns no block is a failure of the tunnel.
+#[must_use]
+pub fn receive(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    message: &Message,
+) -> Option<Failure> {
+    let ids = session_ids(message)?;
+    match message {
+        Message::Icrq(request) => return call_requested(slots, cx, connection, request),
+        Message::Ocrq(_) | Message::Ocrp(_) | Message::Occn(_) => outgoing_call(cx, connection, message, ids),
+        Message::Icrp(_) | Message::Iccn(_) | Message::Cdn(_) | Message::Sli(_) | Message::Wen(_) => {
+            match slots.find(cx, connection.ccid(), ids) {
+                Some(slot) => receive_for(slot, cx, connection, message),
+                None => no_session(cx, connection, message),
+            }
+        }
+        Message::Sccrq(_)
+        | Message::Sccrp(_)
+        | Message::Scccn
+        | Message::StopCcn(_)
+        | Message::Hello
+        | Message::Ack => {}
+    }
+    None
+}
+
+/// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of the
+/// tunnel.
+#[must_use]
+pub fn bad_message(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    refusal: &Refusal,
+    failure: Failure,
+) -> Option<Failure> {
+    // Without any id: nobody to send a CDN to.
+    let ids = refusal.ids?;
+    let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+    if let Some(slot) = slots.find(cx, connection.ccid(), ids) {
+        slot.bad_message(cx, connection, (refusal, failure), (ids, code));
+        return None;
+    }
+    if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
+        refuse_call(cx, connection, ids, code);
+    }
+    Some(failure)
+}
+
+/// An ICRQ (C-176, C-177).
+fn call_requested(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    request: &Icrq,
+) -> Option<Failure> {
+    if let Some((key, slot)) = slots.called(&request.end_id) {
+        call(slot, cx, connection, request);
+        let id = request.ids.local;
+        if slot.session.as_ref().is_some_and(|session| session.remote == id) {
+            let before = std::mem::replace(&mut slot.peers_id, id);
+            slots.note_call(cx.now, key, (before, id));
+        }
+        return None;
+    }
+    let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
+    cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
+    let failure = Failure::compared("remote-end-id", slots.end_ids(), format!("\"{end_id}\""), Cause::EndId);
+    let message = MessageType::ICRQ;
+    cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
+    let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
+    refuse_call(cx, connection, request.ids, code);
+    Some(failure)
+}
+
+/// An ICRQ for this block (C-176, C-177).
+fn call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
+    let ccid = connection.ccid();
+    if let Err(Objection { code, failure }) = check_request(cx, ccid, &slot.config, request) {
+        slot.attempt.fail(cx.now, failure);
+        return refuse_call(cx, connection, request.ids, code);
+    }
+    if slot.session.is_some() && !gives_way(slot, cx, connection, request) {
+        return;
+    }
+    accept_call(slot, cx, connection, request);
+}
+
+/// There is a session for the same end already. Whether it gives way to the peer's request; if not, the
+/// request is answered here.
+fn gives_way(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) -> bool {
+    let Some(session) = &mut slot.session else { return true };
+    let ours = session.tie_breaker;
+    match session.state {
+        State::WaitReply if !session.attaching => {
+            let (local, peer) = (Tie(Some(ours)), Tie(request.tie_breaker));
+            cx.log(Event::SessionTieCheck { tunnel: connection.ccid(), local, peer });
+            match break_tie(Some(ours), request.tie_breaker) {
+                TieBreak::Win => {
+                    session.won_tie = true;
+                    refuse_call(cx, connection, request.ids, result(cdn::TIE, None, ""));
+                    false
+                }
+                TieBreak::Lose => {
+                    slot.give_way(cx, "our request gave way to the peer's");
+                    true
+                }
+                // C-159, C-161: both start over, a little apart.
+                TieBreak::Draw | TieBreak::NoTie => {
+                    slot.give_way(cx, "equal tie breakers: starting over");
+                    let delay = cx.redraw_delay();
+                    slot.schedule(cx, delay);
+                    false
+                }
+            }
+        }
+        // The peer has dropped that session, or lost it in a restart, and begins again.
+        State::WaitReply | State::WaitConnect | State::Established => {
+            slot.clear(cx, Some(connection), result(cdn::FSM, None, "replaced by a new request"));
+            true
+        }
+    }
+}
+
+/// Idle and acceptable ICRQ (C-176): the interface is attached, then the ICRP is sent.
+fn accept_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
+    let tunnel = connection.ccid();
+    cx.log(Event::CreateNewSession { tunnel });
+    cx.log(Event::BeginNewSession { tunnel });
+    let Some(mut session) = slot.new_session(cx, connection.transport.path) else {
+        let code = result(cdn::TEMPORARY, None, "no facilities at the moment");
+        refuse_call(cx, connection, request.ids, code);
+        return slot.retry(cx);
+    };
+    session.connection = Some(tunnel);
+    session.state = State::WaitConnect;
+    session.remote = request.ids.local;
+    session.serial = request.serial;
+    session.remote_circuit = Some(request.circuit_status);
+    session.take(&request.avps, &slot.config);
+    slot.file(cx, session);
+    cx.log(Event::ReceiveState { message: MessageType::ICRQ, state: "IDLE" });
+    slot.attach(cx, Some(connection));
+}
+
+/// A message for this block's session, other than ICRQ.
+fn receive_for(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, message: &Message) {
+    let Some(session) = &slot.session else { return };
+    let kind = message.message_type();
+    match (row(Some(session.state), kind), message) {
+        (Row::AcceptReply, Message::Icrp(reply)) => accept_reply(slot, cx, connection, reply),
+        (Row::AcceptConnected, Message::Iccn(connected)) => {
+            accept_connected(slot, cx, connection, connected);
+        }
+        (Row::Clear, Message::Cdn(cdn)) => slot.peer_cleared(cx, connection, cdn),
+        (Row::Clear, _) => {
+            slot.drop_session(cx, "an ICCN came in place of the ICRP");
+            slot.retry(cx);
+        }
+        (Row::Status, Message::Sli(sli)) => slot.peer_status(cx, sli),
+        (Row::Refuse, _) => refuse_reply(cx, connection, message),
+        (Row::Ignore, _) => connection.ignore(cx, kind),
+        (Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Status, _) => {}
+    }
+}
+
+/// Wait-reply and ICRP (C-167, C-168): if it is acceptable the interface is attached, then the ICCN is sent.
+fn accept_reply(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, reply: &Icrp) {
+    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
+    session.remote = reply.ids.local;
+    session.remote_circuit = Some(reply.circuit_status);
+    if let Err(objection) = check_avps(cx, connection.ccid(), &slot.config, &reply.avps, MessageType::ICRP) {
+        return slot.object(cx, connection, objection);
+    }
+    session.take(&reply.avps, &slot.config);
+    slot.attach(cx, Some(connection));
+}
+
+/// Wait-connect and ICCN (C-180).
+fn accept_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, connected: &Iccn) {
+    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
+    session.remote_circuit = connected.circuit_status.or(session.remote_circuit);
+    let before = (session.sublayer_to_send, session.sequence_send, session.remote_fragments);
+    if let Err(objection) = check_sublayer(&connected.avps, session.sublayer_to_send) {
+        return slot.object(cx, connection, objection);
+    }
+    session.take(&connected.avps, &slot.config);
+    if (session.sublayer_to_send, session.sequence_send, session.remote_fragments) == before {
+        return call_connected(slot, cx, connection);
+    }
+    // The frames that we send must look different now: the interface is attached anew.
+    session.connected = true;
+    session.attached = false;
+    cx.act(Action::Detach { session: session.local });
+    slot.attach(cx, None);
+}
