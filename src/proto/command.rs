@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::connection::keepalive;
 use super::context::Context;
 use super::failover;
 use super::result::result;
@@ -102,7 +103,7 @@ impl Command {
             Command::Ping(name) => {
                 let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
                 let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
-                let sent = main.is_some_and(|connection| connection.ping(cx));
+                let sent = main.is_some_and(|connection| keepalive::ping(connection, cx));
                 return if sent { Ok(()) } else { Err(CommandError::NotUp) };
             }
             Command::ResetCounters => {

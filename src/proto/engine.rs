@@ -22,7 +22,7 @@ use super::resume;
 use super::route::{Route, RouteKey, User};
 use super::route_change;
 use super::show;
-use super::snapshot::{DroppedFrom, Drops, SessionBrief, Snapshot, TunnelBrief, TunnelSnapshot};
+use super::snapshot::{DroppedFrom, Drops, SessionBrief, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::model::TunnelConfig;
@@ -380,14 +380,6 @@ impl Engine {
     /// Whether no message waits for an acknowledgement any more. Lingering connections only answer.
     pub fn is_idle(&self) -> bool {
         self.cx.ids.connection_count() == self.cx.lingering
-    }
-
-    /// What there is, at this moment.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let every = 0..usize::MAX;
-        let tunnels = self.tunnels.iter().map(|t| show::tunnel(&self.cx, t, now, every.clone())).collect();
-        let (dropped_from, dropped_others) = self.dropped_from(now);
-        Snapshot { tunnels, drops: self.drops(), dropped_from, dropped_others }
     }
 
     /// Messages dropped before they were known to belong to a tunnel, by reason.

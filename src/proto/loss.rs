@@ -132,7 +132,7 @@ pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, failure: Failure)
             next = true;
         }
         Some(State::WaitCtlReply) => {
-            tunnel.unanswered();
+            tunnel.pause.unacknowledged();
             tunnel.fail_connection(cx, ccid, failure);
         }
         Some(State::Idle | State::WaitCtlConn | State::Stopping | State::Linger) | None => {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Happening, Path};
 use super::connection;
+use super::connection::keepalive;
 use super::connection::outcome::{Outcome, Place, Receipt};
 use super::connection::table::State;
 use super::connection::Connection;
@@ -153,7 +154,7 @@ fn follow_peer(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
     if connection.transport.path == path {
         return;
     }
-    let before = connection.move_to(cx, path);
+    let before = keepalive::move_to(connection, cx, path);
     tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
     if before.remote != path.remote {
         cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
@@ -261,7 +262,7 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     }
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     connection.spoiled = tunnel.spoiled.is_some() && tunnel.spoiled == peer.map(|(peer, _)| peer);
-    connection.serve(cx);
+    keepalive::serve(connection, cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.
     let delay = if connection.initiator { Duration::ZERO } else { RESPONDER_DELAY };
@@ -294,6 +295,6 @@ pub fn path_measured(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, limit: O
 /// now: it is asked.
 pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, elsewhere: Option<Path>) {
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let outcome = connection.probe(cx, elsewhere);
+    let outcome = keepalive::probe(connection, cx, elsewhere);
     conclude(tunnel, cx, ccid, outcome);
 }

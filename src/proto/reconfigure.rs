@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connection::keepalive;
 use super::context::Context;
 use super::failover;
 use super::result::result;
@@ -21,7 +22,7 @@ pub fn update(tunnel: &mut Tunnel, cx: &mut Context, block: &Rc<TunnelConfig>) {
         tunnel.addresses.arm(cx, tunnel.key, &tunnel.config);
     }
     for connection in tunnel.members.iter_mut() {
-        connection.update(cx, &tunnel.config);
+        keepalive::update(connection, cx, &tunnel.config);
     }
     if peers_changed {
         follow_peers(tunnel, cx);

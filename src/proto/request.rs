@@ -112,7 +112,7 @@ fn judge(
         return tunnel.attempt.fail(cx.now, Failure::new(why, Cause::Digest));
     }
     if acknowledges_too_much(tunnel, header.nr) {
-        return tunnel.count_bad_nr(); // C-043: invalid, and no answer
+        return count(&mut tunnel.members.counters.rx_bad_nr); // C-043: invalid, and no answer
     }
     if !guard.answers(cx.now) {
         return cx.drop_message(&path, DropCause::Rate);

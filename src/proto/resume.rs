@@ -6,6 +6,8 @@
 use std::time::{Duration, Instant};
 
 use super::action::{Happening, Path};
+use super::connection::keepalive;
+use super::connection::transport::asking;
 use super::connection::Connection;
 use super::context::Context;
 use super::failover;
@@ -113,7 +115,8 @@ pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
     tunnel.members.set_main(ccid);
     tunnel.file(cx, connection);
     tunnel.attempt.cancel(cx);
-    let asked = tunnel.members.get_mut(ccid).is_some_and(|connection| connection.transport.ask(cx));
+    let asked =
+        tunnel.members.get_mut(ccid).is_some_and(|connection| asking::ask(&mut connection.transport, cx));
     if !asked {
         unanswered(tunnel, cx, ccid, "the HELLO could not be built");
     }
@@ -172,7 +175,7 @@ fn go_on(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, resumes: &Resumes) {
     tunnel.backup.because(|| "it was in use before the crash".to_owned());
     failover::peer_used(tunnel, cx, peer, called);
     let Some(connection) = tunnel.members.get_mut(ccid) else { return };
-    connection.serve(cx);
+    keepalive::serve(connection, cx);
     for ids in &resumes.gone {
         let code = result(cdn::ADMIN, None, "it begins anew after a crash");
         // What cannot be sent the peer learns from its own next message for this session.

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::connection::keepalive;
 use super::connection::table::State;
 use super::context::Context;
 use super::loss;
@@ -119,7 +120,7 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
         State::WaitCtlConn => tunnel.delete(cx, ccid),
         State::Established if answers_only && !fixed => {
             cx.remark(&Remark::SourcePassive { tunnel: name, why });
-            let path = connection.send_from_anywhere(cx);
+            let path = keepalive::send_from_anywhere(connection, cx);
             tunnel.attempt.fail(cx.now, failure);
             tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
             receive::probe(tunnel, cx, ccid, None);

@@ -9,19 +9,6 @@ use super::history::Change;
 use crate::saved::saved;
 use crate::wire::{Ccid, Cookie, SessionId};
 
-/// Everything, at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// One entry for each tunnel block of the configuration.
-    pub tunnels: Vec<TunnelSnapshot>,
-    /// Messages dropped before they were known to belong to a tunnel, by reason.
-    pub drops: Drops,
-    /// Who sends such, the newest first; not longer than an hour ago.
-    pub dropped_from: Vec<DroppedFrom>,
-    /// Messages of further addresses, which are not told apart.
-    pub dropped_others: u64,
-}
-
 /// An address from which came what was dropped before it was known to belong to a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedFrom {

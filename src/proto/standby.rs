@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::action::Happening;
+use super::connection::keepalive;
 use super::connection::table::State;
 use super::context::Context;
 use super::failover;
@@ -41,7 +42,7 @@ pub fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) -> bool {
     let spare = tunnel.slots.standby(cx.now, &tunnel.config);
     let spare = tunnel.spare.insert(Box::new(spare));
     if let Some(connection) = tunnel.members.get_mut(ccid) {
-        connection.serve(cx);
+        keepalive::serve(connection, cx);
         spare.begin(cx, connection, Duration::ZERO);
     }
     tunnel.tell(cx, Happening::StandbyUp, Some(ccid), String::new());

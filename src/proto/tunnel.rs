@@ -69,7 +69,7 @@ saved! {
         /// What happened last.
         pub history: History,
         /// How far apart attempts are.
-        pause: Pause,
+        pub pause: Pause,
         /// The route that it takes.
         pub watch: Watch,
         /// Stopped by the administrator until the next reload.
@@ -219,11 +219,6 @@ impl Tunnel {
     pub fn retry(&mut self, cx: &mut Context) {
         let delay = self.pause.length(cx, &self.config);
         self.schedule(cx, delay);
-    }
-
-    /// The last attempt found no answer.
-    pub fn unanswered(&mut self) {
-        self.pause.unacknowledged();
     }
 
     /// The peer, or at least the way to it, is alive: attempts are made at the usual interval again.
@@ -496,10 +491,5 @@ impl Tunnel {
             remote_id: connection.map_or(0, |c| c.transport.remote_ccid.0),
             reason,
         });
-    }
-
-    /// An SCCRQ acknowledged what was not sent.
-    pub fn count_bad_nr(&mut self) {
-        count(&mut self.members.counters.rx_bad_nr);
     }
 }

@@ -7,10 +7,11 @@ use l2tpd::admin::json;
 use l2tpd::admin::request::Selection;
 use l2tpd::admin::summary::{self, Filter, Standing};
 use l2tpd::counters::Counters;
-use l2tpd::proto::snapshot::{SessionState, Snapshot};
+use l2tpd::proto::snapshot::SessionState;
 
 use crate::support::admin_report::{self as sample, Report};
 use crate::support::python::python;
+use crate::support::snapshot::Snapshot;
 
 #[test]
 fn status_has_the_fields_of_the_routers_in_their_order() {

@@ -221,7 +221,7 @@ impl Ends {
 
     /// The one tunnel of each end.
     fn tunnels(&self) -> [TunnelSnapshot; 2] {
-        [0, 1].map(|end| self.engines[end].snapshot(self.now).tunnels.swap_remove(0))
+        [0, 1].map(|end| self.engines[end].tunnel_snapshot(self.now, 0, 0..usize::MAX).unwrap())
     }
 
     fn agree(&self) -> Result<(), String> {

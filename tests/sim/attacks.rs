@@ -210,7 +210,7 @@ fn a_thousand_peers() -> World {
 
 /// Sessions that node 0 has established.
 fn established(world: &World) -> usize {
-    let tunnels = world.nodes[0].engine.snapshot(world.now()).tunnels;
+    let tunnels = world.snapshot(0).tunnels;
     let sessions = tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
     sessions.filter(|session| session.state.status_name() == "established").count()
 }
@@ -279,7 +279,7 @@ fn our_own_values_come_back() {
                 assert!(world.run_while_not(Duration::from_secs(3), World::both_up));
                 world.run_seconds(60); // what gave way lingers
             }
-            let before = world.nodes[0].engine.snapshot(world.now()).tunnels.swap_remove(0).local_ccid;
+            let before = world.snapshot(0).tunnels.swap_remove(0).local_ccid;
             let ours: Vec<Datagram> =
                 world.wire.iter().filter(|d| d.from.ip() == address(0)).cloned().collect();
             world.forget();

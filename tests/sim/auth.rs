@@ -279,7 +279,7 @@ fn c_019_wrong_source() {
     // It is dropped; but perhaps the peer means a connection of former times, and so it is asked about this one.
     assert_eq!(peer.kinds(&mut world), "HELLO");
     peer.theirs.0 ^= 1;
-    let drops = world.nodes[0].engine.snapshot(world.now()).drops;
+    let drops = world.snapshot(0).drops;
     assert_eq!((drops.wrong_source, drops.unknown_ccid), (1, 1));
     peer.send(&mut world, &Message::Hello);
     assert_eq!(peer.kinds(&mut world), "ACK");

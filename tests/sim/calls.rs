@@ -31,7 +31,7 @@ fn world(sessions: usize) -> World {
 
 /// How many sessions of a node are established.
 fn up(world: &World, n: usize) -> usize {
-    let sessions = world.nodes[n].engine.snapshot(world.now()).tunnels.remove(0).sessions;
+    let sessions = world.snapshot(n).tunnels.remove(0).sessions;
     sessions.iter().filter(|session| session.state.status_name() == "established").count()
 }
 

@@ -186,7 +186,7 @@ fn the_cost_of_idle_tunnels() {
     world.start(1);
     world.start(0);
     world.run_seconds(30);
-    let up = world.nodes[0].engine.snapshot(world.now());
+    let up = world.snapshot(0);
     assert!(up.tunnels.iter().all(|t| t.state.status_name() == "established"));
     world.capture = true;
     world.forget();

@@ -16,6 +16,7 @@ use l2tpd::proto::snapshot::TunnelSnapshot;
 use l2tpd::proto::{Command, Happening};
 
 use crate::net::{address, seeds, Datagram, Dice};
+use crate::support::snapshot::snapshot;
 use crate::world::World;
 
 /// Disasters that befall one network.
@@ -277,7 +278,7 @@ impl Network {
     fn check(&self) -> Result<(), String> {
         let now = self.world.now();
         let snapshots: Vec<Vec<TunnelSnapshot>> =
-            self.world.nodes.iter().map(|node| node.engine.snapshot(now).tunnels).collect();
+            self.world.nodes.iter().map(|node| snapshot(&node.engine, now).tunnels).collect();
         let find = |n: usize, peer: usize| {
             let name = format!("t{peer}");
             snapshots[n].iter().find(|tunnel| tunnel.name == name).ok_or("no such tunnel")

@@ -22,7 +22,7 @@ fn lines(world: &World) -> Vec<String> {
 }
 
 fn shown(world: &World) -> Vec<DroppedFrom> {
-    world.nodes[0].engine.snapshot(world.now()).dropped_from
+    world.snapshot(0).dropped_from
 }
 
 /// A node with this configuration.
@@ -171,7 +171,7 @@ fn a_flood_makes_a_bounded_number_of_lines() {
         let within = times[at..].iter().filter(|t| **t < *first + Duration::from_secs(60)).count();
         assert!(within <= 32, "{within} lines within a minute");
     }
-    let snapshot = world.nodes[0].engine.snapshot(world.now());
+    let snapshot = world.snapshot(0);
     assert!(snapshot.dropped_from.len() <= 32);
     let told: u64 = snapshot.dropped_from.iter().map(|s| s.count).sum();
     assert!(snapshot.dropped_others > 50_000 && told + snapshot.dropped_others <= 60_000, "{told}");

@@ -21,7 +21,7 @@ fn example(page: &str, hostname: &str) -> String {
 fn come_up(world: &mut World) {
     world.start_all();
     let established = |world: &World, n: usize| {
-        world.nodes[n].engine.snapshot(world.now()).tunnels.iter().all(|tunnel| {
+        world.snapshot(n).tunnels.iter().all(|tunnel| {
             tunnel.state.status_name() == "established"
                 && tunnel.sessions.iter().all(|session| session.state.status_name() == "established")
         })

@@ -32,7 +32,7 @@ fn many_tunnels_at_once() {
     }
     world.start_all();
     world.run(Duration::from_secs(20));
-    let snapshots = [0, 1].map(|n: usize| world.nodes[n].engine.snapshot(world.now()).tunnels);
+    let snapshots = [0, 1].map(|n: usize| world.snapshot(n).tunnels);
     for (here, there) in snapshots[0].iter().zip(&snapshots[1]) {
         assert_eq!(
             (here.state.status_name(), there.state.status_name()),

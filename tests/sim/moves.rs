@@ -140,7 +140,7 @@ fn c_019_an_unsigned_message_from_elsewhere_must_answer() {
     // Asked; but this does not answer.
     peer.raw(&mut world, octets);
     assert_eq!(world.tunnel(0).path.map(|path| path.remote), Some(home));
-    let drops = world.nodes[0].engine.snapshot(world.now()).drops;
+    let drops = world.snapshot(0).drops;
     assert_eq!(drops.wrong_source, 2);
     // This does.
     peer.nr += 1;

@@ -107,7 +107,7 @@ fn c_124_session_added_removed_changed() {
 fn tunnel_removed_added_changed() {
     let mut world = up("", TWO);
     world.reload(0, "hostname a\nrouter-id 10.0.0.1\n");
-    assert_eq!(world.nodes[0].engine.snapshot(world.now()).tunnels.len(), 0);
+    assert_eq!(world.snapshot(0).tunnels.len(), 0);
     world.run_seconds(1);
     assert!(world.nodes[0].engine.is_idle());
     assert_eq!(world.logged(1, "receive StopCCN"), 1);
@@ -275,8 +275,8 @@ fn c_081_two_tunnels_to_one_address() {
         }
         world.start_all();
         world.run_seconds(60);
-        let tunnels = world.nodes[0].engine.snapshot(world.now()).tunnels;
-        let there = world.nodes[1].engine.snapshot(world.now()).tunnels;
+        let tunnels = world.snapshot(0).tunnels;
+        let there = world.snapshot(1).tunnels;
         for (here, there) in tunnels.iter().zip(&there) {
             assert_eq!(
                 (here.state.status_name(), there.state.status_name()),

@@ -9,6 +9,7 @@ use l2tpd::saved::{Reader, Writer};
 use md5::{Digest, Md5};
 
 use crate::net::{config, tunnel, Dice};
+use crate::support::snapshot::snapshot;
 use crate::world::{World, TAKEOVERS};
 
 /// Octets before those that the digest is of: what all state begins with, the length, the digest.
@@ -40,7 +41,7 @@ fn damaged_state_does_no_harm() {
                 continue;
             };
             taken += 1;
-            let _ = engine.snapshot(now);
+            let _ = snapshot(&engine, now);
             engine.shutdown(now);
             for _ in 0..1000 {
                 if engine.poll_action().is_none() {

@@ -25,6 +25,7 @@ use l2tpd::wire::digest::Secret;
 use l2tpd::wire::{Encapsulation, SessionId};
 
 use crate::net::{address, config, perfect, tunnel, Datagram, Dice, Fault};
+use crate::support::snapshot::{snapshot, Snapshot};
 
 /// More events than can fall on one instant.
 const MOST_EVENTS: usize = 50_000;
@@ -341,7 +342,7 @@ impl World {
         let mut again = Writer::new(now);
         engine.save(&mut again);
         assert!(again.finish() == octets, "what was read is what was written");
-        assert_eq!(format!("{:?}", engine.snapshot(now)), format!("{:?}", node.engine.snapshot(now)));
+        assert_eq!(format!("{:?}", snapshot(&engine, now)), format!("{:?}", snapshot(&node.engine, now)));
         node.engine = engine;
         self.takeovers += 1;
     }
@@ -576,8 +577,12 @@ impl World {
 
     // ----- what is looked at -----
 
+    pub fn snapshot(&self, n: usize) -> Snapshot {
+        snapshot(&self.nodes[n].engine, self.now())
+    }
+
     pub fn tunnel(&self, n: usize) -> TunnelSnapshot {
-        let mut snapshot = self.nodes[n].engine.snapshot(self.now());
+        let mut snapshot = self.snapshot(n);
         snapshot.tunnels.swap_remove(0)
     }
 

@@ -17,10 +17,12 @@ use l2tpd::proto::connection::table::State;
 use l2tpd::proto::history::Change;
 use l2tpd::proto::snapshot::{
     Cause, ControlCounters, DroppedFrom, Drops, Failure, PathFound, PeerSnapshot, PeerState, SessionBrief,
-    SessionSnapshot, SessionState, Snapshot, TunnelBrief, TunnelSnapshot,
+    SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot,
 };
 use l2tpd::proto::{Happening, Path};
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
+
+use super::snapshot::Snapshot;
 
 pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 254, 122));
 pub const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 254, 120));

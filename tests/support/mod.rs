@@ -12,6 +12,7 @@ pub mod peer;
 pub mod python;
 pub mod record;
 pub mod runner;
+pub mod snapshot;
 pub mod sys;
 pub mod users;
 pub mod wait;

@@ -25,9 +25,9 @@ use super::action::{Action, Path, Pong};
 use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use super::result::result;
 use super::route::{NextHop, User};
-use super::snapshot::{count, Cause, Failure};
+use super::snapshot::count;
 use super::watch::Watch;
-use crate::config::model::{Compatibility, Mtu, MtuProbing, Oversize, SessionConfig, TunnelConfig, Via};
+use crate::config::model::{Compatibility, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::saved::saved;
@@ -42,10 +42,9 @@ use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
 use outgoing::Once;
-use path_probe::PathProbe;
 use ping::Ping;
 use table::State;
-use transport::Transport;
+use transport::{asking, Transport};
 
 saved! {
     /// A control connection.
@@ -188,20 +187,6 @@ impl Connection {
         cx.log(Event::DeleteTunnel { tunnel: self.ccid() });
     }
 
-    /// Takes over the settings that may change while the connection is up.
-    pub fn update(&mut self, cx: &mut Context, config: &Rc<TunnelConfig>) {
-        let hello_changed = self.config.hello_interval != config.hello_interval
-            || self.config.nat_keepalive != config.nat_keepalive;
-        self.config = Rc::clone(config);
-        self.transport.set_retry(config);
-        self.transport.ttl = config.ttl;
-        if hello_changed && self.state == State::Established {
-            cx.cancel(&mut self.hello);
-            self.arm_first_hello(cx);
-        }
-        self.probe_path(cx);
-    }
-
     /// The same block, as it stands in another configuration.
     pub fn follow(&mut self, config: &Rc<TunnelConfig>) {
         self.config = Rc::clone(config);
@@ -215,7 +200,7 @@ impl Connection {
         self.since = cx.now;
         if state != State::Established {
             self.give_up_ping(cx);
-            self.transport.end_path_probe(cx);
+            self.end_path_probe(cx);
         }
     }
 
@@ -242,7 +227,7 @@ impl Connection {
             self.arm_guard(cx);
         }
         if soon {
-            self.transport.press(cx);
+            asking::press(&mut self.transport, cx);
         }
         sent
     }
@@ -301,12 +286,6 @@ impl Connection {
         }
     }
 
-    /// It serves its tunnel from now on.
-    pub fn serve(&mut self, cx: &mut Context) {
-        self.arm_first_hello(cx);
-        self.probe_path(cx);
-    }
-
     /// The set-up is through.
     pub fn stop_guard(&mut self, cx: &mut Context) {
         cx.cancel(&mut self.guard);
@@ -335,7 +314,8 @@ impl Connection {
         if let Some((ping, time)) = self.transport.ping.take_pong(cx.now, &self.transport.channel) {
             self.tell_pong(cx, ping, Some(time));
         }
-        self.transport.path_probe_acknowledged(cx);
+        let Transport { path_probe, channel, .. } = &mut self.transport;
+        path_probe.iter_mut().for_each(|probe| probe.acknowledged(cx, channel));
         receipt
     }
 
@@ -364,81 +344,6 @@ impl Connection {
         count(&mut self.transport.counters.rx_ignored);
     }
 
-    // ----- keepalive (RFC 3931 4.4) -----
-
-    /// When something of the peer came last; `data` is when data of its sessions did (C-074).
-    fn last_heard(&self, data: Option<Instant>) -> Instant {
-        data.map_or(self.heard, |data| data.max(self.heard))
-    }
-
-    /// What a translator on the way wants.
-    fn nat_keepalive(&self) -> Option<Duration> {
-        keepalive::of_translators(&self.config, self.transport.path)
-    }
-
-    /// Arms the HELLO timer. The peer was `heard`, and something was `sent` to it, at these times.
-    fn arm_hello(&mut self, cx: &mut Context, heard: Instant, sent: Instant) {
-        if let Some(at) = keepalive::next_hello(cx, &self.config, self.transport.path, heard, sent) {
-            let timer = self.timer(ConnectionDue::Hello);
-            cx.arm_at(&mut self.hello, at, timer);
-        }
-    }
-
-    /// Arms the HELLO timer for the first time.
-    fn arm_first_hello(&mut self, cx: &mut Context) {
-        match keepalive::first_hello(cx, &self.config, self.transport.path) {
-            Some(delay) => {
-                self.early = true;
-                let timer = self.timer(ConnectionDue::Hello);
-                cx.arm(&mut self.hello, delay, timer);
-            }
-            None => self.arm_hello(cx, cx.now, cx.now),
-        }
-    }
-
-    /// There is a hint that the peer has forgotten it, or cannot be reached: the peer is asked, if it has ever known it.
-    /// `elsewhere`: it seems to be at the other end of that path now, and is asked there, too.
-    pub fn probe(&mut self, cx: &mut Context, elsewhere: Option<Path>) -> Outcome {
-        if self.state != State::Established {
-            return Outcome::Keep;
-        }
-        let built = match elsewhere {
-            Some(path) => self.transport.look_for(cx, path),
-            None => self.transport.probe(cx),
-        };
-        match built {
-            true => Outcome::Keep,
-            false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
-        }
-    }
-
-    /// A HELLO for the administrator. `false`: there is no connection for it, or it could not be built.
-    #[must_use]
-    pub fn ping(&mut self, cx: &mut Context) -> bool {
-        self.state == State::Established && self.transport.ping(cx)
-    }
-
-    /// Begins to probe the path, or ends it: a session wants to know, HELLOs may be sent, and the peer takes long ones.
-    pub fn probe_path(&mut self, cx: &mut Context) {
-        let takes = match self.config.mtu_probing {
-            MtuProbing::Off => false,
-            MtuProbing::On => true,
-            MtuProbing::Auto => self.peer.vendor_name.as_deref() == Some(identity::VENDOR_NAME),
-        };
-        let depends = |s: &Rc<SessionConfig>| s.mtu == Mtu::Auto || s.oversize != Oversize::Fragment;
-        let may = takes && !self.spoiled && self.state == State::Established;
-        let interval = self.config.hello_interval.filter(|_| may && self.config.sessions.iter().any(depends));
-        match (interval, &self.transport.path_probe) {
-            (Some(interval), None) => {
-                let due = self.timer(ConnectionDue::PathProbe);
-                let probe = PathProbe::new(cx, self.transport.path, interval, due);
-                self.transport.path_probe = Some(Box::new(probe));
-            }
-            (None, Some(_)) => self.transport.end_path_probe(cx),
-            (Some(_), Some(_)) | (None, None) => {}
-        }
-    }
-
     fn tell_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
         let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
         cx.act(Action::Pong(Pong { tunnel, peer, round_trip, transmissions: ping.transmissions }));
@@ -450,37 +355,11 @@ impl Connection {
         }
     }
 
-    /// The peer is at another address or port, or we are.
-    pub fn move_to(&mut self, cx: &mut Context, path: Path) -> Path {
-        let established = self.state == State::Established;
-        cx.peers.moved(self.transport.path.remote, established, false);
-        cx.peers.remove(self.transport.path.remote, self.ids());
-        cx.peers.add(path.remote, self.ids(), self.key);
-        cx.peers.moved(path.remote, false, established);
-        let before = std::mem::replace(&mut self.transport.path, path);
-        self.watch_path(cx);
-        if let Some(probe) = &mut self.transport.path_probe {
-            probe.restart(cx, path);
-        }
-        if self.state == State::Established && self.hello.is_none() {
-            self.arm_hello(cx, cx.now, cx.now);
-        }
-        before
-    }
-
     /// Watches the route that it takes, once it is known from which address of ours.
     fn watch_path(&mut self, cx: &mut Context) {
         let path = self.transport.path;
         let local = Some(path.local.ip()).filter(|local| !local.is_unspecified());
         self.watch.set(cx, local.and(Some(path.remote.ip())), local, path.via);
-    }
-
-    /// From now on the system chooses the source address; the path is then this.
-    pub fn send_from_anywhere(&mut self, cx: &mut Context) -> Path {
-        let path = self.transport.path.from_anywhere();
-        self.next_hop = None;
-        self.move_to(cx, path);
-        path
     }
 
     // ----- end -----
@@ -547,10 +426,17 @@ impl Connection {
         }
     }
 
+    /// The path is not probed any more.
+    fn end_path_probe(&mut self, cx: &mut Context) {
+        if let Some(mut probe) = self.transport.path_probe.take() {
+            probe.end(cx);
+        }
+    }
+
     fn stop_timers(&mut self, cx: &mut Context) {
         self.transport.stop_timers(cx);
         cx.cancel(&mut self.hello);
         cx.cancel(&mut self.guard);
-        self.transport.end_path_probe(cx);
+        self.end_path_probe(cx);
     }
 }

@@ -1,13 +1,14 @@
 //! What each message and timer does to a control connection (RFC 3931 7.2). What concerns the tunnel is returned.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::auth::{Judgement, Mode};
 use super::identity::check_identity;
+use super::keepalive;
 use super::origin::{origin, Origin};
 use super::outcome::{Outcome, Place, Receipt, Retransmission};
 use super::table::{row, Row, State};
-use super::transport::Transport;
+use super::transport::{asking, Transport};
 use super::Connection;
 use crate::config::model::{Compatibility, ReservedBits};
 use crate::log::Event;
@@ -216,39 +217,6 @@ fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -
     }
 }
 
-/// The HELLO timer fired. What was heard meanwhile (control, or `data` of its sessions, C-074) only left a stamp,
-/// which is looked at now; one HELLO at a time.
-fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {
-    connection.hello = None;
-    if connection.state != State::Established {
-        return Outcome::Keep;
-    }
-    let heard = connection.last_heard(data).min(cx.now);
-    let sent = connection.transport.sent.unwrap_or(connection.since);
-    // The timer ran a little short on purpose; so does this.
-    let is_over = |interval: Duration, from: Instant| {
-        cx.now.saturating_duration_since(from) >= interval.mul_f32(11.0 / 12.0)
-    };
-    let silent = connection.config.hello_interval.filter(|interval| is_over(*interval, heard));
-    let forgotten = connection.nat_keepalive().is_some_and(|interval| is_over(interval, sent));
-    let early = std::mem::take(&mut connection.early);
-    if silent.is_none() && !forgotten && !early {
-        connection.arm_hello(cx, heard, sent);
-        return Outcome::Keep;
-    }
-    if connection.transport.channel.is_empty() {
-        cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::HELLO });
-        if !connection.transport.enqueue(cx, &Message::Hello) {
-            return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
-        }
-    }
-    if let Some(interval) = silent {
-        connection.transport.suspect(cx, interval);
-    }
-    connection.arm_hello(cx, if silent.is_some() || early { cx.now } else { heard }, cx.now);
-    Outcome::Keep
-}
-
 fn guard_due(connection: &mut Connection, cx: &mut Context) -> Outcome {
     connection.guard = None;
     let waited = match connection.state {
@@ -291,7 +259,7 @@ pub fn due(
     data: Option<Instant>,
 ) -> Outcome {
     match due {
-        ConnectionDue::Hello => hello_due(connection, cx, data),
+        ConnectionDue::Hello => keepalive::hello_due(connection, cx, data),
         ConnectionDue::Guard => guard_due(connection, cx),
         ConnectionDue::Acknowledge => {
             connection.transport.acknowledge_due(cx);
@@ -313,7 +281,8 @@ pub fn due(
 }
 
 fn retransmit_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {
-    connection.transport.heard(connection.last_heard(data));
+    let heard = keepalive::last_heard(connection, data);
+    asking::heard(&mut connection.transport, heard);
     match connection.transport.retransmit_due(cx) {
         Retransmission::Goes => Outcome::Keep,
         Retransmission::UsedUp if connection.state == State::Stopping => Outcome::Done,

@@ -1,10 +1,12 @@
 //! How the messages of one connection leave: encoded, numbered, signed at each transmission, repeated until they are
 //! acknowledged; and how what the peer sent is acknowledged (RFC 3931 4.2, 4.3).
 
+pub mod asking;
+
 use super::allowance::Allowance;
 use super::auth::Auth;
 use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
-use super::hurry::{Hurry, SOON};
+use super::hurry::Hurry;
 use super::outcome::{Receipt, Retransmission};
 use super::outgoing::build;
 use super::path_probe::PathProbe;
@@ -26,16 +28,6 @@ use std::time::{Duration, Instant};
 
 /// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
-
-/// How long a peer has to tell whether it still has a connection of before a crash, and how often it is asked. It is as
-/// quick as that, or has forgotten it.
-const ASKING: Duration = Duration::from_secs(2);
-const ASKED_EVERY: Duration = Duration::from_millis(500);
-/// How long before that anything may have been under way.
-const HELD: Duration = Duration::from_secs(1);
-
-/// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
-const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 saved! {
     /// The sending side of a connection.
@@ -349,95 +341,11 @@ impl Transport {
         }
     }
 
-    /// Asks at once whether the peer still knows us: what waits for an acknowledgement anyway, or else a HELLO, has to be
-    /// acknowledged soon. `false`: the HELLO could not be built.
-    #[must_use]
-    pub fn probe(&mut self, cx: &mut Context) -> bool {
-        if self.is_pressed() {
-            return true;
-        }
-        if !self.channel.awaits_acknowledgement() {
-            cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
-            let sent = self.enqueue(cx, &Message::Hello);
-            self.press(cx);
-            return sent;
-        }
-        self.channel.restart_rto();
-        self.repeat_oldest(cx);
-        self.press(cx);
-        true
-    }
-
-    /// Asks the peer at the other end of `path`, too, where it seems to be now. `false`: the HELLO could not be built.
-    #[must_use]
-    pub fn look_for(&mut self, cx: &mut Context, path: Path) -> bool {
-        let new = self.path.encapsulation == path.encapsulation && !self.path.same_end(path);
-        let recently = |at| cx.now.saturating_duration_since(at) < LOOK_PAUSE;
-        if !new || self.looked.is_some_and(recently) {
-            return true;
-        }
-        self.looked = Some(cx.now);
-        self.candidate = Some(path);
-        if self.is_pressed() {
-            self.repeat_oldest(cx);
-            return true;
-        }
-        self.probe(cx)
-    }
-
-    /// What is in flight has to be acknowledged within `SOON`, or three transmissions if that is longer.
-    pub fn press(&mut self, cx: &mut Context) {
-        let patience = SOON.max(self.channel.retry.interval.saturating_mul(7));
-        self.counted = None;
-        self.hurry(cx, patience, Duration::MAX, None);
-    }
-
-    /// Asks the peer whether it still has the connection. Other messages wait a little: what was under way when the crash
-    /// came may look like an answer, and give too low a number. That does a HELLO no harm, but another message would be
-    /// taken for a repetition. `false`: the HELLO could not be built.
-    #[must_use]
-    pub fn ask(&mut self, cx: &mut Context) -> bool {
-        cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
-        let sent = self.enqueue(cx, &Message::Hello);
-        self.channel.hold(true);
-        let timer = self.timer(ConnectionDue::Release);
-        cx.arm(&mut self.release, HELD, timer);
-        self.hurry(cx, ASKING, ASKED_EVERY, None);
-        sent
-    }
-
     /// What waits may leave.
     pub fn release(&mut self, cx: &mut Context) {
         self.release = None;
         self.channel.hold(false);
         self.flush(cx);
-    }
-
-    /// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
-    /// trip it has three more of them to be heard (or three first intervals of retransmission, if that is longer);
-    /// until then it is asked at least every half of one, which `retry` does not count. A hint that made it hurry before puts
-    /// nothing off.
-    pub fn suspect(&mut self, cx: &mut Context, hello_interval: Duration) {
-        let first = self.channel.retry.interval;
-        let patience = hello_interval.max(first).saturating_mul(3);
-        let by = cx.now.checked_add(patience);
-        let hurries = self.hurry.as_ref().is_some_and(|hurry| by.is_none_or(|by| hurry.by <= by));
-        if self.follows_round_trip && !hurries {
-            let longest = first.max(hello_interval.mul_f32(0.5));
-            self.hurry(cx, patience, longest, Some(cx.now));
-        }
-    }
-
-    /// The peer was heard at that time, if only by data: what is not acknowledged has the usual time again.
-    pub fn heard(&mut self, at: Instant) {
-        let suspected = |hurry: &mut Hurry| hurry.suspected.is_some_and(|since| since < at);
-        self.hurry.take_if(suspected);
-    }
-
-    fn hurry(&mut self, cx: &mut Context, patience: Duration, longest: Duration, suspected: Option<Instant>) {
-        self.hurry = cx.now.checked_add(patience).map(|by| Hurry { by, longest, suspected });
-        cx.cancel(&mut self.retransmit);
-        self.watch_acknowledgement(cx);
     }
 
     /// Whether what is in flight has to be acknowledged soon.
@@ -461,20 +369,6 @@ impl Transport {
             }
         }
         self.ping.waits()
-    }
-
-    /// The path is not probed any more.
-    pub fn end_path_probe(&mut self, cx: &mut Context) {
-        if let Some(mut probe) = self.path_probe.take() {
-            probe.end(cx);
-        }
-    }
-
-    /// Something was acknowledged: perhaps a probe of the path.
-    pub fn path_probe_acknowledged(&mut self, cx: &mut Context) {
-        if let Some(probe) = &mut self.path_probe {
-            probe.acknowledged(cx, &self.channel);
-        }
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that

@@ -1,0 +1,110 @@
+//! The peer is asked whether it is there, or still knows a connection: the answer has to come soon.
+
+use std::time::{Duration, Instant};
+
+use super::Transport;
+use crate::log::Event;
+use crate::proto::action::Path;
+use crate::proto::connection::hurry::{Hurry, SOON};
+use crate::proto::context::{ConnectionDue, Context};
+use crate::wire::{Message, MessageType};
+
+/// How long a peer has to tell whether it still has a connection of before a crash, and how often it is asked. It is as
+/// quick as that, or has forgotten it.
+const ASKING: Duration = Duration::from_secs(2);
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+/// How long before that anything may have been under way.
+const HELD: Duration = Duration::from_secs(1);
+
+/// After the peer was looked for, further signs of it are passed over for so long: what data can claim is easily forged.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Asks at once whether the peer still knows us: what waits for an acknowledgement anyway, or else a HELLO, has to be
+/// acknowledged soon. `false`: the HELLO could not be built.
+#[must_use]
+pub fn probe(transport: &mut Transport, cx: &mut Context) -> bool {
+    if transport.is_pressed() {
+        return true;
+    }
+    if !transport.channel.awaits_acknowledgement() {
+        cx.log(Event::Send { tunnel: transport.ccid, message: MessageType::HELLO });
+        let sent = transport.enqueue(cx, &Message::Hello);
+        press(transport, cx);
+        return sent;
+    }
+    transport.channel.restart_rto();
+    transport.repeat_oldest(cx);
+    press(transport, cx);
+    true
+}
+
+/// Asks the peer at the other end of `path`, too, where it seems to be now. `false`: the HELLO could not be built.
+#[must_use]
+pub fn look_for(transport: &mut Transport, cx: &mut Context, path: Path) -> bool {
+    let new = transport.path.encapsulation == path.encapsulation && !transport.path.same_end(path);
+    let recently = |at| cx.now.saturating_duration_since(at) < LOOK_PAUSE;
+    if !new || transport.looked.is_some_and(recently) {
+        return true;
+    }
+    transport.looked = Some(cx.now);
+    transport.candidate = Some(path);
+    if transport.is_pressed() {
+        transport.repeat_oldest(cx);
+        return true;
+    }
+    probe(transport, cx)
+}
+
+/// What is in flight has to be acknowledged within `SOON`, or three transmissions if that is longer.
+pub fn press(transport: &mut Transport, cx: &mut Context) {
+    let patience = SOON.max(transport.channel.retry.interval.saturating_mul(7));
+    transport.counted = None;
+    hurry(transport, cx, patience, Duration::MAX, None);
+}
+
+/// Asks the peer whether it still has the connection. Other messages wait a little: what was under way when the crash
+/// came may look like an answer, and give too low a number. That does a HELLO no harm, but another message would be
+/// taken for a repetition. `false`: the HELLO could not be built.
+#[must_use]
+pub fn ask(transport: &mut Transport, cx: &mut Context) -> bool {
+    cx.log(Event::Send { tunnel: transport.ccid, message: MessageType::HELLO });
+    let sent = transport.enqueue(cx, &Message::Hello);
+    transport.channel.hold(true);
+    let timer = transport.timer(ConnectionDue::Release);
+    cx.arm(&mut transport.release, HELD, timer);
+    hurry(transport, cx, ASKING, ASKED_EVERY, None);
+    sent
+}
+
+/// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
+/// trip it has three more of them to be heard (or three first intervals of retransmission, if that is longer);
+/// until then it is asked at least every half of one, which `retry` does not count. A hint that made it hurry before puts
+/// nothing off.
+pub fn suspect(transport: &mut Transport, cx: &mut Context, hello_interval: Duration) {
+    let first = transport.channel.retry.interval;
+    let patience = hello_interval.max(first).saturating_mul(3);
+    let by = cx.now.checked_add(patience);
+    let hurries = transport.hurry.as_ref().is_some_and(|hurry| by.is_none_or(|by| hurry.by <= by));
+    if transport.follows_round_trip && !hurries {
+        let longest = first.max(hello_interval.mul_f32(0.5));
+        hurry(transport, cx, patience, longest, Some(cx.now));
+    }
+}
+
+/// The peer was heard at that time, if only by data: what is not acknowledged has the usual time again.
+pub fn heard(transport: &mut Transport, at: Instant) {
+    let suspected = |hurry: &mut Hurry| hurry.suspected.is_some_and(|since| since < at);
+    transport.hurry.take_if(suspected);
+}
+
+fn hurry(
+    transport: &mut Transport,
+    cx: &mut Context,
+    patience: Duration,
+    longest: Duration,
+    suspected: Option<Instant>,
+) {
+    transport.hurry = cx.now.checked_add(patience).map(|by| Hurry { by, longest, suspected });
+    cx.cancel(&mut transport.retransmit);
+    transport.watch_acknowledgement(cx);
+}
