@@ -178,6 +178,12 @@ RUN
         && [ -e "$work/root/etc/l2tpd.conf" ] && grep -rq "/usr/s*bin/l2tpd" "$work/root/etc" "$work/root/usr/lib" 2>/dev/null || { cat "$work/said"; false; }'
 done
 
+if command -v promtool >/dev/null; then
+    check the_alerts_are_rules_of_prometheus 'promtool check rules man/monitoring/l2tpd-alerts.yml >"$work/said" 2>&1 || { cat "$work/said"; false; }'
+else
+    skip alerts "no promtool (Debian: prometheus)"
+fi
+
 if [ "$failed" = 0 ]; then word=ok; else word=FAILED; fi
 echo "test result: $word. $passed passed; $failed failed; 0 ignored"
 [ "$failed" = 0 ]
