@@ -262,19 +262,26 @@ pub fn thread_time() -> std::time::Duration {
 
 /// How many programs (tcx) are at the ingress or egress of an interface.
 pub fn tcx_programs(netns: &str, interface: &str, ingress: bool) -> u32 {
-    // BPF_PROG_QUERY of bpf(2): interface, place, flags, flags of the place, ids, count.
-    const PROG_QUERY: libc::c_int = 16;
     let name = std::ffi::CString::new(interface).expect("name");
     in_netns(netns, || {
         // SAFETY: the name ends with NUL and lives through the call.
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-        let mut attributes = [0u32; 16];
-        attributes[0] = index;
-        attributes[1] = if ingress { 46 } else { 47 };
-        let length = std::mem::size_of_val(&attributes);
-        // SAFETY: the attributes have the length given; they point to nothing.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, attributes.as_mut_ptr(), length) };
-        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
-        attributes[6]
+        asked_for_programs(index, ingress).expect("programs")
     })
+}
+
+/// The same for an interface of this namespace by its index; an error where the kernel has no such place, or a container
+/// forbids to ask.
+pub fn asked_for_programs(index: u32, ingress: bool) -> io::Result<u32> {
+    // BPF_PROG_QUERY of bpf(2): interface, place, flags, flags of the place, ids, count.
+    const PROG_QUERY: libc::c_int = 16;
+    let mut attributes = [0u32; 16];
+    attributes[0] = index;
+    attributes[1] = if ingress { 46 } else { 47 };
+    let length = std::mem::size_of_val(&attributes);
+    // SAFETY: the attributes have the length given; they point to nothing.
+    match unsafe { libc::syscall(libc::SYS_bpf, PROG_QUERY, attributes.as_mut_ptr(), length) } {
+        0 => Ok(attributes[6]),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
