@@ -38,30 +38,42 @@ needed
 # What the simulation is put through; `cargo test` alone takes less of it.
 export SIM_DISASTERS=${SIM_DISASTERS:-20000}
 
+# Runs a part of it; keeps what that says, whether it failed and the seconds that it took.
+status=0
+times=target/test-times.txt
+: >"$report"
+: >"$times"
+part() { # name, command ...
+    name=$1
+    shift
+    begun=$(date +%s)
+    { "$@" 2>&1; echo $? >target/part-status; } </dev/null | tee -a "$report"
+    [ "$(cat target/part-status)" = 0 ] || status=1
+    printf '%5d %s\n' $(($(date +%s) - begun)) "$name" >>"$times"
+}
+
+part "building the tests" "$CARGO" test --locked --no-run
 # --no-fail-fast: one run shows everything that is wrong.
-{ "$CARGO" test --locked --no-fail-fast 2>&1; echo $? > target/test-status; } </dev/null | tee "$report"
-status=$(cat target/test-status)
+part "cargo test" "$CARGO" test --locked --no-fail-fast
 
 # The data path once more, with the frames inside the kernel where that is possible: all but the tests that choose what
-# carries the frames themselves (`bpf`), and those about the order in which the daemon does its work, of which one is enough.
-PLANES="transfer:: ::frames:: tagged:: mss:: oversize:: tos:: failures:: counters:: damaged:: closing:: flood::
+# carries the frames themselves (`bpf`), and those about the order in which the daemon does its work, of which one is enough;
+# of the floods, that which the programs look at.
+PLANES="transfer:: ::frames:: tagged:: mss:: oversize:: tos:: failures:: counters:: damaged:: closing:: flood::unknown_ids
     fairness::large_frames_over_udp"
 # shellcheck disable=SC2086
-{ PLANE=bpf "$CARGO" test --locked --no-fail-fast --test dataplane -- $PLANES 2>&1; echo $? > target/bpf-status; } </dev/null | tee -a "$report"
-[ "$(cat target/bpf-status)" = 0 ] || status=1
+part "PLANE=bpf" env PLANE=bpf "$CARGO" test --locked --no-fail-fast --test dataplane -- $PLANES
+part install sh tests/install_test.sh
+part demo sh tests/demo_test.sh
+part services sh tests/service_test.sh
+part packages env CARGO="$CARGO" sh tests/package_test.sh
 
-{ sh tests/install_test.sh 2>&1; echo $? > target/install-status; } | tee -a "$report"
-[ "$(cat target/install-status)" = 0 ] || status=1
-
-{ sh tests/demo_test.sh 2>&1; echo $? > target/demo-status; } | tee -a "$report"
-[ "$(cat target/demo-status)" = 0 ] || status=1
-
-{ sh tests/service_test.sh 2>&1; echo $? > target/service-status; } | tee -a "$report"
-[ "$(cat target/service-status)" = 0 ] || status=1
-
-{ CARGO="$CARGO" sh tests/package_test.sh 2>&1; echo $? > target/package-status; } | tee -a "$report"
-[ "$(cat target/package-status)" = 0 ] || status=1
-
+echo
+echo "== seconds =="
+# Of cargo test each program that takes long.
+awk '$1 == "Running" { name = $2 == "unittests" ? $3 : $2 }
+    /^test result:.* finished in / && $NF + 0 >= 3 && !seen[name]++ { printf "      %5d %s\n", $NF, name }' "$report" |
+    sed -e '/^ *[0-9]* cargo test$/r /dev/stdin' "$times"
 echo
 echo "== what took part =="
 if [ -e target/e2e-logs/summary.txt ]; then

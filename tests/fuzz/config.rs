@@ -58,9 +58,18 @@ fn text(dice: &mut Dice, lines: &[String]) -> Vec<u8> {
 }
 
 #[test]
-fn configurations() {
+fn configurations_1() {
+    configurations(5_000_000);
+}
+
+#[test]
+fn configurations_2() {
+    configurations(5_000_150);
+}
+
+fn configurations(seed: u64) {
     let lines = lines();
-    rounds(300_000, 5_000_000, |dice| {
+    rounds(150_000, seed, |dice| {
         let defaults = Defaults { hostname: b"h".to_vec(), router_id: DerivedId::of_address([10, 0, 0, 9]) };
         let now = l2tpd::sys::clock::now();
         let mut engine = Engine::new(now, Box::new(dice.clone()));

@@ -112,10 +112,11 @@ pub fn run(groups: &[&[Test]], threads: usize, last: impl Fn(bool, &mut Vec<Stri
     std::fs::create_dir_all(net::work_dir()).expect("directory of the tests");
     daemon::make_client();
     quiet_panics();
+    let begun = Instant::now();
     let mut failures = run_threads(&tests, threads);
     last(words.is_empty(), &mut failures);
     let _ = std::fs::remove_dir_all(net::work_dir());
-    sum_up(tests.len(), &failures)
+    sum_up(tests.len(), &failures, begun.elapsed())
 }
 
 /// What failed, each with its text. The numbers of skipped tests go into the notes.
@@ -171,7 +172,7 @@ fn watch(running: &Mutex<Vec<(&str, Instant)>>, ends: mpsc::Receiver<()>) {
     }
 }
 
-fn sum_up(count: usize, failures: &[String]) -> i32 {
+fn sum_up(count: usize, failures: &[String], took: Duration) -> i32 {
     for failure in failures {
         println!("\n---- {failure}");
     }
@@ -181,7 +182,11 @@ fn sum_up(count: usize, failures: &[String]) -> i32 {
     let skipped = notes.iter().filter(|note| note.starts_with("SKIPPED")).count();
     let word = if failures.is_empty() { "ok" } else { "FAILED" };
     let passed = count.saturating_sub(failures.len() + skipped);
-    let line = format!("test result: {word}. {passed} passed; {} failed; {skipped} ignored", failures.len());
+    let line = format!(
+        "test result: {word}. {passed} passed; {} failed; {skipped} ignored; finished in {:.2}s",
+        failures.len(),
+        took.as_secs_f64()
+    );
     println!("\n{line}");
     let summary: String = notes.iter().map(|note| format!("{note}\n")).collect();
     let _ = std::fs::write(net::log_dir().join("summary.txt"), format!("{summary}{line}\n"));
