@@ -146,12 +146,19 @@ ticks() { # processor time of a host's daemon
     echo $((user + system))
 }
 
-# Data messages reach neither the daemon's sockets nor its processor time.
+now() { # in ticks
+    read -r up _ </proc/uptime
+    echo "${up%.*}${up#*.}"
+}
+
+# Data messages reach neither the daemon's sockets nor its processor time. A slow machine takes its time for the rest.
 past_the_daemon() {
     before=$(ticks 1)
+    begun=$(now)
     [ "$(nc -w 20 10.3.1.2 5002 </dev/null | wc -c)" = 16777216 ] || { fail 'bulk' 'not all came'; return; }
     used=$(($(ticks 1) - before))
-    [ "$used" -le 5 ] || { fail 'bulk' "the daemon used $used ticks"; return; }
+    took=$(($(now) - begun))
+    [ "$used" -le $((5 + took / 20)) ] || { fail 'bulk' "the daemon used $used of $took ticks"; return; }
     strays=$(ctl 1 --json counters | grep -oE '"(rx_drop_interface|unknown_session)":[0-9]+' | grep -cv ':0$')
     [ "$strays" = 0 ] || { fail 'bulk' "$(ctl 1 counters)"; return; }
     echo 'ok frames pass by the daemon'
