@@ -4,7 +4,7 @@
 //! stand in the configuration, which it reads itself. With `seccomp off` the daemon is its own helper.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::gather;
 use crate::saved::{saved, Reader, Saved, Writer};
 use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
-use crate::sys::{clock, daemonize, error_text, file, trust};
+use crate::sys::{clock, daemonize, error_text, file, stream, trust};
 
 /// The mio token of the socket to the helper.
 pub const TOKEN: Token = Token(2);
@@ -88,7 +88,7 @@ saved!(
 /// The programs that run, by the numbers that the daemon has given them.
 #[derive(Debug, Default)]
 struct Children {
-    running: BTreeMap<u64, Process>,
+    running: BTreeMap<u64, Box<Process>>,
 }
 
 impl Children {
@@ -139,7 +139,7 @@ impl Commands {
         match &mut self.helper {
             Some(link) => link.send(&Order::Start(id, program)),
             None => match program.start(false) {
-                Ok(process) => drop(self.here.running.insert(id, process)),
+                Ok(process) => drop(self.here.running.insert(id, Box::new(process))),
                 Err(why) => drop(self.ended.insert(id, Err(why))),
             },
         }
@@ -211,16 +211,7 @@ impl Link {
     }
 
     fn flush(&mut self) {
-        while !self.output.is_empty() {
-            match self.stream.write(&self.output) {
-                Ok(octets) => drop(self.output.drain(..octets)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.gone |= error.kind() != io::ErrorKind::WouldBlock;
-                    return;
-                }
-            }
-        }
+        self.gone |= stream::send(&mut self.stream, &mut self.output).is_err();
     }
 
     /// The next message, if a whole one has come.
@@ -313,7 +304,7 @@ impl Helper {
     fn serve(&mut self, order: Order) {
         match order {
             Order::Start(id, program) => match self.start(&program) {
-                Ok(process) => drop(self.children.running.insert(id, process)),
+                Ok(process) => drop(self.children.running.insert(id, Box::new(process))),
                 Err(why) => self.link.send::<(u64, Outcome)>(&(id, Err(why))),
             },
             Order::Kill(id) => self.children.kill(id),
@@ -344,6 +335,8 @@ impl Helper {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

@@ -27,6 +27,24 @@ pub fn is_own(address: IpAddr) -> bool {
     first(|own| (own == address).then_some(())).is_some()
 }
 
+/// As it stands in a packet: 4 octets, or 16.
+pub fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// Whether an address is in a network.
+pub fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let differ = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    differ >= u32::from(bits)
+}
+
 /// What `choose` makes of the first address that it wants.
 fn first<T>(choose: impl Fn(IpAddr) -> Option<T>) -> Option<T> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
@@ -77,5 +95,18 @@ mod tests {
             assert!(!Ipv4Addr::from(octets).is_loopback() && is_own(octets.into()));
             std::net::UdpSocket::bind((Ipv4Addr::from(octets), 0)).unwrap();
         }
+    }
+
+    #[test]
+    fn an_address_is_in_its_network() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(is_within(ip("192.0.2.7"), ip("192.0.2.0"), 24));
+        assert!(!is_within(ip("192.0.3.7"), ip("192.0.2.0"), 24));
+        assert!(is_within(ip("192.0.2.7"), ip("0.0.0.0"), 0));
+        assert!(!is_within(ip("2001:db8::1"), ip("0.0.0.0"), 0));
+        assert!(is_within(ip("2001:db8::1"), ip("2001:db8::"), 32));
+        assert!(!is_within(ip("2001:db9::1"), ip("2001:db8::"), 32));
+        assert!(is_within(ip("192.0.2.0"), ip("192.0.2.0"), 32));
+        assert!(!is_within(ip("192.0.2.1"), ip("192.0.2.0"), 32));
     }
 }

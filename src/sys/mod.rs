@@ -37,6 +37,7 @@ mod socket_call;
 mod socket_error;
 pub mod state_file;
 pub mod stderr;
+pub mod stream;
 pub mod syslog;
 pub mod terminal;
 pub mod trust;

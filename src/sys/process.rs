@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{cvt, daemonize, error_text, system};
+use crate::gather;
 use crate::saved::saved;
 
 /// A child process with a process group of its own.
@@ -145,9 +146,8 @@ impl Successor {
 
 /// Closes all descriptors but the standard ones and these, whoever owns them: nothing else of this process is used any more.
 pub fn close_all_but(kept: &[RawFd]) {
-    let kept: BTreeSet<RawFd> = kept.iter().copied().collect();
     let mut next: RawFd = 3;
-    for fd in kept {
+    for fd in gather::set(kept.iter().copied()) {
         system::close_range(next, fd - 1);
         next = next.max(fd + 1);
     }

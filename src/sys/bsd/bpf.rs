@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+pub use crate::sys::kinds::Place;
+
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such programs"))
 }
@@ -51,15 +53,6 @@ impl Map {
 /// A program for packets at an interface: there are none.
 #[derive(Debug)]
 pub struct Program(std::convert::Infallible);
-
-/// Where a program stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Packets that come in.
-    Ingress,
-    /// Packets that go out.
-    Egress,
-}
 
 impl Program {
     /// Always `Unsupported`.

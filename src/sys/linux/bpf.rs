@@ -5,6 +5,8 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+pub use crate::sys::kinds::Place;
+
 use crate::sys::{cvt, error_text};
 
 // linux/bpf.h, which libc lacks.
@@ -180,15 +182,6 @@ fn possible_processors() -> io::Result<usize> {
 /// A program for packets at an interface.
 #[derive(Debug)]
 pub struct Program(OwnedFd);
-
-/// Where a program stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Packets that come in.
-    Ingress,
-    /// Packets that go out.
-    Egress,
-}
 
 impl Program {
     /// Loads a program; the name is for those who list programs. A refusal of the verifier has its last words, which are

@@ -1,12 +1,12 @@
 //! The stations that a bridge knows, from its table of addresses (NETLINK_ROUTE).
 
-use std::collections::BTreeSet;
 use std::io;
 
 use libc::c_int;
 
 use super::netif;
 use super::netlink::{self, attribute, messages, number, HEADER};
+use crate::gather;
 use crate::sys::socket_call::{receive, send};
 
 /// Octets of struct ndmsg: family (1), padding (3), index (4), state (2), flags (1), type (1).
@@ -24,7 +24,7 @@ const MOST_PARTS: usize = 1024;
 /// its own. Not those of its ports.
 pub fn stations(bridge: &str, port: &str, most: usize) -> io::Result<Vec<[u8; 6]>> {
     let (bridge_index, port) = (netif::index(bridge)?, netif::index(port)?);
-    let mut found = BTreeSet::from([netif::mac_address(bridge)?]);
+    let mut found = gather::set([netif::mac_address(bridge)?]);
     let fd = netlink::open(libc::NETLINK_ROUTE, 0)?;
     send(&fd, &request(bridge_index))?;
     // Each part of the answer is made when the one before it is read: there is nothing to wait for.

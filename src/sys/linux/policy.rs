@@ -10,6 +10,7 @@ use std::path::Path;
 use libc::c_int;
 
 use super::netlink::{address, attribute, messages, number, open, request, HEADER};
+use crate::sys::address::is_within;
 use crate::sys::socket_call::open_family;
 use crate::sys::{cvt, cvt_size};
 
@@ -170,17 +171,6 @@ fn selector(policy: &[u8]) -> Option<[(IpAddr, u8); 2]> {
     Some([network(16, 43)?, network(0, 42)?])
 }
 
-/// Whether an address is in a network.
-fn is_within(of: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let octets = |of: IpAddr| match of {
-        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
-        IpAddr::V6(v6) => (u128::from(v6), 128),
-    };
-    let ((of, length), (network, other)) = (octets(of), octets(network));
-    let mask = u128::MAX.checked_shl(128 - u32::from(bits.min(128))).unwrap_or(0);
-    length == other && (of ^ network) & mask == 0
-}
-
 /// Whether a chain sees packets of this host and does anything with them.
 fn is_filter(message: &[u8]) -> Option<bool> {
     let family = *message.get(HEADER)?;
@@ -229,17 +219,6 @@ fn has_entries(info: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_in_its_network() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(is_within(ip("192.0.2.7"), ip("192.0.2.0"), 24));
-        assert!(!is_within(ip("192.0.3.7"), ip("192.0.2.0"), 24));
-        assert!(is_within(ip("192.0.2.7"), ip("0.0.0.0"), 0));
-        assert!(!is_within(ip("2001:db8::1"), ip("0.0.0.0"), 0));
-        assert!(is_within(ip("2001:db8::1"), ip("2001:db8::"), 32));
-        assert!(!is_within(ip("2001:db9::1"), ip("2001:db8::"), 32));
-    }
 
     #[test]
     fn policies_of_either_direction_count() {

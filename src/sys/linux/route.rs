@@ -9,6 +9,7 @@ use libc::c_int;
 
 use super::netif;
 use super::netlink::{self, address, attribute, messages, number, HEADER};
+use crate::sys::address::octets;
 pub use crate::sys::kinds::KernelRoute;
 use crate::sys::socket_call::{receive, send};
 
@@ -70,10 +71,6 @@ fn request(
     (device, mark): (Option<c_int>, u32),
     sequence: u32,
 ) -> Vec<u8> {
-    let octets = |address: IpAddr| match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    };
     let source = source.filter(|s| s.is_ipv4() == remote.is_ipv4()).map(octets);
     let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let remote = octets(remote);
