@@ -1,8 +1,7 @@
 //! `l2tpctl`: connects, sends one request, prints what comes back. `explain TEXT` needs no daemon at all.
 
-mod admin_connection;
+mod client;
 pub mod pcapng;
-mod query;
 mod screen;
 mod summary;
 mod top;
@@ -12,13 +11,12 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use crate::admin::command;
-use crate::admin::envelope::reply;
 use crate::admin::explain::{self, Language};
 use crate::admin::json;
 use crate::admin::request::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::trace::Record;
 use crate::config::run_directory;
-use admin_connection::AdminConnection;
+use client::{Client, Failure, Reply, Waiting};
 use top::View;
 
 /// The socket where none is named.
@@ -52,19 +50,22 @@ pub fn main(words: &[String]) -> CtlOutcome {
     let mut variables =
         ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     let language = Language::of_locale(&variables.find(|value| !value.is_empty()).unwrap_or_default());
-    match parse(words) {
+    let result = match parse(words) {
         Ok(CommandLine::Help) => print(&command::usage()),
         Ok(CommandLine::Version) => print(&format!("l2tpctl {}\n", env!("CARGO_PKG_VERSION"))),
         Ok(CommandLine::Run { socket, order }) => run(&socket, &order, language),
-        Err(error) => {
-            if words.is_empty() {
-                complain(command::usage().trim_end());
-            } else {
-                complain(&format!("l2tpctl: {error}"));
-            }
-            CtlOutcome::Usage
+        Err(_) if words.is_empty() => {
+            complain(command::usage().trim_end());
+            return CtlOutcome::Usage;
         }
-    }
+        Err(error) => Err(Failure { outcome: CtlOutcome::Usage, why: error.to_string() }),
+    };
+    result.unwrap_or_else(|failure| {
+        if failure.outcome != CtlOutcome::Done {
+            complain(&format!("l2tpctl: {}", failure.why));
+        }
+        failure.outcome
+    })
 }
 
 /// Reads the options, then the command.
@@ -106,7 +107,7 @@ fn parse(words: &[String]) -> Result<CommandLine, UsageError> {
     Ok(CommandLine::Run { socket, order })
 }
 
-fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
+fn run(socket: &str, order: &AdminOrder, language: Language) -> Result<CtlOutcome, Failure> {
     if let AdminRequest::ExplainText(text) = &order.request {
         return explain_text(text, order.json, language);
     }
@@ -116,15 +117,10 @@ fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
         _ => {}
     }
     // The file first: a trace that cannot be written need not begin.
-    let trace = match &order.request {
-        AdminRequest::Trace { file: Some(file), .. } => match begin_trace(file) {
-            Ok(out) => Some(out),
-            Err(error) => {
-                complain(&format!("l2tpctl: {file}: {error}"));
-                return CtlOutcome::Refused;
-            }
-        },
-        _ => None,
+    let mut output = match &order.request {
+        AdminRequest::Trace { file: Some(file), .. } => Output::Trace(begin_trace(file)?),
+        AdminRequest::Explain(_) if !order.json => Output::Explained(language),
+        _ => Output::Text,
     };
     let (number, body) = order.encode();
     let follows = matches!(
@@ -134,21 +130,19 @@ fn run(socket: &str, order: &AdminOrder, language: Language) -> CtlOutcome {
             | AdminRequest::Trace { .. }
             | AdminRequest::Ping { .. }
     );
-    let mut connection = match AdminConnection::open(socket, number, &body, follows) {
-        Ok(connection) => connection,
-        Err(error) => {
-            complain(&format!("l2tpctl: {socket}: {error}"));
-            return CtlOutcome::Unreachable;
+    let mut daemon = Waiting::new(socket, (number, &body), follows)?;
+    if follows {
+        loop {
+            match daemon.for_what(Client::next)? {
+                Reply::Piece(piece) => put(&mut output, &piece)?,
+                Reply::Last(outcome, piece) => return put(&mut output, &piece).map(|()| outcome),
+            }
         }
-    };
-    let mut output = match trace {
-        Some(file) => Output::Trace(file),
-        None if matches!(order.request, AdminRequest::Explain(_)) && !order.json => {
-            Output::Explained(language)
-        }
-        None => Output::Text,
-    };
-    receive(socket, &mut connection, &mut output, follows)
+    }
+    // Written only when it is complete: the daemon does not wait long for a reader that pages, and half a document is
+    // of no use.
+    let (outcome, answer) = daemon.for_what(Client::answer)?;
+    put(&mut output, &answer).map(|()| outcome)
 }
 
 /// Where the daemon's answer goes.
@@ -159,54 +153,16 @@ enum Output {
     Trace(Box<dyn Write>),
 }
 
-/// Reads replies until the answer is complete. What does not follow is written only then: the daemon does not wait long
-/// for a reader that pages, and half a document is of no use.
-fn receive(socket: &str, connection: &mut AdminConnection, output: &mut Output, follows: bool) -> CtlOutcome {
-    let mut answer = Vec::new();
-    loop {
-        let mut envelope = match connection.next() {
-            Ok(envelope) => envelope,
-            Err(error) => {
-                complain(&format!("l2tpctl: {socket}: {error}"));
-                return CtlOutcome::Unreachable;
-            }
-        };
-        let outcome = match envelope.command {
-            reply::DONE => CtlOutcome::Done,
-            reply::DOWN => CtlOutcome::Down,
-            reply::PIECE if !follows => {
-                answer.append(&mut envelope.body);
-                continue;
-            }
-            reply::PIECE => match put(output, &envelope.body) {
-                Ok(()) => continue,
-                Err(error) => return unwritten(&error),
-            },
-            reply::REFUSED => CtlOutcome::Refused,
-            reply::USAGE => CtlOutcome::Usage,
-            reply::BUSY => CtlOutcome::Unreachable,
-            other => {
-                complain(&format!("l2tpctl: {socket}: unknown reply {other:#06x}"));
-                return CtlOutcome::Unreachable;
-            }
-        };
-        if matches!(outcome, CtlOutcome::Done | CtlOutcome::Down) {
-            answer.append(&mut envelope.body);
-            return put(output, &answer).map_or_else(|error| unwritten(&error), |()| outcome);
-        }
-        complain(&format!("l2tpctl: {}", String::from_utf8_lossy(&envelope.body).trim_end()));
-        return outcome;
-    }
-}
-
 /// Writes a piece of the answer.
-fn put(output: &mut Output, body: &[u8]) -> io::Result<()> {
+fn put(output: &mut Output, body: &[u8]) -> Result<(), Failure> {
     match output {
         Output::Trace(_) if body.is_empty() => Ok(()), // tells that the stream has begun
-        Output::Trace(file) => match Record::decode(body) {
-            Some(record) => file.write_all(&pcapng::packet(&record)).and_then(|()| file.flush()),
-            None => Err(io::Error::new(io::ErrorKind::InvalidData, "a record that cannot be read")),
-        },
+        Output::Trace(file) => {
+            let record =
+                Record::decode(body).ok_or_else(|| io::Error::other("a record that cannot be read"))?;
+            file.write_all(&pcapng::packet(&record))?;
+            Ok(file.flush()?)
+        }
         Output::Text => write_out(body),
         Output::Explained(language) => {
             write_out(body)?;
@@ -215,23 +171,14 @@ fn put(output: &mut Output, body: &[u8]) -> io::Result<()> {
     }
 }
 
-fn write_out(octets: &[u8]) -> io::Result<()> {
+fn write_out(octets: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(octets)?;
-    out.flush()
+    Ok(out.flush()?)
 }
 
-/// The output is closed: its reader (`head`, for instance) has seen enough. Anything else is a failure.
-fn unwritten(error: &io::Error) -> CtlOutcome {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return CtlOutcome::Done;
-    }
-    complain(&format!("l2tpctl: {error}"));
-    CtlOutcome::Refused
-}
-
-fn print(text: &str) -> CtlOutcome {
-    write_out(text.as_bytes()).map_or_else(|error| unwritten(&error), |()| CtlOutcome::Done)
+fn print(text: &str) -> Result<CtlOutcome, Failure> {
+    write_out(text.as_bytes()).map(|()| CtlOutcome::Done)
 }
 
 /// To standard error; when even that is closed there is nobody left to tell.
@@ -240,21 +187,23 @@ fn complain(text: &str) {
 }
 
 /// `-` is the standard output.
-fn begin_trace(file: &str) -> io::Result<Box<dyn Write>> {
-    let mut out: Box<dyn Write> =
-        if file == "-" { Box::new(io::stdout()) } else { Box::new(File::create(file)?) };
-    out.write_all(&pcapng::header())?;
-    out.flush()?;
+fn begin_trace(file: &str) -> Result<Box<dyn Write>, Failure> {
+    let named = |error: io::Error| Failure { outcome: CtlOutcome::Refused, why: format!("{file}: {error}") };
+    let mut out: Box<dyn Write> = match file {
+        "-" => Box::new(io::stdout()),
+        _ => Box::new(File::create(file).map_err(named)?),
+    };
+    out.write_all(&pcapng::header()).and_then(|()| out.flush()).map_err(named)?;
     Ok(out)
 }
 
-fn explain_text(text: &str, json: bool, language: Language) -> CtlOutcome {
+fn explain_text(text: &str, json: bool, language: Language) -> Result<CtlOutcome, Failure> {
     match explain::find(text) {
         Some(found) if json => print(&json::explanation(&found)),
         Some(found) => print(&found.text(language)),
         None => {
             complain(explain::nothing_found(text, language).trim_end());
-            CtlOutcome::Refused
+            Ok(CtlOutcome::Refused)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::admin::trace::Record;
 use crate::frame::checksum;
+use crate::sys::address::octets;
 use crate::wire::Encapsulation;
 
 /// LINKTYPE_RAW: IPv4 or IPv6, told apart by the version.
@@ -127,12 +128,8 @@ fn ipv6(from: [u8; 16], to: [u8; 16], protocol: u8, payload: usize) -> Vec<u8> {
 /// RFC 768; a sum of 0 is written as all ones, because 0 means that there is none.
 fn udp_checksum(from: IpAddr, to: IpAddr, datagram: &[u8]) -> u16 {
     let mut pseudo = Vec::new();
-    for end in [from, to] {
-        match end {
-            IpAddr::V4(address) => pseudo.extend_from_slice(&address.octets()),
-            IpAddr::V6(address) => pseudo.extend_from_slice(&address.octets()),
-        }
-    }
+    pseudo.extend(octets(from));
+    pseudo.extend(octets(to));
     pseudo.extend_from_slice(&[0, UDP]);
     pseudo.extend_from_slice(&u16::try_from(datagram.len()).unwrap_or(u16::MAX).to_be_bytes());
     match !checksum::add(checksum::sum(&pseudo), checksum::sum(datagram)) {

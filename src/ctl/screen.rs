@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use crate::sys::terminal;
+use crate::sys::{stream, terminal};
 
 /// The other screen where there is one, empty, and no cursor.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[2J";
@@ -64,16 +64,7 @@ impl Screen {
 
     /// Writes what the terminal takes.
     pub fn flush(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            match self.terminal.write(&self.unsent) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(octets) => drop(self.unsent.drain(..octets)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        stream::send(&mut self.terminal, &mut self.unsent)
     }
 
     /// Gives it back.

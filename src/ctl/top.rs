@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::query::{self, ask, Failure, Query};
+use super::client::{self, Client, Failure, Waiting};
 use super::screen::Screen;
 use super::summary::{self, Line, Sample};
 use super::width::cut;
-use super::{complain, write_out, CtlOutcome};
+use super::{print, write_out, CtlOutcome};
 use crate::admin::request::AdminOrder;
 use crate::admin::summary::{Column, Totals};
 use crate::sys::clock;
@@ -67,71 +67,50 @@ fn title(totals: &Totals, sort: Column) -> String {
 impl View<'_> {
     fn sample(&self) -> Result<Sample, Failure> {
         let (command, body) = self.order.encode();
-        understood(ask(self.socket, (command, &body))?)
+        let mut daemon = Waiting::new(self.socket, (command, &body), false)?;
+        self.understood(daemon.for_what(Client::answer)?)
+    }
+
+    fn understood(&self, (_, answer): (CtlOutcome, Vec<u8>)) -> Result<Sample, Failure> {
+        let why = "the answer is no summary: is this l2tpctl of another version than l2tpd?";
+        let sample = Sample::new(&String::from_utf8_lossy(&answer), clock::now());
+        sample.ok_or_else(|| Failure::unreachable(self.socket, why))
     }
 
     /// `summary`.
-    pub fn once(&self) -> CtlOutcome {
-        self.measure().unwrap_or_else(|failure| self.failed(&failure))
-    }
-
-    fn measure(&self) -> Result<CtlOutcome, Failure> {
+    pub fn once(&self) -> Result<CtlOutcome, Failure> {
         let before = self.sample()?;
-        query::pause(MEASURED).map_err(|error| broken(&error))?;
+        client::pause(MEASURED)?;
         let now = self.sample()?;
         let mut lines = summary::lines(Some(&before), &now);
         summary::sort(&mut lines, self.sort);
-        let text = match self.order.json {
-            true => summary::to_json(&lines, &now.totals),
-            false => summary::table(&lines, columns(), has_colours()).join("\n") + "\n",
-        };
-        Ok(write_out(text.as_bytes()).map_or_else(|error| super::unwritten(&error), |()| CtlOutcome::Done))
-    }
-
-    /// `top`.
-    pub fn follow(&self, interval: Duration) -> CtlOutcome {
-        let result = match has_escapes() {
-            true => Top::new(self, interval).and_then(|mut top| top.run()),
-            false => self.repeat(interval),
-        };
-        match result {
-            Ok(()) => CtlOutcome::Done,
-            Err(failure) => self.failed(&failure),
+        match self.order.json {
+            true => print(&summary::to_json(&lines, &now.totals)),
+            false => print(&(summary::table(&lines, columns(), has_colours()).join("\n") + "\n")),
         }
     }
 
-    fn failed(&self, failure: &Failure) -> CtlOutcome {
-        complain(&format!("l2tpctl: {}: {}", self.socket, failure.why));
-        failure.outcome
+    /// `top`.
+    pub fn follow(&self, interval: Duration) -> Result<CtlOutcome, Failure> {
+        match has_escapes() {
+            true => Top::new(self, interval)?.run().map(|()| CtlOutcome::Done),
+            false => self.repeat(interval),
+        }
     }
 
     /// Text that is repeated, until somebody ends it or nobody reads it.
-    fn repeat(&self, interval: Duration) -> Result<(), Failure> {
+    fn repeat(&self, interval: Duration) -> Result<CtlOutcome, Failure> {
         let mut before = None;
         loop {
             let now = self.sample()?;
             let mut lines = summary::lines(before.as_ref(), &now);
             summary::sort(&mut lines, self.sort);
             let text = summary::table(&lines, columns(), false).join("\n") + "\n\n";
-            match write_out(text.as_bytes()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                written => written.map_err(|error| broken(&error))?,
-            }
+            write_out(text.as_bytes())?;
             before = Some(now);
-            query::pause(interval).map_err(|error| broken(&error))?;
+            client::pause(interval)?;
         }
     }
-}
-
-fn broken(error: &io::Error) -> Failure {
-    Failure { outcome: CtlOutcome::Refused, why: crate::sys::error_text(error) }
-}
-
-fn understood(answer: String) -> Result<Sample, Failure> {
-    Sample::new(&answer, clock::now()).ok_or_else(|| Failure {
-        outcome: CtlOutcome::Unreachable,
-        why: "the answer is no summary: is this l2tpctl of another version than l2tpd?".to_owned(),
-    })
 }
 
 /// On a terminal's screen.
@@ -144,7 +123,7 @@ struct Top<'a> {
     /// `None`: the standard input is no terminal.
     keys: Option<Keys>,
     screen: Screen,
-    query: Option<Query>,
+    query: Option<Client>,
     /// When the next one begins.
     next: Instant,
     last: Option<Sample>,
@@ -158,10 +137,6 @@ impl<'a> Top<'a> {
         // Before the screen is taken: the first failure is told on the one that was there.
         let first = view.sample()?;
         let lines = summary::lines(None, &first);
-        Top::open(view, interval, first, lines).map_err(|error| broken(&error))
-    }
-
-    fn open(view: &'a View<'a>, interval: Duration, first: Sample, lines: Vec<Line>) -> io::Result<Top<'a>> {
         let poll = Poll::new()?;
         let signals = Signals::of_screen()?;
         let keys = Keys::take_over().ok();
@@ -202,8 +177,8 @@ impl<'a> Top<'a> {
             if self.draw().is_err() {
                 return Ok(());
             }
-            let until = self.query.as_ref().map_or(self.next, |query| query.deadline);
-            query::wait(&mut self.poll, &mut events, Some(until)).map_err(|error| broken(&error))?;
+            let until = self.query.as_ref().map_or(Some(self.next), |query| query.deadline);
+            client::wait(&mut self.poll, &mut events, until)?;
         }
     }
 
@@ -252,11 +227,13 @@ impl<'a> Top<'a> {
         if self.query.is_none() && self.next <= clock::now() {
             self.next = clock::now() + self.interval;
             let (command, body) = self.view.order.encode();
-            self.query = Some(Query::new(self.view.socket, (command, &body), (&self.poll, QUERY))?);
+            self.query = Some(Client::new(self.view.socket, (command, &body), (&self.poll, QUERY), false)?);
         }
-        let Some(answer) = self.query.as_mut().and_then(Query::turn) else { return Ok(()) };
+        let Some(answer) = self.query.as_mut().and_then(|query| query.answer().transpose()) else {
+            return Ok(());
+        };
         self.query = None;
-        match answer.and_then(understood) {
+        match answer.and_then(|answer| self.view.understood(answer)) {
             Ok(sample) => {
                 self.lines = summary::lines(self.last.as_ref(), &sample);
                 self.last = Some(sample);
