@@ -24,8 +24,6 @@ pub struct Form {
     pub tokens: &'static [Token],
     /// What may follow them, each at most once, in any order.
     pub options: &'static [&'static [Token]],
-    /// Whether it appears in the usage text (another form that does may stand for it).
-    pub usage: Option<&'static str>,
 }
 
 /// A row of the table.
@@ -36,6 +34,8 @@ pub struct AdminCommand {
     pub number: u16,
     /// The first one.
     pub word: &'static str,
+    /// What may follow that one, for the usage text; a form that is an old name of another is not in it.
+    pub usage: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
     pub forms: &'static [Form],
@@ -48,15 +48,11 @@ use Token::{OneOf, Rest, Value, Word};
 pub const LOCAL: u16 = 0;
 
 const fn form(tokens: &'static [Token]) -> Form {
-    Form { tokens, options: &[], usage: None }
+    Form { tokens, options: &[] }
 }
 
-const fn shown(tokens: &'static [Token], usage: &'static str) -> Form {
-    Form { tokens, options: &[], usage: Some(usage) }
-}
-
-const fn with(form: Form, options: &'static [&'static [Token]]) -> Form {
-    Form { options, ..form }
+const fn with(tokens: &'static [Token], options: &'static [&'static [Token]]) -> Form {
+    Form { tokens, options }
 }
 
 const ANY_LEVEL: Token = OneOf(&["error", "warn", "info", "debug"]);
@@ -72,9 +68,10 @@ pub static COMMANDS: &[AdminCommand] = &[
     AdminCommand {
         number: 1,
         word: "status",
+        usage: "[tunnel NAME | session IFNAME]",
         about: "tunnels, sessions and their interfaces",
         forms: &[
-            shown(&[], "[tunnel NAME | session IFNAME]"),
+            form(&[]),
             form(&[Word("tunnel"), Value("NAME")]),
             form(&[Word("session"), Value("IFNAME")]),
         ],
@@ -82,129 +79,127 @@ pub static COMMANDS: &[AdminCommand] = &[
     AdminCommand {
         number: 17,
         word: "summary",
+        usage: "[up | down | disabled] [name TEXT] [sort COLUMN]",
         about: "one line a tunnel: state, sessions, rates, the last reason",
-        forms: &[with(
-            shown(&[], "[up | down | disabled] [name TEXT] [sort COLUMN]"),
-            &[STANDING, NAMED, SORTED],
-        )],
+        forms: &[with(&[], &[STANDING, NAMED, SORTED])],
     },
     AdminCommand {
         number: LOCAL,
         word: "top",
+        usage: "[up | down | disabled] [name TEXT] [sort COLUMN] [-i SECONDS]",
         about: "the summary, again and again until q is pressed; s sorts by another column",
-        forms: &[with(
-            shown(&[], "[up | down | disabled] [name TEXT] [sort COLUMN] [-i SECONDS]"),
-            &[STANDING, NAMED, SORTED, INTERVAL],
-        )],
+        forms: &[with(&[], &[STANDING, NAMED, SORTED, INTERVAL])],
     },
     AdminCommand {
         number: 2,
         word: "clear",
+        usage: "tunnel NAME | peer ADDRESS | session IFNAME | all [result-code N]",
         about: "end tunnels or a session; they are set up again at once",
         forms: &[
-            with(
-                shown(
-                    &[Word("tunnel"), Value("NAME")],
-                    "tunnel NAME | peer ADDRESS | session IFNAME | all [result-code N]",
-                ),
-                RESULT_CODE,
-            ),
-            with(form(&[Word("peer"), Value("ADDRESS")]), RESULT_CODE),
-            with(form(&[Word("session"), Value("IFNAME")]), RESULT_CODE),
-            with(form(&[Word("interface"), Value("IFNAME")]), RESULT_CODE),
-            with(form(&[Word("all")]), RESULT_CODE),
+            with(&[Word("tunnel"), Value("NAME")], RESULT_CODE),
+            with(&[Word("peer"), Value("ADDRESS")], RESULT_CODE),
+            with(&[Word("session"), Value("IFNAME")], RESULT_CODE),
+            with(&[Word("interface"), Value("IFNAME")], RESULT_CODE),
+            with(&[Word("all")], RESULT_CODE),
         ],
     },
     AdminCommand {
         number: 3,
         word: "start",
+        usage: "NAME",
         about: "enable a configured tunnel until the next reload",
-        forms: &[shown(&[Value("NAME")], "NAME")],
+        forms: &[form(&[Value("NAME")])],
     },
     AdminCommand {
         number: 4,
         word: "stop",
+        usage: "NAME",
         about: "disable a configured tunnel until the next reload",
-        forms: &[shown(&[Value("NAME")], "NAME")],
+        forms: &[form(&[Value("NAME")])],
     },
     AdminCommand {
         number: 5,
         word: "reload",
+        usage: "[--check]",
         about: "read the configuration again; --check only tells what would change",
-        forms: &[shown(&[], "[--check]"), form(&[Word("--check")])],
+        forms: &[form(&[]), form(&[Word("--check")])],
     },
     AdminCommand {
         number: 6,
         word: "log",
+        usage: "[-f] [LEVEL]",
         about: "the messages kept in memory, of this level and worse; -f follows",
-        forms: &[with(shown(&[], "[-f] [LEVEL]"), &[&[ANY_LEVEL], &[Word("-f")]])],
+        forms: &[with(&[], &[&[ANY_LEVEL], &[Word("-f")]])],
     },
     AdminCommand {
         number: 7,
         word: "log-level",
+        usage: "LEVEL",
         about: "set the level of the log",
-        forms: &[shown(&[ANY_LEVEL], "LEVEL")],
+        forms: &[form(&[ANY_LEVEL])],
     },
     AdminCommand {
         number: 8,
         word: "watch",
+        usage: "",
         about: "one line per event as it happens",
-        forms: &[shown(&[], "")],
+        forms: &[form(&[])],
     },
     AdminCommand {
         number: 9,
         word: "counters",
+        usage: "[reset]",
         about: "what was counted, every reason for a drop on its own",
-        forms: &[shown(&[], "[reset]"), form(&[Word("reset")])],
+        forms: &[form(&[]), form(&[Word("reset")])],
     },
     AdminCommand {
         number: 10,
         word: "metrics",
+        usage: "",
         about: "the counters as OpenMetrics text",
-        forms: &[shown(&[], "")],
+        forms: &[form(&[])],
     },
     AdminCommand {
         number: 11,
         word: "trace",
+        usage: "NAME FILE",
         about: "control messages of a tunnel into a pcapng file until interrupted",
-        forms: &[shown(&[Value("NAME"), Value("FILE")], "NAME FILE"), form(&[Value("NAME")])],
+        forms: &[form(&[Value("NAME"), Value("FILE")]), form(&[Value("NAME")])],
     },
     AdminCommand {
         number: 12,
         word: "explain",
+        usage: "[MESSAGE TEXT | tunnel NAME]",
         about: "what a log message means and what to do; why a tunnel is not up",
-        forms: &[
-            shown(&[], "[MESSAGE TEXT | tunnel NAME]"),
-            form(&[Word("tunnel"), Value("NAME")]),
-            form(&[Rest("TEXT")]),
-        ],
+        forms: &[form(&[]), form(&[Word("tunnel"), Value("NAME")]), form(&[Rest("TEXT")])],
     },
     AdminCommand {
         number: 13,
         word: "health",
+        usage: "",
         about: "one line: is everything up? exit status 0 or 4",
-        forms: &[shown(&[], "")],
+        forms: &[form(&[])],
     },
     AdminCommand {
         number: 14,
         word: "ping",
+        usage: "NAME [-c N] [-i SECONDS]",
         about: "HELLOs to the peer of a tunnel, or frames through a session: round trip and loss",
-        forms: &[with(
-            shown(&[Value("NAME")], "NAME [-c N] [-i SECONDS]"),
-            &[&[Word("-c"), Value("N")], INTERVAL],
-        )],
+        forms: &[with(&[Value("NAME")], &[&[Word("-c"), Value("N")], INTERVAL])],
     },
     AdminCommand {
         number: 15,
         word: "failover",
+        usage: "NAME",
         about: "move a tunnel that has several peers to the next one",
-        forms: &[shown(&[Value("NAME")], "NAME")],
+        forms: &[form(&[Value("NAME")])],
     },
     AdminCommand {
         number: 18,
         word: "restart",
+        usage: "",
         about: "have the program file started again, to go on with all tunnels and frames",
-        forms: &[shown(&[], "")],
+        forms: &[form(&[])],
     },
 ];
 
@@ -217,12 +212,8 @@ pub fn by_number(number: u16) -> Option<&'static AdminCommand> {
 pub fn usage() -> String {
     let mut text = String::from("usage: l2tpctl [-s SOCKET] [--json] COMMAND\n\n");
     for command in COMMANDS {
-        for form in command.forms {
-            if let Some(usage) = form.usage {
-                let line = format!("{} {usage}", command.word);
-                text.push_str(&format!("  {}\n        {}\n", line.trim_end(), command.about));
-            }
-        }
+        let line = format!("{} {}", command.word, command.usage);
+        text.push_str(&format!("  {}\n        {}\n", line.trim_end(), command.about));
     }
     text.push_str("\nWords may be shortened as long as they stay unambiguous.\n");
     text

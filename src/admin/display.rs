@@ -7,6 +7,7 @@ use super::metrics::Metrics;
 use super::part::Part;
 use super::report::{Health, Source};
 use super::request::{AdminRequest, Selection};
+use super::show::Cookies;
 use super::summary::{Filter, Summary};
 use super::{json, show, why};
 use crate::log::escape;
@@ -23,12 +24,8 @@ const ROW: usize = 8;
 pub enum Form {
     /// `status`.
     Status,
-    /// `status` for the log, and for others than root: cookies are masked.
-    StatusMasked,
     /// `status --json`, and `explain --json`.
     StatusJson,
-    /// The same with masked cookies.
-    StatusJsonMasked,
     /// `explain`.
     Explain,
     /// `health`.
@@ -58,39 +55,13 @@ impl Form {
             }
             AdminRequest::Metrics => (Form::Metrics, Selection::All),
             AdminRequest::Summary { .. } | AdminRequest::Top { .. } => (Form::Summary, Selection::All),
-            AdminRequest::Counters { reset: true }
-            | AdminRequest::Log { .. }
-            | AdminRequest::LogLevel(_)
-            | AdminRequest::Clear { .. }
-            | AdminRequest::Start(_)
-            | AdminRequest::Stop(_)
-            | AdminRequest::FailOver(_)
-            | AdminRequest::Reload { .. }
-            | AdminRequest::Restart
-            | AdminRequest::Watch
-            | AdminRequest::Trace { .. }
-            | AdminRequest::Ping { .. }
-            | AdminRequest::ExplainText(_) => return None,
+            _ => return None,
         })
-    }
-
-    /// The form for those who must not see cookies.
-    pub fn masked(self) -> Form {
-        match self {
-            Form::Status | Form::StatusMasked => Form::StatusMasked,
-            Form::StatusJson | Form::StatusJsonMasked => Form::StatusJsonMasked,
-            Form::Explain | Form::Health | Form::HealthJson => self,
-            Form::Counters | Form::CountersJson | Form::Metrics | Form::Summary => self,
-        }
     }
 
     /// Whether the answer also says if all that is shown is up.
     fn is_judged(self) -> bool {
-        match self {
-            Form::Status | Form::StatusJson | Form::Explain | Form::Health | Form::HealthJson => true,
-            Form::StatusMasked | Form::StatusJsonMasked => true,
-            Form::Counters | Form::CountersJson | Form::Metrics | Form::Summary => false,
-        }
+        matches!(self, Form::Status | Form::StatusJson | Form::Explain | Form::Health | Form::HealthJson)
     }
 }
 
@@ -112,6 +83,7 @@ enum Stage {
 #[derive(Debug)]
 pub struct Display {
     form: Form,
+    cookies: Cookies,
     stage: Stage,
     edition: u64,
     /// All, not one tunnel or session.
@@ -144,6 +116,7 @@ impl Display {
         };
         Ok(Display {
             form,
+            cookies: Cookies::Shown,
             stage: if form == Form::Explain && *selection == Selection::All {
                 Stage::Look
             } else {
@@ -159,6 +132,11 @@ impl Display {
             metrics: Metrics::default(),
             summary: Summary::default(),
         })
+    }
+
+    /// For the log, and for others than root.
+    pub fn masked(self) -> Display {
+        Display { cookies: Cookies::Masked, ..self }
     }
 
     /// Only these tunnels, where it is a summary.
@@ -183,7 +161,10 @@ impl Display {
         }
         match self.stage {
             Stage::Look => {
-                if !self.look(source) {
+                let look = |display: &mut Display, tunnel, sessions, _| {
+                    display.explain.look_at(source, tunnel, sessions);
+                };
+                if !self.look_at(source, 1, look) {
                     self.next = (self.tunnels.start, self.sessions.start);
                     self.stage = Stage::Head;
                 }
@@ -195,15 +176,17 @@ impl Display {
             Stage::Tunnels => {
                 let more = match self.form {
                     Form::Metrics => self.metrics.step(source, out),
-                    Form::Health | Form::HealthJson => self.count(source),
-                    Form::Summary => self.summarize(source, out),
-                    Form::Status
-                    | Form::StatusMasked
-                    | Form::StatusJson
-                    | Form::StatusJsonMasked
-                    | Form::Explain
-                    | Form::Counters
-                    | Form::CountersJson => self.tunnels(source, out),
+                    Form::Health | Form::HealthJson => {
+                        self.look_at(source, 1, |display, tunnel, sessions, _| {
+                            display.judge(source, tunnel, sessions);
+                        })
+                    }
+                    Form::Summary => self.look_at(source, ROW, |display, tunnel, sessions, ends| {
+                        display.judge(source, tunnel, sessions.clone());
+                        display.summary.sessions(source, (tunnel, sessions), ends, out);
+                    }),
+                    Form::Status | Form::StatusJson | Form::Explain => self.tunnels(source, out),
+                    Form::Counters | Form::CountersJson => self.tunnels(source, out),
                 };
                 if !more {
                     self.stage = Stage::Tail;
@@ -220,26 +203,25 @@ impl Display {
 
     fn head(&self, source: &dyn Source, out: &mut String) {
         match self.form {
-            Form::Status | Form::StatusMasked if self.all => show::status_head(out, &source.overview()),
-            Form::StatusJson | Form::StatusJsonMasked => json::status_head(out, &source.overview()),
+            Form::Status if self.all => show::status_head(out, &source.overview()),
+            Form::StatusJson => json::status_head(out, &source.overview()),
             Form::CountersJson => json::counters_head(out, &source.overview()),
             Form::Explain => self.explain.head(out, self.all),
             Form::Summary => self.summary.head(out),
-            Form::Status | Form::StatusMasked | Form::Counters => {}
-            Form::Health | Form::HealthJson | Form::Metrics => {}
+            Form::Status | Form::Counters | Form::Health | Form::HealthJson | Form::Metrics => {}
         }
     }
 
     fn tail(&self, source: &dyn Source, out: &mut String) {
         match self.form {
-            Form::StatusJson | Form::StatusJsonMasked => json::status_tail(out, &source.dropped()),
+            Form::StatusJson => json::status_tail(out, &source.dropped()),
             Form::Explain => self.explain.tail(out, self.all, &source.dropped()),
             Form::Health => show::health(out, &self.health),
             Form::HealthJson => json::health(out, &source.overview(), &self.health),
             Form::Counters => show::counters_tail(out, &source.dropped()),
             Form::CountersJson => json::counters_tail(out, &source.dropped()),
             Form::Summary => self.summary.tail(&source.overview(), &self.health, out),
-            Form::Status | Form::StatusMasked | Form::Metrics => {}
+            Form::Status | Form::Metrics => {}
         }
     }
 
@@ -256,36 +238,19 @@ impl Display {
         Some((tunnel, from..to, ends))
     }
 
-    /// Looks whether some sessions and their tunnels are up. `false`: there is nothing left.
-    fn look(&mut self, source: &dyn Source) -> bool {
-        let mut room = LOOKED_AT;
-        while room > 0 {
-            let Some((tunnel, sessions, _)) = self.advance(source, room) else { return false };
-            room = room.saturating_sub(sessions.len().max(1));
-            self.explain.look_at(source, tunnel, sessions);
-        }
-        true
-    }
-
-    /// Only counts. `false`: there is nothing left.
-    fn count(&mut self, source: &dyn Source) -> bool {
-        let mut room = LOOKED_AT;
-        while room > 0 {
-            let Some((tunnel, sessions, _)) = self.advance(source, room) else { return false };
-            room = room.saturating_sub(sessions.len().max(1));
-            self.judge(source, tunnel, sessions);
-        }
-        true
-    }
-
-    /// The next rows of a summary. `false`: there is nothing left.
-    fn summarize(&mut self, source: &dyn Source, out: &mut String) -> bool {
+    /// Does with the next sessions what needs no more than a look at them; one call takes as long as `least` of them.
+    /// `false`: there is nothing left.
+    fn look_at(
+        &mut self,
+        source: &dyn Source,
+        least: usize,
+        mut look: impl FnMut(&mut Display, usize, Range<usize>, bool),
+    ) -> bool {
         let mut room = LOOKED_AT;
         while room > 0 {
             let Some((tunnel, sessions, ends)) = self.advance(source, room) else { return false };
-            room = room.saturating_sub(sessions.len().max(ROW));
-            self.judge(source, tunnel, sessions.clone());
-            self.summary.sessions(source, (tunnel, sessions), ends, out);
+            room = room.saturating_sub(sessions.len().max(least));
+            look(self, tunnel, sessions, ends);
         }
         true
     }
@@ -315,10 +280,8 @@ impl Display {
         let first = begins && tunnel == self.tunnels.start;
         let part = Part { tunnel: snapshot, interfaces, begins, ends, first };
         match self.form {
-            Form::Status => show::part(out, &source.overview(), &part, show::Cookies::Shown),
-            Form::StatusMasked => show::part(out, &source.overview(), &part, show::Cookies::Masked),
-            Form::StatusJson => json::status_part(out, &part, show::Cookies::Shown),
-            Form::StatusJsonMasked => json::status_part(out, &part, show::Cookies::Masked),
+            Form::Status => show::part(out, &source.overview(), &part, self.cookies),
+            Form::StatusJson => json::status_part(out, &part, self.cookies),
             Form::Explain => self.explain.part(out, source.overview().uptime, &part),
             Form::Counters => show::counters_part(out, &part),
             Form::CountersJson => json::counters_part(out, &part),

@@ -40,7 +40,7 @@ fn id(value: u32) -> String {
 
 /// Whether a display holds the cookies themselves: root may see them, other users of the admin socket and readers of the
 /// log may not.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cookies {
     /// They stand there.
     Shown,

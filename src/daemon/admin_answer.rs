@@ -63,12 +63,14 @@ pub(super) fn answer(client: &mut AdminClient, now: Instant, envelope: &Envelope
             client.follow(now, Stream::Trace { tunnel }, b"");
         }
         request => match Form::of(&request, json) {
-            Some((form, selection)) => {
-                match Display::new(visible(form, client.user), &selection, &*host.source(now)) {
-                    Ok(display) => client.show(now, display.filtered(filter_of(request))),
-                    Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
+            Some((form, selection)) => match Display::new(form, &selection, &*host.source(now)) {
+                Ok(display) => {
+                    let display = display.filtered(filter_of(request));
+                    let sees_cookies = trust::is_trusted(client.user);
+                    client.show(now, if sees_cookies { display } else { display.masked() });
                 }
-            }
+                Err(why) => client.answer(now, reply::REFUSED, why.as_bytes()),
+            },
             None => {
                 let (kind, mut text) = run(&request, json, now, host);
                 if json && kind == reply::DONE && !matches!(request, AdminRequest::Log { .. }) {
@@ -94,14 +96,6 @@ fn filter_of(request: AdminRequest) -> Filter {
     match request {
         AdminRequest::Summary { filter, .. } => filter,
         _ => Filter::default(),
-    }
-}
-
-/// The form for this user.
-fn visible(form: Form, user: u32) -> Form {
-    match trust::is_trusted(user) {
-        true => form,
-        false => form.masked(),
     }
 }
 

@@ -133,7 +133,7 @@ impl Daemon {
     /// `USR1`: the status goes to the log, piece by piece.
     pub fn log_status(&mut self, now: Instant) {
         let source = View { daemon: self, now };
-        self.status = Display::new(Form::StatusMasked, &Selection::All, &source).ok();
+        self.status = Display::new(Form::Status, &Selection::All, &source).ok().map(Display::masked);
     }
 
     /// Writes the next piece of the status to the log.

@@ -44,12 +44,16 @@ impl Report {
 
     /// A display of one go; `None` if the selection means nothing.
     pub fn display(&self, form: Form, selection: &Selection) -> Option<String> {
-        let mut display = Display::new(form, selection, self).ok()?;
+        Some(self.whole(Display::new(form, selection, self).ok()?))
+    }
+
+    /// All that a display shows.
+    pub fn whole(&self, mut display: Display) -> String {
         let mut text = String::new();
         while !display.is_over() {
             display.step(self, &mut text).expect("nothing changes");
         }
-        Some(text)
+        text
     }
 
     /// Whether a display says that something is down; `None` if the selection means nothing.
