@@ -5,12 +5,14 @@
 use crate::proto::connection::table::State;
 use std::fmt::{Display, Write};
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::time::Duration;
 
-use super::report::Source;
+use super::report::{Interface, Source};
 use crate::counters::Counters;
 use crate::proto::snapshot::{
-    ControlCounters, PeerSnapshot, PeerState, SessionBrief, SessionState, TunnelBrief, TunnelSnapshot,
+    ControlCounters, PeerSnapshot, PeerState, SessionBrief, SessionSnapshot, SessionState, TunnelBrief,
+    TunnelSnapshot,
 };
 
 /// Samples made, or sessions counted, in one step.
@@ -45,75 +47,68 @@ fn is_drop(name: &str) -> bool {
     name.starts_with("rx_drop_") || name.starts_with("tx_drop_")
 }
 
-/// The families, in the order of the reply.
+/// How far it is: the families, in the order of the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Family {
+enum Stage {
     /// None yet: the sessions' counters are gathered, so that all families of a session are of one moment.
     #[default]
     Gather,
     Daemon,
-    Tunnel(Fact),
+    /// A family of [`OF_TUNNELS`], by its place.
+    Tunnel(usize),
     /// A counter of control messages, by its number.
     Control(usize),
-    Session(Fact),
+    /// A family of [`OF_SESSIONS`], by its place.
+    Session(usize),
     /// A counter of frames, by its number.
     Frames(usize),
     SessionDrops,
     Dropped,
 }
 
-/// What is told of each tunnel and of each session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fact {
-    Info,
-    Up,
-    State,
-    Age,
-    Changes,
-    RoundTrip,
-    /// Of tunnels alone.
-    PathMtu,
-    /// Of tunnels with several peers alone.
-    Peer,
-    /// Of those as well.
-    PeerChanges,
-    Mtu,
+/// A family: its name, type and description, and how it tells of a tunnel or a session.
+type Family<F> = (&'static str, &'static str, &'static str, F);
+type OfTunnel = fn(&Told<'_>, &TunnelBrief<'_>, &mut String);
+type OfSession = fn(&Told<'_>, &SessionBrief<'_>, &mut String);
+
+/// The tunnel or session that a family tells of.
+struct Told<'a> {
+    source: &'a dyn Source,
+    family: &'static str,
+    labels: String,
+    tunnel: usize,
+    /// None, where the tunnel itself is told of.
+    sessions: Range<usize>,
 }
 
-/// What is told of tunnels.
-const OF_TUNNELS: [Fact; 9] = [
-    Fact::Info,
-    Fact::Up,
-    Fact::State,
-    Fact::Age,
-    Fact::Changes,
-    Fact::RoundTrip,
-    Fact::PathMtu,
-    Fact::Peer,
-    Fact::PeerChanges,
-];
-/// What is told of sessions.
-const OF_SESSIONS: [Fact; 6] = [Fact::Info, Fact::Up, Fact::State, Fact::Age, Fact::Changes, Fact::Mtu];
+impl Told<'_> {
+    /// A sample; what the family's name is followed by, and further labels.
+    fn sample(&self, out: &mut String, after: &str, labels: &str, value: impl Display) {
+        sample(out, &format!("{}{after}", self.family), &format!("{}{labels}", self.labels), value);
+    }
 
-impl Fact {
-    /// Name of its family after `l2tpd_tunnel` or `l2tpd_session`, type and description.
-    fn family(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Fact::Info => ("", "info", "what it is, and who the peer"),
-            Fact::Up => ("_up", "gauge", "1 while it is established, or need not be set up"),
-            Fact::State => ("_state", "stateset", "its state"),
-            Fact::Age => ("_state_age_seconds", "gauge", "time since its state changed"),
-            Fact::Changes => ("_changes", "counter", "how often it came up or went down"),
-            Fact::RoundTrip => {
-                ("_round_trip_seconds", "gauge", "how long the peer takes to acknowledge, smoothed")
-            }
-            Fact::PathMtu => ("_path_mtu_bytes", "gauge", "longest packet that its path carries, by probes"),
-            Fact::Peer => ("_peer", "info", "which of several peers is in use, and why"),
-            Fact::PeerChanges => {
-                ("_peer_changes", "counter", "how often another one of several peers was used")
-            }
-            Fact::Mtu => ("_mtu_bytes", "gauge", "MTU of its interface"),
+    /// A sample for each state.
+    fn states(&self, out: &mut String, all: &[&str], present: &str) {
+        for state in all {
+            self.sample(out, "", &format!(",{}=\"{state}\"", self.family), u8::from(*state == present));
         }
+    }
+
+    /// All that is known of it.
+    fn whole(&self) -> Option<(TunnelSnapshot, Vec<Option<Interface>>)> {
+        self.source.part(self.tunnel, self.sessions.clone())
+    }
+
+    fn tunnel(&self, tell: impl FnOnce(TunnelSnapshot)) {
+        if let Some((tunnel, _)) = self.whole() {
+            tell(tunnel);
+        }
+    }
+
+    fn session(&self, tell: impl FnOnce(&TunnelSnapshot, &SessionSnapshot, Option<&Interface>)) {
+        let Some((tunnel, interfaces)) = self.whole() else { return };
+        let Some(session) = tunnel.sessions.first() else { return };
+        tell(&tunnel, session, interfaces.iter().flatten().next());
     }
 }
 
@@ -125,14 +120,6 @@ const TUNNEL_STATES: [&str; 7] =
 const SESSION_STATES: [&str; 6] =
     ["disabled", "idle", "wait-control-conn", "wait-reply", "wait-connect", "established"];
 
-/// A state set: a sample for each state, the present one is 1. The label with the state has the family's name.
-fn states(out: &mut String, name: &str, labels: &str, all: &[&str], present: &str) {
-    for state in all {
-        let labels = format!("{labels},{name}=\"{state}\"");
-        sample(out, name, &labels, u8::from(*state == present));
-    }
-}
-
 /// A time in seconds, as far as milliseconds.
 fn seconds(time: Duration) -> String {
     format!("{}.{:03}", time.as_secs(), time.subsec_millis())
@@ -143,11 +130,113 @@ fn frames_family(name: &str) -> String {
     format!("l2tpd_session_{}", name.replace("_octets", "_bytes"))
 }
 
+/// What is told of each tunnel.
+const OF_TUNNELS: [Family<OfTunnel>; 9] = [
+    ("l2tpd_tunnel", "info", "what it is, and who the peer", |told, _, out| {
+        told.tunnel(|whole| told.sample(out, "_info", &peer_labels(&whole), 1));
+    }),
+    ("l2tpd_tunnel_up", "gauge", "1 while it is established, or need not be set up", |told, tunnel, out| {
+        let up = tunnel.manual || tunnel.state == State::Established;
+        told.sample(out, "", "", u8::from(up && !tunnel.disabled));
+    }),
+    ("l2tpd_tunnel_state", "stateset", "its state", |told, tunnel, out| {
+        let present = match (tunnel.disabled, tunnel.manual) {
+            (true, _) => "disabled",
+            (false, true) => "manual",
+            (false, false) => tunnel.state.status_name(),
+        };
+        told.states(out, &TUNNEL_STATES, present);
+    }),
+    ("l2tpd_tunnel_state_age_seconds", "gauge", "time since its state changed", |told, _, out| {
+        told.tunnel(|whole| told.sample(out, "", "", seconds(whole.since)));
+    }),
+    ("l2tpd_tunnel_changes", "counter", "how often it came up or went down", |told, _, out| {
+        told.tunnel(|whole| told.sample(out, "_total", "", whole.changes));
+    }),
+    (
+        "l2tpd_tunnel_round_trip_seconds",
+        "gauge",
+        "how long the peer takes to acknowledge, smoothed",
+        |told, tunnel, out| {
+            let Some(time) = tunnel.round_trip else { return };
+            let (whole, micros) = (time.as_secs(), time.subsec_micros());
+            told.sample(out, "", "", format_args!("{whole}.{micros:06}"));
+        },
+    ),
+    (
+        "l2tpd_tunnel_path_mtu_bytes",
+        "gauge",
+        "longest packet that its path carries, by probes",
+        |told, tunnel, out| {
+            let mtu = tunnel.path_search.and_then(|found| found.mtu);
+            mtu.into_iter().for_each(|mtu| told.sample(out, "", "", mtu));
+        },
+    ),
+    ("l2tpd_tunnel_peer", "info", "which of several peers is in use, and why", |told, tunnel, out| {
+        let Some((whole, _)) = told.whole().filter(|_| tunnel.has_backup) else { return };
+        let in_use = |peer: &&PeerSnapshot| peer.state == PeerState::InUse;
+        let Some(peer) = whole.peers.iter().find(in_use) else { return };
+        let (remote, why) = (label(&peer.remote), label(&whole.peer_why));
+        told.sample(out, "_info", &format!(",remote_address=\"{remote}\",reason=\"{why}\""), 1);
+    }),
+    (
+        "l2tpd_tunnel_peer_changes",
+        "counter",
+        "how often another one of several peers was used",
+        |told, tunnel, out| {
+            if tunnel.has_backup {
+                told.sample(out, "_total", "", tunnel.peer_changes);
+            }
+        },
+    ),
+];
+
+/// What is told of each session.
+const OF_SESSIONS: [Family<OfSession>; 6] = [
+    ("l2tpd_session", "info", "what it is, and who the peer", |told, _, out| {
+        told.session(|tunnel, session, interface| {
+            let labels = format!(
+                ",peer=\"{}\",encapsulation=\"{}\",remote_end_id=\"{}\",bridge=\"{}\",data_plane=\"{}\"",
+                tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+                tunnel.path.map_or("", |path| path.encapsulation.word()),
+                label(&String::from_utf8_lossy(&session.remote_end_id)),
+                label(session.bridge.as_deref().unwrap_or_default()),
+                interface.map_or("", |interface| interface.data_plane),
+            );
+            told.sample(out, "_info", &labels, 1);
+        });
+    }),
+    (
+        "l2tpd_session_up",
+        "gauge",
+        "1 while it is established, or need not be set up",
+        |told, session, out| {
+            told.sample(out, "", "", u8::from(session.state == SessionState::Established));
+        },
+    ),
+    ("l2tpd_session_state", "stateset", "its state", |told, session, out| {
+        let present = if session.disabled { "disabled" } else { session.state.status_name() };
+        told.states(out, &SESSION_STATES, present);
+    }),
+    ("l2tpd_session_state_age_seconds", "gauge", "time since its state changed", |told, _, out| {
+        told.session(|_, session, _| told.sample(out, "", "", seconds(session.since)));
+    }),
+    ("l2tpd_session_changes", "counter", "how often it came up or went down", |told, _, out| {
+        told.session(|_, session, _| told.sample(out, "_total", "", session.changes));
+    }),
+    ("l2tpd_session_mtu_bytes", "gauge", "MTU of its interface", |told, _, out| {
+        told.session(|_, _, interface| {
+            let mtu = interface.map(|interface| interface.mtu).filter(|mtu| *mtu > 0);
+            mtu.into_iter().for_each(|mtu| told.sample(out, "", "", mtu));
+        });
+    }),
+];
+
 /// The reply to `metrics` in the making. A family has a sample of each tunnel or session, so all of them are gone
 /// through once for each family.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    family: Family,
+    stage: Stage,
     /// Of each session, in the order of the configuration.
     counted: Vec<Counters>,
     /// How far the family is: tunnel, session of it, and sessions in all.
@@ -159,19 +248,19 @@ pub struct Metrics {
 impl Metrics {
     /// Appends some samples. `false`: there is nothing left.
     pub fn step(&mut self, source: &dyn Source, out: &mut String) -> bool {
-        match self.family {
-            Family::Daemon => daemon(out, source),
-            Family::Dropped => {
+        match self.stage {
+            Stage::Daemon => daemon(out, source),
+            Stage::Dropped => {
                 dropped(out, source);
                 return false;
             }
-            Family::Gather | Family::Session(_) | Family::Frames(_) | Family::SessionDrops => {
+            Stage::Gather | Stage::Session(_) | Stage::Frames(_) | Stage::SessionDrops => {
                 self.begin(out);
                 if !self.sessions(source, out) {
                     return true;
                 }
             }
-            Family::Tunnel(_) | Family::Control(_) => {
+            Stage::Tunnel(_) | Stage::Control(_) => {
                 self.begin(out);
                 if !self.tunnels(source, out) {
                     return true;
@@ -179,7 +268,7 @@ impl Metrics {
             }
         }
         (self.tunnel, self.session, self.number) = (0, 0, 0);
-        self.family = next(self.family);
+        self.stage = next(self.stage);
         true
     }
 
@@ -188,29 +277,27 @@ impl Metrics {
         if (self.tunnel, self.session) != (0, 0) {
             return;
         }
-        match self.family {
-            Family::Tunnel(fact) => {
-                let (name, kind, help) = fact.family();
-                family(out, &format!("l2tpd_tunnel{name}"), kind, help);
+        match self.stage {
+            Stage::Tunnel(at) => {
+                let Some((name, kind, help, _)) = OF_TUNNELS.get(at) else { return };
+                family(out, name, kind, help);
             }
-            Family::Control(at) => {
+            Stage::Control(at) => {
                 if let Some((name, help, _)) = ControlCounters::default().entries().nth(at) {
                     family(out, &format!("l2tpd_control_{name}"), "counter", help);
                 }
             }
-            Family::Session(fact) => {
-                let (name, kind, help) = fact.family();
-                family(out, &format!("l2tpd_session{name}"), kind, help);
+            Stage::Session(at) => {
+                let Some((name, kind, help, _)) = OF_SESSIONS.get(at) else { return };
+                family(out, name, kind, help);
             }
-            Family::Frames(at) => {
+            Stage::Frames(at) => {
                 if let Some((name, help, _)) = Counters::default().entries().nth(at) {
                     family(out, &frames_family(name), "counter", help);
                 }
             }
-            Family::SessionDrops => {
-                family(out, "l2tpd_session_drops", "counter", "frames dropped, by reason")
-            }
-            Family::Gather | Family::Daemon | Family::Dropped => {}
+            Stage::SessionDrops => family(out, "l2tpd_session_drops", "counter", "frames dropped, by reason"),
+            Stage::Gather | Stage::Daemon | Stage::Dropped => {}
         }
     }
 
@@ -218,13 +305,17 @@ impl Metrics {
     fn tunnels(&mut self, source: &dyn Source, out: &mut String) -> bool {
         for _ in 0..SAMPLES {
             let Some(tunnel) = source.tunnel(self.tunnel) else { return true };
-            match self.family {
-                Family::Control(at) => {
+            match self.stage {
+                Stage::Control(at) => {
                     if let Some((name, _, value)) = tunnel.counters.entries().nth(at) {
                         sample(out, &format!("l2tpd_control_{name}_total"), &tunnel_labels(&tunnel), value);
                     }
                 }
-                Family::Tunnel(fact) => one_tunnel(source, self.tunnel, &tunnel, fact, out),
+                Stage::Tunnel(at) => {
+                    let Some((family, _, _, tell)) = OF_TUNNELS.get(at) else { return true };
+                    let labels = tunnel_labels(&tunnel);
+                    tell(&Told { source, family, labels, tunnel: self.tunnel, sessions: 0..0 }, &tunnel, out);
+                }
                 _ => {}
             }
             self.tunnel += 1;
@@ -247,77 +338,31 @@ impl Metrics {
     }
 
     fn one_session(&mut self, source: &dyn Source, tunnel: &TunnelBrief<'_>, out: &mut String) {
-        if self.family == Family::Gather {
+        if self.stage == Stage::Gather {
             return self.counted.push(source.counters(self.tunnel, self.session));
         }
         let Some(session) = source.session(self.tunnel, self.session) else { return };
         let counted = self.counted.get(self.number).copied().unwrap_or_default();
         let labels = format!("{},interface=\"{}\"", tunnel_labels(tunnel), label(session.interface));
-        match self.family {
-            Family::Frames(at) => {
+        match self.stage {
+            Stage::Frames(at) => {
                 if let Some((name, _, value)) = counted.entries().nth(at) {
                     sample(out, &format!("{}_total", frames_family(name)), &labels, value);
                 }
             }
-            Family::SessionDrops => {
+            Stage::SessionDrops => {
                 for (reason, _, value) in counted.entries().filter(|(name, _, _)| is_drop(name)) {
                     let labels = format!("{labels},reason=\"{reason}\"");
                     sample(out, "l2tpd_session_drops_total", &labels, value);
                 }
             }
-            Family::Session(fact) => {
-                one_fact(source, (self.tunnel, self.session), &session, (fact, &labels), out);
+            Stage::Session(at) => {
+                let Some((family, _, _, tell)) = OF_SESSIONS.get(at) else { return };
+                let (tunnel, sessions) = (self.tunnel, self.session..self.session.saturating_add(1));
+                tell(&Told { source, family, labels, tunnel, sessions }, &session, out);
             }
-            Family::Gather | Family::Daemon | Family::Tunnel(_) | Family::Control(_) | Family::Dropped => {}
+            Stage::Gather | Stage::Daemon | Stage::Tunnel(_) | Stage::Control(_) | Stage::Dropped => {}
         }
-    }
-}
-
-/// What one sample of a tunnel, or its states, say.
-fn one_tunnel(source: &dyn Source, place: usize, tunnel: &TunnelBrief<'_>, fact: Fact, out: &mut String) {
-    let labels = tunnel_labels(tunnel);
-    match fact {
-        Fact::Up => {
-            let up = tunnel.manual || tunnel.state == State::Established;
-            sample(out, "l2tpd_tunnel_up", &labels, u8::from(up && !tunnel.disabled));
-        }
-        Fact::State => {
-            let present = match (tunnel.disabled, tunnel.manual) {
-                (true, _) => "disabled",
-                (false, true) => "manual",
-                (false, false) => tunnel.state.status_name(),
-            };
-            states(out, "l2tpd_tunnel_state", &labels, &TUNNEL_STATES, present);
-        }
-        Fact::RoundTrip => {
-            let Some(time) = tunnel.round_trip else { return };
-            let (whole, micros) = (time.as_secs(), time.subsec_micros());
-            sample(out, "l2tpd_tunnel_round_trip_seconds", &labels, format_args!("{whole}.{micros:06}"));
-        }
-        Fact::PathMtu => {
-            let Some(mtu) = tunnel.path_search.and_then(|found| found.mtu) else { return };
-            sample(out, "l2tpd_tunnel_path_mtu_bytes", &labels, mtu);
-        }
-        Fact::PeerChanges if tunnel.has_backup => {
-            sample(out, "l2tpd_tunnel_peer_changes_total", &labels, tunnel.peer_changes);
-        }
-        Fact::Peer if tunnel.has_backup => {
-            let Some((whole, _)) = source.part(place, 0..0) else { return };
-            let in_use = |peer: &&PeerSnapshot| peer.state == PeerState::InUse;
-            let Some(peer) = whole.peers.iter().find(in_use) else { return };
-            let (remote, why) = (label(&peer.remote), label(&whole.peer_why));
-            let labels = format!("{labels},remote_address=\"{remote}\",reason=\"{why}\"");
-            sample(out, "l2tpd_tunnel_peer_info", &labels, 1);
-        }
-        Fact::Info | Fact::Age | Fact::Changes => {
-            let Some((whole, _)) = source.part(place, 0..0) else { return };
-            match fact {
-                Fact::Age => sample(out, "l2tpd_tunnel_state_age_seconds", &labels, seconds(whole.since)),
-                Fact::Changes => sample(out, "l2tpd_tunnel_changes_total", &labels, whole.changes),
-                _ => sample(out, "l2tpd_tunnel_info", &format!("{labels},{}", peer_labels(&whole)), 1),
-            }
-        }
-        Fact::Mtu | Fact::Peer | Fact::PeerChanges => {}
     }
 }
 
@@ -328,80 +373,31 @@ fn peer_labels(tunnel: &TunnelSnapshot) -> String {
     let hostname = tunnel.remote_hostname.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
     let router_id = tunnel.remote_router_id.map(|id| Ipv4Addr::from(id).to_string()).unwrap_or_default();
     format!(
-        "peer=\"{peer}\",encapsulation=\"{encapsulation}\",remote_hostname=\"{}\",remote_router_id=\"{router_id}\"",
+        ",peer=\"{peer}\",encapsulation=\"{encapsulation}\",remote_hostname=\"{}\",remote_router_id=\"{router_id}\"",
         label(&hostname)
     )
 }
 
-/// What one sample of a session, or its states, say.
-fn one_fact(
-    source: &dyn Source,
-    place: (usize, usize),
-    session: &SessionBrief<'_>,
-    (fact, labels): (Fact, &str),
-    out: &mut String,
-) {
-    match fact {
-        Fact::Up => {
-            let up = u8::from(session.state == SessionState::Established);
-            return sample(out, "l2tpd_session_up", labels, up);
-        }
-        Fact::State => {
-            let present = if session.disabled { "disabled" } else { session.state.status_name() };
-            return states(out, "l2tpd_session_state", labels, &SESSION_STATES, present);
-        }
-        Fact::Info | Fact::Age | Fact::Changes | Fact::Mtu => {}
-        Fact::RoundTrip | Fact::PathMtu | Fact::Peer | Fact::PeerChanges => return,
-    }
-    let Some((tunnel, interfaces)) = source.part(place.0, place.1..place.1.saturating_add(1)) else { return };
-    let Some(whole) = tunnel.sessions.first() else { return };
-    let interface = interfaces.into_iter().flatten().next();
-    match fact {
-        Fact::Age => sample(out, "l2tpd_session_state_age_seconds", labels, seconds(whole.since)),
-        Fact::Changes => sample(out, "l2tpd_session_changes_total", labels, whole.changes),
-        Fact::Mtu => {
-            if let Some(mtu) = interface.map(|interface| interface.mtu).filter(|mtu| *mtu > 0) {
-                sample(out, "l2tpd_session_mtu_bytes", labels, mtu);
-            }
-        }
-        _ => {
-            let labels = format!(
-                "{labels},peer=\"{}\",encapsulation=\"{}\",remote_end_id=\"{}\",bridge=\"{}\",data_plane=\"{}\"",
-                tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-                tunnel.path.map_or("", |path| path.encapsulation.word()),
-                label(&String::from_utf8_lossy(&whole.remote_end_id)),
-                label(whole.bridge.as_deref().unwrap_or_default()),
-                interface.map_or("", |interface| interface.data_plane),
-            );
-            sample(out, "l2tpd_session_info", &labels, 1);
-        }
-    }
-}
-
-fn after(facts: &[Fact], fact: Fact) -> Option<Fact> {
-    facts.iter().copied().skip_while(|other| *other != fact).nth(1)
-}
-
 /// The family after this one.
-fn next(family: Family) -> Family {
-    let control = |at| match at < ControlCounters::default().entries().count() {
-        true => Family::Control(at),
-        false => Family::Session(Fact::Info),
-    };
-    let frames = |from: usize| {
-        let mut left = Counters::default().entries().enumerate().skip(from);
-        left.find(|(_, (name, _, _))| !is_drop(name))
-            .map_or(Family::SessionDrops, |(at, _)| Family::Frames(at))
-    };
-    match family {
-        Family::Gather => Family::Daemon,
-        Family::Daemon => Family::Tunnel(Fact::Info),
-        Family::Tunnel(fact) => after(&OF_TUNNELS, fact).map_or_else(|| control(0), Family::Tunnel),
-        Family::Control(at) => control(at + 1),
-        Family::Session(fact) => after(&OF_SESSIONS, fact).map_or_else(|| frames(0), Family::Session),
-        Family::Frames(at) => frames(at + 1),
-        Family::SessionDrops | Family::Dropped => Family::Dropped,
+fn next(stage: Stage) -> Stage {
+    match stage {
+        Stage::Gather => Stage::Daemon,
+        Stage::Daemon => Stage::Tunnel(0),
+        Stage::Tunnel(at) if at + 1 < OF_TUNNELS.len() => Stage::Tunnel(at + 1),
+        Stage::Tunnel(_) => Stage::Control(0),
+        Stage::Control(at) if at + 1 < ControlCounters::default().entries().count() => Stage::Control(at + 1),
+        Stage::Control(_) => Stage::Session(0),
+        Stage::Session(at) if at + 1 < OF_SESSIONS.len() => Stage::Session(at + 1),
+        Stage::Session(_) => frames(0),
+        Stage::Frames(at) => frames(at + 1),
+        Stage::SessionDrops | Stage::Dropped => Stage::Dropped,
     }
+}
+
+/// The counter of frames with this number or the next one that is no drop.
+fn frames(from: usize) -> Stage {
+    let mut left = Counters::default().entries().enumerate().skip(from);
+    left.find(|(_, (name, _, _))| !is_drop(name)).map_or(Stage::SessionDrops, |(at, _)| Stage::Frames(at))
 }
 
 fn daemon(out: &mut String, source: &dyn Source) {
