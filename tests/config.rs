@@ -13,7 +13,7 @@ use std::rc::Rc;
 use l2tpd::config::diff::{diff, share, Change, What};
 use l2tpd::config::error::Fault;
 use l2tpd::config::identity::DerivedId;
-use l2tpd::config::tag::{Block, Effect, Tag};
+use l2tpd::config::tag::{Block, Effect, Tag, Unset};
 use l2tpd::config::tags;
 use l2tpd::config::value::Kind;
 use l2tpd::config::{parse, Config, Defaults, Parsed};
@@ -339,7 +339,7 @@ fn a_restart_tells_all_tags_and_hides_its_sessions() {
 fn written_defaults_change_nothing() {
     let mut written = 0;
     for tag in tags::all() {
-        let default = tag.default.text();
+        let (Unset::As(default) | Unset::Text(default)) = tag.default;
         let is_value = match tag.kind {
             Kind::Word => tag.words.contains(&default),
             Kind::Number(..) | Kind::Seconds(..) => {

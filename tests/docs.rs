@@ -8,7 +8,7 @@ use std::process::Command;
 
 use l2tpd::config::identity::DerivedId;
 use l2tpd::config::model::Problem;
-use l2tpd::config::tag::{Block, Effect, Tag};
+use l2tpd::config::tag::{Block, Effect, Tag, Unset};
 use l2tpd::config::tags;
 use l2tpd::config::value::Kind;
 use l2tpd::config::{parse, Config, Defaults};
@@ -102,7 +102,7 @@ fn facts(tag: &Tag) -> Vec<String> {
         Kind::Hex => facts.extend(["8".into(), "16".into()]),
         _ => {}
     }
-    let default = tag.default.text();
+    let (Unset::As(default) | Unset::Text(default)) = tag.default;
     let is_value = !default.is_empty() && !default.contains(' ') && default != "required";
     if is_value || tag.kind == Kind::Ports {
         facts.extend(default.split(' ').map(str::to_owned));
@@ -182,7 +182,7 @@ fn the_example_shows_defaults() {
             tag.kind,
             Kind::Word | Kind::Number(..) | Kind::Seconds(..) | Kind::Ports | Kind::Path(_)
         );
-        let default = tag.default.text();
+        let (Unset::As(default) | Unset::Text(default)) = tag.default;
         // Where there is no file by default the example names one.
         let names_one = matches!(tag.kind, Kind::Path(_)) && default == "none";
         if is_value && !default.contains("the ") && !names_one {

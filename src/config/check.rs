@@ -3,43 +3,48 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::error::{Fault, Given, Place};
 use super::model::*;
-use crate::wire::{Encapsulation, SessionId};
 
-/// What the blocks read so far have taken, each with its line (or its name, for messages).
+/// What the blocks read so far have taken: of each kind what, and who has it, by a name and the line of the block.
 pub(super) struct Known {
     data_plane: DataPlane,
-    tunnels: BTreeMap<String, usize>,
-    identities: BTreeMap<Identity, String>,
-    interfaces: BTreeMap<String, usize>,
-    session_ids: BTreeMap<SessionId, usize>,
-    /// The groups of `split-horizon`, by their bridges, each with its line.
-    groups: BTreeMap<String, (String, usize)>,
-    /// Of the tunnel that is being read.
-    end_ids: BTreeMap<Vec<u8>, String>,
+    taken: BTreeMap<(Taken, String), (String, usize)>,
+}
+
+/// What only one block can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Taken {
+    Tunnel,
+    /// What tells one control connection from another; by the tunnel.
+    Identity,
+    Interface,
+    SessionId,
+    /// The group of `split-horizon` in a bridge; by the group.
+    Group,
+    /// In one tunnel; by the session.
+    EndId,
 }
 
 impl Known {
     /// Before the first block.
     pub fn new(data_plane: DataPlane) -> Known {
-        Known {
-            data_plane,
-            tunnels: BTreeMap::new(),
-            identities: BTreeMap::new(),
-            interfaces: BTreeMap::new(),
-            session_ids: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            end_ids: BTreeMap::new(),
+        Known { data_plane, taken: BTreeMap::new() }
+    }
+
+    /// Who has it already; else it is taken now.
+    fn take(&mut self, kind: Taken, what: String, name: &str, line: usize) -> Option<(String, usize)> {
+        match self.taken.entry((kind, what)) {
+            Entry::Occupied(other) => Some(other.get().clone()),
+            Entry::Vacant(free) => {
+                free.insert((name.to_owned(), line));
+                None
+            }
         }
     }
 }
-
-/// What tells one control connection from another.
-type Identity = (Option<IpAddr>, Remote, Device, Encapsulation, (u16, u16), Check<Vec<u8>>, Check<[u8; 4]>);
 
 /// An error that these checks found.
 pub(super) struct Complaint {
@@ -191,51 +196,34 @@ fn intervals(tunnel: &mut TunnelConfig, findings: &mut Findings<'_>) {
 
 /// A name stands for one tunnel, and so do the addresses and names that a message can be told by.
 fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
-    known.end_ids.clear();
-    if let Some(line) = known.tunnels.get(&tunnel.name) {
-        let detail = format!("there is a tunnel {} in line {line} already", tunnel.name);
-        findings.header("tunnel", detail);
-    }
     if !tunnel.name.is_empty() {
-        known.tunnels.entry(tunnel.name.clone()).or_insert(tunnel.line);
+        let twin = known.take(Taken::Tunnel, tunnel.name.clone(), "", tunnel.line);
+        if let Some((_, line)) = twin {
+            let detail = format!("there is a tunnel {} in line {line} already", tunnel.name);
+            findings.header("tunnel", detail);
+        }
     }
     if tunnel.is_manual() {
         return;
     }
+    // What is missing of them is reported elsewhere.
+    let (Some(hostname), Some(id)) = (&tunnel.remote_hostname, &tunnel.remote_router_id) else { return };
     let remotes = tunnel.remotes.iter().enumerate();
     for (at, remote, way) in
         remotes.flat_map(|(at, remote)| tunnel.each_encapsulation().map(move |way| (at, remote, way)))
     {
-        let Some(identity) = identity(tunnel, remote, way) else { return };
-        match known.identities.entry(identity) {
-            Entry::Vacant(free) => {
-                free.insert(tunnel.name.clone());
-            }
-            Entry::Occupied(twin) if *twin.get() == tunnel.name => {} // told already
-            Entry::Occupied(twin) => {
-                let detail = format!(
-                    "tunnel {} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
-                     nothing would tell the messages of the one from those of the other",
-                    twin.get()
-                );
-                peer(findings, at, Fault::InvalidValue, detail);
-            }
+        let ports = tunnel.ports_of(way);
+        let identity = (tunnel.local_address, remote, tunnel.bind_device, way, ports, hostname, id);
+        let twin = known.take(Taken::Identity, format!("{identity:?}"), &tunnel.name, tunnel.line);
+        // Of another block of the same name it was told already.
+        if let Some((twin, _)) = twin.filter(|(twin, _)| *twin != tunnel.name) {
+            let detail = format!(
+                "tunnel {twin} has the same addresses, bind-device, encapsulation, remote-hostname and remote-router-id:\n\
+                 nothing would tell the messages of the one from those of the other"
+            );
+            peer(findings, at, Fault::InvalidValue, detail);
         }
     }
-}
-
-/// `None` while something of it is missing, which is reported elsewhere.
-fn identity(tunnel: &TunnelConfig, remote: &Remote, encapsulation: Encapsulation) -> Option<Identity> {
-    let ports = tunnel.ports_of(encapsulation);
-    Some((
-        tunnel.local_address,
-        remote.clone(),
-        tunnel.bind_device,
-        encapsulation,
-        ports,
-        tunnel.remote_hostname.clone()?,
-        tunnel.remote_router_id.clone()?,
-    ))
 }
 
 /// Checks a session block; `tunnel` holds the tunnel's own tags.
@@ -264,7 +252,7 @@ pub(super) fn session(
     let limits = known.data_plane == DataPlane::Kernel && session.storm_limit != StormLimit::Off;
     kernel_cannot(&mut findings, "storm-limit", limits, "limit broadcasts");
     split_horizon(session, &mut findings, known);
-    end_id(session, &mut findings, known);
+    end_id(session, tunnel, &mut findings, known);
     manual(session, tunnel, &mut findings, known);
     findings.found
 }
@@ -277,10 +265,9 @@ fn interface(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut K
     if session.bridge.as_ref() == Some(name) {
         findings.invalid("bridge", "an interface cannot join itself");
     }
-    if let Some(line) = known.interfaces.get(name) {
+    if let Some((_, line)) = known.take(Taken::Interface, name.clone(), "", session.line) {
         findings.header("session", format!("there is a session {name} in line {line} already"));
     }
-    known.interfaces.entry(name.clone()).or_insert(session.line);
 }
 
 /// The ports of a group are isolated ports of its bridge, and there is one kind of these.
@@ -289,24 +276,23 @@ fn split_horizon(session: &SessionConfig, findings: &mut Findings<'_>, known: &m
     let Some(bridge) = &session.bridge else {
         return findings.invalid("split-horizon", "it keeps ports of a bridge apart, and there is no bridge");
     };
-    match known.groups.get(bridge) {
-        Some((other, line)) if other != group => findings.invalid(
+    let before = known.take(Taken::Group, bridge.clone(), group, session.line);
+    if let Some((other, line)) = before.filter(|(other, _)| other != group) {
+        findings.invalid(
             "split-horizon",
             format!(
                 "the session in line {line} has the group {other} in bridge {bridge}: a bridge has one group"
             ),
-        ),
-        Some(_) => {}
-        None => drop(known.groups.insert(bridge.clone(), (group.clone(), session.line))),
+        );
     }
 }
 
-fn end_id(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut Known) {
-    let Some(id) = session.remote_end_id.clone().filter(|_| !findings.has("manual")) else { return };
-    if let Some(twin) = known.end_ids.get(&id) {
+fn end_id(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
+    let Some(id) = session.remote_end_id.as_ref().filter(|_| !findings.has("manual")) else { return };
+    let of_tunnel = format!("{} {id:?}", tunnel.line);
+    if let Some((twin, _)) = known.take(Taken::EndId, of_tunnel, &session.interface, session.line) {
         findings.invalid("remote-end-id", format!("the session {twin} of this tunnel has this one already"));
     }
-    known.end_ids.entry(id).or_insert(session.interface.clone());
 }
 
 fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
@@ -332,9 +318,8 @@ fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Finding
             .invalid("manual", "a manual session needs to know its peer; the tunnel's remote-address is any");
     }
     let Some(ids) = session.manual else { return };
-    if let Some(line) = known.session_ids.get(&ids.local) {
+    if let Some((_, line)) = known.take(Taken::SessionId, ids.local.to_string(), "", session.line) {
         findings
             .invalid("manual", format!("the session in line {line} has the local id {} already", ids.local));
     }
-    known.session_ids.entry(ids.local).or_insert(session.line);
 }

@@ -14,6 +14,7 @@ use super::model::{
 use super::tag::{Block, Row, Tag};
 use super::tags;
 use super::value::{Kind, Refusal, Value};
+use crate::gather;
 use crate::log::{escape, Event, LogLine};
 use crate::wiped::Wiped;
 
@@ -222,8 +223,8 @@ impl Parser {
         self.end_tunnel();
         let mut config = std::mem::take(&mut self.config);
         derive_router_ids(&mut config);
-        let mut errors = std::mem::take(&mut self.errors);
-        errors.sort_by_key(|e| (e.line, e.column));
+        let errors = std::mem::take(&mut self.errors);
+        let errors = gather::sorted(errors, |e| ((e.line as u64) << 32) + e.column as u64);
         let settings = self.settings.take().unwrap_or_default();
         Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, settings }
     }

@@ -26,15 +26,6 @@ pub enum Unset {
     Text(&'static str),
 }
 
-impl Unset {
-    /// The parameters or the words.
-    pub fn text(self) -> &'static str {
-        match self {
-            Unset::As(text) | Unset::Text(text) => text,
-        }
-    }
-}
-
 /// When a new value of a tag takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

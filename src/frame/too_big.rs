@@ -18,12 +18,6 @@ const LEAST_V6: usize = 1280;
 /// RFC 1191 3: the least MTU of IPv4.
 const LEAST_V4: usize = 68;
 
-/// Whether the frame, of which at most `longest` octets could go on, is one whose sender can be told.
-#[cfg(test)]
-fn can_be_told(frame: &[u8], longest: usize) -> bool {
-    judge(frame, longest).is_some()
-}
-
 /// Writes the frame that tells its sender to `to`; its length. `None`: he cannot be told.
 pub fn tell(frame: &[u8], longest: usize, to: &mut [u8]) -> Option<usize> {
     let (packet, mtu) = judge(frame, longest)?;
@@ -139,7 +133,7 @@ mod tests {
     fn answer(frame: &[u8], longest: usize) -> Option<Vec<u8>> {
         let mut to = vec![0xee; LONGEST];
         let told = tell(frame, longest, &mut to);
-        assert_eq!(told.is_some(), can_be_told(frame, longest));
+        assert_eq!(told.is_some(), judge(frame, longest).is_some());
         told.map(|length| to[..length].to_vec())
     }
 

@@ -376,6 +376,16 @@ pub enum Tos {
 
 words! { Tos { Copy = "copy" } else Value(u8) }
 
+impl Tos {
+    /// Of packets whose frame has none, or is not looked at.
+    pub fn fixed(self) -> u8 {
+        match self {
+            Tos::Value(tos) => tos,
+            Tos::Copy => 0,
+        }
+    }
+}
+
 impl TunnelConfig {
     /// A tunnel with every tag at its default. Without `local_router_id` it has a problem yet.
     pub fn new(name: &str) -> TunnelConfig {
