@@ -11,9 +11,9 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use super::core::Daemon;
+use super::restart_message as message;
 use super::restarter::{Answer, Restarter};
-use super::state;
-use super::take_over::message;
+use super::state::{self, Parts};
 use crate::log::{LogLine, Remark};
 use crate::sys::passing::{self, Post, AT_ONCE};
 use crate::sys::{clock, error_text};
@@ -45,16 +45,6 @@ enum Stage {
 pub struct HandOver {
     restarter: Restarter,
     stage: Stage,
-}
-
-/// What a daemon consists of that is not in the [`Daemon`].
-pub struct Parts<'a> {
-    /// The admin socket.
-    pub admin: &'a super::admin_server::AdminServer,
-    /// The pid file.
-    pub pid_file: Option<&'a crate::sys::pidfile::PidFile>,
-    /// Who keeps the pid.
-    pub keeper: Option<&'a Post>,
 }
 
 impl HandOver {

@@ -21,6 +21,7 @@ mod prepare;
 mod reload;
 mod reloading;
 pub mod resolve;
+pub mod restart_message;
 mod restarter;
 mod routes;
 mod serve;

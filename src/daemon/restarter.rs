@@ -16,7 +16,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use super::args::Options;
-use super::take_over;
+use super::restart_message;
 use crate::sys::passing::{Post, Received};
 use crate::sys::process::{called_program, Successor};
 use crate::sys::signal::Signals;
@@ -146,7 +146,7 @@ fn start(program: &io::Result<PathBuf>, options: &Options) -> Result<(Successor,
     trust::program(program).map_err(about)?;
     let (ours, theirs) = Post::pair().map_err(about)?;
     ours.keep_on_exec().map_err(about)?;
-    let mut arguments = vec![take_over::ARGUMENT.to_owned(), ours.as_raw_fd().to_string()];
+    let mut arguments = vec![restart_message::ARGUMENT.to_owned(), ours.as_raw_fd().to_string()];
     arguments.extend(options.to_arguments());
     let successor = Successor::start(program, &arguments).map_err(about)?;
     Ok((successor, theirs))

@@ -5,17 +5,29 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use super::admin_server::AdminState;
+use super::admin_server::{AdminServer, AdminState};
 use super::core::Daemon;
 use super::datapath::PlaneState;
-use super::hand_over::Parts;
 use crate::config::{self, Config, Defaults};
+use crate::gather;
 use crate::log::ring::Ring;
 use crate::log::Level;
 use crate::proto::{Engine, Random, Route, RouteKey};
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::sys::clock;
+use crate::sys::passing::Post;
+use crate::sys::pidfile::PidFile;
 use crate::wiped::Wiped;
+
+/// What a daemon consists of that is not in the [`Daemon`].
+pub struct Parts<'a> {
+    /// The admin socket.
+    pub admin: &'a AdminServer,
+    /// The pid file.
+    pub pid_file: Option<&'a PidFile>,
+    /// Who keeps the pid.
+    pub keeper: Option<&'a Post>,
+}
 
 /// What is not the engine's or the data plane's.
 pub struct Rest {
@@ -105,7 +117,7 @@ pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
     let rest = Rest::restore(&mut from).map_err(broken)?;
     from.end().map_err(broken)?;
     let sessions = config.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
-    let configured: BTreeSet<&str> = sessions.map(|session| session.interface.as_str()).collect();
+    let configured = gather::set(sessions.map(|session| session.interface.as_str()));
     let known = plane.interfaces().all(|name| configured.contains(name));
     match known {
         true => Ok(State { config, engine, plane, rest }),

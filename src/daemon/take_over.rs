@@ -20,6 +20,7 @@ use super::event_loop::{EventLoop, Keeper};
 use super::hand_over::HandOver;
 use super::logger::Logger;
 use super::reload::{self, Readers, Refused};
+use super::restart_message as message;
 use super::restarter::Restarter;
 use super::start::{place, tell_panics};
 use super::state::{self, State};
@@ -37,45 +38,8 @@ use crate::sys::signal::Signals;
 use crate::sys::{clock, daemonize, error_text, privilege, process, trust};
 use crate::wiped::Wiped;
 
-/// The first argument; the number of the descriptor that leads to the other program follows.
-pub const ARGUMENT: &str = "--take-over";
 /// How long the other program may take with each of its steps.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the two programs say to each other: the first octet of each message. They may be of different versions, so none
-/// of these ever comes to mean something else.
-pub mod message {
-    /// The new one has read the configuration, and has given up its rights.
-    pub const READY: u8 = b'r';
-    /// Look whether you understand this state.
-    pub const LOOK: u8 = b'l';
-    /// It does.
-    pub const UNDERSTOOD: u8 = b'u';
-    /// These are descriptors.
-    pub const DESCRIPTORS: u8 = b'd';
-    /// This is the state: go on with it.
-    pub const TAKE: u8 = b't';
-    /// The new one is ready; its pid follows.
-    pub const TAKEN: u8 = b'n';
-    /// The old one has let go; signals that it got last follow. The connection is of no use any more.
-    pub const GO: u8 = b'g';
-    /// The same, but the old one stays, to keep its pid: it sends the signals that it gets.
-    pub const GO_KEPT: u8 = b'k';
-    /// The new one refuses; why follows.
-    pub const REFUSED: u8 = b'x';
-
-    /// Why the new program refuses, if it does.
-    pub fn refusal(octets: &[u8]) -> Option<String> {
-        let (&REFUSED, why) = octets.split_first()? else { return None };
-        Some(String::from_utf8_lossy(why).into_owned())
-    }
-
-    /// The pid of the new program, if it is ready.
-    pub fn taken(octets: &[u8]) -> Option<u32> {
-        let (&TAKEN, pid) = octets.split_first()? else { return None };
-        Some(u32::from_be_bytes(pid.try_into().ok()?))
-    }
-}
 
 /// Why this program does not go on.
 type Refusal = String;
@@ -113,15 +77,10 @@ pub fn main(descriptor: &str, arguments: &[String]) -> i32 {
 
 /// What is there before the state comes.
 struct Prepared {
-    options: Options,
-    config: Config,
-    text: Wiped,
-    hand_over: HandOver,
-    poll: Poll,
-    signals: Signals,
+    resume: Resume,
     random: Urandom,
-    data: DataPlane,
-    commands: super::commands::Commands,
+    /// The configuration as it is now.
+    new: (Config, Wiped),
     told: Vec<Remark>,
     state_files: Option<io::Result<StateFiles>>,
 }
@@ -151,22 +110,8 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
     if octets.first() != Some(&message::TAKE) {
         return Err("the other program says something else than expected".to_owned());
     }
-    let Prepared {
-        options,
-        config,
-        text: new,
-        hand_over,
-        poll,
-        signals,
-        random,
-        data,
-        commands,
-        told,
-        state_files,
-    } = prepared;
-    let state = read(file.pop(), Box::new(random))?;
-    let parts = Resume { options, hand_over, poll, signals, data, commands };
-    let (mut event_loop, mut daemon) = parts.resume(post, state, descriptors);
+    let state = read(file.pop(), Box::new(prepared.random))?;
+    let (mut event_loop, mut daemon) = prepared.resume.resume(post, state, descriptors);
     let pid = std::process::id().to_be_bytes();
     must(post, post.send(&[&[message::TAKEN], &pid[..]].concat(), &[]).map_err(text));
     let (octets, _) = must(post, post.receive(PATIENCE).map_err(text));
@@ -178,8 +123,8 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
         }
         _ => must(post, Err("the other program has changed its mind".to_owned())),
     }
-    begin(&mut event_loop, &mut daemon, told, (config, new));
-    if let Some(files) = state_files {
+    begin(&mut event_loop, &mut daemon, prepared.told, prepared.new);
+    if let Some(files) = prepared.state_files {
         daemon.begin_state_file(clock::now(), files, false);
     }
     for signal in octets.iter().skip(1) {
@@ -198,7 +143,7 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     let _ = privilege::no_dumps();
     let file = &options.config;
     let system = reload::system_defaults();
-    let (parsed, new) = reload::read_text(file, Duration::ZERO, &system, Readers::OfFile)
+    let (parsed, text_of_file) = reload::read_text(file, Duration::ZERO, &system, Readers::OfFile)
         .map_err(|error| Refused::Unreadable(error).text(file))?;
     let config = parsed.config.map_err(|errors| Refused::Errors(errors).text(file))?;
     let restarter = Restarter::fork(&options).map_err(text)?;
@@ -220,19 +165,8 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file);
     let told = confine::confine(&options, &config, pid_file, socket);
     let hand_over = HandOver::new(restarter);
-    Ok(Prepared {
-        options,
-        config,
-        text: new,
-        hand_over,
-        poll,
-        signals,
-        random,
-        data,
-        commands,
-        told,
-        state_files,
-    })
+    let resume = Resume { options, hand_over, poll, signals, data, commands };
+    Ok(Prepared { resume, random, new: (config, text_of_file), told, state_files })
 }
 
 fn read(file: Option<OwnedFd>, random: Box<dyn Random>) -> Result<State, Refusal> {
