@@ -280,7 +280,7 @@ fn node() {
                 let address: std::net::IpAddr = address.parse().unwrap();
                 format!("{:?}", plane.open_socket(key(Some(address))).map_err(|e| e.kind()))
             }
-            ["mtu"] => format!("{:?}", plane.mtu("pw0")),
+            ["mtu"] => format!("{:?}", plane.interface_state("pw0").map(|state| state.mtu)),
             ["heard"] => match plane.heard(CONNECTION) {
                 Some(at) => format!("{}", Instant::elapsed(&at).as_millis()),
                 None => "never".into(),

@@ -5,6 +5,7 @@ use super::confine;
 use super::lan;
 use super::reload::{self, Readers, Refused};
 use crate::config::model::Config;
+use crate::gather;
 use crate::log::{LogLine, Remark};
 use crate::sys::{error_text, privilege};
 
@@ -50,9 +51,8 @@ fn read(file: &str) -> Result<Config, String> {
     let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults(), Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
-    let mut problems: Vec<(usize, LogLine)> =
-        config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
-    problems.sort_by_key(|(line, _)| *line);
+    let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
+    let problems = gather::sorted(problems, |(line, _)| *line as u64);
     match problems.is_empty() {
         true => Ok(config),
         false => Err(problems.iter().map(|(at, line)| one(file, *at, line)).collect()),

@@ -43,7 +43,7 @@ struct Queue {
 pub struct Hooks {
     /// How long a command may run.
     limit: Duration,
-    tunnels: BTreeMap<String, Queue>,
+    tunnels: BTreeMap<String, Box<Queue>>,
 }
 
 /// The whole environment of a command.

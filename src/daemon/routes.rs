@@ -27,13 +27,22 @@ pub struct Looked {
     pub addresses: bool,
 }
 
+/// What of a route an event may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Concern {
+    Source(IpAddr),
+    Device(i32),
+    /// There is none yet, for want of its interface, perhaps.
+    Nowhere,
+}
+
 /// The routes that somebody watches.
 #[derive(Default)]
 pub struct Routes {
     socket: Option<RouteSocket>,
     known: BTreeMap<RouteKey, Route>,
-    by_source: BTreeSet<(IpAddr, RouteKey)>,
-    by_device: BTreeSet<(Option<i32>, RouteKey)>,
+    /// Those that events concern.
+    concerned: BTreeSet<(Concern, RouteKey)>,
     marked: BTreeSet<RouteKey>,
     /// Addresses of this host that nothing new is to use.
     deprecated: BTreeSet<IpAddr>,
@@ -61,7 +70,7 @@ impl Routes {
     /// Goes on with the routes of another program. They are looked at again soon: events may have been missed.
     pub fn resume(&mut self, now: Instant, known: BTreeMap<RouteKey, Route>, deprecated: BTreeSet<IpAddr>) {
         self.deprecated = deprecated;
-        self.marked = known.keys().copied().collect();
+        self.marked.extend(known.keys());
         known.into_iter().for_each(|(key, route)| self.file(key, Some(route)));
         self.due = now.checked_add(SETTLE);
     }
@@ -144,30 +153,29 @@ impl Routes {
             Some(route) => self.known.insert(key, route),
             None => self.known.remove(&key),
         };
-        let sources = |route: &Route| [route.source, key.local].into_iter().flatten().map(|s| (s, key));
-        if let Some(route) = old {
-            for entry in sources(&route) {
-                self.by_source.remove(&entry);
-            }
-            self.by_device.remove(&(route.next_hop.map(|hop| hop.device), key));
+        let concerns = |route: Route| {
+            let sources = [route.source, key.local].map(|source| source.map(Concern::Source));
+            let way = match route.next_hop {
+                Some(hop) => Some(Concern::Device(hop.device)),
+                // Only those that may wait for their interface.
+                None => (key.via.device != Device::NONE).then_some(Concern::Nowhere),
+            };
+            sources.into_iter().chain([way]).flatten().map(move |concern| (concern, key))
+        };
+        for entry in old.into_iter().flat_map(concerns) {
+            self.concerned.remove(&entry);
         }
-        if let Some(route) = route {
-            self.by_source.extend(sources(&route));
-            // Of those that lead nowhere, the ones that may wait for their interface.
-            if route.next_hop.is_some() || key.via.device != Device::NONE {
-                self.by_device.insert((route.next_hop.map(|hop| hop.device), key));
-            }
-        }
+        self.concerned.extend(route.into_iter().flat_map(concerns));
     }
 
     /// Marks the routes that an event may concern.
     pub fn net_event(&mut self, now: Instant, event: &NetEvent) {
         match *event {
             NetEvent::Link { index, .. } => {
-                self.mark_device(index);
-                self.mark_missing();
+                self.mark(Concern::Device(index));
+                self.mark(Concern::Nowhere);
             }
-            NetEvent::LinkDeleted { index } => self.mark_device(index),
+            NetEvent::LinkDeleted { index } => self.mark(Concern::Device(index)),
             NetEvent::Address { index, address, deprecated } => {
                 (self.addresses, self.has_address) = (true, false);
                 match deprecated {
@@ -175,15 +183,13 @@ impl Routes {
                     false => self.deprecated.remove(&address),
                 };
                 // A new address may become the source of whatever leaves there.
-                self.mark_device(index);
-                let first = first(Ipv4Addr::UNSPECIFIED.into());
-                let users = self.by_source.range((address, first)..).take_while(|(s, _)| *s == address);
-                self.marked.extend(users.map(|(_, key)| *key));
+                self.mark(Concern::Device(index));
+                self.mark(Concern::Source(address));
             }
             NetEvent::Route { network, bits } => {
                 let first = first(network);
                 let concerned = self.known.range(first..).map(|(key, _)| *key);
-                self.marked.extend(concerned.take_while(|key| is_in(key.remote, network, bits)));
+                self.marked.extend(concerned.take_while(|key| address::is_within(key.remote, network, bits)));
             }
             NetEvent::Rule => self.marked.extend(self.known.keys()),
             NetEvent::Lost => {
@@ -196,17 +202,10 @@ impl Routes {
         }
     }
 
-    fn mark_device(&mut self, index: i32) {
+    fn mark(&mut self, concern: Concern) {
         let first = first(Ipv4Addr::UNSPECIFIED.into());
-        let users = self.by_device.range((Some(index), first)..).take_while(|(d, _)| *d == Some(index));
+        let users = self.concerned.range((concern, first)..).take_while(|(other, _)| *other == concern);
         self.marked.extend(users.map(|(_, key)| *key));
-    }
-
-    /// Marks the routes that there are not yet, for want of their interface, perhaps.
-    fn mark_missing(&mut self) {
-        let first = first(Ipv4Addr::UNSPECIFIED.into());
-        let none = self.by_device.range((None, first)..).take_while(|(device, _)| device.is_none());
-        self.marked.extend(none.map(|(_, key)| *key));
     }
 
     /// Looks at what is marked, if it is time.
@@ -237,16 +236,6 @@ fn first(remote: IpAddr) -> RouteKey {
 
 fn next_hop(route: KernelRoute) -> NextHop {
     NextHop { device: route.device, gateway: route.gateway }
-}
-
-/// Whether an address lies in a network.
-fn is_in(address: IpAddr, network: IpAddr, bits: u8) -> bool {
-    let differ = match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).leading_zeros(),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    differ >= u32::from(bits)
 }
 
 #[cfg(test)]
@@ -325,14 +314,5 @@ mod tests {
         assert!(routes.turn(now).routes.is_empty(), "the events settle first");
         assert_eq!(routes.turn(now + SETTLE).routes.len(), 1);
         assert_eq!((routes.turn(now + SETTLE).routes.len(), routes.next()), (0, None));
-    }
-
-    #[test]
-    fn networks_hold_their_addresses() {
-        let all: IpAddr = [0, 0, 0, 0].into();
-        let net: IpAddr = [192, 0, 2, 0].into();
-        assert!(is_in([192, 0, 2, 255].into(), net, 24) && !is_in([192, 0, 3, 0].into(), net, 24));
-        assert!(is_in([255; 4].into(), all, 0) && !is_in([0; 16].into(), all, 0));
-        assert!(is_in(net, net, 32) && !is_in([192, 0, 2, 1].into(), net, 32));
     }
 }

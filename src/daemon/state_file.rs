@@ -53,7 +53,7 @@ pub struct StateFiles {
     boot: Vec<u8>,
     /// The number of the last entry.
     number: u64,
-    written: BTreeMap<u32, Written>,
+    written: BTreeMap<u32, Box<Written>>,
     /// The octets of the entries that count.
     live: u64,
     /// All tunnels are being written about; until that is done the other file counts as well.
@@ -194,14 +194,14 @@ impl StateFiles {
         octets.extend_from_slice(&entry);
         let length = if edition.is_some() { entry.len() as u64 } else { 0 };
         self.live = self.live.saturating_add(length);
-        self.written.insert(key, Written { name: name.to_owned(), edition, octets: length });
+        let written = Written { name: name.to_owned(), edition, octets: length };
+        self.written.insert(key, Box::new(written));
     }
 
     /// A tunnel is gone.
     fn forget(&mut self, now: Instant, octets: &mut Vec<u8>, key: u32) {
-        let Some(Written { name, edition: Some(_), octets: length }) = self.written.remove(&key) else {
-            return;
-        };
+        let written = self.written.remove(&key).map(|written| *written);
+        let Some(Written { name, edition: Some(_), octets: length }) = written else { return };
         self.live = self.live.saturating_sub(length);
         let (stamp, none) = (self.stamp(), Secret::new(b""));
         octets.extend_from_slice(&record::entry(now, &self.machine, &stamp, (&name, None), &none));

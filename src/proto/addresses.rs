@@ -96,8 +96,10 @@ impl Line {
 
     /// Puts the address that answered before the others.
     fn arrange(&mut self) {
-        let answered = self.answered;
-        self.known.sort_by_key(|known| Some(*known) != answered); // stable
+        let at = self.known.iter().position(|known| Some(*known) == self.answered);
+        if let Some(until_there) = at.and_then(|at| self.known.get_mut(..=at)) {
+            until_there.rotate_right(1);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use super::snapshot::{DroppedFrom, Drops};
+use crate::gather;
 use crate::log::escape;
 use crate::saved::saved;
 use crate::wire::attribute::{number, AvpId};
@@ -211,7 +212,7 @@ impl Sources {
 
     /// What to show, the newest first, and how much came from addresses that are not told apart.
     pub fn shown(&self, now: Instant) -> (Vec<DroppedFrom>, u64) {
-        let mut shown: Vec<DroppedFrom> = self
+        let shown: Vec<DroppedFrom> = self
             .places
             .iter()
             .map(|s| DroppedFrom {
@@ -222,8 +223,7 @@ impl Sources {
             })
             .filter(|s| s.count > 0 && s.ago < SHOWN)
             .collect();
-        shown.sort_by_key(|s| s.ago);
-        (shown, self.others)
+        (gather::sorted(shown, |s| s.ago.as_micros() as u64), self.others)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ids::TunnelKey;
+use crate::gather;
 use crate::saved::saved;
 use crate::wire::Ccid;
 
@@ -103,7 +104,7 @@ impl Peers {
         // The flow label and scope of IPv6 follow the port in the order.
         let first = SocketAddr::new(address, 0);
         let peers = self.peers.range(first..).take_while(|(remote, _)| remote.ip() == address);
-        peers.flat_map(|(_, peer)| peer.connections.values().copied()).collect()
+        gather::set(peers.flat_map(|(_, peer)| peer.connections.values().copied()))
     }
 
     /// The connections that are to be asked because of a hint from there: none while the last one is not long ago, and

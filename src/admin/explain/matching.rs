@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::config::tags;
+use crate::gather;
 use crate::log::catalogue::{pieces, Piece, Template, CATALOGUE};
 use crate::log::remark::RemarkKind;
 use crate::log::Level;
@@ -192,13 +193,11 @@ pub(super) fn similar(text: &str) -> Vec<&'static Template> {
             .collect()
     };
     let wanted = words(text);
-    let mut scored: Vec<(usize, &'static Template)> = templates()
-        .map(|template| {
-            let own = words(template.text);
-            (wanted.iter().filter(|word| own.contains(word)).count(), template)
-        })
-        .filter(|(score, _)| *score > 0)
-        .collect();
-    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-    scored.into_iter().take(5).map(|(_, template)| template).collect()
+    let scored = templates().map(|template| {
+        let own = words(template.text);
+        (wanted.iter().filter(|word| own.contains(word)).count(), template)
+    });
+    let scored = scored.filter(|(score, _)| *score > 0).collect();
+    let best_first = gather::sorted(scored, |(score, _)| u64::MAX - *score as u64);
+    best_first.into_iter().take(5).map(|(_, template)| template).collect()
 }

@@ -16,7 +16,7 @@ use super::ready::Ready;
 use super::slab::FixedHash;
 use super::sockets::Sockets;
 use super::state::{Come, KernelState, Passed, TunnelState};
-use crate::config::model::{Tos, Via};
+use crate::config::model::Via;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::l2tp::{self, L2tp, NewSession, Statistics};
@@ -167,7 +167,7 @@ impl Kernel {
         };
         let fd = socket.descriptor(sockets).ok_or(io::ErrorKind::NotFound.into());
         let created = fd.and_then(|fd| {
-            let (ttl, tos) = (interface.ttl, fixed_tos(interface.tos));
+            let (ttl, tos) = (interface.ttl, interface.tos.fixed());
             socket::set_ttl_and_tos(fd, path.remote.is_ipv4(), ttl, tos)?;
             self.l2tp.create_tunnel(id, path.encapsulation, fd)
         });
@@ -260,18 +260,10 @@ impl Kernel {
     ) {
         let Some(tunnel) = self.tunnels.get(&session.tunnel) else { return };
         if let Some(fd) = tunnel.socket.descriptor(sockets) {
-            let (ttl, tos) = (interface.ttl, fixed_tos(interface.tos));
+            let (ttl, tos) = (interface.ttl, interface.tos.fixed());
             // Without them frames go out all the same.
             let _ = socket::set_ttl_and_tos(fd, tunnel.path.remote.is_ipv4(), ttl, tos);
         }
-    }
-}
-
-/// The configuration allows no `tos copy` here: the kernel has one value for all frames.
-fn fixed_tos(tos: Tos) -> u8 {
-    match tos {
-        Tos::Value(tos) => tos,
-        Tos::Copy => 0,
     }
 }
 

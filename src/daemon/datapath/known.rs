@@ -5,18 +5,11 @@ use std::net::IpAddr;
 use super::port::Port;
 use super::session::Session;
 use crate::bpf::values;
-use crate::config::model::Tos;
+use crate::sys::address::octets;
 use crate::wire::Encapsulation;
 
 /// Bits of the sublayer's first octet that must be zero: VCCV, fragments.
 const FOREIGN: u8 = 0xb0;
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
 
 /// Copies octets to a place in an array.
 fn put(to: &mut [u8], at: usize, from: &[u8]) {
@@ -46,13 +39,6 @@ pub(super) fn ingress_value(session: &Session, local: IpAddr, interface: i32) ->
     values::Ingress { path: known, mask, expected, header, interface: interface as u32 }
 }
 
-/// The longest frame that fits a path of this MTU.
-pub(super) fn longest_frame(mtu: usize, session: &Session) -> usize {
-    let ip = if session.path.remote.is_ipv4() { 20 } else { 40 };
-    let udp = if session.path.encapsulation == Encapsulation::Udp { 8 } else { 0 };
-    mtu.saturating_sub(ip + udp + session.header_length)
-}
-
 /// How the frames of a session's port are sent.
 pub(super) fn egress_value(
     port: &Port,
@@ -62,10 +48,7 @@ pub(super) fn egress_value(
     longest: usize,
 ) -> values::Egress {
     let (path, interface) = (&session.path, &port.interface);
-    let tos = match interface.tos {
-        Tos::Value(tos) => tos,
-        Tos::Copy => 0,
-    };
+    let tos = interface.tos.fixed();
     let udp = path.encapsulation == Encapsulation::Udp;
     let protocol = if udp { 17 } else { 115 };
     let ends = [octets(local), octets(path.remote.ip())].concat();

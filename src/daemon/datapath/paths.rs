@@ -35,7 +35,7 @@ struct Used {
 
 /// The paths in use.
 pub(super) struct Paths {
-    used: BTreeMap<Addresses, Used>,
+    used: BTreeMap<Addresses, Box<Used>>,
     /// What probes have shown: the path carries no more.
     carries: BTreeMap<Addresses, usize>,
     wheel: Wheel<Addresses>,
@@ -66,7 +66,7 @@ impl Paths {
         let wheel = &mut self.wheel;
         let used = self.used.entry(addresses).or_insert_with(|| {
             let timer = wheel.arm(now + USUAL, addresses);
-            Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer }
+            Box::new(Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer })
         });
         used.ports.insert(port);
     }

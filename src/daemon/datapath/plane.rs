@@ -460,11 +460,6 @@ impl DataPlane {
         self.wires.counters(self.wires.ports.find(interface)?)
     }
 
-    /// The MTU of an interface, as it was set last.
-    pub fn mtu(&self, interface: &str) -> Option<usize> {
-        self.wires.ports.by_name(interface)?.mtu
-    }
-
     /// What was dropped before it belonged to a session.
     pub fn unmatched(&self) -> Unmatched {
         let truncated = self.inbound.as_ref().map_or(0, |inbound| inbound.truncated());

@@ -157,28 +157,20 @@ impl Port {
             Some(tap) => Some(Device::Tap(Tap::resume(tap, descriptors)?)),
             None => state.kernel.map(Device::Kernel),
         };
-        let storm = storm(&interface);
         Some(Port {
-            interface,
             device,
-            session: None,
             counters: state.counters,
             mtu: state.mtu,
             longest: state.longest,
-            telling: None,
             up: state.up,
-            by_bpf: false,
-            why_not_bpf: None,
-            quiet: true,
             carrier: state.carrier,
             membership: state.membership,
             forwarding: state.forwarding,
             isolated: state.isolated,
-            storm,
-            held: None,
             complete: state.complete,
             warned: state.warned,
             failure: state.failure,
+            ..Port::new(interface)
         })
     }
 

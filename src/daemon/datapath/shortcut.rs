@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
-use super::known::{egress_value, ingress_value, longest_frame};
+use super::interface::longest_within;
+use super::known::{egress_value, ingress_value};
 use super::port::Port;
 use super::ports::Ports;
 use super::session::Session;
@@ -151,7 +152,7 @@ const OBSTACLES: &[Row] = &[
     }),
     // Fragments are the system's, and shorter frames would overtake them.
     ("mtu: not all frames fit the path", |c| {
-        let longest = c.mtu.map(|mtu| longest_frame(mtu, c.session));
+        let longest = c.mtu.map(|mtu| longest_within(mtu, &c.session.path, c.session.header_length));
         c.port.mtu.map(|mtu| mtu + ETHERNET_HEADER) > longest
     }),
 ];
@@ -375,7 +376,7 @@ impl Shortcut {
         let local = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
         let local = local.or(route.source).ok_or("the route has no source address")?;
         let interface = port.index().ok_or("there is no interface")?;
-        let longest = longest_frame(mtu.unwrap_or_default(), session);
+        let longest = longest_within(mtu.unwrap_or_default(), &session.path, session.header_length);
         let (Gates { receive, send, .. }, device) = (session.gates, route.device);
         Ok(Ways {
             underlay: device,

@@ -47,22 +47,22 @@ impl Waiting {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct WaitingList {
-    sessions: BTreeMap<SessionId, Waiting>,
+    sessions: BTreeMap<SessionId, Box<Waiting>>,
     /// The places of ports whose TAP is to be made.
     ports: BTreeSet<usize>,
 }
 
 impl WaitingList {
     pub(super) fn insert(&mut self, waiting: Waiting) {
-        self.sessions.insert(waiting.attachment.local, waiting);
+        self.sessions.insert(waiting.attachment.local, Box::new(waiting));
     }
 
     pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut Waiting> {
-        self.sessions.get_mut(&session)
+        self.sessions.get_mut(&session).map(Box::as_mut)
     }
 
     pub(super) fn remove(&mut self, session: SessionId) -> Option<Waiting> {
-        self.sessions.remove(&session)
+        self.sessions.remove(&session).map(|waiting| *waiting)
     }
 
     /// Whether none waits.
@@ -77,10 +77,10 @@ impl WaitingList {
 
     /// Takes those whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Waiting> {
-        let due =
-            |(id, waiting): (&SessionId, &Waiting)| waiting.due.is_some_and(|due| due <= now).then_some(*id);
-        let ids: Vec<SessionId> = self.sessions.iter().filter_map(due).collect();
-        ids.into_iter().filter_map(|id| self.sessions.remove(&id)).collect()
+        let is_due = |waiting: &Waiting| waiting.due.is_some_and(|due| due <= now);
+        let due = self.sessions.iter().filter(|(_, waiting)| is_due(waiting));
+        let ids: Vec<SessionId> = due.map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// The kernel has removed an interface: it may have been the one.
