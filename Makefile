@@ -36,10 +36,11 @@ REMAP = --remap-path-prefix=$(SYSROOT)=/rustc/$(COMMIT) --remap-path-prefix=$(CU
 
 # An eighth of the program is tables that nothing reads: a panic aborts, so nothing unwinds (without them a debugger finds
 # its way by frame pointers or not at all; a panic is logged with its place in any case); and relocations, which linkers
-# of today write in a tenth of the room, for glibc 2.36 and musl 1.2.4 or newer. `make SMALL=` leaves both as they are.
+# of today write in a tenth of the room, for glibc 2.36 and musl 1.2.4 or newer. What several functions do alike is made a
+# function by itself (the instructions that a transfer takes are as many as without). `make SMALL=` leaves all as it is.
 ifeq ($(shell uname -s),Linux)
 SMALL = -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
-	-C link-arg=-Wl,-T,$(CURDIR)/man/packaging/small.ld $(ICF)
+	-C link-arg=-Wl,-T,$(CURDIR)/man/packaging/small.ld -C llvm-args=-enable-machine-outliner=always $(ICF)
 endif
 # Equal functions are there once, where the linker can do that (lld, which rustc brings along for x86_64).
 ICF = $(shell d=$$(mktemp -d) && echo 'fn main() {}' | $(RUSTC) $(TARGET) -C link-arg=-Wl,--icf=all -o "$$d/a" - 2>/dev/null \
