@@ -343,9 +343,10 @@ fn transfer(hosts: &Hosts) {
             "head -c 8000000 /dev/urandom >{file}.in
              ip netns exec {p}{to} python3 -c 'import socket as s
 l=s.create_server((\"{address}\",5001)); c,_=l.accept(); f=open(\"{file}.out\",\"wb\")
-while d:=c.recv(65536): f.write(d)' & sleep 0.3
-             ip netns exec {p}{from} python3 -c 'import socket as s
-c=s.create_connection((\"{address}\",5001)); c.sendall(open(\"{file}.in\",\"rb\").read())'
+while d:=c.recv(65536): f.write(d)' &
+             # Until the one that listens is there.
+             for try in $(seq 200); do ip netns exec {p}{from} python3 -c 'import socket as s
+c=s.create_connection((\"{address}\",5001)); c.sendall(open(\"{file}.in\",\"rb\").read())' 2>/dev/null && break; done
              wait; cmp {file}.in {file}.out; r=$?; rm -f {file}.in {file}.out; exit $r"
         ));
     }
