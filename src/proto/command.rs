@@ -102,8 +102,8 @@ impl Command {
             }
             Command::Ping(name) => {
                 let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
-                let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
-                let sent = main.is_some_and(|connection| keepalive::ping(connection, cx));
+                let sent =
+                    tunnel.members.main_mut().is_some_and(|connection| keepalive::ping(connection, cx));
                 return if sent { Ok(()) } else { Err(CommandError::NotUp) };
             }
             Command::ResetCounters => {
@@ -130,12 +130,10 @@ fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> boo
     if let Some(main) = tunnel.members.main() {
         tunnel.addresses.stay(main.transport.path.remote.ip());
     }
-    for ccid in &alive {
-        if let Some(peer) = tunnel.members.get(*ccid).map(|c| c.transport.path.remote.ip()) {
-            cx.log(Event::CleanupTunnelPeer { tunnel: *ccid, func: FUNC, peer });
-        }
+    for member in &alive {
+        cx.log(Event::CleanupTunnelPeer { tunnel: member.ccid, func: FUNC, peer: member.peer() });
         let code = result(code.unwrap_or(stopccn::GENERAL), None, "cleared by the administrator");
-        tunnel.close_connection(cx, *ccid, code);
+        tunnel.close_connection(cx, member.ccid, code);
     }
     if !alive.is_empty() {
         // The administrator waits for it; nothing is known against the peer.

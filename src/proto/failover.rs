@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use super::action::{Action, Happening, Path, Purpose};
 use super::connection::table::State;
-use super::connection::Connection;
+use super::connection::{Connection, Member};
 use super::context::{Context, Due, Timer};
 use super::result::result;
 use super::tunnel::Tunnel;
 use crate::config::model::{RevertAfter, Role, Standby};
 use crate::log::Remark;
 use crate::wire::code::stopccn;
-use crate::wire::Ccid;
 
 /// A peer that answers is asked so often within `revert-after`.
 const CHECKS: u32 = 3;
@@ -112,10 +111,11 @@ fn moves_in(tunnel: &Tunnel, cx: &Context) -> Option<Duration> {
 /// It is time to ask.
 pub fn ask_next(tunnel: &mut Tunnel, cx: &mut Context) {
     tunnel.backup.timer = None;
-    let late = tunnel.members.in_state(State::WaitCtlReply).find(|ccid| only_asks(tunnel, *ccid));
+    let late =
+        tunnel.members.iter().find(|c| c.state == State::WaitCtlReply && c.asks).map(Connection::member);
     if let Some(late) = late {
-        asked_in_vain(tunnel, late);
-        tunnel.delete(cx, late);
+        tunnel.backup.failed(late.peer());
+        tunnel.delete(cx, late.ccid);
     }
     if moves_in(tunnel, cx).is_some_and(|time| time.is_zero()) {
         let since = tunnel.backup.standby_since.unwrap_or(cx.now);
@@ -150,33 +150,19 @@ pub fn prepared_to_ask(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAdd
     connection.tie_breaker = Some(tie_breaker);
     connection.asks = true;
     connection.begin(&nonce);
-    tunnel.members.add(cx, connection);
-    let sent = tunnel.members.get_mut(ccid).is_some_and(|connection| connection.send_request(cx, true));
-    if !sent {
+    let added = tunnel.members.add(cx, connection);
+    if !added.is_some_and(|connection| connection.send_request(cx, true)) {
         tunnel.delete(cx, ccid);
     }
 }
 
-/// Whether this connection only asks whether its peer can be reached.
-pub fn only_asks(tunnel: &Tunnel, ccid: Ccid) -> bool {
-    tunnel.members.get(ccid).is_some_and(|connection| connection.asks)
-}
-
-/// The peer of this connection, which only asks, does not answer or refuses.
-pub fn asked_in_vain(tunnel: &mut Tunnel, ccid: Ccid) {
-    if let Some(connection) = tunnel.members.get(ccid) {
-        tunnel.backup.failed(connection.transport.path.remote.ip());
-    }
-}
-
 /// The peer of this connection answers: whether the tunnel moves there.
-pub fn asked_answers(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) -> bool {
+pub fn asked_answers(tunnel: &mut Tunnel, cx: &mut Context, member: Member) -> bool {
     let RevertAfter::After(wanted) = tunnel.config.revert_after else { return false };
     if tunnel.config.standby == Standby::Hot {
         return false; // it stands by first
     }
-    let peer = tunnel.members.get(ccid).map(|connection| connection.transport.path.remote.ip());
-    let peer = peer.filter(|peer| !tunnel.backup.left.contains(peer));
+    let peer = Some(member.peer()).filter(|peer| !tunnel.backup.left.contains(peer));
     let Some(better) = peer.and_then(|peer| tunnel.backup.find(peer)) else { return false };
     let since = *better.since.get_or_insert(cx.now);
     let lasts = cx.now.saturating_duration_since(since);
@@ -214,45 +200,40 @@ pub fn fail_over(tunnel: &mut Tunnel, cx: &mut Context) -> bool {
 
 /// Moves from the peer in use, which is `told` that, to the one that stands by. `false`: none does.
 fn move_to_standby(tunnel: &mut Tunnel, cx: &mut Context, why: String, told: &str) -> bool {
-    let Some(ccid) = tunnel.members.main_ccid().filter(|_| tunnel.backup.standby.is_some()) else {
-        return false;
-    };
+    let main = tunnel.members.main().map(Connection::member);
+    let Some(main) = main.filter(|_| tunnel.backup.standby.is_some()) else { return false };
     tunnel.backup.because = Some(why);
-    let moved = take_over(tunnel, cx, ccid, told);
+    let moved = take_over(tunnel, cx, main, told);
     if moved {
-        tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, told));
+        tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, told));
     }
     moved
 }
 
 /// The connection in use is lost or left: the peer that stands by takes over, and the caller ends the connection. `false`: it
 /// is another connection, or nobody stands by.
-pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) -> bool {
-    let main = tunnel.members.main().filter(|main| main.ccid() == ccid && main.state == State::Established);
-    let old = main.map(|main| main.transport.path.remote.ip());
-    let (Some(old), Some(standby), false) = (old, tunnel.backup.standby, cx.shutting_down) else {
+pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, old: Member, why: &str) -> bool {
+    let in_use = tunnel.members.main_ccid() == Some(old.ccid) && old.state == State::Established;
+    if !in_use || cx.shutting_down {
         return false;
-    };
-    let (Some(mut spare), Some(address)) = (tunnel.spare.take(), tunnel.standby_address()) else {
-        return false;
-    };
-    tunnel.backup.because(|| format!("{old}: {why}"));
+    }
+    let standby = tunnel.backup.standby.and_then(|ccid| tunnel.members.get(ccid)).map(Connection::member);
+    let (Some(standby), Some(mut spare)) = (standby, tunnel.spare.take()) else { return false };
+    tunnel.backup.because(|| format!("{}: {why}", old.peer()));
     tunnel.slots.tell_end(cx, why);
     tunnel.notify(cx, Happening::TunnelDown, why.to_owned());
     std::mem::swap(&mut tunnel.slots, &mut *spare);
-    tunnel.members.set_main(standby);
+    tunnel.members.set_main(standby.ccid);
     tunnel.backup.standby = None;
     tunnel.attempt.since = cx.now;
-    tunnel.addresses.answered(address);
-    if let Some(connection) = tunnel.members.get(standby) {
-        tunnel.fallback.works(cx.now, &tunnel.config, connection.transport.path.encapsulation);
-    }
+    tunnel.addresses.answered(standby.peer());
+    tunnel.fallback.works(cx.now, &tunnel.config, standby.path.encapsulation);
     tunnel.notify(cx, Happening::TunnelUp, String::new());
-    peer_used(tunnel, cx, address, false);
-    if let Some(connection) = tunnel.members.get_mut(standby) {
+    peer_used(tunnel, cx, standby.peer(), false);
+    if let Some(connection) = tunnel.members.main_mut() {
         tunnel.slots.take_place_of(cx, connection, &mut spare);
     }
-    spare.drop_sessions(cx, Some(ccid), "");
+    spare.drop_sessions(cx, Some(old.ccid), "");
     spare.cancel(cx);
     true
 }

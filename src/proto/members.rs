@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::connection::table::State;
-use super::connection::Connection;
+use super::connection::{Connection, Member};
 use super::context::Context;
 use super::snapshot::ControlCounters;
 use crate::config::model::TunnelConfig;
@@ -86,6 +86,11 @@ impl Members {
         self.get(self.main?)
     }
 
+    /// The one that serves the tunnel.
+    pub fn main_mut(&mut self) -> Option<&mut Connection> {
+        self.get_mut(self.main?)
+    }
+
     /// It serves the tunnel from now on.
     pub fn set_main(&mut self, ccid: Ccid) {
         self.main = Some(ccid);
@@ -105,17 +110,18 @@ impl Members {
         self.iter().filter(move |c| c.state == state).map(Connection::ccid)
     }
 
-    /// The ids of those that serve or may come to serve the tunnel.
-    pub fn alive(&self) -> Vec<Ccid> {
-        self.iter().filter(|c| c.is_alive()).map(Connection::ccid).collect()
+    /// Those that serve or may come to serve the tunnel.
+    pub fn alive(&self) -> Vec<Member> {
+        self.iter().filter(|c| c.is_alive()).map(Connection::member).collect()
     }
 
-    /// One more.
-    pub fn add(&mut self, cx: &mut Context, mut connection: Connection) {
+    /// One more; it, in its place.
+    pub fn add(&mut self, cx: &mut Context, mut connection: Connection) -> Option<&mut Connection> {
         connection.file(cx);
         // Most tunnels have one; a list makes room for four.
         self.connections.reserve_exact(1);
         self.connections.push(connection);
+        self.connections.last_mut()
     }
 
     /// One less: frees it (its id may be used again).

@@ -108,11 +108,9 @@ pub fn complete(
 
 /// An SCCRQ was answered before there was a connection, and now the peer answers that.
 fn resume_reply(cx: &mut Context, tunnel: &mut Tunnel, connection: Connection) {
-    let ccid = connection.ccid();
     count(&mut tunnel.members.counters.setups);
     count(&mut tunnel.members.counters.rx_messages);
-    tunnel.file(cx, connection);
-    if let Some(connection) = tunnel.members.get_mut(ccid) {
+    if let Some(connection) = tunnel.file(cx, connection) {
         connection.resume_reply(cx);
     }
 }

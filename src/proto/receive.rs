@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use super::action::{Happening, Path};
 use super::connection;
 use super::connection::keepalive;
-use super::connection::outcome::{Outcome, Place, Receipt};
+use super::connection::outcome::{Outcome, Place, Processed, Receipt};
 use super::connection::table::State;
-use super::connection::Connection;
+use super::connection::{Connection, Member};
 use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey};
 use super::failover;
 use super::loss;
 use super::result::{result, Objection};
 use super::resume;
 use super::session;
+use super::session::slots::Slots;
 use super::snapshot::count;
 use super::standby;
 use super::tunnel::Tunnel;
 use crate::log::Remark;
-use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::header::Header;
 use crate::wire::Ccid;
@@ -46,7 +46,8 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Ccid)
             let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
             let outcome = connection::receive::due(connection, cx, due, data);
             let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
-            conclude(tunnel, cx, ccid, outcome);
+            let member = connection.member();
+            conclude(tunnel, cx, member, outcome);
             if silent {
                 tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
             }
@@ -75,28 +76,15 @@ pub fn receive(
     message: &[u8],
 ) {
     let path = tunnel.marked(path);
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let Some((slots, connection)) = tunnel.parts(ccid) else { return cx.missing() };
     let (receipt, place) = connection::receive::receive(connection, cx, path, header, message);
     if let Place::At(path) = place {
-        follow_peer(tunnel, cx, ccid, path);
+        follow_peer(slots, cx, connection, path);
     }
     take(tunnel, cx, ccid, receipt, message);
     if let Place::Perhaps(path) = place {
         probe(tunnel, cx, ccid, Some(path));
     }
-}
-
-/// A StopCCN whose header names no connection (C-106), and that may be believed.
-pub fn receive_stop(
-    tunnel: &mut Tunnel,
-    cx: &mut Context,
-    ccid: Ccid,
-    header: &Header,
-    (message, message_type): (&[u8], &MessageTypeAvp),
-) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let receipt = connection.take_numbers(cx, header, message, message_type);
-    take(tunnel, cx, ccid, receipt, message);
 }
 
 /// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
@@ -114,7 +102,7 @@ fn withdraw_restart(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
 }
 
 /// Processes a message in its turn, and those that wait for it; acknowledges what is to be acknowledged.
-fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
+pub fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
     if receipt != Receipt::Dropped {
         tunnel.sign_of_life(cx);
         withdraw_restart(tunnel, cx, ccid);
@@ -123,16 +111,15 @@ fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, mes
         Receipt::Dropped => return,
         Receipt::Acknowledgement | Receipt::OutOfTurn => {}
         Receipt::InTurn => {
-            process(tunnel, cx, ccid, message);
-            while let Some(early) = tunnel.members.get_mut(ccid).and_then(Connection::take_early) {
-                process(tunnel, cx, ccid, &early);
+            let mut next = process(tunnel, cx, ccid, message);
+            while let Some(early) = next {
+                next = process(tunnel, cx, ccid, &early);
             }
         }
     }
     resume::answered(tunnel, cx, ccid);
     // What the message came to may have been the connection's end.
-    let (slots, members) = tunnel.slots_of(ccid);
-    let Some(connection) = members.get_mut(ccid) else { return };
+    let Some((slots, connection)) = tunnel.parts(ccid) else { return };
     slots.go_on(cx, connection);
     if receipt != Receipt::Acknowledgement {
         connection.transport.acknowledge(cx);
@@ -142,66 +129,71 @@ fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, mes
     }
 }
 
-fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let outcome = connection::receive::process(connection, cx, message);
-    conclude(tunnel, cx, ccid, outcome);
+/// Processes a message; the one after it, if that came ahead of its turn.
+fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) -> Option<Vec<u8>> {
+    let Some((slots, connection)) = tunnel.parts(ccid) else {
+        cx.missing();
+        return None;
+    };
+    let failure = match connection::receive::process(connection, cx, message) {
+        Processed::Session(message) => session::receive::receive(slots, cx, connection, &message),
+        Processed::BadSession(refusal, failure) => {
+            session::receive::bad_message(slots, cx, connection, &refusal, failure)
+        }
+        Processed::Connection(outcome) => {
+            let member = connection.member();
+            conclude(tunnel, cx, member, outcome);
+            return tunnel.members.get_mut(ccid)?.take_early();
+        }
+    };
+    let early = connection.take_early();
+    failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
+    early
 }
 
 /// The peer is at another address or port, or a message shows which address of ours it reached.
-fn follow_peer(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, path: Path) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+fn follow_peer(slots: &mut Slots, cx: &mut Context, connection: &mut Connection, path: Path) {
     if connection.transport.path == path {
         return;
     }
+    let ccid = connection.ccid();
     let before = keepalive::move_to(connection, cx, path);
-    tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
+    slots.move_to(cx, ccid, path);
     if before.remote != path.remote {
         cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
     }
 }
 
 /// What came of a message or timer of a connection.
-fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome) {
+fn conclude(tunnel: &mut Tunnel, cx: &mut Context, member: Member, outcome: Outcome) {
+    let ccid = member.ccid;
     match outcome {
         Outcome::Keep => {}
         Outcome::Established => established(tunnel, cx, ccid),
-        Outcome::Answered => answered(tunnel, cx, ccid),
-        Outcome::Session(message) => {
-            let (slots, members) = tunnel.slots_of(ccid);
-            let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
-            let failure = session::receive::receive(slots, cx, connection, &message);
-            failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
-        }
-        Outcome::BadSession(refusal, failure) => {
-            let (slots, members) = tunnel.slots_of(ccid);
-            let Some(connection) = members.get_mut(ccid) else { return cx.missing() };
-            let failure = session::receive::bad_message(slots, cx, connection, &refusal, failure);
-            failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
-        }
-        Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, ccid, reason, lost_tie),
-        Outcome::Close(Objection { code, .. }) if failover::only_asks(tunnel, ccid) => {
-            failover::asked_in_vain(tunnel, ccid);
+        Outcome::Answered => answered(tunnel, cx, member),
+        Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, member, reason, lost_tie),
+        Outcome::Close(Objection { code, .. }) if member.asks => {
+            tunnel.backup.failed(member.peer());
             tunnel.close_connection(cx, ccid, code);
         }
         Outcome::Close(Objection { code, failure })
             if tunnel.backup.standby == Some(ccid)
-                || failover::take_over(tunnel, cx, ccid, &failure.to_string()) =>
+                || failover::take_over(tunnel, cx, member, &failure.to_string()) =>
         {
             tunnel.close_connection(cx, ccid, code);
         }
         Outcome::Close(Objection { code, failure }) => {
-            let next = loss::pass_over(tunnel, ccid, &failure.to_string());
+            let next = loss::pass_over(tunnel, member, &failure.to_string());
             tunnel.fail_connection(cx, ccid, failure);
             tunnel.close_connection(cx, ccid, code);
             loss::try_others(tunnel, cx, next);
         }
-        Outcome::Lost(failure) => loss::lose(tunnel, cx, ccid, failure),
+        Outcome::Lost(failure) => loss::lose(tunnel, cx, member, failure),
         Outcome::Forgotten(_) if tunnel.resumes.as_ref().is_some_and(|resumes| resumes.ccid == ccid) => {
             resume::unanswered(tunnel, cx, ccid, "the peer does not answer for the connection of before");
         }
         Outcome::Forgotten(failure) => {
-            loss::lose(tunnel, cx, ccid, failure);
+            loss::lose(tunnel, cx, member, failure);
             if tunnel.attempt.is_scheduled() {
                 tunnel.schedule(cx, Duration::ZERO);
             }
@@ -211,57 +203,46 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, outcome: Outcome)
 }
 
 /// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
-fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    let moves = failover::asked_answers(tunnel, cx, ccid) || standby::is_wanted(tunnel, cx, ccid);
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+fn answered(tunnel: &mut Tunnel, cx: &mut Context, member: Member) {
+    let moves = failover::asked_answers(tunnel, cx, member) || standby::is_wanted(tunnel, cx, member.ccid);
     if !moves {
         let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
-        return tunnel.close_connection(cx, ccid, code);
+        return tunnel.close_connection(cx, member.ccid, code);
     }
+    let Some(connection) = tunnel.members.get_mut(member.ccid) else { return cx.missing() };
     let outcome = connection::receive::connect(connection, cx);
-    conclude(tunnel, cx, ccid, outcome);
+    let member = connection.member();
+    conclude(tunnel, cx, member, outcome);
 }
 
 /// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
 /// sessions begin.
 fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    if let Some(connection) = tunnel.members.get_mut(ccid) {
-        connection.stop_guard(cx);
-    }
-    if standby::established(tunnel, cx, ccid) {
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    connection.stop_guard(cx);
+    let asked = std::mem::take(&mut connection.asks);
+    let member = connection.member();
+    if asked && standby::established(tunnel, cx, ccid) {
         return;
     }
-    let moved = tunnel.members.get_mut(ccid).is_some_and(|c| std::mem::take(&mut c.asks));
     let standby = tunnel.backup.standby;
-    let others = tunnel.members.iter().map(Connection::ccid);
-    let others: Vec<Ccid> = others.filter(|c| *c != ccid && Some(*c) != standby).collect();
+    let others = tunnel.members.iter().map(Connection::member);
+    let others: Vec<Member> = others.filter(|c| c.ccid != ccid && Some(c.ccid) != standby).collect();
     for other in others {
-        if moved && tunnel.members.state(other) == Some(State::Established) {
-            let code = result(stopccn::GENERAL, None, "a better peer is used again");
-            tunnel.close_connection(cx, other, code);
-        }
-        replace(tunnel, cx, other);
+        replace(tunnel, cx, other, asked);
     }
     tunnel.members.set_main(ccid);
     tunnel.kept = None;
-    if let Some(connection) = tunnel.members.get(ccid) {
-        let path = connection.transport.path;
-        tunnel.addresses.answered(path.remote.ip());
-        tunnel.fallback.works(cx.now, &tunnel.config, path.encapsulation);
-    }
+    tunnel.addresses.answered(member.peer());
+    tunnel.fallback.works(cx.now, &tunnel.config, member.path.encapsulation);
     count(&mut tunnel.members.counters.established);
     tunnel.attempt.cancel(cx);
     tunnel.attempt.since = cx.now;
-    let peer = tunnel.members.get(ccid).map(|c| (c.transport.path.remote.ip(), !c.initiator));
-    if let Some((peer, _)) = peer {
-        cx.dropped_from.forget(peer);
-    }
+    cx.dropped_from.forget(member.peer());
     tunnel.notify(cx, Happening::TunnelUp, String::new());
-    if let Some((peer, called)) = peer {
-        failover::peer_used(tunnel, cx, peer, called);
-    }
+    failover::peer_used(tunnel, cx, member.peer(), !member.initiator);
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    connection.spoiled = tunnel.spoiled.is_some() && tunnel.spoiled == peer.map(|(peer, _)| peer);
+    connection.spoiled = tunnel.spoiled == Some(member.peer());
     keepalive::serve(connection, cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.
@@ -270,17 +251,21 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
 }
 
 /// A connection gives way to one that has just been established. The peer does not know an old established one
-/// any more (it came back with a new id), so nothing is sent.
-fn replace(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    match tunnel.members.state(ccid) {
-        Some(State::Established) => {
-            let reason = "the peer has set up a new control connection";
-            tunnel.slots.drop_sessions(cx, Some(ccid), reason);
-            tunnel.delete(cx, ccid);
+/// any more (it came back with a new id), so nothing is sent, unless the tunnel `moves` to another peer.
+fn replace(tunnel: &mut Tunnel, cx: &mut Context, other: Member, moves: bool) {
+    match other.state {
+        State::Established if moves => {
+            let code = result(stopccn::GENERAL, None, "a better peer is used again");
+            tunnel.close_connection(cx, other.ccid, code);
         }
-        Some(State::WaitCtlReply) => tunnel.linger(cx, ccid),
-        Some(State::Idle | State::WaitCtlConn) => tunnel.delete(cx, ccid),
-        Some(State::Stopping | State::Linger) | None => {}
+        State::Established => {
+            let reason = "the peer has set up a new control connection";
+            tunnel.slots.drop_sessions(cx, Some(other.ccid), reason);
+            tunnel.delete(cx, other.ccid);
+        }
+        State::WaitCtlReply => tunnel.linger(cx, other.ccid),
+        State::Idle | State::WaitCtlConn => tunnel.delete(cx, other.ccid),
+        State::Stopping | State::Linger => {}
     }
 }
 
@@ -288,7 +273,8 @@ fn replace(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
 pub fn path_measured(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, limit: Option<usize>) {
     let Some(connection) = tunnel.members.get_mut(ccid) else { return };
     let outcome = connection::receive::path_measured(connection, cx, limit);
-    conclude(tunnel, cx, ccid, outcome);
+    let member = connection.member();
+    conclude(tunnel, cx, member, outcome);
 }
 
 /// There is a hint that the peer has forgotten a connection, or (`elsewhere`) that it is at the other end of that path
@@ -296,5 +282,6 @@ pub fn path_measured(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, limit: O
 pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, elsewhere: Option<Path>) {
     let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
     let outcome = keepalive::probe(connection, cx, elsewhere);
-    conclude(tunnel, cx, ccid, outcome);
+    let member = connection.member();
+    conclude(tunnel, cx, member, outcome);
 }

@@ -18,7 +18,7 @@ use super::dropped::{self, DropCause};
 use super::guard::{Guard, HALF_OPEN_PER_TUNNEL, HALF_OPEN_TOTAL};
 use super::notes;
 use super::proof::answer_once;
-use super::receive::receive_stop;
+use super::receive;
 use super::result::{break_tie, result, TieBreak};
 use super::sccrq::Request;
 use super::snapshot::{count, Cause, Failure};
@@ -308,7 +308,7 @@ fn gives_way(
             cx.log(Event::WinTieBreak { tunnel: ours });
             refuse_request(cx, tunnel, request, result(stopccn::EXISTS, None, "tie breaker lost"));
             // The peer has just come to life and waits for our SCCRQ now; the next repetition may be far off.
-            if let Some(c) = tunnel.members.get_mut(ours).filter(|c| c.transport.channel.is_backing_off()) {
+            if let Some(c) = tunnel.members.main_mut().filter(|c| c.transport.channel.is_backing_off()) {
                 c.transport.repeat_oldest(cx);
             }
             false
@@ -355,9 +355,7 @@ fn reply(cx: &mut Context, tunnel: &mut Tunnel, connection: Connection) {
     let ccid = connection.ccid();
     count(&mut tunnel.members.counters.setups);
     count(&mut tunnel.members.counters.rx_messages);
-    tunnel.file(cx, connection);
-    let sent = tunnel.members.get_mut(ccid).is_some_and(|connection| connection.send_reply(cx));
-    if !sent {
+    if !tunnel.file(cx, connection).is_some_and(|connection| connection.send_reply(cx)) {
         tunnel.delete(cx, ccid);
         tunnel.retry_unless_served(cx);
     }
@@ -443,6 +441,7 @@ fn stopped(
         count(&mut connection.transport.counters.rx_bad_digest);
         return false;
     }
-    receive_stop(tunnel, cx, ccid, header, (message, message_type));
+    let receipt = connection.take_numbers(cx, header, message, message_type);
+    receive::take(tunnel, cx, ccid, receipt, message);
     tunnel.members.get(ccid).is_none_or(|c| !c.is_alive())
 }

@@ -113,11 +113,9 @@ pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
     let ccid = connection.ccid();
     tunnel.resumes = Some(Box::new(Resumes { ccid, ends, gone }));
     tunnel.members.set_main(ccid);
-    tunnel.file(cx, connection);
     tunnel.attempt.cancel(cx);
-    let asked =
-        tunnel.members.get_mut(ccid).is_some_and(|connection| asking::ask(&mut connection.transport, cx));
-    if !asked {
+    let filed = tunnel.file(cx, connection);
+    if !filed.is_some_and(|connection| asking::ask(&mut connection.transport, cx)) {
         unanswered(tunnel, cx, ccid, "the HELLO could not be built");
     }
     true
@@ -145,8 +143,9 @@ fn to_session(record: SessionRecord, connection: &Connection, path: Path) -> Ses
 
 /// The peer has answered, if it was asked: it still has the connection.
 pub fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    let answers = tunnel.members.get(ccid).is_some_and(|connection| !connection.transport.is_pressed());
-    let Some(resumes) = tunnel.resumes.take_if(|resumes| answers && resumes.ccid == ccid) else { return };
+    let Tunnel { resumes, members, .. } = tunnel;
+    let answers = || members.get(ccid).is_some_and(|connection| !connection.transport.is_pressed());
+    let Some(resumes) = resumes.take_if(|resumes| resumes.ccid == ccid && answers()) else { return };
     match &resumes.ends {
         Some(why) => end(tunnel, cx, ccid, why),
         None => go_on(tunnel, cx, ccid, &resumes),

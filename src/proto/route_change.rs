@@ -70,8 +70,7 @@ fn next_route(tunnel: &mut Tunnel, cx: &mut Context, key: RouteKey, route: Route
     if route.next_hop.is_none() {
         return tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route));
     }
-    let main = tunnel.members.main_ccid().and_then(|ccid| tunnel.members.get_mut(ccid));
-    match main.map(|c| (c.state, c)) {
+    match tunnel.members.main_mut().map(|c| (c.state, c)) {
         None => try_now(tunnel, cx),
         // What was sent before went nowhere.
         Some((State::WaitCtlReply, connection)) => connection.transport.repeat_oldest(cx),
@@ -114,15 +113,15 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
     let fixed = tunnel.config.local_address.is_some();
     let failure = Failure::new(lost_route(key, route), Cause::Route);
     let (name, why) = (tunnel.config.name.clone(), failure.check.clone());
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let Some((slots, connection)) = tunnel.parts(ccid) else { return cx.missing() };
     match connection.state {
         State::Idle | State::Stopping | State::Linger => {}
         State::WaitCtlConn => tunnel.delete(cx, ccid),
         State::Established if answers_only && !fixed => {
             cx.remark(&Remark::SourcePassive { tunnel: name, why });
             let path = keepalive::send_from_anywhere(connection, cx);
+            slots.move_to(cx, ccid, path);
             tunnel.attempt.fail(cx.now, failure);
-            tunnel.slots_of(ccid).0.move_to(cx, ccid, path);
             receive::probe(tunnel, cx, ccid, None);
         }
         State::WaitCtlReply | State::Established => {
@@ -131,10 +130,10 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             if route.deprecated && connection.state == State::Established {
                 connection.say_good_bye(cx, "set up anew from another address");
             }
-            let peer = connection.transport.path.remote.ip();
-            loss::lose(tunnel, cx, ccid, failure);
+            let member = connection.member();
+            loss::lose(tunnel, cx, member, failure);
             // It is our address that is at fault, not the peer.
-            tunnel.addresses.stay(peer);
+            tunnel.addresses.stay(member.peer());
             tunnel.schedule(cx, Duration::ZERO);
         }
     }

@@ -27,13 +27,10 @@ pub fn is_wanted(tunnel: &Tunnel, cx: &Context, ccid: Ccid) -> bool {
     !is_same && tunnel.standby_address().is_none_or(better)
 }
 
-/// A connection is established. Whether its peer stands by from now on.
+/// A connection that asked is established. Whether its peer stands by from now on.
 pub fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) -> bool {
     let serving = tunnel.members.main().is_some_and(|main| main.state == State::Established);
     if tunnel.config.standby != Standby::Hot || !serving {
-        return false;
-    }
-    if !tunnel.members.get_mut(ccid).is_some_and(|connection| std::mem::take(&mut connection.asks)) {
         return false;
     }
     failover::give_up_standby(tunnel, cx, "a better peer stands by");

@@ -149,10 +149,10 @@ impl Tunnel {
         self.removed && self.members.is_empty()
     }
 
-    /// The session blocks whose sessions a connection has, and the connections.
-    pub fn slots_of(&mut self, ccid: Ccid) -> (&mut Slots, &mut Members) {
+    /// A connection, and the session blocks whose sessions it has.
+    pub fn parts(&mut self, ccid: Ccid) -> Option<(&mut Slots, &mut Connection)> {
         let spare = self.spare.as_deref_mut().filter(|_| self.backup.standby == Some(ccid));
-        (spare.unwrap_or(&mut self.slots), &mut self.members)
+        Some((spare.unwrap_or(&mut self.slots), self.members.get_mut(ccid)?))
     }
 
     /// A session block.
@@ -312,7 +312,7 @@ impl Tunnel {
         self.notify(cx, Happening::TunnelConnecting, String::new());
         // Other addresses wait for their turn, or another encapsulation.
         let soon = self.addresses.has_others() || self.fallback.has_other(&self.config);
-        let sent = self.members.get_mut(tunnel).is_some_and(|connection| connection.send_request(cx, soon));
+        let sent = self.members.main_mut().is_some_and(|connection| connection.send_request(cx, soon));
         if !sent {
             self.delete(cx, tunnel);
             self.retry(cx);
@@ -339,10 +339,10 @@ impl Tunnel {
         Some((connection, nonce))
     }
 
-    /// One more connection.
-    pub fn file(&mut self, cx: &mut Context, connection: Connection) {
-        self.members.add(cx, connection);
+    /// One more connection; it, in its place.
+    pub fn file(&mut self, cx: &mut Context, connection: Connection) -> Option<&mut Connection> {
         self.attempt.since = cx.now;
+        self.members.add(cx, connection)
     }
 
     // ----- end -----
@@ -408,8 +408,8 @@ impl Tunnel {
 
     /// Ends everything that the tunnel has: its connections with a StopCCN, its manual sessions without a word.
     pub fn close(&mut self, cx: &mut Context, code: u16, why: &str) {
-        for ccid in self.members.alive() {
-            self.close_connection(cx, ccid, result(code, None, why));
+        for member in self.members.alive() {
+            self.close_connection(cx, member.ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
         self.kept = None;

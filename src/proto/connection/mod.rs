@@ -18,6 +18,7 @@ pub mod round_trip;
 pub mod table;
 pub mod transport;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,30 @@ saved! {
     }
 }
 
+/// A connection, as far as its tunnel has to know it when something becomes of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    /// Our id.
+    pub ccid: Ccid,
+    /// Where its messages go.
+    pub path: Path,
+    /// Where it stands.
+    pub state: State,
+    /// We sent the SCCRQ.
+    pub initiator: bool,
+    /// It only asks whether its peer would serve us.
+    pub asks: bool,
+    /// The peer does not take long HELLOs.
+    pub spoiled: bool,
+}
+
+impl Member {
+    /// The peer's address.
+    pub fn peer(&self) -> IpAddr {
+        self.path.remote.ip()
+    }
+}
+
 impl Connection {
     /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,
     /// for a tie breaker and a nonce.
@@ -139,6 +164,12 @@ impl Connection {
     /// Our id.
     pub fn ccid(&self) -> Ccid {
         self.transport.ccid
+    }
+
+    /// What its tunnel has to know of it.
+    pub fn member(&self) -> Member {
+        let Connection { state, initiator, asks, spoiled, .. } = *self;
+        Member { ccid: self.ccid(), path: self.transport.path, state, initiator, asks, spoiled }
     }
 
     /// Whether it still serves or may come to serve its tunnel.

@@ -39,6 +39,17 @@ pub enum Place {
     Perhaps(Path),
 }
 
+/// What a message in its turn is about.
+#[derive(Debug)]
+pub enum Processed {
+    /// The connection: what came of it.
+    Connection(Outcome),
+    /// Sessions.
+    Session(Message),
+    /// A session, and it cannot be accepted.
+    BadSession(Refusal, Failure),
+}
+
 /// What came of a message or timer, for the tunnel.
 #[derive(Debug)]
 pub enum Outcome {
@@ -48,10 +59,6 @@ pub enum Outcome {
     Established,
     /// Its peer answers, which is all that it is for so far.
     Answered,
-    /// A message about sessions.
-    Session(Message),
-    /// A message about a session that cannot be accepted.
-    BadSession(Refusal, Failure),
     /// The peer closed it with a StopCCN.
     Stopped {
         /// Why, in words.

@@ -6,7 +6,7 @@ use super::auth::{Judgement, Mode};
 use super::identity::check_identity;
 use super::keepalive;
 use super::origin::{origin, Origin};
-use super::outcome::{Outcome, Place, Receipt, Retransmission};
+use super::outcome::{Outcome, Place, Processed, Receipt, Retransmission};
 use super::table::{row, Row, State};
 use super::transport::{asking, Transport};
 use super::Connection;
@@ -95,7 +95,7 @@ fn authenticate(
 }
 
 /// The message in turn: it uses up its Ns whatever it says.
-pub fn process(connection: &mut Connection, cx: &mut Context, message: &[u8]) -> Outcome {
+pub fn process(connection: &mut Connection, cx: &mut Context, message: &[u8]) -> Processed {
     connection.transport.channel.advance();
     let secrets = connection.transport.auth.hiding_secrets();
     let cisco = connection.config.compatibility != Compatibility::Rfc;
@@ -114,11 +114,11 @@ pub fn process(connection: &mut Connection, cx: &mut Context, message: &[u8]) ->
 
 /// A message that cannot be accepted: session messages cost their session, the others the connection (RFC 3931
 /// 5.2, 7.1; C-197, C-198, C-206, C-207, C-210, C-211).
-fn refuse_message(connection: &mut Connection, cx: &mut Context, refusal: Refusal) -> Outcome {
+fn refuse_message(connection: &mut Connection, cx: &mut Context, refusal: Refusal) -> Processed {
     notes::log_refusal(cx, connection.ccid(), &refusal);
     let optional = matches!(refusal.why, Why::UnknownMessageType { mandatory: false, .. });
     if optional || matches!(connection.state, State::Stopping | State::Linger) {
-        return Outcome::Keep;
+        return Processed::Connection(Outcome::Keep);
     }
     if let (Ccid(0), Some(assigned)) = (connection.transport.remote_ccid, refusal.assigned_ccid) {
         connection.assign(cx, assigned); // a bad SCCRP: the StopCCN goes to its sender
@@ -126,25 +126,25 @@ fn refuse_message(connection: &mut Connection, cx: &mut Context, refusal: Refusa
     let failure =
         Failure::new(format!("{} cannot be accepted: {}", refusal.message, refusal.why), Cause::BadMessage);
     if refusal.message.is_session() && connection.state == State::Established {
-        return Outcome::BadSession(refusal, failure);
+        return Processed::BadSession(refusal, failure);
     }
     let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
     count(&mut connection.transport.counters.rx_refused);
-    Outcome::Close(Objection { code, failure })
+    Processed::Connection(Outcome::Close(Objection { code, failure }))
 }
 
 /// A complete message, for the table.
-fn dispatch(connection: &mut Connection, cx: &mut Context, message: Message) -> Outcome {
+fn dispatch(connection: &mut Connection, cx: &mut Context, message: Message) -> Processed {
     let tunnel = connection.ccid();
     let kind = message.message_type();
-    match (row(connection.state, kind), message) {
+    Processed::Connection(match (row(connection.state, kind), message) {
         (Row::AcceptReply, Message::Sccrp(reply)) => accept_reply(connection, cx, &reply),
         (Row::AcceptConnected, _) => accept_connected(connection, cx),
         (Row::Hello, _) => {
             cx.log(Event::ReceiveHello { tunnel });
             Outcome::Keep
         }
-        (Row::Session | Row::Unsupported, message) => Outcome::Session(message),
+        (Row::Session | Row::Unsupported, message) => return Processed::Session(message),
         (Row::Stop, Message::StopCcn(stop)) => peer_stopped(connection, cx, &stop),
         (Row::Decline, Message::Sccrp(reply)) if connection.transport.remote_ccid == Ccid(0) => {
             decline_reply(connection, cx, reply.assigned_ccid)
@@ -153,7 +153,7 @@ fn dispatch(connection: &mut Connection, cx: &mut Context, message: Message) -> 
             connection.ignore(cx, kind);
             Outcome::Keep
         }
-    }
+    })
 }
 
 /// Wait-ctl-reply and SCCRP (C-115, C-116).
