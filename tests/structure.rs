@@ -382,6 +382,30 @@ fn the_methods_of_a_type_stand_in_its_file() {
     assert!(count > 0, "the search finds what is there");
 }
 
+/// Who looks up in `src/proto` what an id or a name stands for, by the words that do it: the engine, the tables
+/// themselves, and what it hands the table of tunnels to (an SCCRQ names none, commands and changes go by names).
+const LOOKS_UP: [(&str, &[&str]); 4] = [
+    (".tunnel_of(", &["engine"]),
+    (".slot_of(", &["engine", "session/slots"]),
+    (".slot_mut(", &["command", "engine", "reconfigure"]),
+    ("Tunnels", &["command", "engine", "proof", "request", "tunnels"]),
+];
+
+#[test]
+fn only_the_engine_and_the_tables_look_up_ids() {
+    let modules = Modules::read().0;
+    let proto = || modules.iter().filter(|(module, _)| module.first().is_some_and(|room| room == "proto"));
+    for (word, allowed) in LOOKS_UP {
+        let looks_up = |source: &Source| match word.strip_prefix('.') {
+            Some(_) => source.text.contains(word),
+            None => source.text.lines().any(|line| names(line, word)),
+        };
+        let found = proto().filter(|(_, source)| looks_up(source));
+        let found: Vec<String> = found.map(|(module, _)| module[1..].join("/")).collect();
+        assert_eq!(found, allowed, "{word}");
+    }
+}
+
 /// The rooms, in their order, and whether they claim to be pure, as a table of `lib.rs` or of the README has them.
 fn rooms(text: &str) -> Vec<(String, bool)> {
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<String>>();

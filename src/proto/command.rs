@@ -61,24 +61,25 @@ pub enum CommandError {
 impl Command {
     /// Does it.
     pub fn run(self, cx: &mut Context, tunnels: &mut Tunnels) -> Result<(), CommandError> {
+        // A result code of 0 is reserved: no Result Code AVP can be made of it (C-305).
+        if let Command::ClearTunnel(_, Some(0))
+        | Command::ClearPeer(_, Some(0))
+        | Command::ClearSession(_, Some(0))
+        | Command::ClearAll(Some(0)) = self
+        {
+            cx.log(Event::ResultCodeNotSpecified {});
+            return Err(CommandError::NoResultCode);
+        }
         match self {
             Command::ClearTunnel(name, code) => {
-                check_code(cx, code)?;
                 let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
                 if !clear_tunnel(cx, tunnel, code) {
                     return Err(CommandError::NotUp);
                 }
             }
-            Command::ClearPeer(peer, code) => {
-                check_code(cx, code)?;
-                clear_peer(cx, tunnels, peer, code)?;
-            }
-            Command::ClearSession(interface, code) => {
-                check_code(cx, code)?;
-                clear_session(cx, tunnels, &interface, code)?;
-            }
+            Command::ClearPeer(peer, code) => clear_peer(cx, tunnels, peer, code)?,
+            Command::ClearSession(interface, code) => clear_session(cx, tunnels, &interface, code)?,
             Command::ClearAll(code) => {
-                check_code(cx, code)?;
                 for key in tunnels.keys() {
                     if let Some(tunnel) = tunnels.get_mut(key) {
                         let _ = clear_tunnel(cx, tunnel, code); // those that are not up have nothing to clear
@@ -113,15 +114,6 @@ impl Command {
         }
         Ok(())
     }
-}
-
-/// A result code of 0 is reserved: no Result Code AVP can be made of it (C-305).
-fn check_code(cx: &mut Context, code: Option<u16>) -> Result<(), CommandError> {
-    if code == Some(0) {
-        cx.log(Event::ResultCodeNotSpecified {});
-        return Err(CommandError::NoResultCode);
-    }
-    Ok(())
 }
 
 /// StopCCN with `code` (default 1); the tunnel is set up again at once. `false`: there is no connection.

@@ -287,7 +287,7 @@ impl Context {
     pub fn draw_ccid(&mut self) -> Option<Ccid> {
         for _ in 0..64 {
             let ccid = Ccid(u32::from_be_bytes(self.random()?));
-            if ccid.0 != 0 && self.ids.tunnel_of(ccid).is_none() {
+            if ccid.0 != 0 && !self.ids.has(ccid) {
                 return Some(ccid);
             }
         }
@@ -298,7 +298,7 @@ impl Context {
     pub fn draw_session_id(&mut self) -> Option<SessionId> {
         for _ in 0..64 {
             let id = SessionId(u32::from_be_bytes(self.random()?));
-            if id.0 != 0 && self.ids.slot_of(id).is_none() {
+            if id.0 != 0 && !self.ids.has_session(id) {
                 return Some(id);
             }
         }

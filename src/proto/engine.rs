@@ -1,5 +1,6 @@
 //! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the object once and hands the matter
-//! down; nothing else in this room asks whose an id is.
+//! down; besides it only the
+//! table of session blocks asks whose an id is.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -7,8 +8,8 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::action::{Action, Path};
-use super::attach;
 use super::command::{Command, CommandError};
+use super::connection::Connection;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
 use super::failover;
@@ -21,6 +22,8 @@ use super::request;
 use super::resume;
 use super::route::{Route, RouteKey, User};
 use super::route_change;
+use super::session::setup;
+use super::session::slot::Slot;
 use super::show;
 use super::snapshot::{DroppedFrom, Drops, SessionBrief, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
@@ -213,6 +216,19 @@ impl Engine {
         self.tunnels.release(key);
     }
 
+    /// Hands something down to the block of a session, with the session's connection. It may have ended meanwhile.
+    fn with_slot(
+        &mut self,
+        session: SessionId,
+        call: impl FnOnce(&mut Slot, &mut Context, Option<&mut Connection>),
+    ) {
+        let Some((key, slot)) = self.cx.ids.slot_of(session) else { return };
+        self.with(key, |tunnel, cx| match tunnel.slot_mut(slot) {
+            Some((slot, connection)) => call(slot, cx, connection),
+            None => cx.missing(),
+        });
+    }
+
     /// Answers `Action::Resolve`: the addresses that the name of a tunnel's peer means, the best first, or in words
     /// why there are none.
     pub fn resolved(
@@ -293,17 +309,13 @@ impl Engine {
     /// meanwhile.
     pub fn attached(&mut self, now: Instant, session: SessionId, outcome: Result<(), String>) {
         self.cx.now = now;
-        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
-            self.with(key, |tunnel, cx| attach::attached(tunnel, cx, slot, outcome));
-        }
+        self.with_slot(session, |slot, cx, connection| setup::attached(slot, cx, connection, outcome));
     }
 
     /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
     pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
         self.cx.now = now;
-        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
-            self.with(key, |tunnel, cx| attach::interface_failed(tunnel, cx, slot, why));
-        }
+        self.with_slot(session, |slot, cx, connection| slot.interface_failed(cx, connection, why));
     }
 
     /// Data of a session came on another path than its own, with the right cookie. That moves nothing: the peer is asked
@@ -322,8 +334,13 @@ impl Engine {
     /// The local circuit (the interface, as the administrator sees it) went up or down.
     pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
         self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.with_interface_mut(interface) {
-            attach::set_circuit(tunnel, &mut self.cx, interface, up);
+        let Some(tunnel) = self.tunnels.with_interface_mut(interface) else { return };
+        let spare = tunnel.spare.as_ref().and_then(|spare| spare.key_of(interface));
+        for key in tunnel.slots.key_of(interface).into_iter().chain(spare) {
+            match tunnel.slot_mut(key) {
+                Some((slot, connection)) => slot.set_circuit(&mut self.cx, connection, up),
+                None => self.cx.missing(),
+            }
         }
     }
 
@@ -364,7 +381,7 @@ impl Engine {
 
     /// Whether a control message with this id is for one of our connections, or for an SCCRP that was sent without one.
     pub fn has_connection(&self, id: Ccid) -> bool {
-        self.cx.ids.tunnel_of(id).is_some() || self.cx.unproven.get(id).is_some()
+        self.cx.ids.has(id) || self.cx.unproven.get(id).is_some()
     }
 
     /// Our ids of the control connections, in order.

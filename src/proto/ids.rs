@@ -34,6 +34,16 @@ impl Ids {
         self.sessions.get(&id).copied()
     }
 
+    /// Whether a connection has this id.
+    pub fn has(&self, ccid: Ccid) -> bool {
+        self.connections.contains_key(&ccid)
+    }
+
+    /// Whether a session has this id.
+    pub fn has_session(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
     /// Connections, of all tunnels.
     pub fn connection_count(&self) -> usize {
         self.connections.len()

@@ -6,6 +6,8 @@
 //! down this line: the engine finds the tunnel of a datagram, a timer or an answer once, the tunnel the connection,
 //! and hands on what the connection does not settle itself. What came of it goes up as a return value
 //! ([`connection::outcome::Outcome`]). An object never reaches for its owner; what all need is in the `context`.
+//! Who may look up what an id stands for is checked (`cargo test --test structure`). A received ICRQ passes `engine`,
+//! `receive`, `connection/receive` and `session/receive`.
 //!
 //! | file | what |
 //! |---|---|
@@ -17,7 +19,6 @@
 //! | `tunnel` | a tunnel block: attempts, which connection serves it, how connections end |
 //! | `record`, `resume` | what a file keeps of a connection, and how a program that begins after a crash goes on with it |
 //! | `loss` | a connection that is lost, or closed by its peer |
-//! | `attach` | what the data plane tells of the interfaces |
 //! | `reconfigure` | how a tunnel follows its block of the configuration |
 //! | `receive` | what messages and timers of a tunnel come to |
 //! | `callers` | which tunnel an SCCRQ is for, without looking at all |
@@ -53,7 +54,6 @@
 
 pub mod action;
 mod addresses;
-mod attach;
 mod attempt;
 mod backup;
 mod callers;

@@ -92,7 +92,7 @@ pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
     let mut path = Path { encapsulation: record.path.encapsulation, remote: record.path.remote, ..prepared };
     path.local.set_port(tunnel.config.ports_of(path.encapsulation).0);
     let known = tunnel.config.each_encapsulation().any(|way| way == path.encapsulation);
-    let free = cx.ids.tunnel_of(record.ccid).is_none() && cx.alive < cx.max_tunnels;
+    let free = !cx.ids.has(record.ccid) && cx.alive < cx.max_tunnels;
     if tunnel.members.main_ccid().is_some() || !known || !free {
         return false;
     }
@@ -127,7 +127,7 @@ fn block_of<'a>(tunnel: &'a mut Tunnel, cx: &Context, session: &SessionRecord) -
     let slot = tunnel.slots.get_mut(key)?;
     let usable = slot.is_dynamic() && slot.is_usable() && slot.session.is_none();
     let same = usable && print_of_session(&slot.config) == session.print;
-    let room = cx.ids.session_count() < cx.max_sessions && cx.ids.slot_of(session.session.local).is_none();
+    let room = cx.ids.session_count() < cx.max_sessions && !cx.ids.has_session(session.session.local);
     (same && room).then_some(slot)
 }
 

@@ -37,9 +37,9 @@ saved!(Flight { ns, size, transmissions, void });
 
 /// What a probe tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum ProbeResult {
     /// The packet came through.
-    Passes(usize),
+    Passed(usize),
     /// It did not, and the short one after it did.
     Lost(usize),
     /// Nothing: more was lost.
@@ -149,12 +149,12 @@ impl PathProbe {
 
     /// Something was acknowledged, perhaps a probe: what it tells is concluded, and the next one is armed.
     pub fn acknowledged(&mut self, cx: &mut Context, channel: &Channel) {
-        let Some(told) = self.take_told(channel) else { return };
+        let Some(result) = self.take_result(channel) else { return };
         self.answered = Some(cx.now);
-        match told {
-            Told::Passes(size) => self.search.passed(cx.now, size),
-            Told::Lost(size) => self.search.lost(cx.now, size),
-            Told::Nothing => {}
+        match result {
+            ProbeResult::Passed(size) => self.search.passed(cx.now, size),
+            ProbeResult::Lost(size) => self.search.lost(cx.now, size),
+            ProbeResult::Nothing => {}
         }
         let found = self.search.found();
         // Told again each time: another connection between the same addresses may have ended, and taken it with it.
@@ -162,7 +162,7 @@ impl PathProbe {
             cx.act(Action::PathMtu { path: self.path, mtu: found });
         }
         let pause = match self.search.pause(cx.now) {
-            _ if told == Told::Nothing => WAIT,
+            _ if result == ProbeResult::Nothing => WAIT,
             Pause::None => Duration::ZERO,
             // A little earlier than a HELLO would be due, and not all connections at once.
             Pause::Usual => self.confirm.saturating_sub(cx.jitter(self.confirm.mul_f32(0.1))),
@@ -172,13 +172,13 @@ impl PathProbe {
     }
 
     /// What the probe tells, once nothing in flight or in the queue is it any more.
-    fn take_told(&mut self, channel: &Channel) -> Option<Told> {
+    fn take_result(&mut self, channel: &Channel) -> Option<ProbeResult> {
         let flight = self.flight.take_if(|flight| !channel.holds(flight.ns))?;
         Some(match flight.transmissions {
-            _ if flight.void => Told::Nothing,
-            1 => Told::Passes(flight.size),
-            2 => Told::Lost(flight.size),
-            _ => Told::Nothing,
+            _ if flight.void => ProbeResult::Nothing,
+            1 => ProbeResult::Passed(flight.size),
+            2 => ProbeResult::Lost(flight.size),
+            _ => ProbeResult::Nothing,
         })
     }
 

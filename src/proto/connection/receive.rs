@@ -259,25 +259,19 @@ pub fn due(
     data: Option<Instant>,
 ) -> Outcome {
     match due {
-        ConnectionDue::Hello => keepalive::hello_due(connection, cx, data),
-        ConnectionDue::Guard => guard_due(connection, cx),
-        ConnectionDue::Acknowledge => {
-            connection.transport.acknowledge_due(cx);
-            Outcome::Keep
-        }
+        ConnectionDue::Hello => return keepalive::hello_due(connection, cx, data),
+        ConnectionDue::Guard => return guard_due(connection, cx),
+        ConnectionDue::Retransmit => return retransmit_due(connection, cx, data),
+        ConnectionDue::Acknowledge => connection.transport.acknowledge_due(cx),
+        ConnectionDue::Release => connection.transport.release(cx),
         ConnectionDue::PathProbe => {
             let Transport { path_probe, channel, ccid, .. } = &mut connection.transport;
             if path_probe.as_mut().is_some_and(|probe| probe.is_overdue(cx, *ccid, channel.is_empty())) {
                 connection.transport.repeat_oldest(cx);
             }
-            Outcome::Keep
         }
-        ConnectionDue::Release => {
-            connection.transport.release(cx);
-            Outcome::Keep
-        }
-        ConnectionDue::Retransmit => retransmit_due(connection, cx, data),
     }
+    Outcome::Keep
 }
 
 fn retransmit_due(connection: &mut Connection, cx: &mut Context, data: Option<Instant>) -> Outcome {

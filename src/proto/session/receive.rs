@@ -102,13 +102,12 @@ fn call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request:
         slot.attempt.fail(cx.now, failure);
         return refuse_call(cx, connection, request.ids, code);
     }
-    if slot.session.is_some() && !gives_way(slot, cx, connection, request) {
-        return;
+    if gives_way(slot, cx, connection, request) {
+        accept_call(slot, cx, connection, request);
     }
-    accept_call(slot, cx, connection, request);
 }
 
-/// There is a session for the same end already. Whether it gives way to the peer's request; if not, the
+/// Whether the session of the same end, if there is one, gives way to the peer's request; if not, the
 /// request is answered here.
 fn gives_way(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) -> bool {
     let Some(session) = &mut slot.session else { return true };

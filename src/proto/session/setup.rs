@@ -79,17 +79,9 @@ pub fn begin(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, ser
 }
 
 /// The recipient's ICRP (C-176).
-fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
-    let status = slot.circuit();
-    let Some(session) = &mut slot.session else { return };
-    session.advertised = status;
-    let reply = Message::Icrp(Icrp {
-        ids: session.ids(),
-        circuit_status: new_circuit(status),
-        avps: session.avps(&slot.config),
-    });
+fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, reply: Icrp) {
     cx.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });
-    if !connection.transport.enqueue(cx, &reply) {
+    if !connection.transport.enqueue(cx, &Message::Icrp(reply)) {
         slot.drop_session(cx, "the ICRP could not be built");
         return slot.retry(cx);
     }
@@ -110,7 +102,8 @@ pub fn attached(
     connection: Option<&mut Connection>,
     outcome: Result<(), String>,
 ) {
-    let Some(session) = &mut slot.session else { return };
+    let status = slot.circuit();
+    let Some(session) = &mut slot.session else { return cx.missing() };
     session.attaching = false;
     if let Err(why) = outcome {
         slot.attempt.fail(cx.now, Failure::new(why, Cause::Interface));
@@ -126,29 +119,31 @@ pub fn attached(
     session.attached = true;
     let Some(connection) = connection else { return slot.established(cx, "") };
     match session.state {
-        State::WaitReply => connect(slot, cx, connection),
+        State::WaitReply => {
+            let iccn = Iccn { ids: session.ids(), circuit_status: None, avps: SessionAvps::default() };
+            connect(slot, cx, connection, iccn);
+        }
         State::WaitConnect if session.connected => call_connected(slot, cx, connection),
-        State::WaitConnect => reply_to_call(slot, cx, connection),
-        State::Established => go_on(slot, cx, connection),
+        State::WaitConnect => {
+            session.advertised = status;
+            let (ids, avps) = (session.ids(), session.avps(&slot.config));
+            let reply = Icrp { ids, circuit_status: new_circuit(status), avps };
+            reply_to_call(slot, cx, connection, reply);
+        }
+        State::Established => {
+            if session.sublayer_to_send || session.sublayer_expected {
+                // It must not be behind what the peer has seen: that would be taken for frames that were overtaken.
+                let next = session.first_sequence.wrapping_add(SEQUENCE_JUMP) & SEQUENCE_MASK;
+                cx.act(Action::Number { session: session.local, next });
+            }
+            slot.established(cx, "goes on after a crash");
+            slot.advertise_circuit(cx, connection);
+        }
     }
-}
-
-/// A session of before a crash has its interface again.
-fn go_on(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
-    let Some(session) = &mut slot.session else { return };
-    if session.sublayer_to_send || session.sublayer_expected {
-        // It must not be behind what the peer has seen: that would be taken for frames that were overtaken.
-        let next = session.first_sequence.wrapping_add(SEQUENCE_JUMP) & SEQUENCE_MASK;
-        cx.act(Action::Number { session: session.local, next });
-    }
-    slot.established(cx, "goes on after a crash");
-    slot.advertise_circuit(cx, connection);
 }
 
 /// The caller's ICCN.
-fn connect(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
-    let Some(session) = &slot.session else { return };
-    let iccn = Iccn { ids: session.ids(), circuit_status: None, avps: SessionAvps::default() };
+fn connect(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, iccn: Iccn) {
     cx.log(Event::ReceiveState { message: MessageType::ICRP, state: "ESTABLISHED" });
     cx.log(Event::SendState { message: MessageType::ICCN, state: "ESTABLISHED" });
     // The data plane is open before the ICCN leaves: the peer's frames may follow at once.
@@ -183,7 +178,7 @@ pub fn start_manual(slot: &mut Slot, cx: &mut Context, path: Path) {
         return;
     };
     let Some(mut session) = slot.new_session(cx, path) else { return slot.retry(cx) };
-    if cx.ids.slot_of(manual.local).is_some() {
+    if cx.ids.has_session(manual.local) {
         let why = format!("session id {} is in use by another session", manual.local);
         cx.log_detail(Event::NewSessionFailed {}, format!("tunnel {}: {why}", slot.tunnel.name));
         slot.attempt.fail(cx.now, Failure::new(why, Cause::NoSession));
