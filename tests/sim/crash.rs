@@ -1,6 +1,7 @@
 //! A daemon that is killed and has a state file: it goes on with its connections where their peers still have them, ends
 //! those that cannot go on, and does no worse than without the file whatever that holds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use l2tpd::log::Level;
@@ -59,6 +60,23 @@ fn the_peer_notices_nothing_of_a_crash() {
         for _ in 0..3 {
             goes_on(&mut world);
         }
+    }
+}
+
+// A service manager starts it again after 5 seconds. The peer has been told by ICMP that nobody listens, and the last HELLO
+// that it sent because of that is some seconds old.
+#[test]
+fn a_start_after_some_seconds() {
+    for tags in TAGS {
+        let mut world = up(1, tags);
+        let port = if tags.contains("udp") { 1701 } else { 0 };
+        let remote = SocketAddr::new(world.snapshot(1).tunnels[0].peer.expect("the peer"), port);
+        let fault = std::mem::replace(&mut world.fault, Box::new(|_, _| Vec::new()));
+        world.act(1, |engine, now| engine.unreachable(now, remote, "Connection refused", true));
+        assert_eq!(world.logged(1, "send HELLO"), 1, "{}", world.transcript(1));
+        world.run(Duration::from_millis(5500));
+        world.fault = fault;
+        goes_on(&mut world);
     }
 }
 

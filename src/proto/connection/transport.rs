@@ -280,6 +280,10 @@ impl Transport {
     }
 
     fn take_ns(&mut self, cx: &mut Context, ns: u16, message: &[u8]) -> Receipt {
+        // It is there, perhaps again: it gets once more what it has not acknowledged after a hint that it is not.
+        if self.hurry.is_some_and(|hurry| hurry.suspected.is_none()) {
+            self.repeat_oldest(cx);
+        }
         let Transport { channel, counters, .. } = self;
         channel.find_order(ns);
         let nr = channel.nr();
