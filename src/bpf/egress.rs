@@ -6,7 +6,7 @@ use super::asm::{
 };
 use super::ingress::{add_up, checksum, count, fold, load_bytes, look_up, whole_length};
 use super::values::{Counts, Egress};
-use super::{context, helper, net16, Maps};
+use super::{context, helper, net16, pairs, Code, Maps};
 use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 
 // The stack.
@@ -32,23 +32,36 @@ const PIECES: i32 = 7;
 /// Octets of the longest frame that is sent over UDP and IPv6.
 pub const LONGEST_SUM: usize = (PIECE_LENGTH * PIECES) as usize;
 
-/// Protocols that have super-frames, and where is marked that they are left to the daemon: once a super-frame was left, no
-/// frame of its flow must overtake it.
+/// Protocols that have super-frames, and where is marked that they are cut first, or left to the daemon: once a super-frame
+/// was, no frame of its flow must overtake it.
 const LEFT: [(i32, i16); 2] = [(TCP, Egress::LEFT_TCP), (UDP, Egress::LEFT_UDP)];
 const ICMPV6: i32 = 58;
 /// What is nothing in a checksum: a multiple of 0xffff that a sum can be taken away from.
 const NOTHING: i32 = 0xffff * 2;
 
+/// Where the program stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At the egress of the sessions' interfaces.
+    Interface,
+    /// Where the pair that cuts gives frames back.
+    Cut,
+}
+
 /// The program.
-pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
+pub fn program(maps: &Maps, place: Place) -> Code {
     let mut a = Assembler::default();
-    let (next, fits) = (a.label(), a.label());
+    let (next, super_frame, measured) = (a.label(), a.label(), a.label());
     // R6: the packet. R7: the session's value. R8: where the frame's transport header begins. R9: its protocol.
     a.set(R6, R1);
-    a.load(Size::Word, R2, (R6, context::VLAN_PRESENT));
-    a.jump_if(If::Different, R2, 0, next);
-    a.load(Size::Word, R2, (R6, context::IFINDEX));
-    a.store(Size::Word, (FRAME, KEY), R2);
+    if place == Place::Cut {
+        pairs::untag(&mut a, next);
+    } else {
+        a.load(Size::Word, R2, (R6, context::VLAN_PRESENT));
+        a.jump_if(If::Different, R2, 0, next);
+        a.load(Size::Word, R7, (R6, context::IFINDEX));
+    }
+    a.store(Size::Word, (FRAME, KEY), R7);
     look_up(&mut a, maps.egress, KEY);
     a.jump_if(If::Equal, R0, 0, next);
     a.set(R7, R0);
@@ -57,23 +70,23 @@ pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
     }
     inner_ip(&mut a, next);
     a.load(Size::Word, R2, (R6, context::GSO_SIZE));
-    let super_frame = a.label();
-    a.jump_if(If::Different, R2, 0, super_frame);
+    a.jump_if(If::Different, R2, 0, if place == Place::Cut { next } else { super_frame });
     a.load(Size::Word, R2, (R6, context::LENGTH));
     a.load(Size::Word, R3, (R7, Egress::LONGEST));
     a.jump_if(If::Greater, R2, R3, next);
     a.store(Size::Double, (FRAME, FRAMES), 1);
     a.store(Size::Double, (FRAME, OCTETS), R2);
-    a.load(Size::Word, R2, (R7, Egress::KIND));
-    a.jump_if(If::Different, R2, Egress::IS_UDP | Egress::IS_IPV6, fits);
+    if place == Place::Interface {
+        a.jump(measured);
+        a.here(super_frame);
+        segments(&mut a, next);
+        a.here(measured);
+        leave(&mut a, next);
+    }
     sum_of_frame(&mut a, next);
-    a.jump(fits);
-    a.here(super_frame);
-    segments(&mut a, next);
-    a.here(fits);
     send(&mut a, maps, next);
     a.here(next);
-    a.set(R0, TCX_NEXT);
+    a.set(R0, if place == Place::Cut { TCX_DROP } else { TCX_NEXT });
     a.exit();
     a.finish()
 }
@@ -100,21 +113,11 @@ fn inner_ip(a: &mut Assembler, next: Label) {
     }
     a.jump(next); // extension headers
     a.here(done);
-    for (protocol, left) in LEFT {
-        let other = a.label();
-        a.jump_if(If::Different, R9, protocol, other);
-        a.load(Size::Byte, R2, (R7, left));
-        a.jump_if(If::Different, R2, 0, next);
-        a.here(other);
-    }
 }
 
 /// A super-frame: how many frames and octets it will be, and whether they fit the path.
 fn segments(a: &mut Assembler, next: Label) {
-    let (udp, known, leave, fits) = (a.label(), a.label(), a.label(), a.label());
-    // Over IP the kernel cannot cut them, and over UDP and IPv6 not with the checksum that each would need.
-    a.load(Size::Word, R2, (R7, Egress::KIND));
-    a.jump_if(If::Different, R2, Egress::IS_UDP, leave);
+    let (udp, known) = (a.label(), a.label());
     a.jump_if(If::Equal, R9, UDP, udp);
     a.jump_if(If::Different, R9, TCP, next);
     // TCP: the upper four bits of the octet 12 are the length of its header, in words.
@@ -134,7 +137,7 @@ fn segments(a: &mut Assembler, next: Label) {
     a.set(R2, R8);
     a.alu(Operation::Add, R2, R1);
     a.load(Size::Word, R3, (R7, Egress::LONGEST));
-    a.jump_if(If::Greater, R2, R3, leave);
+    a.jump_if(If::Greater, R2, R3, next);
     a.load(Size::Word, R4, (R6, context::LENGTH));
     a.jump_if(If::Greater, R8, R4, next);
     // frames = (length - headers + payload - 1) / payload; octets = length + (frames - 1) * headers
@@ -148,22 +151,40 @@ fn segments(a: &mut Assembler, next: Label) {
     a.alu(Operation::Multiply, R2, R8);
     a.alu(Operation::Add, R2, R4);
     a.store(Size::Double, (FRAME, OCTETS), R2);
-    a.jump(fits);
-    a.here(leave);
+}
+
+/// What must be cut before it is sent, and all of its protocol from then on. Over IP the kernel cannot cut it later, and
+/// over UDP and IPv6 not with the checksum that each segment would need.
+fn leave(a: &mut Assembler, next: Label) {
+    let (cut, stays) = (a.label(), a.label());
     for (protocol, left) in LEFT {
         let other = a.label();
         a.jump_if(If::Different, R9, protocol, other);
+        a.load(Size::Byte, R2, (R7, left));
+        a.jump_if(If::Different, R2, 0, cut);
+        a.load(Size::Word, R2, (R6, context::GSO_SIZE));
+        a.jump_if(If::Equal, R2, 0, stays);
+        a.load(Size::Word, R2, (R7, Egress::KIND));
+        a.jump_if(If::Equal, R2, Egress::IS_UDP, stays);
         a.store(Size::Byte, (R7, left), 1);
+        a.jump(cut);
         a.here(other);
     }
-    a.jump(next);
-    a.here(fits);
+    a.jump(stays);
+    a.here(cut);
+    a.load(Size::Word, R2, (R7, Egress::CUTS));
+    a.jump_if(If::Equal, R2, 0, next);
+    a.load(Size::Word, R3, (FRAME, KEY));
+    pairs::send(a, (R7, Egress::CUTS));
+    a.here(stays);
 }
 
 /// UDP over IPv6 needs a checksum. SUM: that of the frame. Where the interface is to finish the frame's own checksum, what
 /// that covers will add up to what makes the pseudo-header nothing.
 fn sum_of_frame(a: &mut Assembler, next: Label) {
-    let (all, add, done) = (a.label(), a.label(), a.label());
+    let (all, add, done, none) = (a.label(), a.label(), a.label(), a.label());
+    a.load(Size::Word, R2, (R7, Egress::KIND));
+    a.jump_if(If::Different, R2, Egress::IS_UDP | Egress::IS_IPV6, none);
     unfinished(a, all);
     a.set(R9, NOTHING);
     a.alu(Operation::Subtract, R9, R0);
@@ -195,6 +216,7 @@ fn sum_of_frame(a: &mut Assembler, next: Label) {
     }
     a.here(done);
     a.store(Size::Double, (FRAME, SUM), R9);
+    a.here(none);
 }
 
 /// Whether the frame's own checksum is not finished: it is that of the pseudo-header, which is R0 then. (One in 65536 that

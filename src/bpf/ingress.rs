@@ -6,8 +6,8 @@ use super::asm::{
     Assembler, If, Label, Operand, Operation, Register, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
 use super::values::{Counts, Ingress};
-use super::{context, helper, net16, Maps};
-use super::{AFTER_MAC, FIXED_GSO, IPV4, IPV6, L2TP, MAC, TCX_NEXT, UDP};
+use super::{context, helper, net16, pairs, Code, Maps};
+use super::{AFTER_MAC, FIXED_GSO, IPV4, IPV6, L2TP, MAC, TCP, TCX_NEXT, UDP};
 
 // The stack.
 /// The path of the packet: [`values::PathOctets`](super::values::PathOctets).
@@ -22,8 +22,8 @@ const HEADER: i16 = -80;
 const SESSION: i16 = -100;
 const COOKIE: i16 = -96;
 const COOKIE_LAST: i16 = -88;
-/// The Ethernet header of the frame.
-const FRAME_MAC: i16 = -120;
+/// The Ethernet header of the frame, and ten octets after it.
+const FRAME_MAC: i16 = -124;
 
 /// The Ethertype of the daemon's own frames: see [`crate::frame::oam`].
 const OAM: i32 = net16(0x88b5);
@@ -32,10 +32,10 @@ const DECAP_L3_IPV4: u64 = 1 << 7;
 /// `bpf_skb_store_bytes`: the packet is of another flow now.
 const INVALIDATE_HASH: i32 = 2;
 /// `bpf_redirect`: as if it came in there.
-const AS_INGRESS: i32 = 1;
+pub(super) const AS_INGRESS: i32 = 1;
 
 /// The program.
-pub fn program(maps: &Maps) -> Option<Vec<[u8; 8]>> {
+pub fn program(maps: &Maps) -> Code {
     let mut a = Assembler::default();
     let next = a.label();
     // R6: the packet. R7: later the session's value. R8: where the next header begins. R9: octets of the packet.
@@ -187,7 +187,7 @@ fn session(a: &mut Assembler, maps: &Maps, next: Label) {
     }
     a.load(Size::Word, R2, (R7, Ingress::HEADER));
     a.alu(Operation::Add, R8, R2);
-    load_bytes(a, R8, FRAME_MAC, MAC.into(), next);
+    load_bytes(a, R8, FRAME_MAC, (MAC + 10).into(), next);
     a.load(Size::Half, R2, (FRAME, FRAME_MAC + 12));
     a.jump_if(If::Equal, R2, OAM, next); // for the daemon itself
 }
@@ -217,10 +217,25 @@ fn deliver(a: &mut Assembler, maps: &Maps, next: Label) {
     a.set(R4, MAC);
     a.set(R5, INVALIDATE_HASH);
     a.call(helper::STORE_BYTES);
+    // TCP is joined before: the protocol is octet 9 of IPv4, octet 6 of IPv6.
+    let (plain, ipv4, tcp) = (a.label(), a.label(), a.label());
+    a.load(Size::Word, R2, (R7, Ingress::JOINS));
+    a.jump_if(If::Equal, R2, 0, plain);
+    a.load(Size::Half, R2, (FRAME, FRAME_MAC + 12));
+    a.load(Size::Byte, R3, (FRAME, FRAME_MAC + MAC as i16 + 9));
+    a.jump_if(If::Equal, R2, IPV4, ipv4);
+    a.load(Size::Byte, R3, (FRAME, FRAME_MAC + MAC as i16 + 6));
+    a.jump_if(If::Different, R2, IPV6, plain);
+    a.here(ipv4);
+    a.jump_if(If::Equal, R3, TCP, tcp);
+    a.here(plain);
     a.load(Size::Word, R1, (R7, Ingress::INTERFACE));
     a.set(R2, AS_INGRESS);
     a.call(helper::REDIRECT);
     a.exit();
+    a.here(tcp);
+    a.load(Size::Word, R3, (R7, Ingress::INTERFACE));
+    pairs::send(a, (R7, Ingress::JOINS));
 }
 
 /// Adds to two counts of the value at R8.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use libc::c_int;
 
@@ -169,6 +170,21 @@ pub struct Elsewhere {
     pub index: c_int,
     /// It comes to this address; `None`: to any.
     pub local: Option<IpAddr>,
+}
+
+/// Interfaces that give back what is sent into them, as long as this is there.
+#[derive(Debug)]
+pub struct Pairs {
+    /// The index of the one that joins what is of one flow (GRO), then that of the one that cuts super-frames and finishes
+    /// checksums.
+    pub indexes: Vec<c_int>,
+    /// What keeps them: [`DESCRIPTORS`](Pairs::DESCRIPTORS) of them.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl Pairs {
+    /// A namespace, and the links of four programs.
+    pub const DESCRIPTORS: usize = 5;
 }
 
 /// What may be done with a file, or with all that is below a directory.

@@ -47,6 +47,7 @@ mod wait;
 #[cfg(not(target_os = "linux"))]
 pub use bsd::{
     bpf, bridge, fdb, landlock, netif, policy, privilege, route, seccomp, socket_filter, tap, tap_removal,
+    veth,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use bsd::{events, memory, outer, system};
@@ -55,7 +56,7 @@ pub use freebsd::{device, l2tp};
 #[cfg(target_os = "linux")]
 pub use linux::{
     bpf, bridge, fdb, l2tp, landlock, netif, policy, privilege, route, seccomp, socket_filter, tap,
-    tap_removal,
+    tap_removal, veth,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{events, memory, outer, system};

@@ -148,6 +148,9 @@ class Kind:
             self.spawn(b, [frames_program(), "serve", f"{INNER[1]}:5200", f"{INNER[0]}:5201"]),
         ]
 
+    # Checksums are finished before the cable, as where no other end of it is the same kernel.
+    finished = False
+
     def offloads(self, per_packet):
         """Per packet: what crosses the cable is never longer than its MTU, as with a plain network card."""
         word = "off" if per_packet else "on"
@@ -156,6 +159,8 @@ class Kind:
                             "tx-udp_tnl-csum-segmentation", "tx-gre-segmentation", "tx-gso-partial"):
                 subprocess.run(["ip", "netns", "exec", host, "ethtool", "-K", self.cable, feature, word],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if self.finished:
+                run(["ip", "netns", "exec", host, "ethtool", "-K", self.cable, "tx", word])
             # Receivers coalesce, as network cards' drivers do.
             run(["ip", "netns", "exec", host, "ethtool", "-K", self.cable, "gro", "on"])
 
@@ -211,6 +216,12 @@ class Vxlan(Kind):
         for number, host in enumerate(self.hosts, 1):
             self.ip(host, f"link add vx0 type vxlan id 42 local 192.0.2.{number} remote 192.0.2.{3 - number} "
                           "dstport 4789")
+
+
+class VxlanFinished(Vxlan):
+    name = "vxlan-sum"
+    what = "VXLAN of the kernel, checksums finished before the cable"
+    finished = True
 
 
 class OpenVpn(Kind):
@@ -327,12 +338,7 @@ class BpfUdp(OursUdp):
     what = "l2tpd with its programs in the kernel over UDP, IPv4"
     plane = "bpf"
     sequencing = "off"
-
-    def offloads(self, per_packet):
-        """Checksums are finished before the cable, which has no other end that would know of them."""
-        super().offloads(per_packet)
-        for host in self.hosts:
-            run(["ip", "netns", "exec", host, "ethtool", "-K", self.cable, "tx", "off" if per_packet else "on"])
+    finished = True
 
 
 class BpfIp(BpfUdp):
@@ -341,4 +347,17 @@ class BpfIp(BpfUdp):
     encapsulation = "ip"
 
 
-ALL = [Kind, Vxlan, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6, BpfUdp, BpfIp, KernelUdp, KernelIp]
+class BpfUdp6(BpfUdp):
+    name = "bpf-udp6"
+    what = "l2tpd with its programs in the kernel over UDP, IPv6"
+    addresses = "2001:db8::{}"
+
+
+class BpfIp6(BpfIp):
+    name = "bpf-ip6"
+    what = "l2tpd with its programs in the kernel over IP, IPv6"
+    addresses = "2001:db8::{}"
+
+
+ALL = [Kind, Vxlan, VxlanFinished, OpenVpn, Fastd, OursUdp, OursIp, OursUdp6, OursIp6, BpfUdp, BpfIp, BpfUdp6, BpfIp6,
+       KernelUdp, KernelIp]

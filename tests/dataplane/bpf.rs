@@ -1,10 +1,11 @@
 //! `data-plane bpf`: what the programs carry passes while the daemon stands still; what they must not carry does not.
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use crate::net::Net;
 use crate::packet::PacketSocket;
 use crate::sys::{in_netns, tcx_programs};
@@ -17,10 +18,13 @@ tests!(
     frames_pass_while_the_daemon_stands_still,
     what_the_programs_cannot_do_the_daemon_does,
     auto_takes_what_is_faster,
+    auto_takes_so_many,
     udp_over_ipv6_has_checksums,
     data_in_the_kernel_saves_hellos,
     an_ipsec_policy_takes_the_frames_back,
-    checksums_that_are_left_to_others_are_not_left_to_programs,
+    a_cable_that_leaves_checksums_gets_finished_ones,
+    tcp_is_joined_and_cut,
+    without_interfaces_of_its_own,
     another_route_is_followed,
     an_interface_that_is_down_gets_nothing,
     another_program_goes_on_with_what_is_in_the_kernel,
@@ -111,30 +115,93 @@ fn what_the_programs_cannot_do_the_daemon_does() {
 /// `data-plane auto` says what it chose. Of a session it tells when the programs carry it, and when they do not any more.
 fn auto_takes_what_is_faster() {
     PLANE.set(Some("auto"));
-    let mut world = World::new(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)], false, 1500);
-    world.first.expect("info   data-plane auto: bpf: *");
-    status(&world, "tap (not bpf: wire leaves checksums to its other end", true);
-    assert_eq!(world.first.count("info   pw0: *"), 0, "{}", world.first.tail(20));
-    for name in [&world.net.a, &world.net.b] {
-        world.net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
+    for wire in WIRES {
+        let mut world = World::new(wire, vec![Variant::new(0, 8, Sublayer::None)], false, 1500);
+        world.first.expect("info   data-plane auto: bpf: *");
+        status(&world, "tap (not bpf: wire leaves checksums to its other end: the daemon", true);
+        assert_eq!(world.first.count("info   pw0: *"), 0, "{}", world.first.tail(20));
+        let finished = |word| {
+            for name in [&world.net.a, &world.net.b] {
+                world.net.exec(name, &["ethtool", "-K", "wire", "tx", word]);
+            }
+        };
+        finished("off");
+        world.first.expect("info   pw0: bpf carries the frames");
+        world.net.batch(&world.net.a, "link add br9 type bridge\nlink set pw0 master br9\n");
+        let other = second(&world);
+        wait_until(|| other.ctl_ok(&["status"]).contains("Data Plane       :bpf\n"), || other.tail(20));
+        status(&world, "Data Plane       :bpf\n", true);
+        world.net.batch(&world.net.a, "link set pw0 nomaster\n");
+        ping_in_kernel(&world);
+        status(&world, "Data Plane       :bpf\n", true);
+        finished("on");
+        world.first.expect("info   pw0: the daemon carries the frames, bpf does not: wire leaves checksums*");
+        world.finish();
     }
-    world.first.expect("info   pw0: bpf carries the frames");
-    let other = second(&world);
-    wait_until(|| other.ctl_ok(&["status"]).contains("Data Plane       :bpf\n"), || other.tail(20));
-    ping_in_kernel(&world);
-    world.net.batch(&world.net.a, "link add br9 type bridge\nlink set pw0 master br9\n");
-    world
-        .first
-        .expect("info   pw0: the daemon carries the frames, bpf does not: in a bridge the daemon is faster*");
-    status(&world, "tap (not bpf: in a bridge the daemon is faster", true);
-    world.net.batch(&world.net.a, "link set pw0 nomaster\n");
-    world.first.expect("info   pw0: bpf carries the frames");
-    ping_in_kernel(&world);
-    world.finish();
-    let world = World::new(WIRES[1], vec![Variant::new(0, 8, Sublayer::None)], false, 1500);
-    world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "off"]);
-    status(&world, "tap (not bpf: over IP or IPv6 the daemon is faster with TCP)", true);
-    world.finish();
+}
+
+/// Of many sessions `data-plane auto` takes some.
+fn auto_takes_so_many() {
+    let net = Net::new();
+    net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
+    let mut config =
+        "hostname h1\nrouter-id 10.0.0.1\ntunnel t\n  encapsulation udp\n  local-address 192.0.2.1\n  \
+                      remote-address 192.0.2.2\n"
+            .to_owned();
+    for number in 1..=18 {
+        config += &format!("  session pw{number}\n    manual {number} {number}\n");
+    }
+    let mut daemon = Daemon::start(&net, &net.a, &config);
+    let counts = |text: &str| {
+        let count = |words| text.matches(words).count();
+        [count("Data Plane       :bpf\n"), count("tap (not bpf: auto carries no more sessions")]
+    };
+    // Its socket comes later than it starts.
+    let status = || String::from_utf8_lossy(&daemon.ctl(&["status"]).stdout).into_owned();
+    wait_until(|| counts(&status()) == [16, 2], status);
+    daemon.stop();
+}
+
+/// May not make a network namespace, as in many containers: then each way of TCP is its own.
+const CONFINED: &[&str] = &["setpriv", "--bounding-set", "-sys_admin"];
+
+fn without_interfaces_of_its_own() {
+    let net = Net::new();
+    let config = |host: u32, plane| {
+        let manual = |id, encapsulation| {
+            let other = 3 - host;
+            format!(
+                "tunnel t{id}\n  encapsulation {encapsulation}\n  local-address 192.0.2.{host}\n  remote-address \
+                 192.0.2.{other}\n  session pw{id}\n    manual {id}{host} {id}{other}\n"
+            )
+        };
+        let head = format!("hostname h{host}\nrouter-id 10.0.0.{host}\ndata-plane {plane}\n");
+        head + &manual(1, "udp") + &manual(2, "ip")
+    };
+    let mut second = Daemon::start(&net, &net.b, &config(2, "bpf"));
+    for plane in ["auto", "bpf"] {
+        let mut first = Daemon::start_under(&net, &net.a, &config(1, plane), CONFINED, &[]);
+        let interfaces = || net.exec(&net.a, &["ip", "-br", "link"]);
+        wait_until(|| interfaces().contains("pw1") && interfaces().contains("pw2"), || first.tail(20));
+        assert!(!interfaces().contains("l2tpd-"), "{}", interfaces());
+        let shows = |words: &str| wait_until(|| first.ctl_ok(&["status"]).contains(words), || first.tail(20));
+        shows("wire leaves checksums to its other end");
+        if plane == "bpf" {
+            shows("and there are no interfaces l2tpd-join and l2tpd-cut: ");
+        }
+        net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
+        shows("Data Plane       :bpf\n");
+        if plane == "auto" {
+            shows("tap (not bpf: over IP or IPv6 the daemon is faster with TCP: there are no interfaces l2tpd-join");
+            net.batch(&net.a, "link add br9 type bridge\nlink set pw1 master br9\n");
+            shows("tap (not bpf: in a bridge the daemon is faster with TCP, whose frames it joins: there are no");
+            net.batch(&net.a, "link del br9\n");
+        }
+        net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "on"]);
+        first.stop();
+    }
+    assert!(net.exec(&net.b, &["ip", "-br", "link"]).contains("l2tpd-cut0"));
+    second.stop();
 }
 
 /// The kernel of host 2 looks at them: of frames of every length, and of some whose own checksum the interface is to finish.
@@ -189,9 +256,6 @@ fn data_in_the_kernel_saves_hellos() {
             if host == 1 { "active" } else { "passive" },
         )
     };
-    for name in [&net.a, &net.b] {
-        net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
-    }
     let mut second = Daemon::start(&net, &net.b, &config(2));
     let mut first = Daemon::start(&net, &net.a, &config(1));
     for daemon in [&mut first, &mut second] {
@@ -246,15 +310,82 @@ fn an_ipsec_policy_takes_the_frames_back() {
     world.end();
 }
 
-fn checksums_that_are_left_to_others_are_not_left_to_programs() {
-    let world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
-    world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "on"]);
-    status(&world, "wire leaves checksums to its other end, which cannot see", true);
-    world.net.ping(&world.net.a, &world.variants[0].address(2, false), 1000);
-    world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "off"]);
-    status(&world, "Data Plane       :bpf\n", true);
-    ping_in_kernel(&world);
-    world.finish();
+/// The other end is a program that sees the checksums of frames as they come.
+fn a_cable_that_leaves_checksums_gets_finished_ones() {
+    PLANE.set(Some("bpf"));
+    for wire in [WIRES[0], WIRES[1], WIRES[2]] {
+        let world = World::new(wire, vec![Variant::new(0, 8, Sublayer::None)], true, 1500);
+        for name in [&world.net.a, &world.net.b] {
+            world.net.exec(name, &["ethtool", "-K", "wire", "tx", "on"]);
+        }
+        status(&world, "Data Plane       :bpf\n", true);
+        tcp(&world, false);
+        tcp(&world, true);
+        world.finish();
+    }
+}
+
+/// Octets through a connection from host 1 to host 2, with the first daemon standing still.
+fn tcp(world: &World, ipv6: bool) {
+    const OCTETS: usize = 2_000_000;
+    let address = |host| world.variants[0].address(host, ipv6).parse::<std::net::IpAddr>().expect("address");
+    world.net.ping(&world.net.a, &address(2).to_string(), 56);
+    let listener = in_netns(&world.net.b, || TcpListener::bind((address(2), 5001)).expect("socket"));
+    hold(&world.first, || {
+        let end = listener.local_addr().expect("address");
+        let mut to =
+            in_netns(&world.net.a, || TcpStream::connect_timeout(&end, PATIENCE).expect("connected"));
+        let (mut from, _) = listener.accept().expect("accepted");
+        for stream in [&to, &from] {
+            stream.set_read_timeout(Some(PATIENCE)).expect("time-out");
+            stream.set_write_timeout(Some(PATIENCE)).expect("time-out");
+        }
+        let data: Vec<u8> = (0..OCTETS).map(|at| (at * 7 + at / 251) as u8).collect();
+        let sent = data.clone();
+        let sender = std::thread::spawn(move || to.write_all(&sent).map(|()| to));
+        let mut got = vec![0; OCTETS];
+        from.read_exact(&mut got).expect("all of it");
+        sender.join().expect("a thread").expect("sent");
+        assert!(got == data, "other octets came");
+    });
+}
+
+/// What the system counts at an interface.
+fn packets(net: &str, interface: &str, what: &str) -> u64 {
+    let file = format!("/sys/class/net/{interface}/statistics/{what}");
+    let text = Command::new("ip").args(["netns", "exec", net, "cat", &file]).output().expect("ip").stdout;
+    String::from_utf8_lossy(&text).trim().parse().expect("a number")
+}
+
+/// Segments are one super-frame for the system that receives them; over IP what it sends is cut before. Without the
+/// interfaces the daemon has to do it, until they are back.
+fn tcp_is_joined_and_cut() {
+    for wire in WIRES {
+        let world = world(wire, vec![Variant::new(0, 8, Sublayer::None)]);
+        status(&world, "Data Plane       :bpf\n", true);
+        let [joined, cut] = ["l2tpd-join0", "l2tpd-cut0"];
+        let counts =
+            |net: &str, interface| ["tx_packets", "rx_packets"].map(|what| packets(net, interface, what));
+        let before = [counts(&world.net.b, joined), counts(&world.net.a, cut)];
+        hold(second(&world), || tcp(&world, false));
+        hold(second(&world), || tcp(&world, true));
+        let after = [counts(&world.net.b, joined), counts(&world.net.a, cut)];
+        let [sent, back] = [0, 1].map(|at| after[0][at] - before[0][at]);
+        assert!(sent > 2000 && back * 2 < sent, "{wire:?}: {sent} segments became {back}");
+        let direct = wire.udp && !wire.ipv6;
+        assert_eq!(after[1][1] - before[1][1] > 2000, !direct, "{wire:?}: {before:?} {after:?}");
+        if direct {
+            world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "on"]);
+        }
+        world.net.batch(&world.net.a, "link set l2tpd-cut0 down\n");
+        status(&world, "see those of the frames (ethtool -K wire tx off), and l2tpd-cut0 is down", true);
+        world.net.batch(&world.net.a, "link set l2tpd-cut0 up\n");
+        status(&world, "Data Plane       :bpf\n", true);
+        hold(second(&world), || tcp(&world, false));
+        world.net.batch(&world.net.a, "link del l2tpd-join0\n");
+        status(&world, "and somebody has deleted interfaces l2tpd-join and l2tpd-cut", true);
+        world.finish();
+    }
 }
 
 /// The cable becomes a port of a bridge, which has the address from then on.
@@ -327,6 +458,13 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
     pids.dedup();
     assert_eq!(pids.len(), 6);
     assert_eq!(world.first.count("*pw0: bpf carries the frames"), 1, "{}", world.first.tail(30));
+    // The interfaces that join and cut are the same ones, and those of the new programs are gone.
+    let own = || {
+        let links = world.net.exec(&world.net.a, &["ip", "-br", "link"]);
+        links.lines().filter_map(|line| line.split('@').next()).filter(|n| n.starts_with("l2tpd-")).count()
+    };
+    wait_until(|| own() == 2, || world.net.exec(&world.net.a, &["ip", "link"]));
+    assert!(world.net.exec(&world.net.a, &["ip", "-br", "link"]).contains("l2tpd-join0@"));
     // It can do with them what it likes.
     world.net.batch(&world.net.a, "link set pw0 down\n");
     status(&world, "the interface is down", true);
@@ -341,6 +479,9 @@ fn nothing_is_left_of_a_daemon_that_was_killed() {
     let mut world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
     assert_eq!(tcx_programs(&world.net.a, "wire", true), 1);
     assert_eq!(tcx_programs(&world.net.a, "pw0", false), 1);
+    let links = || world.net.exec(&world.net.a, &["ip", "-br", "link"]);
+    assert!(links().contains("l2tpd-join0@") && links().contains("l2tpd-cut0@"), "{}", links());
     world.first.kill();
     wait_until(|| tcx_programs(&world.net.a, "wire", true) == 0, || "a program is left".to_owned());
+    wait_until(|| !links().contains("l2tpd-"), links);
 }

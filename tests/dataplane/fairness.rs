@@ -16,6 +16,7 @@ use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
 use crate::wait::wait_until;
 use crate::world::{hold, Sublayer, Variant, World, WIRES};
+use crate::PLANE;
 
 tests!(
     large_frames_over_udp,
@@ -255,6 +256,7 @@ fn answers(capture: &[u8]) -> (Vec<f64>, usize) {
 fn a_frame_passes_super_frames_of_others() {
     const SUPER_FRAMES: usize = 4;
     const SEGMENTS: usize = 15;
+    PLANE.set(Some("tap"));
     let world = World::new(WIRES[1], vec![Variant::new(0, 4, Sublayer::None)], true, 1500);
     let near = in_netns(&world.net.a, || PacketSocket::open("pw0"));
     let far = in_netns(&world.net.b, || FrameSocket::open("pw0"));

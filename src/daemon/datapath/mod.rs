@@ -21,6 +21,7 @@ mod link_local;
 mod links;
 mod loops;
 mod oam;
+mod obstacles;
 mod paths;
 mod plane;
 mod port;

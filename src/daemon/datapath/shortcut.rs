@@ -1,7 +1,7 @@
 //! `data-plane bpf`: programs in the kernel carry plain frames of sessions between their TAPs and the interface that
 //! leads to the peer. Everything else about a session is as with TAPs; what the programs leave, and whole sessions that
-//! they cannot carry, the daemon carries. [`values`] tells what the programs know of a session; here is decided which
-//! sessions they know.
+//! they cannot carry, the daemon carries. [`values`] tells what the programs know of a session; `obstacles` which
+//! sessions they are told of.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -11,25 +11,27 @@ use std::time::{Duration, Instant};
 use super::gates::Gates;
 use super::interface::longest_within;
 use super::known::{egress_value, ingress_value};
+use super::obstacles::{Case, Underlay};
 use super::port::Port;
 use super::ports::Ports;
 use super::session::Session;
 use super::slab::FixedHash;
 use super::state::{CarriedState, Come, Passed, ShortcutState};
 use crate::bpf::values::{self, Counts};
-use crate::bpf::{egress, ingress, Maps};
-use crate::config::model::{Device, StormLimit, TcpMss, Tos};
+use crate::bpf::{self, Maps};
 use crate::counters::Counters;
-use crate::frame::ETHERNET_HEADER;
 use crate::log::Remark;
 use crate::sys::bpf::{Map, Place, Program};
 use crate::sys::policy::{Policies, PolicySource};
 use crate::sys::route::{KernelRoute, RouteSocket};
+use crate::sys::veth::{self, Pairs};
 use crate::sys::{clock, error_text, netif};
-use crate::wire::{Encapsulation, SessionId};
+use crate::wire::SessionId;
 
 /// Sessions and interfaces that the maps have room for.
 const SESSIONS: u32 = 65_536;
+/// What the interfaces that join and cut are called, before a number.
+const PAIRS: &str = "interfaces l2tpd-join and l2tpd-cut";
 /// How often is looked for policies of which no event tells.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,9 @@ pub(super) struct Shortcut {
     counts: Map,
     at_ingress: Program,
     at_egress: Program,
+    /// What joins and cuts, and why that cannot be used.
+    pairs: Option<Pairs>,
+    no_pairs: Option<String>,
     routes: RouteSocket,
     policies: Result<Policies, String>,
     pub(super) source: PolicySource,
@@ -89,74 +94,6 @@ struct Ways {
     egress: Option<values::Egress>,
 }
 
-/// An interface that leads to peers.
-#[derive(Debug, Clone)]
-struct Underlay {
-    name: String,
-    is_ethernet: bool,
-    finishes_checksums: bool,
-}
-
-/// A session whose way may go past the daemon.
-struct Case<'a> {
-    port: &'a Port,
-    session: &'a Session,
-    route: &'a KernelRoute,
-    underlay: &'a Underlay,
-    /// The MTU of the path.
-    mtu: Option<usize>,
-    policies: &'a Policies,
-    /// `data-plane auto`: the programs are one choice of several.
-    automatic: bool,
-}
-
-impl Case<'_> {
-    fn is_udp(&self) -> bool {
-        self.session.path.encapsulation == Encapsulation::Udp
-    }
-
-    /// The programs can send super-frames.
-    fn cuts_super_frames(&self) -> bool {
-        self.is_udp() && self.session.path.remote.is_ipv4()
-    }
-}
-
-/// What the daemon must carry the frames of a session for: the first row that is so is the reason. `{}` is the interface
-/// that leads to the peer.
-type Row = (&'static str, fn(&Case<'_>) -> bool);
-const OBSTACLES: &[Row] = &[
-    ("sequencing needs the daemon", |c| c.session.is_numbered()),
-    ("tcp-mss needs the daemon", |c| c.port.interface.tcp_mss != TcpMss::Off),
-    ("tos copy needs the daemon", |c| c.port.interface.tos == Tos::Copy),
-    ("storm-limit needs the daemon", |c| c.port.interface.storm_limit != StormLimit::default()),
-    ("bind-device needs the daemon", |c| c.session.path.via.device != Device::NONE),
-    ("fwmark needs the daemon", |c| c.session.path.via.mark != 0),
-    ("an IPsec policy is about packets to the peer", |c| c.policies.concern(c.session.path.remote.ip())),
-    ("nftables or iptables have rules that they would pass by", |c| c.policies.filter),
-    ("the peer is this host", |c| c.route.local),
-    ("{} has no Ethernet headers", |c| !c.underlay.is_ethernet),
-    (
-        "{} leaves checksums to its other end, which cannot see those of the frames (ethtool -K {} tx off)",
-        |c| !c.underlay.finishes_checksums,
-    ),
-    ("the interface is down", |c| !c.port.up),
-    // There the programs leave what TCP sends to the daemon, and hand it what it receives one frame at a time.
-    ("over IP or IPv6 the daemon is faster with TCP", |c| c.automatic && !c.cuts_super_frames()),
-    ("in a bridge the daemon is faster with TCP, whose frames it joins", |c| {
-        c.automatic && c.port.name().is_some_and(|name| netif::is_port(&name))
-    }),
-    ("the MTU of the path is not known", |c| c.mtu.is_none()),
-    ("over UDP and IPv6 the programs add up no frames of that mtu", |c| {
-        let adds = c.is_udp() && c.session.path.remote.is_ipv6();
-        adds && c.port.mtu.is_some_and(|mtu| mtu + ETHERNET_HEADER > egress::LONGEST_SUM)
-    }),
-    // Fragments are the system's, and shorter frames would overtake them.
-    ("mtu: not all frames fit the path", |c| {
-        let longest = c.mtu.map(|mtu| longest_within(mtu, &c.session.path, c.session.header_length));
-        c.port.mtu.map(|mtu| mtu + ETHERNET_HEADER) > longest
-    }),
-];
-
 impl Ways {
     /// Nothing goes there yet.
     fn new(underlay: i32, interface: i32) -> Ways {
@@ -173,9 +110,11 @@ impl Shortcut {
         let counts = Map::new(SESSIONS, Counts::SIZE, true)?;
         let [at_ingress, at_egress, of_counts] = [&ingress, &egress, &counts].map(Map::descriptor);
         let maps = Maps { ingress: at_ingress, egress: at_egress, counts: of_counts };
-        let load = |name, code: Option<Vec<[u8; 8]>>| Program::load(name, &code.unwrap_or_default());
-        let at_ingress = load("l2tpd_ingress", ingress::program(&maps))?;
-        let at_egress = load("l2tpd_egress", egress::program(&maps))?;
+        let [at_ingress, at_egress, back, joined, cut] =
+            bpf::all(&maps).map(|(name, code)| Program::load(name, &code.unwrap_or_default()));
+        let (at_ingress, at_egress) = (at_ingress?, at_egress?);
+        let pairs = veth::pairs(&back?, [&joined?, &cut?]);
+        let why = |error| format!("there are no {PAIRS}: {}", error_text(error));
         let source = PolicySource::open();
         Ok(Shortcut {
             automatic,
@@ -184,6 +123,8 @@ impl Shortcut {
             counts,
             at_ingress,
             at_egress,
+            no_pairs: pairs.as_ref().err().map(why),
+            pairs: pairs.ok(),
             routes: RouteSocket::open()?,
             policies: read(&source),
             source,
@@ -204,6 +145,10 @@ impl Shortcut {
         let Shortcut { ingress, egress, counts, at_ingress, at_egress, .. } = self;
         descriptors.extend([ingress, egress, counts].map(Map::descriptor));
         descriptors.extend([at_ingress, at_egress].map(Program::descriptor));
+        let pairs = self.pairs.as_ref().map(|pairs| {
+            descriptors.extend(pairs.descriptors.iter().map(AsRawFd::as_raw_fd));
+            pairs.indexes.clone()
+        });
         let underlays = self.underlays.iter().map(|(index, (link, sessions))| {
             descriptors.push(link.as_raw_fd());
             (*index, *sessions)
@@ -221,7 +166,7 @@ impl Shortcut {
                 counted: self.since(carried.session, &carried.zero),
             })
         });
-        ShortcutState { code: code(), underlays, carried: carried.collect() }
+        ShortcutState { code: code(), pairs, underlays, carried: carried.collect() }
     }
 
     /// Goes on with what another program had in the kernel, where this one would have the same there; frames pass
@@ -238,6 +183,11 @@ impl Shortcut {
         }
         for program in [&mut self.at_ingress, &mut self.at_egress] {
             program.adopt(next()?);
+        }
+        if let Some(indexes) = state.pairs {
+            let descriptors = (0..Pairs::DESCRIPTORS).map(|_| next()).collect::<Result<_, _>>()?;
+            self.pairs = Some(Pairs { indexes, descriptors });
+            self.no_pairs = self.why_no_pairs();
         }
         for (index, sessions) in state.underlays {
             self.underlays.insert(index, (next()?, sessions));
@@ -369,20 +319,28 @@ impl Shortcut {
         let policies = self.policies.as_ref().map_err(|error| {
             format!("whether IPsec or a packet filter is to see its packets is not known: {error}")
         })?;
-        let case = Case { port, session, route, underlay, mtu, policies, automatic: self.automatic };
-        if let Some((why, _)) = OBSTACLES.iter().find(|(_, is_so)| is_so(&case)) {
-            return Err(why.replace("{}", &underlay.name));
+        let interface = port.index().ok_or("there is no interface")?;
+        let pairs =
+            self.pairs.as_ref().filter(|_| self.no_pairs.is_none() && interface <= bpf::pairs::LARGEST);
+        let (automatic, no_pairs) = (self.automatic, pairs.is_none());
+        let all = self.underlays.values().map(|(_, sessions)| sessions).sum::<usize>();
+        let others = all.saturating_sub(usize::from(port.by_bpf));
+        let case = Case { port, session, route, underlay, mtu, policies, automatic, no_pairs, others };
+        if let Some(why) = case.obstacle() {
+            let no_pairs = self.no_pairs.as_deref().unwrap_or("the interface's number is too great");
+            return Err(why.replace("{}", &underlay.name).replace("{why}", no_pairs));
         }
+        let [joins, cuts] = pairs.and_then(|p| p.indexes.first_chunk()).copied().unwrap_or_default();
         let local = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
         let local = local.or(route.source).ok_or("the route has no source address")?;
-        let interface = port.index().ok_or("there is no interface")?;
         let longest = longest_within(mtu.unwrap_or_default(), &session.path, session.header_length);
-        let (Gates { receive, send, .. }, device) = (session.gates, route.device);
+        let Gates { receive, send, .. } = session.gates;
+        let device = (route.device, underlay.finishes_checksums);
         Ok(Ways {
-            underlay: device,
+            underlay: route.device,
             interface,
-            ingress: receive.then(|| ingress_value(session, local, interface)),
-            egress: send.then(|| egress_value(port, session, local, device, longest)),
+            ingress: receive.then(|| ingress_value(session, local, interface, joins)),
+            egress: send.then(|| egress_value(port, session, local, device, longest, cuts)),
         })
     }
 
@@ -441,9 +399,24 @@ impl Shortcut {
         !self.underlays.is_empty()
     }
 
-    /// Something of an interface has changed: the places of ports whose sessions' peers it leads to.
+    /// Why the interfaces that join and cut cannot be used, if somebody has changed them.
+    fn why_no_pairs(&self) -> Option<String> {
+        let pairs = self.pairs.as_ref()?;
+        pairs.indexes.iter().find_map(|index| match netif::name(*index) {
+            Ok(name) if netif::is_up(&name).is_ok_and(|up| up) => None,
+            Ok(name) => Some(format!("{name} is down")),
+            Err(_) => Some(format!("somebody has deleted {PAIRS}")),
+        })
+    }
+
+    /// Something of an interface has changed: the places of ports whose sessions' peers it leads to, or of all that the
+    /// programs know.
     pub(super) fn ports_behind(&mut self, index: i32) -> Vec<usize> {
         self.known.clear();
+        if self.pairs.as_ref().is_some_and(|pairs| pairs.indexes.contains(&index)) {
+            self.no_pairs = self.why_no_pairs();
+            return self.carried.keys().copied().collect();
+        }
         self.devices.range((index, 0)..=(index, usize::MAX)).map(|(_, at)| *at).collect()
     }
 
@@ -485,7 +458,7 @@ fn how_carried(port: &Port) -> Remark {
 /// What the programs are made of, whatever the numbers of their maps.
 pub(super) fn code() -> Vec<u8> {
     let maps = Maps { ingress: 0, egress: 0, counts: 0 };
-    let programs = [ingress::program(&maps), egress::program(&maps)];
+    let programs = bpf::all(&maps).map(|(_, code)| code);
     let sizes = [values::Ingress::SIZE, values::Egress::SIZE, Counts::SIZE].map(|size| [size as u8; 8]);
     programs.into_iter().flatten().flatten().chain(sizes).flatten().collect()
 }

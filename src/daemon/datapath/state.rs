@@ -18,6 +18,7 @@ use crate::proto::{Attachment, Path};
 use crate::saved::saved;
 use crate::sys::socket::SocketState;
 use crate::sys::tap::TapState;
+use crate::sys::veth::Pairs;
 use crate::wire::data::ReceiveSequence;
 use crate::wire::SessionId;
 
@@ -69,22 +70,25 @@ pub(super) struct TunnelState {
 }
 saved!(TunnelState { id, path, socket, sessions });
 
-/// The programs in the kernel that carry frames. Their descriptors: three maps, two programs, then a link for each of the
-/// `underlays`, then one for each of `carried` that has one.
+/// The programs in the kernel that carry frames. Their descriptors: three maps, two programs, those of the `pairs`,
+/// then a link for each of the `underlays`, then one for each of `carried` that has one.
 pub(super) struct ShortcutState {
     /// What the programs were made of: another version may have others.
     pub(super) code: Vec<u8>,
+    /// The indexes of the interfaces that join and cut.
+    pub(super) pairs: Option<Vec<i32>>,
     /// The indexes of interfaces that lead to peers, and how many sessions use them.
     pub(super) underlays: Vec<(i32, usize)>,
     pub(super) carried: Vec<CarriedState>,
 }
-saved!(ShortcutState { code, underlays, carried });
+saved!(ShortcutState { code, underlays, carried } added { pairs });
 
 impl ShortcutState {
     /// How many descriptors it has.
     pub(super) fn descriptors(&self) -> usize {
         let links = self.carried.iter().filter(|carried| carried.ways.is_some());
-        5 + self.underlays.len() + links.count()
+        let pairs = self.pairs.as_ref().map_or(0, |_| Pairs::DESCRIPTORS);
+        5 + pairs + self.underlays.len() + links.count()
     }
 }
 

@@ -39,3 +39,5 @@ pub mod tap;
 pub mod tap_file;
 #[cfg(not(target_os = "linux"))]
 pub mod tap_removal;
+#[cfg(not(target_os = "linux"))]
+pub mod veth;

@@ -252,7 +252,7 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bpf::{egress, ingress, values, Maps};
+    use crate::bpf::{self, values, Maps};
 
     #[test]
     fn the_programs_pass_the_verifier() {
@@ -269,8 +269,9 @@ mod tests {
             egress: egress_map.descriptor(),
             counts: counts.descriptor(),
         };
-        Program::load("ingress", &ingress::program(&maps).unwrap()).unwrap();
-        Program::load("egress", &egress::program(&maps).unwrap()).unwrap();
+        for (name, code) in bpf::all(&maps) {
+            Program::load(name, &code.unwrap()).unwrap();
+        }
         // BPF_EXIT_INSN alone: it has no result.
         let refused = Program::load("refused", &[[0x95, 0, 0, 0, 0, 0, 0, 0]]).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied, "{refused}");

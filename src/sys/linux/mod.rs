@@ -18,3 +18,4 @@ pub mod socket_filter;
 pub mod system;
 pub mod tap;
 pub mod tap_removal;
+pub mod veth;

@@ -214,6 +214,25 @@ fn leaves_checksums(name: &str) -> io::Result<bool> {
     Ok(value[1] != 0)
 }
 
+/// What an interface does, by the commands of linux/ethtool.h that set it.
+#[derive(Debug, Clone, Copy)]
+pub enum Feature {
+    /// It is left to finish checksums.
+    FinishesChecksums = 0x17,
+    /// It is left to cut super-frames of TCP.
+    CutsTcp = 0x1f,
+    /// Of what comes in super-frames are made.
+    Joins = 0x2c,
+}
+
+/// Switches a feature on or off.
+pub fn set_feature(name: &str, feature: Feature, on: bool) -> io::Result<()> {
+    let mut value = [feature as u32, u32::from(on)];
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    ioctl(libc::SIOCETHTOOL, &mut request)
+}
+
 /// What an error of [`add_to_bridge`] means.
 pub fn why_not_joined(bridge: &str, error: &io::Error) -> String {
     match error.raw_os_error() {
