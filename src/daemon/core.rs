@@ -20,7 +20,7 @@ use super::routes::Routes;
 use super::state_file::StateFiles;
 use crate::admin::trace::Record;
 use crate::admin::Display;
-use crate::config::model::{Config, TunnelConfig};
+use crate::config::model::{Config, SessionConfig, TunnelConfig};
 use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
@@ -153,20 +153,23 @@ impl Daemon {
         self.logger.log(now, line);
     }
 
-    /// Hands the configuration in force to the engine; `changed` tells which tunnels, by their names, it may have to set up
-    /// anew.
-    pub fn apply(&mut self, now: Instant, changed: impl Fn(&str) -> bool) {
+    /// Hands the configuration in force to the engine, which has none yet.
+    pub fn apply(&mut self, now: Instant) {
         self.index();
         self.engine.apply(now, &self.config);
-        // Sessions that are set up anew begin with an interface that is up, as far as the engine knows.
+        self.tell_circuits(now, |_| true);
+        self.drain(now);
+    }
+
+    /// Sessions that are set up anew begin with an interface that is up, as far as the engine knows: it is told how it is.
+    /// `changed` finds their tunnels, by their names.
+    pub fn tell_circuits(&mut self, now: Instant, changed: impl Fn(&str) -> bool) {
         let tunnels = self.config.tunnels.iter().filter(|tunnel| changed(&tunnel.name));
         for session in tunnels.flat_map(|t| &t.sessions) {
-            let state = self.data.interface_state(&session.interface);
-            if let Some(state) = state.filter(|state| state.present) {
-                self.engine.circuit(now, &session.interface, state.up && !state.held);
+            if let Some(up) = self.data.circuit(&session.interface) {
+                self.engine.circuit(now, &session.interface, up);
             }
         }
-        self.drain(now);
     }
 
     /// Finds the places of the tunnel blocks.
@@ -335,22 +338,23 @@ impl Daemon {
         failure.to_string()
     }
 
-    /// Makes the interface of each session of a tunnel that may come up, or changes what is different from `old`: tells
-    /// the interface as it was configured before. What is the same is not touched: the administrator may have changed it.
-    pub fn configure_interfaces(
-        &mut self,
-        now: Instant,
-        tunnel: &TunnelConfig,
-        old: impl Fn(&str) -> Option<Interface>,
-    ) {
-        for session in tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none()) {
-            let interface = Interface::new(tunnel, session);
-            let present = self.data.interface_state(&interface.name).is_some_and(|state| state.present);
-            if present && old(&interface.name).as_ref() == Some(&interface) {
-                continue;
-            }
-            if let Err(failure) = self.data.configure_interface(&interface) {
+    /// Makes the interface of each session of a tunnel that may come up.
+    pub fn make_interfaces(&mut self, now: Instant, tunnel: &TunnelConfig) {
+        for session in usable(tunnel) {
+            if let Err(failure) = self.data.configure_interface(&Interface::new(tunnel, session)) {
                 self.interface_failed(now, &session.interface, &failure);
+            }
+        }
+    }
+
+    /// The same in the next turns. What is the same as in `old`, which tells the interface as it was configured before, is
+    /// not touched: the administrator may have changed it.
+    pub fn plan_interfaces(&mut self, tunnel: &TunnelConfig, old: impl Fn(&str) -> Option<Interface>) {
+        for session in usable(tunnel) {
+            let interface = Interface::new(tunnel, session);
+            let present = self.data.has_interface(&interface.name);
+            if !present || old(&interface.name).as_ref() != Some(&interface) {
+                self.data.plan_interface(&interface);
             }
         }
     }
@@ -489,7 +493,7 @@ impl Daemon {
         }
         // One that could not be started has ended at once.
         self.look_after_children |= self.commands.has_ended();
-        self.data.child_ended(now);
+        self.data.child_ended();
         process::reap_adopted();
     }
 
@@ -511,6 +515,11 @@ impl Daemon {
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
+}
+
+/// The sessions of a tunnel that may come up.
+pub fn usable(tunnel: &TunnelConfig) -> impl Iterator<Item = &Rc<SessionConfig>> {
+    tunnel.sessions.iter().filter(|session| !session.disabled && session.problem().is_none())
 }
 
 /// What came of a turn.

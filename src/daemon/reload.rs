@@ -1,13 +1,14 @@
 //! Reading the configuration, at start-up and again: a bad file changes nothing, and what is the same in both files
 //! is not touched.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::core::Daemon;
+use super::core::{usable, Daemon};
 use super::datapath::{Interface, SocketKey};
 use super::reloading::Reading;
 use crate::config::diff::{diff, share, Change, What};
@@ -23,6 +24,8 @@ use crate::wiped::Wiped;
 
 /// How long the start waits for a configuration that comes through a pipe. A reload does not wait.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Changes that are taken over in one turn, and interfaces that are let go.
+pub(super) const PART: usize = 200;
 /// No configuration is as long; a device that never ends is not read for ever.
 pub(super) const LONGEST: usize = 64 * 1024 * 1024;
 
@@ -168,14 +171,25 @@ fn describe(change: &Change) -> Remark {
     }
 }
 
+/// A configuration that is being taken over.
+pub struct Taking {
+    /// What is to be told yet.
+    changes: VecDeque<Change>,
+    /// The tunnels that they are about.
+    changed: BTreeSet<String>,
+    /// Interfaces that are to be removed.
+    gone: VecDeque<String>,
+}
+
 impl Daemon {
-    /// Takes over a configuration that is free of errors, or with `check` does nothing: what changes, for who asked.
-    pub(super) fn compare(&mut self, now: Instant, mut new: Config, check: bool) -> String {
+    /// What a configuration that is free of errors would change, and how who asked is told that; with `check` the log
+    /// is told nothing.
+    pub(super) fn compare(&mut self, now: Instant, new: &mut Config, check: bool) -> (Vec<Change>, String) {
         let file = self.options.config.clone();
         let problems: Vec<LogLine> =
             new.tunnels.iter().flat_map(|t| problems(&file, t)).map(|(_, line)| line).collect();
-        share(&self.config, &mut new);
-        let changes = diff(&self.config, &new);
+        share(&self.config, new);
+        let changes = diff(&self.config, new);
         let mut text = String::new();
         for change in &changes {
             let _ = writeln!(text, "{}", describe(change));
@@ -187,16 +201,13 @@ impl Daemon {
                 self.log(now, &line);
             }
         }
-        for remark in warnings(&file, &new) {
+        for remark in warnings(&file, new) {
             let _ = writeln!(text, "warning: {remark}");
         }
         if changes.is_empty() {
             text.push_str("nothing changed\n");
         }
-        if !check {
-            self.take_config(now, new, &changes);
-        }
-        text
+        (changes, text)
     }
 
     /// Another program is to go on: the configuration in force becomes that of the file, whose text is kept for it.
@@ -212,24 +223,14 @@ impl Daemon {
         Ok(())
     }
 
-    /// Takes over a configuration that is free of errors.
-    pub fn take_config(&mut self, now: Instant, new: Config, changes: &[Change]) {
+    /// Begins to take over a configuration that is free of errors and differs so from the one in force.
+    pub(super) fn begin_to_take(&mut self, now: Instant, new: Config, changes: Vec<Change>) -> Taking {
+        let derived = derived_router_id(&self.config.system, &new);
+        let told = warnings(&self.options.config, &new).into_iter().chain(derived);
         if changes.is_empty() {
             self.log(now, &LogLine::remark(&Remark::NothingChanged {}));
         }
-        for change in changes {
-            self.log(now, &LogLine::remark(&describe(change)));
-            if let Change::Global(tags) = change {
-                let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
-                if !late.is_empty() {
-                    self.log(now, &LogLine::remark(&Remark::AtStart { tags: Tags(late) }));
-                }
-            }
-        }
-        let derived = derived_router_id(&self.config.system, &new);
-        for remark in warnings(&self.options.config, &new).into_iter().chain(derived) {
-            self.log(now, &LogLine::remark(&remark));
-        }
+        told.for_each(|remark| self.log(now, &LogLine::remark(&remark)));
         if new.log_level != self.config.log_level && self.options.log_level.is_none() {
             self.logger.set_level(new.log_level);
         }
@@ -242,31 +243,58 @@ impl Daemon {
         let sessions = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
         let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
-        let changed = gather::set(changes.iter().filter_map(Change::tunnel));
+        let changed = gather::set(changes.iter().filter_map(Change::tunnel).map(str::to_owned));
         for tunnel in self.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
-            if changed.contains(tunnel.name.as_str()) || !self.has_interfaces(tunnel) {
-                self.configure_interfaces(now, tunnel, before);
+            if changed.contains(&tunnel.name) || !self.has_interfaces(tunnel) {
+                self.plan_interfaces(tunnel, before);
             }
         }
-        self.apply(now, |tunnel| changed.contains(tunnel));
-        self.remove_interfaces(&old);
+        self.index();
+        self.engine.begin(&self.config, changes.clone());
+        let gone = self.gone_interfaces(&old);
+        Taking { changes: changes.into(), changed, gone }
+    }
+
+    /// Takes over some more of it; `true` if there is more.
+    pub(super) fn go_on_taking(&mut self, now: Instant, taking: &mut Taking) -> bool {
+        let part = taking.changes.len().min(PART);
+        for change in taking.changes.drain(..part) {
+            self.tell_change(now, &change);
+        }
+        if self.engine.go_on(now, PART) {
+            self.drain(now);
+            return true;
+        }
+        let changed = std::mem::take(&mut taking.changed);
+        self.tell_circuits(now, |tunnel| changed.contains(tunnel));
+        self.drain(now);
+        let part = taking.gone.len().min(PART);
+        taking.gone.drain(..part).for_each(|interface| self.data.remove_interface(&interface));
         self.sockets_stale = true;
+        !taking.gone.is_empty()
+    }
+
+    fn tell_change(&mut self, now: Instant, change: &Change) {
+        self.log(now, &LogLine::remark(&describe(change)));
+        if let Change::Global(tags) = change {
+            let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
+            if !late.is_empty() {
+                self.log(now, &LogLine::remark(&Remark::AtStart { tags: Tags(late) }));
+            }
+        }
     }
 
     /// Whether all interfaces of a tunnel are there.
     fn has_interfaces(&self, tunnel: &TunnelConfig) -> bool {
-        let mut wanted = tunnel.sessions.iter().filter(|s| !s.disabled && s.problem().is_none());
-        wanted.all(|s| self.data.interface_state(&s.interface).is_some_and(|state| state.present))
+        usable(tunnel).all(|session| self.data.has_interface(&session.interface))
     }
 
-    /// Removes the interfaces of the old configuration that the new one does not have or use.
-    fn remove_interfaces(&mut self, old: &Config) {
+    /// The interfaces of the old configuration that the new one does not have or use.
+    fn gone_interfaces(&self, old: &Config) -> VecDeque<String> {
         let wanted = gather::set(interfaces(&self.config));
         // Also those that were disabled: the administrator may have started them.
         let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
-        for gone in all.filter(|name| !wanted.contains(name)) {
-            self.data.remove_interface(gone);
-        }
+        all.filter(|name| !wanted.contains(name)).map(str::to_owned).collect()
     }
 
     /// After a reload, once every connection that it ended has said good-bye: closes the sockets that no tunnel
@@ -297,6 +325,5 @@ fn sockets(tunnel: &TunnelConfig) -> Vec<SocketKey> {
 /// The interfaces that a configuration uses.
 fn interfaces(config: &Config) -> impl Iterator<Item = &str> {
     let tunnels = config.tunnels.iter().filter(|t| !t.disabled && is_usable(t));
-    let sessions = tunnels.flat_map(|t| &t.sessions).filter(|s| !s.disabled && s.problem().is_none());
-    sessions.map(|s| s.interface.as_str())
+    tunnels.flat_map(|tunnel| usable(tunnel)).map(|session| session.interface.as_str())
 }

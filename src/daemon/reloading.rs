@@ -1,5 +1,6 @@
-//! A reload that takes its time: a long file is read some lines in each turn of the loop, and frames and messages do not
-//! wait for it. The configuration in force stays until the new one is whole and checked.
+//! A reload that takes its time: a long file is read some lines in each turn of the loop, and many changes are taken over
+//! some in each; frames and messages do not wait for it. The configuration in force stays until the new one is whole and
+//! checked.
 
 use std::collections::VecDeque;
 use std::fs::Metadata;
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::admin_host::StreamEvent;
 use super::confine;
 use super::core::Daemon;
-use super::reload::{Readers, Refused, LONGEST};
+use super::reload::{Readers, Refused, Taking, LONGEST};
+use crate::config::diff::Change;
 use crate::config::parse::Parsing;
 use crate::config::{Config, Defaults, Parsed};
 use crate::log::{Level, LogLine, Remark};
@@ -80,10 +82,20 @@ struct Asked {
     check: bool,
 }
 
+/// How far a reload has come.
+enum Stage {
+    /// The file is being read.
+    Reading(Box<Reading>),
+    /// It has no errors.
+    Read(Config),
+    /// It is being taken over; the text for who asked.
+    Taking(Taking, String),
+}
+
 /// The reload that is under way, and those that were asked for meanwhile.
 #[derive(Default)]
 pub struct Reloads {
-    running: Option<(Asked, Reading)>,
+    running: Option<(Asked, Stage)>,
     waiting: VecDeque<Asked>,
     last: u64,
     /// Memory was given back.
@@ -157,11 +169,13 @@ impl Daemon {
     }
 
     fn go_on_with_reload(&mut self, now: Instant) -> Option<(u64, Outcome)> {
-        if let Some((asked, mut reading)) = self.reloads.running.take() {
-            match reading.go_on(LINES, Readers::Nobody) {
-                Some(read) => return Some((asked.number, self.end_reload(now, asked, read))),
-                None => self.reloads.running = Some((asked, reading)),
-            }
+        if let Some((asked, stage)) = self.reloads.running.take() {
+            let outcome = match stage {
+                Stage::Reading(reading) => self.read_further(now, asked, *reading, LINES)?,
+                Stage::Read(new) => self.begin_change(now, asked, new)?,
+                Stage::Taking(taking, text) => self.change_further(now, asked, taking, text)?,
+            };
+            return Some((asked.number, outcome));
         } else if std::mem::take(&mut self.reloads.trims) {
             sys::trim_memory();
         } else if let Some(asked) = self.reloads.waiting.pop_front() {
@@ -178,38 +192,76 @@ impl Daemon {
         let with_settings = !asked.check && self.logger.level() == Level::Debug;
         let system = &self.config.system;
         match Reading::begin(&self.options.config, Duration::ZERO, system, with_settings) {
-            Ok(mut reading) => match reading.go_on(FIRST_LINES, Readers::Nobody) {
-                Some(read) => return Some(self.end_reload(now, asked, read)),
-                None => self.reloads.running = Some((asked, reading)),
-            },
-            Err(error) => return Some(self.end_reload(now, asked, Err(error))),
+            Ok(reading) => self.read_further(now, asked, reading, FIRST_LINES),
+            Err(error) => Some(self.refuse(now, asked, Refused::Unreadable(error))),
         }
-        None
     }
 
-    fn end_reload(&mut self, now: Instant, asked: Asked, read: io::Result<Parsed>) -> Outcome {
-        self.reloads.trims = true;
-        let settings = read.map_err(Refused::Unreadable).and_then(|Parsed { config, settings }| {
-            config.map(|config| (config, settings)).map_err(Refused::Errors)
-        });
-        let loaded: Result<Config, Refused> = settings.map(|(config, settings)| {
-            settings.iter().for_each(|setting| self.logger.log(now, &setting.to_line()));
-            config
-        });
-        let outcome = match loaded {
-            Ok(new) => Ok(self.compare(now, new, asked.check)),
-            Err(refused) => {
-                let file = &self.options.config;
-                if !asked.check {
-                    refused.lines(file).iter().for_each(|line| self.logger.log(now, line));
-                    self.logger.log(now, &LogLine::remark(&Remark::ReloadRefused {}));
-                }
-                Err(refused.text(file))
-            }
+    fn read_further(
+        &mut self,
+        now: Instant,
+        asked: Asked,
+        mut reading: Reading,
+        lines: usize,
+    ) -> Option<Outcome> {
+        let Some(read) = reading.go_on(lines, Readers::Nobody) else {
+            self.reloads.running = Some((asked, Stage::Reading(Box::new(reading))));
+            return None;
         };
+        self.reloads.trims = true;
+        let parsed = match read {
+            Ok(parsed) => parsed,
+            Err(error) => return Some(self.refuse(now, asked, Refused::Unreadable(error))),
+        };
+        let new = match parsed.config {
+            Ok(config) => config,
+            Err(errors) => return Some(self.refuse(now, asked, Refused::Errors(errors))),
+        };
+        parsed.settings.iter().for_each(|setting| self.logger.log(now, &setting.to_line()));
+        if lines != FIRST_LINES {
+            self.reloads.running = Some((asked, Stage::Read(new)));
+            return None;
+        }
+        self.begin_change(now, asked, new)
+    }
+
+    fn refuse(&mut self, now: Instant, asked: Asked, refused: Refused) -> Outcome {
+        let file = &self.options.config;
         if !asked.check {
+            refused.lines(file).iter().for_each(|line| self.logger.log(now, line));
+            self.logger.log(now, &LogLine::remark(&Remark::ReloadRefused {}));
             self.manager.ready(now);
         }
-        outcome
+        Err(refused.text(&self.options.config))
+    }
+
+    fn begin_change(&mut self, now: Instant, asked: Asked, mut new: Config) -> Option<Outcome> {
+        let (changes, text) = self.compare(now, &mut new, asked.check);
+        if asked.check {
+            return Some(Ok(text));
+        }
+        let taking = self.begin_to_take(now, new, changes);
+        self.change_further(now, asked, taking, text)
+    }
+
+    fn change_further(
+        &mut self,
+        now: Instant,
+        asked: Asked,
+        mut taking: Taking,
+        text: String,
+    ) -> Option<Outcome> {
+        if self.go_on_taking(now, &mut taking) {
+            self.reloads.running = Some((asked, Stage::Taking(taking, text)));
+            return None;
+        }
+        self.manager.ready(now);
+        Some(Ok(text))
+    }
+
+    /// Takes over another configuration, of which nobody waits to hear.
+    pub fn change_to(&mut self, now: Instant, new: Config, changes: Vec<Change>) {
+        let mut taking = self.begin_to_take(now, new, changes);
+        while self.go_on_taking(now, &mut taking) {}
     }
 }

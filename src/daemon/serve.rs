@@ -124,9 +124,9 @@ impl Daemon {
     }
 
     /// A tunnel that is disabled in the file has no interfaces before `start`.
-    fn make_interfaces(&mut self, now: Instant, name: &str) {
+    fn plan_for_start(&mut self, name: &str) {
         if let Some(tunnel) = self.tunnel(name).filter(|t| t.disabled && t.problem().is_none()).cloned() {
-            self.configure_interfaces(now, &tunnel, |_| None);
+            self.plan_interfaces(&tunnel, |_| None);
         }
     }
 
@@ -170,7 +170,7 @@ impl Host for Daemon {
 
     fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
         match &command {
-            Command::Start(name) => self.make_interfaces(now, name),
+            Command::Start(name) => self.plan_for_start(name),
             Command::ResetCounters => self.data.reset_counters(),
             Command::ClearTunnel(..)
             | Command::ClearPeer(..)

@@ -207,7 +207,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     };
     let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
     for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
-        daemon.configure_interfaces(now, tunnel, |_| None);
+        daemon.make_interfaces(now, tunnel);
     }
     daemon.commands = commands;
     event_loop.hand_over = restarter.map(HandOver::new);
@@ -220,7 +220,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     }
     settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
-    daemon.apply(now, |_| true);
+    daemon.apply(now);
     if let Some(files) = state_files {
         daemon.begin_state_file(now, files, true);
     }

@@ -101,8 +101,15 @@ pub fn save(now: Instant, daemon: &Daemon, parts: &Parts<'_>) -> Result<(Wiped, 
     Ok((whole, descriptors))
 }
 
-/// Reads it.
-pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
+/// A configuration, and what it was read from.
+pub struct Read {
+    text: Wiped,
+    system: Defaults,
+    config: Config,
+}
+
+/// Reads it. The configuration need not be read again where it is the same as the one `before`: frames may wait.
+pub fn read(octets: &[u8], random: Box<dyn Random>, before: Option<Read>) -> Result<(State, Read), String> {
     let (moment, octets) = octets.split_first_chunk::<8>().ok_or("there is no state")?;
     let (now, boot) = (clock::now(), clock::since_boot());
     let passed = boot.saturating_sub(Duration::from_nanos(u64::from_be_bytes(*moment)));
@@ -110,8 +117,13 @@ pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
     let broken = |Broken(why): Broken| why.to_owned();
     let mut from = Reader::new(octets, moment).map_err(broken)?;
     let (text, system) = <(Wiped, Defaults)>::restore(&mut from).map_err(broken)?;
-    let parsed = config::parse(&text, &system).config;
-    let config = parsed.map_err(|_| "the configuration in force has errors in this version".to_owned())?;
+    let config = match before.filter(|before| *before.text == *text && before.system == system) {
+        Some(before) => before.config,
+        None => {
+            let parsed = config::parse(&text, &system).config;
+            parsed.map_err(|_| "the configuration in force has errors in this version".to_owned())?
+        }
+    };
     let engine = Engine::restore(&mut from, now, &config, random).map_err(broken)?;
     let plane = PlaneState::restore(&mut from).map_err(broken)?;
     let rest = Rest::restore(&mut from).map_err(broken)?;
@@ -120,7 +132,10 @@ pub fn read(octets: &[u8], random: Box<dyn Random>) -> Result<State, String> {
     let configured = gather::set(sessions.map(|session| session.interface.as_str()));
     let known = plane.interfaces().all(|name| configured.contains(name));
     match known {
-        true => Ok(State { config, engine, plane, rest }),
+        true => {
+            let read = Read { text, system, config: config.clone() };
+            Ok((State { config, engine, plane, rest }, read))
+        }
         false => Err("an interface is not in the configuration".to_owned()),
     }
 }

@@ -28,6 +28,7 @@ use super::state_file::StateFiles;
 use crate::config::diff::diff;
 use crate::config::model::DataPlane as DataPlaneKind;
 use crate::config::{self, Config};
+use crate::gather;
 use crate::log::{Level, LogLine, Remark};
 use crate::proto::Random;
 use crate::sys::notify::Notifier;
@@ -96,7 +97,7 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
     if octets.first() != Some(&message::LOOK) {
         return Err("the other program says something else than expected".to_owned());
     }
-    drop(read(file.pop(), Box::new(NoRandom))?);
+    let (_, before) = read(file.pop(), Box::new(NoRandom), None)?;
     post.send(&[message::UNDERSTOOD], &[]).map_err(text)?;
     let mut descriptors = VecDeque::new();
     let octets = loop {
@@ -110,7 +111,7 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
     if octets.first() != Some(&message::TAKE) {
         return Err("the other program says something else than expected".to_owned());
     }
-    let state = read(file.pop(), Box::new(prepared.random))?;
+    let (state, _) = read(file.pop(), Box::new(prepared.random), Some(before))?;
     let (mut event_loop, mut daemon) = prepared.resume.resume(post, state, descriptors);
     let pid = std::process::id().to_be_bytes();
     must(post, post.send(&[&[message::TAKEN], &pid[..]].concat(), &[]).map_err(text));
@@ -169,10 +170,14 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     Ok(Prepared { resume, random, new: (config, text_of_file), told, state_files })
 }
 
-fn read(file: Option<OwnedFd>, random: Box<dyn Random>) -> Result<State, Refusal> {
+fn read(
+    file: Option<OwnedFd>,
+    random: Box<dyn Random>,
+    before: Option<state::Read>,
+) -> Result<(State, state::Read), Refusal> {
     let octets =
         passing::read_sealed(file.ok_or("there is no state")?).map_err(|error| error_text(&error))?;
-    state::read(&octets, random)
+    state::read(&octets, random, before)
 }
 
 /// What the state is put into.
@@ -203,12 +208,10 @@ impl Resume {
         let Resume { options, hand_over, poll, signals, mut data, commands } = self;
         let State { config, engine, plane, rest } = state;
         let now = clock::now();
-        let interface = |name: &str| {
-            config.tunnels.iter().find_map(|tunnel| {
-                let session = tunnel.sessions.iter().find(|session| session.interface == name)?;
-                Some(Interface::new(tunnel, session))
-            })
-        };
+        let sessions = config.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
+        let interfaces = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (t, s))));
+        let interface =
+            |name: &str| interfaces.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
         must(post, data.resume(now, plane, interface, &mut descriptors).map_err(text));
         let admin = AdminServer::resume(rest.admin, &mut descriptors, poll.registry());
         let admin = must(post, admin.map_err(text));
@@ -256,6 +259,6 @@ fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new
     (daemon.config.user, daemon.config.seccomp) = (new.user.clone(), new.seccomp);
     let changes = diff(&daemon.config, &new);
     if !changes.is_empty() {
-        daemon.take_config(now, new, &changes);
+        daemon.change_to(now, new, changes);
     }
 }

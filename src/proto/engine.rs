@@ -28,6 +28,7 @@ use super::show;
 use super::snapshot::{DroppedFrom, Drops, SessionBrief, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
+use crate::config::diff::Change;
 use crate::config::model::TunnelConfig;
 use crate::config::Config;
 use crate::log::Event;
@@ -142,6 +143,19 @@ impl Engine {
         self.cx.max_tunnels = config.max_tunnels;
         self.cx.max_sessions = config.max_sessions;
         self.tunnels.apply(&mut self.cx, config);
+    }
+
+    /// Begins to take over another configuration, which differs so from the one in force: [`go_on`](Engine::go_on) does it.
+    pub fn begin(&mut self, config: &Config, changes: Vec<Change>) {
+        self.cx.max_tunnels = config.max_tunnels;
+        self.cx.max_sessions = config.max_sessions;
+        self.tunnels.begin(config, changes);
+    }
+
+    /// Takes over at most so many changes; `true` if there are more. Tunnels are as before until theirs have come.
+    pub fn go_on(&mut self, now: Instant, most: usize) -> bool {
+        self.cx.now = now;
+        self.tunnels.go_on(&mut self.cx, most)
     }
 
     /// Does what the administrator wants.

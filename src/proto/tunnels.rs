@@ -1,6 +1,6 @@
 //! The table of tunnels: found by name, by the peer's address, by key; how it follows the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,9 +20,19 @@ use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 
 /// Session blocks, by their interface.
-type Sessions<'a> = BTreeMap<&'a str, &'a Rc<model::SessionConfig>>;
+type Sessions = BTreeMap<String, Rc<model::SessionConfig>>;
 /// Tunnel blocks, by their name; the sessions of those that a change is about.
-type Blocks<'a> = BTreeMap<&'a str, (&'a Rc<model::TunnelConfig>, Option<Sessions<'a>>)>;
+type Blocks = BTreeMap<String, (Rc<model::TunnelConfig>, Option<Sessions>)>;
+
+/// A configuration that is being taken over.
+struct Taking {
+    config: Config,
+    /// What is to be done yet.
+    changes: VecDeque<Change>,
+    /// How many there were.
+    count: usize,
+    blocks: Blocks,
+}
 
 /// All tunnels.
 #[derive(Default)]
@@ -37,6 +47,7 @@ pub struct Tunnels {
     next_key: u32,
     edition: u64,
     config: Option<Config>,
+    taking: Option<Taking>,
     /// Those that may have changed since they were written down, if they are written down at all.
     touched: Option<BTreeSet<TunnelKey>>,
 }
@@ -221,6 +232,8 @@ impl Tunnels {
             next_key,
             edition,
             config: _,
+            // Nobody is asked to go on meanwhile.
+            taking: _,
             touched: _,
         } = self;
         next_key.save(to);
@@ -263,15 +276,38 @@ impl Tunnels {
             Some(old) => diff(old, config),
             None => config.tunnels.iter().map(|t| Change::Tunnel(t.name.clone(), What::Added)).collect(),
         };
-        self.config = Some(config.clone());
-        let mut blocks: Blocks<'_> = gather::map(config.tunnels.iter().map(|t| (t.name.as_str(), (t, None))));
-        for change in &changes {
-            self.apply_change(cx, &mut blocks, change);
+        self.begin(config, changes);
+        while self.go_on(cx, usize::MAX) {}
+    }
+
+    /// Begins to take over a configuration that differs so from the one in force.
+    pub fn begin(&mut self, config: &Config, changes: Vec<Change>) {
+        let blocks = config.tunnels.iter().map(|t| (t.name.clone(), (Rc::clone(t), None)));
+        let (count, blocks) = (changes.len(), gather::map(blocks));
+        self.taking = Some(Taking { config: config.clone(), changes: changes.into(), count, blocks });
+    }
+
+    /// Goes on with at most so many changes; `true` if there are more.
+    pub fn go_on(&mut self, cx: &mut Context, most: usize) -> bool {
+        let Some(mut taking) = self.taking.take() else { return false };
+        let part = taking.changes.len().min(most);
+        for change in taking.changes.drain(..part) {
+            self.apply_change(cx, &mut taking.blocks, &change);
         }
-        let mut same = changes.is_empty();
+        if !taking.changes.is_empty() {
+            self.taking = Some(taking);
+            return true;
+        }
+        self.end(cx, taking);
+        false
+    }
+
+    fn end(&mut self, cx: &mut Context, taking: Taking) {
+        let Taking { config, count, blocks, changes: _ } = taking;
+        let mut same = count == 0;
         for block in &config.tunnels {
             let Some(tunnel) = self.named(&block.name) else { continue };
-            let touched = blocks.get(block.name.as_str()).is_some_and(|(_, sessions)| sessions.is_some());
+            let touched = blocks.get(&block.name).is_some_and(|(_, sessions)| sessions.is_some());
             if touched || !Rc::ptr_eq(&tunnel.config, block) {
                 reconfigure::follow(tunnel, block);
                 same = false;
@@ -281,16 +317,17 @@ impl Tunnels {
             }
             same &= !tunnel.undo_commands(cx);
         }
-        let order = self.order_of(config);
-        if self.order != order || !changes.is_empty() {
+        let order = self.order_of(&config);
+        if self.order != order || count > 0 {
             self.edition = self.edition.wrapping_add(1);
         }
+        self.config = Some(config);
         if self.order != order || !same {
             self.index(order);
         }
     }
 
-    fn apply_change(&mut self, cx: &mut Context, blocks: &mut Blocks<'_>, change: &Change) {
+    fn apply_change(&mut self, cx: &mut Context, blocks: &mut Blocks, change: &Change) {
         match change {
             Change::Global(_) => {}
             Change::Tunnel(tunnel, What::Removed) => {
@@ -308,7 +345,7 @@ impl Tunnels {
                     reconfigure::remove_session(tunnel, cx, interface);
                 }
                 if matches!(what, What::Added | What::SetUp(_)) {
-                    let session = sessions.get(interface.as_str());
+                    let session = sessions.get(interface);
                     session.into_iter().for_each(|s| reconfigure::add_session(tunnel, cx, s));
                 }
             }
@@ -316,34 +353,38 @@ impl Tunnels {
     }
 
     /// The tunnel of a change, with its new block from the first one on, and the session blocks of that.
-    fn touch<'a, 'b>(
+    fn touch<'a>(
         &'a mut self,
         cx: &mut Context,
-        blocks: &'a mut Blocks<'b>,
+        blocks: &'a mut Blocks,
         name: &str,
-    ) -> Option<(&'a mut Tunnel, &'a Sessions<'b>)> {
+    ) -> Option<(&'a mut Tunnel, &'a Sessions)> {
         let (block, sessions) = blocks.get_mut(name)?;
         let tunnel = self.named(name)?;
         if sessions.is_none() {
             reconfigure::update(tunnel, cx, block);
         }
-        let by_interface = || gather::map(block.sessions.iter().map(|s| (s.interface.as_str(), s)));
+        let by_interface = || gather::map(block.sessions.iter().map(|s| (s.interface.clone(), Rc::clone(s))));
         Some((tunnel, sessions.get_or_insert_with(by_interface)))
     }
 
-    fn add(&mut self, cx: &mut Context, blocks: &Blocks<'_>, name: &str) {
+    fn add(&mut self, cx: &mut Context, blocks: &Blocks, name: &str) {
         let Some((block, _)) = blocks.get(name) else { return cx.missing() };
         self.next_key = self.next_key.wrapping_add(1);
         let key = TunnelKey(self.next_key);
         let mut tunnel = Tunnel::new(cx.now, key, Rc::clone(block));
         tunnel.schedule(cx, Duration::ZERO);
+        // It may be called before all are there; its place is found then.
+        self.callers.add(&tunnel);
         self.tunnels.insert(key, Box::new(tunnel));
         self.by_name.insert(block.name.clone(), key);
     }
 
     fn remove(&mut self, cx: &mut Context, name: &str, code: u16, why: &str) {
         let Some(key) = self.by_name.remove(name) else { return cx.missing() };
-        if let Some(tunnel) = self.get_mut(key) {
+        self.touch_key(key);
+        if let Some(tunnel) = self.tunnels.get_mut(&key) {
+            self.callers.remove(tunnel);
             tunnel.remove(cx, code, why);
         }
         self.release(key);

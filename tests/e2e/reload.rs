@@ -1,6 +1,8 @@
 //! Reload by signal and by command while frames flow: what did not change is not touched, what can change live does,
 //! and only what must be negotiated anew is. Promise 4.
 
+use std::collections::BTreeSet;
+
 use crate::daemon::{write_config, Daemon};
 use crate::net::{stderr, Net};
 use crate::pair::{address, host, need_python, pair, pair_of, passes_again, python, up, Flood};
@@ -18,6 +20,7 @@ tests!(
     reload_of_a_bad_file_changes_nothing,
     changed_password_on_reload,
     a_long_file_takes_its_time,
+    frames_pass_while_many_interfaces_are_made,
 );
 
 /// Replaces the configuration and reloads.
@@ -367,6 +370,31 @@ fn a_long_file_takes_its_time() {
     assert_eq!(reload(&a, &host(1, "", "", "")).lines().count(), 4000);
     net.ping(&net.a, "10.9.9.2", 56);
     assert_eq!(a.count("*cleanup session: l0"), 0);
+    a.stop();
+    b.stop();
+}
+
+/// Making an interface takes the kernel a good part of a millisecond. Were many made at once, there would be some before an
+/// answer and all after the next one.
+fn frames_pass_while_many_interfaces_are_made() {
+    const COUNT: usize = 300;
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "", "");
+    let head = host(2, "", "", "") + "tunnel m\n  remote-address 192.0.2.77\n";
+    let many = (1..=COUNT).fold(head, |text, k| text + &format!("  session n{k}\n    manual {k} {k}\n"));
+    assert_eq!(reload(&b, &many).lines().count(), 1);
+    let made = || {
+        let names = net.exec(&net.b, &["ls", "/sys/class/net"]);
+        names.split_whitespace().filter(|name| name.starts_with('n')).count()
+    };
+    let mut between = BTreeSet::new();
+    wait_for("the last interface", || {
+        assert!(net.answers(&net.b, "10.9.9.1"));
+        let now = made();
+        between.extend((1..COUNT).contains(&now).then_some(now));
+        (now == COUNT).then_some(())
+    });
+    assert!(between.len() >= 3, "{between:?}");
     a.stop();
     b.stop();
 }

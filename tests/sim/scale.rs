@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use l2tpd::config::diff::diff;
 use l2tpd::config::model::Via;
 use l2tpd::config::Config;
 use l2tpd::proto::{Action, Engine, Path};
@@ -157,6 +158,43 @@ fn sessions_that_a_reload_adds_or_removes_are_linear() {
         )
     };
     grows_at_most(2500, remove(40), remove(4000));
+}
+
+/// Parts of a reload are as large whatever its size, and a tunnel is there until its part has come.
+#[test]
+fn a_reload_is_taken_over_in_parts() {
+    for count in [1000, 10_000] {
+        let (before, after) = (any(count), any(count / 2));
+        let (mut engine, now) = (engine(&before), clock::now());
+        engine.begin(&after, diff(&before, &after));
+        let gone =
+            |engine: &Engine| (0..count).filter(|k| engine.tunnel_place(&format!("t{k}")).is_none()).count();
+        let mut parts = 0;
+        assert_eq!(gone(&engine), 0);
+        loop {
+            let more = engine.go_on(now, 100);
+            parts += 1;
+            assert_eq!((gone(&engine), more), (100 * parts, 200 * parts < count));
+            drain(&mut engine);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(engine.tunnel_count(), count / 2);
+        engine.begin(&before, diff(&after, &before));
+        assert!(engine.go_on(now, 100));
+        // One that is new already takes its peer's call, though others are not there yet.
+        let peer = Peer { host_name: format!("spoke-{}", count / 2).into_bytes(), ..Peer::new() };
+        drain(&mut engine);
+        engine.handle_datagram(now, path(0x0a00_0001), &peer.octets(&Message::Sccrq(peer.set_up())));
+        let answers = std::iter::from_fn(|| engine.poll_action()).filter_map(|action| match action {
+            Action::Transmit { message, .. } => message.get(18..20).map(<[u8]>::to_vec),
+            _ => None,
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), [[0, 2]], "SCCRP");
+        while engine.go_on(now, 100) {}
+        assert_eq!(engine.tunnel_count(), count);
+    }
 }
 
 // What is asked for by name is not searched for.

@@ -20,6 +20,7 @@ mod known;
 mod link_local;
 mod links;
 mod loops;
+mod making;
 mod oam;
 mod obstacles;
 mod paths;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 
@@ -14,6 +14,7 @@ use super::gates::Gates;
 use super::hand_over;
 use super::interface::{Interface, InterfaceState};
 use super::links::Links;
+use super::making;
 use super::oam::{self, Own};
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
@@ -30,13 +31,15 @@ use crate::counters::Counters;
 use crate::frame::oam::Oam;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
-use crate::sys::error_text;
 use crate::sys::link::NetEvent;
 use crate::sys::socket::Fragmentation;
+use crate::sys::{clock, error_text};
 use crate::wire::{Ccid, SessionId};
 
 /// Frames that take long and are sent in one turn.
 const BACKLOG: usize = 1;
+/// How long a turn goes on with making interfaces: so long frames and messages wait. One at least is made in each.
+const MAKING: Duration = Duration::from_millis(5);
 
 /// The data plane.
 pub struct DataPlane {
@@ -157,9 +160,21 @@ impl DataPlane {
         self.send_oam(answers);
         self.send_backlog(now);
         self.do_tasks();
+        self.make_interfaces();
         self.filter.judge(now, &mut self.arrivals, &mut self.wires);
         let waits = self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty());
-        waits || !self.wires.ready.is_empty() || !self.tasks.is_empty()
+        waits || self.has_work()
+    }
+
+    /// Makes some of the planned interfaces.
+    fn make_interfaces(&mut self) {
+        let begin = clock::now();
+        while let Some(at) = self.wires.waiting.take_port() {
+            making::make_port(&mut self.wires, at);
+            if begin.elapsed() >= MAKING {
+                break;
+            }
+        }
     }
 
     /// Sends a few of the frames that take long.
@@ -291,7 +306,11 @@ impl DataPlane {
 
     /// Whether something was noticed outside of a turn: while a session was attached, or a message was sent.
     pub fn has_events(&self) -> bool {
-        !self.wires.events.0.is_empty() || !self.wires.ready.is_empty() || !self.tasks.is_empty()
+        !self.wires.events.0.is_empty() || self.has_work()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.wires.ready.is_empty() || !self.tasks.is_empty() || self.wires.waiting.has_ports()
     }
 
     /// There is an event of the way to a peer: its MTU may be another one.
@@ -322,7 +341,7 @@ impl DataPlane {
         let Pseudowires { unfinished, sessions, ports, .. } = &mut self.wires;
         unfinished.give_up(now, sessions, ports);
         for waiting in self.wires.waiting.take_due(now) {
-            self.wires.attach_waiting(waiting);
+            making::attach_waiting(&mut self.wires, waiting, Ok(()));
         }
         self.wires.closing.start();
         let probes = self.own.probes(now, &mut self.wires);
@@ -385,6 +404,17 @@ impl DataPlane {
     /// What a configured interface is like at present.
     pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
         self.wires.ports.by_name(interface).map(Port::state)
+    }
+
+    /// Whether a configured interface exists.
+    pub fn has_interface(&self, interface: &str) -> bool {
+        self.wires.ports.by_name(interface).is_some_and(|port| port.device.is_some())
+    }
+
+    /// Whether the circuit of an interface that exists is up, as its peer is to be told.
+    pub fn circuit(&self, interface: &str) -> Option<bool> {
+        let port = self.wires.ports.by_name(interface).filter(|port| port.device.is_some())?;
+        Some(port.is_up() && port.held.is_none())
     }
 
     /// Opens and closes the directions of an attached session that is established, and its interface's carrier.
@@ -478,7 +508,12 @@ impl DataPlane {
     /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
     /// session is attached.
     pub fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
-        self.wires.configure_interface(interface)
+        making::configure_interface(&mut self.wires, interface)
+    }
+
+    /// The same, in one of the next turns: there may be thousands. An event tells if that fails.
+    pub fn plan_interface(&mut self, interface: &Interface) {
+        making::plan_interface(&mut self.wires, interface);
     }
 
     /// Removes the interface; a session that is attached to it is detached.
@@ -502,7 +537,7 @@ impl DataPlane {
     }
 
     /// A child process may have ended.
-    pub fn child_ended(&mut self, now: Instant) {
-        self.wires.child_ended(now);
+    pub fn child_ended(&mut self) {
+        self.wires.child_ended();
     }
 }

@@ -10,7 +10,6 @@ use super::closing::Closing;
 use super::device::Device;
 use super::event::{DataPlaneEvent, Events, Failure};
 use super::gates::Gates;
-use super::interface::Interface;
 use super::kernel::{Kernel, NotMade};
 use super::paths::Paths;
 use super::port::Port;
@@ -34,7 +33,7 @@ use crate::wire::{Ccid, SessionId};
 pub enum Attached {
     /// It is.
     Now,
-    /// Its interface's name is not free yet: [`DataPlaneEvent::Attached`] tells what comes of it.
+    /// Its interface is yet to be made: [`DataPlaneEvent::Attached`] tells what comes of it.
     Later,
 }
 
@@ -183,25 +182,6 @@ impl Pseudowires {
         }
     }
 
-    /// Makes the interface, or changes what is different. Where the kernel carries the frames there is none before a
-    /// session is attached.
-    pub(super) fn configure_interface(&mut self, interface: &Interface) -> Result<(), Failure> {
-        let at = self.ports.place(interface);
-        if let Some(port) = self.ports.get_mut(at) {
-            port.configure(interface);
-        }
-        let result = self.open_port(at).map(|_| ());
-        if result.is_ok() {
-            if let (Some(kernel), Some(port)) = (&self.kernel, self.ports.get(at)) {
-                if let Some(session) = port.kernel_session() {
-                    kernel.set_socket_options(session, &port.interface, &self.sockets);
-                }
-            }
-            self.fit_mtu(at);
-        }
-        self.remember_failure(at, result)
-    }
-
     /// Keeps what came of setting up an interface, to be shown.
     pub(super) fn remember_failure<T>(
         &mut self,
@@ -222,7 +202,7 @@ impl Pseudowires {
             return Ok(true);
         }
         if port.device.is_none() && self.closing.has(&port.interface.name) {
-            self.waiting.insert_port(at);
+            self.waiting.block_port(at);
             return Ok(false);
         }
         if port.device.is_none() && self.kernel.is_none() {
@@ -245,6 +225,7 @@ impl Pseudowires {
             self.detach(session);
         }
         self.close_device(at);
+        self.waiting.forget_port(at);
         self.ports.remove(at);
     }
 
@@ -310,7 +291,11 @@ impl Pseudowires {
     }
 
     pub(super) fn attach_to(&mut self, port: usize, attachment: &Attachment) -> Result<Attached, Failure> {
-        if !self.open_port(port)? {
+        if self.kernel.is_none() && self.ports.get(port).is_some_and(|port| port.device.is_none()) {
+            // Somebody has deleted it, perhaps with thousands of others.
+            self.waiting.insert_port(port);
+        }
+        if self.waiting.has_port(port) || !self.open_port(port)? {
             self.waiting.insert(Waiting::new(attachment, port, None));
             return Ok(Attached::Later);
         }
@@ -359,24 +344,6 @@ impl Pseudowires {
             self.set_gates(waiting.attachment.local, gates);
         }
         Ok(Attached::Now)
-    }
-
-    /// Tries again to attach a session, and tells what came of it.
-    pub(super) fn attach_waiting(&mut self, waiting: Waiting) {
-        let (session, port, moved) = (waiting.attachment.local, waiting.port, waiting.moved);
-        let interface = waiting.attachment.interface.clone();
-        let result = match waiting.tunnel {
-            Some(tunnel) => self.attach_to_kernel(tunnel, waiting),
-            None => self.attach_to(port, &waiting.attachment),
-        };
-        let result = match self.remember_failure(port, result) {
-            Ok(Attached::Later) => return,
-            Ok(Attached::Now) if moved => return,
-            Err(failure) if moved => return self.not_moved(interface, session, &failure),
-            Ok(Attached::Now) => Ok(()),
-            Err(failure) => Err((interface, failure)),
-        };
-        self.events.push(DataPlaneEvent::Attached { session, result });
     }
 
     pub(super) fn attached(&mut self, port: usize, attachment: &Attachment) {
@@ -428,6 +395,9 @@ impl Pseudowires {
             return;
         }
         let socket = self.sockets.find(path);
+        if let Some(waiting) = self.waiting.get_mut(session) {
+            waiting.attachment.path = *path;
+        }
         let Some(session) = self.sessions.find_mut(session) else { return };
         let port = session.port;
         self.paths.remove(&session.path, port);
@@ -488,16 +458,9 @@ impl Pseudowires {
     }
 
     /// A child process may have ended.
-    pub(super) fn child_ended(&mut self, now: Instant) {
-        if !self.closing.has_ended() {
-            return;
-        }
-        for at in self.waiting.child_ended(now) {
-            let result = self.open_port(at);
-            if let (Err(failure), Some(port)) = (self.remember_failure(at, result), self.ports.get(at)) {
-                let interface = port.interface.name.clone();
-                self.events.push(DataPlaneEvent::NotMade { interface, failure });
-            }
+    pub(super) fn child_ended(&mut self) {
+        if self.closing.has_ended() {
+            self.waiting.child_ended();
         }
     }
 }

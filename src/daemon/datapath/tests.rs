@@ -9,7 +9,7 @@ use crate::sys::clock;
 use crate::wire::data::Part;
 use crate::wire::{Cookie, Encapsulation, SessionId};
 
-fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
+pub(super) fn attachment(send: SequenceLevel, receive: bool) -> Attachment {
     let local = "10.0.0.1:0".parse().unwrap();
     let remote = "10.0.0.2:0".parse().unwrap();
     Attachment {

@@ -1,6 +1,7 @@
-//! What is done as soon as the names of interfaces are free: the kernel removes an interface some time after whoever had
-//! it let it go. Nothing waits for that. It is tried again when the kernel has removed an interface, and now and then;
-//! where a child of ours removes it, when that has ended.
+//! Interfaces that are to be made, and the sessions that wait for theirs. Making one takes the kernel a good part of a
+//! millisecond, so that of many only some are made in each turn of the loop. A name may not be free yet: the kernel removes
+//! an interface some time after whoever had it let it go. That is tried again when the kernel has removed an interface, and
+//! now and then; where a child of ours removes it, when that has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -44,17 +45,29 @@ impl Waiting {
     }
 }
 
-/// All that wait.
+/// All that wait. Nothing here depends on how many there are.
 #[derive(Default)]
 pub(super) struct WaitingList {
     sessions: BTreeMap<SessionId, Box<Waiting>>,
-    /// The places of ports whose TAP is to be made.
+    /// When the sessions of the kernel are to be tried again.
+    due: BTreeSet<(Instant, SessionId)>,
+    /// The sessions whose port is to be made first, behind the place of that.
+    of_ports: BTreeSet<(usize, SessionId)>,
+    /// The places of ports whose interface is to be made or set up.
     ports: BTreeSet<usize>,
+    /// Those that cannot be made before a child of ours has removed interfaces.
+    blocked: BTreeSet<usize>,
 }
 
 impl WaitingList {
     pub(super) fn insert(&mut self, waiting: Waiting) {
-        self.sessions.insert(waiting.attachment.local, Box::new(waiting));
+        let id = waiting.attachment.local;
+        self.remove(id);
+        match waiting.due {
+            Some(due) => self.due.insert((due, id)),
+            None => self.of_ports.insert((waiting.port, id)),
+        };
+        self.sessions.insert(id, Box::new(waiting));
     }
 
     pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut Waiting> {
@@ -62,41 +75,136 @@ impl WaitingList {
     }
 
     pub(super) fn remove(&mut self, session: SessionId) -> Option<Waiting> {
-        self.sessions.remove(&session).map(|waiting| *waiting)
+        let waiting = self.sessions.remove(&session)?;
+        waiting.due.map(|due| self.due.remove(&(due, session)));
+        self.of_ports.remove(&(waiting.port, session));
+        Some(*waiting)
     }
 
     /// Whether none waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.ports.is_empty()
+        self.sessions.is_empty() && self.ports.is_empty() && self.blocked.is_empty()
     }
 
-    /// The TAP of this port is to be made.
+    /// The interface of this port is to be made or set up.
     pub(super) fn insert_port(&mut self, port: usize) {
         self.ports.insert(port);
     }
 
+    /// The name of this port's interface is not free yet.
+    pub(super) fn block_port(&mut self, port: usize) {
+        self.blocked.insert(port);
+    }
+
+    /// Whether the interface of this port is to be made or set up.
+    pub(super) fn has_port(&self, port: usize) -> bool {
+        self.ports.contains(&port) || self.blocked.contains(&port)
+    }
+
+    /// Whether there is a port that can be made now.
+    pub(super) fn has_ports(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
+    /// Takes a port that can be made now.
+    pub(super) fn take_port(&mut self) -> Option<usize> {
+        self.ports.pop_first()
+    }
+
+    /// Takes the sessions that wait for a port.
+    pub(super) fn take_of_port(&mut self, port: usize) -> Vec<Waiting> {
+        let ids = self.of_ports.range((port, SessionId(0))..=(port, SessionId(u32::MAX)));
+        let ids: Vec<SessionId> = ids.map(|(_, id)| *id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// There is no such port any more.
+    pub(super) fn forget_port(&mut self, port: usize) {
+        self.ports.remove(&port);
+        self.blocked.remove(&port);
+        self.take_of_port(port);
+    }
+
     /// Takes those whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Waiting> {
-        let is_due = |waiting: &Waiting| waiting.due.is_some_and(|due| due <= now);
-        let due = self.sessions.iter().filter(|(_, waiting)| is_due(waiting));
-        let ids: Vec<SessionId> = due.map(|(id, _)| *id).collect();
+        let ids = self.due.iter().take_while(|(due, _)| *due <= now);
+        let ids: Vec<SessionId> = ids.map(|(_, id)| *id).collect();
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
     /// The kernel has removed an interface: it may have been the one.
     pub(super) fn interface_deleted(&mut self, now: Instant) {
-        let sessions = self.sessions.values_mut().filter(|waiting| waiting.tunnel.is_some());
-        sessions.for_each(|waiting| waiting.due = Some(now));
+        for (_, id) in std::mem::take(&mut self.due) {
+            self.sessions.get_mut(&id).into_iter().for_each(|waiting| waiting.due = Some(now));
+            self.due.insert((now, id));
+        }
     }
 
-    /// A child of ours has removed its interfaces. The ports whose TAP can be made now.
-    pub(super) fn child_ended(&mut self, now: Instant) -> BTreeSet<usize> {
-        self.sessions.values_mut().for_each(|waiting| waiting.due = Some(now));
-        std::mem::take(&mut self.ports)
+    /// A child of ours has removed its interfaces.
+    pub(super) fn child_ended(&mut self) {
+        self.ports.append(&mut self.blocked);
     }
 
     /// When the next one is to be tried.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.sessions.values().filter_map(|waiting| waiting.due).min()
+        self.due.first().map(|(due, _)| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::attachment;
+    use super::*;
+    use crate::proto::SequenceLevel;
+
+    fn waiting(id: u32, port: usize, tunnel: Option<u32>) -> Waiting {
+        let attachment = Attachment { local: SessionId(id), ..attachment(SequenceLevel::None, false) };
+        Waiting::new(&attachment, port, tunnel)
+    }
+
+    fn ids(some: Vec<Waiting>) -> Vec<u32> {
+        some.into_iter().map(|waiting| waiting.attachment.local.0).collect()
+    }
+
+    #[test]
+    fn sessions_wait_for_their_port() {
+        let mut list = WaitingList::default();
+        for (id, port) in [(9, 1), (5, 1), (u32::MAX, 1), (6, 0), (7, 2), (8, 2)] {
+            list.insert_port(port);
+            list.insert(waiting(id, port, None));
+        }
+        list.remove(SessionId(5));
+        assert_eq!((list.take_port(), list.has_port(0), list.has_port(1)), (Some(0), false, true));
+        // Its name is not free yet.
+        list.block_port(0);
+        assert!(list.has_port(0));
+        assert_eq!((list.take_port(), ids(list.take_of_port(1))), (Some(1), vec![9, u32::MAX]));
+        list.forget_port(2);
+        assert_eq!((list.take_port(), list.has_ports(), list.is_empty()), (None, false, false));
+        list.child_ended();
+        assert_eq!((list.take_port(), ids(list.take_of_port(0))), (Some(0), vec![6]));
+        assert!(list.is_empty());
+    }
+
+    /// Events of interfaces are no business of sessions that wait for ours: thousands of those may come while
+    /// thousands of these wait.
+    #[test]
+    fn only_sessions_of_the_kernel_have_a_time() {
+        let now = crate::sys::clock::now();
+        let mut list = WaitingList::default();
+        list.insert(waiting(1, 1, None));
+        list.interface_deleted(now);
+        assert_eq!((list.next(), list.take_due(now).len()), (None, 0));
+        for id in [2, 3] {
+            let mut later = waiting(id, 7, Some(4));
+            assert!(later.tried(now));
+            list.insert(later);
+        }
+        assert_eq!((list.next(), list.take_due(now).len()), (now.checked_add(PAUSE), 0));
+        list.interface_deleted(now);
+        assert_eq!(list.next(), Some(now));
+        assert_eq!((ids(list.take_due(now)), list.next()), (vec![2, 3], None));
+        assert_eq!(ids(list.take_of_port(1)), [1]);
+        assert!(list.is_empty());
     }
 }
