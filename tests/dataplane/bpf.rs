@@ -50,9 +50,29 @@ fn status(world: &World, words: &str, there: bool) {
     wait_until(|| read().contains(words) == there, || format!("{words}: {there}\n{}", read()));
 }
 
+/// What is a neighbour stays one: ARP is for the daemon, and nobody answers it while that stands still.
+fn keep_neighbours(world: &World) {
+    for name in [&world.net.a, &world.net.b] {
+        for variant in &world.variants {
+            let interface = &variant.interface;
+            let found = world.net.exec(name, &["ip", "-4", "neigh", "show", "dev", interface]);
+            // ADDRESS lladdr ADDRESS STATE
+            let known = found.lines().filter_map(|line| line.split_once(" lladdr "));
+            let keep = |(address, rest): (&str, &str)| {
+                let there = rest.split(' ').next().unwrap_or_default();
+                format!("neigh replace {address} lladdr {there} dev {interface} nud permanent\n")
+            };
+            let commands: String = known.map(keep).collect();
+            assert!(!commands.is_empty(), "no neighbour at {interface}: {found}");
+            world.net.batch(name, &commands);
+        }
+    }
+}
+
 /// Pings with neither daemon's help.
 #[track_caller]
 fn ping_in_kernel(world: &World) {
+    keep_neighbours(world);
     hold(&world.first, || {
         hold(second(world), || {
             for variant in &world.variants {
@@ -224,6 +244,7 @@ fn udp_over_ipv6_has_checksums() {
     });
     let sizes = (0..8).chain([200, 255, 256, 257, 512, 1023, 1025, 1300]);
     let mut frames = 0;
+    keep_neighbours(&world);
     hold(&world.first, || {
         for size in sizes {
             world.net.ping(&world.net.a, &b.0, size);
@@ -431,6 +452,7 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
         number.and_then(|number| number.parse::<u32>().ok()).expect("its number")
     };
     let mut pids = vec![process(&world)];
+    keep_neighbours(&world);
     for turn in 0..5 {
         let before = sum(&world, &names);
         let mut ping = std::process::Command::new("ip");
