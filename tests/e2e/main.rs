@@ -87,8 +87,8 @@ mod wall_clock;
 use support::runner::Test;
 use support::{daemon, dice, message, net, peer, record, runner, sys, users, wait};
 
-/// Tests that run at once.
-const THREADS: usize = 6;
+/// Tests that run at once: most of their time is waiting.
+const THREADS: usize = 8;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[
@@ -129,6 +129,8 @@ const TESTS: &[&[Test]] = &[
     log::TESTS,
     manual::TESTS,
     message_order::TESTS,
+    program_restart::TESTS,
+    program_restart_refused::TESTS,
     multipoint::TESTS,
     notify_socket::TESTS,
     on_event::TESTS,
@@ -165,8 +167,6 @@ const TESTS: &[&[Test]] = &[
     profiles::statics::TESTS,
     profiles::xcesp::TESTS,
     profiles::yamaha::TESTS,
-    program_restart::TESTS,
-    program_restart_refused::TESTS,
     judge::tests::TESTS,
 ];
 
