@@ -1,9 +1,11 @@
 //! What can be known of the LANs at the bridges before anything is started.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::datapath::Interface;
 use crate::config::model::{Config, Mtu, SessionConfig, Sublayer, TunnelConfig};
+use crate::gather;
 use crate::proto::Path;
 use crate::sys::netif;
 use crate::wire::data::Format;
@@ -14,20 +16,18 @@ pub fn warnings(config: &Config) -> Vec<(usize, String)> {
     let enabled = config.tunnels.iter().filter(|tunnel| !tunnel.disabled);
     let sessions = enabled.flat_map(|tunnel| tunnel.sessions.iter().map(move |session| (tunnel, session)));
     let sessions = sessions.filter(|(_, session)| !session.disabled);
-    sessions.filter_map(|(tunnel, session)| Some((session.line, narrow(config, tunnel, session)?))).collect()
+    let ours = gather::set(config.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str()));
+    sessions.filter_map(|(tunnel, session)| Some((session.line, narrow(&ours, tunnel, session)?))).collect()
 }
 
 /// Frames of the LAN that are longer than the interface takes are dropped by the bridge, and nobody is told.
-fn narrow(config: &Config, tunnel: &TunnelConfig, session: &SessionConfig) -> Option<String> {
+fn narrow(ours: &BTreeSet<&str>, tunnel: &TunnelConfig, session: &SessionConfig) -> Option<String> {
     let bridge = session.bridge.as_ref()?;
     let mtu = match session.mtu {
         Mtu::Value(mtu) => mtu,
         Mtu::Auto => expected_mtu(tunnel, session)?,
     };
-    let ours = |port: &String| {
-        config.tunnels.iter().flat_map(|t| &t.sessions).any(|session| session.interface == *port)
-    };
-    let ports = netif::bridge_ports(bridge).into_iter().filter(|port| !ours(port));
+    let ports = netif::bridge_ports(bridge).into_iter().filter(|port| !ours.contains(port.as_str()));
     let (widest, port) = ports.filter_map(|port| Some((netif::mtu(&port).ok()?, port))).max()?;
     (widest > mtu).then(|| {
         let how = if session.mtu == Mtu::Auto { "auto, " } else { "" };

@@ -137,13 +137,10 @@ impl Callers {
         found
     }
 
-    /// All tunnels that have their peer at this address, then those with `any`, whether they can be called or not.
-    pub fn near(&self, address: IpAddr) -> impl Iterator<Item = TunnelKey> + '_ {
-        let of = |address: Option<IpAddr>| {
-            let from = (address, 0, TunnelKey(0));
-            self.addresses.range(from..).take_while(move |(found, ..)| *found == address)
-        };
-        of(Some(address)).chain(of(None)).map(|(_, _, key)| *key)
+    /// All tunnels that have their peer at this address (`None`: those with `any`), whether they can be called or not.
+    pub fn at(&self, address: Option<IpAddr>) -> impl Iterator<Item = TunnelKey> + '_ {
+        let from = (address, 0, TunnelKey(0));
+        self.addresses.range(from..).take_while(move |(found, ..)| *found == address).map(|(_, _, key)| *key)
     }
 }
 

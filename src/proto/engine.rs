@@ -426,7 +426,7 @@ impl Engine {
     /// The name of a tunnel that has its peer there: with a connection, or else by its configuration.
     pub fn tunnel_towards(&self, remote: SocketAddr) -> Option<&str> {
         let connected = self.cx.peers.at(remote).find_map(|(_, key)| self.tunnels.get(key));
-        let named = || self.tunnels.near(remote.ip()).find(|t| t.names(remote.ip()));
+        let named = || self.tunnels.towards(remote.ip());
         Some(&connected.or_else(named)?.config.name)
     }
 

@@ -121,9 +121,9 @@ impl Tunnels {
         }
     }
 
-    /// All tunnels that have their peer at this address, then those with `any`.
-    pub fn near(&self, address: IpAddr) -> impl Iterator<Item = &Tunnel> {
-        self.callers.near(address).filter_map(|key| self.get(key))
+    /// The first tunnel that has its peer at this address.
+    pub fn towards(&self, address: IpAddr) -> Option<&Tunnel> {
+        self.callers.at(Some(address)).find_map(|key| self.get(key))
     }
 
     /// The first tunnel that an SCCRQ on this path may be for (those that name its source address come before those with
@@ -191,18 +191,12 @@ impl Tunnels {
 
     /// Why none of the tunnels whose peer may have that address takes an SCCRQ on this path.
     pub fn unclaimed(&self, path: &Path) -> String {
-        let mut any = None;
-        for tunnel in self.near(path.remote.ip()) {
-            let Some(obstacle) = obstacle(tunnel, path) else { continue };
-            let words = || format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path));
-            if tunnel.names(path.remote.ip()) {
-                return words();
-            }
-            if tunnel.config.is_for_any() {
-                any.get_or_insert_with(words);
-            }
-        }
-        any.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
+        let near = self.callers.at(Some(path.remote.ip())).chain(self.callers.at(None));
+        let why = near.filter_map(|key| self.get(key)).find_map(|tunnel| {
+            let obstacle = obstacle(tunnel, path)?;
+            Some(format!("tunnel {} {}", tunnel.config.name, obstacle.words(tunnel, path)))
+        });
+        why.unwrap_or_else(|| "no tunnel has this remote-address".to_owned())
     }
 
     /// A message from this address fits no connection that we know, as if the peer had forgotten ours. That proves nothing,

@@ -109,6 +109,26 @@ fn an_sccrq_costs_the_same_with_ten_and_ten_thousand_tunnels() {
     }
 }
 
+// A record of a trace names the tunnel; what a stranger sends where nobody may call is dropped, with the reason.
+#[test]
+fn whose_tunnel_a_stranger_means_is_told_without_looking_at_all() {
+    let ask = |engine: &mut Engine| {
+        for n in 0..10_000 {
+            assert_eq!(engine.tunnel_towards(path(0x0a00_0000 + n).remote), None);
+        }
+        requests(engine, "nobody", |n| 0x0a00_0000 + n);
+    };
+    // Over UDP only: no tunnel can be called on this path.
+    let hub = |count: usize| {
+        let tunnel = |k| {
+            format!("tunnel t{k}\nencapsulation udp\nremote-address any\nremote-hostname s{k}\nremote-router-id any\n")
+        };
+        config(&(0..count).map(tunnel).collect::<String>())
+    };
+    let (few, many) = (hub(10), hub(10_000));
+    grows_at_most(40, cost(|| engine(&few), ask), cost(|| engine(&many), ask));
+}
+
 #[test]
 fn a_message_that_fits_no_connection_costs_the_same() {
     let send = |engine: &mut Engine| {
