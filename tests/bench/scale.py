@@ -13,6 +13,8 @@ while something was done. The interfaces have no IPv6: giving each of them addre
 with their number. What ended the daemons by force had its interfaces swept away before: the kernel takes up to
 20 ms for each, one by one.
 
+What an SCCRQ or a frame costs is what the daemon used while they came, less what it uses at other times.
+
 Hub, spokes, probe and client share this machine: a hub with a machine of its own is faster. Nothing is judged here.
 
 Environment: SCALE_N ("10 100 1000 10000"), SCALE_ROUNDS (3), SCALE_LAYOUTS ("hub any pair sessions"), SCALE_IDLE (2:
@@ -58,6 +60,8 @@ LINES = [
     ("quiet stall", "nothing done, stall, ms"),
     ("mtu", "underlay's MTU changed, s"), ("mtu stall", "  stall, ms"),
     ("stranger", "SCCRQ of a stranger, CPU, us"),
+    ("one sent", "20 kpps in 1 session, CPU of sender, us"), ("one received", "  of receiver"),
+    ("all sent", "  in all in turn, of sender"), ("all received", "  of receiver"),
     ("idle", "idle, HELLOs every 60 s, CPU, %"), ("idle peak", "  a tenth of it, most/mean"),
     ("fast idle", "  HELLOs every 0.1 s, CPU, %"),
     ("hub", "kill -9 hub, all up, s"),
@@ -76,6 +80,23 @@ for k in range(int(sys.argv[2])):
     sock.sendto(struct.pack("!HHIHH", 0xc803, 12 + len(avps), 0, 0, 0) + avps, (sys.argv[1], 1701))
     if k % 100 == 99:
         time.sleep(0.01)
+"""
+
+# Sends frames into these interfaces in turn: 200 in 10 ms, for so many seconds.
+FRAMES = """
+import socket, sys, time
+count, seconds = int(sys.argv[1]), float(sys.argv[2])
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+places = [(f"s{k}", 0) for k in range(count)]
+frame = bytes.fromhex("02000000000a02000000000b88b5") + bytes(86)
+k, due = 0, time.monotonic()
+end = due + seconds
+while due < end:
+    for _ in range(200):
+        sock.sendto(frame, places[k])
+        k = (k + 1) % count
+    due += 0.01
+    time.sleep(max(0, due - time.monotonic()))
 """
 
 
@@ -352,6 +373,7 @@ class Round:
         finally:
             self.ping.stop()
         self.step("stranger", self.stranger)
+        self.step("frames", self.frames)
         self.step("idle", self.idle)
         if self.number <= 1000:
             self.step("fast idle", self.fast_idle)
@@ -408,11 +430,30 @@ class Round:
             time.sleep(0.02)
 
     def stranger(self):
-        before = self.hub.cpu()
         count = 4000
-        run(["ip", "netns", "exec", self.spokes.netns, sys.executable, "-c", STRANGER, HUB, str(count)], 60)
-        time.sleep(0.05)
-        self.found["stranger"] = 1e6 * (self.hub.cpu() - before) / count
+        [used] = self.used([self.hub], [self.spokes.netns, "-c", STRANGER, HUB, str(count)])
+        self.found["stranger"] = 1e6 * used / count
+
+    def frames(self):
+        for name, sessions in [("one", 1), ("all", self.number)]:
+            used = self.used([self.spokes, self.hub], [self.spokes.netns, "-c", FRAMES, str(sessions), "2"])
+            for end, seconds in zip(["sent", "received"], used):
+                self.found[f"{name} {end}"] = 1e6 * seconds / 40_000
+
+    def used(self, hosts, words):
+        """What a Python program costs these daemons, less what they use by themselves in such a time; seconds."""
+        def cost(call):
+            before, start = [host.cpu() for host in hosts], time.monotonic()
+            call()
+            return [host.cpu() - cpu for host, cpu in zip(hosts, before)], time.monotonic() - start
+
+        def program():
+            run(["ip", "netns", "exec", words[0], sys.executable, *words[1:]], 60)
+            time.sleep(0.05)
+
+        samples = [cost(call) for call in (lambda: time.sleep(0.5), program, lambda: time.sleep(0.5))]
+        (before, pause), (during, took), (after, other) = samples
+        return [d - took * (b + a) / (pause + other) for b, d, a in zip(before, during, after)]
 
     def idle(self):
         self.world.write(range(self.number), IDLE)
@@ -467,12 +508,12 @@ def growth(few, many):
 
 
 def table(layout, results):
-    print(f"\n{layout:<34}" + "".join(f"{number:>10}" for number in results) + "   growth per decade", flush=True)
+    print(f"\n{layout:<42}" + "".join(f"{number:>10}" for number in results) + "   growth per decade", flush=True)
     for name, title in LINES:
         cells = [(number, median([found.get(name) for found in rounds])) for number, rounds in results.items()]
         row = "".join(f"{'-':>10}" if cell is None else f"{cell:>10.2f}" for _, cell in cells)
         factors = " ".join(growth(few, many) for few, many in zip(cells, cells[1:]))
-        print(f"{title:<34}{row}   {factors}", flush=True)
+        print(f"{title:<42}{row}   {factors}", flush=True)
 
 
 def main():
