@@ -216,6 +216,7 @@ impl Parser {
         let found = check::tunnel(&mut tunnel, place, &given, &mut self.known);
         self.complain(found);
         tunnel.sessions.shrink_to_fit();
+        tunnel.remotes.shrink_to_fit();
         self.config.tunnels.push(Rc::new(tunnel));
     }
 

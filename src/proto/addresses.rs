@@ -76,7 +76,7 @@ saved! {
         /// When names were looked up last.
         asked: Option<Instant>,
         timer: Option<TimerId>,
-        kept: Option<(Path, Vec<u8>)>,
+        kept: Option<Box<(Path, Vec<u8>)>>,
     }
 }
 
@@ -114,6 +114,7 @@ impl Addresses {
     /// Takes over the lines of a changed block; what is known of those that were there before stays.
     pub fn follow(&mut self, config: &TunnelConfig) {
         let mut before = std::mem::take(&mut self.lines);
+        self.lines.reserve_exact(config.remotes.len());
         self.lines.extend(config.remotes.iter().map(|remote| {
             let at = before.iter().position(|line| line.remote == *remote);
             at.map_or_else(|| Line::new(remote), |at| before.swap_remove(at))
@@ -189,13 +190,13 @@ impl Addresses {
     /// Keeps an SCCRQ that came from an address that no name means yet, until they are looked up: one, the newest.
     pub fn keep(&mut self, path: Path, message: &[u8]) {
         if message.len() <= LONGEST_KEPT {
-            self.kept = Some((path, message.to_vec()));
+            self.kept = Some(Box::new((path, message.to_vec())));
         }
     }
 
     /// That SCCRQ, if a name means its source now.
     pub fn take_kept(&mut self) -> Option<(Path, Vec<u8>)> {
-        self.kept.take().filter(|(path, _)| self.contains(path.remote.ip()))
+        self.kept.take().map(|kept| *kept).filter(|(path, _)| self.contains(path.remote.ip()))
     }
 
     /// Looks the names up after `resolve-interval`.

@@ -14,7 +14,7 @@ saved! {
     pub struct Attempt {
         timer: Option<TimerId>,
         at: Option<Instant>,
-        failure: Option<(Failure, Instant)>,
+        failure: Option<Box<(Failure, Instant)>>,
         /// When the state changed last.
         pub since: Instant,
     }
@@ -60,27 +60,28 @@ impl Attempt {
 
     /// Notes what went wrong.
     pub fn fail(&mut self, now: Instant, failure: Failure) {
-        self.failure = Some((failure, now));
+        self.failure = Some(Box::new((failure, now)));
     }
 
     /// What went wrong for this cause is over.
     pub fn forget(&mut self, cause: Cause) {
-        self.failure.take_if(|(failure, _)| failure.cause == cause);
+        self.failure.take_if(|failure| failure.0.cause == cause);
     }
 
     /// What went wrong last.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref().map(|(failure, _)| failure)
+        self.failure.as_ref().map(|failure| &failure.0)
     }
 
     /// Whether something went wrong at this very moment: what follows from it is not the cause.
     pub fn failed_just_now(&self, now: Instant) -> bool {
-        self.failure.as_ref().is_some_and(|(_, at)| *at == now)
+        self.failure.as_ref().is_some_and(|failure| failure.1 == now)
     }
 
     /// What went wrong last, and how long ago.
     pub fn last_failure(&self, now: Instant) -> Option<(Failure, Duration)> {
-        self.failure.clone().map(|(failure, at)| (failure, now.saturating_duration_since(at)))
+        let (failure, at) = self.failure.as_deref()?;
+        Some((failure.clone(), now.saturating_duration_since(*at)))
     }
 
     /// Time until the next try.

@@ -1,7 +1,7 @@
 //! Message Digest AVPs (RFC 3931 4.3, 5.4.1): the shared keys, signing, verifying in constant time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
@@ -33,7 +33,13 @@ struct Keys {
 impl Secret {
     /// The keys of `password`; an empty one serves as integrity check.
     pub fn new(password: &[u8]) -> Secret {
-        Secret { keys: Arc::new(Keys { digest: derive(password, 2), hiding: derive(password, 1) }) }
+        // Each connection without password has the empty one.
+        static EMPTY: OnceLock<Arc<Keys>> = OnceLock::new();
+        let derived = || Arc::new(Keys { digest: derive(password, 2), hiding: derive(password, 1) });
+        match password.is_empty() {
+            true => Secret { keys: Arc::clone(EMPTY.get_or_init(derived)) },
+            false => Secret { keys: derived() },
+        }
     }
 
     /// HMAC-MD5(password, 02): the key of digests.

@@ -58,7 +58,7 @@ pub(super) struct Port {
     /// It is an isolated port of its bridge.
     pub(super) isolated: bool,
     /// `storm-limit`.
-    pub(super) storm: Option<Storm>,
+    pub(super) storm: Option<Box<Storm>>,
     /// Its session is held down: a loop goes through it and this other interface.
     pub(super) held: Option<String>,
     /// Everything was set as configured; otherwise it is tried again when a session is attached.
@@ -70,10 +70,10 @@ pub(super) struct Port {
 }
 
 /// The limit of an interface, where it has one.
-fn storm(interface: &Interface) -> Option<Storm> {
+fn storm(interface: &Interface) -> Option<Box<Storm>> {
     match interface.storm_limit {
         StormLimit::Off => None,
-        StormLimit::Frames(frames) => Some(Storm::new(clock::now(), frames)),
+        StormLimit::Frames(frames) => Some(Box::new(Storm::new(clock::now(), frames))),
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) struct Shortcut {
     /// When to look at the policies again.
     due: Instant,
     /// By the places of their ports.
-    carried: HashMap<usize, Carried, FixedHash>,
+    /// Boxed: a table has room for more than it holds.
+    carried: HashMap<usize, Box<Carried>, FixedHash>,
     /// By the indexes of interfaces that lead to peers: the program there, and how many sessions use it.
     underlays: HashMap<i32, (OwnedFd, usize), FixedHash>,
     /// The indexes of all interfaces that lead to peers, with the places of the ports.
@@ -78,8 +79,15 @@ struct Carried {
 }
 
 impl Carried {
-    fn new(session: SessionId) -> Carried {
-        Carried { session, device: None, ways: None, link: None, zero: Counts::default(), told: None }
+    fn new(session: SessionId) -> Box<Carried> {
+        Box::new(Carried {
+            session,
+            device: None,
+            ways: None,
+            link: None,
+            zero: Counts::default(),
+            told: None,
+        })
     }
 }
 

@@ -35,7 +35,7 @@ pub fn receive(
 ) -> (Receipt, Place) {
     let dropped = (Receipt::Dropped, Place::Known);
     let signed = connection.transport.auth.mode == Mode::On;
-    let Transport { path: known, candidate, .. } = connection.transport;
+    let (known, candidate) = (connection.transport.path, connection.transport.candidate.as_deref().copied());
     let origin = origin(connection.state, signed, known, candidate, path);
     // Without a digest it takes an answer: our id, and a number that was sent just now, are known to the peer alone.
     let answers = connection.transport.channel.would_release(header.nr);

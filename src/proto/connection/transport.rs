@@ -42,7 +42,7 @@ saved! {
         /// Where messages go.
         pub path: Path,
         /// Where the peer may be instead: the next answer tells.
-        pub candidate: Option<Path>,
+        pub candidate: Option<Box<Path>>,
         /// When it was taken for that.
         looked: Option<Instant>,
         /// TTL of the packets that carry them.
@@ -215,7 +215,7 @@ impl Transport {
 
     /// Sends a message that is ready to where the peer is known to be, and to where it may be.
     fn emit(&mut self, cx: &mut Context, message: Vec<u8>) {
-        if let Some(path) = self.candidate {
+        if let Some(path) = self.candidate.as_deref().copied() {
             cx.act(Action::Transmit { path, ttl: self.ttl, message: message.clone() });
         }
         self.sent = Some(cx.now);

@@ -38,8 +38,8 @@ pub struct Slots {
     slots: BTreeMap<SlotKey, Box<Slot>>,
     /// With its place in the order of the file.
     by_interface: Index<String, (SlotKey, usize)>,
-    /// Several may name one Remote End ID, if all but one are disabled.
-    by_end_id: Index<Vec<u8>, Vec<SlotKey>>,
+    /// Sorted by the Remote End IDs. Several may name one of these, if all but one are disabled.
+    by_end_id: Box<[(Box<[u8]>, SlotKey)]>,
     /// In the order of the file.
     order: Vec<SlotKey>,
     /// By the id that the peer gave the session that it asked for, or of the last such one of the block.
@@ -83,7 +83,7 @@ impl Slots {
             tunnel_key,
             slots: BTreeMap::new(),
             by_interface: Index::default(),
-            by_end_id: Index::default(),
+            by_end_id: Box::default(),
             order: Vec::new(),
             by_peers_id: BTreeMap::new(),
             called: None,
@@ -137,7 +137,7 @@ impl Slots {
             tunnel_key: TunnelKey::restore(from)?,
             slots: BTreeMap::new(),
             by_interface: Index::default(),
-            by_end_id: Index::default(),
+            by_end_id: Box::default(),
             order: Vec::new(),
             by_peers_id: Saved::restore(from)?,
             called: Saved::restore(from)?,
@@ -196,13 +196,12 @@ impl Slots {
 
     /// Follows a change of sessions: their Remote End IDs.
     pub fn index(&mut self) {
-        self.by_end_id.clear();
-        for key in &self.order {
-            let Some(slot) = self.slots.get(key) else { continue };
-            for end_id in slot.config.remote_end_id.iter().flat_map(|id| spellings(id)) {
-                self.by_end_id.entry(end_id).or_default().push(*key);
-            }
-        }
+        let ids = self.order.iter().filter_map(|key| {
+            let id = self.slots.get(key)?.config.remote_end_id.as_ref()?;
+            Some(spellings(id).map(move |spelling| (spelling, *key)))
+        });
+        self.by_end_id = ids.flatten().collect();
+        self.by_end_id.sort_by(|(one, _), (other, _)| one.cmp(other)); // stable
     }
 
     /// In the order of the file.
@@ -254,8 +253,10 @@ impl Slots {
 
     /// The block that a peer calls by this Remote End ID.
     pub fn called(&mut self, end_id: &[u8]) -> Option<(SlotKey, &mut Slot)> {
-        let usable = |key: &&SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
-        let key = *self.by_end_id.get(end_id)?.iter().find(usable)?;
+        let usable = |key: &SlotKey| self.slots.get(key).is_some_and(|s| s.is_dynamic() && s.is_usable());
+        let begin = self.by_end_id.partition_point(|(id, _)| **id < *end_id);
+        let same = self.by_end_id.iter().skip(begin).take_while(|(id, _)| **id == *end_id);
+        let key = same.map(|(_, key)| *key).find(usable)?;
         Some((key, self.slots.get_mut(&key)?))
     }
 
@@ -462,8 +463,8 @@ fn put(waiting: &mut VecDeque<SlotKey>, slot: &mut Slot, key: SlotKey) {
 
 /// The octets by which a peer may name a configured Remote End ID: itself, and the four octets of the number that it
 /// spells (RFC 4719 2.2: a four-octet identifier must be supported).
-fn spellings(configured: &[u8]) -> Vec<Vec<u8>> {
+fn spellings(configured: &[u8]) -> impl Iterator<Item = Box<[u8]>> {
     let digits = std::str::from_utf8(configured).ok().and_then(|d| d.parse::<u32>().ok());
-    let number = digits.filter(|d| d.to_string().as_bytes() == configured).map(|d| d.to_be_bytes().to_vec());
-    std::iter::once(configured.to_vec()).chain(number).collect()
+    let number = digits.filter(|d| d.to_string().as_bytes() == configured).map(|d| d.to_be_bytes().into());
+    std::iter::once(configured.into()).chain(number)
 }

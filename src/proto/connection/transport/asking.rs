@@ -47,7 +47,7 @@ pub fn look_for(transport: &mut Transport, cx: &mut Context, path: Path) -> bool
         return true;
     }
     transport.looked = Some(cx.now);
-    transport.candidate = Some(path);
+    transport.candidate = Some(Box::new(path));
     if transport.is_pressed() {
         transport.repeat_oldest(cx);
         return true;
