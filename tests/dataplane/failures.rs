@@ -10,7 +10,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, PLAIN};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 use crate::PLANE;
 
@@ -87,7 +87,7 @@ fn down_while_frames_to_send_wait() {
     let far = in_netns(&world.net.b, || FrameSocket::open("pw0"));
     let send = || frames().iter().for_each(|frame| near.send(Vnet::default(), frame));
     world.hold(0, send, || world.net.batch(&world.net.a, "link set pw0 down\n"));
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let mut expected = frames().into_iter().peekable();
     while let Some(next) = expected.peek() {
         let got = far.receive(deadline).expect("a frame that waited");
@@ -203,7 +203,7 @@ fn made_again_by_somebody_else() {
     let [near, far] = [&world.net.a, &world.net.b].map(|name| in_netns(name, || PacketSocket::open("pw0")));
     let (vnet, frame) = PLAIN.super_frame(&pattern(3000), 1000);
     near.send(vnet, &frame);
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let mut came = 0;
     while came < 3 {
         let (_, frame) = far.receive(deadline).expect("a frame");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::runner::note;
 use crate::sys::{in_netns, raw_socket};
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{hold, Sublayer, Variant, Wire, World, WIRES};
 
 tests!(requests, garbage, unknown_ids, requests_over_udp, garbage_over_udp, unknown_ids_over_udp);
@@ -124,7 +125,7 @@ fn flooded(name: &str, wire: Wire, write: Write) {
     let began = Instant::now();
     let wait_flood = |count: u64| {
         let until = flooded.load(Ordering::Relaxed) + count;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while flooded.load(Ordering::Relaxed) < until {
             assert!(Instant::now() < deadline, "no flood");
             std::thread::yield_now();
@@ -149,7 +150,7 @@ fn flooded(name: &str, wire: Wire, write: Write) {
     });
     let rate = flooded.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
     let sent = FRAMES * (BURSTS + HOLDS);
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     let received = || world.counter("rx_frames") - before;
     while received() < sent && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));

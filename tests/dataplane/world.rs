@@ -10,6 +10,7 @@ use crate::naive::Naive;
 use crate::net::Net;
 use crate::packet::PacketSocket;
 use crate::sys::in_netns;
+use crate::wait::PATIENCE;
 
 /// What is around the frames.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +180,7 @@ impl World {
     fn set_up(&self, variant: &Variant) {
         let interface = &variant.interface;
         for name in [&self.net.a, &self.net.b] {
-            let deadline = Instant::now() + Duration::from_secs(10);
+            let deadline = Instant::now() + PATIENCE;
             while !self.net.try_exec(name, &["ip", "link", "show", interface]).status.success() {
                 assert!(Instant::now() < deadline, "no {interface}:\n{}", self.first.tail(20));
                 std::thread::sleep(Duration::from_millis(20));
@@ -216,7 +217,7 @@ impl World {
     #[track_caller]
     pub fn hold(&self, count: usize, send: impl FnOnce(), then: impl FnOnce()) {
         let wire = in_netns(&self.net.a, || PacketSocket::open("wire"));
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + PATIENCE;
         let mut came = 0;
         hold(&self.first, || {
             let before = self.delivered();
@@ -281,7 +282,7 @@ impl World {
 pub fn hold(daemon: &Daemon, act: impl FnOnce()) {
     daemon.signal(libc::SIGSTOP);
     let status = format!("/proc/{}/status", daemon.pid());
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     while !std::fs::read_to_string(&status).expect("status").contains("State:\tT") {
         assert!(Instant::now() < deadline, "the daemon does not stop");
     }

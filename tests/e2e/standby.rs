@@ -18,7 +18,7 @@ const SLI: u16 = 16;
 const A: u16 = 1;
 const N: u16 = 2;
 const S: u16 = 0x40;
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame to all, of nobody's protocol.
 fn frame(mark: u8) -> Vec<u8> {

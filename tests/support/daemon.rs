@@ -11,7 +11,7 @@ use super::sys;
 use super::wait::wait_until;
 
 /// How long a line of the log may take to come.
-pub const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lines as they come from one daemon.
 #[derive(Default)]

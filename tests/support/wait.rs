@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take, on a loaded machine too.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until `ask` has an answer; `what` is what does not come otherwise.
 #[track_caller]
