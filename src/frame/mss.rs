@@ -167,5 +167,8 @@ mod tests {
         let mut ack = syn(&[], false, &[2, 4, 5, 0xb4]);
         ack[14 + 20 + 13] = 0x10;
         assert!(!clamp(&mut ack, Limit::Octets(500), false));
+        let mut fragment = syn(&[], false, &[2, 4, 5, 0xb4]);
+        fragment[14 + 6] = 0x20;
+        assert!(!clamp(&mut fragment, Limit::Octets(500), false), "more of it follows");
     }
 }

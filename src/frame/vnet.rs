@@ -83,6 +83,7 @@ mod tests {
             VnetHeader::default(),
             VnetHeader { checksum: Some((34, 16)), gso: None, headers: 0 },
             VnetHeader { checksum: Some((38, 16)), gso: Some((GsoKind::Tcp4, 1448)), headers: 70 },
+            VnetHeader { checksum: Some((54, 16)), gso: Some((GsoKind::Tcp6, 1428)), headers: 74 },
             VnetHeader { checksum: Some((54, 6)), gso: Some((GsoKind::Udp, 1200)), headers: 62 },
         ] {
             assert_eq!(VnetHeader::from_octets(header.to_octets()), header);
