@@ -49,6 +49,8 @@
 //! | circuit | what a pseudowire joins to the peer, here an interface; its status is up or down (RFC 3931 5.4.5) |
 //! | interface, bridge | as in Linux: `l2tp0`, a TAP or a device of the kernel's own L2TP; what it is a port of |
 //! | port | of the data plane: the interface of a session, and what is known of it; of a bridge: an interface in it; of UDP: a number |
+//! | standby | the next of several peers, whose sessions are up and carry nothing, to take over at once (RFC 5641) |
+//! | probe | a HELLO that asks at once whether the peer is there; of a path: one as long as the packet that is tried (RFC 8899) |
 //! | path | encapsulation (IP or UDP) and the addresses and ports of both ends |
 //! | route, next hop | as in Linux: where the kernel sends packets to the peer first, and from which address of ours |
 //! | data plane | what carries frames: this program over TAPs, or the kernel |

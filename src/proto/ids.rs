@@ -6,7 +6,7 @@ use crate::saved::saved;
 use crate::wire::{Ccid, SessionId};
 
 /// Names a tunnel inside the engine; never used again once the tunnel is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelKey(pub u32);
 saved!(tuple TunnelKey(number));
 

@@ -96,7 +96,7 @@ saved! {
     }
 
     /// One end of a control connection's message stream.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub struct Channel {
         /// Retransmission settings; may change at any time.
         pub retry: Retry,
@@ -131,23 +131,13 @@ impl Channel {
     pub fn new(retry: Retry, receive_window: u16) -> Channel {
         Channel {
             retry,
-            next_ns: 0,
-            nr: 0,
-            queue: VecDeque::new(),
-            in_flight: 0,
-            recovery: None,
             peer_window: DEFAULT_WINDOW,
             congestion_window: 1,
             threshold: DEFAULT_WINDOW,
-            avoidance: 0,
-            early: VecDeque::new(),
             receive_window,
             rto: retry.interval,
-            acknowledge: false,
             most: MAX_QUEUE,
-            sent_before: None,
-            received_before: false,
-            held: false,
+            ..Channel::default()
         }
     }
 

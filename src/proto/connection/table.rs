@@ -80,6 +80,10 @@ pub enum Row {
 /// and ignored instead, as the product does: a stray message must not cut a working tunnel.
 pub fn row(state: State, message: MessageType) -> Row {
     use State::{Established, Idle, Linger, Stopping, WaitCtlConn, WaitCtlReply};
+    let if_established = |row| match state {
+        Established => row,
+        Idle | WaitCtlReply | WaitCtlConn | Stopping | Linger => Row::Ignore,
+    };
     match (message, state) {
         (MessageType::SCCRP, WaitCtlReply) => Row::AcceptReply,
         (MessageType::SCCRP, Linger) => Row::Decline,
@@ -89,8 +93,7 @@ pub fn row(state: State, message: MessageType) -> Row {
         (MessageType::STOPCCN, Idle | WaitCtlReply | WaitCtlConn | Established | Stopping | Linger) => {
             Row::Stop
         }
-        (MessageType::HELLO, Established) => Row::Hello,
-        (MessageType::HELLO, Idle | WaitCtlReply | WaitCtlConn | Stopping | Linger) => Row::Ignore,
+        (MessageType::HELLO, _) => if_established(Row::Hello),
         (
             MessageType::ICRQ
             | MessageType::ICRP
@@ -98,22 +101,9 @@ pub fn row(state: State, message: MessageType) -> Row {
             | MessageType::CDN
             | MessageType::SLI
             | MessageType::WEN,
-            Established,
-        ) => Row::Session,
-        (
-            MessageType::ICRQ
-            | MessageType::ICRP
-            | MessageType::ICCN
-            | MessageType::CDN
-            | MessageType::SLI
-            | MessageType::WEN,
-            Idle | WaitCtlReply | WaitCtlConn | Stopping | Linger,
-        ) => Row::Ignore,
-        (MessageType::OCRQ | MessageType::OCRP | MessageType::OCCN, Established) => Row::Unsupported,
-        (
-            MessageType::OCRQ | MessageType::OCRP | MessageType::OCCN,
-            Idle | WaitCtlReply | WaitCtlConn | Stopping | Linger,
-        ) => Row::Ignore,
+            _,
+        ) => if_established(Row::Session),
+        (MessageType::OCRQ | MessageType::OCRP | MessageType::OCCN, _) => if_established(Row::Unsupported),
         // An SCCRQ has a CCID of 0 and is looked at before any connection; with ours it is out of place. Types
         // without a name never get here: decoding refuses them.
         (_, Idle | WaitCtlReply | WaitCtlConn | Established | Stopping | Linger) => Row::Ignore,

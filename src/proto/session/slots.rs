@@ -31,7 +31,7 @@ type FixedHash = BuildHasherDefault<DefaultHasher>;
 const PEER_ASKS: Duration = Duration::from_millis(500);
 
 /// The session blocks of a tunnel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Slots {
     tunnel_key: TunnelKey,
     /// Boxed: a map has room for some more than it holds.
@@ -79,19 +79,7 @@ impl Slots {
         tunnel: &Rc<model::TunnelConfig>,
         next_key: u32,
     ) -> Slots {
-        let mut slots = Slots {
-            tunnel_key,
-            slots: BTreeMap::new(),
-            by_interface: Index::default(),
-            by_end_id: Box::default(),
-            order: Vec::new(),
-            by_peers_id: BTreeMap::new(),
-            called: None,
-            waiting: VecDeque::new(),
-            manual: false,
-            next_key,
-            serial: 0,
-        };
+        let mut slots = Slots { tunnel_key, next_key, ..Slots::default() };
         for session in &tunnel.sessions {
             slots.add(now, tunnel, session);
         }
@@ -135,16 +123,12 @@ impl Slots {
     pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<model::TunnelConfig>) -> Result<Slots, Broken> {
         let mut restored = Slots {
             tunnel_key: TunnelKey::restore(from)?,
-            slots: BTreeMap::new(),
-            by_interface: Index::default(),
-            by_end_id: Box::default(),
-            order: Vec::new(),
             by_peers_id: Saved::restore(from)?,
             called: Saved::restore(from)?,
             waiting: Saved::restore(from)?,
-            manual: false,
             next_key: u32::restore(from)?,
             serial: u32::restore(from)?,
+            ..Slots::default()
         };
         let blocks = gather::map(tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)));
         for _ in 0..usize::restore(from)? {
