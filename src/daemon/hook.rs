@@ -32,18 +32,13 @@ struct Running {
     killed: bool,
 }
 
-/// The calls of one tunnel.
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Call>,
-    running: Option<Running>,
-}
-
 /// The calls of all tunnels, by the tunnel's name.
 pub struct Hooks {
     /// How long a command may run.
     limit: Duration,
-    tunnels: BTreeMap<String, Box<Queue>>,
+    /// Thousands of tunnels may go down together: what costs something for each is only done to those that run.
+    waiting: BTreeMap<String, VecDeque<Call>>,
+    running: BTreeMap<String, Running>,
 }
 
 /// The whole environment of a command.
@@ -66,58 +61,59 @@ fn environment(event: &Notification) -> Vec<(String, String)> {
 impl Hooks {
     /// Nothing runs yet.
     pub fn new(limit: Duration) -> Hooks {
-        Hooks { limit, tunnels: BTreeMap::new() }
+        Hooks { limit, waiting: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
     pub fn call(&mut self, words: &[String], event: &Notification) -> Option<LogLine> {
-        let queue = self.tunnels.entry(event.tunnel.clone()).or_default();
-        let full = queue.waiting.len() >= WAITING;
+        let waiting = self.waiting.entry(event.tunnel.clone()).or_default();
+        let full = waiting.len() >= WAITING;
         if full {
-            queue.waiting.pop_front();
+            waiting.pop_front();
         }
-        queue.waiting.push_back(Call { words: words.to_vec(), environment: environment(event) });
+        waiting.push_back(Call { words: words.to_vec(), environment: environment(event) });
         full.then(|| LogLine::remark(&Remark::HookQueue { tunnel: event.tunnel.clone() }))
     }
 
     /// Looks after the commands that run, and starts those whose turn it is.
     pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<LogLine> {
         let mut lines = Vec::new();
-        for (tunnel, queue) in &mut self.tunnels {
-            let remark = queue.look_after(now, tunnel, self.limit, commands);
+        let limit = self.limit;
+        self.running.retain(|tunnel, running| {
+            let (remark, ended) = running.look_after(now, tunnel, limit, commands);
             lines.extend(remark.map(|remark| LogLine::remark(&remark)));
-        }
-        let mut running = self.tunnels.values().filter(|q| q.running.is_some()).count();
-        for queue in self.tunnels.values_mut().filter(|q| q.running.is_none()) {
-            if running >= RUNNING {
-                break;
+            !ended
+        });
+        while self.running.len() < RUNNING {
+            let idle = self.waiting.keys().find(|tunnel| !self.running.contains_key(*tunnel)).cloned();
+            let Some(tunnel) = idle else { break };
+            let calls = self.waiting.get_mut(&tunnel);
+            let call = calls.and_then(|calls| calls.pop_front().map(|call| (call, calls.is_empty())));
+            if call.as_ref().is_none_or(|(_, last)| *last) {
+                self.waiting.remove(&tunnel);
             }
-            if let Some(call) = queue.waiting.pop_front() {
-                queue.running = Some(call.start(now + self.limit, commands));
-                running += 1;
+            if let Some((call, _)) = call {
+                self.running.insert(tunnel, call.start(now + limit, commands));
             }
         }
-        self.tunnels.retain(|_, q| q.running.is_some() || !q.waiting.is_empty());
         lines
     }
 
     /// When the next command has run long enough.
     pub fn next(&self) -> Option<Instant> {
-        let running = self.tunnels.values().filter_map(|q| q.running.as_ref());
-        running.filter(|r| !r.killed).map(|r| r.deadline).min()
+        self.running.values().filter(|r| !r.killed).map(|r| r.deadline).min()
     }
 
     /// The daemon ends: nothing that it started stays behind.
     pub fn kill_all(&mut self, commands: &mut Commands) {
-        for running in self.tunnels.values().filter_map(|queue| queue.running.as_ref()) {
-            commands.kill(running.id);
-        }
-        self.tunnels.clear();
+        self.running.values().for_each(|running| commands.kill(running.id));
+        self.running.clear();
+        self.waiting.clear();
     }
 
     /// Whether nothing runs or waits.
     pub fn is_idle(&self) -> bool {
-        self.tunnels.is_empty()
+        self.running.is_empty() && self.waiting.is_empty()
     }
 }
 
@@ -130,32 +126,30 @@ impl Call {
     }
 }
 
-impl Queue {
-    /// Notes the end of the command that runs, or its time limit; returns what there is to tell.
+impl Running {
+    /// Notes its end, or its time limit; what there is to tell, and whether it has ended.
     fn look_after(
         &mut self,
         now: Instant,
         tunnel: &str,
         limit: Duration,
         commands: &mut Commands,
-    ) -> Option<Remark> {
-        let running = self.running.as_mut()?;
-        let (tunnel, program) = (tunnel.to_owned(), running.program.clone());
-        if let Some(outcome) = commands.take_ended(running.id) {
-            let was_killed = running.killed;
-            self.running = None;
-            return match outcome {
-                Ok(ended) if ended.success || was_killed => None,
-                Ok(ended) => Some(Remark::Hook { tunnel, program, why: ended.how }),
-                Err(why) => Some(Remark::Hook { tunnel, program, why }),
+    ) -> (Option<Remark>, bool) {
+        let (tunnel, program) = (tunnel.to_owned(), self.program.clone());
+        if let Some(outcome) = commands.take_ended(self.id) {
+            let why = match outcome {
+                Ok(ended) if ended.success || self.killed => return (None, true),
+                Ok(ended) => ended.how,
+                Err(why) => why,
             };
+            return (Some(Remark::Hook { tunnel, program, why }), true);
         }
-        if running.killed || now < running.deadline {
-            return None;
+        if self.killed || now < self.deadline {
+            return (None, false);
         }
-        commands.kill(running.id);
-        running.killed = true;
-        Some(Remark::HookKilled { tunnel, program, limit: limit.as_secs() })
+        commands.kill(self.id);
+        self.killed = true;
+        (Some(Remark::HookKilled { tunnel, program, limit: limit.as_secs() }), false)
     }
 }
 
@@ -271,6 +265,25 @@ mod tests {
         assert!(told[0].text.contains("killed, it ran longer than 30 s"));
         assert_eq!(hooks.next(), None);
         assert!(finish(&mut hooks, &mut commands).is_empty());
+    }
+
+    /// One after the other, and no more at once than may run.
+    #[test]
+    fn many_tunnels_have_their_turn() {
+        let (mut hooks, mut commands) = (Hooks::new(TIME_LIMIT), Commands::default());
+        for call in 0..2 {
+            for tunnel in 0..RUNNING + 4 {
+                let tunnel = format!("t{tunnel}");
+                let event = Notification { tunnel, ..event(Happening::TunnelUp, "") };
+                hooks.call(&words(&["/bin/sh", "-c", &format!("exit {}", call + 3)]), &event);
+            }
+        }
+        hooks.turn(clock::now(), &mut commands);
+        assert_eq!((hooks.running.len(), hooks.waiting.len()), (RUNNING, RUNNING + 4));
+        let told = finish(&mut hooks, &mut commands);
+        let of_last: Vec<&String> = told.iter().filter(|line| line.contains("of t9:")).collect();
+        assert!(of_last[0].ends_with("status: 3") && of_last[1].ends_with("status: 4"), "{told:?}");
+        assert_eq!(told.len(), 2 * (RUNNING + 4));
     }
 
     #[test]

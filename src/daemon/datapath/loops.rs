@@ -32,7 +32,8 @@ pub(super) struct Loops {
     next: Option<Instant>,
     /// Behind whom: the bridge's index, and the port's place.
     cursor: (i32, usize),
-    /// Ports that are held down, by their places and names, and until when.
+    /// Ports that are held down, by their places and names, and until when: all for the same time, so the first one's comes
+    /// first.
     held: Vec<(Instant, usize, String)>,
     /// A loop that is left to other daemons: since when, and when it was seen last.
     left: Option<(Instant, Instant)>,
@@ -51,14 +52,14 @@ impl Loops {
 impl Loops {
     /// When [`turn`](Loops::turn) has something to do.
     pub(super) fn next(&self, now: Instant, wires: &Pseudowires) -> Option<Instant> {
-        let release = self.held.iter().map(|(until, ..)| *until).min();
+        let release = self.held.first().map(|(until, ..)| *until);
         let probes = (wires.ports.bridged() > 1).then(|| self.next.unwrap_or(now));
         release.into_iter().chain(probes).min()
     }
 
     /// Releases what was held down, if it is time; the sessions that are to send a probe now.
     pub(super) fn turn(&mut self, now: Instant, wires: &mut Pseudowires) -> Vec<SessionId> {
-        if self.held.iter().any(|(until, ..)| *until <= now) {
+        if self.held.first().is_some_and(|(until, ..)| *until <= now) {
             for (until, at, name) in std::mem::take(&mut self.held) {
                 match until <= now {
                     true => release(wires, at, &name),

@@ -415,6 +415,9 @@ impl Port {
 
     /// Puts it into its bridge if that was deleted and is there again.
     pub(super) fn join_bridge_again(&mut self, events: &mut Events) {
+        if self.membership.as_ref().is_none_or(|membership| !membership.is_missing()) {
+            return;
+        }
         let Some(name) = self.name() else { return };
         let membership = self.membership.as_mut();
         let remark = membership.and_then(|m| m.join_again(&self.interface.name, &name));

@@ -85,6 +85,13 @@ fn open_device() -> io::Result<File> {
     }
 }
 
+/// The name that the kernel has put into a request.
+fn name_in(request: &libc::ifreq) -> String {
+    // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
+    let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
+    name.to_string_lossy().into_owned()
+}
+
 impl Tap {
     /// Makes the interface `name`, or takes it over where it exists and is free (persistent). Every frame has a
     /// virtio network header before it (`frame::vnet`). With `offload` it may be longer than the MTU, or lack its
@@ -106,7 +113,8 @@ impl Tap {
         if !tap.has_uso && (!offload || tap.set_offload(tcp).is_err()) {
             tap.set_offload(0)?;
         }
-        tap.index = netif::index(&tap.name()?)?;
+        // The kernel has written there how it is called.
+        tap.index = netif::index(&name_in(&request))?;
         Ok(tap)
     }
 
@@ -156,11 +164,9 @@ impl Tap {
         cvt(unsafe {
             libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, std::ptr::from_mut(&mut request))
         })?;
-        // SAFETY: the kernel ends interface names with a NUL within the 16 octets.
-        let name = unsafe { CStr::from_ptr(request.ifr_name.as_ptr()) };
         // SAFETY: the kernel has filled in this member of the union.
         let flags = c_int::from(unsafe { request.ifr_ifru.ifru_flags });
-        Ok((name.to_string_lossy().into_owned(), flags))
+        Ok((name_in(&request), flags))
     }
 
     /// Sets the carrier: without it the system sends nothing and shows NO-CARRIER.
