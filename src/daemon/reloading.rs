@@ -90,6 +90,8 @@ enum Stage {
     Read(Config),
     /// It is being taken over; the text for who asked.
     Taking(Taking, String),
+    /// Its interfaces are being made.
+    Making(String),
 }
 
 /// The reload that is under way, and those that were asked for meanwhile.
@@ -174,6 +176,10 @@ impl Daemon {
                 Stage::Reading(reading) => self.read_further(now, asked, *reading, LINES)?,
                 Stage::Read(new) => self.begin_change(now, asked, new)?,
                 Stage::Taking(taking, text) => self.change_further(now, asked, taking, text)?,
+                Stage::Making(text) => {
+                    self.data.make_interfaces();
+                    self.end_change(now, asked, text)?
+                }
             };
             return Some((asked.number, outcome));
         } else if std::mem::take(&mut self.reloads.trims) {
@@ -253,6 +259,16 @@ impl Daemon {
     ) -> Option<Outcome> {
         if self.go_on_taking(now, &mut taking) {
             self.reloads.running = Some((asked, Stage::Taking(taking, text)));
+            return None;
+        }
+        self.data.make_interfaces();
+        self.end_change(now, asked, text)
+    }
+
+    /// Who asked is told once the interfaces are there: what comes next may need them.
+    fn end_change(&mut self, now: Instant, asked: Asked, text: String) -> Option<Outcome> {
+        if self.data.makes_interfaces() {
+            self.reloads.running = Some((asked, Stage::Making(text)));
             return None;
         }
         self.manager.ready(now);

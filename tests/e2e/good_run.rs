@@ -36,11 +36,14 @@ fn is_setting(line: &str) -> bool {
     words.len() == 3 && !words[0].contains(['[', ' ']) && !words[1].contains(' ')
 }
 
+/// Nothing is sent again because this test was slow.
+const PATIENT: &str = "  retry-interval 5\n";
+
 /// M-049 M-050 M-051 M-056 M-057 M-080 M-081 M-086 M-087: C-110 C-115 C-166 C-167
 fn good_run_as_initiator() {
     let net = Net::new();
     let mut peer = Peer::new(&net);
-    let mut daemon = Daemon::start(&net, &net.a, &config("", SESSION));
+    let mut daemon = Daemon::start(&net, &net.a, &config(PATIENT, SESSION));
     peer.accept();
     let call = peer.answer();
     daemon.expect("debug [*] send control packet(1): ICCN");
@@ -72,7 +75,7 @@ fn good_run_as_initiator() {
 
 /// M-049 M-051 M-056 M-057 M-071 M-087, then M-048 M-054 M-055 M-072 M-074 M-084 M-085: C-102 C-176 C-180 C-183
 fn good_run_as_responder() {
-    let (_net, mut daemon, mut peer) = established("", SESSION);
+    let (_net, mut daemon, mut peer) = established(PATIENT, SESSION);
     let call = peer.call("end1");
     daemon.expect("info receive ICCN, state --> ESTABLISHED");
     let up = normalized(&daemon);

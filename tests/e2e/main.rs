@@ -88,7 +88,7 @@ use support::runner::Test;
 use support::{daemon, dice, message, net, peer, record, runner, sys, users, wait};
 
 /// Tests that run at once: most of their time is waiting.
-const THREADS: usize = 8;
+const THREADS: usize = 6;
 
 /// All tests, by topic.
 const TESTS: &[&[Test]] = &[

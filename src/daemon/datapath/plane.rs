@@ -167,7 +167,7 @@ impl DataPlane {
     }
 
     /// Makes some of the planned interfaces.
-    fn make_interfaces(&mut self) {
+    pub fn make_interfaces(&mut self) {
         let begin = clock::now();
         while let Some(at) = self.wires.waiting.take_port() {
             making::make_port(&mut self.wires, at);
@@ -310,7 +310,7 @@ impl DataPlane {
     }
 
     fn has_work(&self) -> bool {
-        !self.wires.ready.is_empty() || !self.tasks.is_empty() || self.wires.waiting.has_ports()
+        !self.wires.ready.is_empty() || !self.tasks.is_empty() || self.makes_interfaces()
     }
 
     /// There is an event of the way to a peer: its MTU may be another one.
@@ -514,6 +514,11 @@ impl DataPlane {
     /// The same, in one of the next turns: there may be thousands. An event tells if that fails.
     pub fn plan_interface(&mut self, interface: &Interface) {
         making::plan_interface(&mut self.wires, interface);
+    }
+
+    /// Whether some of them are yet to be made.
+    pub fn makes_interfaces(&self) -> bool {
+        self.wires.waiting.has_ports()
     }
 
     /// Removes the interface; a session that is attached to it is detached.
