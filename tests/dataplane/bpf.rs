@@ -146,6 +146,11 @@ fn auto_takes_what_is_faster() {
             }
         };
         finished("off");
+        if wire.udp && wire.ipv6 {
+            status(&world, "tap (not bpf: over UDP and IPv6 the daemon is faster with TCP)", true);
+            world.finish();
+            continue;
+        }
         world.first.expect("info   pw0: bpf carries the frames");
         world.net.batch(&world.net.a, "link add br9 type bridge\nlink set pw0 master br9\n");
         let other = second(&world);
@@ -212,7 +217,7 @@ fn without_interfaces_of_its_own() {
         net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
         shows("Data Plane       :bpf\n");
         if plane == "auto" {
-            shows("tap (not bpf: over IP or IPv6 the daemon is faster with TCP: there are no interfaces l2tpd-join");
+            shows("tap (not bpf: over IP the daemon is faster with TCP: there are no interfaces l2tpd-join");
             net.batch(&net.a, "link add br9 type bridge\nlink set pw1 master br9\n");
             shows("tap (not bpf: in a bridge the daemon is faster with TCP, whose frames it joins: there are no");
             net.batch(&net.a, "link del br9\n");

@@ -48,11 +48,6 @@ impl Case<'_> {
     pub(super) fn obstacle(&self) -> Option<&'static str> {
         OBSTACLES.iter().find(|(_, is_so)| is_so(self)).map(|(why, _)| *why)
     }
-
-    /// The programs can send super-frames.
-    fn cuts_super_frames(&self) -> bool {
-        self.is_udp() && self.session.path.remote.is_ipv4()
-    }
 }
 
 /// What the daemon must carry the frames of a session for: the first row that is so is the reason. `{}` is the interface
@@ -81,10 +76,12 @@ const OBSTACLES: &[Row] = &[
     ("auto carries no more sessions so, as each holds up the others when it begins and ends", |c| {
         c.automatic && c.others >= MOST_AUTOMATIC
     }),
-    // There the programs leave what TCP sends to the daemon, and hand on what it receives one frame at a time.
-    ("over IP or IPv6 the daemon is faster with TCP: {why}", |c| {
-        c.automatic && c.no_pairs && !c.cuts_super_frames()
+    // They add up the octets of each frame, the daemon those of a super-frame.
+    ("over UDP and IPv6 the daemon is faster with TCP", |c| {
+        c.automatic && c.is_udp() && c.session.path.remote.is_ipv6()
     }),
+    // There the programs leave what TCP sends to the daemon, and hand on what it receives one frame at a time.
+    ("over IP the daemon is faster with TCP: {why}", |c| c.automatic && c.no_pairs && !c.is_udp()),
     ("in a bridge the daemon is faster with TCP, whose frames it joins: {why}", |c| {
         c.automatic && c.no_pairs && c.port.name().is_some_and(|name| netif::is_port(&name))
     }),
