@@ -257,6 +257,7 @@ fn acquire(options: &Options, config: &Config) -> Result<(EventLoop, Engine, Dat
     random.fill(&mut identifier).map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
     data.identify(u64::from_be_bytes(identifier));
     data.choose(config.data_plane).map_err(|remark| failed_remark(&remark))?;
+    data.make_pairs();
     open_sockets(&mut data, config)?;
     let path = place(options.socket.as_deref(), &config.admin_socket);
     let admin = AdminServer::open(path, config.admin_group.as_deref(), poll.registry())

@@ -78,6 +78,12 @@ impl DataPlane {
         self.wires.choose(plane)
     }
 
+    /// Makes the interfaces of the daemon's own. To be called after [`choose`](DataPlane::choose), unless this goes on with
+    /// the data plane of another program.
+    pub fn make_pairs(&mut self) {
+        self.wires.shortcut.iter_mut().for_each(Shortcut::make_pairs);
+    }
+
     /// Why another program cannot go on with it at this moment, if so: something is half done.
     pub fn is_busy(&self) -> Option<&'static str> {
         match () {

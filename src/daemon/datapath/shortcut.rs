@@ -44,6 +44,8 @@ pub(super) struct Shortcut {
     counts: Map,
     at_ingress: Program,
     at_egress: Program,
+    /// The programs of the pairs: at the other ends, and at our ends.
+    of_pairs: [Program; 3],
     /// What joins and cuts, and why that cannot be used.
     pairs: Option<Pairs>,
     no_pairs: Option<String>,
@@ -121,8 +123,7 @@ impl Shortcut {
         let [at_ingress, at_egress, back, joined, cut] =
             bpf::all(&maps).map(|(name, code)| Program::load(name, &code.unwrap_or_default()));
         let (at_ingress, at_egress) = (at_ingress?, at_egress?);
-        let pairs = veth::pairs(&back?, [&joined?, &cut?]);
-        let why = |error| format!("there are no {PAIRS}: {}", error_text(error));
+        let of_pairs = [back?, joined?, cut?];
         let source = PolicySource::open();
         Ok(Shortcut {
             automatic,
@@ -131,8 +132,11 @@ impl Shortcut {
             counts,
             at_ingress,
             at_egress,
-            no_pairs: pairs.as_ref().err().map(why),
-            pairs: pairs.ok(),
+            of_pairs,
+            pairs: None,
+            no_pairs: Some(format!(
+                "{PAIRS} are made when the daemon starts, not when another program goes on"
+            )),
             routes: RouteSocket::open()?,
             policies: read(&source),
             source,
@@ -142,6 +146,16 @@ impl Shortcut {
             devices: BTreeSet::new(),
             known: HashMap::default(),
         })
+    }
+
+    /// Makes what joins and cuts, which takes rights and some time: a program that goes on with that of another one has no
+    /// use for both.
+    pub(super) fn make_pairs(&mut self) {
+        let [back, joined, cut] = &self.of_pairs;
+        let pairs = veth::pairs(back, [joined, cut]);
+        self.no_pairs =
+            pairs.as_ref().err().map(|error| format!("there are no {PAIRS}: {}", error_text(error)));
+        self.pairs = pairs.ok();
     }
 
     /// What another program that goes on with them has to know. `port` finds the port at a place.
