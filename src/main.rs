@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use l2tpd::ctl;
-use l2tpd::daemon::{resolve, restart_message, start, take_over};
+use l2tpd::daemon::{look_up, restart_message, start, take_over};
 
 fn main() -> ExitCode {
     let words: Result<Vec<String>, _> = std::env::args_os().map(|word| word.into_string()).collect();
@@ -22,11 +22,11 @@ fn run(words: &[String]) -> i32 {
     match arguments {
         _ if is_ctl => ctl::main(arguments) as i32,
         [first, rest @ ..] if first == "ctl" => ctl::main(rest) as i32,
-        [first, host] if first == resolve::ARGUMENT => resolve::child(host, true),
+        [first, host] if first == look_up::ARGUMENT => look_up::child(host, true),
         [first, descriptor, rest @ ..] if first == restart_message::ARGUMENT => {
             take_over::main(descriptor, rest)
         }
-        [first, host] if first == resolve::UNCONFINED => resolve::child(host, false),
+        [first, host] if first == look_up::UNCONFINED => look_up::child(host, false),
         _ => start::main(arguments.iter().cloned()),
     }
 }

@@ -7,35 +7,12 @@ use std::time::{Duration, Instant};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::CtlOutcome;
+use super::outcome::{CtlOutcome, Failure};
 use crate::admin::envelope::{self, reply, Envelope};
 use crate::sys::{clock, error_text, stream};
 
 /// How long the daemon may keep us waiting: a little more than it takes to give a client up.
 const PATIENCE: Duration = Duration::from_secs(35);
-
-/// Why it ends: the exit status, and what is said after the name of the program.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub outcome: CtlOutcome,
-    pub why: String,
-}
-
-/// Of what is written. An output that is closed is no failure: its reader (`head`, for instance) has seen enough.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        let closed = error.kind() == io::ErrorKind::BrokenPipe;
-        let outcome = if closed { CtlOutcome::Done } else { CtlOutcome::Refused };
-        Failure { outcome, why: error.to_string() }
-    }
-}
-
-impl Failure {
-    /// Of the connection to `socket`.
-    pub fn unreachable(socket: &str, why: &str) -> Failure {
-        Failure { outcome: CtlOutcome::Unreachable, why: format!("{socket}: {why}") }
-    }
-}
 
 /// What the daemon says, if it does not refuse.
 pub(super) enum Reply {

@@ -1,6 +1,7 @@
 //! `l2tpctl`: connects, sends one request, prints what comes back. `explain TEXT` needs no daemon at all.
 
 mod client;
+mod outcome;
 pub mod pcapng;
 mod screen;
 mod summary;
@@ -16,26 +17,13 @@ use crate::admin::json;
 use crate::admin::request::{self, AdminOrder, AdminRequest, UsageError};
 use crate::admin::trace::Record;
 use crate::config::run_directory;
-use client::{Client, Failure, Reply, Waiting};
+use client::{Client, Reply, Waiting};
+pub use outcome::CtlOutcome;
+use outcome::{print, write_out, Failure};
 use top::View;
 
 /// The socket where none is named.
 pub const SOCKET: &str = run_directory!("/l2tpd.sock");
-
-/// How a command went: the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CtlOutcome {
-    /// Done.
-    Done = 0,
-    /// Refused, or not found; also when the output cannot be written.
-    Refused = 1,
-    /// Bad usage.
-    Usage = 2,
-    /// The daemon cannot be reached, is busy, or went away.
-    Unreachable = 3,
-    /// Done; something that is enabled is not up.
-    Down = 4,
-}
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -169,16 +157,6 @@ fn put(output: &mut Output, body: &[u8]) -> Result<(), Failure> {
             write_out(explain::mentioned(&String::from_utf8_lossy(body), *language).as_bytes())
         }
     }
-}
-
-fn write_out(octets: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(octets)?;
-    Ok(out.flush()?)
-}
-
-fn print(text: &str) -> Result<CtlOutcome, Failure> {
-    write_out(text.as_bytes()).map(|()| CtlOutcome::Done)
 }
 
 /// To standard error; when even that is closed there is nobody left to tell.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::client::{self, Client, Failure, Waiting};
+use super::client::{self, Client, Waiting};
+use super::outcome::{print, write_out, CtlOutcome, Failure};
 use super::screen::Screen;
 use super::summary::{self, Line, Sample};
 use super::width::cut;
-use super::{print, write_out, CtlOutcome};
 use crate::admin::request::AdminOrder;
 use crate::admin::summary::{Column, Totals};
 use crate::sys::clock;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::datapath::Echo;
-pub use super::reloading::{Answer, Outcome};
 use crate::admin::trace::Record;
 use crate::admin::Source;
 use crate::log::ring::Ring;
@@ -37,6 +36,18 @@ pub trait Host {
     fn take_events(&mut self) -> Vec<StreamEvent>;
     /// From now on somebody (or nobody) follows these events.
     fn want_events(&mut self, wanted: Wanted);
+}
+
+/// What came of a reload: for who asked, what changed, or every error.
+pub type Outcome = Result<String, String>;
+
+/// The answer to who asks for a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Now(Outcome),
+    /// [`StreamEvent::Reloaded`] with this number will tell.
+    Later(u64),
 }
 
 /// What a client that follows is sent.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::hook::TIME_LIMIT;
 use crate::config::run_directory;
 use crate::log::Level;
 
@@ -28,6 +27,9 @@ usage: l2tpd [-d] [-n] [-c FILE] [-p PIDFILE] [-s SOCKET] [-l LEVEL] [-V] [-h]
 
 /// The configuration file where none is named.
 pub const CONFIG: &str = "/etc/l2tpd.conf";
+
+/// How long a command of `on-event` may run.
+pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the daemon is asked to do, the defaults of the options that were not given left open.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::confine;
 use super::lan;
-use super::reload::{self, Readers, Refused};
+use super::reading::{self, Readers, Refused};
 use crate::config::model::Config;
 use crate::gather;
 use crate::log::{LogLine, Remark};
@@ -15,7 +15,7 @@ pub fn run(file: &str) -> i32 {
     match read(file) {
         Ok(config) => {
             let mut warnings = lan::warnings(&config);
-            let remarks = reload::warnings(file, &config).into_iter().chain(unreadable(file, &config));
+            let remarks = reading::warning(file, &config).into_iter().chain(unreadable(file, &config));
             warnings.extend(remarks.map(|remark| (1, of_file(file, &remark))));
             for (line, text) in warnings {
                 eprintln!("{file}:{line}:1: warning: {text}");
@@ -43,15 +43,15 @@ fn unreadable(file: &str, config: &Config) -> Option<Remark> {
     };
     // Only root can become somebody else, and find out.
     privilege::drop_to(user, &[]).ok()?;
-    reload::unreadable(file, Some(&name))
+    reading::unreadable(file, Some(&name))
 }
 
 /// A file that can be used, or every error in it, one or more lines each.
 fn read(file: &str) -> Result<Config, String> {
-    let parsed = reload::read(file, reload::PATIENCE, &reload::system_defaults(), Readers::OfFile)
+    let (parsed, _) = reading::read(file, reading::PATIENCE, &reading::system_defaults(), Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).text(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).text(file))?;
-    let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t)).collect();
+    let problems = config.tunnels.iter().flat_map(|t| reading::problems(file, t)).collect();
     let problems = gather::sorted(problems, |(line, _)| *line as u64);
     match problems.is_empty() {
         true => Ok(config),
@@ -76,7 +76,7 @@ mod tests {
         let file = path.to_string_lossy();
         let report = match read(&file) {
             Ok(config) => {
-                let warnings = reload::warnings(&file, &config);
+                let warnings = reading::warning(&file, &config);
                 warnings.iter().map(|remark| format!("warning: {}\n", of_file(&file, remark))).collect()
             }
             Err(errors) => errors,

@@ -13,14 +13,15 @@ use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 
-use super::reload::{self, Readers};
-use super::resolve;
+use super::reading::{self, Readers};
+use super::{confine, look_up};
+use crate::config::model::Seccomp;
 use crate::config::{Config, Defaults};
 use crate::gather;
 use crate::saved::{saved, Reader, Saved, Writer};
 use crate::sys::process::{self, Ended, Process};
 use crate::sys::signal::Signals;
-use crate::sys::{clock, daemonize, error_text, file, stream, trust};
+use crate::sys::{clock, daemonize, error_text, file, privilege, stream, trust};
 
 /// The mio token of the socket to the helper.
 pub const TOKEN: Token = Token(2);
@@ -48,7 +49,7 @@ impl Program {
     fn start(&self, confined: bool) -> Result<Process, String> {
         match self {
             Program::LookUp(name) => {
-                let argument = if confined { resolve::ARGUMENT } else { resolve::UNCONFINED };
+                let argument = if confined { look_up::ARGUMENT } else { look_up::UNCONFINED };
                 let own = process::own_program().map(|path| path.to_string_lossy().into_owned());
                 let start = |own| Process::start(&[own, argument.to_owned(), name.clone()], &[], true);
                 own.and_then(start).map_err(|error| error_text(&error))
@@ -119,9 +120,31 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Those that the helper runs.
-    pub fn of_helper(helper: Link) -> Commands {
-        Commands { helper: Some(helper), ..Commands::default() }
+    /// Forks the helper of a daemon with this configuration, read from `file`. Must be called while there is one thread,
+    /// and before anything is opened that commands must not inherit. Without a filter the daemon needs none.
+    pub fn fork(file: &str, config: &Config) -> io::Result<Commands> {
+        if config.seccomp == Seccomp::Off {
+            return Ok(Commands::default());
+        }
+        let user = confine::user(config).map(|name| privilege::user(&name)).transpose()?;
+        let (ours, theirs) = UnixStream::pair()?;
+        if daemonize::fork_keeping(theirs.as_raw_fd(), false)? {
+            return Ok(Commands { helper: Some(Link::new(ours)), ..Commands::default() });
+        }
+        let mut helper = Helper {
+            link: Link::new(theirs),
+            children: Children::default(),
+            file: file.to_owned(),
+            system: config.system.clone(),
+            known: commands_of(config),
+        };
+        let dropped = match user {
+            Some(user) => privilege::drop_to(user, &[]),
+            None => privilege::no_new_privileges(),
+        };
+        let status = dropped.and_then(|()| privilege::no_dumps()).and_then(|()| helper.run()).is_err();
+        // The rest of this process is the daemon's, and must not be dropped twice.
+        daemonize::end_fork(i32::from(status))
     }
 
     /// Tells the loop of the helper's answers.
@@ -250,29 +273,6 @@ struct Helper {
     known: BTreeSet<Vec<String>>,
 }
 
-/// Forks the helper of a daemon with this configuration, read from `file`. Must be called while there is one thread, and
-/// before anything is opened that commands must not inherit. `prepare` gives up what the helper does not need.
-pub fn fork_helper(
-    file: &str,
-    config: &Config,
-    prepare: impl FnOnce() -> io::Result<()>,
-) -> io::Result<Link> {
-    let (ours, theirs) = UnixStream::pair()?;
-    if daemonize::fork_keeping(theirs.as_raw_fd(), false)? {
-        return Ok(Link::new(ours));
-    }
-    let mut helper = Helper {
-        link: Link::new(theirs),
-        children: Children::default(),
-        file: file.to_owned(),
-        system: config.system.clone(),
-        known: commands_of(config),
-    };
-    let status = prepare().and_then(|()| helper.run()).is_err();
-    // The rest of this process is the daemon's, and must not be dropped twice.
-    daemonize::end_fork(i32::from(status))
-}
-
 fn commands_of(config: &Config) -> BTreeSet<Vec<String>> {
     gather::set(config.tunnels.iter().filter_map(|tunnel| tunnel.on_event.clone()))
 }
@@ -326,8 +326,8 @@ impl Helper {
 
     /// Looks which commands the configuration has now. Those that it had before stay: the daemon may be on its way.
     fn read(&mut self) {
-        let read = reload::read(&self.file, Duration::ZERO, &self.system, Readers::Nobody);
-        if let Some(config) = read.ok().and_then(|parsed| parsed.config.ok()) {
+        let read = reading::read(&self.file, Duration::ZERO, &self.system, Readers::Nobody);
+        if let Some(config) = read.ok().and_then(|(parsed, _)| parsed.config.ok()) {
             self.known.extend(commands_of(&config));
         }
     }

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::args::Options;
-use super::commands::{fork_helper, Commands};
 use crate::config::model::{DataPlane, Seccomp};
 use crate::config::Config;
 use crate::log::Remark;
@@ -35,22 +34,6 @@ pub fn user(config: &Config) -> Option<String> {
         None if !privilege::CAPABILITIES => None,
         None => (admin_socket::own_uid() == 0 && privilege::user(USER).is_ok()).then(|| USER.to_owned()),
     }
-}
-
-/// Forks the helper that starts programs. Without a filter the daemon can do it itself.
-pub fn helper(options: &Options, config: &Config) -> io::Result<Commands> {
-    if config.seccomp == Seccomp::Off {
-        return Ok(Commands::default());
-    }
-    let user = user(config).map(|name| privilege::user(&name)).transpose()?;
-    let link = fork_helper(&options.config, config, || {
-        match user {
-            Some(user) => privilege::drop_to(user, &[])?,
-            None => privilege::no_new_privileges()?,
-        }
-        privilege::no_dumps()
-    })?;
-    Ok(Commands::of_helper(link))
 }
 
 /// Becomes the user, or stays root with few capabilities.

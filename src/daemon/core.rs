@@ -7,20 +7,19 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::admin_host::{StreamEvent, Wanted};
+use super::admin_host::StreamEvent;
 use super::args::Options;
 use super::commands::Commands;
-use super::datapath::{look_up_mtu, Attached, DataPlane, DataPlaneEvent, Failure, Interface};
+use super::datapath::{look_up_mtu, Attached, DataPlane, DataPlaneEvent, Failure, Interface, SocketKey};
 use super::hook::Hooks;
 use super::logger::Logger;
-use super::prepare::Unprepared;
-use super::reloading::Reloads;
-use super::resolve::Resolver;
+use super::prepare::{prepare, Unprepared, NO_ADDRESS};
+use super::reading::usable;
+use super::resolve::{Answer, Resolver};
 use super::routes::Routes;
-use super::state_file::StateFiles;
+use super::stream::StreamEvents;
 use crate::admin::trace::Record;
-use crate::admin::Display;
-use crate::config::model::{Config, SessionConfig, TunnelConfig};
+use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
@@ -33,13 +32,10 @@ use crate::sys::{clock, error_text, process};
 use crate::wiped::Wiped;
 use crate::wire::{Ccid, SessionId};
 
-/// Events that wait for the admin server; beyond that the oldest are dropped.
-const STREAM_EVENTS: usize = 1024;
-
 /// Peers remembered as not reachable; with forged sources there is no end of them.
 const UNREACHABLE: usize = 4096;
 
-/// Everything but the loop's own things.
+/// The engine, and what does what it asks for.
 #[allow(missing_docs)] // a field whose type says all has no more
 pub struct Daemon {
     pub engine: Engine,
@@ -63,12 +59,8 @@ pub struct Daemon {
     /// The routes to the peers.
     pub routes: Routes,
     pub started: Instant,
-    /// Events for the clients of the admin server that follow them.
-    pub stream_events: VecDeque<StreamEvent>,
-    /// Which events they follow.
-    pub wanted: Wanted,
-    /// The configuration is being read again.
-    pub reloads: Reloads,
+    /// For the clients of the admin server that follow.
+    pub stream: StreamEvents,
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
     /// Peers that the last message could not be sent to: told once.
@@ -77,10 +69,6 @@ pub struct Daemon {
     pub look_after_children: bool,
     /// The administrator wants another program to go on in place of this one.
     pub restart: bool,
-    /// What outlasts a crash, if anything does.
-    pub state_files: Option<StateFiles>,
-    /// The status that is being written to the log.
-    pub status: Option<Display>,
     /// The places of the tunnel blocks, by their names.
     places: BTreeMap<String, usize>,
     /// Used again: control messages of one turn.
@@ -134,15 +122,11 @@ impl Daemon {
             resolver: Resolver::default(),
             routes,
             started: now,
-            stream_events: VecDeque::new(),
-            wanted: Wanted::default(),
-            reloads: Reloads::default(),
+            stream: StreamEvents::default(),
             sockets_stale: false,
             unreachable: BTreeSet::new(),
             look_after_children: false,
             restart: false,
-            state_files: None,
-            status: None,
             places: BTreeMap::new(),
             received: Vec::new(),
         }
@@ -151,6 +135,11 @@ impl Daemon {
     /// Writes to the log.
     pub fn log(&mut self, now: Instant, line: &LogLine) {
         self.logger.log(now, line);
+    }
+
+    /// Writes a remark to the log.
+    pub fn remark(&mut self, now: Instant, remark: &Remark) {
+        self.logger.log(now, &LogLine::remark(remark));
     }
 
     /// Hands the configuration in force to the engine, which has none yet.
@@ -241,7 +230,7 @@ impl Daemon {
             Action::Watch { key } => replies.push_back(Reply::Route(key, self.routes.watch(key))),
             Action::Unwatch { key } => self.routes.forget(key),
             Action::Notify(notification) => self.notify(now, notification),
-            Action::Pong(pong) => self.stream_event(StreamEvent::Pong(pong)),
+            Action::Pong(pong) => self.stream.push(StreamEvent::Pong(pong)),
         }
     }
 
@@ -257,13 +246,12 @@ impl Daemon {
                     self.unreachable.clear();
                 }
                 if self.unreachable.insert(peer) {
-                    let remark = Remark::Send { peer, error: error_text(&error) };
-                    self.logger.log(now, &LogLine::remark(&remark));
+                    self.remark(now, &Remark::Send { peer, error: error_text(&error) });
                 }
             }
         }
-        if self.wanted.messages {
-            self.record(path, true, message, (clock::wall(), self.stream_events.len()));
+        if self.stream.wanted.messages {
+            self.record(path, true, message, (clock::wall(), self.stream.len()));
         }
     }
 
@@ -278,19 +266,7 @@ impl Daemon {
             }
         }
         let record = Record { time, sent, path, message };
-        self.stream_event_at(place, StreamEvent::Message { tunnel, record });
-    }
-
-    /// Tells the clients that follow.
-    pub fn stream_event(&mut self, event: StreamEvent) {
-        self.stream_event_at(self.stream_events.len(), event);
-    }
-
-    fn stream_event_at(&mut self, place: usize, event: StreamEvent) {
-        if self.stream_events.len() >= STREAM_EVENTS {
-            self.stream_events.pop_front();
-        }
-        self.stream_events.insert(place.min(self.stream_events.len()), event);
+        self.stream.insert(place, StreamEvent::Message { tunnel, record });
     }
 
     fn notify(&mut self, now: Instant, notification: Notification) {
@@ -304,8 +280,8 @@ impl Daemon {
                 self.logger.log(now, &line);
             }
         }
-        if self.wanted.events {
-            self.stream_event(StreamEvent::Event(clock::wall(), notification));
+        if self.stream.wanted.events {
+            self.stream.push(StreamEvent::Event(clock::wall(), notification));
         }
     }
 
@@ -313,7 +289,6 @@ impl Daemon {
     pub fn forget(&mut self) {
         self.config = Config::default();
         self.text = None;
-        self.reloads = Reloads::default();
         self.engine = Engine::new(self.started, Box::new(Nothing));
         self.data.forget();
     }
@@ -321,6 +296,48 @@ impl Daemon {
     /// The tunnel block of a name.
     pub fn tunnel(&self, name: &str) -> Option<&Rc<TunnelConfig>> {
         self.config.tunnels.get(*self.places.get(name)?)
+    }
+
+    /// Begins to look up a name of a tunnel's peer; why that is no use now.
+    fn look_up(&mut self, tunnel: &str, name: &str) -> Option<Unprepared> {
+        if !self.routes.has_address() {
+            return Some(Unprepared::NoRoute(None, NO_ADDRESS.to_string()));
+        }
+        self.look_after_children = true;
+        self.resolver.look_up(tunnel, name);
+        None
+    }
+
+    /// A name was looked up.
+    fn resolved(&mut self, now: Instant, answer: Answer) {
+        let Answer { tunnel, name, result } = answer;
+        // Else the configuration has changed meanwhile; the engine asks anew.
+        if self.tunnel(&tunnel).is_some_and(|block| block.names().any(|wanted| wanted == name)) {
+            let addresses = result.map_err(|why| format!("the name {name} cannot be looked up: {why}"));
+            self.engine.resolved(now, &tunnel, &name, addresses);
+            self.drain(now);
+        }
+    }
+
+    fn prepare(&mut self, now: Instant, name: &str, peer: Option<IpAddr>) -> Result<Path, Unprepared> {
+        let tunnel = self.tunnel(name).cloned().ok_or(Unprepared::Gone)?;
+        let result = prepare(&mut self.routes, &mut self.data, &tunnel, peer);
+        if let Err(Unprepared::Socket(key, error)) = &result {
+            let event = Event::SocketFailed { error: error.clone() };
+            self.logger.log(now, &LogLine::with_detail(&event, format!("tunnel {name}: {key}")));
+        }
+        result
+    }
+
+    /// The engine hears what came of it.
+    fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, Unprepared>) {
+        let path = match path {
+            Ok(path) => Ok(path),
+            Err(Unprepared::Gone) => Err("the tunnel is gone".to_owned()),
+            Err(Unprepared::Socket(key, error)) => Err(format!("{key}: {error}")),
+            Err(Unprepared::NoRoute(peer, why)) => return self.engine.no_route(now, tunnel, peer, &why),
+        };
+        self.engine.prepared(now, tunnel, path);
     }
 
     /// Attaches a session; `None`: an event of the data plane will tell.
@@ -360,19 +377,7 @@ impl Daemon {
     }
 
     fn interface_failed(&mut self, now: Instant, interface: &str, failure: &Failure) {
-        let detail = format!("interface {interface}");
-        match failure {
-            Failure::Ioctl(error, about) => {
-                let event = Event::IoctlFailed { error: error.clone() };
-                let detail = if about.is_empty() { detail } else { format!("{detail}: {about}") };
-                self.logger.log(now, &LogLine::with_detail(&event, detail));
-                self.logger.log(now, &LogLine::new(&Event::SetPweParamFailed {}));
-            }
-            Failure::Other(why) => {
-                let detail = format!("{detail}: {why}");
-                self.logger.log(now, &LogLine::with_detail(&Event::SetPweParamFailed {}, detail));
-            }
-        }
+        failure.lines(interface).iter().for_each(|line| self.logger.log(now, line));
     }
 
     /// Gives the data plane its turn, and the engine what came of it.
@@ -382,7 +387,7 @@ impl Daemon {
         let mut other_work = !received.is_empty();
         for (path, message) in received.drain(..) {
             // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
-            let before = self.wanted.messages.then(|| (clock::wall(), self.stream_events.len()));
+            let before = self.stream.wanted.messages.then(|| (clock::wall(), self.stream.len()));
             // One without an id of ours begins anew, and is nobody's yet.
             let id = message.get(4..8).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes);
             let is_new = id == 0;
@@ -430,22 +435,22 @@ impl Daemon {
             }
             DataPlaneEvent::InterfaceGone { interface, session } => {
                 let remark = Remark::InterfaceDeleted { interface };
-                self.logger.log(now, &LogLine::remark(&remark));
+                self.remark(now, &remark);
                 if let Some(session) = session {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
             }
-            DataPlaneEvent::Echo(echo) => self.stream_event(StreamEvent::Echo(echo)),
+            DataPlaneEvent::Echo(echo) => self.stream.push(StreamEvent::Echo(echo)),
             DataPlaneEvent::Elsewhere { session, path } => self.engine.heard_elsewhere(now, session, path),
             DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {
                 self.engine.unreachable(now, remote, &error, refused);
-                self.logger.log(now, &LogLine::remark(&Remark::Unreachable { peer: remote.ip(), error }));
+                self.remark(now, &Remark::Unreachable { peer: remote.ip(), error });
             }
             DataPlaneEvent::ReceiveFailed { socket, error } => {
                 self.logger.log(now, &LogLine::with_detail(&Event::RecvfromFailed { error }, socket));
             }
-            DataPlaneEvent::Remark(remark) => self.logger.log(now, &LogLine::remark(&remark)),
+            DataPlaneEvent::Remark(remark) => self.remark(now, &remark),
         }
         self.drain(now);
     }
@@ -456,11 +461,12 @@ impl Daemon {
         self.engine.handle_timeout(now, &|connection| data.heard(connection));
         self.drain(now);
         self.data.timers(now);
-        self.close_stale_sockets();
-        self.reload_further(now);
-        self.log_status_further(now);
-        self.manager.turn(now);
-        self.write_state(now);
+        // After a reload, once every connection that it ended has said good-bye.
+        if self.sockets_stale && !self.engine.is_stopping() {
+            self.sockets_stale = false;
+            let keep = gather::set(self.config.tunnels.iter().flat_map(|t| SocketKey::all_of(t)));
+            self.data.close_unused(&keep);
+        }
     }
 
     /// Looks at the routes that events may concern, some at a time.
@@ -500,9 +506,7 @@ impl Daemon {
     /// When there is something to do, if nothing else happens.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         // The admin's commands, and answers of the resolver, come after the children had their turn.
-        let told = !self.stream_events.is_empty();
-        let busy = self.look_after_children || self.status.is_some() || self.reloads.is_busy() || told;
-        let at_once = busy.then_some(now);
+        let at_once = (self.look_after_children || !self.stream.is_empty()).then_some(now);
         let own = [
             at_once,
             self.hooks.next(),
@@ -511,15 +515,9 @@ impl Daemon {
             self.manager.next(),
             self.routes.next(),
             self.data.next_timeout(now),
-            self.next_state(),
         ];
         own.into_iter().flatten().chain(self.engine.next_timeout()).min()
     }
-}
-
-/// The sessions of a tunnel that may come up.
-pub fn usable(tunnel: &TunnelConfig) -> impl Iterator<Item = &Rc<SessionConfig>> {
-    tunnel.sessions.iter().filter(|session| !session.disabled && session.problem().is_none())
 }
 
 /// What came of a turn.

@@ -10,12 +10,12 @@ use std::os::fd::AsRawFd;
 
 use super::admin_server::{self, AdminServer};
 use super::commands;
-use super::core::Daemon;
 use super::datapath::FIRST_TOKEN;
 use super::hand_over::{self, HandOver};
 use super::pace::Pace;
 use super::reloading::Reloads;
 use super::restart_message as message;
+use super::service::Service;
 use super::state::Parts;
 use super::{restarter, stand_in};
 use crate::log::{Event, LogLine, Remark};
@@ -82,37 +82,37 @@ impl EventLoop {
         EventLoop { poll, signals, admin, deadline, at_once, orderly, hand_over, pid_file, keeper }
     }
 
-    fn register(&self, daemon: &mut Daemon) -> io::Result<()> {
+    fn register(&self, service: &mut Service) -> io::Result<()> {
         let registry = self.poll.registry();
         registry.register(&mut SourceFd(&self.signals.as_raw_fd()), SIGNALS, Interest::READABLE)?;
-        daemon.commands.register(registry)?;
+        service.daemon.commands.register(registry)?;
         self.hand_over.as_ref().map_or(Ok(()), |hand_over| hand_over.register(registry))?;
         let keeper = self.keeper.as_ref().map(|keeper| keeper.post.as_raw_fd());
         keeper.map_or(Ok(()), |fd| registry.register(&mut SourceFd(&fd), KEEPER, Interest::READABLE))
     }
 
     /// Runs until a signal ends it. Returns the exit status.
-    pub fn run(mut self, daemon: &mut Daemon) -> i32 {
-        let result = self.register(daemon).and_then(|()| self.turns(daemon));
+    pub fn run(mut self, service: &mut Service) -> i32 {
+        let result = self.register(service).and_then(|()| self.turns(service));
         let result = match result {
-            Ok(Ended::HandedOver(post, pid)) => self.leave(daemon, &post, pid),
+            Ok(Ended::HandedOver(post, pid)) => self.leave(service, &post, pid),
             Ok(Ended::Over) => Ok(()),
             Err(error) => Err(error),
         };
         let now = clock::now();
         if let Err(error) = &result {
-            daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
-            self.begin_end(daemon, now);
+            service.daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
+            self.begin_end(service, now);
         }
         if self.orderly {
-            daemon.end_state_file(now);
+            service.end_state_file(now);
         }
-        daemon.hooks.kill_all(&mut daemon.commands);
-        daemon.logger.report(now, true);
-        daemon.log(now, &LogLine::new(&Event::Exit {}));
+        service.daemon.hooks.kill_all(&mut service.daemon.commands);
+        service.daemon.logger.report(now, true);
+        service.daemon.log(now, &LogLine::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
-        self.admin.turn(now, daemon);
-        daemon.logger.finish();
+        self.admin.turn(now, service);
+        service.daemon.logger.finish();
         let status = i32::from(result.is_err());
         if let Some(keeper) = &self.keeper {
             // If it is gone nobody wants to know.
@@ -122,10 +122,11 @@ impl EventLoop {
     }
 
     /// Another program goes on with everything: nothing is removed, and nobody is told that anything ends.
-    fn leave(&mut self, daemon: &mut Daemon, post: &Post, pid: u32) -> ! {
+    fn leave(&mut self, service: &mut Service, post: &Post, pid: u32) -> ! {
         let now = clock::now();
         // Whoever waits for the end of this process, or sends it signals, finds it where nobody else is told.
-        let stays = daemon.options.foreground && !daemon.manager.is_there() && self.keeper.is_none();
+        let stays =
+            service.daemon.options.foreground && !service.daemon.manager.is_there() && self.keeper.is_none();
         let go = if stays { message::GO_KEPT } else { message::GO };
         // Those that came while the other one was asked; what stays passes them on itself.
         let signals = std::iter::from_fn(|| self.signals.take()).filter(|_| !stays);
@@ -133,17 +134,18 @@ impl EventLoop {
         let go: Vec<u8> = [go].into_iter().chain(signals.filter_map(|s| u8::try_from(s).ok())).collect();
         let gone = post.send(&go, &[]).is_err();
         self.admin.let_go();
-        self.admin.turn(now, daemon);
-        daemon.manager.main_process(now, pid);
-        daemon.logger.finish();
-        daemon.forget();
+        self.admin.turn(now, service);
+        service.daemon.manager.main_process(now, pid);
+        service.daemon.logger.finish();
+        service.reloads = Reloads::default();
+        service.daemon.forget();
         if stays && !gone {
             daemonize::end_fork(stand_in::stand_in(post, &mut self.signals));
         }
         daemonize::end_fork(i32::from(gone))
     }
 
-    fn turns(&mut self, daemon: &mut Daemon) -> io::Result<Ended> {
+    fn turns(&mut self, service: &mut Service) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS);
         let mut more = true;
         // When there is something else to do than to carry frames.
@@ -166,62 +168,62 @@ impl EventLoop {
                     SIGNALS => signalled = true, // the pipe is read to its end below
                     commands::TOKEN => {
                         asked = true;
-                        daemon.look_after_children = true;
+                        service.daemon.look_after_children = true;
                     }
                     restarter::TOKEN | hand_over::TOKEN => asked = true,
                     KEEPER => {
                         asked = true;
-                        self.ask_keeper(daemon);
+                        self.ask_keeper(service);
                     }
                     token if admin_server::TOKENS.contains(&token.0) => {
                         asked = true;
                         self.admin.event(token);
                     }
-                    token if token.0 >= FIRST_TOKEN => daemon.data.ready(token),
+                    token if token.0 >= FIRST_TOKEN => service.daemon.data.ready(token),
                     _ => {}
                 }
             }
             let now = clock::now();
             pace.waited(before, now);
             while let Some(signal) = signalled.then(|| self.signals.take()).flatten() {
-                self.signal(daemon, now, signal);
+                self.signal(service, now, signal);
             }
-            let turn = daemon.turn(now);
+            let turn = service.daemon.turn(now);
             more = turn.more;
             // Frames alone change nothing of the rest.
             if signalled || asked || turn.other_work || next.is_some_and(|next| next <= now) {
-                daemon.look_at_routes(now);
-                daemon.timers(now);
-                daemon.children(now);
-                daemon.logger.report(now, false);
-                self.admin.turn(now, daemon);
-                if self.is_over(daemon, now) {
+                service.daemon.look_at_routes(now);
+                service.timers(now);
+                service.daemon.children(now);
+                service.daemon.logger.report(now, false);
+                self.admin.turn(now, service);
+                if self.is_over(service, now) {
                     return Ok(Ended::Over);
                 }
-                if let Some((post, pid)) = self.hand_over(daemon, now) {
+                if let Some((post, pid)) = self.hand_over(service, now) {
                     return Ok(Ended::HandedOver(post, pid));
                 }
-                next = self.next(daemon, now);
+                next = self.next(service, now);
                 // What was sent may have failed, and so on.
-                more |= daemon.data.has_events();
+                more |= service.daemon.data.has_events();
             }
-            if !more && pace.rests(daemon.data.received_in_turn()) {
+            if !more && pace.rests(service.daemon.data.received_in_turn()) {
                 clock::rest();
             }
         }
     }
 
     /// When there is something to do, unless something happens before.
-    fn next(&self, daemon: &Daemon, now: Instant) -> Option<Instant> {
+    fn next(&self, service: &Service, now: Instant) -> Option<Instant> {
         let hand_over = self.hand_over.as_ref().and_then(HandOver::next);
-        [daemon.next_timeout(now), self.admin.next_deadline(), self.deadline, hand_over]
+        [service.next_timeout(now), self.admin.next_deadline(), self.deadline, hand_over]
             .into_iter()
             .flatten()
             .min()
     }
 
     /// Goes on with a `restart`, if there is one: the program that goes on in place of this one.
-    fn hand_over(&mut self, daemon: &mut Daemon, now: Instant) -> Option<(Post, u32)> {
+    fn hand_over(&mut self, service: &mut Service, now: Instant) -> Option<(Post, u32)> {
         let parts = Parts {
             admin: &self.admin,
             pid_file: self.pid_file.as_ref(),
@@ -229,12 +231,12 @@ impl EventLoop {
         };
         match &mut self.hand_over {
             Some(hand_over) if self.deadline.is_none() => {
-                hand_over.turn(now, daemon, &parts, self.poll.registry())
+                hand_over.turn(now, service, &parts, self.poll.registry())
             }
             Some(_) => None,
             None => {
-                if std::mem::take(&mut daemon.restart) {
-                    hand_over::refuse(now, daemon, restarter::GONE);
+                if std::mem::take(&mut service.daemon.restart) {
+                    hand_over::refuse(now, &mut service.daemon, restarter::GONE);
                 }
                 None
             }
@@ -242,14 +244,14 @@ impl EventLoop {
     }
 
     /// The process that keeps the pid has got a signal, or has ended.
-    fn ask_keeper(&mut self, daemon: &mut Daemon) {
+    fn ask_keeper(&mut self, service: &mut Service) {
         let now = clock::now();
         while let Some(keeper) = &self.keeper {
             match keeper.post.take() {
                 Ok(None) => return,
                 Ok(Some((octets, _))) => {
                     if let [stand_in::SIGNAL, signal] = octets.as_slice() {
-                        self.signal(daemon, now, i32::from(*signal));
+                        self.signal(service, now, i32::from(*signal));
                     }
                 }
                 // It was killed, and so is what it stands for.
@@ -262,41 +264,41 @@ impl EventLoop {
     }
 
     /// A signal came.
-    pub fn signal(&mut self, daemon: &mut Daemon, now: Instant, signal: i32) {
+    pub fn signal(&mut self, service: &mut Service, now: Instant, signal: i32) {
         if signal == signal::SIGCHLD {
-            daemon.look_after_children = true;
+            service.daemon.look_after_children = true;
             return;
         }
-        daemon.log(now, &LogLine::new(&Event::ReceivedSignal { signal }));
+        service.daemon.log(now, &LogLine::new(&Event::ReceivedSignal { signal }));
         match signal {
             signal::SIGTERM | signal::SIGINT if self.deadline.is_some() => self.at_once = true,
-            signal::SIGTERM | signal::SIGINT => self.begin_end(daemon, now),
+            signal::SIGTERM | signal::SIGINT => self.begin_end(service, now),
             signal::SIGHUP if self.deadline.is_none() => {
-                daemon.reload_by_signal(now);
+                service.reloads.begin_by_signal(now, &mut service.daemon);
             }
-            signal::SIGUSR1 => daemon.log_status(now),
+            signal::SIGUSR1 => service.log_status(now),
             signal::SIGUSR2 => {
-                let level = daemon.logger.toggle_debug();
-                daemon.log(now, &LogLine::remark(&Remark::LogLevel { level }));
+                let level = service.daemon.logger.toggle_debug();
+                service.daemon.log(now, &LogLine::remark(&Remark::LogLevel { level }));
             }
             _ => {}
         }
     }
 
     /// StopCCN to every peer.
-    fn begin_end(&mut self, daemon: &mut Daemon, now: Instant) {
-        daemon.manager.stopping(now);
-        daemon.reloads = Reloads::default();
-        daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
-        daemon.engine.shutdown(now);
-        daemon.drain(now);
+    fn begin_end(&mut self, service: &mut Service, now: Instant) {
+        service.daemon.manager.stopping(now);
+        service.reloads = Reloads::default();
+        service.daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
+        service.daemon.engine.shutdown(now);
+        service.daemon.drain(now);
         self.orderly = true;
         self.deadline = now.checked_add(PATIENCE);
     }
 
     /// Whether every peer has acknowledged our StopCCN and every event command has run, or the time is up.
-    fn is_over(&self, daemon: &Daemon, now: Instant) -> bool {
+    fn is_over(&self, service: &Service, now: Instant) -> bool {
         let Some(deadline) = self.deadline else { return false };
-        self.at_once || now >= deadline || (daemon.engine.is_idle() && daemon.hooks.is_idle())
+        self.at_once || now >= deadline || (service.daemon.engine.is_idle() && service.daemon.hooks.is_idle())
     }
 }

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use super::admin_host::StreamEvent;
 use super::core::Daemon;
+use super::reloading::Reloads;
 use super::restart_message as message;
 use super::restarter::{Answer, Restarter};
+use super::service::Service;
 use super::state::{self, Parts};
-use crate::log::{LogLine, Remark};
+use crate::log::Remark;
 use crate::sys::passing::{self, Post, AT_ONCE};
 use crate::sys::{clock, error_text};
 
@@ -75,16 +78,17 @@ impl HandOver {
     pub fn turn(
         &mut self,
         now: Instant,
-        daemon: &mut Daemon,
+        service: &mut Service,
         parts: &Parts<'_>,
         registry: &Registry,
     ) -> Option<(Post, u32)> {
+        let Service { daemon, reloads, .. } = service;
         if std::mem::take(&mut daemon.restart) && matches!(self.stage, Stage::None) {
-            daemon.log(now, &LogLine::remark(&Remark::RestartAsked {}));
+            daemon.remark(now, &Remark::RestartAsked {});
             // What was still to be said of one before.
             while self.restarter.answer().is_some() {}
             self.stage = Stage::Starting(now + PATIENCE);
-            let started = daemon.keep_text(now);
+            let started = reloads.keep_text(now, daemon);
             if let Err(why) = started.and_then(|()| self.restarter.start().map_err(|e| error_text(&e))) {
                 self.fail(now, daemon, &why);
             }
@@ -116,7 +120,7 @@ impl HandOver {
             Stage::Starting(at) => self.starting(now, at).map(|()| None),
             Stage::Beginning(post, at) => self.beginning(now, daemon, parts, post, at).map(|()| None),
             Stage::Looking(post, at) => self.looking(now, post, at).map(|()| None),
-            Stage::Understood(post, at) => self.understood(now, daemon, parts, post, at),
+            Stage::Understood(post, at) => self.understood(now, (daemon, reloads), parts, post, at),
         };
         match result {
             Ok(over) => over,
@@ -174,13 +178,13 @@ impl HandOver {
     fn understood(
         &mut self,
         now: Instant,
-        daemon: &mut Daemon,
+        (daemon, reloads): (&mut Daemon, &Reloads),
         parts: &Parts<'_>,
         post: Post,
         at: Instant,
     ) -> Result<Option<(Post, u32)>, String> {
         let hooks = (!daemon.hooks.is_idle()).then_some("event commands are running");
-        let reload = daemon.reloads.is_busy().then_some("the configuration is being read");
+        let reload = reloads.is_busy().then_some("the configuration is being read");
         let busy = daemon.data.is_busy().or(hooks).or(reload);
         if let Some(why) = busy {
             self.stage = Stage::Understood(post, at);
@@ -207,8 +211,8 @@ impl HandOver {
         let (whole, tenths) = (milliseconds / 10, milliseconds % 10);
         let time = format!("{whole}.{tenths} ms");
         let text = format!("process {pid} goes on; frames waited for {time}\n");
-        daemon.log(now, &LogLine::remark(&Remark::HandedOver { pid, delay: time }));
-        daemon.stream_event(super::admin_host::StreamEvent::Restart(Ok(text)));
+        daemon.remark(now, &Remark::HandedOver { pid, delay: time });
+        daemon.stream.push(StreamEvent::Restart(Ok(text)));
         Ok(Some((post, pid)))
     }
 
@@ -225,9 +229,9 @@ impl HandOver {
 /// Tells everybody why there is no restart.
 pub fn refuse(now: Instant, daemon: &mut Daemon, why: &str) {
     let why = why.trim_end().to_owned();
-    daemon.log(now, &LogLine::remark(&Remark::NotHandedOver { why: why.clone() }));
+    daemon.remark(now, &Remark::NotHandedOver { why: why.clone() });
     let text = format!("nobody took over: {why}\n");
-    daemon.stream_event(super::admin_host::StreamEvent::Restart(Err(text)));
+    daemon.stream.push(StreamEvent::Restart(Err(text)));
 }
 
 fn in_time(now: Instant, at: Instant) -> Result<(), String> {

@@ -9,8 +9,6 @@ use super::commands::{Commands, Program};
 use crate::log::{escape, LogLine, Remark};
 use crate::proto::Notification;
 
-/// How long a command of the daemon may run.
-pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Calls that wait for the one that runs, for each tunnel.
 const WAITING: usize = 64;
 /// Commands that run at once, for all tunnels.
@@ -156,6 +154,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::args::TIME_LIMIT;
     use crate::proto::Happening;
     use crate::sys::clock;
 

@@ -1,44 +1,17 @@
-//! Looking up host names. The system's resolver may wait for many seconds, and the tunnels must not: so a child
-//! process - this program again, called with a first argument that nobody types - looks the name up and prints
-//! the addresses.
+//! Looking up host names. The system's resolver may wait for many seconds, and the tunnels must not: so a child process does
+//! it ([`look_up`](super::look_up)).
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::commands::{Commands, Program};
-use crate::sys::privilege;
 use crate::sys::process::Ended;
-use crate::sys::seccomp::{self, Filter, Otherwise};
 
-/// The first argument of the child.
-pub const ARGUMENT: &str = "--look-up";
-/// The same with `seccomp off`.
-pub const UNCONFINED: &str = "--look-up-unconfined";
 /// How long a lookup may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Lookups at once.
 const RUNNING: usize = 16;
-
-/// The child: prints the addresses of `name`, one in a line. Returns the exit status. What comes from the network is
-/// read by libraries of the system: nothing is left to them that a lookup does not need.
-pub fn child(name: &str, confined: bool) -> i32 {
-    // Where the kernel or the processor knows no filters, names are looked up all the same.
-    if confined {
-        let _ =
-            privilege::no_new_privileges().and_then(|()| seccomp::install(Filter::LookUp, Otherwise::Refuse));
-    }
-    match (name, 0u16).to_socket_addrs() {
-        Ok(addresses) => {
-            addresses.for_each(|address| println!("{}", address.ip()));
-            0
-        }
-        Err(error) => {
-            println!("{error}");
-            1
-        }
-    }
-}
 
 struct Wanted {
     tunnel: String,

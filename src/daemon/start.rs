@@ -9,14 +9,16 @@ use mio::Poll;
 
 use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
+use super::commands::Commands;
 use super::confine;
 use super::core::Daemon;
 use super::datapath::{DataPlane, SocketKey};
 use super::event_loop::EventLoop;
 use super::hand_over::HandOver;
 use super::logger::{on_stderr, Logger};
-use super::reload::{self, Readers, Refused};
+use super::reading::{self, Readers, Refused};
 use super::restarter::Restarter;
+use super::service::Service;
 use super::state_file::StateFiles;
 use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
@@ -158,8 +160,8 @@ struct Read {
 /// The configuration, and the settings of the file.
 fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result<Read, Failed> {
     let file = &options.config;
-    let system = reload::system_defaults();
-    let parsed = reload::read(file, reload::PATIENCE, &system, Readers::OfFile)
+    let system = reading::system_defaults();
+    let (parsed, _) = reading::read(file, reading::PATIENCE, &system, Readers::OfFile)
         .map_err(|e| Refused::Unreadable(e).lines(file))?;
     let config = parsed.config.map_err(|e| Refused::Errors(e).lines(file))?;
     logger.set_level(options.log_level.unwrap_or(config.log_level));
@@ -167,14 +169,14 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
         let event = Event::MallocError { error: error.to_string() };
         return Err(failed(&event, format!("log-buffer {}", config.log_buffer)));
     }
-    let derived = reload::derived_router_id(&system, &config);
-    for remark in reload::warnings(file, &config).into_iter().chain(derived) {
+    let derived = reading::derived_router_id(&system, &config);
+    for remark in reading::warning(file, &config).into_iter().chain(derived) {
         logger.log(now, &LogLine::remark(&remark));
     }
-    let problems = config.tunnels.iter().flat_map(|t| reload::problems(file, t));
+    let problems = config.tunnels.iter().flat_map(|t| reading::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
     let mut enabled = config.tunnels.iter().filter(|t| !t.disabled).peekable();
-    if enabled.peek().is_some() && !enabled.any(|tunnel| reload::is_usable(tunnel)) {
+    if enabled.peek().is_some() && !enabled.any(|tunnel| reading::is_usable(tunnel)) {
         return Err(failed_remark(&Remark::NothingToStart {}));
     }
     // They take more memory than what is made of them.
@@ -188,7 +190,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     let Read { config, settings } = read;
     // Without it there is no `restart`, which is told who asks for one.
     let restarter = Restarter::fork(&options).ok();
-    let commands = match confine::helper(&options, &config) {
+    let commands = match Commands::fork(&options.config, &config) {
         Ok(commands) => commands,
         Err(error) => {
             let event = Event::DaemonError { error: error_text(&error) };
@@ -206,7 +208,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
         false => Notifier::default(),
     };
     let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
-    for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reload::is_usable(t)) {
+    for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reading::is_usable(t)) {
         daemon.make_interfaces(now, tunnel);
     }
     daemon.commands = commands;
@@ -215,15 +217,17 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     if let Err(remark) = confine::drop_privileges(&daemon.config) {
         return give_up(&mut daemon.logger, &failed_remark(&remark));
     }
-    if let Some(remark) = reload::unreadable(&daemon.options.config, user.as_deref()) {
-        daemon.log(now, &LogLine::remark(&remark));
+    if let Some(remark) = reading::unreadable(&daemon.options.config, user.as_deref()) {
+        daemon.remark(now, &remark);
     }
     settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
     daemon.apply(now);
+    let mut service = Service::new(daemon);
     if let Some(files) = state_files {
-        daemon.begin_state_file(now, files, true);
+        service.begin_state_file(now, files, true);
     }
+    let daemon = &mut service.daemon;
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
     daemon.log(now, &LogLine::new(&Event::Start {}));
     if let Some(detached) = detached {
@@ -236,11 +240,11 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     let socket = place(daemon.options.socket.as_deref(), &daemon.config.admin_socket);
     let file = place(daemon.options.pid_file.as_deref(), &daemon.config.pid_file);
     for remark in confine::confine(&daemon.options, &daemon.config, file, socket) {
-        daemon.log(now, &LogLine::remark(&remark));
+        daemon.remark(now, &remark);
     }
     daemon.manager.ready(now);
     sys::trim_memory();
-    event_loop.run(&mut daemon)
+    event_loop.run(&mut service)
 }
 
 /// What the daemon needs of the system.
@@ -291,7 +295,7 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 /// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. What
 /// else cannot be had now (an address, a port, IPv6) may be there later: the tunnel's trouble, not the daemon's.
 fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
-    for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reload::is_usable(t)) {
+    for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reading::is_usable(t)) {
         if tunnel.is_for_any() && tunnel.local_address.is_none() {
             // A system without IPv6 has no peers there either.
             SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()).for_each(|key| drop(data.open_socket(key)));
@@ -325,7 +329,7 @@ fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
         daemon.config.tunnels.iter().any(|t| t.each_encapsulation().any(|way| way == Encapsulation::Ip))
             && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
-        daemon.log(now, &LogLine::remark(&Remark::KernelReceives {}));
+        daemon.remark(now, &Remark::KernelReceives {});
     }
 }
 

@@ -10,9 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::core::Daemon;
 use crate::config::Config;
-use crate::log::{LogLine, Remark, WallTime};
+use crate::log::WallTime;
 use crate::proto::record::{self, Content, Found, Record, Stamp};
 use crate::proto::Engine;
 use crate::sys::state_file::StateFile;
@@ -83,7 +82,7 @@ impl StateFiles {
     }
 
     /// What the files say of the tunnels of this configuration. What is written from now on stands after it.
-    fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<Said>> {
+    pub fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<Said>> {
         let tunnels = crate::gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         let secrets = |name: &str| tunnels.get(name).map(|tunnel| record::secrets(tunnel));
         let mut all: BTreeMap<String, (u64, Content)> = BTreeMap::new();
@@ -122,7 +121,7 @@ impl StateFiles {
     }
 
     /// From now on everything is written, first of all about all tunnels.
-    fn begin(&mut self, now: Instant, engine: &mut Engine) -> io::Result<()> {
+    pub fn begin(&mut self, now: Instant, engine: &mut Engine) -> io::Result<()> {
         self.files.get_mut(self.current).map_or(Ok(()), |file| file.cut(self.at))?;
         engine.keep_records();
         (self.whole, self.next) = (true, now);
@@ -130,12 +129,12 @@ impl StateFiles {
     }
 
     /// When there is something to be written.
-    fn next(&self, engine: &Engine) -> Option<Instant> {
+    pub fn next(&self, engine: &Engine) -> Option<Instant> {
         engine.has_records().then_some(self.next)
     }
 
     /// Writes what there is to be written, or some of it.
-    fn turn(
+    pub fn turn(
         &mut self,
         now: Instant,
         engine: &mut Engine,
@@ -220,7 +219,7 @@ impl StateFiles {
     }
 
     /// An orderly end: there is nothing to go on with.
-    fn clear(&mut self) -> io::Result<()> {
+    pub fn clear(&mut self) -> io::Result<()> {
         self.files.iter_mut().try_for_each(|file| file.cut(0))
     }
 }
@@ -230,56 +229,5 @@ fn said(content: Content) -> Option<Result<Box<Record>, &'static str>> {
         Content::Connection(record) => Some(Ok(record)),
         Content::Refused(why) => Some(Err(why)),
         Content::None => None,
-    }
-}
-
-impl Daemon {
-    /// The state files, opened while there are rights. To be called once the configuration is in force, and before the
-    /// first timers run. `crashed`: they tell what was before; else it is known.
-    pub fn begin_state_file(&mut self, now: Instant, opened: io::Result<StateFiles>, crashed: bool) {
-        let result = opened.and_then(|mut files| {
-            let said = files.read(now, &self.config)?;
-            for (tunnel, found) in said.into_iter().filter(|_| crashed) {
-                self.engine.resume(now, &tunnel, found);
-            }
-            files.begin(now, &mut self.engine)?;
-            self.state_files = Some(files);
-            Ok(())
-        });
-        if let Err(error) = result {
-            self.give_up_state_file(now, &error);
-        }
-        self.drain(now);
-    }
-
-    /// Writes what has changed.
-    pub fn write_state(&mut self, now: Instant) {
-        let data = &self.data;
-        let turn = |files: &mut StateFiles| files.turn(now, &mut self.engine, &|id| data.sequence(id));
-        if let Some(Err(error)) = self.state_files.as_mut().map(turn) {
-            self.give_up_state_file(now, &error);
-        }
-    }
-
-    /// When there is something to be written.
-    pub fn next_state(&self) -> Option<Instant> {
-        self.state_files.as_ref()?.next(&self.engine)
-    }
-
-    /// What is in the files gets old: better nothing than that.
-    fn give_up_state_file(&mut self, now: Instant, error: &io::Error) {
-        self.engine.keep_no_records();
-        if let Some(mut files) = self.state_files.take() {
-            let _ = files.clear();
-        }
-        self.log(now, &LogLine::remark(&Remark::StateFile { error: error_text(error) }));
-    }
-
-    /// An orderly end.
-    pub fn end_state_file(&mut self, now: Instant) {
-        let cleared = self.state_files.take().map(|mut files| files.clear());
-        if let Some(Err(error)) = cleared {
-            self.log(now, &LogLine::remark(&Remark::StateFile { error: error_text(&error) }));
-        }
     }
 }

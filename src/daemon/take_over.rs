@@ -13,23 +13,26 @@ use mio::Poll;
 
 use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
+use super::commands::Commands;
 use super::confine;
 use super::core::Daemon;
 use super::datapath::{DataPlane, Interface};
 use super::event_loop::{EventLoop, Keeper};
 use super::hand_over::HandOver;
 use super::logger::Logger;
-use super::reload::{self, Readers, Refused};
+use super::reading::{self, Readers, Refused};
 use super::restart_message as message;
 use super::restarter::Restarter;
+use super::service::Service;
 use super::start::{place, tell_panics};
 use super::state::{self, State};
 use super::state_file::StateFiles;
+use super::taking::Taking;
 use crate::config::diff::diff;
 use crate::config::model::DataPlane as DataPlaneKind;
 use crate::config::{self, Config};
 use crate::gather;
-use crate::log::{Level, LogLine, Remark};
+use crate::log::{Level, Remark};
 use crate::proto::Random;
 use crate::sys::notify::Notifier;
 use crate::sys::passing::{self, Post};
@@ -72,7 +75,7 @@ pub fn main(descriptor: &str, arguments: &[String]) -> i32 {
     };
     match take_over(&post, options) {
         Err(why) => refuse(&why),
-        Ok((event_loop, mut daemon)) => event_loop.run(&mut daemon),
+        Ok((event_loop, mut service)) => event_loop.run(&mut service),
     }
 }
 
@@ -86,7 +89,7 @@ struct Prepared {
     state_files: Option<io::Result<StateFiles>>,
 }
 
-fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refusal> {
+fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Service), Refusal> {
     let prepared = prepare(options)?;
     let text = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::TimedOut => "the other program is gone".to_owned(),
@@ -112,7 +115,8 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
         return Err("the other program says something else than expected".to_owned());
     }
     let (state, _) = read(file.pop(), Box::new(prepared.random), Some(before))?;
-    let (mut event_loop, mut daemon) = prepared.resume.resume(post, state, descriptors);
+    let (mut event_loop, daemon) = prepared.resume.resume(post, state, descriptors);
+    let mut service = Service::new(daemon);
     let pid = std::process::id().to_be_bytes();
     must(post, post.send(&[&[message::TAKEN], &pid[..]].concat(), &[]).map_err(text));
     let (octets, _) = must(post, post.receive(PATIENCE).map_err(text));
@@ -124,14 +128,14 @@ fn take_over(post: &Post, options: Options) -> Result<(EventLoop, Daemon), Refus
         }
         _ => must(post, Err("the other program has changed its mind".to_owned())),
     }
-    begin(&mut event_loop, &mut daemon, prepared.told, prepared.new);
+    begin(&mut event_loop, &mut service.daemon, prepared.told, prepared.new);
     if let Some(files) = prepared.state_files {
-        daemon.begin_state_file(clock::now(), files, false);
+        service.begin_state_file(clock::now(), files, false);
     }
     for signal in octets.iter().skip(1) {
-        event_loop.signal(&mut daemon, clock::now(), i32::from(*signal));
+        event_loop.signal(&mut service, clock::now(), i32::from(*signal));
     }
-    Ok((event_loop, daemon))
+    Ok((event_loop, service))
 }
 
 /// All that needs rights or has to be there before the state, and the end of those rights.
@@ -143,12 +147,12 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     process::prefer_batches();
     let _ = privilege::no_dumps();
     let file = &options.config;
-    let system = reload::system_defaults();
-    let (parsed, text_of_file) = reload::read_text(file, Duration::ZERO, &system, Readers::OfFile)
+    let system = reading::system_defaults();
+    let (parsed, text_of_file) = reading::read(file, Duration::ZERO, &system, Readers::OfFile)
         .map_err(|error| Refused::Unreadable(error).text(file))?;
     let config = parsed.config.map_err(|errors| Refused::Errors(errors).text(file))?;
     let restarter = Restarter::fork(&options).map_err(text)?;
-    let commands = confine::helper(&options, &config).map_err(text)?;
+    let commands = Commands::fork(&options.config, &config).map_err(text)?;
     let mut random = Urandom::new()?;
     let signals = Signals::install().map_err(text)?;
     let poll = Poll::new().map_err(text)?;
@@ -187,7 +191,7 @@ struct Resume {
     poll: Poll,
     signals: Signals,
     data: DataPlane,
-    commands: super::commands::Commands,
+    commands: Commands,
 }
 
 /// What was taken over so far is the other program's as long as this one has not its word. Without it this one ends on the
@@ -246,11 +250,11 @@ impl Resume {
 fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new: (Config, Wiped)) {
     let now = clock::now();
     let version = env!("CARGO_PKG_VERSION");
-    daemon.log(now, &LogLine::remark(&Remark::TakenOver { version }));
-    told.iter().for_each(|remark| daemon.log(now, &LogLine::remark(remark)));
+    daemon.remark(now, &Remark::TakenOver { version });
+    told.iter().for_each(|remark| daemon.remark(now, remark));
     if let Some(Err(error)) = event_loop.pid_file.as_mut().map(PidFile::rewrite) {
         let error = error_text(&error);
-        daemon.log(now, &LogLine::remark(&Remark::PidFile { error }));
+        daemon.remark(now, &Remark::PidFile { error });
     }
     // What the file says now, with what this host was when the tunnels began. Rights are as it says already.
     let (read, text) = new;
@@ -259,6 +263,7 @@ fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new
     (daemon.config.user, daemon.config.seccomp) = (new.user.clone(), new.seccomp);
     let changes = diff(&daemon.config, &new);
     if !changes.is_empty() {
-        daemon.change_to(now, new, changes);
+        let mut taking = Taking::begin(daemon, now, new, changes);
+        while taking.go_on(daemon, now) {}
     }
 }

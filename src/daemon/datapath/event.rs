@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::log::Remark;
+use crate::log::{Event, LogLine, Remark};
 use crate::proto::Path;
 use crate::saved::saved;
 use crate::sys::error_text;
@@ -37,6 +37,21 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// The lines for the log, where it is about this interface.
+    pub fn lines(&self, interface: &str) -> Vec<LogLine> {
+        let detail = format!("interface {interface}");
+        match self {
+            Failure::Ioctl(error, about) => {
+                let event = Event::IoctlFailed { error: error.clone() };
+                let detail = if about.is_empty() { detail } else { format!("{detail}: {about}") };
+                vec![LogLine::with_detail(&event, detail), LogLine::new(&Event::SetPweParamFailed {})]
+            }
+            Failure::Other(why) => {
+                vec![LogLine::with_detail(&Event::SetPweParamFailed {}, format!("{detail}: {why}"))]
+            }
+        }
+    }
+
     pub(super) fn ioctl(error: &io::Error, about: impl Into<String>) -> Failure {
         Failure::Ioctl(error_text(error), about.into())
     }

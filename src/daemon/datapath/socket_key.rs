@@ -1,7 +1,7 @@
 //! What names a socket.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::model::{Device, TunnelConfig, Via};
 use crate::saved::saved;
@@ -42,6 +42,19 @@ impl SocketKey {
         })
     }
 
+    /// All sockets that a tunnel may use; the family of a peer that is not known yet is open.
+    pub fn all_of(tunnel: &TunnelConfig) -> Vec<SocketKey> {
+        let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let ends: Vec<IpAddr> = match (tunnel.local_address, tunnel.names().next()) {
+            (Some(local), _) => vec![local],
+            (None, None) => tunnel.addresses().collect(),
+            (None, Some(_)) => Vec::new(),
+        };
+        let used =
+            |family: &IpAddr| ends.is_empty() || ends.iter().any(|end| end.is_ipv4() == family.is_ipv4());
+        families.into_iter().filter(used).flat_map(|family| SocketKey::of(tunnel, family)).collect()
+    }
+
     /// Of the same family, encapsulation and port, whatever the address and the device.
     pub(super) fn is_sibling(&self, other: &SocketKey) -> bool {
         self.encapsulation == other.encapsulation
@@ -63,7 +76,7 @@ impl fmt::Display for SocketKey {
 /// The unspecified address of the family of `of`.
 pub fn unspecified(of: IpAddr) -> IpAddr {
     match of {
-        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
