@@ -1,8 +1,8 @@
 //! The addresses of this host.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use super::cvt;
+use super::own_addresses;
 
 /// The first IPv4 address that is not loopback: the default of `router-id` is derived from it.
 pub fn first_ipv4() -> Option<[u8; 4]> {
@@ -45,48 +45,14 @@ pub fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     differ >= u32::from(bits)
 }
 
-/// What `choose` makes of the first address that it wants.
-fn first<T>(choose: impl Fn(IpAddr) -> Option<T>) -> Option<T> {
-    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: the call stores a list in `list`, or fails.
-    cvt(unsafe { libc::getifaddrs(&mut list) }).ok()?;
-    let mut found = None;
-    let mut at = list;
-    while !at.is_null() && found.is_none() {
-        // SAFETY: `at` is an entry of the list, which is not freed yet.
-        let entry = unsafe { &*at };
-        found = address(entry.ifa_addr).and_then(&choose);
-        at = entry.ifa_next;
-    }
-    // SAFETY: the list came from getifaddrs and is freed once.
-    unsafe { libc::freeifaddrs(list) };
-    found
-}
-
-/// The address of an entry, if it is an IPv4 or IPv6 one.
-fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
-    if address.is_null() {
-        return None;
-    }
-    // SAFETY: a non-null address of getifaddrs begins with its family.
-    match i32::from(unsafe { (*address).sa_family }) {
-        libc::AF_INET => {
-            // SAFETY: an address of this family is a sockaddr_in.
-            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
-            Some(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: an address of this family is a sockaddr_in6.
-            let address = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
-            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
-        }
-        _ => None,
-    }
+fn first<T>(choose: impl FnMut(IpAddr) -> Option<T>) -> Option<T> {
+    own_addresses::first(choose).ok().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn the_address_is_one_that_can_be_bound() {

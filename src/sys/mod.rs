@@ -50,7 +50,7 @@ pub use bsd::{
     veth,
 };
 #[cfg(not(target_os = "linux"))]
-pub(crate) use bsd::{events, memory, outer, system};
+pub(crate) use bsd::{events, memory, outer, own_addresses, system};
 #[cfg(target_os = "freebsd")]
 pub use freebsd::{device, l2tp};
 #[cfg(target_os = "linux")]
@@ -59,7 +59,7 @@ pub use linux::{
     tap_removal, veth,
 };
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{events, memory, outer, system};
+pub(crate) use linux::{events, memory, outer, own_addresses, system};
 #[cfg(target_os = "netbsd")]
 pub use netbsd::{device, l2tp};
 

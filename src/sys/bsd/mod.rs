@@ -21,6 +21,7 @@ pub mod memory;
 pub mod netif;
 #[cfg(not(target_os = "linux"))]
 pub mod outer;
+pub mod own_addresses;
 #[cfg(not(target_os = "linux"))]
 pub mod policy;
 #[cfg(not(target_os = "linux"))]

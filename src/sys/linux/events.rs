@@ -55,7 +55,7 @@ fn link(kind: u16, message: &[u8]) -> Option<NetEvent> {
 
 /// struct ifaddrmsg: family (1), prefix length (1), flags (1), scope (1), index (4); then attributes. Of a
 /// point-to-point interface, IFA_ADDRESS is the other end.
-fn host_address(kind: u16, message: &[u8]) -> Option<NetEvent> {
+pub(super) fn host_address(kind: u16, message: &[u8]) -> Option<NetEvent> {
     let index = number(message, 20)? as c_int;
     let attributes = message.get(24..)?;
     let value = attribute(attributes, libc::IFA_LOCAL).or_else(|| attribute(attributes, libc::IFA_ADDRESS));

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod netif;
 mod netlink;
 pub mod outer;
+pub mod own_addresses;
 pub mod policy;
 pub mod privilege;
 pub mod route;
