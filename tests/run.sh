@@ -39,22 +39,57 @@ needed
 export SIM_DISASTERS=${SIM_DISASTERS:-20000}
 
 # Runs a part of it; keeps what that says, whether it failed and the seconds that it took.
-status=0
 times=target/test-times.txt
+failed=target/test-failed.txt
 : >"$report"
 : >"$times"
+: >"$failed"
 part() { # name, command ...
     name=$1
     shift
     begun=$(date +%s)
-    { "$@" 2>&1; echo $? >target/part-status; } </dev/null | tee -a "$report"
-    [ "$(cat target/part-status)" = 0 ] || status=1
+    { "$@" 2>&1 || echo "$name" >>"$failed"; } </dev/null | tee -a "$report"
     printf '%5d %s\n' $(($(date +%s) - begun)) "$name" >>"$times"
+}
+# Several parts beside the next ones, with the processor time that those leave; `together` waits and says what they said.
+beside() { # function
+    (
+        report=target/test-$1.txt
+        : >"$report"
+        "$1" >/dev/null
+    ) &
+}
+together() { # functions
+    wait
+    for parts; do
+        tee -a "$report" <"target/test-$parts.txt"
+    done
+}
+# Those beside do not hear an interrupt.
+trap 'trap "" TERM; kill 0; exit 130' INT
+
+# All but the two that need network namespaces.
+units() {
+    names=$(ls tests/*.rs tests/*/main.rs | sed -e 's|^tests/||' -e 's|/main||' -e 's|\.rs$||' | grep -vx -e e2e -e dataplane)
+    # shellcheck disable=SC2046,SC2086
+    part "cargo test" nice -n 19 "$CARGO" test --locked --no-fail-fast --lib --bins $(printf -- '--test %s ' $names)
+    part "cargo test --doc" nice -n 19 "$CARGO" test --locked --doc
+}
+# Programs as they are installed.
+programs() {
+    part install nice -n 19 sh tests/install_test.sh
+    part packages nice -n 19 env CARGO="$CARGO" sh tests/package_test.sh
+    part demo sh tests/demo_test.sh
+    part services sh tests/service_test.sh
 }
 
 part "building the tests" "$CARGO" test --locked --no-run
-# --no-fail-fast: one run shows everything that is wrong.
-part "cargo test" "$CARGO" test --locked --no-fail-fast
+# The end-to-end tests wait most of their time. --no-fail-fast: one run shows everything that is wrong.
+beside units
+beside programs
+part e2e "$CARGO" test --locked --no-fail-fast --test e2e
+together units programs
+part dataplane "$CARGO" test --locked --no-fail-fast --test dataplane
 
 # The data path once more, with the frames inside the kernel where that is possible: all but the tests that choose what
 # carries the frames themselves (`bpf`), and those about the order in which the daemon does its work, of which one is enough;
@@ -63,10 +98,6 @@ PLANES="transfer:: ::frames:: tagged:: mss:: oversize:: tos:: failures:: counter
     fairness::large_frames_over_udp"
 # shellcheck disable=SC2086
 part "PLANE=bpf" env PLANE=bpf "$CARGO" test --locked --no-fail-fast --test dataplane -- $PLANES
-part install sh tests/install_test.sh
-part demo sh tests/demo_test.sh
-part services sh tests/service_test.sh
-part packages env CARGO="$CARGO" sh tests/package_test.sh
 
 echo
 echo "== seconds =="
@@ -92,4 +123,4 @@ awk '/^test result:/ {
         }
     }
     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$report"
-exit "$status"
+[ ! -s "$failed" ]

@@ -79,16 +79,12 @@ fn flooded(encapsulation: &str, size: usize) {
         net.batch(name, &(0..3).map(address).collect::<String>());
     }
     (0..3).for_each(|n| net.ping(&net.a, &format!("10.8.{n}.2"), 56));
-    let quiet = [ping(&net, "10.8.1.2", 50), ping(&net, "10.8.2.2", 50)];
+    let quiet = pings(&net, 50);
     let flood = Flood::start(&net, size);
     let flows = || flood.sent.load(Ordering::Relaxed) > 1000;
     wait_until(flows, || format!("{encapsulation}: that is no flood"));
     let hellos = Hellos::start(&net, encapsulation);
-    let loaded = std::thread::scope(|scope| {
-        let same = scope.spawn(|| ping(&net, "10.8.1.2", 300));
-        let other = scope.spawn(|| ping(&net, "10.8.2.2", 300));
-        [same, other].map(|thread| thread.join().expect("ping"))
-    });
+    let loaded = pings(&net, 300);
     let (answered, unanswered) = hellos.finish();
     let rate = flood.finish();
     let name = format!("flood of {size} octets over {encapsulation}, {rate} a second");
@@ -136,6 +132,14 @@ impl std::fmt::Display for Ping {
         let Ping { sent, received, median, worst } = self;
         write!(f, "median {median:.2} ms, at most {worst:.1} ms, {received} of {sent}")
     }
+}
+
+/// Through s1 and s2 at once.
+fn pings(net: &Net, count: usize) -> [Ping; 2] {
+    std::thread::scope(|scope| {
+        let through = |to| scope.spawn(move || ping(net, to, count));
+        ["10.8.1.2", "10.8.2.2"].map(through).map(|thread| thread.join().expect("ping"))
+    })
 }
 
 fn ping(net: &Net, to: &str, count: usize) -> Ping {

@@ -2,7 +2,8 @@
 //! compared at the other end, and sessions that do not disturb each other. The other end is the daemon again or the
 //! plain path of `naive.rs`, which joins, cuts and batches nothing. Needs root.
 //!
-//! A runner of its own, shared with the end-to-end tests; one test at a time, because each uses all processors.
+//! A runner of its own, shared with the end-to-end tests. Three tests at a time, for most of their time is waiting; then those
+//! that measure, alone.
 //! `LONG=1` moves 1 GB in each transfer.
 #![allow(missing_docs, clippy::disallowed_methods)]
 
@@ -34,9 +35,11 @@ use support::runner::{self, Test};
 use support::{daemon, dice, net, peer, sys, wait};
 
 const TESTS: &[&[Test]] = &[
+    // Those that take longest begin.
+    bpf::TESTS,
+    damaged::TESTS,
     transfer::TESTS,
     frames::TESTS,
-    fairness::TESTS,
     tagged::TESTS,
     mss::TESTS,
     oversize::TESTS,
@@ -44,11 +47,11 @@ const TESTS: &[&[Test]] = &[
     tos::TESTS,
     failures::TESTS,
     counters::TESTS,
-    damaged::TESTS,
     closing::TESTS,
-    flood::TESTS,
-    bpf::TESTS,
 ];
+
+/// How long frames take, and how many are lost, while a flood takes all processors.
+const ALONE: &[&[Test]] = &[fairness::TESTS, flood::TESTS];
 
 thread_local!(static PLANE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) });
 
@@ -66,5 +69,5 @@ fn main() {
         );
     }
     let groups = TESTS.iter().copied().filter(|group| programs || !group[0].name.contains("::bpf::"));
-    std::process::exit(runner::run(&groups.collect::<Vec<_>>(), 1, |_, _| ()));
+    std::process::exit(runner::run(&[(groups.collect(), 3), (ALONE.to_vec(), 1)], |_, _| ()));
 }

@@ -178,7 +178,7 @@ fn main() {
         _ => {}
     }
     record::begin();
-    std::process::exit(runner::run(TESTS, THREADS, |complete, failures| {
+    std::process::exit(runner::run(&[(TESTS.to_vec(), THREADS)], |complete, failures| {
         failures.extend(judge::check(complete));
         if complete {
             failures.extend(coverage::check(failures.is_empty()));

@@ -147,7 +147,8 @@ impl Net {
         Command::new("ip").args(["netns", "exec", netns]).args(command).output().expect("ip netns exec")
     }
 
-    /// Sends `count` pings of `size` data octets; all must be answered.
+    /// Sends three pings of `size` data octets; all must be answered.
+    #[track_caller]
     pub fn ping(&self, netns: &str, to: &str, size: usize) {
         // The first one may be lost while ARP or the bridge's port is not ready.
         for _ in 0..3 {
@@ -156,10 +157,11 @@ impl Net {
             }
         }
         let size = size.to_string();
-        // After the last one ping waits only one interval: on a loaded machine an answer may come later.
-        let words = ["ping", "-n", "-q", "-c", "3", "-i", "0.05", "-W", "1", "-M", "do", "-s", &size, to];
         let mut text = String::new();
-        for _ in 0..4 {
+        // After the last one ping waits only one interval: on a loaded machine an answer may come later.
+        for interval in ["0.01", "0.05", "0.2", "1"] {
+            let words =
+                ["ping", "-n", "-q", "-c", "3", "-i", interval, "-W", "1", "-M", "do", "-s", &size, to];
             let output = self.try_exec(netns, &words);
             text = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
             if text.contains(" 3 received") {

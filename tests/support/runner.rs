@@ -90,21 +90,27 @@ fn run_one(test: &Test) -> Outcome {
     Outcome::Failed(format!("{at}: {text}"))
 }
 
-/// Runs all tests that the command line asks for, `threads` at once; returns the exit status. When they are through,
-/// `last` adds to what failed; it hears whether all tests ran.
-pub fn run(groups: &[&[Test]], threads: usize, last: impl Fn(bool, &mut Vec<String>)) -> i32 {
+/// Groups of tests, and how many of them run at once.
+pub type Stage = (Vec<&'static [Test]>, usize);
+
+/// Runs all tests that the command line asks for, a stage after the other; returns the exit status. When they are
+/// through, `last` adds to what failed; it hears whether all tests ran.
+pub fn run(stages: &[Stage], last: impl Fn(bool, &mut Vec<String>)) -> i32 {
     // Of whoever manages the container that this runs in: no daemon of the tests is to tell it anything.
     std::env::remove_var("NOTIFY_SOCKET");
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |test: &&Test| words.is_empty() || words.iter().any(|word| test.name.contains(word));
-    let tests: Vec<&Test> = groups.iter().flat_map(|group| group.iter()).filter(wanted).collect();
+    let of = |groups: &[&'static [Test]]| groups.iter().copied().flatten().filter(wanted).collect();
+    let stages: Vec<(Vec<&Test>, usize)> =
+        stages.iter().map(|(groups, threads)| (of(groups), *threads)).collect();
     if std::env::args().any(|word| word == "--list") {
-        tests.iter().for_each(|test| println!("{}: test", test.name));
+        stages.iter().flat_map(|(tests, _)| tests).for_each(|test| println!("{}: test", test.name));
         return 0;
     }
+    let count = stages.iter().map(|(tests, _)| tests.len()).sum();
     if let Err(why) = net::possible() {
-        println!("SKIPPED: none of the {} end-to-end tests ran: {why}\n", tests.len());
-        println!("test result: ok. 0 passed; 0 failed; {} ignored", tests.len());
+        println!("SKIPPED: none of the {count} end-to-end tests ran: {why}\n");
+        println!("test result: ok. 0 passed; 0 failed; {count} ignored");
         return 0;
     }
     let _ = std::fs::remove_dir_all(net::log_dir());
@@ -113,10 +119,11 @@ pub fn run(groups: &[&[Test]], threads: usize, last: impl Fn(bool, &mut Vec<Stri
     daemon::make_client();
     quiet_panics();
     let begun = Instant::now();
-    let mut failures = run_threads(&tests, threads);
+    let mut failures: Vec<String> =
+        stages.iter().flat_map(|(tests, threads)| run_threads(tests, *threads)).collect();
     last(words.is_empty(), &mut failures);
     let _ = std::fs::remove_dir_all(net::work_dir());
-    sum_up(tests.len(), &failures, begun.elapsed())
+    sum_up(count, &failures, begun.elapsed())
 }
 
 /// What failed, each with its text. The numbers of skipped tests go into the notes.
