@@ -7,7 +7,7 @@
 //! wrap around, and the earliest slot is one `trailing_zeros` away. When the present reaches a slot above the
 //! lowest level, its timers move down. Eleven levels hold every 64-bit tick: no timer is too far away.
 
-use crate::saved::{saved, Broken, Reader, Saved, Writer};
+use crate::saved::{saved, Reader, Saved, Writer};
 use std::time::{Duration, Instant};
 
 /// Bits of a tick that one level looks at.
@@ -248,38 +248,40 @@ impl<K: Saved> Saved for Wheel<K> {
         order.save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        const WRONG: Broken = Broken("the state has timers that cannot be");
-        let mut wheel = Wheel::new(Instant::restore(from)?);
-        wheel.present = u64::restore(from)?;
-        for _ in 0..usize::restore(from)? {
-            let (generation, tick) = (u32::restore(from)?, u64::restore(from)?);
-            let key = Option::<K>::restore(from)?;
+    fn restore(from: &mut Reader<'_>) -> Self {
+        const WRONG: &str = "the state has timers that cannot be";
+        let mut wheel = Wheel::new(Instant::restore(from));
+        wheel.present = u64::restore(from);
+        for _ in 0..usize::restore(from) {
+            let (generation, tick) = (u32::restore(from), u64::restore(from));
+            let key = Option::<K>::restore(from);
+            if from.sound().is_err() {
+                break;
+            }
             wheel.entries.push(Entry { generation, previous: NIL, next: NIL, tick, key });
         }
-        let mut linked = vec![false; wheel.entries.len()];
-        for index in Vec::<u32>::restore(from)? {
-            let armed = wheel.entries.get(index as usize).filter(|entry| entry.key.is_some());
-            let entry = armed.filter(|entry| entry.tick >= wheel.present).ok_or(WRONG)?;
-            let _ = entry;
-            if std::mem::replace(linked.get_mut(index as usize).ok_or(WRONG)?, true) {
-                return Err(WRONG);
+        // Each that is armed once, and no other.
+        let present = wheel.present;
+        let armed = |entry: &Entry<K>| entry.key.is_some();
+        let mut missing: Vec<bool> = wheel.entries.iter().map(armed).collect();
+        for index in Vec::<u32>::restore(from) {
+            let timely = wheel.entries.get(index as usize).is_some_and(|entry| entry.tick >= present);
+            match missing.get_mut(index as usize).filter(|missing| **missing && timely) {
+                Some(missing) => *missing = false,
+                None => {
+                    from.refuse(WRONG);
+                    break;
+                }
             }
             wheel.link(index);
         }
-        for (index, linked) in linked.into_iter().enumerate() {
-            let free = wheel.free;
-            let entry = wheel.entries.get_mut(index).ok_or(WRONG)?;
-            match (entry.key.is_some(), linked) {
-                (true, true) => {}
-                (false, false) => {
-                    entry.next = free;
-                    wheel.free = index as u32;
-                }
-                (true, false) | (false, true) => return Err(WRONG),
-            }
+        for (index, entry) in (0..).zip(&mut wheel.entries).filter(|(_, entry)| entry.key.is_none()) {
+            entry.next = std::mem::replace(&mut wheel.free, index);
         }
-        Ok(wheel)
+        if missing.contains(&true) {
+            from.refuse(WRONG);
+        }
+        wheel
     }
 }
 

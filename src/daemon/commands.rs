@@ -256,7 +256,10 @@ impl Link {
         let length = usize::try_from(u32::from_be_bytes(*self.input.first_chunk::<4>()?)).ok()?;
         self.gone |= length > LONGEST;
         let body = self.input.get(4..4 + length)?;
-        let message = Reader::new(body, clock::now()).and_then(|mut reader| T::restore(&mut reader));
+        let message = Reader::new(body, clock::now()).and_then(|mut reader| {
+            let message = T::restore(&mut reader);
+            reader.end().map(|()| message)
+        });
         self.input.drain(..4 + length);
         self.gone |= message.is_err();
         message.ok()

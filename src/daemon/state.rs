@@ -116,7 +116,8 @@ pub fn read(octets: &[u8], random: Box<dyn Random>, before: Option<Read>) -> Res
     let moment = now.checked_sub(passed).unwrap_or(now);
     let broken = |Broken(why): Broken| why.to_owned();
     let mut from = Reader::new(octets, moment).map_err(broken)?;
-    let (text, system) = <(Wiped, Defaults)>::restore(&mut from).map_err(broken)?;
+    let (text, system) = <(Wiped, Defaults)>::restore(&mut from);
+    from.sound().map_err(broken)?;
     let config = match before.filter(|before| *before.text == *text && before.system == system) {
         Some(before) => before.config,
         None => {
@@ -125,8 +126,8 @@ pub fn read(octets: &[u8], random: Box<dyn Random>, before: Option<Read>) -> Res
         }
     };
     let engine = Engine::restore(&mut from, now, &config, random).map_err(broken)?;
-    let plane = PlaneState::restore(&mut from).map_err(broken)?;
-    let rest = Rest::restore(&mut from).map_err(broken)?;
+    let plane = PlaneState::restore(&mut from);
+    let rest = Rest::restore(&mut from);
     from.end().map_err(broken)?;
     let sessions = config.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
     let configured = gather::set(sessions.map(|session| session.interface.as_str()));

@@ -7,7 +7,7 @@ use super::connection::{Connection, Member};
 use super::context::Context;
 use super::snapshot::ControlCounters;
 use crate::config::model::TunnelConfig;
-use crate::saved::{Broken, Reader, Saved, Writer};
+use crate::saved::{Reader, Saved, Writer};
 use crate::wire::Ccid;
 
 /// The connections of a tunnel.
@@ -32,13 +32,16 @@ impl Members {
     }
 
     /// Reads them, for the same tunnel block.
-    pub fn restore(from: &mut Reader<'_>, config: &Rc<TunnelConfig>) -> Result<Members, Broken> {
-        let (main, counters) = (Saved::restore(from)?, Saved::restore(from)?);
+    pub fn restore(from: &mut Reader<'_>, config: &Rc<TunnelConfig>) -> Members {
+        let (main, counters) = (Saved::restore(from), Saved::restore(from));
         let mut connections = Vec::new();
-        for _ in 0..usize::restore(from)? {
-            connections.push(Connection::restore_with(from, Rc::clone(config))?);
+        for _ in 0..usize::restore(from) {
+            connections.push(Connection::restore_with(from, Rc::clone(config)));
+            if from.sound().is_err() {
+                break;
+            }
         }
-        Ok(Members { connections, main, counters })
+        Members { connections, main, counters }
     }
 
     /// The connection with this id of ours.

@@ -188,21 +188,22 @@ impl Tunnel {
         from: &mut Reader<'_>,
         block: impl FnOnce(&str) -> Option<&'a Rc<TunnelConfig>>,
     ) -> Result<(Tunnel, bool), Broken> {
-        let (name, removed) = <(String, bool)>::restore(from)?;
+        let (name, removed) = <(String, bool)>::restore(from);
         let (config, slots) = if removed {
-            let (key, linger) = <(TunnelKey, Duration)>::restore(from)?;
+            let (key, linger) = <(TunnelKey, Duration)>::restore(from);
             let config = Rc::new(TunnelConfig { linger, ..TunnelConfig::new(&name) });
             (Rc::clone(&config), Slots::new(from.moment(), key, &config))
         } else {
-            let block = block(&name).ok_or(Broken("a tunnel of the state is not in its configuration"))?;
+            let block = block(&name)
+                .ok_or_else(|| from.refuse("a tunnel of the state is not in its configuration"))?;
             (Rc::clone(block), Slots::restore(from, block)?)
         };
-        let spare = match bool::restore(from)? {
+        let spare = match bool::restore(from) {
             true => Some(Box::new(Slots::restore(from, &config)?)),
             false => None,
         };
-        let members = Members::restore(from, &config)?;
-        Ok((Tunnel::restore_with(from, config, slots, spare, members)?, removed))
+        let members = Members::restore(from, &config);
+        Ok((Tunnel::restore_with(from, config, slots, spare, members), removed))
     }
 
     // ----- attempts -----

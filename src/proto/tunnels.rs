@@ -239,13 +239,13 @@ impl Tunnels {
     /// Reads them, for the same configuration.
     pub fn restore(from: &mut Reader<'_>, config: &Config) -> Result<Tunnels, Broken> {
         let mut restored = Tunnels {
-            next_key: u32::restore(from)?,
-            edition: u64::restore(from)?,
+            next_key: u32::restore(from),
+            edition: u64::restore(from),
             config: Some(config.clone()),
             ..Tunnels::default()
         };
         let blocks = gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
-        for _ in 0..usize::restore(from)? {
+        for _ in 0..usize::restore(from) {
             let (tunnel, removed) = Tunnel::restore_all(from, |name| blocks.get(name).copied())?;
             if !removed {
                 restored.by_name.insert(tunnel.config.name.clone(), tunnel.key);
@@ -256,7 +256,7 @@ impl Tunnels {
         restored.index(order);
         match restored.order.len() == config.tunnels.len() {
             true => Ok(restored),
-            false => Err(Broken("the state lacks a tunnel of its configuration")),
+            false => Err(from.refuse("the state lacks a tunnel of its configuration")),
         }
     }
 

@@ -4,7 +4,10 @@
 //!
 //! What is read need not be what this program would have written. Each object begins with a number that is made of its
 //! name and the names of its fields; a program whose objects have others finds that out at the first of them. The whole
-//! has a length and a digest, so that nothing is read that was cut off or damaged. Whatever comes is an error at worst.
+//! has a length and a digest, so that nothing is read that was cut off or damaged.
+//!
+//! Reading does not stop at what is wrong: from there on everything is zero, and the reader knows why, like a `FILE` of C.
+//! Who reads has to ask it in the end, before the values are used.
 //!
 //! Points in time are written as what lies between them and one moment that both programs know.
 
@@ -24,7 +27,7 @@ const MAGIC: &[u8] = b"l2tpd state 1\n";
 const DIGEST: usize = 16;
 
 /// Why state cannot be taken over, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken(pub &'static str);
 
 impl fmt::Display for Broken {
@@ -86,6 +89,7 @@ impl Writer {
 pub struct Reader<'a> {
     rest: &'a [u8],
     moment: Instant,
+    broken: Option<Broken>,
 }
 
 impl<'a> Reader<'a> {
@@ -96,14 +100,14 @@ impl<'a> Reader<'a> {
         let (digest, rest) = rest.split_first_chunk::<DIGEST>().ok_or(DAMAGED)?;
         let whole = usize::try_from(u64::from_be_bytes(*length)).is_ok_and(|length| length == rest.len());
         match whole && Md5::digest(rest).as_slice() == digest {
-            true => Ok(Reader { rest, moment }),
+            true => Ok(Reader::unchecked(rest, moment)),
             false => Err(DAMAGED),
         }
     }
 
     /// Reads octets for which something else vouches, or nothing.
     pub fn unchecked(octets: &'a [u8], moment: Instant) -> Reader<'a> {
-        Reader { rest: octets, moment }
+        Reader { rest: octets, moment, broken: None }
     }
 
     /// The moment that points in time are reckoned from.
@@ -111,62 +115,73 @@ impl<'a> Reader<'a> {
         self.moment
     }
 
+    /// Something is wrong: nothing more is read. The result is what was wrong first.
+    pub fn refuse(&mut self, why: &'static str) -> Broken {
+        self.rest = &[];
+        *self.broken.get_or_insert(Broken(why))
+    }
+
+    /// There is less than there should be, or a value that cannot be.
+    fn damaged(&mut self) {
+        self.refuse(DAMAGED.0);
+    }
+
     /// The next octets.
-    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Broken> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(DAMAGED)?;
+    pub fn take(&mut self, count: usize) -> &'a [u8] {
+        let Some((taken, rest)) = self.rest.split_at_checked(count) else {
+            self.damaged();
+            return &[];
+        };
         self.rest = rest;
-        Ok(taken)
+        taken
     }
 
     /// The next octets as an array.
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Broken> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(DAMAGED)?;
-        self.rest = rest;
-        Ok(*taken)
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        <[u8; N]>::try_from(self.take(N)).unwrap_or([0; N])
     }
 
     /// An object of this tag is to begin.
-    pub fn tag(&mut self, tag: u32) -> Result<(), Broken> {
-        match u32::restore(self)? == tag {
-            true => Ok(()),
-            false => Err(Broken("the state is that of another version, which has other objects")),
-        }
+    pub fn tag(&mut self, tag: u32) {
+        self.tag_of_two(tag, tag);
     }
 
     /// An object is to begin that has the first tag in an older version, and the second one in this; whether it is older.
-    pub fn tag_of_two(&mut self, older: u32, newer: u32) -> Result<bool, Broken> {
-        match u32::restore(self)? {
-            tag if tag == newer => Ok(false),
-            tag if tag == older => Ok(true),
-            _ => Err(Broken("the state is that of another version, which has other objects")),
+    pub fn tag_of_two(&mut self, older: u32, newer: u32) -> bool {
+        let tag = u32::restore(self);
+        if tag != older && tag != newer {
+            self.refuse("the state is that of another version, which has other objects");
         }
+        tag == older && tag != newer
     }
 
-    /// Nothing may be left.
-    pub fn end(&self) -> Result<(), Broken> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DAMAGED)
+    /// What was read so far is what was written.
+    pub fn sound(&self) -> Result<(), Broken> {
+        self.broken.map_or(Ok(()), Err)
+    }
+
+    /// The same, and nothing may be left.
+    pub fn end(&mut self) -> Result<(), Broken> {
+        if !self.rest.is_empty() {
+            self.damaged();
         }
+        self.sound()
     }
 
     /// Some parts that were written one after the other, after their number. Memory is needed only for those that are
     /// there.
-    fn parts<T, C: Default>(&mut self, mut add: impl FnMut(&mut C, T)) -> Result<C, Broken>
-    where
-        T: Saved,
-    {
-        let count = usize::restore(self)?;
+    fn parts<T: Saved, C: Default>(&mut self, mut add: impl FnMut(&mut C, T)) -> C {
+        let count = usize::restore(self);
         let mut all = C::default();
         for _ in 0..count {
             // What takes no octets would let a number make us go on without end.
             if self.rest.is_empty() {
-                return Err(DAMAGED);
+                self.damaged();
+                break;
             }
-            add(&mut all, T::restore(self)?);
+            add(&mut all, T::restore(self));
         }
-        Ok(all)
+        all
     }
 }
 
@@ -175,7 +190,7 @@ pub trait Saved: Sized {
     /// Writes all of it.
     fn save(&self, to: &mut Writer);
     /// Reads what [`save`](Saved::save) has written.
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken>;
+    fn restore(from: &mut Reader<'_>) -> Self;
 }
 
 /// The number of a name: FNV-1a of 32 bits, without blanks.
@@ -206,9 +221,9 @@ macro_rules! saved {
                 $($crate::saved::Saved::save($field, to);)*
             }
 
-            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
-                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) })?;
-                Ok(Self { $($field: $crate::saved::Saved::restore(from)?),* })
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Self {
+                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) });
+                Self { $($field: $crate::saved::Saved::restore(from)),* }
             }
         }
     };
@@ -225,9 +240,9 @@ macro_rules! saved {
             pub(crate) fn restore_with(
                 from: &mut $crate::saved::Reader<'_>,
                 $($given: $kind),*
-            ) -> Result<Self, $crate::saved::Broken> {
-                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) })?;
-                Ok(Self { $($field: $crate::saved::Saved::restore(from)?,)* $($given),* })
+            ) -> Self {
+                from.tag(const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) });
+                Self { $($field: $crate::saved::Saved::restore(from),)* $($given),* }
             }
         }
     };
@@ -242,16 +257,16 @@ macro_rules! saved {
                 $($crate::saved::Saved::save($new, to);)*
             }
 
-            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Self {
                 let older = from.tag_of_two(
                     const { $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field)),*)) },
                     const {
                         $crate::saved::tag(concat!(stringify!($type), $(".", stringify!($field),)* $(".", stringify!($new)),*))
                     },
-                )?;
-                $(let $field = $crate::saved::Saved::restore(from)?;)*
-                $(let $new = if older { Default::default() } else { $crate::saved::Saved::restore(from)? };)*
-                Ok(Self { $($field),*, $($new),* })
+                );
+                $(let $field = $crate::saved::Saved::restore(from);)*
+                $(let $new = if older { Default::default() } else { $crate::saved::Saved::restore(from) };)*
+                Self { $($field),*, $($new),* }
             }
         }
     };
@@ -262,9 +277,9 @@ macro_rules! saved {
                 $($crate::saved::Saved::save($field, to);)*
             }
 
-            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
-                $(let $field = $crate::saved::Saved::restore(from)?;)*
-                Ok(Self($($field),*))
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Self {
+                $(let $field = $crate::saved::Saved::restore(from);)*
+                Self($($field),*)
             }
         }
     };
@@ -279,13 +294,16 @@ macro_rules! saved {
                 }
             }
 
-            fn restore(from: &mut $crate::saved::Reader<'_>) -> Result<Self, $crate::saved::Broken> {
-                let tag: u32 = $crate::saved::Saved::restore(from)?;
-                $(if tag == const { $crate::saved::tag(stringify!($name)) } {
-                    $($(let $field = $crate::saved::Saved::restore(from)?;)*)?
-                    return Ok(Self::$name $(($($field),*))?);
-                })*
-                Err($crate::saved::Broken("the state is that of another version, which has other values"))
+            fn restore(from: &mut $crate::saved::Reader<'_>) -> Self {
+                let mut tag: u32 = $crate::saved::Saved::restore(from);
+                loop {
+                    $(if tag == const { $crate::saved::tag(stringify!($name)) } {
+                        $($(let $field = $crate::saved::Saved::restore(from);)*)?
+                        return Self::$name $(($($field),*))?;
+                    })*
+                    from.refuse("the state is that of another version, which has other values");
+                    tag = const { [$($crate::saved::tag(stringify!($name))),*][0] };
+                }
             }
         }
     };
@@ -368,6 +386,12 @@ mod tests {
         }
     }
 
+    /// What is read, or why it is of no use.
+    fn read<T: Saved>(mut from: Reader<'_>) -> Result<T, Broken> {
+        let value = T::restore(&mut from);
+        from.end().map(|()| value)
+    }
+
     fn saved_octets(now: Instant) -> Wiped {
         let mut writer = Writer::new(now);
         thing(now).save(&mut writer);
@@ -380,11 +404,9 @@ mod tests {
         let octets = saved_octets(now);
         // The reader's clock shows something else at that moment.
         let there = now + Duration::from_secs(77);
-        let mut reader = Reader::new(&octets, there).unwrap();
         let mut expected = thing(now);
         expected.at = Some(there - Duration::from_nanos(1_500_000_001));
-        assert_eq!(Thing::restore(&mut reader), Ok(expected));
-        assert_eq!(reader.end(), Ok(()));
+        assert_eq!(read(Reader::new(&octets, there).unwrap()), Ok(expected));
     }
 
     #[test]
@@ -420,7 +442,7 @@ mod tests {
         // A number of things that are not there.
         let mut many = u64::MAX.to_be_bytes().to_vec();
         many.push(1);
-        assert_eq!(Vec::<u64>::restore(&mut Reader::unchecked(&many, now)), Err(DAMAGED));
+        assert_eq!(read::<Vec<u64>>(Reader::unchecked(&many, now)), Err(DAMAGED));
     }
 
     #[test]
@@ -439,21 +461,21 @@ mod tests {
         let mut to = Writer::new(now);
         whole.save(&mut to);
         let octets = to.finish();
-        assert_eq!(Grown::restore(&mut Reader::new(&octets, now).unwrap()), Ok(whole));
+        assert_eq!(read(Reader::new(&octets, now).unwrap()), Ok(whole));
         // As a program has written it that knew of the first two alone.
         let mut to = Writer::new(now);
         to.tag(tag("Grown.first.second"));
         (7u16, "x".to_owned()).save(&mut to);
         let octets = to.finish();
-        let mut from = Reader::new(&octets, now).unwrap();
         let older = Grown { first: 7, second: "x".to_owned(), third: None };
-        assert_eq!((Grown::restore(&mut from), from.end()), (Ok(older), Ok(())));
+        assert_eq!(read(Reader::new(&octets, now).unwrap()), Ok(older));
         // That program refuses what this one writes.
         let mut to = Writer::new(now);
         Grown { first: 7, second: String::new(), third: None }.save(&mut to);
         let octets = to.finish();
-        let refused = Reader::new(&octets, now).unwrap().tag(tag("Grown.first.second"));
-        assert!(refused.unwrap_err().0.contains("another version"));
+        let mut from = Reader::new(&octets, now).unwrap();
+        from.tag(tag("Grown.first.second"));
+        assert!(from.sound().unwrap_err().0.contains("another version"));
     }
 
     #[test]
@@ -466,7 +488,11 @@ mod tests {
         saved!(Later { kinds, at });
         let now = clock::now();
         let octets = saved_octets(now);
-        let Err(Broken(why)) = Later::restore(&mut Reader::new(&octets, now).unwrap()) else { panic!() };
+        let Broken(why) = read::<Later>(Reader::new(&octets, now).unwrap()).unwrap_err();
         assert!(why.contains("another version"), "{why}");
+        // What comes first is told, not what follows from it.
+        let mut from = Reader::new(&octets, now).unwrap();
+        assert_eq!(<(Later, Vec<Kind>)>::restore(&mut from).1, []);
+        assert_eq!(from.refuse("something else"), Broken(why));
     }
 }

@@ -4,8 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::{Duration, Instant};
 
-use super::{Broken, Reader, Saved, Writer, DAMAGED};
+use super::{Reader, Saved, Writer};
 use crate::wiped::Wiped;
+
+/// This value, or zero if it is none.
+fn or_zero<T: Default, E>(value: Result<T, E>, from: &mut Reader<'_>) -> T {
+    value.unwrap_or_else(|_| {
+        from.damaged();
+        T::default()
+    })
+}
 
 macro_rules! numbers {
     ($($type:ident)*) => {
@@ -14,8 +22,8 @@ macro_rules! numbers {
                 to.put(&self.to_be_bytes());
             }
 
-            fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-                Ok($type::from_be_bytes(from.array()?))
+            fn restore(from: &mut Reader<'_>) -> Self {
+                $type::from_be_bytes(from.array())
             }
         })*
     };
@@ -28,8 +36,8 @@ impl Saved for usize {
         (*self as u64).save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        usize::try_from(u64::restore(from)?).map_err(|_| DAMAGED)
+    fn restore(from: &mut Reader<'_>) -> Self {
+        or_zero(usize::try_from(u64::restore(from)), from)
     }
 }
 
@@ -38,12 +46,12 @@ impl Saved for bool {
         u8::from(*self).save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        match u8::restore(from)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(DAMAGED),
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let octet = u8::restore(from);
+        if octet > 1 {
+            from.damaged();
         }
+        octet == 1
     }
 }
 
@@ -52,7 +60,7 @@ impl<const N: usize> Saved for [u8; N] {
         to.put(self);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+    fn restore(from: &mut Reader<'_>) -> Self {
         from.array()
     }
 }
@@ -63,9 +71,9 @@ impl Saved for String {
         to.put(self.as_bytes());
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let length = usize::restore(from)?;
-        String::from_utf8(from.take(length)?.to_vec()).map_err(|_| DAMAGED)
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let length = usize::restore(from);
+        or_zero(String::from_utf8(from.take(length).to_vec()), from)
     }
 }
 
@@ -75,9 +83,9 @@ impl Saved for Wiped {
         to.put(self);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let length = usize::restore(from)?;
-        from.take(length).map(Wiped::from)
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let length = usize::restore(from);
+        from.take(length).into()
     }
 }
 
@@ -87,11 +95,8 @@ impl<T: Saved> Saved for Option<T> {
         self.iter().for_each(|value| value.save(to));
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        match bool::restore(from)? {
-            true => T::restore(from).map(Some),
-            false => Ok(None),
-        }
+    fn restore(from: &mut Reader<'_>) -> Self {
+        bool::restore(from).then(|| T::restore(from))
     }
 }
 
@@ -104,10 +109,10 @@ impl<T: Saved, E: Saved> Saved for Result<T, E> {
         }
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        match bool::restore(from)? {
-            true => T::restore(from).map(Ok),
-            false => E::restore(from).map(Err),
+    fn restore(from: &mut Reader<'_>) -> Self {
+        match bool::restore(from) {
+            true => Ok(T::restore(from)),
+            false => Err(E::restore(from)),
         }
     }
 }
@@ -117,8 +122,8 @@ impl<T: Saved> Saved for Box<T> {
         (**self).save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        T::restore(from).map(Box::new)
+    fn restore(from: &mut Reader<'_>) -> Self {
+        Box::new(T::restore(from))
     }
 }
 
@@ -128,7 +133,7 @@ impl<T: Saved> Saved for Vec<T> {
         self.iter().for_each(|value| value.save(to));
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+    fn restore(from: &mut Reader<'_>) -> Self {
         from.parts(|all: &mut Vec<T>, value| all.push(value))
     }
 }
@@ -139,7 +144,7 @@ impl<T: Saved> Saved for VecDeque<T> {
         self.iter().for_each(|value| value.save(to));
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+    fn restore(from: &mut Reader<'_>) -> Self {
         from.parts(|all: &mut VecDeque<T>, value| all.push_back(value))
     }
 }
@@ -150,7 +155,7 @@ impl<T: Saved + Ord> Saved for BTreeSet<T> {
         self.iter().for_each(|value| value.save(to));
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+    fn restore(from: &mut Reader<'_>) -> Self {
         from.parts(|all: &mut BTreeSet<T>, value| _ = all.insert(value))
     }
 }
@@ -164,7 +169,7 @@ impl<K: Saved + Ord, V: Saved> Saved for BTreeMap<K, V> {
         }
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
+    fn restore(from: &mut Reader<'_>) -> Self {
         from.parts(|all: &mut BTreeMap<K, V>, (key, value): (K, V)| _ = all.insert(key, value))
     }
 }
@@ -175,8 +180,8 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
         self.1.save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        Ok((A::restore(from)?, B::restore(from)?))
+    fn restore(from: &mut Reader<'_>) -> Self {
+        (A::restore(from), B::restore(from))
     }
 }
 
@@ -187,8 +192,8 @@ impl<A: Saved, B: Saved, C: Saved> Saved for (A, B, C) {
         self.2.save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        Ok((A::restore(from)?, B::restore(from)?, C::restore(from)?))
+    fn restore(from: &mut Reader<'_>) -> Self {
+        (A::restore(from), B::restore(from), C::restore(from))
     }
 }
 
@@ -198,13 +203,10 @@ impl Saved for Duration {
         self.subsec_nanos().save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let (seconds, nanoseconds) = (u64::restore(from)?, u32::restore(from)?);
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let (seconds, nanoseconds) = (u64::restore(from), u32::restore(from));
         // More of them would be carried over into the seconds, which may have no room.
-        match nanoseconds < 1_000_000_000 {
-            true => Ok(Duration::new(seconds, nanoseconds)),
-            false => Err(DAMAGED),
-        }
+        or_zero((nanoseconds < 1_000_000_000).then(|| Duration::new(seconds, nanoseconds)).ok_or(()), from)
     }
 }
 
@@ -214,14 +216,17 @@ impl Saved for Instant {
         self.saturating_duration_since(to.moment).max(to.moment.saturating_duration_since(*self)).save(to);
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let (later, distance) = (bool::restore(from)?, Duration::restore(from)?);
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let (later, distance) = (bool::restore(from), Duration::restore(from));
         let at = match later {
             true => from.moment.checked_add(distance),
             // The clock of a machine that has just started does not reach as far back.
             false => Some(from.moment.checked_sub(distance).unwrap_or(from.moment)),
         };
-        at.ok_or(DAMAGED)
+        at.unwrap_or_else(|| {
+            from.damaged();
+            from.moment
+        })
     }
 }
 
@@ -239,12 +244,13 @@ impl Saved for IpAddr {
         }
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        match u8::restore(from)? {
-            4 => Ok(Ipv4Addr::from_bits(u32::restore(from)?).into()),
-            6 => Ok(Ipv6Addr::from_bits(u128::restore(from)?).into()),
-            _ => Err(DAMAGED),
+    fn restore(from: &mut Reader<'_>) -> Self {
+        match u8::restore(from) {
+            6 => return Ipv6Addr::from_bits(u128::restore(from)).into(),
+            4 => {}
+            _ => from.damaged(),
         }
+        Ipv4Addr::from_bits(u32::restore(from)).into()
     }
 }
 
@@ -258,14 +264,14 @@ impl Saved for SocketAddr {
         }
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let (address, port) = (IpAddr::restore(from)?, u16::restore(from)?);
-        Ok(match address {
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let (address, port) = (IpAddr::restore(from), u16::restore(from));
+        match address {
             IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
             IpAddr::V6(address) => {
-                let (flow, scope) = (u32::restore(from)?, u32::restore(from)?);
+                let (flow, scope) = (u32::restore(from), u32::restore(from));
                 SocketAddrV6::new(address, port, flow, scope).into()
             }
-        })
+        }
     }
 }

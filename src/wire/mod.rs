@@ -30,7 +30,7 @@ pub use message::Message;
 
 use std::fmt;
 
-use crate::saved::{saved, Broken, Reader, Saved, Writer};
+use crate::saved::{saved, Reader, Saved, Writer};
 use crate::wiped::wipe;
 
 /// Control Connection ID (RFC 3931 3.2.1): names a connection at the LCCE that assigned it; 0 is "not known yet".
@@ -178,9 +178,12 @@ impl Saved for Cookie {
         to.put(self.as_slice());
     }
 
-    fn restore(from: &mut Reader<'_>) -> Result<Self, Broken> {
-        let length = u8::restore(from)?;
-        Cookie::new(from.take(usize::from(length))?).ok_or(Broken("the state has a cookie of a wrong length"))
+    fn restore(from: &mut Reader<'_>) -> Self {
+        let length = u8::restore(from);
+        Cookie::new(from.take(usize::from(length))).unwrap_or_else(|| {
+            from.refuse("the state has a cookie of a wrong length");
+            Cookie::default()
+        })
     }
 }
 

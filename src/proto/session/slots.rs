@@ -122,26 +122,26 @@ impl Slots {
     /// Reads them, for the same tunnel block.
     pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<model::TunnelConfig>) -> Result<Slots, Broken> {
         let mut restored = Slots {
-            tunnel_key: TunnelKey::restore(from)?,
-            by_peers_id: Saved::restore(from)?,
-            called: Saved::restore(from)?,
-            waiting: Saved::restore(from)?,
-            next_key: u32::restore(from)?,
-            serial: u32::restore(from)?,
+            tunnel_key: TunnelKey::restore(from),
+            by_peers_id: Saved::restore(from),
+            called: Saved::restore(from),
+            waiting: Saved::restore(from),
+            next_key: u32::restore(from),
+            serial: u32::restore(from),
             ..Slots::default()
         };
         let blocks = gather::map(tunnel.sessions.iter().map(|session| (session.interface.as_str(), session)));
-        for _ in 0..usize::restore(from)? {
-            let (key, interface) = (SlotKey::restore(from)?, String::restore(from)?);
+        for _ in 0..usize::restore(from) {
+            let (key, interface) = (SlotKey::restore(from), String::restore(from));
             let block = blocks.get(interface.as_str());
-            let block =
-                block.ok_or(Broken("the state has a session that its configuration does not have"))?;
-            let slot = Slot::restore_with(from, Rc::clone(tunnel), Rc::clone(block))?;
+            let unknown = || from.refuse("the state has a session that its configuration does not have");
+            let block = block.ok_or_else(unknown)?;
+            let slot = Slot::restore_with(from, Rc::clone(tunnel), Rc::clone(block));
             restored.slots.insert(key, Box::new(slot));
             restored.by_interface.insert(interface, (key, 0));
         }
         if restored.by_interface.len() != blocks.len() || restored.slots.len() != blocks.len() {
-            return Err(Broken("the state lacks a session of its configuration"));
+            return Err(from.refuse("the state lacks a session of its configuration"));
         }
         restored.arrange(tunnel);
         restored.index();
