@@ -121,6 +121,9 @@ mod tests {
             i32::from(refused.contains(&false) || allowed.contains(&false))
         });
         fs::remove_dir_all(&place).unwrap();
-        assert!([0, 77].contains(&status), "{status}");
+        if status == 77 {
+            return crate::sys::skipped("landlock: this kernel has none");
+        }
+        assert_eq!(status, 0);
     }
 }

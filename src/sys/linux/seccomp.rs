@@ -417,7 +417,10 @@ pub(in crate::sys) mod tests {
             };
             i32::from(executed != (-1, Some(libc::EPERM)) || read < 0)
         });
-        assert!([0, 77].contains(&status), "{status}");
+        if status == 77 {
+            return crate::sys::skipped("seccomp: this kernel has no filters");
+        }
+        assert_eq!(status, 0);
     }
 
     #[test]
