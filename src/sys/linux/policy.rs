@@ -17,7 +17,7 @@ use crate::sys::{cvt, cvt_size};
 // linux/xfrm.h, linux/netfilter/nf_tables.h and x_tables.h, which libc lacks.
 
 const XFRM_MSG_GETPOLICY: u16 = 0x15;
-const XFRM_POLICIES: u32 = 1 << 2;
+const XFRM_POLICIES: u32 = 1 << 3;
 /// struct xfrm_userpolicy_info: selector (56), lifetimes (64 + 32), priority (4), index (4), direction (1).
 const DIRECTION: usize = 56 + 64 + 32 + 8;
 /// Directions: in, out; then forwarded packets, and what single sockets have.
