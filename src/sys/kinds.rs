@@ -9,15 +9,6 @@ use libc::c_int;
 use crate::saved::saved;
 use crate::wire::{Cookie, SessionId};
 
-/// Where a program for packets stands at an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Packets that come in.
-    Ingress,
-    /// Packets that go out.
-    Egress,
-}
-
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetEvent {

@@ -37,6 +37,7 @@ use support::{daemon, dice, net, peer, sys, wait};
 const TESTS: &[&[Test]] = &[
     // Those that take longest begin.
     bpf::TESTS,
+    bpf::policies::TESTS,
     damaged::TESTS,
     transfer::TESTS,
     frames::TESTS,
@@ -50,8 +51,8 @@ const TESTS: &[&[Test]] = &[
     closing::TESTS,
 ];
 
-/// How long frames take, and how many are lost, while a flood takes all processors.
-const ALONE: &[&[Test]] = &[fairness::TESTS, flood::TESTS];
+/// How long frames take, and how many are lost, while a flood takes all processors; how long many sessions take.
+const ALONE: &[&[Test]] = &[fairness::TESTS, flood::TESTS, bpf::many::TESTS];
 
 thread_local!(static PLANE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) });
 
@@ -68,6 +69,9 @@ fn main() {
             "dataplane::bpf is skipped: the kernel takes no programs from us, or is older than 6.6".into(),
         );
     }
-    let groups = TESTS.iter().copied().filter(|group| programs || !group[0].name.contains("::bpf::"));
-    std::process::exit(runner::run(&[(groups.collect(), 3), (ALONE.to_vec(), 1)], |_, _| ()));
+    let possible = |groups: &[&'static [Test]]| {
+        let groups = groups.iter().copied();
+        groups.filter(|group| programs || !group[0].name.contains("::bpf::")).collect()
+    };
+    std::process::exit(runner::run(&[(possible(TESTS), 3), (possible(ALONE), 1)], |_, _| ()));
 }

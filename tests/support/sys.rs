@@ -285,3 +285,59 @@ pub fn asked_for_programs(index: u32, ingress: bool) -> io::Result<u32> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// A table of nftables with a chain that drops all that this namespace sends: made or removed.
+pub fn filter_of_nftables(family: u8, is_there: bool) -> io::Result<()> {
+    // linux/netfilter/nfnetlink.h, nf_tables.h.
+    const BEGIN: u16 = 16;
+    const END: u16 = 17;
+    const NEW_TABLE: u16 = 10 << 8;
+    const DELETE_TABLE: u16 = 10 << 8 | 2;
+    const NEW_CHAIN: u16 = 10 << 8 | 3;
+    const REQUEST: u16 = 1;
+    const ACK: u16 = 4;
+    const CREATE: u16 = 0x400;
+    let filled = |mut octets: Vec<u8>| {
+        octets.resize(octets.len().next_multiple_of(4), 0);
+        octets
+    };
+    let attribute = |kind: u16, value: &[u8]| {
+        let head = [(4 + value.len() as u16).to_ne_bytes(), kind.to_ne_bytes()].concat();
+        filled([&head, value].concat())
+    };
+    // struct nlmsghdr: length (4), type (2), flags (2), sequence (4), port (4); struct nfgenmsg: family, version, resource.
+    let message = |kind: u16, flags: u16, family: u8, attributes: &[u8]| {
+        let length = (20 + attributes.len() as u32).to_ne_bytes();
+        let resource = if kind < 256 { 10 } else { 0 };
+        let head = [kind.to_ne_bytes(), (flags | REQUEST).to_ne_bytes()].concat();
+        filled([&length[..], &head, &[0; 8], &[family, 0, 0, resource], attributes].concat())
+    };
+    let name = |kind| attribute(kind, b"l2tpd-test\0");
+    let hook = [attribute(1, &3u32.to_be_bytes()), attribute(2, &0u32.to_be_bytes())].concat();
+    let (hook, drop) = (attribute(0x8000 | 4, &hook), attribute(5, &0u32.to_be_bytes()));
+    let chain = [name(1), name(3), hook, drop, attribute(7, b"filter\0")].concat();
+    let changes = match is_there {
+        true => vec![
+            message(NEW_TABLE, CREATE, family, &name(1)),
+            message(NEW_CHAIN, CREATE | ACK, family, &chain),
+        ],
+        false => vec![message(DELETE_TABLE, ACK, family, &name(1))],
+    };
+    let all = [message(BEGIN, 0, 0, &[]), changes.concat(), message(END, 0, 0, &[])].concat();
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_NETFILTER) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nobody else owns it.
+    let mut socket = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    let mut answer = [0; 4096];
+    io::Write::write(&mut socket, &all)?;
+    let got = io::Read::read(&mut socket, &mut answer)?;
+    // struct nlmsgerr, of the first that is refused, or of the acknowledgement.
+    match i32::from_ne_bytes(answer[16..20].try_into().expect("four")) {
+        0 if got >= 20 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
+}

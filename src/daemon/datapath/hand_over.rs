@@ -13,6 +13,7 @@ use super::ready::Source;
 use super::session::Session;
 use super::shortcut;
 use super::state::{Come, Passed, PlaneState, ShortcutState};
+use crate::sys::bpf;
 
 /// What another program that goes on with them has to know.
 pub(super) fn state(wires: &Pseudowires, unmatched: Unmatched, descriptors: &mut Passed) -> PlaneState {
@@ -91,6 +92,8 @@ fn resume_shortcut(
     }
     drop(descriptors.drain(..state.descriptors().min(descriptors.len())));
     for carried in state.carried {
+        // What is at its interface would go on with what nobody can change any more.
+        let _ = carried.ways.map(|(_, interface)| bpf::remove_filter(interface));
         let port = wires.ports.find(&carried.name).and_then(|at| wires.ports.get_mut(at));
         port.into_iter().for_each(|port| port.counters.add(&carried.counted));
     }

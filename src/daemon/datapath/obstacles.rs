@@ -11,7 +11,7 @@ use crate::sys::policy::Policies;
 use crate::sys::route::KernelRoute;
 use crate::wire::Encapsulation;
 
-/// Sessions that `data-plane auto` chooses the programs for.
+/// Interfaces that lead to peers that `data-plane auto` puts the program at.
 const MOST_AUTOMATIC: usize = 16;
 
 /// An interface that leads to peers.
@@ -35,7 +35,7 @@ pub(super) struct Case<'a> {
     pub(super) automatic: bool,
     /// There are no interfaces that join and cut.
     pub(super) no_pairs: bool,
-    /// How many other sessions the programs carry.
+    /// At how many other interfaces that lead to peers the program is.
     pub(super) others: usize,
 }
 
@@ -72,8 +72,8 @@ const OBSTACLES: &[Row] = &[
     ("{} leaves checksums to its other end: the daemon finishes them at less expense", |c| {
         c.automatic && !c.underlay.finishes_checksums
     }),
-    // The kernel waits for all processors whenever a program is put at an interface, or taken away; so does the daemon.
-    ("auto carries no more sessions so, as each holds up the others when it begins and ends", |c| {
+    // The kernel waits for all processors whenever the program is put there, or taken away; so does the daemon.
+    ("auto puts the program at no more interfaces that lead to peers, as each holds up the daemon", |c| {
         c.automatic && c.others >= MOST_AUTOMATIC
     }),
     // They add up the octets of each frame, the daemon those of a super-frame.

@@ -21,9 +21,10 @@ use crate::bpf::values::{self, Counts};
 use crate::bpf::{self, Maps};
 use crate::counters::Counters;
 use crate::log::Remark;
-use crate::sys::bpf::{Map, Place, Program};
+use crate::sys::bpf::{Map, Program};
 use crate::sys::policy::{Policies, PolicySource};
 use crate::sys::route::{KernelRoute, RouteSocket};
+use crate::sys::tap::Tap;
 use crate::sys::veth::{self, Pairs};
 use crate::sys::{clock, error_text, netif};
 use crate::wire::SessionId;
@@ -72,8 +73,6 @@ struct Carried {
     device: Option<i32>,
     /// It is in the maps at present.
     ways: Option<Ways>,
-    /// The program at the egress of its interface.
-    link: Option<OwnedFd>,
     /// What was counted when the counters were set to zero.
     zero: Counts,
     /// What was told of it last.
@@ -82,14 +81,7 @@ struct Carried {
 
 impl Carried {
     fn new(session: SessionId) -> Box<Carried> {
-        Box::new(Carried {
-            session,
-            device: None,
-            ways: None,
-            link: None,
-            zero: Counts::default(),
-            told: None,
-        })
+        Box::new(Carried { session, device: None, ways: None, zero: Counts::default(), told: None })
     }
 }
 
@@ -177,12 +169,11 @@ impl Shortcut {
         });
         let underlays = underlays.collect();
         let carried = self.carried.iter().filter_map(|(at, carried)| {
-            let (port, link) = (port(*at)?, carried.link.as_ref());
-            descriptors.extend(link.map(AsRawFd::as_raw_fd));
+            let port = port(*at)?;
             Some(CarriedState {
                 name: port.interface.name.clone(),
                 session: carried.session,
-                ways: carried.ways.as_ref().filter(|_| link.is_some()).map(|w| (w.underlay, w.interface)),
+                ways: carried.ways.as_ref().map(|ways| (ways.underlay, ways.interface)),
                 why_not: port.why_not_bpf.clone(),
                 zero: carried.zero,
                 counted: self.since(carried.session, &carried.zero),
@@ -216,7 +207,6 @@ impl Shortcut {
         }
         for CarriedState { name, session, ways, why_not, zero, counted: _ } in state.carried {
             let mut carried = Carried::new(session);
-            carried.link = ways.map(|_| next()).transpose()?;
             // What the maps have is written once more.
             carried.ways = ways.map(|(underlay, interface)| Ways::new(underlay, interface));
             carried.zero = zero;
@@ -252,8 +242,8 @@ impl Shortcut {
         carried.device = route.as_ref().ok().map(|route| route.device);
         carried.device.map(|device| self.devices.insert((device, at)));
         let wanted = route.and_then(|route| self.ways(port, session, &route, mtu));
-        let result =
-            wanted.and_then(|ways| self.carry(&mut carried, ways).map_err(|error| error_text(&error)));
+        let result = wanted
+            .and_then(|ways| self.carry(&mut carried, ways, port.tap()).map_err(|error| error_text(&error)));
         if result.is_err() {
             self.leave(&mut carried);
         }
@@ -269,19 +259,18 @@ impl Shortcut {
     }
 
     /// The programs carry the frames of a session so from now on. After an error they may still carry some.
-    fn carry(&mut self, carried: &mut Carried, ways: Ways) -> io::Result<()> {
+    fn carry(&mut self, carried: &mut Carried, ways: Ways, tap: Option<&Tap>) -> io::Result<()> {
         let same = |before: &Ways| (before.underlay, before.interface) == (ways.underlay, ways.interface);
         if !carried.ways.as_ref().is_some_and(same) {
             self.leave(carried);
-            let link = self.at_egress.link(ways.interface, Place::Egress)?;
+            self.at_egress.filter(tap.ok_or(io::ErrorKind::NotFound)?)?;
             match self.underlays.get_mut(&ways.underlay) {
                 Some((_, sessions)) => *sessions += 1,
                 None => {
-                    let link = self.at_ingress.link(ways.underlay, Place::Ingress)?;
+                    let link = self.at_ingress.link(ways.underlay)?;
                     self.underlays.insert(ways.underlay, (link, 1));
                 }
             }
-            carried.link = Some(link);
         }
         let before = carried.ways.replace(ways);
         let Some(ways) = carried.ways.as_ref().filter(|ways| Some(*ways) != before.as_ref()) else {
@@ -307,7 +296,6 @@ impl Shortcut {
         // What is not there need not be removed.
         let _ = self.egress.remove(ways.interface.to_ne_bytes());
         let _ = self.ingress.remove(carried.session.0.to_be_bytes());
-        carried.link = None;
         if let Some((_, sessions)) = self.underlays.get_mut(&ways.underlay) {
             *sessions -= 1;
             if *sessions == 0 {
@@ -345,8 +333,7 @@ impl Shortcut {
         let pairs =
             self.pairs.as_ref().filter(|_| self.no_pairs.is_none() && interface <= bpf::pairs::LARGEST);
         let (automatic, no_pairs) = (self.automatic, pairs.is_none());
-        let all = self.underlays.values().map(|(_, sessions)| sessions).sum::<usize>();
-        let others = all.saturating_sub(usize::from(port.by_bpf));
+        let others = self.underlays.len() - usize::from(self.underlays.contains_key(&route.device));
         let case = Case { port, session, route, underlay, mtu, policies, automatic, no_pairs, others };
         if let Some(why) = case.obstacle() {
             let no_pairs = self.no_pairs.as_deref().unwrap_or("the interface's number is too great");
@@ -456,9 +443,13 @@ impl Shortcut {
             return Vec::new();
         }
         self.policies = policies;
-        let mut all = std::mem::take(&mut self.carried);
-        all.values_mut().for_each(|carried| self.leave(carried));
-        self.carried = all;
+        for carried in self.carried.values_mut() {
+            if let Some(ways) = &mut carried.ways {
+                let _ = self.egress.remove(ways.interface.to_ne_bytes());
+                let _ = self.ingress.remove(carried.session.0.to_be_bytes());
+                *ways = Ways::new(ways.underlay, ways.interface);
+            }
+        }
         self.carried.keys().copied().collect()
     }
 

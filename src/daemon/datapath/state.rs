@@ -71,7 +71,7 @@ pub(super) struct TunnelState {
 saved!(TunnelState { id, path, socket, sessions });
 
 /// The programs in the kernel that carry frames. Their descriptors: three maps, two programs, those of the `pairs`,
-/// then a link for each of the `underlays`, then one for each of `carried` that has one.
+/// then a link for each of the `underlays`.
 pub(super) struct ShortcutState {
     /// What the programs were made of: another version may have others.
     pub(super) code: Vec<u8>,
@@ -86,9 +86,7 @@ saved!(ShortcutState { code, underlays, carried } added { pairs });
 impl ShortcutState {
     /// How many descriptors it has.
     pub(super) fn descriptors(&self) -> usize {
-        let links = self.carried.iter().filter(|carried| carried.ways.is_some());
-        let pairs = self.pairs.as_ref().map_or(0, |_| Pairs::DESCRIPTORS);
-        5 + pairs + self.underlays.len() + links.count()
+        5 + self.pairs.as_ref().map_or(0, |_| Pairs::DESCRIPTORS) + self.underlays.len()
     }
 }
 

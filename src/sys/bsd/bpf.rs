@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-pub use crate::sys::kinds::Place;
+use super::tap::Tap;
 
 fn unsupported<T>() -> io::Result<T> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such programs"))
@@ -70,8 +70,18 @@ impl Program {
         match self.0 {}
     }
 
-    /// Puts it at an interface.
-    pub fn link(&self, _interface: i32, _place: Place) -> io::Result<OwnedFd> {
+    /// Puts it at the ingress of an interface.
+    pub fn link(&self, _interface: i32) -> io::Result<OwnedFd> {
         match self.0 {}
     }
+
+    /// Puts it at the egress of an interface.
+    pub fn filter(&self, _tap: &Tap) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+/// Takes a program away from the egress of an interface.
+pub fn remove_filter(_interface: i32) -> io::Result<()> {
+    unsupported()
 }

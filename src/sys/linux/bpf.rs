@@ -1,12 +1,13 @@
-//! bpf(2): programs and maps in the kernel, and links that put a program at the ingress or egress of an interface (tcx,
-//! Linux 6.6). All of them are descriptors: what is closed, however that comes, is gone.
+//! bpf(2): programs and maps in the kernel, and links that put a program at the ingress of an interface (tcx, Linux 6.6).
+//! All of them are descriptors: what is closed, however that comes, is gone. At the egress of our own interfaces programs
+//! are filters of a qdisc, which are gone with the interface.
 
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-pub use crate::sys::kinds::Place;
-
+use super::netlink::{self, field, nested};
+use super::tap::Tap;
 use crate::sys::{cvt, error_text};
 
 // linux/bpf.h, which libc lacks.
@@ -27,7 +28,18 @@ const PERCPU_HASH: u32 = 5;
 const NO_PREALLOC: u32 = 1;
 const SCHED_CLS: u32 = 3;
 const TCX_INGRESS: u32 = 46;
-const TCX_EGRESS: u32 = 47;
+// linux/pkt_sched.h, linux/pkt_cls.h.
+/// The qdisc that has nothing but filters, its handle, and what their parent is at the egress.
+const CLSACT: u32 = 0xffff_fff1;
+const CLSACT_HANDLE: u32 = 0xffff_0000;
+const CLSACT_EGRESS: u32 = 0xffff_fff3;
+/// Our filter: its handle, its parent, and that it is after all that somebody else puts there, for all protocols.
+const FILTER: [u32; 3] = [1, CLSACT_EGRESS, 0xffff << 16 | (libc::ETH_P_ALL as u16).to_be() as u32];
+const TCA_BPF_FD: u16 = 6;
+const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_FLAGS: u16 = 8;
+/// What the program returns is what happens.
+const DIRECT_ACTION: u32 = 1;
 /// Octets that the verifier may explain a refusal with.
 const LOG: usize = 1 << 16;
 
@@ -236,17 +248,49 @@ impl Program {
         self.0.as_raw_fd()
     }
 
-    /// Puts it at an interface, after the programs that are there; it stays as long as the result does.
-    pub fn link(&self, interface: i32, place: Place) -> io::Result<OwnedFd> {
-        let place = match place {
-            Place::Ingress => TCX_INGRESS,
-            Place::Egress => TCX_EGRESS,
-        };
+    /// Puts it at the ingress of an interface, after the programs that are there; it stays as long as the result does. This
+    /// and its end wait until no processor can be at the place any more, some 20 ms.
+    pub fn link(&self, interface: i32) -> io::Result<OwnedFd> {
         let (program, interface) = (self.0.as_raw_fd() as u32, interface as u32);
-        let attributes = LinkAttributes { program, interface, place, ..LinkAttributes::default() };
+        let attributes =
+            LinkAttributes { program, interface, place: TCX_INGRESS, ..LinkAttributes::default() };
         // SAFETY: the attributes are those of this command, and point to nothing.
         unsafe { open(LINK_CREATE, &attributes) }
     }
+
+    /// Puts it at the egress of an interface, after the filters that are there, or in its own place again. It stays as long
+    /// as the interface, which must go with us; unlike [`link`](Program::link), it waits for nothing.
+    pub fn filter(&self, tap: &Tap) -> io::Result<()> {
+        if !tap.goes_with_us() {
+            return Err(io::Error::other(
+                "the interface does not end with the daemon, or is in another network namespace",
+            ));
+        }
+        let fd = netlink::open(libc::NETLINK_ROUTE, 0)?;
+        let kind = |name: &[u8]| field(libc::TCA_KIND, name);
+        let qdisc = place(tap.index(), [CLSACT_HANDLE, CLSACT, 0], &kind(b"clsact\0"));
+        netlink::change(&fd, libc::RTM_NEWQDISC, libc::NLM_F_CREATE, &qdisc).map_err(|error| {
+            io::Error::new(error.kind(), format!("no qdisc clsact: {}", error_text(&error)))
+        })?;
+        let number = |kind, number: u32| field(kind, &number.to_ne_bytes());
+        let program = number(TCA_BPF_FD, self.0.as_raw_fd() as u32);
+        let name = field(TCA_BPF_NAME, b"l2tpd_egress\0");
+        let options = [program, name, number(TCA_BPF_FLAGS, DIRECT_ACTION)].concat();
+        let options = [kind(b"bpf\0"), nested(libc::TCA_OPTIONS, &options)].concat();
+        let filter = place(tap.index(), FILTER, &options);
+        netlink::change(&fd, libc::RTM_NEWTFILTER, libc::NLM_F_CREATE, &filter)
+    }
+}
+
+/// Takes away what [`Program::filter`] put at an interface, perhaps that of another process.
+pub fn remove_filter(interface: i32) -> io::Result<()> {
+    let fd = netlink::open(libc::NETLINK_ROUTE, 0)?;
+    netlink::change(&fd, libc::RTM_DELTFILTER, 0, &place(interface, FILTER, &[]))
+}
+
+/// struct tcmsg: family (1), padding (3), interface (4), handle (4), parent (4), info (4); attributes.
+fn place(interface: i32, numbers: [u32; 3], attributes: &[u8]) -> Vec<u8> {
+    [&[0; 4], &interface.to_ne_bytes()[..], &numbers.map(u32::to_ne_bytes).concat(), attributes].concat()
 }
 
 #[cfg(test)]
@@ -259,7 +303,9 @@ mod tests {
         let map = |size, each| Map::new(64, size, each);
         let ingress_map = match map(values::Ingress::SIZE, false) {
             // Nobody but root may.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return crate::sys::skipped("programs for the kernel: not root, or a container forbids it");
+            }
             map => map.unwrap(),
         };
         let egress_map = map(values::Egress::SIZE, false).unwrap();
@@ -280,7 +326,12 @@ mod tests {
 
     #[test]
     fn maps_hold_what_was_set() {
-        let Ok(map) = Map::new(4, 8, true) else { return };
+        let map = match Map::new(4, 8, true) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return crate::sys::skipped("maps in the kernel: not root, or a container forbids it");
+            }
+            map => map.unwrap(),
+        };
         let key = [1, 2, 3, 4];
         assert_eq!(map.get(key).unwrap_err().kind(), io::ErrorKind::NotFound);
         let value = vec![7; map.size];

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use libc::c_int;
 
 use crate::sys::cvt;
-use crate::sys::socket_call::open_family;
+use crate::sys::socket_call::{open_family, receive, send};
 
 /// Octets of struct nlmsghdr: length (4), type (2), flags (2), sequence (4), pid (4).
 pub(super) const HEADER: usize = mem::size_of::<libc::nlmsghdr>();
@@ -55,6 +55,19 @@ pub(super) fn outcome(message: &[u8]) -> Option<io::Result<()>> {
         0 => Ok(()),
         error => Err(io::Error::from_raw_os_error(error.saturating_neg())),
     })
+}
+
+/// Asks for a change, and returns what the kernel says of it.
+pub(super) fn change(fd: &OwnedFd, kind: u16, flags: c_int, body: &[u8]) -> io::Result<()> {
+    send(fd, &request(kind, flags | libc::NLM_F_ACK, 0, body))?;
+    // The kernel has answered when the call that sends returns.
+    let mut buffer = [0; 4096];
+    outcome(receive(fd, &mut buffer)?).unwrap_or(Err(io::ErrorKind::InvalidData.into()))
+}
+
+/// An attribute that consists of attributes.
+pub(super) fn nested(kind: u16, fields: &[u8]) -> Vec<u8> {
+    field(kind | libc::NLA_F_NESTED as u16, fields)
 }
 
 /// A number of a message.

@@ -8,12 +8,11 @@ use std::thread;
 
 use libc::c_int;
 
-use super::bpf::{Place, Program};
+use super::bpf::Program;
 use super::netif::{self, Feature};
-use super::netlink::{self, field};
+use super::netlink::{self, field, nested};
 use crate::sys::cvt;
 pub use crate::sys::kinds::Pairs;
-use crate::sys::socket_call::{receive, send};
 
 // linux/veth.h, linux/if_link.h, which libc lacks.
 const VETH_INFO_PEER: u16 = 1;
@@ -45,7 +44,7 @@ pub fn pairs(back: &Program, ours: [&Program; 2]) -> io::Result<Pairs> {
         let quiet = nested(libc::IFLA_AF_SPEC, &nested(libc::AF_INET6 as u16, &quiet));
         // Without IPv6 there is nothing to be switched off.
         let _ = link_request(&here, 0, &[&message(index), &quiet[..]].concat());
-        descriptors.push(program.link(index, Place::Ingress)?);
+        descriptors.push(program.link(index)?);
         netif::set_up(name)?;
         indexes.push(index);
     }
@@ -62,7 +61,7 @@ fn make(here: &OwnedFd, back: &Program) -> io::Result<(Vec<String>, Vec<OwnedFd>
     for (other, joins) in PAIRS.into_iter().zip([true, false]) {
         names.push(create(here, other, descriptors.first().map_or(-1, OwnedFd::as_raw_fd))?);
         netif::set_feature(other, Feature::Joins, joins)?;
-        descriptors.push(back.link(netif::index(other)?, Place::Ingress)?);
+        descriptors.push(back.link(netif::index(other)?)?);
         netif::set_up(other)?;
     }
     Ok((names, descriptors))
@@ -94,14 +93,7 @@ fn message(index: c_int) -> Vec<u8> {
     octets
 }
 
-fn nested(kind: u16, fields: &[u8]) -> Vec<u8> {
-    field(kind | libc::NLA_F_NESTED as u16, fields)
-}
-
 /// RTM_NEWLINK, and what the kernel says of it.
 fn link_request(here: &OwnedFd, flags: c_int, body: &[u8]) -> io::Result<()> {
-    send(here, &netlink::request(libc::RTM_NEWLINK, flags | libc::NLM_F_ACK, 0, body))?;
-    // The kernel has answered when the call that sends returns.
-    let mut buffer = [0; 4096];
-    netlink::outcome(receive(here, &mut buffer)?).unwrap_or(Err(io::ErrorKind::InvalidData.into()))
+    netlink::change(here, libc::RTM_NEWLINK, flags, body)
 }

@@ -1,11 +1,14 @@
 //! `data-plane bpf`: what the programs carry passes while the daemon stands still; what they must not carry does not.
 
+pub mod many;
+pub mod policies;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Daemon, PATIENCE};
+use crate::daemon::{write_config, Daemon, PATIENCE};
 use crate::net::Net;
 use crate::packet::PacketSocket;
 use crate::sys::{in_netns, tcx_programs};
@@ -18,16 +21,15 @@ tests!(
     frames_pass_while_the_daemon_stands_still,
     what_the_programs_cannot_do_the_daemon_does,
     auto_takes_what_is_faster,
-    auto_takes_so_many,
     udp_over_ipv6_has_checksums,
     data_in_the_kernel_saves_hellos,
-    an_ipsec_policy_takes_the_frames_back,
     a_cable_that_leaves_checksums_gets_finished_ones,
     tcp_is_joined_and_cut,
     without_interfaces_of_its_own,
     another_route_is_followed,
     an_interface_that_is_down_gets_nothing,
     another_program_goes_on_with_what_is_in_the_kernel,
+    what_another_program_does_not_go_on_with_ends,
     nothing_is_left_of_a_daemon_that_was_killed,
 );
 
@@ -165,28 +167,6 @@ fn auto_takes_what_is_faster() {
     }
 }
 
-/// Of many sessions `data-plane auto` takes some.
-fn auto_takes_so_many() {
-    let net = Net::new();
-    net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
-    let mut config =
-        "hostname h1\nrouter-id 10.0.0.1\ntunnel t\n  encapsulation udp\n  local-address 192.0.2.1\n  \
-                      remote-address 192.0.2.2\n"
-            .to_owned();
-    for number in 1..=18 {
-        config += &format!("  session pw{number}\n    manual {number} {number}\n");
-    }
-    let mut daemon = Daemon::start(&net, &net.a, &config);
-    let counts = |text: &str| {
-        let count = |words| text.matches(words).count();
-        [count("Data Plane       :bpf\n"), count("tap (not bpf: auto carries no more sessions")]
-    };
-    // Its socket comes later than it starts.
-    let status = || String::from_utf8_lossy(&daemon.ctl(&["status"]).stdout).into_owned();
-    wait_until(|| counts(&status()) == [16, 2], status);
-    daemon.stop();
-}
-
 /// May not make a network namespace, as in many containers: then each way of TCP is its own.
 const CONFINED: &[&str] = &["setpriv", "--bounding-set", "-sys_admin"];
 
@@ -315,27 +295,6 @@ fn data_in_the_kernel_saves_hellos() {
     second.stop();
 }
 
-/// What is meant for IPsec never leaves in clear, neither from the programs nor from the daemon.
-fn an_ipsec_policy_takes_the_frames_back() {
-    let world = world(WIRES[1], vec![Variant::new(0, 8, Sublayer::None)]);
-    status(&world, "Data Plane       :bpf\n", true);
-    let policy = "dir out src 192.0.2.1/32 dst 192.0.2.2/32 proto 115";
-    let esp = "tmpl src 192.0.2.1 dst 192.0.2.2 proto esp mode transport";
-    world.net.batch(&world.net.a, &format!("xfrm policy add {policy} {esp}\n"));
-    status(&world, "an IPsec policy is about packets to the peer", true);
-    assert!(!world.net.answers(&world.net.a, &world.variants[0].address(2, false)), "it left in clear");
-    world.net.batch(&world.net.a, &format!("xfrm policy delete {policy}\n"));
-    status(&world, "Data Plane       :bpf\n", true);
-    // Meanwhile no ARP got through either.
-    wait_until(
-        || world.net.answers(&world.net.a, &world.variants[0].address(2, false)),
-        || world.first.tail(20),
-    );
-    world.net.ping(&world.net.a, &world.variants[0].address(2, true), 56);
-    ping_in_kernel(&world);
-    world.end();
-}
-
 /// The other end is a program that sees the checksums of frames as they come.
 fn a_cable_that_leaves_checksums_gets_finished_ones() {
     PLANE.set(Some("bpf"));
@@ -441,6 +400,14 @@ fn an_interface_that_is_down_gets_nothing() {
     world.end();
 }
 
+/// The number of the process that host 1 runs.
+fn process(world: &World) -> u32 {
+    let text = world.first.ctl_ok(&["status"]);
+    let number =
+        text.split(": process ").nth(1).expect("a process").split(|c: char| !c.is_ascii_digit()).next();
+    number.and_then(|number| number.parse::<u32>().ok()).expect("its number")
+}
+
 /// `restart`: frames pass in the kernel all the time, also while neither program runs, and are counted.
 fn another_program_goes_on_with_what_is_in_the_kernel() {
     let mut world =
@@ -450,12 +417,6 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
         world.net.ping(&world.net.a, &variant.address(2, false), 56);
     }
     let names = ["rx_frames", "tx_frames"];
-    let process = |world: &World| {
-        let text = world.first.ctl_ok(&["status"]);
-        let number =
-            text.split(": process ").nth(1).expect("a process").split(|c: char| !c.is_ascii_digit()).next();
-        number.and_then(|number| number.parse::<u32>().ok()).expect("its number")
-    };
     let mut pids = vec![process(&world)];
     keep_neighbours(&world);
     for turn in 0..5 {
@@ -479,7 +440,7 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
         }
         assert!(!world.first.ctl_ok(&["status"]).contains("not bpf"), "turn {turn}");
         assert_eq!(tcx_programs(&world.net.a, "wire", true), 1, "turn {turn}");
-        assert_eq!(tcx_programs(&world.net.a, "pw0", false), 1, "turn {turn}");
+        assert_eq!(filters(&world, "pw0"), 1, "turn {turn}");
         pids.push(now);
     }
     pids.dedup();
@@ -495,17 +456,45 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
     // It can do with them what it likes.
     world.net.batch(&world.net.a, "link set pw0 down\n");
     status(&world, "the interface is down", true);
-    wait_until(|| tcx_programs(&world.net.a, "pw0", false) == 0, || "a program is left".to_owned());
     world.net.batch(&world.net.a, "link set pw0 up\n");
-    wait_until(|| tcx_programs(&world.net.a, "pw0", false) == 1, || world.first.tail(20));
+    status(&world, "not bpf", false);
+    assert_eq!(filters(&world, "pw0"), 1);
     world.first.kill();
     wait_until(|| tcx_programs(&world.net.a, "wire", true) == 0, || "a program is left".to_owned());
+}
+
+/// The programs at the egress of an interface of host 1.
+fn filters(world: &World, interface: &str) -> usize {
+    let filters = world.net.exec(&world.net.a, &["tc", "filter", "show", "dev", interface, "egress"]);
+    filters.matches(" l2tpd_egress direct-action ").count()
+}
+
+/// A program that goes on without what the other one had in the kernel leaves nothing of it at work.
+fn what_another_program_does_not_go_on_with_ends() {
+    let world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
+    status(&world, "Data Plane       :bpf\n", true);
+    let address = world.variants[0].address(2, false);
+    world.net.ping(&world.net.a, &address, 56);
+    let config = std::fs::read_to_string(&world.first.config).expect("configuration");
+    write_config(&world.first.config, &config.replace("data-plane bpf", "data-plane tap"));
+    let before = process(&world);
+    world.first.ctl_ok(&["restart"]);
+    wait_until(|| process(&world) != before, || world.first.tail(20));
+    status(&world, "Data Plane       :tap\n", true);
+    keep_neighbours(&world);
+    world.net.ping(&world.net.a, &address, 1000);
+    let sent = || packets(&world.net.a, "pw0", "tx_packets");
+    let before = sent();
+    world.net.ping(&world.net.a, &address, 1000);
+    assert!(sent() > before, "the frames did not get to the interface");
+    assert_eq!(tcx_programs(&world.net.a, "wire", true), 0);
+    world.end();
 }
 
 fn nothing_is_left_of_a_daemon_that_was_killed() {
     let mut world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
     assert_eq!(tcx_programs(&world.net.a, "wire", true), 1);
-    assert_eq!(tcx_programs(&world.net.a, "pw0", false), 1);
+    assert_eq!(filters(&world, "pw0"), 1);
     let links = || world.net.exec(&world.net.a, &["ip", "-br", "link"]);
     assert!(links().contains("l2tpd-join0@") && links().contains("l2tpd-cut0@"), "{}", links());
     world.first.kill();
