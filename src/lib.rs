@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`wiped`] | octets that are overwritten when they are given up | yes |
 //! | [`saved`] | state that one program hands to the next: values <-> octets | yes |
+//! | `named` | enums whose variants have names | yes |
 //! | [`gather`] | maps and sets of many items | yes |
 //! | [`token_bucket`] | how often something may happen | yes |
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
@@ -65,6 +66,7 @@ pub mod daemon;
 pub mod frame;
 pub mod gather;
 pub mod log;
+mod named;
 pub mod proto;
 pub mod saved;
 pub mod sys;

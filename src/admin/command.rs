@@ -41,7 +41,8 @@ pub struct AdminCommand {
     pub forms: &'static [Form],
 }
 
-use super::summary::{COLUMNS, STANDINGS};
+use super::summary::{Column, Standing};
+use crate::log::Level;
 use Token::{OneOf, Rest, Value, Word};
 
 /// The number of a command that does not travel.
@@ -55,13 +56,13 @@ const fn with(tokens: &'static [Token], options: &'static [&'static [Token]]) ->
     Form { tokens, options }
 }
 
-const ANY_LEVEL: Token = OneOf(&["error", "warn", "info", "debug"]);
+const ANY_LEVEL: Token = OneOf(Level::NAMES);
 const INTERVAL: &[Token] = &[Word("-i"), Value("SECONDS")];
 const RESULT_CODE: &[&[Token]] = &[&[Word("result-code"), Value("N")]];
 /// Which tunnels, and in which order.
-const STANDING: &[Token] = &[OneOf(STANDINGS)];
+const STANDING: &[Token] = &[OneOf(Standing::NAMES)];
 const NAMED: &[Token] = &[Word("name"), Value("TEXT")];
-const SORTED: &[Token] = &[Word("sort"), OneOf(COLUMNS)];
+const SORTED: &[Token] = &[Word("sort"), OneOf(Column::NAMES)];
 
 /// Every command. Their numbers are part of the protocol and never change.
 pub static COMMANDS: &[AdminCommand] = &[

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use super::report::{Health, Overview, Source};
 use crate::log::is_deceptive;
+use crate::named::named;
 use crate::proto::connection::table::State;
 use crate::proto::snapshot::{SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot};
-
-/// How a tunnel stands, as a filter: the words.
-pub const STANDINGS: &[&str] = &["up", "down", "disabled"];
 
 /// How a tunnel stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,21 +22,7 @@ pub enum Standing {
     Disabled,
 }
 
-impl Standing {
-    /// The standing with this name.
-    pub fn from_name(name: &str) -> Option<Standing> {
-        [Standing::Up, Standing::Down, Standing::Disabled].into_iter().find(|s| s.name() == name)
-    }
-
-    /// One of [`STANDINGS`].
-    pub fn name(self) -> &'static str {
-        match self {
-            Standing::Up => "up",
-            Standing::Down => "down",
-            Standing::Disabled => "disabled",
-        }
-    }
-}
+named! { Standing { Up = "up", Down = "down", Disabled = "disabled" } }
 
 /// Which tunnels are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,10 +32,6 @@ pub struct Filter {
     /// Those whose name holds this.
     pub name: String,
 }
-
-/// What rows can be sorted by: the words.
-pub const COLUMNS: &[&str] =
-    &["name", "peer", "state", "since", "sessions", "octets", "frames", "drops", "round-trip"];
 
 /// What rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,33 +48,18 @@ pub enum Column {
     RoundTrip,
 }
 
+named! {
+    Column {
+        Name = "name", Peer = "peer", State = "state", Since = "since", Sessions = "sessions", Octets = "octets",
+        Frames = "frames", Drops = "drops", RoundTrip = "round-trip"
+    }
+}
+
 impl Column {
-    /// In the order of [`COLUMNS`].
-    const ALL: [Column; 9] = [
-        Column::Name,
-        Column::Peer,
-        Column::State,
-        Column::Since,
-        Column::Sessions,
-        Column::Octets,
-        Column::Frames,
-        Column::Drops,
-        Column::RoundTrip,
-    ];
-
-    /// The column with this name.
-    pub fn from_name(name: &str) -> Option<Column> {
-        Column::ALL.into_iter().find(|column| column.name() == name)
-    }
-
-    /// One of [`COLUMNS`].
-    pub fn name(self) -> &'static str {
-        COLUMNS.get(self as usize).copied().unwrap_or_default()
-    }
-
     /// The one that follows it; the first after the last.
     pub fn next(self) -> Column {
-        Column::ALL.into_iter().cycle().nth(self as usize + 1).unwrap_or(self)
+        let mut names = Column::NAMES.iter().cycle().skip(self as usize + 1);
+        names.next().and_then(|name| Column::from_name(name)).unwrap_or(self)
     }
 }
 
@@ -107,7 +72,7 @@ pub struct Row {
     pub peer: String,
     /// The state's word.
     pub state: String,
-    /// One of [`STANDINGS`].
+    /// The name of a [`Standing`].
     pub standing: String,
     /// How long it has been in this state, in seconds.
     pub since: u64,

@@ -1,7 +1,7 @@
 //! The daemon's state, and what becomes of the engine's actions. The rule that holds it together: each call into
 //! the engine is followed by [`Daemon::drain`], which does all that the engine asks for, before the next call.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use super::reading::usable;
 use super::resolve::{Answer, Resolver};
 use super::routes::Routes;
 use super::stream::StreamEvents;
+use super::unreachable::Unreachable;
 use crate::admin::trace::Record;
 use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
@@ -28,12 +29,9 @@ use crate::proto::{
 };
 use crate::sys::notify::Notifier;
 use crate::sys::socket::{source_address, Fragmentation};
-use crate::sys::{clock, error_text, process};
+use crate::sys::{clock, process};
 use crate::wiped::Wiped;
 use crate::wire::{Ccid, SessionId};
-
-/// Peers remembered as not reachable; with forged sources there is no end of them.
-const UNREACHABLE: usize = 4096;
 
 /// The engine, and what does what it asks for.
 #[allow(missing_docs)] // a field whose type says all has no more
@@ -63,8 +61,8 @@ pub struct Daemon {
     pub stream: StreamEvents,
     /// A reload may have left sockets that nobody needs.
     pub sockets_stale: bool,
-    /// Peers that the last message could not be sent to: told once.
-    pub unreachable: BTreeSet<IpAddr>,
+    /// Peers that the last message could not be sent to.
+    pub unreachable: Unreachable,
     /// A child process may have ended, or one is to be started.
     pub look_after_children: bool,
     /// The administrator wants another program to go on in place of this one.
@@ -84,12 +82,12 @@ enum Reply {
     Measured(Ccid, Option<usize>),
 }
 
-/// The random source of a daemon that is over.
-struct Nothing;
+/// The random source of an engine that needs none: it is over, or only looked at.
+pub struct NoRandom;
 
-impl Random for Nothing {
+impl Random for NoRandom {
     fn fill(&mut self, _: &mut [u8]) -> Result<(), String> {
-        Err("the daemon is over".to_owned())
+        Err("none is needed".to_owned())
     }
 }
 
@@ -106,7 +104,7 @@ impl Daemon {
     ) -> Daemon {
         let (routes, trouble) = Routes::open();
         if let Some(error) = trouble {
-            logger.log(now, &LogLine::remark(&Remark::Routes { error }));
+            logger.remark(now, &Remark::Routes { error });
         }
         let hooks = Hooks::new(options.event_limit);
         Daemon {
@@ -124,22 +122,12 @@ impl Daemon {
             started: now,
             stream: StreamEvents::default(),
             sockets_stale: false,
-            unreachable: BTreeSet::new(),
+            unreachable: Unreachable::default(),
             look_after_children: false,
             restart: false,
             places: BTreeMap::new(),
             received: Vec::new(),
         }
-    }
-
-    /// Writes to the log.
-    pub fn log(&mut self, now: Instant, line: &LogLine) {
-        self.logger.log(now, line);
-    }
-
-    /// Writes a remark to the log.
-    pub fn remark(&mut self, now: Instant, remark: &Remark) {
-        self.logger.log(now, &LogLine::remark(remark));
     }
 
     /// Hands the configuration in force to the engine, which has none yet.
@@ -235,20 +223,9 @@ impl Daemon {
     }
 
     fn transmitted(&mut self, now: Instant, path: &Path, message: Vec<u8>, sent: io::Result<()>) {
-        let peer = path.remote.ip();
-        match sent {
-            Ok(()) => {
-                self.unreachable.remove(&peer);
-            }
-            // As if it was lost on the way: the retransmission decides.
-            Err(error) => {
-                if self.unreachable.len() >= UNREACHABLE {
-                    self.unreachable.clear();
-                }
-                if self.unreachable.insert(peer) {
-                    self.remark(now, &Remark::Send { peer, error: error_text(&error) });
-                }
-            }
+        // What could not be sent is as if it was lost on the way: the retransmission decides.
+        if let Some(remark) = self.unreachable.note(path.remote.ip(), sent) {
+            self.logger.remark(now, &remark);
         }
         if self.stream.wanted.messages {
             self.record(path, true, message, (clock::wall(), self.stream.len()));
@@ -289,7 +266,7 @@ impl Daemon {
     pub fn forget(&mut self) {
         self.config = Config::default();
         self.text = None;
-        self.engine = Engine::new(self.started, Box::new(Nothing));
+        self.engine = Engine::new(self.started, Box::new(NoRandom));
         self.data.forget();
     }
 
@@ -345,14 +322,8 @@ impl Daemon {
         match self.data.attach(attachment) {
             Ok(Attached::Now) => Some(Ok(())),
             Ok(Attached::Later) => None,
-            Err(failure) => Some(Err(self.not_attached(now, &attachment.interface, &failure))),
+            Err(failure) => Some(Err(self.interface_failed(now, &attachment.interface, &failure))),
         }
-    }
-
-    /// Logs why a session was not attached; the text.
-    fn not_attached(&mut self, now: Instant, interface: &str, failure: &Failure) -> String {
-        self.interface_failed(now, interface, failure);
-        failure.to_string()
     }
 
     /// Makes the interface of each session of a tunnel that may come up.
@@ -376,8 +347,10 @@ impl Daemon {
         }
     }
 
-    fn interface_failed(&mut self, now: Instant, interface: &str, failure: &Failure) {
+    /// Logs why an interface could not be made or a session attached to it; the text.
+    fn interface_failed(&mut self, now: Instant, interface: &str, failure: &Failure) -> String {
         failure.lines(interface).iter().for_each(|line| self.logger.log(now, line));
+        failure.to_string()
     }
 
     /// Gives the data plane its turn, and the engine what came of it.
@@ -427,15 +400,15 @@ impl Daemon {
     fn data_plane_event(&mut self, now: Instant, event: DataPlaneEvent) {
         match event {
             DataPlaneEvent::Attached { session, result } => {
-                let result = result.map_err(|(interface, no)| self.not_attached(now, &interface, &no));
+                let result = result.map_err(|(interface, no)| self.interface_failed(now, &interface, &no));
                 self.engine.attached(now, session, result);
             }
             DataPlaneEvent::NotMade { interface, failure } => {
-                self.interface_failed(now, &interface, &failure)
+                self.interface_failed(now, &interface, &failure);
             }
             DataPlaneEvent::InterfaceGone { interface, session } => {
                 let remark = Remark::InterfaceDeleted { interface };
-                self.remark(now, &remark);
+                self.logger.remark(now, &remark);
                 if let Some(session) = session {
                     self.engine.data_plane_failed(now, session, &remark.to_string());
                 }
@@ -445,12 +418,12 @@ impl Daemon {
             DataPlaneEvent::AdminState { interface, up } => self.engine.circuit(now, &interface, up),
             DataPlaneEvent::Unreachable { remote, error, refused } => {
                 self.engine.unreachable(now, remote, &error, refused);
-                self.remark(now, &Remark::Unreachable { peer: remote.ip(), error });
+                self.logger.remark(now, &Remark::Unreachable { peer: remote.ip(), error });
             }
             DataPlaneEvent::ReceiveFailed { socket, error } => {
                 self.logger.log(now, &LogLine::with_detail(&Event::RecvfromFailed { error }, socket));
             }
-            DataPlaneEvent::Remark(remark) => self.remark(now, &remark),
+            DataPlaneEvent::Remark(remark) => self.logger.remark(now, &remark),
         }
         self.drain(now);
     }

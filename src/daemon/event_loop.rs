@@ -101,7 +101,7 @@ impl EventLoop {
         };
         let now = clock::now();
         if let Err(error) = &result {
-            service.daemon.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
+            service.daemon.logger.log(now, &LogLine::new(&Event::SelectError { error: error_text(error) }));
             self.begin_end(service, now);
         }
         if self.orderly {
@@ -109,7 +109,7 @@ impl EventLoop {
         }
         service.daemon.hooks.kill_all(&mut service.daemon.commands);
         service.daemon.logger.report(now, true);
-        service.daemon.log(now, &LogLine::new(&Event::Exit {}));
+        service.daemon.logger.log(now, &LogLine::new(&Event::Exit {}));
         // Answers to commands that came last, as far as they can be written at once.
         self.admin.turn(now, service);
         service.daemon.logger.finish();
@@ -269,7 +269,7 @@ impl EventLoop {
             service.daemon.look_after_children = true;
             return;
         }
-        service.daemon.log(now, &LogLine::new(&Event::ReceivedSignal { signal }));
+        service.daemon.logger.log(now, &LogLine::new(&Event::ReceivedSignal { signal }));
         match signal {
             signal::SIGTERM | signal::SIGINT if self.deadline.is_some() => self.at_once = true,
             signal::SIGTERM | signal::SIGINT => self.begin_end(service, now),
@@ -279,7 +279,7 @@ impl EventLoop {
             signal::SIGUSR1 => service.log_status(now),
             signal::SIGUSR2 => {
                 let level = service.daemon.logger.toggle_debug();
-                service.daemon.log(now, &LogLine::remark(&Remark::LogLevel { level }));
+                service.daemon.logger.remark(now, &Remark::LogLevel { level });
             }
             _ => {}
         }
@@ -289,7 +289,7 @@ impl EventLoop {
     fn begin_end(&mut self, service: &mut Service, now: Instant) {
         service.daemon.manager.stopping(now);
         service.reloads = Reloads::default();
-        service.daemon.log(now, &LogLine::new(&Event::CleanupResources {}));
+        service.daemon.logger.log(now, &LogLine::new(&Event::CleanupResources {}));
         service.daemon.engine.shutdown(now);
         service.daemon.drain(now);
         self.orderly = true;

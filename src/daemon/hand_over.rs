@@ -84,7 +84,7 @@ impl HandOver {
     ) -> Option<(Post, u32)> {
         let Service { daemon, reloads, .. } = service;
         if std::mem::take(&mut daemon.restart) && matches!(self.stage, Stage::None) {
-            daemon.remark(now, &Remark::RestartAsked {});
+            daemon.logger.remark(now, &Remark::RestartAsked {});
             // What was still to be said of one before.
             while self.restarter.answer().is_some() {}
             self.stage = Stage::Starting(now + PATIENCE);
@@ -211,7 +211,7 @@ impl HandOver {
         let (whole, tenths) = (milliseconds / 10, milliseconds % 10);
         let time = format!("{whole}.{tenths} ms");
         let text = format!("process {pid} goes on; frames waited for {time}\n");
-        daemon.remark(now, &Remark::HandedOver { pid, delay: time });
+        daemon.logger.remark(now, &Remark::HandedOver { pid, delay: time });
         daemon.stream.push(StreamEvent::Restart(Ok(text)));
         Ok(Some((post, pid)))
     }
@@ -229,7 +229,7 @@ impl HandOver {
 /// Tells everybody why there is no restart.
 pub fn refuse(now: Instant, daemon: &mut Daemon, why: &str) {
     let why = why.trim_end().to_owned();
-    daemon.remark(now, &Remark::NotHandedOver { why: why.clone() });
+    daemon.logger.remark(now, &Remark::NotHandedOver { why: why.clone() });
     let text = format!("nobody took over: {why}\n");
     daemon.stream.push(StreamEvent::Restart(Err(text)));
 }

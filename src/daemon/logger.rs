@@ -69,6 +69,11 @@ impl Logger {
         }
     }
 
+    /// Writes a remark.
+    pub fn remark(&mut self, now: Instant, remark: &Remark) {
+        self.log(now, &LogLine::remark(remark));
+    }
+
     /// From now on what is logged is the consequence of a packet from this address, or of none; whether it is that of an
     /// established peer.
     pub fn caused_by(&mut self, packet: Option<(IpAddr, bool)>) {

@@ -42,3 +42,4 @@ mod state_file;
 mod stream;
 pub mod take_over;
 mod taking;
+mod unreachable;

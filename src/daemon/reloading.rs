@@ -169,7 +169,7 @@ impl Reloads {
             Ok(config) => config,
             Err(errors) => return Some(refuse(now, daemon, asked, &Refused::Errors(errors))),
         };
-        parsed.settings.iter().for_each(|setting| daemon.log(now, &setting.to_line()));
+        parsed.settings.iter().for_each(|setting| daemon.logger.log(now, &setting.to_line()));
         if lines != FIRST_LINES {
             self.running = Some((asked, Stage::Read(new)));
             return None;
@@ -222,8 +222,8 @@ impl Reloads {
 fn refuse(now: Instant, daemon: &mut Daemon, asked: Asked, refused: &Refused) -> Outcome {
     let text = refused.text(&daemon.options.config);
     if !asked.check {
-        refused.lines(&daemon.options.config).iter().for_each(|line| daemon.log(now, line));
-        daemon.remark(now, &Remark::ReloadRefused {});
+        refused.lines(&daemon.options.config).iter().for_each(|line| daemon.logger.log(now, line));
+        daemon.logger.remark(now, &Remark::ReloadRefused {});
         daemon.manager.ready(now);
     }
     Err(text)

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::admin_host::{Answer, Host, StreamEvent, Wanted};
 use super::core::Daemon;
-use super::datapath::DataPlane;
 use super::reloading::Reloads;
 use super::state_file::StateFiles;
 use crate::admin::display::{Display, Form};
@@ -87,7 +86,7 @@ impl Source for View<'_> {
         sessions: Range<usize>,
     ) -> Option<(TunnelSnapshot, Vec<Option<Interface>>)> {
         let snapshot = self.daemon.engine.tunnel_snapshot(self.now, tunnel, sessions)?;
-        let of = |s: &SessionSnapshot| interface(&self.daemon.data, &s.interface, s.bridge.as_deref());
+        let of = |s: &SessionSnapshot| self.daemon.data.interface_state(&s.interface);
         let interfaces = snapshot.sessions.iter().map(of).collect();
         Some((snapshot, interfaces))
     }
@@ -147,7 +146,7 @@ impl Service {
         let mut text = String::new();
         let step = display.step(&View { daemon: &self.daemon, now }, &mut text);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            self.daemon.remark(now, &Remark::Status { line: line.to_owned() });
+            self.daemon.logger.remark(now, &Remark::Status { line: line.to_owned() });
         }
         // When the configuration has changed there is nothing to go on with.
         if step.is_ok() && !display.is_over() {
@@ -189,14 +188,14 @@ impl Service {
         if let Some(mut files) = self.state_files.take() {
             let _ = files.clear();
         }
-        self.daemon.remark(now, &Remark::StateFile { error: error_text(error) });
+        self.daemon.logger.remark(now, &Remark::StateFile { error: error_text(error) });
     }
 
     /// An orderly end.
     pub fn end_state_file(&mut self, now: Instant) {
         let cleared = self.state_files.take().map(|mut files| files.clear());
         if let Some(Err(error)) = cleared {
-            self.daemon.remark(now, &Remark::StateFile { error: error_text(&error) });
+            self.daemon.logger.remark(now, &Remark::StateFile { error: error_text(&error) });
         }
     }
 }
@@ -219,21 +218,6 @@ fn identity(config: &Config) -> Identity {
         router_id,
         router_id_source,
     }
-}
-
-fn interface(data: &DataPlane, name: &str, bridge: Option<&str>) -> Option<Interface> {
-    let state = data.interface_state(name)?;
-    Some(Interface {
-        present: state.present,
-        link_up: state.carrier,
-        admin_up: state.up,
-        mtu: state.mtu,
-        data_plane: state.data_plane,
-        why_not_bpf: state.why_not_bpf,
-        bridge: state.bridge.and_then(|state| Some((bridge?.to_owned(), state.name()))),
-        problem: state.problem,
-        counters: data.counters(name).unwrap_or_default(),
-    })
 }
 
 impl Host for Service {

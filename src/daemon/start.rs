@@ -171,7 +171,7 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
     }
     let derived = reading::derived_router_id(&system, &config);
     for remark in reading::warning(file, &config).into_iter().chain(derived) {
-        logger.log(now, &LogLine::remark(&remark));
+        logger.remark(now, &remark);
     }
     let problems = config.tunnels.iter().flat_map(|t| reading::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
@@ -218,9 +218,9 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
         return give_up(&mut daemon.logger, &failed_remark(&remark));
     }
     if let Some(remark) = reading::unreadable(&daemon.options.config, user.as_deref()) {
-        daemon.remark(now, &remark);
+        daemon.logger.remark(now, &remark);
     }
-    settings.into_iter().for_each(|setting| daemon.log(now, &setting.to_line()));
+    settings.into_iter().for_each(|setting| daemon.logger.log(now, &setting.to_line()));
     warn_of_kernel(&mut daemon, now);
     daemon.apply(now);
     let mut service = Service::new(daemon);
@@ -229,7 +229,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     }
     let daemon = &mut service.daemon;
     // From here on a peer's SCCRQ is answered: the engine knows the tunnels, the sockets are open.
-    daemon.log(now, &LogLine::new(&Event::Start {}));
+    daemon.logger.log(now, &LogLine::new(&Event::Start {}));
     if let Some(detached) = detached {
         if let Err(error) = detached.ready() {
             let line = LogLine::new(&Event::DaemonError { error: error_text(&error) });
@@ -240,7 +240,7 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     let socket = place(daemon.options.socket.as_deref(), &daemon.config.admin_socket);
     let file = place(daemon.options.pid_file.as_deref(), &daemon.config.pid_file);
     for remark in confine::confine(&daemon.options, &daemon.config, file, socket) {
-        daemon.remark(now, &remark);
+        daemon.logger.remark(now, &remark);
     }
     daemon.manager.ready(now);
     sys::trim_memory();
@@ -329,7 +329,7 @@ fn warn_of_kernel(daemon: &mut Daemon, now: Instant) {
         daemon.config.tunnels.iter().any(|t| t.each_encapsulation().any(|way| way == Encapsulation::Ip))
             && daemon.config.data_plane != model::DataPlane::Kernel;
     if over_ip && Path::new("/sys/module/l2tp_ip").exists() {
-        daemon.remark(now, &Remark::KernelReceives {});
+        daemon.logger.remark(now, &Remark::KernelReceives {});
     }
 }
 

@@ -15,7 +15,7 @@ use super::admin_server::AdminServer;
 use super::args::{self, Invocation, Options};
 use super::commands::Commands;
 use super::confine;
-use super::core::Daemon;
+use super::core::{Daemon, NoRandom};
 use super::datapath::{DataPlane, Interface};
 use super::event_loop::{EventLoop, Keeper};
 use super::hand_over::HandOver;
@@ -28,6 +28,7 @@ use super::start::{place, tell_panics};
 use super::state::{self, State};
 use super::state_file::StateFiles;
 use super::taking::Taking;
+use super::unreachable::Unreachable;
 use crate::config::diff::diff;
 use crate::config::model::DataPlane as DataPlaneKind;
 use crate::config::{self, Config};
@@ -47,15 +48,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why this program does not go on.
 type Refusal = String;
-
-/// What needs no random octets.
-struct NoRandom;
-
-impl Random for NoRandom {
-    fn fill(&mut self, _: &mut [u8]) -> Result<(), String> {
-        Err("none are needed".to_owned())
-    }
-}
 
 /// Goes on in place of the program at the other end of a descriptor. Returns the exit status.
 pub fn main(descriptor: &str, arguments: &[String]) -> i32 {
@@ -232,7 +224,7 @@ impl Resume {
         let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
         daemon.commands = commands;
         daemon.started = rest.started;
-        daemon.unreachable = rest.unreachable;
+        daemon.unreachable = Unreachable(rest.unreachable);
         daemon.logger.resume(rest.level, rest.before_debug, rest.ring);
         daemon.routes.resume(now, rest.routes, rest.deprecated);
         rest.lookups.iter().for_each(|(tunnel, name)| daemon.resolver.look_up(tunnel, name));
@@ -250,11 +242,11 @@ impl Resume {
 fn begin(event_loop: &mut EventLoop, daemon: &mut Daemon, told: Vec<Remark>, new: (Config, Wiped)) {
     let now = clock::now();
     let version = env!("CARGO_PKG_VERSION");
-    daemon.remark(now, &Remark::TakenOver { version });
-    told.iter().for_each(|remark| daemon.remark(now, remark));
+    daemon.logger.remark(now, &Remark::TakenOver { version });
+    told.iter().for_each(|remark| daemon.logger.remark(now, remark));
     if let Some(Err(error)) = event_loop.pid_file.as_mut().map(PidFile::rewrite) {
         let error = error_text(&error);
-        daemon.remark(now, &Remark::PidFile { error });
+        daemon.logger.remark(now, &Remark::PidFile { error });
     }
     // What the file says now, with what this host was when the tunnels began. Rights are as it says already.
     let (read, text) = new;

@@ -82,14 +82,14 @@ impl Taking {
         let derived = derived_router_id(&daemon.config.system, &new);
         let told = warning(&daemon.options.config, &new).into_iter().chain(derived);
         if changes.is_empty() {
-            daemon.remark(now, &Remark::NothingChanged {});
+            daemon.logger.remark(now, &Remark::NothingChanged {});
         }
-        told.for_each(|remark| daemon.remark(now, &remark));
+        told.for_each(|remark| daemon.logger.remark(now, &remark));
         if new.log_level != daemon.config.log_level && daemon.options.log_level.is_none() {
             daemon.logger.set_level(new.log_level);
         }
         if let Err(error) = daemon.logger.resize(new.log_buffer) {
-            daemon.log(now, &LogLine::new(&Event::MallocError { error: error.to_string() }));
+            daemon.logger.log(now, &LogLine::new(&Event::MallocError { error: error.to_string() }));
         }
         daemon.commands.reloaded();
         let old = std::mem::replace(&mut daemon.config, new);
@@ -129,11 +129,11 @@ impl Taking {
 }
 
 fn tell(daemon: &mut Daemon, now: Instant, change: &Change) {
-    daemon.remark(now, &describe(change));
+    daemon.logger.remark(now, &describe(change));
     if let Change::Global(tags) = change {
         let late: Vec<&str> = tags.iter().copied().filter(|tag| waits_for_start(tag)).collect();
         if !late.is_empty() {
-            daemon.remark(now, &Remark::AtStart { tags: Tags(late) });
+            daemon.logger.remark(now, &Remark::AtStart { tags: Tags(late) });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How serious a line is.
 
+use crate::named::named;
 use crate::saved::saved;
 use std::fmt;
 
@@ -25,22 +26,7 @@ saved!(
     }
 );
 
-impl Level {
-    /// The word for this level in the log and in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
-        }
-    }
-
-    /// The level called `name`.
-    pub fn from_name(name: &str) -> Option<Level> {
-        [Level::Error, Level::Warn, Level::Info, Level::Debug].into_iter().find(|l| l.name() == name)
-    }
-}
+named! { Level { Error = "error", Warn = "warn", Info = "info", Debug = "debug" } }
 
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

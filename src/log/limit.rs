@@ -41,26 +41,11 @@ const REPORT_AFTER: Duration = Duration::from_secs(10);
 
 /// Messages about the daemon itself, its start, its files and its administrator: no packet provokes them.
 const UNLIMITED: &[&str] = &[
-    "M-001",
-    "M-002",
-    "M-003",
-    "M-004",
-    "M-005",
-    "M-006",
-    "M-007",
-    "M-018",
-    "M-019",
-    "M-021",
-    "M-022",
-    "M-023",
-    "M-024",
-    "M-047",
-    "M-048",
-    "M-054",
-    "M-055",
-    "M-064",
-    "M-086",
-    // What is said of the configuration, and the status that `USR1` asks for.
+    "M-001", "M-002", "M-003", "M-004", "M-005", "M-006", "M-007", "M-018", "M-019", "M-021", "M-022",
+    "M-023", "M-024", "M-047", "M-048", "M-054", "M-055", "M-064", "M-086",
+];
+/// The same among the remarks: what is said of the configuration, and the status that `USR1` asks for.
+const UNLIMITED_REMARKS: &[&str] = &[
     "unknown-tag",
     "invalid-value",
     "unreadable",
@@ -83,44 +68,15 @@ const UNLIMITED: &[&str] = &[
 
 /// Messages that any packet can provoke, also one that only pretends to come from an established peer.
 const PROVOKED: &[&str] = &[
-    "M-026",
-    "M-027",
-    "M-028",
-    "M-029",
-    "M-030",
-    "M-031",
-    "M-032",
-    "M-034",
-    "M-037",
-    "M-038",
-    "M-040",
-    "M-041",
-    "M-042",
-    "M-044",
-    "M-058",
-    "M-059",
-    "M-060",
-    "M-061",
-    "M-063",
-    "M-067",
-    "M-068",
-    "M-069",
-    "M-077",
-    "M-082",
-    // What becomes of connections that never came up, also when their time is over.
-    "M-066",
-    "M-072",
-    "M-074",
-    "M-080",
-    "M-081",
-    "avp-of-cisco",
-    "avp-ignored",
-    "dropped",
-    "strangers",
-    // What ICMP reports, which anybody can forge.
-    "send",
-    "unreachable",
+    "M-026", "M-027", "M-028", "M-029", "M-030", "M-031", "M-032", "M-034", "M-037", "M-038", "M-040",
+    "M-041", "M-042", "M-044", "M-058", "M-059", "M-060", "M-061", "M-063", "M-067", "M-068", "M-069",
+    "M-077", "M-082",
 ];
+/// What becomes of connections that never came up, also when their time is over.
+const NEVER_UP: &[&str] = &["M-066", "M-072", "M-074", "M-080", "M-081"];
+/// Remarks that any packet can provoke. What ICMP reports anybody can forge.
+const PROVOKED_REMARKS: &[&str] =
+    &["avp-of-cisco", "avp-ignored", "dropped", "strangers", "send", "unreachable"];
 
 /// Who caused a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,11 +91,10 @@ impl Origin {
     /// Who caused a message, by its kind and by the packet that was received, if it was one: where that came from, and
     /// whether an established peer is there.
     pub fn of(kind: &str, packet: Option<(IpAddr, bool)>) -> Origin {
+        let provoked = [PROVOKED, NEVER_UP, PROVOKED_REMARKS].iter().any(|kinds| kinds.contains(&kind));
         match packet {
-            Some((address, established)) if !established || PROVOKED.contains(&kind) => {
-                Origin::Stranger(Some(address))
-            }
-            None if PROVOKED.contains(&kind) => Origin::Stranger(None),
+            Some((address, established)) if !established || provoked => Origin::Stranger(Some(address)),
+            None if provoked => Origin::Stranger(None),
             Some(_) | None => Origin::Own,
         }
     }
@@ -220,7 +175,7 @@ impl Limit {
 
     /// Whether `line` may be written now. If not, it is counted.
     pub fn admit(&mut self, now: Instant, line: &LogLine, origin: Origin) -> bool {
-        if UNLIMITED.contains(&line.kind) {
+        if UNLIMITED.contains(&line.kind) || UNLIMITED_REMARKS.contains(&line.kind) {
             return true;
         }
         if let Origin::Stranger(address) = origin {
@@ -297,8 +252,8 @@ mod tests {
     fn what_is_not_limited_exists() {
         let remarks = RemarkKind::ALL.iter().map(|kind| kind.template());
         let names: Vec<&str> = CATALOGUE.iter().chain(remarks).map(|template| template.id).collect();
-        let unknown: Vec<&&str> =
-            UNLIMITED.iter().chain(PROVOKED).filter(|name| !names.contains(name)).collect();
+        let listed = [UNLIMITED, UNLIMITED_REMARKS, PROVOKED, NEVER_UP, PROVOKED_REMARKS].concat();
+        let unknown: Vec<&&str> = listed.iter().filter(|name| !names.contains(name)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 

@@ -99,7 +99,7 @@ fn options_stand_in_any_order() {
     }
     assert_eq!(request("log w -f"), request("log -f warn"));
     assert_eq!(request("clear interface l2tp0"), request("clear session l2tp0"));
-    for name in l2tpd::admin::summary::COLUMNS {
+    for name in Column::NAMES {
         assert_eq!(Column::from_name(name).map(Column::name), Some(*name));
     }
     // The daemon is asked for a summary; the order and the time are the client's.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use l2tpd::admin::command::{Form, Token, COMMANDS, LOCAL};
 use l2tpd::admin::explain::{self, Language};
-use l2tpd::admin::summary::COLUMNS;
+use l2tpd::admin::summary::Column;
 use l2tpd::log::catalogue::{Template, CATALOGUE};
 use l2tpd::log::remark::RemarkKind;
 use l2tpd::log::Level;
@@ -57,7 +57,7 @@ fn every_command_is_in_the_manual_and_in_the_completions() {
         }
         let levels = page.contains("l2tpctl");
         let of_client =
-            |word: &&str| Level::from_name(word).is_some() || COLUMNS.contains(word) || *word == "top";
+            |word: &&str| Level::from_name(word).is_some() || Column::NAMES.contains(word) || *word == "top";
         for word in words().into_iter().filter(|word| levels || !of_client(word)) {
             // mdoc writes the hyphen of an option itself.
             let found = has_word(&text, word)

@@ -24,7 +24,7 @@ saved!(Membership { bridge, index, inside });
 
 /// Where an interface stands with its bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BridgeState {
+pub(super) enum BridgeState {
     /// It is in it.
     Joined,
     /// It could not be put into it, or somebody took it out; or there is no interface.
@@ -35,7 +35,7 @@ pub enum BridgeState {
 
 impl BridgeState {
     /// The word for it.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             BridgeState::Joined => "joined",
             BridgeState::Out => "out",

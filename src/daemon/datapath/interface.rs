@@ -1,6 +1,5 @@
 //! What the configuration says of an interface, and what it is like at present.
 
-use super::bridge::BridgeState;
 use super::paths::look_up_mtu;
 use crate::config::model::{
     self, LinkLocalFrames, LinkState, Mtu, Oversize, Pseudowire, StormLimit, TcpMss, Tos,
@@ -135,27 +134,4 @@ fn derived_mac_address(tunnel: &model::TunnelConfig, session: &model::SessionCon
     let [_, _, a, b, c, d, e, f] = (hash ^ (hash >> 48)).to_be_bytes();
     // Locally administered, not a group address.
     [(a & 0xfc) | 0x02, b, c, d, e, f]
-}
-
-/// What an interface is like at present.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InterfaceState {
-    /// It exists.
-    pub present: bool,
-    /// Its carrier is on.
-    pub carrier: bool,
-    /// The administrator has it up.
-    pub up: bool,
-    /// Its session is held down because of a loop.
-    pub held: bool,
-    /// Its MTU; 0 while it does not exist.
-    pub mtu: usize,
-    /// What carries its frames: `tap`, `bpf` or `kernel`; empty while it does not exist.
-    pub data_plane: &'static str,
-    /// Why it is not `bpf`, though it may be.
-    pub why_not_bpf: Option<String>,
-    /// Where it stands with its bridge, if it is to be in one.
-    pub bridge: Option<BridgeState>,
-    /// Why it could not be made or set up, if so.
-    pub problem: Option<String>,
 }

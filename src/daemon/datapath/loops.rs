@@ -147,7 +147,7 @@ fn release(wires: &mut Pseudowires, at: usize, name: &str) {
     let port = wires.ports.get_mut(at).filter(|port| port.interface.name == name);
     let Some(port) = port.filter(|port| port.held.is_some()) else { return };
     port.held = None;
-    let up = port.is_up();
+    let up = port.up;
     wires.gates_changed(at);
     wires.events.remark(Remark::LoopReleased { interface: name.to_owned() });
     circuit(&mut wires.events, name.to_owned(), up);

@@ -1,7 +1,7 @@
 //! The data plane: sockets to the peers, TAP interfaces to the system, and the sessions that join them. Frames
 //! never leave this room; control messages are handed over as they come.
 //!
-//! `pseudowires.rs` owns all tables, `plane.rs` what reads and sends. A turn gives each ready descriptor one batch, so that none starves the others. Buffers
+//! `pseudowires.rs` owns all tables, `plane.rs` what reads, `sending.rs` what sends. A turn gives each ready descriptor one batch, so that none starves the others. Buffers
 //! belong to the data plane and are made when the first batch comes.
 
 mod backlog;
@@ -31,6 +31,7 @@ mod pseudowires;
 mod ready;
 mod receive;
 mod senders;
+mod sending;
 mod session;
 mod shortcut;
 mod slab;
@@ -45,9 +46,8 @@ mod transmit;
 mod unfinished;
 mod waiting;
 
-pub use bridge::BridgeState;
 pub use event::{DataPlaneEvent, Echo, Failure, Unmatched};
-pub use interface::{Interface, InterfaceState};
+pub use interface::Interface;
 pub use paths::look_up_mtu;
 pub use plane::DataPlane;
 pub use pseudowires::Attached;

@@ -12,23 +12,24 @@ use super::event::{DataPlaneEvent, Failure, Unmatched};
 use super::filter::Filter;
 use super::gates::Gates;
 use super::hand_over;
-use super::interface::{Interface, InterfaceState};
+use super::interface::Interface;
 use super::links::Links;
 use super::making;
-use super::oam::{self, Own};
+use super::oam::Own;
 use super::port::Port;
 use super::pseudowires::{Attached, Pseudowires};
 use super::ready::Source;
 use super::receive::{Arrivals, Inbound};
+use super::sending::Sending;
 use super::session::Sessions;
 use super::shortcut::Shortcut;
 use super::socket_key::SocketKey;
 use super::state::{Come, Passed, PlaneState};
 use super::tasks::{Task, Tasks};
-use super::transmit::{End, Exit, Frames, Outbound};
+use super::transmit::Frames;
+use crate::admin::report;
 use crate::config::model;
 use crate::counters::Counters;
-use crate::frame::oam::Oam;
 use crate::log::Remark;
 use crate::proto::{Attachment, Path};
 use crate::sys::link::NetEvent;
@@ -36,8 +37,6 @@ use crate::sys::socket::Fragmentation;
 use crate::sys::{clock, error_text};
 use crate::wire::{Ccid, SessionId};
 
-/// Frames that take long and are sent in one turn.
-const BACKLOG: usize = 1;
 /// How long a turn goes on with making interfaces: so long frames and messages wait. One at least is made in each.
 const MAKING: Duration = Duration::from_millis(5);
 
@@ -46,7 +45,7 @@ pub struct DataPlane {
     wires: Pseudowires,
     links: Links,
     inbound: Option<Box<Inbound>>,
-    outbound: Option<Box<Outbound>>,
+    sending: Sending,
     arrivals: Arrivals,
     own: Own,
     tasks: Tasks,
@@ -61,7 +60,7 @@ impl DataPlane {
             wires: Pseudowires::new(registry),
             links: Links::default(),
             inbound: None,
-            outbound: None,
+            sending: Sending::default(),
             arrivals: Arrivals::default(),
             own: Own::default(),
             tasks: Tasks::default(),
@@ -96,10 +95,10 @@ impl DataPlane {
 
     /// Sends what waits here, so that all other frames wait in the kernel.
     pub fn settle(&mut self, now: Instant) {
-        while self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty()) {
-            self.send_backlog(now);
+        while self.sending.has_backlog() {
+            self.sending.backlog(now, &mut self.wires);
         }
-        self.flush();
+        self.sending.flush(&mut self.wires);
     }
 
     /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
@@ -145,7 +144,7 @@ impl DataPlane {
                 Source::Links => self.read_links(),
                 Source::Policies => self.look_at_policies(),
                 Source::Socket(at) | Source::Data(at) => {
-                    self.flush();
+                    self.sending.flush(&mut self.wires);
                     let data = matches!(source, Source::Data(_));
                     let more = self.receive(now, at, data, on_control);
                     // Much is answered at once, with an acknowledgement or an echo.
@@ -154,22 +153,23 @@ impl DataPlane {
                     }
                     more
                 }
-                Source::Port(at) => self.transmit(now, at, Frames::Read { alone: left == 1 }),
+                Source::Port(at) => {
+                    self.sending.transmit(now, &mut self.wires, at, Frames::Read { alone: left == 1 })
+                }
             };
             if more {
                 self.wires.ready.add(source);
             }
             left -= 1;
         }
-        self.flush();
+        self.sending.flush(&mut self.wires);
         let answers = self.own.take(now, &mut self.wires, &mut self.arrivals.oam);
-        self.send_oam(answers);
-        self.send_backlog(now);
+        self.sending.oam(&mut self.wires, answers);
+        self.sending.backlog(now, &mut self.wires);
         self.do_tasks();
         self.make_interfaces();
         self.filter.judge(now, &mut self.arrivals, &mut self.wires);
-        let waits = self.outbound.as_ref().is_some_and(|outbound| !outbound.backlog.is_empty());
-        waits || self.has_work()
+        self.sending.has_backlog() || self.has_work()
     }
 
     /// Makes some of the planned interfaces.
@@ -181,19 +181,6 @@ impl DataPlane {
                 break;
             }
         }
-    }
-
-    /// Sends a few of the frames that take long.
-    fn send_backlog(&mut self, now: Instant) {
-        for _ in 0..BACKLOG {
-            let waiting = self.outbound.as_mut().and_then(|outbound| outbound.backlog.pop());
-            let Some(deferred) = waiting else { break };
-            self.transmit(now, deferred.port, Frames::Waited(&deferred));
-            if let Some(outbound) = &mut self.outbound {
-                outbound.backlog.sent(deferred);
-            }
-        }
-        self.flush();
     }
 
     /// Receives one batch; `true` if there may be more.
@@ -224,52 +211,6 @@ impl DataPlane {
         }
     }
 
-    /// Sends one batch of frames of a port, or leaves it for the end of the turn; `true` if there may be more.
-    fn transmit(&mut self, now: Instant, at: usize, frames: Frames<'_>) -> bool {
-        let Some(port) = self.wires.ports.get(at) else { return false };
-        let session = port.session.and_then(|at| self.wires.sessions.get(at));
-        let dont_fragment = session.is_some_and(|session| session.dont_fragment(&port.interface));
-        let exit =
-            session.and_then(|s| Some(Exit { socket: s.socket?, dont_fragment, mark: s.path.via.mark }));
-        let waits = self.outbound.as_ref().and_then(|outbound| outbound.exit());
-        if exit.is_some() && waits.is_some() && waits != exit {
-            self.flush();
-        }
-        let Some(port) = self.wires.ports.get_mut(at) else { return false };
-        let session = port.session.and_then(|at| self.wires.sessions.get_mut(at));
-        let socket = exit.and_then(|exit| Some((exit.socket, self.wires.sockets.get_mut(exit.socket)?)));
-        let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-        let end = outbound.gather(now, (at, port), session, socket, frames);
-        self.count_sent();
-        if end == End::Gone {
-            self.wires.interface_gone(at);
-        }
-        end == End::Budget
-    }
-
-    /// Sends the frames that wait.
-    fn flush(&mut self) {
-        let Some(outbound) = &mut self.outbound else { return };
-        let Some(exit) = outbound.exit() else { return };
-        if let Some(socket) = self.wires.sockets.get_mut(exit.socket) {
-            outbound.flush(socket);
-        }
-        self.count_sent();
-    }
-
-    /// Counts what became of the frames that were sent.
-    fn count_sent(&mut self) {
-        let Some(outbound) = &mut self.outbound else { return };
-        for (at, sent) in outbound.sent.drain(..) {
-            let Some(port) = self.wires.ports.get_mut(at) else { continue };
-            let Some(session) = port.session.and_then(|at| self.wires.sessions.get_mut(at)) else { continue };
-            if let (Some(socket), true) = (session.socket, sent.look_at_errors) {
-                self.wires.ready.add(Source::Socket(socket));
-            }
-            port.count_sent(session, &sent).into_iter().for_each(|remark| self.wires.events.remark(remark));
-        }
-    }
-
     /// What tells frames of our own from those of other daemons: any number that is hard to guess.
     pub fn identify(&mut self, identifier: u64) {
         (self.own.identifier, self.arrivals.identifier) = (identifier, identifier);
@@ -278,16 +219,8 @@ impl DataPlane {
     /// Asks the other end of a session: the number of the request ([`DataPlaneEvent::Echo`]), or why that cannot be.
     pub fn ping(&mut self, interface: &str) -> Result<u32, &'static str> {
         let (number, request) = self.own.request(&self.wires, interface)?;
-        self.send_oam(vec![request]);
+        self.sending.oam(&mut self.wires, vec![request]);
         Ok(number)
-    }
-
-    fn send_oam(&mut self, frames: Vec<(SessionId, Oam)>) {
-        for frame in frames {
-            self.flush();
-            let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-            oam::send(&mut self.wires, outbound, frame);
-        }
     }
 
     /// How many datagrams the last turn received.
@@ -351,7 +284,7 @@ impl DataPlane {
         }
         self.wires.closing.start();
         let probes = self.own.probes(now, &mut self.wires);
-        self.send_oam(probes);
+        self.sending.oam(&mut self.wires, probes);
         if self.wires.shortcut.as_ref().is_some_and(|shortcut| shortcut.due() <= now) {
             self.look_at_policies();
         }
@@ -408,8 +341,9 @@ impl DataPlane {
     }
 
     /// What a configured interface is like at present.
-    pub fn interface_state(&self, interface: &str) -> Option<InterfaceState> {
-        self.wires.ports.by_name(interface).map(Port::state)
+    pub fn interface_state(&self, interface: &str) -> Option<report::Interface> {
+        let at = self.wires.ports.find(interface)?;
+        Some(self.wires.ports.get(at)?.state(self.wires.counters(at)?))
     }
 
     /// Whether a configured interface exists.
@@ -420,7 +354,7 @@ impl DataPlane {
     /// Whether the circuit of an interface that exists is up, as its peer is to be told.
     pub fn circuit(&self, interface: &str) -> Option<bool> {
         let port = self.wires.ports.by_name(interface).filter(|port| port.device.is_some())?;
-        Some(port.is_up() && port.held.is_none())
+        Some(port.up && port.held.is_none())
     }
 
     /// Opens and closes the directions of an attached session that is established, and its interface's carrier.
@@ -433,9 +367,10 @@ impl DataPlane {
         let Some(at) = self.wires.sessions.find(session).map(|session| session.port) else { return };
         let stations = self.wires.ports.get(at).filter(|port| port.tap().is_some()).map(Port::stations);
         for station in stations.unwrap_or_default() {
-            self.transmit(now, at, Frames::Waited(&Deferred::announcement(at, session, station)));
+            let frame = Deferred::announcement(at, session, station);
+            self.sending.transmit(now, &mut self.wires, at, Frames::Waited(&frame));
         }
-        self.flush();
+        self.sending.flush(&mut self.wires);
     }
 
     /// Numbers the frames of a session from here on; those that the kernel's L2TP sends it numbers itself.
@@ -481,14 +416,7 @@ impl DataPlane {
     /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells
     /// why.
     pub fn send_control(&mut self, path: &Path, message: &[u8], way: (u8, Fragmentation)) -> io::Result<()> {
-        let at = self.wires.sockets.find(path).ok_or(io::ErrorKind::NotConnected)?;
-        let socket = self.wires.sockets.get_mut(at).ok_or(io::ErrorKind::NotConnected)?;
-        let outbound = self.outbound.get_or_insert_with(|| Box::new(Outbound::new()));
-        let (result, look_at_errors) = socket.send_control(&mut outbound.sender, path, message, way);
-        if look_at_errors {
-            self.wires.ready.add(Source::Socket(at));
-        }
-        result
+        self.sending.control(&mut self.wires, path, message, way)
     }
 
     /// The counters of an interface; they outlive its sessions.

@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::bridge::{BridgeState, Membership};
 use super::device::{Device, KernelSession};
 use super::event::{DataPlaneEvent, Events, Failure};
-use super::interface::{longest_within, Interface, InterfaceState, DEFAULT_MTU};
+use super::interface::{longest_within, Interface, DEFAULT_MTU};
 use super::session::Session;
 use super::state::{Come, Passed, PortState};
 use super::storm::Storm;
-use crate::config::model::{Mtu, Oversize, StormLimit, TcpMss};
+use crate::admin::report;
+use crate::config::model::{Mtu, Oversize, TcpMss};
 use crate::counters::Counters;
 use crate::frame::mss::Limit;
 use crate::frame::too_big;
@@ -19,14 +20,11 @@ use crate::frame::vnet::VNET_HEADER;
 use crate::log::Remark;
 use crate::sys::batch::Sent;
 use crate::sys::tap::Tap;
-use crate::sys::{bridge, clock, error_text, fdb, netif};
+use crate::sys::{bridge, error_text, fdb, netif};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// How often senders of frames that are too long are told: some at once, for there may be many of them.
 const TELL: Rate = Rate { burst: 20, per_second: 10 };
-
-/// No fragments are made that are shorter than this: the smallest that IP carries is a good deal longer.
-const SHORTEST: usize = 256;
 
 /// Stations that are told of at once, at most: the switches learn of the others by the frames that come.
 const MOST_STATIONS: usize = 1024;
@@ -40,7 +38,7 @@ pub(super) struct Port {
     pub(super) counters: Counters,
     pub(super) mtu: Option<usize>,
     /// The longest frame that leaves in one packet, where the path is known.
-    longest: Option<usize>,
+    pub(super) longest: Option<usize>,
     /// Senders of frames that are too long are told: not too many.
     telling: Option<TokenBucket>,
     pub(super) up: bool,
@@ -69,17 +67,9 @@ pub(super) struct Port {
     pub(super) failure: Option<Failure>,
 }
 
-/// The limit of an interface, where it has one.
-fn storm(interface: &Interface) -> Option<Box<Storm>> {
-    match interface.storm_limit {
-        StormLimit::Off => None,
-        StormLimit::Frames(frames) => Some(Box::new(Storm::new(clock::now(), frames))),
-    }
-}
-
 impl Port {
     pub(super) fn new(interface: Interface) -> Port {
-        let storm = storm(&interface);
+        let storm = Storm::of(interface.storm_limit);
         Port {
             interface,
             device: None,
@@ -177,7 +167,7 @@ impl Port {
     /// It is to be as configured now.
     pub(super) fn configure(&mut self, interface: &Interface) {
         if self.interface.storm_limit != interface.storm_limit {
-            self.storm = storm(interface);
+            self.storm = Storm::of(interface.storm_limit);
         }
         self.interface = interface.clone();
         self.warned = false;
@@ -212,32 +202,23 @@ impl Port {
         self.device.is_some() && self.complete
     }
 
-    /// What it is like at present.
-    pub(super) fn state(&self) -> InterfaceState {
+    /// What it is like at present, and what was counted there.
+    pub(super) fn state(&self, counters: Counters) -> report::Interface {
         let present = self.device.is_some();
-        InterfaceState {
+        let bridge = self.interface.bridge.clone();
+        let held = self.held.as_ref().map(|other| format!("held down: a loop goes through it and {other}"));
+        report::Interface {
             present,
-            carrier: present && self.carrier == Some(true),
-            up: present && self.up,
-            held: self.held.is_some(),
+            link_up: present && self.carrier == Some(true),
+            admin_up: present && self.up,
             // A new interface has the system's default until a path is known.
             mtu: if present { self.mtu.unwrap_or(DEFAULT_MTU) } else { 0 },
             data_plane: if self.by_bpf { "bpf" } else { self.device.as_ref().map_or("", Device::plane) },
             why_not_bpf: self.why_not_bpf.clone(),
-            bridge: self.bridge_state(),
-            problem: self.failure.as_ref().map(ToString::to_string).or_else(|| self.held_words()),
+            bridge: bridge.zip(self.bridge_state().map(BridgeState::name)),
+            counters,
+            problem: self.failure.as_ref().map(ToString::to_string).or(held),
         }
-    }
-
-    /// Why its session is held down, if it is.
-    fn held_words(&self) -> Option<String> {
-        let other = self.held.as_ref()?;
-        Some(format!("held down: a loop goes through it and {other}"))
-    }
-
-    /// The administrator has it up.
-    pub(super) fn is_up(&self) -> bool {
-        self.up
     }
 
     /// The index of the bridge that it is in.
@@ -313,15 +294,6 @@ impl Port {
         }
         self.counters.tx_size += 1;
         true
-    }
-
-    /// The longest part of a frame, whose longest segment has `length` octets, that leaves in one packet, where the frame
-    /// is to travel as fragments of the pseudowire.
-    pub(super) fn fragment_limit(&self, session: &Session, length: usize) -> Option<usize> {
-        let takes = session.attachment.fragments_to_send?;
-        let message = takes.message.saturating_sub(session.header_length);
-        let limit = self.longest.map_or(message, |longest| longest.min(message));
-        (length > limit && limit >= SHORTEST).then_some(limit)
     }
 
     /// Counts what became of frames that were sent for its session; what is to be told.
@@ -415,24 +387,24 @@ impl Port {
 
     /// Puts it into its bridge if that was deleted and is there again.
     pub(super) fn join_bridge_again(&mut self, events: &mut Events) {
-        if self.membership.as_ref().is_none_or(|membership| !membership.is_missing()) {
-            return;
+        if self.membership.as_ref().is_some_and(Membership::is_missing) {
+            self.with_membership(Membership::join_again, events);
         }
-        let Some(name) = self.name() else { return };
-        let membership = self.membership.as_mut();
-        let remark = membership.and_then(|m| m.join_again(&self.interface.name, &name));
-        remark.into_iter().for_each(|remark| events.remark(remark));
     }
 
     /// There is an event of its interface: it may have been put into its bridge, or taken out.
     pub(super) fn look_at_bridge(&mut self, events: &mut Events) {
-        if self.membership.is_none() {
-            return;
-        }
-        let Some(name) = self.name() else { return };
-        let membership = self.membership.as_mut();
-        let remark = membership.and_then(|m| m.look(&self.interface.name, &name));
-        remark.into_iter().for_each(|remark| events.remark(remark));
+        self.with_membership(Membership::look, events);
+    }
+
+    fn with_membership(
+        &mut self,
+        act: fn(&mut Membership, &str, &str) -> Option<Remark>,
+        events: &mut Events,
+    ) {
+        let (Some(membership), Some(device)) = (&mut self.membership, &self.device) else { return };
+        let Ok(name) = device.name() else { return };
+        act(membership, &self.interface.name, &name).into_iter().for_each(|remark| events.remark(remark));
     }
 
     /// Sets the carrier to what it should be, with this session attached.

@@ -23,6 +23,8 @@ use crate::wire::SessionId;
 /// Data from elsewhere than the peer is told of once in such a time.
 const TELL_PAUSE: Duration = Duration::from_secs(1);
 
+/// No fragments are made that are shorter than this: the smallest that IP carries is a good deal longer.
+const SHORTEST: usize = 256;
 /// Requests of the peer that are answered (see `frame::oam`).
 const ANSWERS: Rate = Rate { burst: 20, per_second: 20 };
 
@@ -262,6 +264,14 @@ impl Session {
     /// Whether what is sent must not be fragmented on the way: never where fragments are made here (RFC 4623 5.1).
     pub(super) fn dont_fragment(&self, interface: &Interface) -> bool {
         interface.dont_fragment || self.attachment.fragments_to_send.is_some()
+    }
+
+    /// The longest part of a frame, whose longest segment has `length` octets, that leaves in one packet where that holds no
+    /// more than `longest`, if the frame is to travel as fragments of the pseudowire.
+    pub(super) fn fragment_limit(&self, longest: Option<usize>, length: usize) -> Option<usize> {
+        let message = self.attachment.fragments_to_send?.message.saturating_sub(self.header_length);
+        let limit = longest.map_or(message, |longest| longest.min(message));
+        (length > limit && limit >= SHORTEST).then_some(limit)
     }
 
     /// What stands before each frame that has no number.

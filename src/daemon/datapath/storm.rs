@@ -3,6 +3,8 @@
 
 use std::time::Instant;
 
+use crate::config::model::StormLimit;
+use crate::sys::clock;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
 /// The limit of one port, for both directions.
@@ -13,8 +15,16 @@ pub(super) struct Storm {
 }
 
 impl Storm {
+    /// That of an interface, where it has one.
+    pub(super) fn of(limit: StormLimit) -> Option<Box<Storm>> {
+        match limit {
+            StormLimit::Off => None,
+            StormLimit::Frames(frames) => Some(Box::new(Storm::new(clock::now(), frames))),
+        }
+    }
+
     /// Frames a second; as many may come at once.
-    pub(super) fn new(now: Instant, frames: u32) -> Storm {
+    fn new(now: Instant, frames: u32) -> Storm {
         let rate = Rate { burst: frames, per_second: frames };
         Storm { rate, received: TokenBucket::new(now, rate), sent: TokenBucket::new(now, rate) }
     }

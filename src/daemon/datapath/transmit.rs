@@ -310,7 +310,7 @@ impl Turn<'_> {
         if self.port.keeps_back(self.now, session, frame, length) {
             return;
         }
-        let limit = self.port.fragment_limit(session, length);
+        let limit = session.fragment_limit(self.port.longest, length);
         if vnet.gso.is_some() {
             match super_frame {
                 Some(super_frame) => self.segment(range, &super_frame, tos, gso, limit),
