@@ -387,7 +387,7 @@ fn the_methods_of_a_type_stand_in_its_file() {
 const LOOKS_UP: [(&str, &[&str]); 4] = [
     (".tunnel_of(", &["engine"]),
     (".slot_of(", &["engine", "session/slots"]),
-    (".slot_mut(", &["command", "engine", "reconfigure"]),
+    (".slot_mut(", &["engine"]),
     ("Tunnels", &["command", "engine", "proof", "request", "tunnels"]),
 ];
 

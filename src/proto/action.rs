@@ -7,6 +7,7 @@ use super::route::RouteKey;
 use crate::config::model::Via;
 use crate::log::LogLine;
 use crate::saved::saved;
+use crate::wire::header::Header;
 use crate::wire::{Ccid, Cookie, Encapsulation, SessionId};
 
 /// The two ends of a control connection. Over IP the ports are 0. The local address is unspecified until the
@@ -38,6 +39,17 @@ impl Path {
         });
         self
     }
+}
+
+/// A control message that came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// Between which addresses.
+    pub path: Path,
+    /// Its header.
+    pub header: Header,
+    /// All of it, from the T bit on.
+    pub message: &'a [u8],
 }
 
 /// What the daemon must do. The order of actions matters.

@@ -71,48 +71,50 @@ impl Command {
             return Err(CommandError::NoResultCode);
         }
         match self {
-            Command::ClearTunnel(name, code) => {
-                let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
-                if !clear_tunnel(cx, tunnel, code) {
-                    return Err(CommandError::NotUp);
-                }
-            }
-            Command::ClearPeer(peer, code) => clear_peer(cx, tunnels, peer, code)?,
-            Command::ClearSession(interface, code) => clear_session(cx, tunnels, &interface, code)?,
+            Command::ClearTunnel(name, code) => up(clear_tunnel(cx, named(tunnels, &name)?, code)),
+            Command::ClearPeer(peer, code) => clear_peer(cx, tunnels, peer, code),
+            Command::ClearSession(interface, code) => clear_session(cx, tunnels, &interface, code),
             Command::ClearAll(code) => {
-                for key in tunnels.keys() {
-                    if let Some(tunnel) = tunnels.get_mut(key) {
-                        let _ = clear_tunnel(cx, tunnel, code); // those that are not up have nothing to clear
-                    }
-                }
+                // Those that are not up have nothing to clear.
+                tunnels.for_each(|tunnel| _ = clear_tunnel(cx, tunnel, code));
+                Ok(())
             }
             Command::Start(name) => {
-                let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
-                tunnels.change(key, |tunnel| tunnel.start(cx));
+                tunnels.change(&name, |tunnel| tunnel.start(cx)).ok_or(CommandError::NotFound)
             }
             Command::Stop(name) => {
-                let key = tunnels.key_of(&name).ok_or(CommandError::NotFound)?;
-                tunnels.change(key, |tunnel| tunnel.stop(cx));
+                tunnels.change(&name, |tunnel| tunnel.stop(cx)).ok_or(CommandError::NotFound)
             }
             Command::FailOver(name) => {
-                let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
-                if !tunnel.addresses.has_backup() {
-                    return Err(CommandError::NoOtherPeer);
+                let tunnel = named(tunnels, &name)?;
+                match tunnel.addresses.has_backup() {
+                    true => up(failover::fail_over(tunnel, cx)),
+                    false => Err(CommandError::NoOtherPeer),
                 }
-                return if failover::fail_over(tunnel, cx) { Ok(()) } else { Err(CommandError::NotUp) };
             }
             Command::Ping(name) => {
-                let tunnel = tunnels.named(&name).ok_or(CommandError::NotFound)?;
-                let sent =
-                    tunnel.members.main_mut().is_some_and(|connection| keepalive::ping(connection, cx));
-                return if sent { Ok(()) } else { Err(CommandError::NotUp) };
+                let main = named(tunnels, &name)?.members.main_mut();
+                up(main.is_some_and(|connection| keepalive::ping(connection, cx)))
             }
             Command::ResetCounters => {
                 tunnels.all_mut().for_each(|tunnel| tunnel.members.reset_counters());
                 (cx.drops, cx.dropped_from) = Default::default();
+                Ok(())
             }
         }
+    }
+}
+
+fn named<'a>(tunnels: &'a mut Tunnels, name: &str) -> Result<&'a mut Tunnel, CommandError> {
+    tunnels.named(name).ok_or(CommandError::NotFound)
+}
+
+/// `done`: there was a connection for it.
+fn up(done: bool) -> Result<(), CommandError> {
+    if done {
         Ok(())
+    } else {
+        Err(CommandError::NotUp)
     }
 }
 
@@ -136,11 +138,8 @@ fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> boo
 
 /// CDN with `code` (default 3); the session is set up again at once. `false`: there is no session.
 fn clear_session_of(cx: &mut Context, tunnel: &mut Tunnel, interface: &str, code: Option<u16>) -> bool {
-    let key = tunnel.slots.key_of(interface);
-    let Some((slot, connection)) = key.and_then(|key| tunnel.slot_mut(key)) else { return false };
-    if slot.session.is_none() {
-        return false;
-    }
+    let found = tunnel.slot_named(interface).filter(|(slot, _)| slot.session.is_some());
+    let Some((slot, connection)) = found else { return false };
     let ccid = slot.connection().unwrap_or(Ccid(0));
     cx.log(Event::CleanupCall { tunnel: ccid, func: FUNC, interface: interface.to_owned() });
     slot.clear(cx, connection, result(code.unwrap_or(cdn::ADMIN), None, "cleared by the administrator"));

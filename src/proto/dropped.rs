@@ -59,18 +59,8 @@ saved! {
 impl DropCause {
     /// Whether it also comes from a peer that does not know yet what has just ended.
     fn may_be_left_over(self) -> bool {
-        match self {
-            DropCause::Connection(_)
-            | DropCause::Stop
-            | DropCause::Session(_)
-            | DropCause::WrongSource(_) => true,
-            DropCause::Header(_)
-            | DropCause::Malformed
-            | DropCause::Rate
-            | DropCause::Limit
-            | DropCause::Reflected => false,
-            DropCause::Request | DropCause::Digest | DropCause::Identity => false,
-        }
+        use DropCause::{Connection, Session, Stop, WrongSource};
+        matches!(self, Connection(_) | Stop | Session(_) | WrongSource(_))
     }
 
     /// Which counter counts it; a refusal is no drop, and data is counted by the data plane.

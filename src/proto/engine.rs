@@ -1,13 +1,11 @@
-//! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the object once and hands the matter
-//! down; besides it only the
-//! table of session blocks asks whose an id is.
+//! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the tunnel once and hands the matter down.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
-use super::action::{Action, Path};
+use super::action::{Action, Path, Received};
 use super::command::{Command, CommandError};
 use super::connection::Connection;
 use super::context::{Context, Random, Timer, TunnelKey};
@@ -35,7 +33,7 @@ use crate::log::Event;
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::avp;
 use crate::wire::code::stopccn;
-use crate::wire::header::{self, Header, HeaderError};
+use crate::wire::header::{self, HeaderError};
 use crate::wire::{Ccid, Encapsulation, SessionId};
 
 /// The place in the product's source that the messages about headers name.
@@ -118,13 +116,10 @@ impl Engine {
     /// What a file says of a tunnel: the connection that it had before a crash, or in words why that is of no use. To be
     /// told before the first timers run.
     pub fn resume(&mut self, now: Instant, tunnel: &str, found: Result<Box<Record>, &str>) {
-        self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.named(tunnel) {
-            match found {
-                Ok(record) => resume::keep(tunnel, &mut self.cx, record),
-                Err(why) => resume::refused(tunnel, &mut self.cx, why),
-            }
-        }
+        self.with_named(now, tunnel, |tunnel, cx| match found {
+            Ok(record) => resume::keep(tunnel, cx, record),
+            Err(why) => resume::refused(tunnel, cx, why),
+        });
     }
 
     /// The next thing to do, or `None` when there is nothing left.
@@ -170,7 +165,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant, heard: &dyn Fn(Ccid) -> Option<Instant>) {
         self.cx.now = now;
         for _ in 0..TIMERS {
-            let Some(Timer(key, due)) = self.cx.next_due() else { return };
+            let Some(Timer(key, due)) = self.cx.next_due() else { break };
             self.with(key, |tunnel, cx| receive::due(tunnel, cx, due, heard));
         }
     }
@@ -178,35 +173,37 @@ impl Engine {
     /// A control message came in, from the T bit on.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, message: &[u8]) {
         self.cx.now = now;
-        let Some((header, message)) = self.check_header(path, message) else { return };
-        if header.ccid == Ccid(0) || header.version != 3 {
-            let Engine { cx, tunnels, guard } = self;
-            return request::receive(cx, tunnels, guard, path, &header, message);
+        if let Some(received) = self.check_header(path, message) {
+            self.receive(received);
         }
-        let Some(key) = self.cx.ids.tunnel_of(header.ccid) else {
-            if proof::complete(&mut self.cx, &mut self.tunnels, path, &header, message) {
-                return;
-            }
-            self.cx.drop_message(&path, DropCause::Connection(header.ccid));
-            return self.unknown_id(path, header.ccid, message);
-        };
-        self.with(key, |tunnel, cx| receive::receive(tunnel, cx, header.ccid, path, &header, message));
     }
 
-    /// A message for an id that is not ours. The peer may mean a connection of former times, or send back the id that it
-    /// found in our message, which is its own. What acknowledges another id is for a StopCCN of ours that refused an
-    /// SCCRQ, and says nothing.
-    fn unknown_id(&mut self, path: Path, id: Ccid, message: &[u8]) {
-        let Ok(message_type) = avp::check_structure(message, false) else { return };
-        if !message_type.is_acknowledgement() || self.cx.peers.known_as(path.remote, id).next().is_some() {
-            self.tunnels.hint(&mut self.cx, path.remote);
+    fn receive(&mut self, received: Received<'_>) {
+        let Engine { cx, tunnels, guard } = self;
+        let Received { path, header, message } = received;
+        if header.ccid == Ccid(0) || header.version != 3 {
+            return request::receive(cx, tunnels, guard, received);
+        }
+        match cx.ids.tunnel_of(header.ccid) {
+            Some(key) => self.with(key, |tunnel, cx| receive::receive(tunnel, cx, received)),
+            None if proof::complete(cx, tunnels, received) => {}
+            None => {
+                cx.drop_message(&path, DropCause::Connection(header.ccid));
+                // The peer may mean a connection of former times, or send back the id that it found in our message, which
+                // is its own. What acknowledges another id is for a StopCCN of ours that refused an SCCRQ.
+                let known = || cx.peers.known_as(path.remote, header.ccid).next().is_some();
+                let kind = avp::check_structure(message, false);
+                if kind.is_ok_and(|kind| !kind.is_acknowledgement() || known()) {
+                    tunnels.hint(cx, path.remote);
+                }
+            }
         }
     }
 
     /// The header checks, in the order of the catalogue's advice; the first that fails is logged.
-    fn check_header<'a>(&mut self, path: Path, message: &'a [u8]) -> Option<(Header, &'a [u8])> {
+    fn check_header<'a>(&mut self, path: Path, message: &'a [u8]) -> Option<Received<'a>> {
         let error = match header::parse(message, path.encapsulation == Encapsulation::Udp) {
-            Ok(parsed) => return Some(parsed),
+            Ok((header, message)) => return Some(Received { path, header, message }),
             Err(error) => error,
         };
         match error {
@@ -223,6 +220,14 @@ impl Engine {
         None
     }
 
+    /// Hands something down to a tunnel, unless it is not configured any more.
+    fn with_named(&mut self, now: Instant, name: &str, call: impl FnOnce(&mut Tunnel, &mut Context)) {
+        self.cx.now = now;
+        if let Some(tunnel) = self.tunnels.named(name) {
+            call(tunnel, &mut self.cx);
+        }
+    }
+
     /// Hands something down to a tunnel, which may be gone after it.
     fn with(&mut self, key: TunnelKey, call: impl FnOnce(&mut Tunnel, &mut Context)) {
         let Some(tunnel) = self.tunnels.get_mut(key) else { return self.cx.missing() };
@@ -233,14 +238,17 @@ impl Engine {
     /// Hands something down to the block of a session, with the session's connection. It may have ended meanwhile.
     fn with_slot(
         &mut self,
+        now: Instant,
         session: SessionId,
         call: impl FnOnce(&mut Slot, &mut Context, Option<&mut Connection>),
     ) {
-        let Some((key, slot)) = self.cx.ids.slot_of(session) else { return };
-        self.with(key, |tunnel, cx| match tunnel.slot_mut(slot) {
-            Some((slot, connection)) => call(slot, cx, connection),
-            None => cx.missing(),
-        });
+        self.cx.now = now;
+        if let Some((key, slot)) = self.cx.ids.slot_of(session) {
+            self.with(key, |tunnel, cx| match tunnel.slot_mut(slot) {
+                Some((slot, connection)) => call(slot, cx, connection),
+                None => cx.missing(),
+            });
+        }
     }
 
     /// Answers `Action::Resolve`: the addresses that the name of a tunnel's peer means, the best first, or in words
@@ -254,9 +262,11 @@ impl Engine {
     ) {
         self.cx.now = now;
         let Engine { cx, tunnels, .. } = self;
-        let Some(key) = tunnels.key_of(tunnel) else { return };
-        tunnels.change(key, |tunnel| prepare::resolved(tunnel, cx, name, addresses));
-        if let Some((path, request)) = tunnels.get_mut(key).and_then(|t| t.addresses.take_kept()) {
+        let kept = tunnels.change(tunnel, |tunnel| {
+            prepare::resolved(tunnel, cx, name, addresses);
+            tunnel.addresses.take_kept()
+        });
+        if let Some((path, request)) = kept.flatten() {
             self.handle_datagram(now, path, &request);
         }
     }
@@ -264,28 +274,19 @@ impl Engine {
     /// Answers `Action::Prepare`: the path to the peer (with an unspecified remote address where any may
     /// connect), or in words why there is none yet. A tunnel that is not configured any more has no use for it.
     pub fn prepared(&mut self, now: Instant, tunnel: &str, path: Result<Path, String>) {
-        self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.named(tunnel) {
-            prepare::prepared(tunnel, &mut self.cx, path);
-        }
+        self.with_named(now, tunnel, |tunnel, cx| prepare::prepared(tunnel, cx, path));
     }
 
     /// Answers `Action::Prepare` for a peer that is to be asked whether it could serve: the path, or `None` where there
     /// is none at present.
     pub fn prepared_to_ask(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, path: Option<Path>) {
-        self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.named(tunnel) {
-            failover::prepared_to_ask(tunnel, &mut self.cx, peer, path);
-        }
+        self.with_named(now, tunnel, |tunnel, cx| failover::prepared_to_ask(tunnel, cx, peer, path));
     }
 
     /// Answers `Action::Prepare` where nothing can be sent to the peer at present, for the reason given in the
     /// system's words. `peer` is not known while there is not even a network to look its name up in.
     pub fn no_route(&mut self, now: Instant, tunnel: &str, peer: Option<IpAddr>, why: &str) {
-        self.cx.now = now;
-        if let Some(tunnel) = self.tunnels.named(tunnel) {
-            route_change::no_route(tunnel, &mut self.cx, peer, why);
-        }
+        self.with_named(now, tunnel, |tunnel, cx| route_change::no_route(tunnel, cx, peer, why));
     }
 
     /// Answers `Action::Watch`, and tells of each change until `Action::Unwatch`.
@@ -322,14 +323,12 @@ impl Engine {
     /// Answers `Action::Attach`: the session's interface is ready, or in words why not. The session may have ended
     /// meanwhile.
     pub fn attached(&mut self, now: Instant, session: SessionId, outcome: Result<(), String>) {
-        self.cx.now = now;
-        self.with_slot(session, |slot, cx, connection| setup::attached(slot, cx, connection, outcome));
+        self.with_slot(now, session, |slot, cx, connection| setup::attached(slot, cx, connection, outcome));
     }
 
     /// The interface of an attached session failed (it was deleted, say): the session goes down and is retried.
     pub fn data_plane_failed(&mut self, now: Instant, session: SessionId, why: &str) {
-        self.cx.now = now;
-        self.with_slot(session, |slot, cx, connection| slot.interface_failed(cx, connection, why));
+        self.with_slot(now, session, |slot, cx, connection| slot.interface_failed(cx, connection, why));
     }
 
     /// Data of a session came on another path than its own, with the right cookie. That moves nothing: the peer is asked
@@ -348,13 +347,8 @@ impl Engine {
     /// The local circuit (the interface, as the administrator sees it) went up or down.
     pub fn circuit(&mut self, now: Instant, interface: &str, up: bool) {
         self.cx.now = now;
-        let Some(tunnel) = self.tunnels.with_interface_mut(interface) else { return };
-        let spare = tunnel.spare.as_ref().and_then(|spare| spare.key_of(interface));
-        for key in tunnel.slots.key_of(interface).into_iter().chain(spare) {
-            match tunnel.slot_mut(key) {
-                Some((slot, connection)) => slot.set_circuit(&mut self.cx, connection, up),
-                None => self.cx.missing(),
-            }
+        if let Some(tunnel) = self.tunnels.with_interface_mut(interface) {
+            tunnel.set_circuit(&mut self.cx, interface, up);
         }
     }
 
@@ -383,9 +377,8 @@ impl Engine {
     pub fn shutdown(&mut self, now: Instant) {
         self.cx.now = now;
         self.cx.shutting_down = true;
-        for key in self.tunnels.keys() {
-            self.with(key, |tunnel, cx| tunnel.close(cx, stopccn::SHUTDOWN, "shutting down"));
-        }
+        let Engine { cx, tunnels, .. } = self;
+        tunnels.for_each(|tunnel| tunnel.close(cx, stopccn::SHUTDOWN, "shutting down"));
     }
 
     /// Whether a connection with the peer at this address and port is established.

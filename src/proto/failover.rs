@@ -24,8 +24,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// No peer is asked more often.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// A connection is established and serves its tunnel: its peer is the one in use.
-pub fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called: bool) {
+/// A connection is established, and serves its tunnel from now on.
+pub fn serve(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reason: &str) {
+    tunnel.members.set_main(member.ccid);
+    tunnel.attempt.since = cx.now;
+    tunnel.addresses.answered(member.peer());
+    tunnel.fallback.works(cx.now, &tunnel.config, member.path.encapsulation);
+    tunnel.notify(cx, Happening::TunnelUp, reason.to_owned());
+    peer_used(tunnel, cx, member.peer(), !member.initiator);
+}
+
+/// The peer at this address is the one in use.
+fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called: bool) {
     let because = tunnel.backup.because.take();
     let line = tunnel.addresses.line_of(address);
     tunnel.backup.left.retain(|left| *left != address);
@@ -60,7 +70,12 @@ pub fn ask_soon(tunnel: &mut Tunnel, cx: &mut Context) {
 /// The peers that are better than the one in use are asked from now on, where there are any.
 pub fn arm_asking(tunnel: &mut Tunnel, cx: &mut Context) {
     let established = tunnel.members.main().filter(|main| main.state == State::Established);
-    let Some(current) = established.map(|main| main.transport.path.remote.ip()) else { return };
+    if let Some(current) = established.map(|main| main.transport.path.remote.ip()) {
+        arm_asking_beside(tunnel, cx, current);
+    }
+}
+
+fn arm_asking_beside(tunnel: &mut Tunnel, cx: &mut Context, current: IpAddr) {
     let line = |address| tunnel.addresses.line_of(address);
     let others = |address: &IpAddr| line(*address) != line(current);
     let asked: Vec<IpAddr> = match (tunnel.config.standby, tunnel.standby_address()) {
@@ -71,10 +86,7 @@ pub fn arm_asking(tunnel: &mut Tunnel, cx: &mut Context) {
     };
     tunnel.backup.follow(asked.into_iter());
     match asking_pause(tunnel, cx) {
-        Some(pause) => {
-            let timer = Timer(tunnel.key, Due::Backup);
-            cx.arm(&mut tunnel.backup.timer, pause, timer);
-        }
+        Some(pause) => cx.arm(&mut tunnel.backup.timer, pause, Timer(tunnel.key, Due::Backup)),
         None => cx.cancel(&mut tunnel.backup.timer),
     }
 }
@@ -138,21 +150,24 @@ pub fn ask_next(tunnel: &mut Tunnel, cx: &mut Context) {
 /// The answer to `Action::Prepare` for a peer that is to be asked.
 pub fn prepared_to_ask(tunnel: &mut Tunnel, cx: &mut Context, peer: Option<IpAddr>, path: Option<Path>) {
     let established = tunnel.members.main().is_some_and(|main| main.state == State::Established);
-    let Some(peer) = peer.filter(|peer| tunnel.backup.find(*peer).is_some()) else { return };
-    let Some(path) = path else { return tunnel.backup.failed(peer) };
-    if !established || !tunnel.is_usable() || cx.shutting_down || cx.alive >= cx.max_tunnels {
-        return;
+    let may = established && tunnel.is_usable() && !cx.shutting_down && cx.alive < cx.max_tunnels;
+    match (peer.filter(|peer| tunnel.backup.find(*peer).is_some()), path) {
+        (Some(_), Some(path)) if may => ask(tunnel, cx, path),
+        (Some(peer), None) => tunnel.backup.failed(peer),
+        (Some(_), Some(_)) | (None, _) => {}
     }
-    let values = cx.draw_ccid().and_then(|ccid| Some((ccid, cx.random()?, cx.random::<16>()?)));
-    let Some((ccid, tie_breaker, nonce)) = values else { return };
+}
+
+fn ask(tunnel: &mut Tunnel, cx: &mut Context, path: Path) {
     let path = tunnel.fallback.begin(cx.now, &tunnel.config, path);
-    let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, ccid, path);
-    connection.tie_breaker = Some(tie_breaker);
-    connection.asks = true;
-    connection.begin(&nonce);
-    let added = tunnel.members.add(cx, connection);
-    if !added.is_some_and(|connection| connection.send_request(cx, true)) {
-        tunnel.delete(cx, ccid);
+    if let Some((mut connection, nonce)) = tunnel.draw_connection(cx, path) {
+        let ccid = connection.ccid();
+        connection.asks = true;
+        connection.begin(&nonce);
+        let added = tunnel.members.add(cx, connection);
+        if !added.is_some_and(|connection| connection.send_request(cx, true)) {
+            tunnel.delete(cx, ccid);
+        }
     }
 }
 
@@ -181,11 +196,10 @@ fn better_again(lasts: Duration) -> String {
 
 /// `failover`: the next peer has its turn. `false`: there is none.
 pub fn fail_over(tunnel: &mut Tunnel, cx: &mut Context) -> bool {
-    let main = tunnel.members.main().map(|main| (main.ccid(), main.transport.path.remote.ip()));
-    let Some((ccid, current)) = main else { return false };
-    if !tunnel.addresses.has_backup() || !tunnel.addresses.leave(current) {
-        return false;
-    }
+    let main = tunnel.members.main().map(Connection::member);
+    let leaves = |main: &Member| tunnel.addresses.has_backup() && tunnel.addresses.leave(main.peer());
+    let Some(main) = main.filter(leaves) else { return false };
+    let current = main.peer();
     let why = format!("the administrator moved the tunnel from {current}");
     let told = "the administrator moved the tunnel to another peer";
     tunnel.backup.left.push(current);
@@ -193,7 +207,7 @@ pub fn fail_over(tunnel: &mut Tunnel, cx: &mut Context) -> bool {
         return true;
     }
     tunnel.backup.because = Some(why);
-    tunnel.close_connection(cx, ccid, result(stopccn::GENERAL, None, told));
+    tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, told));
     tunnel.schedule(cx, Duration::ZERO);
     true
 }
@@ -217,19 +231,14 @@ pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, old: Member, why: &str) 
     if !in_use || cx.shutting_down {
         return false;
     }
-    let standby = tunnel.backup.standby.and_then(|ccid| tunnel.members.get(ccid)).map(Connection::member);
+    let standby = tunnel.standby().map(Connection::member);
     let (Some(standby), Some(mut spare)) = (standby, tunnel.spare.take()) else { return false };
     tunnel.backup.because(|| format!("{}: {why}", old.peer()));
     tunnel.slots.tell_end(cx, why);
     tunnel.notify(cx, Happening::TunnelDown, why.to_owned());
     std::mem::swap(&mut tunnel.slots, &mut *spare);
-    tunnel.members.set_main(standby.ccid);
     tunnel.backup.standby = None;
-    tunnel.attempt.since = cx.now;
-    tunnel.addresses.answered(standby.peer());
-    tunnel.fallback.works(cx.now, &tunnel.config, standby.path.encapsulation);
-    tunnel.notify(cx, Happening::TunnelUp, String::new());
-    peer_used(tunnel, cx, standby.peer(), false);
+    serve(tunnel, cx, standby, "");
     if let Some(connection) = tunnel.members.main_mut() {
         tunnel.slots.take_place_of(cx, connection, &mut spare);
     }

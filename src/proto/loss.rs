@@ -21,10 +21,7 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reaso
     let mut next = false;
     match member.state {
         State::Established => {
-            tunnel.slots.drop_sessions(cx, Some(ccid), &reason);
-            tunnel.notify(cx, Happening::TunnelDown, reason.clone());
-            next = leave_peer(tunnel, member, &reason);
-            tunnel.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
+            next = down(tunnel, cx, member, Failure::new(reason, Cause::Other));
         }
         // A tie was lost: the peer's own attempt goes on.
         State::Idle | State::WaitCtlReply | State::WaitCtlConn if lost_tie => {
@@ -67,9 +64,14 @@ fn leaves(tunnel: &mut Tunnel, member: Member, why: &str) -> bool {
     serves
 }
 
-/// The peer that served the tunnel does not any more. Whether another one has its turn now.
-fn leave_peer(tunnel: &mut Tunnel, member: Member, why: &str) -> bool {
-    leaves(tunnel, member, why) && tunnel.addresses.leave(member.peer())
+/// An established connection is over. Whether another peer has its turn now.
+fn down(tunnel: &mut Tunnel, cx: &mut Context, member: Member, failure: Failure) -> bool {
+    let reason = failure.to_string();
+    tunnel.slots.drop_sessions(cx, Some(member.ccid), &reason);
+    let next = leaves(tunnel, member, &reason) && tunnel.addresses.leave(member.peer());
+    tunnel.notify(cx, Happening::TunnelDown, reason);
+    tunnel.attempt.fail(cx.now, failure);
+    next
 }
 
 /// A peer does not want to serve the tunnel. Whether another one has its turn now.
@@ -109,13 +111,7 @@ pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, member: Member, failure: Fail
     }
     let mut next = false;
     match member.state {
-        State::Established => {
-            let reason = failure.to_string();
-            tunnel.slots.drop_sessions(cx, Some(ccid), &reason);
-            next = leave_peer(tunnel, member, &reason);
-            tunnel.notify(cx, Happening::TunnelDown, reason);
-            tunnel.attempt.fail(cx.now, failure);
-        }
+        State::Established => next = down(tunnel, cx, member, failure),
         State::WaitCtlReply if tunnel.addresses.has_others() => {
             pass_over(tunnel, member, &failure.to_string());
             tunnel.attempt.fail(cx.now, failure);

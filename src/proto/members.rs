@@ -135,6 +135,23 @@ impl Members {
         self.counters.add(&connection.transport.counters);
     }
 
+    /// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was a
+    /// repetition. The half-open connection that answers it.
+    pub fn answers_repetition(&self, ccid: Ccid) -> Option<Ccid> {
+        let known = self.get(ccid).filter(|c| c.answered_again && c.state == State::Established)?;
+        let half_open =
+            |c: &Connection| c.state == State::WaitCtlConn && c.transport.channel.awaits_acknowledgement();
+        self.iter().find(|c| half_open(c) && c.answers_as(known)).map(Connection::ccid)
+    }
+
+    /// Whether the peer of a connection says that it is who the peer of the other is.
+    pub fn is_same_peer(&self, ccid: Ccid, other: &Connection) -> bool {
+        let same = |c: &Connection| {
+            (&c.peer.host_name, c.peer.router_id) == (&other.peer.host_name, other.peer.router_id)
+        };
+        self.get(ccid).is_some_and(same)
+    }
+
     /// The one that the status shows: in service, or answering the peer.
     pub fn shown(&self) -> Option<&Connection> {
         let in_state = |wanted: State| self.iter().rev().find(|c| c.state == wanted);

@@ -32,7 +32,7 @@
 //! | `ids` | the ids in use, and whose they are |
 //! | `peers` | the peers' addresses; hints that one has forgotten us |
 //! | `connection/` | a control connection: `table` (RFC 3931 7.2), `channel` (Ns, Nr, windows), `transport` (how messages leave; `outgoing` makes them ready), `receive` (what messages and timers do to it), `auth`, `keepalive` (HELLOs, probes, a path that changes), `transport/asking` (is the peer there?) |
-//! | `session/` | a session: `table` (RFC 3931 7.3), `receive` (what messages do), `setup` (from either end), `slot` (a session block: circuit, end), `slots` (the table of them), `stray` (no block) |
+//! | `session/` | a session: `table` (RFC 3931 7.3), `receive` (what messages do), `setup` (from either end), `slot` (a session block: circuit, end), `slots` (the table of them) |
 //! | `dropped` | who sends what is dropped before a tunnel is found |
 //! | `route`, `watch` | our own addresses and the routes to the peers; who watches them |
 //! | `route_change` | what becomes of tunnels when they change |

@@ -1,7 +1,7 @@
 //! Where more peers call than may be half open: the SCCRP is sent without a connection, and the SCCCN that comes back makes
 //! one. Nothing is logged before that, for it may be a flood.
 
-use super::action::Path;
+use super::action::{Path, Received};
 use super::connection::auth::Auth;
 use super::connection::identity;
 use super::connection::table::State;
@@ -18,17 +18,17 @@ use super::unproven::{Answered, RequestKey};
 use crate::config::model::Role;
 use crate::log::Event;
 use crate::wire::avp::{self, MessageTypeAvp};
-use crate::wire::header::{self, Header};
-use crate::wire::{Ccid, Encapsulation, MessageType};
+use crate::wire::header;
+use crate::wire::{Encapsulation, MessageType};
 
 /// Answers an SCCRQ without a connection, if it is acceptable and has not lost a tie.
 pub fn answer_once(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
     let acceptable = tunnel.config.role != Role::Active && identity::fits(&tunnel.config, &request.set_up);
-    if !acceptable || request.header.version != 3 || !wins(tunnel, &request) {
-        return cx.drop_message(&request.path, DropCause::Limit);
+    let Received { path, header, message } = request.received;
+    if !acceptable || header.version != 3 || !wins(tunnel, &request) {
+        return cx.drop_message(&path, DropCause::Limit);
     }
-    let key = RequestKey::new(tunnel.key, &request.path, &request.set_up);
-    let (path, message) = (request.path, request.message);
+    let key = RequestKey::new(tunnel.key, &path, &request.set_up);
     let found = cx.unproven.find(&key).map(|answered| (answered.ccid, answered.nonce, answered.allowance));
     let known = found.or_else(|| {
         let (ccid, nonce) = (cx.draw_ccid()?, cx.random()?);
@@ -57,20 +57,11 @@ fn wins(tunnel: &Tunnel, request: &Request<'_>) -> bool {
 
 /// A message for an id that no connection has. Whether it is that of an SCCRP which was sent without; the SCCCN that
 /// answers it makes the connection.
-pub fn complete(
-    cx: &mut Context,
-    tunnels: &mut Tunnels,
-    path: Path,
-    header: &Header,
-    message: &[u8],
-) -> bool {
-    let Some(answered) = cx.unproven.get(header.ccid).filter(|answered| answered.is_from(path)) else {
-        return false;
-    };
-    let answered = answered.clone();
-    let Some(tunnel) = tunnels.get_mut(answered.tunnel).filter(|tunnel| tunnel.is_usable()) else {
-        return false;
-    };
+pub fn complete(cx: &mut Context, tunnels: &mut Tunnels, received: Received<'_>) -> bool {
+    let Received { path, header, message } = received;
+    let answered = cx.unproven.get(header.ccid).filter(|answered| answered.is_from(path)).cloned();
+    let found = answered.and_then(|answered| Some((tunnels.get_mut(answered.tunnel)?, answered)));
+    let Some((tunnel, answered)) = found.filter(|(tunnel, _)| tunnel.is_usable()) else { return false };
     let path = tunnel.marked(path);
     let Ok(MessageTypeAvp::Type { vendor: 0, value, .. }) = avp::check_structure(message, false) else {
         return true; // a bare acknowledgement: the SCCCN follows
@@ -102,7 +93,7 @@ pub fn complete(
     }
     connection.transport.allowance.lift();
     resume_reply(cx, tunnel, connection);
-    receive::receive(tunnel, cx, answered.ccid, path, header, message);
+    receive::receive(tunnel, cx, received);
     true
 }
 
@@ -123,7 +114,7 @@ fn connection(cx: &mut Context, tunnel: &Tunnel, answered: &Answered, path: Path
     if !auth.judge_request(message).believed {
         return None; // there is another password by now
     }
-    let request = Request::read(tunnel, path, (&header, message), auth).0.ok()??;
+    let request = Request::read(tunnel, Received { path, header, message }, auth).0.ok()??;
     let mut connection = Connection::new(cx, tunnel.key, &tunnel.config, answered.ccid, path);
     request.take(cx, &mut connection, answered.nonce);
     Some(connection)
@@ -134,6 +125,6 @@ fn make_room(cx: &mut Context, tunnel: &mut Tunnel) {
     if cx.alive < cx.max_tunnels {
         return;
     }
-    let oldest: Option<Ccid> = tunnel.members.in_state(State::WaitCtlConn).next();
+    let oldest = tunnel.members.in_state(State::WaitCtlConn).next();
     oldest.into_iter().for_each(|oldest| tunnel.delete(cx, oldest));
 }

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::action::{Happening, Path};
+use super::action::{Path, Received};
 use super::connection;
 use super::connection::keepalive;
 use super::connection::outcome::{Outcome, Place, Processed, Receipt};
 use super::connection::table::State;
 use super::connection::{Connection, Member};
-use super::context::{ConnectionDue, Context, Due, SlotDue, SlotKey};
+use super::context::{ConnectionDue, Context, Due};
 use super::failover;
 use super::loss;
 use super::result::{result, Objection};
@@ -21,7 +21,6 @@ use super::standby;
 use super::tunnel::Tunnel;
 use crate::log::Remark;
 use crate::wire::code::stopccn;
-use crate::wire::header::Header;
 use crate::wire::Ccid;
 
 /// How long the responder of a control connection waits before it asks for sessions of its own.
@@ -43,99 +42,86 @@ pub fn due(tunnel: &mut Tunnel, cx: &mut Context, due: Due, heard: &dyn Fn(Ccid)
                 | ConnectionDue::PathProbe
                 | ConnectionDue::Release => None,
             };
-            let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-            let outcome = connection::receive::due(connection, cx, due, data);
-            let silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
-            let member = connection.member();
-            conclude(tunnel, cx, member, outcome);
+            let mut silent = false;
+            with_connection(tunnel, cx, ccid, |connection, cx| {
+                let outcome = connection::receive::due(connection, cx, due, data);
+                silent = due == ConnectionDue::Retransmit && connection.state == State::Established;
+                outcome
+            });
             if silent {
                 tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
             }
         }
-        Due::Slot(key, due) => slot_due(tunnel, cx, key, due),
+        Due::Slot(key, due) => {
+            let path = tunnel.known_path();
+            let (slots, connection) = tunnel.slots_of(key);
+            slots.due(cx, (key, due), connection, path);
+        }
     }
 }
 
-fn slot_due(tunnel: &mut Tunnel, cx: &mut Context, key: SlotKey, due: SlotDue) {
-    let stands_by = tunnel.slots.get(key).is_none();
-    let serving = if stands_by { tunnel.backup.standby } else { tunnel.members.main_ccid() };
-    let ccid = tunnel.slot(key).and_then(|slot| slot.connection()).or(serving);
-    let path = tunnel.known_path();
-    let connection = ccid.and_then(|ccid| tunnel.members.get_mut(ccid));
-    let spare = tunnel.spare.as_deref_mut().filter(|_| stands_by);
-    spare.unwrap_or(&mut tunnel.slots).due(cx, (key, due), connection, path);
-}
-
-/// A control message with the id of a connection.
-pub fn receive(
+/// Hands something down to a connection, and concludes what came of it.
+fn with_connection(
     tunnel: &mut Tunnel,
     cx: &mut Context,
     ccid: Ccid,
-    path: Path,
-    header: &Header,
-    message: &[u8],
+    call: impl FnOnce(&mut Connection, &mut Context) -> Outcome,
 ) {
-    let path = tunnel.marked(path);
+    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
+    let outcome = call(connection, cx);
+    let member = connection.member();
+    conclude(tunnel, cx, member, outcome);
+}
+
+/// A control message with the id of a connection.
+pub fn receive(tunnel: &mut Tunnel, cx: &mut Context, received: Received<'_>) {
+    let received = Received { path: tunnel.marked(received.path), ..received };
+    let ccid = received.header.ccid;
     let Some((slots, connection)) = tunnel.parts(ccid) else { return cx.missing() };
-    let (receipt, place) = connection::receive::receive(connection, cx, path, header, message);
+    let (receipt, place) = connection::receive::receive(connection, cx, received);
     if let Place::At(path) = place {
         follow_peer(slots, cx, connection, path);
     }
-    take(tunnel, cx, ccid, receipt, message);
+    take(tunnel, cx, ccid, receipt, received.message);
     if let Place::Perhaps(path) = place {
         probe(tunnel, cx, ccid, Some(path));
     }
 }
 
-/// A message came on a connection whose peer seemed to have started over: it still knows our id, so the SCCRQ was
-/// a repetition, and the half-open connection that answers it goes.
-fn withdraw_restart(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    let established = |c: &&Connection| c.answered_again && c.state == State::Established;
-    let Some(connection) = tunnel.members.get(ccid).filter(established) else { return };
-    let half_open =
-        |c: &&Connection| c.state == State::WaitCtlConn && c.transport.channel.awaits_acknowledgement();
-    let answers = |c: &&Connection| half_open(c) && c.answers_as(connection);
-    let found = tunnel.members.iter().find(answers).map(Connection::ccid);
-    if let Some(half_open) = found {
-        tunnel.delete(cx, half_open);
-    }
-}
-
 /// Processes a message in its turn, and those that wait for it; acknowledges what is to be acknowledged.
 pub fn take(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, receipt: Receipt, message: &[u8]) {
-    if receipt != Receipt::Dropped {
-        tunnel.sign_of_life(cx);
-        withdraw_restart(tunnel, cx, ccid);
+    if receipt == Receipt::Dropped {
+        return;
     }
-    match receipt {
-        Receipt::Dropped => return,
-        Receipt::Acknowledgement | Receipt::OutOfTurn => {}
-        Receipt::InTurn => {
-            let mut next = process(tunnel, cx, ccid, message);
-            while let Some(early) = next {
-                next = process(tunnel, cx, ccid, &early);
-            }
+    tunnel.sign_of_life(cx);
+    if let Some(half_open) = tunnel.members.answers_repetition(ccid) {
+        tunnel.delete(cx, half_open);
+    }
+    if receipt == Receipt::InTurn {
+        let mut next = process(tunnel, cx, ccid, message);
+        while let Some(early) = next {
+            next = process(tunnel, cx, ccid, &early);
         }
     }
     resume::answered(tunnel, cx, ccid);
     // What the message came to may have been the connection's end.
-    let Some((slots, connection)) = tunnel.parts(ccid) else { return };
-    slots.go_on(cx, connection);
-    if receipt != Receipt::Acknowledgement {
-        connection.transport.acknowledge(cx);
-    }
-    if connection.is_stopped() {
-        tunnel.delete(cx, ccid);
+    if let Some((slots, connection)) = tunnel.parts(ccid) {
+        slots.go_on(cx, connection);
+        if receipt != Receipt::Acknowledgement {
+            connection.transport.acknowledge(cx);
+        }
+        if connection.is_stopped() {
+            tunnel.delete(cx, ccid);
+        }
     }
 }
 
-/// Processes a message; the one after it, if that came ahead of its turn.
+/// Processes a message; the one after it, if that came ahead of its turn. An earlier one may have been the connection's end.
 fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) -> Option<Vec<u8>> {
-    let Some((slots, connection)) = tunnel.parts(ccid) else {
-        cx.missing();
-        return None;
-    };
-    let failure = match connection::receive::process(connection, cx, message) {
+    let (slots, connection) = tunnel.parts(ccid)?;
+    let processed = connection::receive::process(connection, cx, message);
+    let early = connection.transport.channel.take_early();
+    let failure = match processed {
         Processed::Session(message) => session::receive::receive(slots, cx, connection, &message),
         Processed::BadSession(refusal, failure) => {
             session::receive::bad_message(slots, cx, connection, &refusal, failure)
@@ -143,24 +129,22 @@ fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) ->
         Processed::Connection(outcome) => {
             let member = connection.member();
             conclude(tunnel, cx, member, outcome);
-            return tunnel.members.get_mut(ccid)?.take_early();
+            None
         }
     };
-    let early = connection.take_early();
     failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
     early
 }
 
 /// The peer is at another address or port, or a message shows which address of ours it reached.
 fn follow_peer(slots: &mut Slots, cx: &mut Context, connection: &mut Connection, path: Path) {
-    if connection.transport.path == path {
-        return;
-    }
-    let ccid = connection.ccid();
-    let before = keepalive::move_to(connection, cx, path);
-    slots.move_to(cx, ccid, path);
-    if before.remote != path.remote {
-        cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
+    if connection.transport.path != path {
+        let ccid = connection.ccid();
+        let before = keepalive::move_to(connection, cx, path);
+        slots.move_to(cx, ccid, path);
+        if before.remote != path.remote {
+            cx.remark(&Remark::Moved { tunnel: ccid, end: path.remote });
+        }
     }
 }
 
@@ -169,7 +153,7 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, member: Member, outcome: Outc
     let ccid = member.ccid;
     match outcome {
         Outcome::Keep => {}
-        Outcome::Established => established(tunnel, cx, ccid),
+        Outcome::Established { asked } => established(tunnel, cx, member, asked),
         Outcome::Answered => answered(tunnel, cx, member),
         Outcome::Stopped { reason, lost_tie } => loss::peer_stopped(tunnel, cx, member, reason, lost_tie),
         Outcome::Close(Objection { code, .. }) if member.asks => {
@@ -204,45 +188,34 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, member: Member, outcome: Outc
 
 /// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
 fn answered(tunnel: &mut Tunnel, cx: &mut Context, member: Member) {
-    let moves = failover::asked_answers(tunnel, cx, member) || standby::is_wanted(tunnel, cx, member.ccid);
+    let moves = failover::asked_answers(tunnel, cx, member) || standby::is_wanted(tunnel, cx, member);
     if !moves {
         let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
         return tunnel.close_connection(cx, member.ccid, code);
     }
-    let Some(connection) = tunnel.members.get_mut(member.ccid) else { return cx.missing() };
-    let outcome = connection::receive::connect(connection, cx);
-    let member = connection.member();
-    conclude(tunnel, cx, member, outcome);
+    with_connection(tunnel, cx, member.ccid, connection::receive::connect);
 }
 
 /// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
-/// sessions begin.
-fn established(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    connection.stop_guard(cx);
-    let asked = std::mem::take(&mut connection.asks);
-    let member = connection.member();
-    if asked && standby::established(tunnel, cx, ccid) {
+/// sessions begin. `asked`: it was set up to ask whether its peer would serve.
+fn established(tunnel: &mut Tunnel, cx: &mut Context, member: Member, asked: bool) {
+    if asked && standby::established(tunnel, cx, member) {
         return;
     }
-    let standby = tunnel.backup.standby;
+    let kept = [Some(member.ccid), tunnel.backup.standby];
     let others = tunnel.members.iter().map(Connection::member);
-    let others: Vec<Member> = others.filter(|c| c.ccid != ccid && Some(c.ccid) != standby).collect();
+    let others: Vec<Member> = others.filter(|other| !kept.contains(&Some(other.ccid))).collect();
     for other in others {
         replace(tunnel, cx, other, asked);
     }
-    tunnel.members.set_main(ccid);
     tunnel.kept = None;
-    tunnel.addresses.answered(member.peer());
-    tunnel.fallback.works(cx.now, &tunnel.config, member.path.encapsulation);
     count(&mut tunnel.members.counters.established);
     tunnel.attempt.cancel(cx);
-    tunnel.attempt.since = cx.now;
     cx.dropped_from.forget(member.peer());
-    tunnel.notify(cx, Happening::TunnelUp, String::new());
-    failover::peer_used(tunnel, cx, member.peer(), !member.initiator);
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    connection.spoiled = tunnel.spoiled == Some(member.peer());
+    failover::serve(tunnel, cx, member, "");
+    let spoiled = tunnel.spoiled == Some(member.peer());
+    let Some(connection) = tunnel.members.main_mut() else { return cx.missing() };
+    connection.spoiled = spoiled;
     keepalive::serve(connection, cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.
@@ -271,17 +244,13 @@ fn replace(tunnel: &mut Tunnel, cx: &mut Context, other: Member, moves: bool) {
 
 /// The answer to `Action::MeasurePath`.
 pub fn path_measured(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, limit: Option<usize>) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
-    let outcome = connection::receive::path_measured(connection, cx, limit);
-    let member = connection.member();
-    conclude(tunnel, cx, member, outcome);
+    with_connection(tunnel, cx, ccid, |connection, cx| {
+        connection::receive::path_measured(connection, cx, limit)
+    });
 }
 
 /// There is a hint that the peer has forgotten a connection, or (`elsewhere`) that it is at the other end of that path
 /// now: it is asked.
 pub fn probe(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, elsewhere: Option<Path>) {
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return cx.missing() };
-    let outcome = keepalive::probe(connection, cx, elsewhere);
-    let member = connection.member();
-    conclude(tunnel, cx, member, outcome);
+    with_connection(tunnel, cx, ccid, |connection, cx| keepalive::probe(connection, cx, elsewhere));
 }

@@ -61,8 +61,7 @@ pub fn add_session(tunnel: &mut Tunnel, cx: &mut Context, session: &Rc<SessionCo
 
 /// A session block was removed.
 pub fn remove_session(tunnel: &mut Tunnel, cx: &mut Context, interface: &str) {
-    let key = tunnel.slots.key_of(interface);
-    if let Some((slot, connection)) = key.and_then(|key| tunnel.slot_mut(key)) {
+    if let Some((slot, connection)) = tunnel.slot_named(interface) {
         slot.clear(cx, connection, result(cdn::ADMIN, None, "the configuration changed"));
     }
     tunnel.slots.remove(cx, interface);

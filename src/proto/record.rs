@@ -17,6 +17,7 @@ use std::time::Instant;
 use md5::{Digest as _, Md5};
 
 use super::action::Path;
+pub use super::connection::auth::secrets;
 use super::connection::auth::{Auth, Mode};
 use super::connection::identity::Peer;
 use super::connection::table::State;
@@ -206,14 +207,6 @@ pub struct Found {
     pub highest: u64,
     /// Where the entries end.
     pub end: usize,
-}
-
-/// The secrets that an entry about this tunnel may be vouched for with, the one to write it with first.
-pub fn secrets(tunnel: &TunnelConfig) -> Vec<Secret> {
-    match &tunnel.password {
-        Some(password) => std::iter::once(password).chain(&tunnel.password_old).cloned().collect(),
-        None => vec![Secret::new(b"")],
-    }
 }
 
 /// The octets of an entry. `secret`: the tunnel's; it matters where there is a connection.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::action::Path;
+use super::action::{Path, Received};
 use super::connection::auth::{Auth, Judgement, Mode};
 use super::connection::identity::check_identity;
 use super::connection::outgoing::Once;
@@ -29,7 +29,7 @@ use crate::log::catalogue::Tie;
 use crate::log::Event;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::{error, stopccn};
-use crate::wire::header::{Header, HeaderError};
+use crate::wire::header::HeaderError;
 use crate::wire::message::{decode, DecodeOptions, Refusal, ResultCode, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 
@@ -45,16 +45,9 @@ const STRAGGLERS: Duration = Duration::from_millis(300);
 const UNLIKELY_STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// A message with a CCID of 0 (or of version 2): only SCCRQ and StopCCN make sense.
-pub fn receive(
-    cx: &mut Context,
-    tunnels: &mut Tunnels,
-    guard: &mut Option<Guard>,
-    path: Path,
-    header: &Header,
-    message: &[u8],
-) {
-    let (candidate, count) = tunnels.candidates(path);
-    let first = candidate.and_then(|key| tunnels.get(key));
+pub fn receive(cx: &mut Context, tunnels: &mut Tunnels, guard: &mut Option<Guard>, received: Received<'_>) {
+    let Received { path, header, message } = received;
+    let (first, count) = tunnels.candidates(path);
     let discard = first.is_none_or(|tunnel| tunnel.config.reserved_bits == ReservedBits::Discard);
     let Some(message_type) = notes::check_structure(cx, Ccid(0), message, discard) else {
         return cx.drop_message(&path, DropCause::Malformed);
@@ -67,15 +60,15 @@ pub fn receive(
             if first.is_none_or(|tunnel| !tunnel.names(path.remote.ip())) {
                 doubt_names(cx, tunnels, path, message);
             }
-            // If none is for who the message claims to be of, the first one judges (and refuses) it.
-            let Some(key) = tunnels.claimed(path, message).or(candidate) else {
+            if count == 0 {
                 let why = || dropped::sender(message) + &tunnels.unclaimed(&path);
                 return cx.drop_request(&path, DropCause::Request, why);
-            };
-            let Some(tunnel) = tunnels.get_mut(key) else { return cx.missing() };
+            }
+            let Some(tunnel) = tunnels.claimed(path, message) else { return cx.missing() };
             tunnel.sign_of_life(cx);
             let guard = opened(cx, guard);
-            judge(cx, tunnel, tunnel.marked(path), (header, message), (guard, count));
+            let path = tunnel.marked(path);
+            judge(cx, tunnel, Received { path, ..received }, (guard, count));
         }
         // C-015: of version 2 only an SCCRQ is looked at.
         _ if header.version != 3 => {
@@ -83,7 +76,7 @@ pub fn receive(
             cx.drop_message(&path, DropCause::Header(HeaderError::Version(header.version)));
         }
         MessageTypeAvp::Type { vendor: 0, value: MessageType::STOPCCN, .. } => {
-            if !stopped(cx, tunnels, path, header, (message, &message_type)) {
+            if !stopped(cx, tunnels, received, &message_type) {
                 tunnels.hint(cx, path.remote);
             }
         }
@@ -99,10 +92,10 @@ pub fn receive(
 fn judge(
     cx: &mut Context,
     tunnel: &mut Tunnel,
-    path: Path,
-    (header, message): (&Header, &[u8]),
+    received: Received<'_>,
     (guard, tunnels): (&mut Guard, usize),
 ) {
+    let Received { path, header, message } = received;
     let mut auth = Auth::new(&tunnel.config);
     let judgement = auth.judge_request(message);
     notes::log_judgement(cx, Ccid(0), MessageType::SCCRQ, judgement);
@@ -118,7 +111,7 @@ fn judge(
         return cx.drop_message(&path, DropCause::Rate);
     }
     let other = serving_instead(tunnel, path);
-    let (request, notes) = Request::read(tunnel, path, (header, message), auth.clone());
+    let (request, notes) = Request::read(tunnel, received, auth.clone());
     if let Ok(Some(request)) = &request {
         if is_reflection(tunnel, request) {
             return cx.drop_message(&path, DropCause::Reflected);
@@ -143,7 +136,7 @@ fn judge(
         }
         Err(refusal) => {
             notes::log_notes(cx, Ccid(0), MessageType::SCCRQ, &notes);
-            refuse_malformed(cx, tunnel, path, header, (auth, &refusal));
+            refuse_malformed(cx, tunnel, received, (auth, &refusal));
         }
     }
 }
@@ -151,10 +144,10 @@ fn judge(
 fn refuse_malformed(
     cx: &mut Context,
     tunnel: &mut Tunnel,
-    path: Path,
-    header: &Header,
+    received: Received<'_>,
     (auth, refusal): (Auth, &Refusal),
 ) {
+    let Received { path, header, .. } = received;
     notes::log_refusal(cx, Ccid(0), refusal);
     // A plain version-2 SCCRQ lacks everything: say nothing (C-357).
     if header.version != 3 {
@@ -163,9 +156,10 @@ fn refuse_malformed(
     }
     let failure = Failure::new(format!("SCCRQ cannot be accepted: {}", refusal.why), Cause::BadMessage);
     tunnel.attempt.fail(cx.now, failure);
-    let Some(assigned) = refusal.assigned_ccid.filter(|c| *c != Ccid(0)) else { return };
-    let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
-    refuse(cx, tunnel, path, header, (assigned, auth), code);
+    if let Some(assigned) = refusal.assigned_ccid.filter(|c| *c != Ccid(0)) {
+        let code = result(stopccn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+        refuse(cx, tunnel, received, (assigned, auth), code);
+    }
 }
 
 /// The peer that serves the tunnel, where that is another one of its list than the one at the end of this path.
@@ -200,13 +194,12 @@ fn opened<'a>(cx: &mut Context, guard: &'a mut Option<Guard>) -> &'a mut Guard {
 /// An SCCRQ from an address that no tunnel names: perhaps a peer whose name means another address now. The name is
 /// looked up, and then the SCCRQ is looked at again.
 fn doubt_names(cx: &mut Context, tunnels: &mut Tunnels, path: Path, message: &[u8]) {
-    for key in tunnels.with_names(path, message) {
-        let Some(tunnel) = tunnels.get_mut(key) else { continue };
+    tunnels.with_names(path, message, |tunnel| {
         if Auth::new(&tunnel.config).judge_request(message).believed {
             tunnel.addresses.keep(path, message);
             tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
         }
-    }
+    });
 }
 
 /// Whether the SCCRQ has been answered before; it is answered again then.
@@ -214,7 +207,7 @@ fn is_repeated(cx: &mut Context, tunnel: &mut Tunnel, request: &Request<'_>) -> 
     // The newest, if there are several.
     if let Some(answer) = tunnel.members.iter_mut().rev().find(|c| is_answer_to(c, request)) {
         if !has_started_over(cx, answer) {
-            answer.repeat_reply(cx, request.header.ns, request.message.len());
+            answer.repeat_reply(cx, request.received.header.ns, request.received.message.len());
             return true;
         }
     }
@@ -228,7 +221,7 @@ fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         let code = result(stopccn::NOT_AUTHORIZED, None, why);
         return refuse_request(cx, tunnel, &request, code);
     }
-    let from = request.path.remote.ip();
+    let from = request.received.path.remote.ip();
     // The requests of two peers do not cross each other.
     let main = tunnel.members.main().filter(|c| !is_other_peer(tunnel, c.transport.path.remote.ip(), from));
     match main.map(|c| (c.ccid(), c.state, c.tie_breaker)) {
@@ -260,9 +253,9 @@ fn is_reflection(tunnel: &Tunnel, request: &Request<'_>) -> bool {
 /// Whether this connection answered this very SCCRQ before (C-129): same id, and same nonce and tie breaker - a peer
 /// that restarted may choose the same id again.
 fn is_answer_to(connection: &Connection, request: &Request<'_>) -> bool {
-    let Request { set_up, path, .. } = request;
+    let Request { set_up, received, .. } = request;
     !connection.initiator
-        && connection.is_from(set_up.assigned_ccid, *path)
+        && connection.is_from(set_up.assigned_ccid, received.path)
         && connection.tie_breaker == set_up.tie_breaker
         && connection.request_nonce == set_up.nonce
 }
@@ -337,11 +330,11 @@ fn accept(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
         let code = result(stopccn::NOT_AUTHORIZED, None, &format!("{} does not match", failure.check));
         tunnel.attempt.fail(cx.now, failure);
         let who = || dropped::named(&set_up.host_name, set_up.router_id);
-        cx.drop_request(&request.path, DropCause::Identity, who);
+        cx.drop_request(&request.received.path, DropCause::Identity, who);
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
     }
-    let Some((mut connection, nonce)) = tunnel.new_connection(cx, request.path) else {
+    let Some((mut connection, nonce)) = tunnel.new_connection(cx, request.received.path) else {
         let code = result(stopccn::ERROR, Some(error::RESOURCES), "no resources for one more connection");
         refuse_request(cx, tunnel, &request, code);
         return tunnel.retry_unless_served(cx);
@@ -375,25 +368,24 @@ fn has_room(cx: &mut Context, tunnel: &mut Tunnel) -> bool {
 
 fn refuse_request(cx: &mut Context, tunnel: &Tunnel, request: &Request<'_>, code: ResultCode) {
     let to = (request.set_up.assigned_ccid, request.auth.clone());
-    refuse(cx, tunnel, request.path, request.header, to, code);
+    refuse(cx, tunnel, request.received, to, code);
 }
 
 /// A StopCCN for an SCCRQ that is refused, from an id of its own that is forgotten at once (C-090, C-091).
 fn refuse(
     cx: &mut Context,
     tunnel: &Tunnel,
-    path: Path,
-    header: &Header,
-    (to, auth): (Ccid, Auth),
+    Received { path, header, .. }: Received<'_>,
+    (to, mut auth): (Ccid, Auth),
     code: ResultCode,
 ) {
-    let Some(own) = cx.draw_ccid() else { return };
-    let nonce = auth.remote_nonce.clone();
-    let auth = &auth.for_refusal(Some(&nonce));
-    let message = &Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(own) });
-    cx.log(Event::Send { tunnel: Ccid(0), message: MessageType::STOPCCN });
-    let numbers = (0, header.ns.wrapping_add(1));
-    Once { path, ttl: tunnel.config.ttl, to, numbers, auth, message }.send(cx);
+    if let Some(own) = cx.draw_ccid() {
+        auth.local_nonce.clear(); // it was never advertised
+        let message = &Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(own) });
+        cx.log(Event::Send { tunnel: Ccid(0), message: MessageType::STOPCCN });
+        let numbers = (0, header.ns.wrapping_add(1));
+        Once { path, ttl: tunnel.config.ttl, to, numbers, auth: &auth, message }.send(cx);
+    }
 }
 
 /// A StopCCN from a peer that does not know our id: matched by its own (C-106). Whether it ended
@@ -401,10 +393,10 @@ fn refuse(
 fn stopped(
     cx: &mut Context,
     tunnels: &mut Tunnels,
-    path: Path,
-    header: &Header,
-    (message, message_type): (&[u8], &MessageTypeAvp),
+    received: Received<'_>,
+    message_type: &MessageTypeAvp,
 ) -> bool {
+    let Received { path, header, message } = received;
     let options = DecodeOptions { secrets: &[], cisco: true, version_2: false };
     // The id may be hidden from us here; then the peer's retransmissions end by themselves.
     let Ok(Message::StopCcn(StopCcn { assigned_ccid: Some(assigned), .. })) =
@@ -413,16 +405,18 @@ fn stopped(
         cx.drop_message(&path, DropCause::Connection(header.ccid));
         return false;
     };
-    // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
-    let of = |t: &Tunnel| t.members.iter().rev().find(|c| c.is_from(assigned, path)).map(Connection::ccid);
-    let mut known = cx.peers.known_as(path.remote, assigned);
-    let found = known.find_map(|(_, key)| Some((key, of(tunnels.get(key)?)?)));
-    drop(known);
-    let Some((tunnel, ccid)) = found.and_then(|(key, ccid)| Some((tunnels.get_mut(key)?, ccid))) else {
+    let key = cx.peers.known_as(path.remote, assigned).next().map(|(_, key)| key);
+    let Some(tunnel) = key.and_then(|key| tunnels.get_mut(key)) else {
         cx.drop_message(&path, DropCause::Stop);
         return false;
     };
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return false };
+    // The newest: a peer that started over with the id that it had means the one that it has not heard of yet.
+    let newest = tunnel.members.iter_mut().rev().find(|c| c.is_from(assigned, path));
+    let Some(connection) = newest else {
+        cx.missing();
+        return false;
+    };
+    let ccid = connection.ccid();
     let auth = &connection.transport.auth;
     let judgement = auth.judge(message);
     // The peer signs it with what it knows: its own nonce, and ours only if our SCCRP reached it. Without our nonce
@@ -441,7 +435,7 @@ fn stopped(
         count(&mut connection.transport.counters.rx_bad_digest);
         return false;
     }
-    let receipt = connection.take_numbers(cx, header, message, message_type);
+    let receipt = connection.take_numbers(cx, received, message_type);
     receive::take(tunnel, cx, ccid, receipt, message);
-    tunnel.members.get(ccid).is_none_or(|c| !c.is_alive())
+    !tunnel.members.state(ccid).is_some_and(State::is_alive)
 }

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::action::{Happening, Path};
+use super::action::Path;
 use super::connection::keepalive;
 use super::connection::transport::asking;
-use super::connection::Connection;
+use super::connection::{Connection, Member};
 use super::context::Context;
 use super::failover;
 use super::record::{Record, Resumes, SessionRecord};
@@ -21,7 +21,7 @@ use super::tunnel::Tunnel;
 use crate::config::diff::{print_of_session, print_of_tunnel};
 use crate::log::Remark;
 use crate::wire::code::{cdn, stopccn};
-use crate::wire::message::Cdn;
+use crate::wire::message::{Cdn, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
 
 /// What events and the history say of what goes on.
@@ -87,7 +87,13 @@ pub fn refused(tunnel: &mut Tunnel, cx: &mut Context, why: &str) {
 
 /// There is a socket: the peer is asked. `false`: there is nothing to ask for.
 pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
-    let Some(record) = tunnel.kept.take() else { return false };
+    match tunnel.kept.take() {
+        Some(record) => ask_for(tunnel, cx, prepared, *record),
+        None => false,
+    }
+}
+
+fn ask_for(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path, record: Record) -> bool {
     // An address of ours that the configuration does not name may be another one today; the peer follows.
     let mut path = Path { encapsulation: record.path.encapsulation, remote: record.path.remote, ..prepared };
     path.local.set_port(tunnel.config.ports_of(path.encapsulation).0);
@@ -123,8 +129,7 @@ pub fn ask(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path) -> bool {
 
 /// The session block of a session of then, if it says the same now.
 fn block_of<'a>(tunnel: &'a mut Tunnel, cx: &Context, session: &SessionRecord) -> Option<&'a mut Slot> {
-    let key = tunnel.slots.key_of(&session.interface)?;
-    let slot = tunnel.slots.get_mut(key)?;
+    let slot = tunnel.slots.named(&session.interface)?;
     let usable = slot.is_dynamic() && slot.is_usable() && slot.session.is_none();
     let same = usable && print_of_session(&slot.config) == session.print;
     let room = cx.ids.session_count() < cx.max_sessions && !cx.ids.has_session(session.session.local);
@@ -144,11 +149,13 @@ fn to_session(record: SessionRecord, connection: &Connection, path: Path) -> Ses
 /// The peer has answered, if it was asked: it still has the connection.
 pub fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     let Tunnel { resumes, members, .. } = tunnel;
-    let answers = || members.get(ccid).is_some_and(|connection| !connection.transport.is_pressed());
-    let Some(resumes) = resumes.take_if(|resumes| resumes.ccid == ccid && answers()) else { return };
-    match &resumes.ends {
-        Some(why) => end(tunnel, cx, ccid, why),
-        None => go_on(tunnel, cx, ccid, &resumes),
+    let answers = members.main().filter(|main| main.ccid() == ccid && !main.transport.is_pressed());
+    if let Some(member) = answers.map(Connection::member) {
+        match resumes.take_if(|resumes| resumes.ccid == ccid).map(|resumes| *resumes) {
+            Some(Resumes { ends: Some(why), .. }) => end(tunnel, cx, ccid, &why),
+            Some(Resumes { gone, .. }) => go_on(tunnel, cx, member, &gone),
+            None => {}
+        }
     }
 }
 
@@ -161,21 +168,15 @@ fn end(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) {
     tunnel.schedule(cx, Duration::ZERO);
 }
 
-fn go_on(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, resumes: &Resumes) {
+fn go_on(tunnel: &mut Tunnel, cx: &mut Context, member: Member, gone: &[SessionIds]) {
     let name = tunnel.config.name.clone();
-    cx.remark(&Remark::Resumed { tunnel: name, connection: ccid });
-    tunnel.attempt.since = cx.now;
-    tunnel.notify(cx, Happening::TunnelUp, GOES_ON.to_owned());
-    let Some(connection) = tunnel.members.get(ccid) else { return };
-    let (peer, called) = (connection.transport.path.remote.ip(), !connection.initiator);
-    tunnel.addresses.answered(peer);
-    tunnel.fallback.works(cx.now, &tunnel.config, connection.transport.path.encapsulation);
-    tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
+    cx.remark(&Remark::Resumed { tunnel: name, connection: member.ccid });
     tunnel.backup.because(|| "it was in use before the crash".to_owned());
-    failover::peer_used(tunnel, cx, peer, called);
-    let Some(connection) = tunnel.members.get_mut(ccid) else { return };
+    failover::serve(tunnel, cx, member, GOES_ON);
+    tunnel.addresses.doubt(cx, tunnel.key, &tunnel.config);
+    let Some(connection) = tunnel.members.main_mut() else { return cx.missing() };
     keepalive::serve(connection, cx);
-    for ids in &resumes.gone {
+    for ids in gone {
         let code = result(cdn::ADMIN, None, "it begins anew after a crash");
         // What cannot be sent the peer learns from its own next message for this session.
         let _ = connection.transport.enqueue(cx, &Message::Cdn(Cdn { ids: *ids, result: Some(code) }));
@@ -187,7 +188,7 @@ fn go_on(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, resumes: &Resumes) {
 /// The peer does not answer: it has forgotten the connection, or cannot be reached. It is told, once, and the tunnel is set
 /// up anew.
 pub fn unanswered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) {
-    if let Some(connection) = tunnel.members.get(ccid) {
+    if let Some(connection) = tunnel.members.main().filter(|main| main.ccid() == ccid) {
         connection.say_good_bye(cx, OVER);
     }
     tunnel.resumes = None;

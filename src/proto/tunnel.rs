@@ -168,6 +168,32 @@ impl Tunnel {
         Some((slot, connection))
     }
 
+    /// The session block of an interface (not that of a peer that stands by), and the connection of its session.
+    pub fn slot_named(&mut self, interface: &str) -> Option<(&mut Slot, Option<&mut Connection>)> {
+        let slot = self.slots.named(interface)?;
+        let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
+        Some((slot, connection))
+    }
+
+    /// The session blocks that one is among, and the connection of its session, or else the one that is to have it.
+    pub fn slots_of(&mut self, key: SlotKey) -> (&mut Slots, Option<&mut Connection>) {
+        let own = self.slots.get(key).map(Slot::connection);
+        let serving = if own.is_some() { self.members.main_ccid() } else { self.backup.standby };
+        let spare = self.spare.as_deref_mut().filter(|_| own.is_none());
+        let ccid = own.or_else(|| Some(spare.as_deref()?.get(key)?.connection())).flatten().or(serving);
+        (spare.unwrap_or(&mut self.slots), ccid.and_then(|ccid| self.members.get_mut(ccid)))
+    }
+
+    /// The interface went up or down.
+    pub fn set_circuit(&mut self, cx: &mut Context, interface: &str, up: bool) {
+        for slots in std::iter::once(&mut self.slots).chain(self.spare.as_deref_mut()) {
+            if let Some(slot) = slots.named(interface) {
+                let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
+                slot.set_circuit(cx, connection, up);
+            }
+        }
+    }
+
     // ----- handed to another program -----
 
     /// Writes it. Of its block only the name is written; of one that is gone what its last connections need.
@@ -322,19 +348,21 @@ impl Tunnel {
 
     /// One more connection, if there may be one, with a tie breaker of ours; and random octets for its nonce.
     pub fn new_connection(&mut self, cx: &mut Context, path: Path) -> Option<(Connection, [u8; 16])> {
-        if cx.alive >= cx.max_tunnels {
-            let why = format!("max-tunnels is {}", cx.max_tunnels);
-            cx.log_detail(Event::CreateTunnelFailed {}, why.clone());
-            self.fail(cx, Failure::new(why, Cause::NoConnection));
-            return None;
-        }
-        let values = cx.draw_ccid().and_then(|ccid| Some((ccid, cx.random()?, cx.random()?)));
-        let Some((ccid, tie_breaker, nonce)) = values else {
-            let why = "no random octets for its id and nonce";
-            cx.log_detail(Event::CreateTunnelFailed {}, why);
-            self.fail(cx, Failure::new(why, Cause::NoRandom));
-            return None;
+        let (why, cause) = match cx.alive < cx.max_tunnels {
+            false => (format!("max-tunnels is {}", cx.max_tunnels), Cause::NoConnection),
+            true => match self.draw_connection(cx, path) {
+                Some(made) => return Some(made),
+                None => ("no random octets for its id and nonce".to_owned(), Cause::NoRandom),
+            },
         };
+        cx.log_detail(Event::CreateTunnelFailed {}, why.clone());
+        self.fail(cx, Failure::new(why, cause));
+        None
+    }
+
+    /// A connection with a fresh id and tie breaker, and random octets for its nonce; `None`: there are no random octets.
+    pub fn draw_connection(&self, cx: &mut Context, path: Path) -> Option<(Connection, [u8; 16])> {
+        let (ccid, tie_breaker, nonce) = (cx.draw_ccid()?, cx.random()?, cx.random()?);
         let mut connection = Connection::new(cx, self.key, &self.config, ccid, path);
         connection.tie_breaker = Some(tie_breaker);
         Some((connection, nonce))
@@ -377,9 +405,14 @@ impl Tunnel {
         cx.arm(&mut self.backup.timer, STANDBY_PAUSE, Timer(self.key, Due::Backup));
     }
 
-    /// The address of the peer that stands by.
+    /// The connection with the peer that stands by.
+    pub fn standby(&self) -> Option<&Connection> {
+        self.members.get(self.backup.standby?)
+    }
+
+    /// The address of that peer.
     pub fn standby_address(&self) -> Option<IpAddr> {
-        Some(self.members.get(self.backup.standby?)?.transport.path.remote.ip())
+        self.standby().map(|standby| standby.transport.path.remote.ip())
     }
 
     /// Frees a connection (its id may be used again).

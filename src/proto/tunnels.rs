@@ -104,9 +104,11 @@ impl Tunnels {
         self.order.iter().filter_map(|key| self.get(*key))
     }
 
-    /// Their keys.
-    pub fn keys(&self) -> Vec<TunnelKey> {
-        self.order.clone()
+    /// Does something with each of them.
+    pub fn for_each(&mut self, mut call: impl FnMut(&mut Tunnel)) {
+        for key in self.order.clone() {
+            self.get_mut(key).into_iter().for_each(&mut call);
+        }
     }
 
     /// Those that are configured and those that only end.
@@ -128,37 +130,39 @@ impl Tunnels {
 
     /// The first tunnel that an SCCRQ on this path may be for (those that name its source address come before those with
     /// `any`), and how many there are.
-    pub fn candidates(&self, path: Path) -> (Option<TunnelKey>, usize) {
-        (self.callers.first(path), self.callers.count(path))
+    pub fn candidates(&self, path: Path) -> (Option<&Tunnel>, usize) {
+        (self.callers.first(path).and_then(|key| self.get(key)), self.callers.count(path))
     }
 
-    /// The one of them whose peer is who the SCCRQ claims to be of (C-081).
-    pub fn claimed(&self, path: Path, message: &[u8]) -> Option<TunnelKey> {
-        self.callers
-            .claimed(path, message)
-            .find(|key| self.get(*key).is_some_and(|tunnel| is_meant(&tunnel.config, message)))
+    /// The one of them whose peer is who the SCCRQ claims to be of (C-081). If there is none the first one judges (and
+    /// refuses) it.
+    pub fn claimed(&mut self, path: Path, message: &[u8]) -> Option<&mut Tunnel> {
+        let claimed = self.callers.claimed(path, message).find(|key| self.is_meant(*key, message));
+        self.get_mut(claimed.or_else(|| self.callers.first(path))?)
     }
 
-    /// The tunnels whose peer has a name, if this SCCRQ may be for them once the name means its source.
-    pub fn with_names(&self, path: Path, message: &[u8]) -> Vec<TunnelKey> {
-        let mut keys = self.callers.named(path, message);
-        keys.retain(|key| self.get(*key).is_some_and(|tunnel| is_meant(&tunnel.config, message)));
-        keys
+    /// Does something with the tunnels whose peer has a name, if this SCCRQ may be for them once the name means its source.
+    pub fn with_names(&mut self, path: Path, message: &[u8], mut call: impl FnMut(&mut Tunnel)) {
+        for key in self.callers.named(path, message) {
+            if self.is_meant(key, message) {
+                self.get_mut(key).into_iter().for_each(&mut call);
+            }
+        }
     }
 
-    /// Changes what decides whether a tunnel can be called, or from where.
-    pub fn change<T>(&mut self, key: TunnelKey, change: impl FnOnce(&mut Tunnel) -> T) -> Option<T> {
+    fn is_meant(&self, key: TunnelKey, message: &[u8]) -> bool {
+        self.get(key).is_some_and(|tunnel| is_meant(&tunnel.config, message))
+    }
+
+    /// Changes what decides whether a configured tunnel can be called, or from where.
+    pub fn change<T>(&mut self, name: &str, change: impl FnOnce(&mut Tunnel) -> T) -> Option<T> {
+        let key = *self.by_name.get(name)?;
         self.touch_key(key);
         let tunnel = self.tunnels.get_mut(&key)?;
         self.callers.remove(tunnel);
         let result = change(tunnel);
         self.callers.add(tunnel);
         Some(result)
-    }
-
-    /// The key of the configured tunnel with this name.
-    pub fn key_of(&self, name: &str) -> Option<TunnelKey> {
-        self.by_name.get(name).copied()
     }
 
     // ----- written down -----
@@ -283,17 +287,17 @@ impl Tunnels {
 
     /// Goes on with at most so many changes; `true` if there are more.
     pub fn go_on(&mut self, cx: &mut Context, most: usize) -> bool {
-        let Some(mut taking) = self.taking.take() else { return false };
-        let part = taking.changes.len().min(most);
-        for change in taking.changes.drain(..part) {
-            self.apply_change(cx, &mut taking.blocks, &change);
+        if let Some(mut taking) = self.taking.take() {
+            let part = taking.changes.len().min(most);
+            for change in taking.changes.drain(..part) {
+                self.apply_change(cx, &mut taking.blocks, &change);
+            }
+            match taking.changes.is_empty() {
+                true => self.end(cx, taking),
+                false => self.taking = Some(taking),
+            }
         }
-        if !taking.changes.is_empty() {
-            self.taking = Some(taking);
-            return true;
-        }
-        self.end(cx, taking);
-        false
+        self.taking.is_some()
     }
 
     fn end(&mut self, cx: &mut Context, taking: Taking) {

@@ -34,6 +34,14 @@ saved! {
     }
 }
 
+/// The secrets that vouch for what a tunnel's peer sends, and for what a file says of it: the password, then the old one.
+pub fn secrets(tunnel: &TunnelConfig) -> Vec<Secret> {
+    match &tunnel.password {
+        Some(password) => std::iter::once(password).chain(&tunnel.password_old).cloned().collect(),
+        None => vec![Secret::new(b"")],
+    }
+}
+
 /// Whether a message may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {
@@ -53,17 +61,8 @@ impl Auth {
             (None, Digest::Md5) => Mode::Integrity,
             (None, Digest::Auto | Digest::None) => Mode::Off,
         };
-        let accepted = match &tunnel.password {
-            Some(password) => std::iter::once(password).chain(&tunnel.password_old).cloned().collect(),
-            None => vec![Secret::new(b"")],
-        };
-        Auth {
-            mode,
-            signing: tunnel.signing_secret(),
-            accepted,
-            local_nonce: Vec::new(),
-            remote_nonce: Vec::new(),
-        }
+        let (local_nonce, remote_nonce) = (Vec::new(), Vec::new());
+        Auth { mode, signing: tunnel.signing_secret(), accepted: secrets(tunnel), local_nonce, remote_nonce }
     }
 
     /// That of a connection that was set up by another program, which had exchanged these nonces with the peer. `None`: it
@@ -81,13 +80,6 @@ impl Auth {
         }
         (auth.local_nonce, auth.remote_nonce) = (ours.to_vec(), theirs.to_vec());
         Some(auth)
-    }
-
-    /// What a message that refuses an SCCRQ is signed with: our nonce was never advertised, the peer's is known.
-    pub fn for_refusal(mut self, remote_nonce: Option<&[u8]>) -> Auth {
-        self.local_nonce.clear();
-        self.remote_nonce = remote_nonce.unwrap_or_default().to_vec();
-        self
     }
 
     /// Whether our SCCRQ or SCCRP carries a nonce, and all our messages a digest.
@@ -113,11 +105,10 @@ impl Auth {
 
     /// Signs a stamped message. An SCCRQ is hashed without nonces, since none is known (C-220).
     pub fn sign(&self, message_type: MessageType, message: &mut [u8]) {
-        let Some(secret) = &self.signing else { return };
-        if message_type == MessageType::SCCRQ {
-            digest::sign(message, secret, &[], &[]);
-        } else {
-            digest::sign(message, secret, &self.local_nonce, &self.remote_nonce);
+        match &self.signing {
+            Some(secret) if message_type == MessageType::SCCRQ => digest::sign(message, secret, &[], &[]),
+            Some(secret) => digest::sign(message, secret, &self.local_nonce, &self.remote_nonce),
+            None => {}
         }
     }
 
@@ -203,13 +194,13 @@ impl Auth {
     }
 
     fn take_nonce(&mut self, nonce: Option<&[u8]>, signed: bool) {
-        let Some(nonce) = nonce else { return };
-        if self.mode == Mode::Off && signed {
-            self.mode = Mode::Integrity;
-            self.signing = Some(Secret::new(b""));
-        }
-        if self.signs() {
-            self.remote_nonce = nonce.to_vec();
+        if let Some(nonce) = nonce {
+            if self.mode == Mode::Off && signed {
+                (self.mode, self.signing) = (Mode::Integrity, Some(Secret::new(b"")));
+            }
+            if self.signs() {
+                self.remote_nonce = nonce.to_vec();
+            }
         }
     }
 }

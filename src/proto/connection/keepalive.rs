@@ -61,7 +61,7 @@ fn arm_hello(connection: &mut Connection, cx: &mut Context, heard: Instant, sent
         from.checked_add(interval.saturating_sub(early))
     });
     if let Some(at) = first.min() {
-        let timer = connection.timer(ConnectionDue::Hello);
+        let timer = connection.transport.timer(ConnectionDue::Hello);
         cx.arm_at(&mut connection.hello, at, timer);
     }
 }
@@ -76,7 +76,7 @@ fn arm_first_hello(connection: &mut Connection, cx: &mut Context) {
     let delay = cx.part_of(interval);
     let delay = of_translators(config, transport.path).map_or(delay, |keepalive| delay.min(keepalive));
     connection.early = true;
-    let timer = connection.timer(ConnectionDue::Hello);
+    let timer = connection.transport.timer(ConnectionDue::Hello);
     cx.arm(&mut connection.hello, delay, timer);
 }
 
@@ -115,7 +115,7 @@ pub fn probe_path(connection: &mut Connection, cx: &mut Context) {
         connection.config.hello_interval.filter(|_| may && connection.config.sessions.iter().any(depends));
     match (interval, &connection.transport.path_probe) {
         (Some(interval), None) => {
-            let due = connection.timer(ConnectionDue::PathProbe);
+            let due = connection.transport.timer(ConnectionDue::PathProbe);
             let probe = PathProbe::new(cx, connection.transport.path, interval, due);
             connection.transport.path_probe = Some(Box::new(probe));
         }

@@ -7,7 +7,6 @@ pub mod channel;
 pub mod hurry;
 pub mod identity;
 pub mod keepalive;
-pub mod origin;
 pub mod outcome;
 pub mod outgoing;
 pub mod path_probe;
@@ -22,8 +21,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Path, Pong};
-use super::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
+use super::action::{Action, Path, Pong, Received};
+use super::context::{ConnectionDue, Context, TunnelKey};
 use super::result::result;
 use super::route::{NextHop, User};
 use super::snapshot::count;
@@ -35,7 +34,6 @@ use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
-use crate::wire::header::Header;
 use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 use auth::Auth;
@@ -189,10 +187,6 @@ impl Connection {
             && self.request_nonce == other.request_nonce
     }
 
-    fn timer(&self, due: ConnectionDue) -> Timer {
-        Timer(self.key, Due::Connection(self.ccid(), due))
-    }
-
     /// Its id is in use from now on; says so.
     pub fn file(&mut self, cx: &mut Context) {
         let ccid = self.ccid();
@@ -266,15 +260,19 @@ impl Connection {
     /// Idle and SCCRQ (C-111, C-112): SCCRP. `false`: it could not be built.
     #[must_use]
     pub fn send_reply(&mut self, cx: &mut Context) -> bool {
+        self.enter_replied(cx);
         let reply = identity::ours(&self.config, &self.transport);
-        cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
-        self.enter(cx, State::WaitCtlConn);
-        cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
         let sent = self.transport.enqueue(cx, &Message::Sccrp(reply));
         if sent {
             self.arm_guard(cx);
         }
         sent
+    }
+
+    fn enter_replied(&mut self, cx: &mut Context) {
+        cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
+        self.enter(cx, State::WaitCtlConn);
+        cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
     }
 
     /// An SCCRQ of a peer that may be anywhere: SCCRP, once; the connection is made when it is answered.
@@ -285,9 +283,7 @@ impl Connection {
 
     /// The SCCRP has left already, and the SCCCN that answers it is here.
     pub fn resume_reply(&mut self, cx: &mut Context) {
-        cx.log(Event::ReceiveState { message: MessageType::SCCRQ, state: "IDLE" });
-        self.enter(cx, State::WaitCtlConn);
-        cx.log(Event::SendState { message: MessageType::SCCRP, state: State::WaitCtlConn.log_name() });
+        self.enter_replied(cx);
         self.transport.channel.skip_first();
         self.arm_guard(cx);
     }
@@ -317,14 +313,9 @@ impl Connection {
         }
     }
 
-    /// The set-up is through.
-    pub fn stop_guard(&mut self, cx: &mut Context) {
-        cx.cancel(&mut self.guard);
-    }
-
     /// The peer may take this long to answer what it has acknowledged (C-128); RFC 3931 has no timer for it.
     fn arm_guard(&mut self, cx: &mut Context) {
-        let timer = self.timer(ConnectionDue::Guard);
+        let timer = self.transport.timer(ConnectionDue::Guard);
         cx.arm(&mut self.guard, self.config.setup_timeout, timer);
     }
 
@@ -334,11 +325,10 @@ impl Connection {
     pub fn take_numbers(
         &mut self,
         cx: &mut Context,
-        header: &Header,
-        message: &[u8],
+        received: Received<'_>,
         message_type: &MessageTypeAvp,
     ) -> Receipt {
-        let receipt = self.transport.take_numbers(cx, header, message, message_type);
+        let receipt = self.transport.take_numbers(cx, received, message_type);
         if receipt != Receipt::Dropped {
             self.heard = cx.now;
         }
@@ -361,11 +351,6 @@ impl Connection {
             self.transport.repeat_oldest(cx);
         }
         self.transport.acknowledge(cx);
-    }
-
-    /// The message that is in turn now, if it came ahead of it.
-    pub fn take_early(&mut self) -> Option<Vec<u8>> {
-        self.transport.channel.take_early()
     }
 
     /// A message that does not fit the state is acknowledged, and that is all.
@@ -398,38 +383,39 @@ impl Connection {
     /// Ends it with a StopCCN (C-102); it answers until that is acknowledged or its retransmissions are used up
     /// (C-061). `Done`: there is nothing to wait for.
     pub fn close(&mut self, cx: &mut Context, code: ResultCode) -> Outcome {
-        let ccid = self.ccid();
-        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(ccid) });
-        cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
         if self.transport.remote_ccid == Ccid(0) {
             // C-105: no SCCRP yet. The peer finds it by our id in the message; nobody could acknowledge it.
-            cx.log(Event::SendControlPacket { tunnel: ccid, count: 1, message: MessageType::STOPCCN });
-            self.send_once(cx, (self.transport.channel.ns(), 0), &message);
+            cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
+            self.send_once(cx, 0, code);
             return Outcome::Done;
         }
         self.transport.channel.drop_unsent();
         cx.cancel(&mut self.hello);
-        self.stop(cx, &message)
+        self.stop(cx, code)
     }
 
     /// A StopCCN for a connection that is given up, once: nobody waits for its acknowledgement.
     pub fn say_good_bye(&self, cx: &mut Context, why: &str) {
-        let code = result(stopccn::GENERAL, None, why);
-        let tunnel = self.ccid();
-        let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(tunnel) });
-        cx.log(Event::SendControlPacket { tunnel, count: 1, message: MessageType::STOPCCN });
-        self.send_once(cx, (self.transport.channel.ns(), self.transport.channel.nr()), &message);
+        self.send_once(cx, self.transport.channel.nr(), result(stopccn::GENERAL, None, why));
     }
 
-    fn send_once(&self, cx: &mut Context, numbers: (u16, u16), message: &Message) {
-        let Transport { path, ttl, auth, remote_ccid: to, .. } = &self.transport;
+    fn send_once(&self, cx: &mut Context, nr: u16, code: ResultCode) {
+        let Transport { path, ttl, auth, remote_ccid: to, channel, .. } = &self.transport;
+        cx.log(Event::SendControlPacket { tunnel: self.ccid(), count: 1, message: MessageType::STOPCCN });
+        let (numbers, message) = ((channel.ns(), nr), &self.stopccn(code));
         Once { path: *path, ttl: *ttl, to: *to, numbers, auth, message }.send(cx);
     }
 
-    fn stop(&mut self, cx: &mut Context, message: &Message) -> Outcome {
+    fn stopccn(&self, code: ResultCode) -> Message {
+        Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(self.ccid()) })
+    }
+
+    /// Sends a StopCCN, and answers until it is acknowledged. `Done`: it cannot be sent.
+    fn stop(&mut self, cx: &mut Context, code: ResultCode) -> Outcome {
+        cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
         cx.cancel(&mut self.guard);
         self.enter(cx, State::Stopping);
-        match self.transport.enqueue(cx, message) {
+        match self.transport.enqueue(cx, &self.stopccn(code)) {
             true => Outcome::Keep,
             false => Outcome::Done,
         }
@@ -441,7 +427,7 @@ impl Connection {
         self.enter(cx, State::Linger);
         self.stop_timers(cx);
         self.transport.channel.drop_all();
-        let timer = self.timer(ConnectionDue::Guard);
+        let timer = self.transport.timer(ConnectionDue::Guard);
         cx.arm(&mut self.guard, self.config.linger, timer);
     }
 

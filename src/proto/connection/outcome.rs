@@ -56,7 +56,10 @@ pub enum Outcome {
     /// The connection goes on as it is.
     Keep,
     /// It is established: it serves its tunnel from now on.
-    Established,
+    Established {
+        /// It was set up to ask whether its peer would serve the tunnel.
+        asked: bool,
+    },
     /// Its peer answers, which is all that it is for so far.
     Answered,
     /// The peer closed it with a StopCCN.

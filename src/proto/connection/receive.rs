@@ -5,14 +5,13 @@ use std::time::Instant;
 use super::auth::{Judgement, Mode};
 use super::identity::check_identity;
 use super::keepalive;
-use super::origin::{origin, Origin};
 use super::outcome::{Outcome, Place, Processed, Receipt, Retransmission};
 use super::table::{row, Row, State};
 use super::transport::{asking, Transport};
 use super::Connection;
 use crate::config::model::{Compatibility, ReservedBits};
 use crate::log::Event;
-use crate::proto::action::Path;
+use crate::proto::action::{Path, Received};
 use crate::proto::context::{ConnectionDue, Context};
 use crate::proto::dropped::DropCause;
 use crate::proto::notes;
@@ -20,19 +19,47 @@ use crate::proto::result::{result, stopccn_reason, Objection};
 use crate::proto::snapshot::{count, Cause, Failure};
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
-use crate::wire::header::Header;
 use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, SetUp, StopCcn, Why};
 use crate::wire::{Ccid, Message, MessageType};
 
+/// Where a message of a connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The peer's address, or one that it may choose at present.
+    Peer,
+    /// Another one, from where a message may be believed for its digest, or as the answer to what was sent there.
+    Elsewhere,
+    /// Nobody that could be the peer.
+    Stranger,
+}
+
+/// Where a message on `path` comes from, if the peer is at the other end of `known`, and perhaps of `candidate`.
+/// `signed`: messages have digests.
+fn origin(state: State, signed: bool, known: Path, candidate: Option<Path>, path: Path) -> Origin {
+    if known.encapsulation != path.encapsulation || known.via.device != path.via.device {
+        return Origin::Stranger;
+    }
+    if known.same_end(path) {
+        return Origin::Peer;
+    }
+    let same_host = known.remote.ip() == path.remote.ip();
+    match state {
+        // RFC 3931 4.1.1.2: a peer may answer our SCCRQ from another port.
+        State::WaitCtlReply if same_host => Origin::Peer,
+        State::WaitCtlReply => Origin::Stranger,
+        State::Established if signed || candidate.is_some_and(|c| c.same_end(path)) => Origin::Elsewhere,
+        State::Established => Origin::Stranger,
+        State::Idle | State::WaitCtlConn | State::Stopping | State::Linger => match same_host && signed {
+            true => Origin::Peer,
+            false => Origin::Stranger,
+        },
+    }
+}
+
 /// A message for this connection: structure, then the digest, and only then Nr, Ns and what it says (C-045,
 /// C-225). What is in turn is to be given to [`process`].
-pub fn receive(
-    connection: &mut Connection,
-    cx: &mut Context,
-    path: Path,
-    header: &Header,
-    message: &[u8],
-) -> (Receipt, Place) {
+pub fn receive(connection: &mut Connection, cx: &mut Context, received: Received<'_>) -> (Receipt, Place) {
+    let Received { path, header, message } = received;
     let dropped = (Receipt::Dropped, Place::Known);
     let signed = connection.transport.auth.mode == Mode::On;
     let (known, candidate) = (connection.transport.path, connection.transport.candidate.as_deref().copied());
@@ -57,7 +84,7 @@ pub fn receive(
         // Wherever it comes from, that is where the peer is.
         connection.transport.candidate = None;
     }
-    let receipt = connection.take_numbers(cx, header, message, &message_type);
+    let receipt = connection.take_numbers(cx, received, &message_type);
     let place = match (origin, receipt) {
         (_, Receipt::Dropped) => Place::Known,
         (Origin::Elsewhere, _) if candidate.is_some() && answers => Place::At(path),
@@ -177,7 +204,7 @@ pub fn connect(connection: &mut Connection, cx: &mut Context) -> Outcome {
     connection.enter(cx, State::Established);
     cx.log(Event::SendState { message: MessageType::SCCCN, state });
     match connection.transport.enqueue(cx, &Message::Scccn) {
-        true => Outcome::Established,
+        true => established(connection, cx),
         false => Outcome::Lost(Failure::new("the SCCCN could not be built", Cause::NotBuilt)),
     }
 }
@@ -187,16 +214,18 @@ fn accept_connected(connection: &mut Connection, cx: &mut Context) -> Outcome {
     let state = State::Established.log_name();
     cx.log(Event::ReceiveState { message: MessageType::SCCCN, state });
     connection.enter(cx, State::Established);
-    Outcome::Established
+    established(connection, cx)
+}
+
+fn established(connection: &mut Connection, cx: &mut Context) -> Outcome {
+    cx.cancel(&mut connection.guard);
+    Outcome::Established { asked: std::mem::take(&mut connection.asks) }
 }
 
 /// The peer answers an SCCRQ that was given up meanwhile: it must not wait for the SCCCN (C-100).
 fn decline_reply(connection: &mut Connection, cx: &mut Context, assigned: Ccid) -> Outcome {
     connection.assign(cx, assigned);
-    let code = result(stopccn::EXISTS, None, "given up for another control connection");
-    let message = Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(connection.ccid()) });
-    cx.log(Event::SendState { message: MessageType::STOPCCN, state: State::Stopping.log_name() });
-    connection.stop(cx, &message)
+    connection.stop(cx, result(stopccn::EXISTS, None, "given up for another control connection"))
 }
 
 /// Any state and StopCCN (C-103, C-127).

@@ -14,13 +14,12 @@ use super::ping::Pinging;
 use super::round_trip::RoundTrip;
 use crate::config::model::{RetryInterval, TunnelConfig};
 use crate::log::Event;
-use crate::proto::action::{Action, Path};
+use crate::proto::action::{Action, Path, Received};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use crate::proto::snapshot::{count, ControlCounters};
 use crate::saved::saved;
 use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
-use crate::wire::header::Header;
 use crate::wire::message::{encode_zlb, pad, Dialect};
 use crate::wire::{header, Ccid, Message, MessageType};
 
@@ -131,7 +130,8 @@ impl Transport {
         *interval = self.round_trip.time_out().min(*interval_max);
     }
 
-    fn timer(&self, due: ConnectionDue) -> Timer {
+    /// One of the connection's timers.
+    pub fn timer(&self, due: ConnectionDue) -> Timer {
         Timer(self.key, Due::Connection(self.ccid, due))
     }
 
@@ -165,9 +165,8 @@ impl Transport {
         take: impl FnOnce(&mut Channel) -> Option<Transmission<'_>>,
     ) -> bool {
         let nr = self.channel.nr();
-        let Some(Transmission { message, message_type, ns, count }) = take(&mut self.channel) else {
-            return false;
-        };
+        let taken = take(&mut self.channel);
+        let Some(Transmission { message, message_type, ns, count }) = taken else { return false };
         let mut message = message.to_vec();
         match count {
             // That a probe is lost tells nothing about the time that an answer takes.
@@ -201,13 +200,19 @@ impl Transport {
     /// Sends a message once that no channel keeps: an SCCRP whose connection is made when it is answered. `false`: it
     /// could not be built, or nothing may be sent.
     pub fn send_unkept(&mut self, cx: &mut Context, message: &Message) -> bool {
-        let Some(mut octets) = build(cx, message, &self.auth, self.dialect, self.hidden) else {
-            return false;
-        };
+        let octets = build(cx, message, &self.auth, self.dialect, self.hidden);
+        octets.is_some_and(|octets| self.send_unnumbered(cx, message.message_type(), octets))
+    }
+
+    /// Sends a message that takes no number, if so much may be sent.
+    fn send_unnumbered(&mut self, cx: &mut Context, kind: MessageType, mut octets: Vec<u8>) -> bool {
         header::stamp(&mut octets, self.remote_ccid, self.channel.ns(), self.channel.nr());
-        self.auth.sign(message.message_type(), &mut octets);
+        self.auth.sign(kind, &mut octets);
         let may = self.allowance.spend(octets.len());
         if may {
+            if kind == MessageType::ACK {
+                cx.log(Event::Send { tunnel: self.ccid, message: kind });
+            }
             self.emit(cx, octets);
         }
         may
@@ -249,8 +254,7 @@ impl Transport {
     pub fn take_numbers(
         &mut self,
         cx: &mut Context,
-        header: &Header,
-        message: &[u8],
+        Received { header, message, .. }: Received<'_>,
         message_type: &MessageTypeAvp,
     ) -> Receipt {
         if self.channel.would_release(header.nr) {
@@ -408,17 +412,11 @@ impl Transport {
             true => build(cx, &Message::Ack, &self.auth, self.dialect, false),
             false => Some(encode_zlb()),
         };
-        let Some(mut message) = octets else { return };
-        header::stamp(&mut message, self.remote_ccid, self.channel.ns(), self.channel.nr());
-        self.auth.sign(MessageType::ACK, &mut message);
-        if !self.allowance.spend(message.len()) {
-            return;
+        if octets.is_some_and(|octets| self.send_unnumbered(cx, MessageType::ACK, octets)) {
+            self.channel.acknowledgement_sent();
+            cx.cancel(&mut self.acknowledge);
+            count(&mut self.counters.tx_acks);
         }
-        self.channel.acknowledgement_sent();
-        cx.cancel(&mut self.acknowledge);
-        cx.log(Event::Send { tunnel: self.ccid, message: MessageType::ACK });
-        self.emit(cx, message);
-        self.counters.tx_acks = self.counters.tx_acks.saturating_add(1);
     }
 
     /// Nothing is repeated or acknowledged by itself any more.

@@ -4,7 +4,6 @@ pub mod receive;
 pub mod setup;
 pub mod slot;
 pub mod slots;
-pub mod stray;
 pub mod table;
 
 use std::time::Instant;
@@ -220,12 +219,13 @@ pub fn refuse_call(cx: &mut Context, connection: &mut Connection, peer: SessionI
         SessionId(0) => cx.draw_session_id(),
         known => Some(known),
     };
-    let Some(local) = local else { return };
-    count(&mut connection.transport.counters.rx_refused);
-    cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::CDN });
-    let ids = SessionIds { local, remote: peer.local };
-    // What cannot be sent is repeated by the peer, or ends at its guard.
-    let _ = connection.transport.enqueue(cx, &Message::Cdn(Cdn { ids, result: Some(code) }));
+    if let Some(local) = local {
+        count(&mut connection.transport.counters.rx_refused);
+        cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::CDN });
+        let ids = SessionIds { local, remote: peer.local };
+        // What cannot be sent is repeated by the peer, or ends at its guard.
+        let _ = connection.transport.enqueue(cx, &Message::Cdn(Cdn { ids, result: Some(code) }));
+    }
 }
 
 fn objection(code: u16, error: Option<u16>, failure: Failure) -> Objection {
@@ -289,29 +289,4 @@ pub fn check_sublayer(avps: &SessionAvps, had_sublayer: bool) -> Result<(), Obje
         return Err(objection(cdn::SEQUENCING, None, failure));
     }
     Ok(())
-}
-
-/// The ids of a session message; `None` for the others.
-pub fn session_ids(message: &Message) -> Option<SessionIds> {
-    match message {
-        Message::Icrq(m) => Some(m.ids),
-        Message::Icrp(m) => Some(m.ids),
-        Message::Iccn(m) => Some(m.ids),
-        Message::Ocrq(ids) | Message::Ocrp(ids) | Message::Occn(ids) | Message::Wen(ids) => Some(*ids),
-        Message::Cdn(m) => Some(m.ids),
-        Message::Sli(m) => Some(m.ids),
-        Message::Sccrq(_)
-        | Message::Sccrp(_)
-        | Message::Scccn
-        | Message::StopCcn(_)
-        | Message::Hello
-        | Message::Ack => None,
-    }
-}
-
-/// An ICRP for which no session waits.
-pub fn refuse_reply(cx: &mut Context, connection: &mut Connection, message: &Message) {
-    let Some(ids) = session_ids(message) else { return };
-    let code = result(cdn::ERROR, Some(error::SESSION_ID), "no session of this id waits for an ICRP");
-    refuse_call(cx, connection, ids, code);
 }

@@ -4,18 +4,17 @@
 use super::setup::call_connected;
 use super::slot::Slot;
 use super::slots::Slots;
-use super::stray::{no_session, outgoing_call};
 use super::table::{row, Row, State};
-use super::{check_avps, check_request, check_sublayer, refuse_call, refuse_reply, session_ids};
+use super::{check_avps, check_request, check_sublayer, refuse_call};
 use crate::log::catalogue::{EndId, Tie};
 use crate::log::Event;
 use crate::proto::action::Action;
 use crate::proto::connection::Connection;
 use crate::proto::context::Context;
-use crate::proto::result::{break_tie, result, Objection, TieBreak};
+use crate::proto::result::{break_tie, cdn_reason, result, Objection, TieBreak};
 use crate::proto::snapshot::{Cause, Failure};
-use crate::wire::code::cdn;
-use crate::wire::message::{Iccn, Icrp, Icrq, Refusal};
+use crate::wire::code::{cdn, error};
+use crate::wire::message::{Iccn, Icrp, Icrq, Refusal, SessionIds};
 use crate::wire::{Message, MessageType, SessionId};
 
 /// A session message of an established connection. What concerns no block is a failure of the tunnel.
@@ -26,24 +25,61 @@ pub fn receive(
     connection: &mut Connection,
     message: &Message,
 ) -> Option<Failure> {
-    let ids = session_ids(message)?;
-    match message {
+    let tunnel = connection.ccid();
+    let ids = match message {
         Message::Icrq(request) => return call_requested(slots, cx, connection, request),
-        Message::Ocrq(_) | Message::Ocrp(_) | Message::Occn(_) => outgoing_call(cx, connection, message, ids),
-        Message::Icrp(_) | Message::Iccn(_) | Message::Cdn(_) | Message::Sli(_) | Message::Wen(_) => {
-            match slots.find(cx, connection.ccid(), ids) {
-                Some(slot) => receive_for(slot, cx, connection, message),
-                None => no_session(cx, connection, message),
-            }
+        Message::Icrp(m) => m.ids,
+        Message::Iccn(m) => m.ids,
+        Message::Cdn(m) => m.ids,
+        Message::Sli(m) => m.ids,
+        Message::Wen(ids) => *ids,
+        // Ethernet pseudowires have no outgoing calls (RFC 4719 2.2): an OCRQ is refused, the rest is acknowledged
+        // (C-189, C-190).
+        Message::Ocrq(ids) => {
+            cx.log(Event::OcrqUnsupported { tunnel, func: "recv_ocrq" });
+            let code = result(cdn::PERMANENT, None, "outgoing calls are not supported");
+            refuse_call(cx, connection, *ids, code);
+            return None;
+        }
+        Message::Ocrp(_) => {
+            cx.log(Event::OcrpUnsupported { tunnel, func: "recv_ocrp" });
+            return None;
+        }
+        Message::Occn(_) => {
+            cx.log(Event::OccnUnsupported { tunnel, func: "recv_occn" });
+            return None;
         }
         Message::Sccrq(_)
         | Message::Sccrp(_)
         | Message::Scccn
         | Message::StopCcn(_)
         | Message::Hello
-        | Message::Ack => {}
+        | Message::Ack => return None,
+    };
+    match slots.find(cx, tunnel, ids) {
+        Some(slot) => receive_for(slot, cx, connection, (message, ids)),
+        None => no_session(cx, connection, message, ids),
     }
     None
+}
+
+/// A message for a session that does not exist, or not any more.
+fn no_session(cx: &mut Context, connection: &mut Connection, message: &Message, ids: SessionIds) {
+    match (row(None, message.message_type()), message) {
+        (Row::Refuse, _) => refuse_reply(cx, connection, ids),
+        // The session is gone already; only the range of the code is worth a line.
+        (Row::Nothing, Message::Cdn(cdn)) => drop(cdn_reason(cx, connection.ccid(), cdn.result.as_ref())),
+        (
+            Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Clear | Row::Status | Row::Ignore,
+            _,
+        ) => {}
+    }
+}
+
+/// An ICRP for which no session waits.
+fn refuse_reply(cx: &mut Context, connection: &mut Connection, ids: SessionIds) {
+    let code = result(cdn::ERROR, Some(error::SESSION_ID), "no session of this id waits for an ICRP");
+    refuse_call(cx, connection, ids, code);
 }
 
 /// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of the
@@ -110,7 +146,7 @@ fn call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request:
 /// Whether the session of the same end, if there is one, gives way to the peer's request; if not, the
 /// request is answered here.
 fn gives_way(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) -> bool {
-    let Some(session) = &mut slot.session else { return true };
+    let Some(session) = &mut slot.session else { return true }; // there is none to give way
     let ours = session.tie_breaker;
     match session.state {
         State::WaitReply if !session.attaching => {
@@ -165,10 +201,16 @@ fn accept_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, r
 }
 
 /// A message for this block's session, other than ICRQ.
-fn receive_for(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, message: &Message) {
-    let Some(session) = &slot.session else { return };
+fn receive_for(
+    slot: &mut Slot,
+    cx: &mut Context,
+    connection: &mut Connection,
+    (message, ids): (&Message, SessionIds),
+) {
     let kind = message.message_type();
-    match (row(Some(session.state), kind), message) {
+    match (row(slot.session.as_ref().map(|session| session.state), kind), message) {
+        // One that comes again while the interface is being attached changes nothing.
+        (Row::AcceptReply | Row::AcceptConnected, _) if slot.is_attaching() => {}
         (Row::AcceptReply, Message::Icrp(reply)) => accept_reply(slot, cx, connection, reply),
         (Row::AcceptConnected, Message::Iccn(connected)) => {
             accept_connected(slot, cx, connection, connected);
@@ -179,7 +221,7 @@ fn receive_for(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, m
             slot.retry(cx);
         }
         (Row::Status, Message::Sli(sli)) => slot.peer_status(cx, sli),
-        (Row::Refuse, _) => refuse_reply(cx, connection, message),
+        (Row::Refuse, _) => refuse_reply(cx, connection, ids),
         (Row::Ignore, _) => connection.ignore(cx, kind),
         (Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Status, _) => {}
     }
@@ -187,7 +229,7 @@ fn receive_for(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, m
 
 /// Wait-reply and ICRP (C-167, C-168): if it is acceptable the interface is attached, then the ICCN is sent.
 fn accept_reply(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, reply: &Icrp) {
-    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
+    let Some(session) = &mut slot.session else { return cx.missing() };
     session.remote = reply.ids.local;
     session.remote_circuit = Some(reply.circuit_status);
     if let Err(objection) = check_avps(cx, connection.ccid(), &slot.config, &reply.avps, MessageType::ICRP) {
@@ -199,7 +241,7 @@ fn accept_reply(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, 
 
 /// Wait-connect and ICCN (C-180).
 fn accept_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, connected: &Iccn) {
-    let Some(session) = slot.session.as_mut().filter(|session| !session.attaching) else { return };
+    let Some(session) = &mut slot.session else { return cx.missing() };
     session.remote_circuit = connected.circuit_status.or(session.remote_circuit);
     let before = (session.sublayer_to_send, session.sequence_send, session.remote_fragments);
     if let Err(objection) = check_sublayer(&connected.avps, session.sublayer_to_send) {

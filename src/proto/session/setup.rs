@@ -157,7 +157,7 @@ fn connect(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, iccn:
 
 /// The peer acknowledged our ICRQ or ICRP but does not answer it (C-187).
 fn guard_due(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
-    let Some(session) = &mut slot.session else { return };
+    let Some(session) = &mut slot.session else { return cx.missing() };
     session.guard = None;
     if connection.transport.channel.awaits_acknowledgement() {
         return slot.arm_guard(cx);

@@ -162,7 +162,7 @@ impl Slot {
     /// Asks for the session's interface; [`attached`](super::setup::attached) goes on. With a connection, its
     /// acknowledgement waits for the reply that follows.
     pub fn attach(&mut self, cx: &mut Context, connection: Option<&mut Connection>) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = &mut self.session else { return cx.missing() };
         session.attaching = true;
         if let Some(connection) = connection {
             connection.transport.reply_pending = true;
@@ -172,7 +172,7 @@ impl Slot {
 
     /// The session is established: its data may flow.
     pub fn established(&mut self, cx: &mut Context, reason: &str) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = &mut self.session else { return cx.missing() };
         session.state = State::Established;
         session.since = cx.now;
         cx.cancel(&mut session.guard);
@@ -197,7 +197,7 @@ impl Slot {
         (refusal, failure): (&Refusal, Failure),
         (peers, code): (SessionIds, ResultCode),
     ) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = &mut self.session else { return cx.missing() };
         if session.remote == SessionId(0) {
             session.remote = peers.local; // a bad ICRP: the CDN names its sender's session
         }
@@ -218,6 +218,11 @@ impl Slot {
     pub fn is_of_before(&self) -> bool {
         let lacks = |session: &Session| !session.attached && !session.attaching;
         self.session.as_ref().is_some_and(|session| session.state == State::Established && lacks(session))
+    }
+
+    /// Whether the interface of its session is being attached.
+    pub fn is_attaching(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.attaching)
     }
 
     /// Its peer does not stand by any more: frames flow.
@@ -245,17 +250,16 @@ impl Slot {
 
     /// Opens and closes the directions of the session according to the peer's circuit (C-150, C-344).
     pub fn gate(&mut self, cx: &mut Context) {
-        let Some(session) = self.session.as_ref().filter(|session| session.attached) else { return };
-        let established = session.state == State::Established;
-        let open = established && !self.standby;
-        let (receive, send) = (open && !session.peer_on_standby(), open && session.peer_circuit_up());
-        // A bridge needs up to a second to take a port back: it keeps it while the peer is on standby.
-        let bridged = self.config.bridge.is_some();
-        let carrier = send || (open && bridged && session.peer_circuit_active());
-        let session = session.local;
-        cx.act(Action::Gate { session, receive, send, carrier });
-        if send && self.announce_timer.is_none() {
-            self.announce_now(cx);
+        if let Some(session) = self.session.as_ref().filter(|session| session.attached) {
+            let open = session.state == State::Established && !self.standby;
+            let (receive, send) = (open && !session.peer_on_standby(), open && session.peer_circuit_up());
+            // A bridge needs up to a second to take a port back: it keeps it while the peer is on standby.
+            let bridged = self.config.bridge.is_some();
+            let carrier = send || (open && bridged && session.peer_circuit_active());
+            cx.act(Action::Gate { session: session.local, receive, send, carrier });
+            if send && self.announce_timer.is_none() {
+                self.announce_now(cx);
+            }
         }
     }
 
@@ -263,17 +267,15 @@ impl Slot {
     /// the peer before it knows that it is not on standby any more.
     pub fn announce_now(&mut self, cx: &mut Context) {
         self.announce_timer = None;
-        let session = self.session.as_ref().filter(|s| s.state == State::Established && s.peer_circuit_up());
-        let (Some(session), Some(left), false) = (session, self.announces.checked_sub(1), self.standby)
-        else {
-            return;
-        };
-        self.announces = left;
-        cx.act(Action::Announce { session: session.local });
-        let pause = left.checked_sub(1).and_then(|at| ANNOUNCE_PAUSES.get(at));
-        if let Some(pause) = pause {
-            let timer = self.timer(SlotDue::Announce);
-            cx.arm(&mut self.announce_timer, Duration::from_millis(*pause), timer);
+        let flows = |s: &&Session| s.state == State::Established && s.peer_circuit_up() && !self.standby;
+        let session = self.session.as_ref().filter(flows);
+        if let (Some(session), Some(left)) = (session, self.announces.checked_sub(1)) {
+            self.announces = left;
+            cx.act(Action::Announce { session: session.local });
+            if let Some(pause) = left.checked_sub(1).and_then(|at| ANNOUNCE_PAUSES.get(at)) {
+                let timer = self.timer(SlotDue::Announce);
+                cx.arm(&mut self.announce_timer, Duration::from_millis(*pause), timer);
+            }
         }
     }
 
@@ -285,18 +287,18 @@ impl Slot {
     /// SLI: the peer's circuit went up or down; may come before the ICRP (C-327). One that tells no status changes
     /// nothing: Cisco IOS sends such a one after the ICCN.
     pub fn peer_status(&mut self, cx: &mut Context, sli: &Sli) {
-        let (Some(session), Some(status)) = (&mut self.session, sli.circuit_status) else { return };
-        let before = session.peer_circuit_up();
-        session.remote_circuit = Some(status);
-        let up = session.peer_circuit_up();
-        if session.state != State::Established {
-            return;
-        }
-        self.gate(cx);
-        if before != up {
-            let reason = if up { "the peer's circuit is up" } else { "the peer's circuit is down" };
-            let reason = format!("{reason} (status {:#06x})", status.0);
-            self.notify(cx, Happening::CircuitChanged, reason);
+        if let (Some(session), Some(status)) = (&mut self.session, sli.circuit_status) {
+            let before = session.peer_circuit_up();
+            session.remote_circuit = Some(status);
+            let up = session.peer_circuit_up();
+            if session.state == State::Established {
+                self.gate(cx);
+                if before != up {
+                    let is = if up { "up" } else { "down" };
+                    let reason = format!("the peer's circuit is {is} (status {:#06x})", status.0);
+                    self.notify(cx, Happening::CircuitChanged, reason);
+                }
+            }
         }
     }
 
@@ -311,22 +313,20 @@ impl Slot {
     /// SLI if the circuit is not what was advertised (C-151, C-326), at most one a second.
     pub fn advertise_circuit(&mut self, cx: &mut Context, connection: &mut Connection) {
         let (status, timer) = (self.circuit(), self.timer(SlotDue::CircuitStatus));
-        let Some(session) = &mut self.session else { return };
-        if session.advertised == status || session.status_timer.is_some() || session.attaching {
-            return;
+        let new = |s: &&mut Session| s.advertised != status && s.status_timer.is_none() && !s.attaching;
+        if let Some(session) = self.session.as_mut().filter(new) {
+            session.advertised = status;
+            cx.arm(&mut session.status_timer, STATUS_INTERVAL, timer);
+            cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::SLI });
+            let sli = Message::Sli(Sli { ids: session.ids(), circuit_status: Some(status) });
+            // The next change, or the end of a connection whose queue is full, comes soon enough.
+            let _ = connection.transport.enqueue(cx, &sli);
         }
-        session.advertised = status;
-        cx.arm(&mut session.status_timer, STATUS_INTERVAL, timer);
-        let circuit_status = Some(status);
-        cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::SLI });
-        let sli = Message::Sli(Sli { ids: session.ids(), circuit_status });
-        // The next change, or the end of a connection whose queue is full, comes soon enough.
-        let _ = connection.transport.enqueue(cx, &sli);
     }
 
     /// The path of the session is another one from now on.
     pub fn move_to(&mut self, cx: &mut Context, path: Path) {
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = &mut self.session else { return cx.missing() };
         session.path = path;
         // What is not attached yet is attached with the path of then.
         if session.attached || session.attaching {
@@ -339,8 +339,7 @@ impl Slot {
     /// CDN (C-153): the session is gone, the connection stays.
     pub fn peer_cleared(&mut self, cx: &mut Context, connection: &Connection, message: &Cdn) {
         let reason = cdn_reason(cx, connection.ccid(), message.result.as_ref());
-        let Some(state) = self.session.as_ref().map(|s| s.state) else { return };
-        let won_tie = self.session.as_ref().is_some_and(|s| s.won_tie);
+        let Some(Session { state, won_tie, .. }) = self.session else { return cx.missing() };
         let lost_tie = message.result.as_ref().is_some_and(|r| r.result == cdn::TIE);
         if lost_tie && state == State::WaitReply && won_tie {
             return; // C-158: the loser of the tie says so itself (RFC 4667); ours is the winner
@@ -362,16 +361,19 @@ impl Slot {
 
     /// Ends the session: with a CDN where there is a connection (C-152).
     pub fn clear(&mut self, cx: &mut Context, connection: Option<&mut Connection>, code: ResultCode) {
-        let Some(session) = &self.session else { return };
-        let Some(connection) = connection else {
-            let why = String::from_utf8_lossy(code.message.as_deref().unwrap_or_default()).into_owned();
-            return self.drop_session(cx, &why);
+        let reason = match (connection, &self.session) {
+            (Some(connection), Some(session)) => {
+                let reason = format!("we closed it: {}", code::cdn_text(code.result));
+                cx.log(Event::SendState { message: MessageType::CDN, state: "IDLE" });
+                let cdn = Message::Cdn(Cdn { ids: session.ids(), result: Some(code) });
+                // What cannot be sent the peer learns from its own next message for this session.
+                let _ = connection.transport.enqueue(cx, &cdn);
+                reason
+            }
+            (_, None) | (None, _) => {
+                String::from_utf8_lossy(code.message.as_deref().unwrap_or_default()).into_owned()
+            }
         };
-        let reason = format!("we closed it: {}", code::cdn_text(code.result));
-        cx.log(Event::SendState { message: MessageType::CDN, state: "IDLE" });
-        let cdn = Message::Cdn(Cdn { ids: session.ids(), result: Some(code) });
-        // What cannot be sent the peer learns from its own next message for this session.
-        let _ = connection.transport.enqueue(cx, &cdn);
         self.drop_session(cx, &reason);
     }
 
@@ -409,33 +411,35 @@ impl Slot {
 
     /// Frees the session: id, data plane, timers.
     pub fn forget(&mut self, cx: &mut Context) {
-        let Some(mut session) = self.session.take() else { return };
-        let (tunnel, id) = (session.connection.unwrap_or(Ccid(0)), session.local);
-        cx.log(Event::CleanupSession { tunnel, session: id, name: self.config.interface.clone() });
-        if session.attached || session.attaching {
-            cx.act(Action::Detach { session: id });
+        if let Some(mut session) = self.session.take() {
+            let (tunnel, id) = (session.connection.unwrap_or(Ccid(0)), session.local);
+            cx.log(Event::CleanupSession { tunnel, session: id, name: self.config.interface.clone() });
+            if session.attached || session.attaching {
+                cx.act(Action::Detach { session: id });
+            }
+            cx.cancel(&mut session.guard);
+            cx.cancel(&mut session.status_timer);
+            cx.cancel(&mut self.announce_timer);
+            cx.ids.free_session(id);
+            cx.log(Event::DeleteSession { tunnel, session: id });
         }
-        cx.cancel(&mut session.guard);
-        cx.cancel(&mut session.status_timer);
-        cx.cancel(&mut self.announce_timer);
-        cx.ids.free_session(id);
-        cx.log(Event::DeleteSession { tunnel, session: id });
     }
 
     /// Tells watchers and hooks of a change of the session, and remembers it.
     pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
         // Of sessions that stand by the tunnel tells, in one event.
-        let Some(session) = self.session.as_ref().filter(|_| !self.standby) else { return };
-        self.history.note(cx.now, what, &reason);
-        cx.notify(Notification {
-            what,
-            tunnel: self.tunnel.name.clone(),
-            interface: Some(self.config.interface.clone()),
-            peer: Some(session.path.remote.ip()),
-            local_id: session.local.0,
-            remote_id: session.remote.0,
-            reason,
-        });
+        if let Some(session) = self.session.as_ref().filter(|_| !self.standby) {
+            self.history.note(cx.now, what, &reason);
+            cx.notify(Notification {
+                what,
+                tunnel: self.tunnel.name.clone(),
+                interface: Some(self.config.interface.clone()),
+                peer: Some(session.path.remote.ip()),
+                local_id: session.local.0,
+                remote_id: session.remote.0,
+                reason,
+            });
+        }
     }
 }
 

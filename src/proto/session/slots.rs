@@ -221,8 +221,9 @@ impl Slots {
     }
 
     /// The block of an interface.
-    pub fn key_of(&self, interface: &str) -> Option<SlotKey> {
-        self.by_interface.get(interface).map(|(key, _)| *key)
+    pub fn named(&mut self, interface: &str) -> Option<&mut Slot> {
+        let (key, _) = self.by_interface.get(interface)?;
+        self.slots.get_mut(key).map(|slot| &mut **slot)
     }
 
     /// The block with this key.
@@ -292,10 +293,13 @@ impl Slots {
 
     /// A block is gone; its session was ended.
     pub fn remove(&mut self, cx: &mut Context, interface: &str) {
-        let Some((key, _)) = self.by_interface.remove(interface) else { return };
-        if let Some(mut slot) = self.slots.remove(&key) {
-            slot.attempt.cancel(cx);
-            self.forget_peers_id(key, slot.peers_id);
+        let key = self.by_interface.remove(interface).map(|(key, _)| key);
+        match key.and_then(|key| Some((key, self.slots.remove(&key)?))) {
+            Some((key, mut slot)) => {
+                slot.attempt.cancel(cx);
+                self.forget_peers_id(key, slot.peers_id);
+            }
+            None => cx.missing(),
         }
     }
 
@@ -324,8 +328,8 @@ impl Slots {
     /// until all others have asked.
     pub fn go_on(&mut self, cx: &mut Context, connection: &mut Connection) {
         while connection.transport.channel.has_room() {
-            let Some(key) = self.waiting.pop_front() else { return };
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            let Some(key) = self.waiting.pop_front() else { break };
+            let Some(slot) = self.slots.get_mut(&key) else { continue }; // it was removed
             slot.waits = false;
             setup::begin(slot, cx, connection, &mut self.serial);
         }
@@ -363,13 +367,17 @@ impl Slots {
         match (self.slots.get_mut(&key), path) {
             (Some(slot), _) if due == SlotDue::Attempt && slot.is_dynamic() => {
                 slot.attempt.begin();
-                let Some(connection) = connection else { return };
                 let recently = |at| cx.now.saturating_duration_since(at) < PEER_ASKS;
-                if !connection.initiator && self.called.is_some_and(recently) {
-                    return slot.schedule(cx, PEER_ASKS);
+                match connection {
+                    Some(c) if !c.initiator && self.called.is_some_and(recently) => {
+                        slot.schedule(cx, PEER_ASKS);
+                    }
+                    Some(connection) => {
+                        put(&mut self.waiting, slot, key);
+                        self.go_on(cx, connection);
+                    }
+                    None => {}
                 }
-                put(&mut self.waiting, slot, key);
-                self.go_on(cx, connection);
             }
             (Some(slot), _) if slot.is_dynamic() => setup::due(slot, cx, due, connection),
             (Some(slot), Some(path)) => setup::start_manual(slot, cx, path),
