@@ -56,49 +56,32 @@ pub mod action;
 mod addresses;
 mod attempt;
 mod backup;
-mod callers;
-mod command;
 pub mod connection;
 mod context;
 pub mod dropped;
 mod engine;
-mod failover;
 mod fallback;
 pub mod guard;
 pub mod history;
 mod ids;
-mod loss;
 mod members;
 mod notes;
-mod obstacle;
 mod pause;
 mod peers;
-mod prepare;
-mod proof;
-mod receive;
-mod reconfigure;
 pub mod record;
-mod request;
 mod result;
-mod resume;
 mod route;
-mod route_change;
-mod sccrq;
 pub mod session;
-mod show;
 pub mod snapshot;
-mod standby;
 mod tunnel;
-mod tunnels;
 mod unproven;
 mod watch;
 
 pub use action::{
     Action, Attachment, Fragments, Happening, Notification, Path, Pong, Purpose, SequenceLevel,
 };
-pub use command::{Command, CommandError};
 pub use context::Random;
-pub use engine::{Engine, TunnelRecord};
+pub use engine::{Command, CommandError, Engine, TunnelRecord};
 pub use route::{NextHop, Route, RouteKey};
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::action::{Happening, Path};
-use super::connection::table::State;
-use super::connection::Member;
-use super::context::Context;
 use super::failover;
-use super::snapshot::{Cause, Failure};
-use super::tunnel::Tunnel;
 use crate::log::Remark;
+use crate::proto::action::{Happening, Path};
+use crate::proto::connection::table::State;
+use crate::proto::connection::Member;
+use crate::proto::context::Context;
+use crate::proto::snapshot::{Cause, Failure};
+use crate::proto::tunnel::Tunnel;
 
 /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
 pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reason: String, lost_tie: bool) {

@@ -4,16 +4,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::connection::keepalive;
-use super::connection::table::State;
-use super::context::Context;
 use super::loss;
 use super::receive;
-use super::route::{Route, RouteKey};
-use super::snapshot::{Cause, Failure};
-use super::tunnel::Tunnel;
 use crate::config::model::Role;
 use crate::log::Remark;
+use crate::proto::connection::keepalive;
+use crate::proto::connection::table::State;
+use crate::proto::context::Context;
+use crate::proto::route::{Route, RouteKey};
+use crate::proto::snapshot::{Cause, Failure};
+use crate::proto::tunnel::Tunnel;
 use crate::wire::Ccid;
 
 /// The answer to `Action::Prepare` where nothing can be sent to the peer at present: the tunnel is tried when that

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::connection::keepalive;
-use super::context::Context;
 use super::failover;
-use super::result::result;
-use super::tunnel::Tunnel;
 use crate::config::model::{SessionConfig, TunnelConfig};
+use crate::proto::connection::keepalive;
+use crate::proto::context::Context;
+use crate::proto::result::result;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::code::{cdn, stopccn};
 
 /// Settings that are used from now on, the list of peers among them; timers that run are armed with them again.

@@ -7,14 +7,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::action::{Action, Happening, Path, Purpose};
-use super::connection::table::State;
-use super::connection::{Connection, Member};
-use super::context::{Context, Due, Timer};
-use super::result::result;
-use super::tunnel::Tunnel;
 use crate::config::model::{RevertAfter, Role, Standby};
 use crate::log::Remark;
+use crate::proto::action::{Action, Happening, Path, Purpose};
+use crate::proto::connection::table::State;
+use crate::proto::connection::{Connection, Member};
+use crate::proto::context::{Context, Due, Timer};
+use crate::proto::result::result;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::code::stopccn;
 
 /// A peer that answers is asked so often within `revert-after`.

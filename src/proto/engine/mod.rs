@@ -1,31 +1,38 @@
 //! The engine: whose is a datagram, a timer, an answer of the daemon? It finds the tunnel once and hands the matter down.
 
+mod callers;
+mod command;
+mod failover;
+mod loss;
+mod obstacle;
+mod prepare;
+mod proof;
+mod receive;
+mod reconfigure;
+mod request;
+mod resume;
+mod route_change;
+mod sccrq;
+mod show;
+mod standby;
+mod tunnels;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Instant;
 
 use super::action::{Action, Path, Received};
-use super::command::{Command, CommandError};
 use super::connection::Connection;
 use super::context::{Context, Random, Timer, TunnelKey};
 use super::dropped::DropCause;
-use super::failover;
 use super::guard::Guard;
-use super::prepare;
-use super::proof;
-use super::receive;
 use super::record::Record;
-use super::request;
-use super::resume;
 use super::route::{Route, RouteKey, User};
-use super::route_change;
 use super::session::setup;
 use super::session::slot::Slot;
-use super::show;
 use super::snapshot::{DroppedFrom, Drops, SessionBrief, TunnelBrief, TunnelSnapshot};
 use super::tunnel::Tunnel;
-use super::tunnels::Tunnels;
 use crate::config::diff::Change;
 use crate::config::model::TunnelConfig;
 use crate::config::Config;
@@ -35,6 +42,9 @@ use crate::wire::avp;
 use crate::wire::code::stopccn;
 use crate::wire::header::{self, HeaderError};
 use crate::wire::{Ccid, Encapsulation, SessionId};
+
+pub use command::{Command, CommandError};
+use tunnels::Tunnels;
 
 /// The place in the product's source that the messages about headers name.
 const FUNC: &str = "recv_packet";

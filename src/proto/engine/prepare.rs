@@ -4,16 +4,16 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::action::Path;
-use super::attempt::Preparing;
-use super::connection::table::State;
-use super::context::Context;
 use super::receive;
 use super::resume;
-use super::snapshot::{Cause, Failure};
-use super::tunnel::Tunnel;
 use crate::config::model::Role;
 use crate::log::Event;
+use crate::proto::action::Path;
+use crate::proto::attempt::Preparing;
+use crate::proto::connection::table::State;
+use crate::proto::context::Context;
+use crate::proto::snapshot::{Cause, Failure};
+use crate::proto::tunnel::Tunnel;
 use crate::wire::Ccid;
 
 /// The answer to `Action::Resolve`. An attempt that waits for it goes on; else all may be well, or in doubt.

@@ -3,23 +3,23 @@
 
 use std::time::{Duration, Instant};
 
-use super::action::{Path, Received};
-use super::connection;
-use super::connection::keepalive;
-use super::connection::outcome::{Outcome, Place, Processed, Receipt};
-use super::connection::table::State;
-use super::connection::{Connection, Member};
-use super::context::{ConnectionDue, Context, Due};
 use super::failover;
 use super::loss;
-use super::result::{result, Objection};
 use super::resume;
-use super::session;
-use super::session::slots::Slots;
-use super::snapshot::count;
 use super::standby;
-use super::tunnel::Tunnel;
 use crate::log::Remark;
+use crate::proto::action::{Path, Received};
+use crate::proto::connection;
+use crate::proto::connection::keepalive;
+use crate::proto::connection::outcome::{Outcome, Place, Processed, Receipt};
+use crate::proto::connection::table::State;
+use crate::proto::connection::{Connection, Member};
+use crate::proto::context::{ConnectionDue, Context, Due};
+use crate::proto::result::{result, Objection};
+use crate::proto::session;
+use crate::proto::session::slots::Slots;
+use crate::proto::snapshot::count;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::code::stopccn;
 use crate::wire::Ccid;
 

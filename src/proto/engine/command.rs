@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::connection::keepalive;
-use super::context::Context;
 use super::failover;
-use super::result::result;
-use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
 use crate::config::alike;
 use crate::log::Event;
+use crate::proto::connection::keepalive;
+use crate::proto::context::Context;
+use crate::proto::result::result;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::code::{cdn, stopccn};
 use crate::wire::Ccid;
 

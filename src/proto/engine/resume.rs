@@ -1,25 +1,25 @@
 //! A program that begins after a crash goes on with the connections of the one before, as far as their peers still have
-//! them. What is known of them comes from a file ([`record`](super::record)), which may be old or somebody else's: so
+//! them. What is known of them comes from a file ([`record`](crate::proto::record)), which may be old or somebody else's: so
 //! nothing is believed of it before the peer has answered a HELLO of the connection. A peer that does not answer is told
 //! that the connection is over, should it have it all the same, and the tunnel is set up anew.
 
 use std::time::{Duration, Instant};
 
-use super::action::Path;
-use super::connection::keepalive;
-use super::connection::transport::asking;
-use super::connection::{Connection, Member};
-use super::context::Context;
 use super::failover;
-use super::record::{Record, Resumes, SessionRecord};
-use super::result::result;
-use super::session::slot::Slot;
-use super::session::table::State;
-use super::session::Session;
-use super::snapshot::{Cause, Failure};
-use super::tunnel::Tunnel;
 use crate::config::diff::{print_of_session, print_of_tunnel};
 use crate::log::Remark;
+use crate::proto::action::Path;
+use crate::proto::connection::keepalive;
+use crate::proto::connection::transport::asking;
+use crate::proto::connection::{Connection, Member};
+use crate::proto::context::Context;
+use crate::proto::record::{Record, Resumes, SessionRecord};
+use crate::proto::result::result;
+use crate::proto::session::slot::Slot;
+use crate::proto::session::table::State;
+use crate::proto::session::Session;
+use crate::proto::snapshot::{Cause, Failure};
+use crate::proto::tunnel::Tunnel;
 use crate::wire::code::{cdn, stopccn};
 use crate::wire::message::{Cdn, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};

@@ -4,19 +4,19 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::action::SequenceLevel;
-use super::connection::auth::Mode;
-use super::connection::table::State;
-use super::connection::transport::Transport;
-use super::context::Context;
-use super::session::slot::Slot;
-use super::session::{table, Session};
-use super::snapshot::{
+use crate::config::model::{Remote, Role};
+use crate::proto::action::SequenceLevel;
+use crate::proto::connection::auth::Mode;
+use crate::proto::connection::table::State;
+use crate::proto::connection::transport::Transport;
+use crate::proto::context::Context;
+use crate::proto::session::slot::Slot;
+use crate::proto::session::{table, Session};
+use crate::proto::snapshot::{
     PathFound, PeerSnapshot, PeerState, SessionBrief, SessionSnapshot, SessionState, TunnelBrief,
     TunnelSnapshot,
 };
-use super::tunnel::Tunnel;
-use crate::config::model::{Remote, Role};
+use crate::proto::tunnel::Tunnel;
 use crate::wire::{Ccid, Cookie, SessionId};
 
 /// What there is to show of a tunnel and of some of its sessions, counted in the order of the file.

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use super::action::Happening;
-use super::connection::keepalive;
-use super::connection::table::State;
-use super::connection::Member;
-use super::context::Context;
 use super::failover;
-use super::snapshot::count;
-use super::tunnel::Tunnel;
 use crate::config::model::Standby;
+use crate::proto::action::Happening;
+use crate::proto::connection::keepalive;
+use crate::proto::connection::table::State;
+use crate::proto::connection::Member;
+use crate::proto::context::Context;
+use crate::proto::snapshot::count;
+use crate::proto::tunnel::Tunnel;
 
 /// Whether the peer of this connection, which was asked and answers, is to stand by: none does, or a worse one.
 pub fn is_wanted(tunnel: &Tunnel, cx: &Context, asked: Member) -> bool {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
-use super::action::Path;
-use super::context::TunnelKey;
-use super::tunnel::Tunnel;
 use crate::config::model::Device;
+use crate::proto::action::Path;
+use crate::proto::context::TunnelKey;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::attribute::{number, AvpId};
 use crate::wire::{avp, Encapsulation};
 

@@ -1,22 +1,22 @@
 //! Where more peers call than may be half open: the SCCRP is sent without a connection, and the SCCCN that comes back makes
 //! one. Nothing is logged before that, for it may be a flood.
 
-use super::action::{Path, Received};
-use super::connection::auth::Auth;
-use super::connection::identity;
-use super::connection::table::State;
-use super::connection::Connection;
-use super::context::Context;
-use super::dropped::DropCause;
 use super::receive;
-use super::result::{break_tie, TieBreak};
 use super::sccrq::Request;
-use super::snapshot::count;
-use super::tunnel::Tunnel;
 use super::tunnels::Tunnels;
-use super::unproven::{Answered, RequestKey};
 use crate::config::model::Role;
 use crate::log::Event;
+use crate::proto::action::{Path, Received};
+use crate::proto::connection::auth::Auth;
+use crate::proto::connection::identity;
+use crate::proto::connection::table::State;
+use crate::proto::connection::Connection;
+use crate::proto::context::Context;
+use crate::proto::dropped::DropCause;
+use crate::proto::result::{break_tie, TieBreak};
+use crate::proto::snapshot::count;
+use crate::proto::tunnel::Tunnel;
+use crate::proto::unproven::{Answered, RequestKey};
 use crate::wire::avp::{self, MessageTypeAvp};
 use crate::wire::header;
 use crate::wire::{Encapsulation, MessageType};

@@ -1,8 +1,8 @@
 //! Why a tunnel is not the one that a datagram is for.
 
-use super::action::Path;
-use super::tunnel::Tunnel;
 use crate::config::model::Device;
+use crate::proto::action::Path;
+use crate::proto::tunnel::Tunnel;
 
 /// What keeps a tunnel from being the one that a datagram on `path` is for, apart from the peer's address.
 pub fn obstacle(tunnel: &Tunnel, path: &Path) -> Option<Obstacle> {

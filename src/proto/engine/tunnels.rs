@@ -5,17 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::action::Path;
 use super::callers::Callers;
-use super::connection::identity::is_meant;
-use super::context::{Context, TunnelKey};
 use super::obstacle::obstacle;
 use super::receive;
 use super::reconfigure;
-use super::tunnel::Tunnel;
 use crate::config::diff::{diff, Change, What};
 use crate::config::model::{self, Config};
 use crate::gather;
+use crate::proto::action::Path;
+use crate::proto::connection::identity::is_meant;
+use crate::proto::context::{Context, TunnelKey};
+use crate::proto::tunnel::Tunnel;
 use crate::saved::{Broken, Reader, Saved, Writer};
 use crate::wire::code::stopccn;
 

@@ -1,12 +1,12 @@
 //! An SCCRQ that may be believed, and the connection that answers it.
 
-use super::action::Received;
-use super::connection::allowance::Allowance;
-use super::connection::auth::Auth;
-use super::connection::Connection;
-use super::context::Context;
-use super::tunnel::Tunnel;
 use crate::config::model::Compatibility;
+use crate::proto::action::Received;
+use crate::proto::connection::allowance::Allowance;
+use crate::proto::connection::auth::Auth;
+use crate::proto::connection::Connection;
+use crate::proto::context::Context;
+use crate::proto::tunnel::Tunnel;
 use crate::wire::message::{decode, DecodeOptions, Note, Refusal, SetUp};
 use crate::wire::Message;
 
