@@ -31,6 +31,16 @@ pub enum Next {
     Nothing,
 }
 
+impl Next {
+    /// The address that is tried.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Next::Address(address) => Some(*address),
+            Next::LookUp(_) | Next::Waits | Next::Any | Next::Nothing => None,
+        }
+    }
+}
+
 saved! {
     /// Where a name stands in a round of attempts.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::connection::table::State;
 use super::connection::{Connection, Member};
 use super::context::Context;
+use super::session::slot::Slot;
 use super::snapshot::ControlCounters;
 use crate::config::model::TunnelConfig;
 use crate::saved::{Reader, Saved, Writer};
@@ -52,6 +53,11 @@ impl Members {
     /// The connection with this id of ours.
     pub fn get_mut(&mut self, ccid: Ccid) -> Option<&mut Connection> {
         self.iter_mut().find(|c| c.ccid() == ccid)
+    }
+
+    /// The connection of a block's session.
+    pub fn of(&mut self, slot: &Slot) -> Option<&mut Connection> {
+        self.get_mut(slot.connection()?)
     }
 
     /// The state of a connection.

@@ -134,11 +134,6 @@ impl Tunnel {
         self.stopped || (self.config.disabled && !self.started)
     }
 
-    /// Whether a `remote-address` is this address, or a name that was found to have it.
-    pub fn names(&self, address: IpAddr) -> bool {
-        self.addresses.contains(address)
-    }
-
     /// Whether it may be set up at all.
     pub fn is_usable(&self) -> bool {
         !self.removed && !self.is_disabled() && self.config.problem().is_none()
@@ -155,46 +150,40 @@ impl Tunnel {
         Some((spare.unwrap_or(&mut self.slots), self.members.get_mut(ccid)?))
     }
 
-    /// A session block.
-    pub fn slot(&self, key: SlotKey) -> Option<&Slot> {
-        self.slots.get(key).or_else(|| self.spare.as_ref()?.get(key))
-    }
-
     /// A session block, and the connection of its session.
     pub fn slot_mut(&mut self, key: SlotKey) -> Option<(&mut Slot, Option<&mut Connection>)> {
         let spare = self.spare.as_deref_mut().and_then(|spare| spare.get_mut(key));
         let slot = self.slots.get_mut(key).or(spare)?;
-        let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
+        let connection = self.members.of(slot);
         Some((slot, connection))
     }
 
     /// The session block of an interface (not that of a peer that stands by), and the connection of its session.
     pub fn slot_named(&mut self, interface: &str) -> Option<(&mut Slot, Option<&mut Connection>)> {
         let slot = self.slots.named(interface)?;
-        let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
+        let connection = self.members.of(slot);
         Some((slot, connection))
     }
 
     /// The session blocks that one is among, and the connection of its session, or else the one that is to have it.
     pub fn slots_of(&mut self, key: SlotKey) -> (&mut Slots, Option<&mut Connection>) {
-        let own = self.slots.get(key).map(Slot::connection);
-        let serving = if own.is_some() { self.members.main_ccid() } else { self.backup.standby };
-        let spare = self.spare.as_deref_mut().filter(|_| own.is_none());
-        let ccid = own.or_else(|| Some(spare.as_deref()?.get(key)?.connection())).flatten().or(serving);
-        (spare.unwrap_or(&mut self.slots), ccid.and_then(|ccid| self.members.get_mut(ccid)))
+        let stands_by = self.slots.get(key).is_none();
+        let (slots, serving) = match self.spare.as_deref_mut() {
+            Some(spare) if stands_by => (spare, self.backup.standby),
+            Some(_) | None => (&mut self.slots, self.members.main_ccid()),
+        };
+        let ccid = slots.get(key).and_then(Slot::connection).or(serving);
+        (slots, ccid.and_then(|ccid| self.members.get_mut(ccid)))
     }
 
     /// The interface went up or down.
     pub fn set_circuit(&mut self, cx: &mut Context, interface: &str, up: bool) {
         for slots in std::iter::once(&mut self.slots).chain(self.spare.as_deref_mut()) {
             if let Some(slot) = slots.named(interface) {
-                let connection = slot.connection().and_then(|ccid| self.members.get_mut(ccid));
-                slot.set_circuit(cx, connection, up);
+                slot.set_circuit(cx, self.members.of(slot), up);
             }
         }
     }
-
-    // ----- handed to another program -----
 
     /// Writes it. Of its block only the name is written; of one that is gone what its last connections need.
     pub fn save_all(&self, to: &mut Writer) {
@@ -224,15 +213,11 @@ impl Tunnel {
                 .ok_or_else(|| from.refuse("a tunnel of the state is not in its configuration"))?;
             (Rc::clone(block), Slots::restore(from, block)?)
         };
-        let spare = match bool::restore(from) {
-            true => Some(Box::new(Slots::restore(from, &config)?)),
-            false => None,
-        };
+        let has_spare = bool::restore(from);
+        let spare = has_spare.then(|| Slots::restore(from, &config).map(Box::new)).transpose()?;
         let members = Members::restore(from, &config);
         Ok((Tunnel::restore_with(from, config, slots, spare, members), removed))
     }
-
-    // ----- attempts -----
 
     /// Tries again in `delay`.
     pub fn schedule(&mut self, cx: &mut Context, delay: Duration) {
@@ -259,24 +244,24 @@ impl Tunnel {
     /// Tries again if no connection serves the tunnel. An attempt that is scheduled already stays where it is: else
     /// forged SCCRQs whose connections come to nothing would put it off for ever (C-364).
     pub fn retry_unless_served(&mut self, cx: &mut Context) {
-        if self.members.main_ccid().is_none() && !self.attempt.is_scheduled() && self.preparing.is_none() {
+        if !self.has_attempt() && !self.attempt.is_scheduled() {
             self.retry(cx);
         }
+    }
+
+    /// Whether a connection serves the tunnel, or is going to.
+    fn has_attempt(&self) -> bool {
+        self.members.main_ccid().is_some() || self.preparing.is_some()
     }
 
     /// The next attempt is due: the daemon is asked for socket and address. While the peer is setting up a
     /// connection of its own, that one has its chance first.
     pub fn attempt_due(&mut self, cx: &mut Context) {
         self.attempt.begin();
-        if cx.shutting_down
-            || !self.is_usable()
-            || self.members.main_ccid().is_some()
-            || self.preparing.is_some()
-        {
+        if cx.shutting_down || !self.is_usable() || self.has_attempt() {
             return;
         }
-        let answers = self.members.in_state(State::WaitCtlConn).next().is_some();
-        if answers && self.deferred < MOST_DEFERRALS {
+        if self.members.in_state(State::WaitCtlConn).next().is_some() && self.deferred < MOST_DEFERRALS {
             self.deferred = self.deferred.saturating_add(1);
             return self.retry(cx);
         }
@@ -286,29 +271,23 @@ impl Tunnel {
 
     /// Asks the daemon for what the next peer needs: what its name means, or the socket.
     pub fn try_next(&mut self, cx: &mut Context) {
-        if let Some(kept) = &self.kept {
-            return self.prepare(cx, Some(kept.path.remote.ip()));
-        }
-        match self.addresses.next(cx.now) {
+        let next = match &self.kept {
+            Some(kept) => Next::Address(kept.path.remote.ip()),
+            None => self.addresses.next(cx.now),
+        };
+        let tunnel = self.config.name.clone();
+        self.preparing = Some(match next {
             Next::LookUp(name) => {
-                self.preparing = Some(Preparing::Names);
-                cx.act(Action::Resolve { tunnel: self.config.name.clone(), name });
+                cx.act(Action::Resolve { tunnel, name });
+                Preparing::Names
             }
-            Next::Waits => self.preparing = Some(Preparing::Names),
-            Next::Address(address) => self.prepare(cx, Some(address)),
-            Next::Any | Next::Nothing => self.prepare(cx, None),
-        }
-    }
-
-    /// Whether the attempt waits for names that are looked up.
-    pub fn waits_for_names(&self) -> bool {
-        self.preparing == Some(Preparing::Names)
-    }
-
-    /// Asks the daemon for the socket.
-    fn prepare(&mut self, cx: &mut Context, peer: Option<IpAddr>) {
-        self.preparing = Some(Preparing::Socket(peer));
-        cx.act(Action::Prepare { tunnel: self.config.name.clone(), peer, purpose: Purpose::Serve });
+            Next::Waits => Preparing::Names,
+            Next::Address(_) | Next::Any | Next::Nothing => {
+                let peer = next.address();
+                cx.act(Action::Prepare { tunnel, peer, purpose: Purpose::Serve });
+                Preparing::Socket(peer)
+            }
+        });
     }
 
     /// From which address of ours (`None`: the one that the system chooses) packets leave, and by what.
@@ -374,8 +353,6 @@ impl Tunnel {
         self.members.add(cx, connection)
     }
 
-    // ----- end -----
-
     /// Nothing is sent on a connection any more but acknowledgements.
     pub fn linger(&mut self, cx: &mut Context, ccid: Ccid) {
         if let Some(connection) = self.members.get_mut(ccid) {
@@ -389,13 +366,10 @@ impl Tunnel {
         if self.members.leave_service(ccid) {
             self.attempt.since = cx.now;
         }
-        if self.backup.standby == Some(ccid) {
-            self.standby_left(cx, ccid);
+        if self.backup.standby != Some(ccid) {
+            return;
         }
-    }
-
-    /// Nobody stands by any more; soon another one is asked.
-    fn standby_left(&mut self, cx: &mut Context, ccid: Ccid) {
+        // Nobody stands by any more; soon another one is asked.
         self.tell(cx, Happening::StandbyDown, Some(ccid), String::new());
         self.backup.standby = None;
         if let Some(mut spare) = self.spare.take() {
@@ -460,28 +434,23 @@ impl Tunnel {
         self.removed = true;
     }
 
-    // ----- the administrator -----
-
     /// `start`: enables the tunnel until the next reload.
     pub fn start(&mut self, cx: &mut Context) {
-        self.stopped = false;
-        self.started = true;
-        if self.members.main_ccid().is_none() && self.preparing.is_none() {
+        (self.stopped, self.started) = (false, true);
+        if !self.has_attempt() {
             self.schedule(cx, Duration::ZERO);
         }
     }
 
     /// `stop`: disables the tunnel until the next reload.
     pub fn stop(&mut self, cx: &mut Context) {
-        self.stopped = true;
-        self.started = false;
+        (self.stopped, self.started) = (true, false);
         self.close(cx, stopccn::SHUTDOWN, "stopped by the administrator");
     }
 
     /// `start` and `stop` hold until the next reload. Whether there was one of them.
     pub fn undo_commands(&mut self, cx: &mut Context) -> bool {
-        let stopped = std::mem::take(&mut self.stopped);
-        let started = std::mem::take(&mut self.started);
+        let (stopped, started) = (std::mem::take(&mut self.stopped), std::mem::take(&mut self.started));
         if stopped && !self.config.disabled {
             self.schedule(cx, Duration::ZERO);
         } else if started && self.config.disabled {
@@ -489,8 +458,6 @@ impl Tunnel {
         }
         stopped || started
     }
-
-    // ----- what went wrong, what is to be seen -----
 
     /// Notes why the tunnel is not up, for `explain` and the status, and announces it.
     pub fn fail(&mut self, cx: &mut Context, failure: Failure) {

@@ -347,9 +347,9 @@ impl Engine {
         self.cx.now = now;
         if let Some((key, slot)) = self.cx.ids.slot_of(session) {
             self.with(key, |tunnel, cx| {
-                if let Some(ccid) = tunnel.slot(slot).and_then(|slot| slot.connection()) {
-                    receive::probe(tunnel, cx, ccid, Some(tunnel.marked(path)));
-                }
+                let path = Some(tunnel.marked(path));
+                let connection = tunnel.slot_mut(slot).and_then(|(_, connection)| Some(connection?.ccid()));
+                connection.into_iter().for_each(|ccid| receive::probe(tunnel, cx, ccid, path));
             });
         }
     }

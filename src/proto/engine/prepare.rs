@@ -38,7 +38,7 @@ pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, name: &str, addresses: Re
         Err(why) => {
             // What was known is as good as before.
             tunnel.addresses.update(name, None);
-            if tunnel.waits_for_names() {
+            if tunnel.preparing == Some(Preparing::Names) {
                 prepared(tunnel, cx, Err(why));
             }
         }
@@ -47,7 +47,7 @@ pub fn resolved(tunnel: &mut Tunnel, cx: &mut Context, name: &str, addresses: Re
 
 /// The peer's name was looked up; `new`: it means an address that it did not mean before.
 fn readdressed(tunnel: &mut Tunnel, cx: &mut Context, new: bool) {
-    if tunnel.waits_for_names() {
+    if tunnel.preparing == Some(Preparing::Names) {
         return tunnel.try_next(cx);
     }
     let current = tunnel.members.main().map(|c| c.transport.path).or(tunnel.path).map(|p| p.remote.ip());

@@ -7,7 +7,8 @@ use super::failover;
 use super::loss;
 use super::resume;
 use super::standby;
-use crate::log::Remark;
+use crate::log::catalogue::EndId;
+use crate::log::{Event, Remark};
 use crate::proto::action::{Path, Received};
 use crate::proto::connection;
 use crate::proto::connection::keepalive;
@@ -15,13 +16,14 @@ use crate::proto::connection::outcome::{Outcome, Place, Processed, Receipt};
 use crate::proto::connection::table::State;
 use crate::proto::connection::{Connection, Member};
 use crate::proto::context::{ConnectionDue, Context, Due};
-use crate::proto::result::{result, Objection};
-use crate::proto::session;
+use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::session::slots::Slots;
-use crate::proto::snapshot::count;
+use crate::proto::session::{self, refuse_call, table};
+use crate::proto::snapshot::{count, Cause, Failure};
 use crate::proto::tunnel::Tunnel;
-use crate::wire::code::stopccn;
-use crate::wire::Ccid;
+use crate::wire::code::{cdn, stopccn};
+use crate::wire::message::{Icrq, Refusal, SessionIds};
+use crate::wire::{Ccid, Message, MessageType, SessionId};
 
 /// How long the responder of a control connection waits before it asks for sessions of its own.
 /// Longer than the first retransmission of an ICRQ that was lost.
@@ -122,9 +124,9 @@ fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) ->
     let processed = connection::receive::process(connection, cx, message);
     let early = connection.transport.channel.take_early();
     let failure = match processed {
-        Processed::Session(message) => session::receive::receive(slots, cx, connection, &message),
+        Processed::Session(message) => session_message(slots, cx, connection, &message),
         Processed::BadSession(refusal, failure) => {
-            session::receive::bad_message(slots, cx, connection, &refusal, failure)
+            bad_session_message(slots, cx, connection, &refusal, failure)
         }
         Processed::Connection(outcome) => {
             let member = connection.member();
@@ -134,6 +136,121 @@ fn process(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, message: &[u8]) ->
     };
     failure.into_iter().for_each(|failure| tunnel.attempt.fail(cx.now, failure));
     early
+}
+
+/// A session message of an established connection. What concerns no block is a failure of the tunnel.
+#[must_use]
+fn session_message(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    message: &Message,
+) -> Option<Failure> {
+    let tunnel = connection.ccid();
+    let ids = match message {
+        Message::Icrq(request) => return call_requested(slots, cx, connection, request),
+        Message::Icrp(m) => m.ids,
+        Message::Iccn(m) => m.ids,
+        Message::Cdn(m) => m.ids,
+        Message::Sli(m) => m.ids,
+        Message::Wen(ids) => *ids,
+        // Ethernet pseudowires have no outgoing calls (RFC 4719 2.2): an OCRQ is refused, the rest is acknowledged
+        // (C-189, C-190).
+        Message::Ocrq(ids) => {
+            cx.log(Event::OcrqUnsupported { tunnel, func: "recv_ocrq" });
+            let code = result(cdn::PERMANENT, None, "outgoing calls are not supported");
+            refuse_call(cx, connection, *ids, code);
+            return None;
+        }
+        Message::Ocrp(_) => {
+            cx.log(Event::OcrpUnsupported { tunnel, func: "recv_ocrp" });
+            return None;
+        }
+        Message::Occn(_) => {
+            cx.log(Event::OccnUnsupported { tunnel, func: "recv_occn" });
+            return None;
+        }
+        Message::Sccrq(_)
+        | Message::Sccrp(_)
+        | Message::Scccn
+        | Message::StopCcn(_)
+        | Message::Hello
+        | Message::Ack => return None,
+    };
+    match slots.find(cx, tunnel, ids) {
+        Some(slot) => session::receive::receive(slot, cx, connection, (message, ids)),
+        None => no_session(cx, connection, message, ids),
+    }
+    None
+}
+
+/// A message for a session that does not exist, or not any more.
+fn no_session(cx: &mut Context, connection: &mut Connection, message: &Message, ids: SessionIds) {
+    match (table::row(None, message.message_type()), message) {
+        (table::Row::Refuse, _) => session::receive::refuse_reply(cx, connection, ids),
+        // The session is gone already; only the range of the code is worth a line.
+        (table::Row::Nothing, Message::Cdn(cdn)) => {
+            drop(cdn_reason(cx, connection.ccid(), cdn.result.as_ref()))
+        }
+        (
+            table::Row::Nothing
+            | table::Row::AcceptReply
+            | table::Row::AcceptConnected
+            | table::Row::Clear
+            | table::Row::Status
+            | table::Row::Ignore,
+            _,
+        ) => {}
+    }
+}
+
+/// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of the
+/// tunnel.
+#[must_use]
+fn bad_session_message(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    refusal: &Refusal,
+    failure: Failure,
+) -> Option<Failure> {
+    // Without any id: nobody to send a CDN to.
+    let ids = refusal.ids?;
+    let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
+    if let Some(slot) = slots.find(cx, connection.ccid(), ids) {
+        slot.bad_message(cx, connection, (refusal, failure), (ids, code));
+        return None;
+    }
+    if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
+        refuse_call(cx, connection, ids, code);
+    }
+    Some(failure)
+}
+
+/// An ICRQ (C-176, C-177).
+fn call_requested(
+    slots: &mut Slots,
+    cx: &mut Context,
+    connection: &mut Connection,
+    request: &Icrq,
+) -> Option<Failure> {
+    if let Some((key, slot)) = slots.called(&request.end_id) {
+        session::receive::call(slot, cx, connection, request);
+        let id = request.ids.local;
+        if slot.session.as_ref().is_some_and(|session| session.remote == id) {
+            let before = std::mem::replace(&mut slot.peers_id, id);
+            slots.note_call(cx.now, key, (before, id));
+        }
+        return None;
+    }
+    let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
+    cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
+    let failure = Failure::compared("remote-end-id", slots.end_ids(), format!("\"{end_id}\""), Cause::EndId);
+    let message = MessageType::ICRQ;
+    cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
+    let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
+    refuse_call(cx, connection, request.ids, code);
+    Some(failure)
 }
 
 /// The peer is at another address or port, or a message shows which address of ours it reached.

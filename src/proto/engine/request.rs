@@ -57,7 +57,7 @@ pub fn receive(cx: &mut Context, tunnels: &mut Tunnels, guard: &mut Option<Guard
             if cx.shutting_down {
                 return;
             }
-            if first.is_none_or(|tunnel| !tunnel.names(path.remote.ip())) {
+            if first.is_none_or(|tunnel| !tunnel.addresses.contains(path.remote.ip())) {
                 doubt_names(cx, tunnels, path, message);
             }
             if count == 0 {

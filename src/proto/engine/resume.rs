@@ -69,7 +69,9 @@ pub fn record_of(
 /// The tunnel had this connection before the crash. Its next attempt begins with that.
 pub fn keep(tunnel: &mut Tunnel, cx: &mut Context, record: Box<Record>) {
     let peer = record.path.remote.ip();
-    let named = tunnel.names(peer) || tunnel.config.is_for_any() || tunnel.config.names().next().is_some();
+    let named = tunnel.addresses.contains(peer)
+        || tunnel.config.is_for_any()
+        || tunnel.config.names().next().is_some();
     match (tunnel.is_usable() && tunnel.members.is_empty(), named) {
         (true, true) => tunnel.kept = Some(record),
         (true, false) => refused(tunnel, cx, &format!("{peer} is not its peer any more")),

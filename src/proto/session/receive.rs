@@ -1,138 +1,21 @@
-//! What each message of a peer does to the sessions of its connection (RFC 3931 7.3): which session block it is for, and
-//! what becomes of that.
+//! What each message of a peer does to the session of a block (RFC 3931 7.3).
 
 use super::setup::call_connected;
 use super::slot::Slot;
-use super::slots::Slots;
 use super::table::{row, Row, State};
 use super::{check_avps, check_request, check_sublayer, refuse_call};
-use crate::log::catalogue::{EndId, Tie};
+use crate::log::catalogue::Tie;
 use crate::log::Event;
 use crate::proto::action::Action;
 use crate::proto::connection::Connection;
 use crate::proto::context::Context;
-use crate::proto::result::{break_tie, cdn_reason, result, Objection, TieBreak};
-use crate::proto::snapshot::{Cause, Failure};
+use crate::proto::result::{break_tie, result, Objection, TieBreak};
 use crate::wire::code::{cdn, error};
-use crate::wire::message::{Iccn, Icrp, Icrq, Refusal, SessionIds};
-use crate::wire::{Message, MessageType, SessionId};
-
-/// A session message of an established connection. What concerns no block is a failure of the tunnel.
-#[must_use]
-pub fn receive(
-    slots: &mut Slots,
-    cx: &mut Context,
-    connection: &mut Connection,
-    message: &Message,
-) -> Option<Failure> {
-    let tunnel = connection.ccid();
-    let ids = match message {
-        Message::Icrq(request) => return call_requested(slots, cx, connection, request),
-        Message::Icrp(m) => m.ids,
-        Message::Iccn(m) => m.ids,
-        Message::Cdn(m) => m.ids,
-        Message::Sli(m) => m.ids,
-        Message::Wen(ids) => *ids,
-        // Ethernet pseudowires have no outgoing calls (RFC 4719 2.2): an OCRQ is refused, the rest is acknowledged
-        // (C-189, C-190).
-        Message::Ocrq(ids) => {
-            cx.log(Event::OcrqUnsupported { tunnel, func: "recv_ocrq" });
-            let code = result(cdn::PERMANENT, None, "outgoing calls are not supported");
-            refuse_call(cx, connection, *ids, code);
-            return None;
-        }
-        Message::Ocrp(_) => {
-            cx.log(Event::OcrpUnsupported { tunnel, func: "recv_ocrp" });
-            return None;
-        }
-        Message::Occn(_) => {
-            cx.log(Event::OccnUnsupported { tunnel, func: "recv_occn" });
-            return None;
-        }
-        Message::Sccrq(_)
-        | Message::Sccrp(_)
-        | Message::Scccn
-        | Message::StopCcn(_)
-        | Message::Hello
-        | Message::Ack => return None,
-    };
-    match slots.find(cx, tunnel, ids) {
-        Some(slot) => receive_for(slot, cx, connection, (message, ids)),
-        None => no_session(cx, connection, message, ids),
-    }
-    None
-}
-
-/// A message for a session that does not exist, or not any more.
-fn no_session(cx: &mut Context, connection: &mut Connection, message: &Message, ids: SessionIds) {
-    match (row(None, message.message_type()), message) {
-        (Row::Refuse, _) => refuse_reply(cx, connection, ids),
-        // The session is gone already; only the range of the code is worth a line.
-        (Row::Nothing, Message::Cdn(cdn)) => drop(cdn_reason(cx, connection.ccid(), cdn.result.as_ref())),
-        (
-            Row::Nothing | Row::AcceptReply | Row::AcceptConnected | Row::Clear | Row::Status | Row::Ignore,
-            _,
-        ) => {}
-    }
-}
-
-/// An ICRP for which no session waits.
-fn refuse_reply(cx: &mut Context, connection: &mut Connection, ids: SessionIds) {
-    let code = result(cdn::ERROR, Some(error::SESSION_ID), "no session of this id waits for an ICRP");
-    refuse_call(cx, connection, ids, code);
-}
-
-/// A session message that cannot be accepted ends its session with a CDN. Where there is none it is a failure of the
-/// tunnel.
-#[must_use]
-pub fn bad_message(
-    slots: &mut Slots,
-    cx: &mut Context,
-    connection: &mut Connection,
-    refusal: &Refusal,
-    failure: Failure,
-) -> Option<Failure> {
-    // Without any id: nobody to send a CDN to.
-    let ids = refusal.ids?;
-    let code = result(cdn::ERROR, Some(refusal.why.error_code()), &refusal.why.to_string());
-    if let Some(slot) = slots.find(cx, connection.ccid(), ids) {
-        slot.bad_message(cx, connection, (refusal, failure), (ids, code));
-        return None;
-    }
-    if ids.local != SessionId(0) && refusal.message != MessageType::CDN {
-        refuse_call(cx, connection, ids, code);
-    }
-    Some(failure)
-}
-
-/// An ICRQ (C-176, C-177).
-fn call_requested(
-    slots: &mut Slots,
-    cx: &mut Context,
-    connection: &mut Connection,
-    request: &Icrq,
-) -> Option<Failure> {
-    if let Some((key, slot)) = slots.called(&request.end_id) {
-        call(slot, cx, connection, request);
-        let id = request.ids.local;
-        if slot.session.as_ref().is_some_and(|session| session.remote == id) {
-            let before = std::mem::replace(&mut slot.peers_id, id);
-            slots.note_call(cx.now, key, (before, id));
-        }
-        return None;
-    }
-    let (tunnel, end_id) = (connection.ccid(), EndId(request.end_id.clone()));
-    cx.log(Event::NoSessionConfig { tunnel, end_id: end_id.clone() });
-    let failure = Failure::compared("remote-end-id", slots.end_ids(), format!("\"{end_id}\""), Cause::EndId);
-    let message = MessageType::ICRQ;
-    cx.log_detail(Event::RemoteEndIdMismatch { tunnel, message }, failure.to_string());
-    let code = result(cdn::NO_FORWARDER, None, "no session with this Remote End ID");
-    refuse_call(cx, connection, request.ids, code);
-    Some(failure)
-}
+use crate::wire::message::{Iccn, Icrp, Icrq, SessionIds};
+use crate::wire::{Message, MessageType};
 
 /// An ICRQ for this block (C-176, C-177).
-fn call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
+pub fn call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, request: &Icrq) {
     let ccid = connection.ccid();
     if let Err(Objection { code, failure }) = check_request(cx, ccid, &slot.config, request) {
         slot.attempt.fail(cx.now, failure);
@@ -200,8 +83,14 @@ fn accept_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, r
     slot.attach(cx, Some(connection));
 }
 
+/// An ICRP for which no session waits.
+pub fn refuse_reply(cx: &mut Context, connection: &mut Connection, ids: SessionIds) {
+    let code = result(cdn::ERROR, Some(error::SESSION_ID), "no session of this id waits for an ICRP");
+    refuse_call(cx, connection, ids, code);
+}
+
 /// A message for this block's session, other than ICRQ.
-fn receive_for(
+pub fn receive(
     slot: &mut Slot,
     cx: &mut Context,
     connection: &mut Connection,
