@@ -85,6 +85,10 @@ impl Client {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // It was killed before it had read the request.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(lost("the daemon closed the connection"));
+                }
                 Err(error) => return Err(lost(&error_text(&error))),
             }
         }
