@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{write_config, Daemon};
 use crate::net::{have, run, Net};
-use crate::pair::{established, host, pair, passes_again, up, Flood};
+use crate::pair::{established, host, pair, pair_of, passes_again, up, Flood};
 use crate::peer::{config, Out, Peer, HELLO, SESSION};
 use crate::runner::{note, skip};
 use crate::start::{in_background, log_socket, LOG_SOCKET};
@@ -70,7 +70,7 @@ fn syslog_goes_and_returns() {
     wait_for("a line", || {
         peer.send(&Out::new(HELLO));
         peer.expect_ack();
-        line(&again).filter(|text| text.contains("lines of the log were lost"))
+        std::iter::from_fn(|| line(&again)).find(|text| text.contains("lines of the log were lost"))
     });
 }
 
@@ -260,7 +260,9 @@ fn no_buffers() {
 /// SIGSTOP until the peer has given up, then SIGCONT: both ends find together again.
 fn stopped_for_longer_than_the_peer_waits() {
     let net = Net::new();
-    let (mut a, mut b) = pair(&net, "", "");
+    // One end gives up soon, the other one does not: neither while its peer stands still for a moment.
+    let patient = host(1, "", "  retry 10\n  retry-interval 1\n", "");
+    let (mut a, mut b) = pair_of(&net, &patient, &host(2, "", "", ""));
     a.signal(libc::SIGSTOP);
     b.expect("error failed to send control message. tunnel shutdown");
     let before = established(&a);

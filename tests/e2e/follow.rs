@@ -3,11 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{channel, Receiver};
-use std::time::Duration;
 
 use crate::daemon::{client, Daemon, PATIENCE};
 use crate::net::Net;
-use crate::pair::{need_python, pair, python};
+use crate::pair::{need_python, pair, python, wait_for};
 use crate::peer::*;
 use crate::schema::schema;
 use crate::tests;
@@ -27,8 +26,9 @@ impl Follower {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        // Nothing tells when the daemon has taken it on.
-        std::thread::sleep(Duration::from_millis(300));
+        // Once it waits for an answer, a request that comes later is served after its own.
+        wait_for("its request", || waits(child.id()).then_some(()));
+        daemon.ctl(&["health"]);
         Follower(child, lines)
     }
 
@@ -43,6 +43,14 @@ impl Follower {
             }
         }
     }
+}
+
+/// Whether a process has a socket and sleeps.
+fn waits(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    names.any(|name| name.to_string_lossy().starts_with("socket:")) && stat.contains(") S ")
 }
 
 impl Drop for Follower {

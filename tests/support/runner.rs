@@ -98,6 +98,7 @@ pub type Stage = (Vec<&'static [Test]>, usize);
 pub fn run(stages: &[Stage], last: impl Fn(bool, &mut Vec<String>)) -> i32 {
     // Of whoever manages the container that this runs in: no daemon of the tests is to tell it anything.
     std::env::remove_var("NOTIFY_SOCKET");
+    super::sys::hear_interrupts();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |test: &&Test| words.is_empty() || words.iter().any(|word| test.name.contains(word));
     let of = |groups: &[&'static [Test]]| groups.iter().copied().flatten().filter(wanted).collect();

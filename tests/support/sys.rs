@@ -225,6 +225,12 @@ pub fn kill(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }
 
+/// Lets an interrupt end the programs that are started from now on, though this one runs in the background.
+pub fn hear_interrupts() {
+    // SAFETY: no function is called when the signal comes.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// Makes getrandom(2) fail for the program that `command` starts, and for all that it starts: a seccomp filter.
 pub fn refuse_getrandom(command: &mut Command) {
     let row = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
