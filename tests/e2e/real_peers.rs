@@ -15,6 +15,7 @@ tests!(
     softether_answers,
     softether_is_cleared,
     linux_kernel,
+    linux_kernel_against_bpf,
     linux_kernel_carries_the_frames,
     linux_kernel_with_vrfs,
 );
@@ -126,7 +127,7 @@ fn linux_kernel() {
     // The emulated machine moves about 30 Mbit/s.
     let long = is_long();
     let (limit, octets) = if long { ("1500", "268435456") } else { ("400", "") };
-    let text = in_machine(limit, "kernel_test.sh", octets);
+    let text = in_machine("kernel", limit, "kernel_test.sh", octets);
     let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
     assert!(
         text.contains("status 0") && passed == COMBINATIONS && !text.contains("FAIL"),
@@ -136,15 +137,26 @@ fn linux_kernel() {
     note(format!(
         "real peer: Linux {} l2tp: {passed} manual sessions (IP and UDP, IPv4 and IPv6, cookies of 0, 4 and 8 \
          octets, without and with sublayer, sequence numbers)",
-        kernel_release()
+        kernel_release("kernel")
     ));
 }
 
-/// Runs a script of tests/peers in the virtual machine and returns what it printed.
-fn in_machine(limit: &str, script: &str, argument: &str) -> String {
+/// The same with `data-plane bpf` at the daemon's end: the programs carry all that have no sequence numbers, also through
+/// a VLAN and a bond, while the daemon stands still.
+fn linux_kernel_against_bpf() {
+    let text = in_machine("newer-kernel", "400", "kernel_test.sh", "bpf");
+    let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
+    assert!(text.contains("status 0") && passed == 39 && !text.contains("FAIL"), "{passed}: {text}");
+    let release = kernel_release("newer-kernel");
+    note(format!("real peer: Linux {release} l2tp, with data-plane bpf here: {passed} checks"));
+}
+
+/// Runs a script of tests/peers in the virtual machine, with this kernel, and returns what it printed.
+fn in_machine(kernel: &str, limit: &str, script: &str, argument: &str) -> String {
     let peers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
     let output = Command::new("timeout")
         .args([limit, "sh", &format!("{peers}/kernel_vm.sh")])
+        .env("KERNEL", root(kernel))
         .arg(root("kernel"))
         .args([program(), &format!("{peers}/{script}"), argument])
         .stdin(Stdio::null())
@@ -153,8 +165,8 @@ fn in_machine(limit: &str, script: &str, argument: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn kernel_release() -> String {
-    let files = root("kernel").join("boot").read_dir().expect("boot").flatten();
+fn kernel_release(kernel: &str) -> String {
+    let files = root(kernel).join("boot").read_dir().expect("boot").flatten();
     let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned)).next().unwrap_or_default()
 }
@@ -163,23 +175,23 @@ fn kernel_release() -> String {
 /// with TAPs: sessions, pings and files, bridges, circuits, clearing, ends and restarts; and frames take none of the
 /// daemon's time.
 fn linux_kernel_carries_the_frames() {
-    let text = in_machine("600", "kernel_plane_test.sh", "");
+    let text = in_machine("kernel", "600", "kernel_plane_test.sh", "");
     let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
     assert!(text.contains("status 0") && passed >= 50 && !text.contains("FAIL"), "{passed}: {text}");
     note(format!(
         "data-plane kernel with Linux {}: {passed} checks in the virtual machine",
-        kernel_release()
+        kernel_release("kernel")
     ));
 }
 
 /// `bind-device` with VRFs in the virtual machine (tests/peers/vrf_test.sh), which this kernel may lack: the same addresses
 /// in two, every encapsulation and address family, frames, a VRF that goes and comes back.
 fn linux_kernel_with_vrfs() {
-    let text = in_machine("300", "vrf_test.sh", "");
+    let text = in_machine("kernel", "300", "vrf_test.sh", "");
     let passed = text.lines().filter(|line| line.trim().starts_with("ok ")).count();
     assert!(text.contains("status 0") && passed >= 30 && !text.contains("FAIL"), "{passed}: {text}");
     note(format!(
         "bind-device to VRFs of Linux {}: {passed} checks in the virtual machine",
-        kernel_release()
+        kernel_release("kernel")
     ));
 }

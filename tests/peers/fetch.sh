@@ -9,6 +9,7 @@ for program in apt-get dpkg; do
 done
 mkdir -p "$peers"
 
+sources= # options of apt: where packages come from
 unpack() { # name of the directory, packages
     name=$1
     shift
@@ -16,7 +17,8 @@ unpack() { # name of the directory, packages
     echo "== $name"
     rm -rf "${peers:?}/$name"
     mkdir -p "$peers/$name/root"
-    (cd "$peers/$name" && apt-get -q -o APT::Sandbox::User=root download "$@" \
+    # shellcheck disable=SC2086
+    (cd "$peers/$name" && apt-get -q $sources -o APT::Sandbox::User=root download "$@" \
         && for package in *.deb; do dpkg -x "$package" root; done && rm -f ./*.deb && touch done)
 }
 
@@ -39,5 +41,20 @@ if [ -n "$image" ]; then
     needed=$(apt-get install -s --no-install-recommends qemu-system-x86 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p')
     # shellcheck disable=SC2086
     unpack kernel "$image" busybox-static $needed
+    # One that takes programs for packets (6.6), of the backports where that one does not.
+    if [ "$(printf '%s\n' 6.6 "${image#linux-image-}" | sort -V | head -n 1)" != 6.6 ]; then
+        suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)-backports
+        mkdir -p "$peers/lists/partial"
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" \
+            >"$peers/backports.list"
+        sources="-o Dir::Etc::sourcelist=$peers/backports.list -o Dir::Etc::sourceparts=/dev/null \
+            -o Dir::State::lists=$peers/lists"
+        # shellcheck disable=SC2086
+        apt-get -q $sources -o APT::Sandbox::User=root update
+        # shellcheck disable=SC2086
+        image=$(apt-cache $sources depends linux-image-cloud-amd64 |
+            sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+        [ -z "$image" ] || unpack newer-kernel "$image"
+    fi
 fi
 echo "== $(du -sm "$peers" | cut -f1) MB in $peers"

@@ -2,8 +2,12 @@
 # the other, in every combination of encapsulation, address family, cookie, sublayer and sequence numbers. Prints
 # `ok NAME` or `FAIL NAME: WHAT`.
 #
-# With an argument, the last session of each tunnel also carries so many octets in each direction.
-octets=$1
+# With a number, the last session of each tunnel also carries so many octets in each direction. With `bpf`, programs in
+# the kernel carry what they can of the daemon's frames, and the cable becomes a VLAN and a bond after that.
+case $1 in
+    bpf) plane=bpf octets= ;;
+    *) plane=tap octets=$1 ;;
+esac
 failures=0
 
 fail() { # name, what
@@ -162,15 +166,64 @@ judge() { # tunnel, session, cookie, sublayer, sequencing, name of the tunnel
     [ -z "$octets" ] || [ "$2" != 9 ] || [ "$failures" != 0 ] || stream "$what" "10.$1.$2."
 }
 
+# Each tunnel with the daemon standing still; what is a neighbour is known.
+in_kernel() { # name of the underlay, tunnels
+    name=$1
+    shift
+    for tunnel in "$@"; do
+        for try in 1 2 3 4 5 6 7 8 9; do
+            # Another underlay may be news to the daemon.
+            ping_size "10.$tunnel.4.2" 1 || continue
+            kill -STOP "$(cat /run/l2tpd.pid)"
+            ping_size "10.$tunnel.4.2" 1000
+            passed=$?
+            kill -CONT "$(cat /run/l2tpd.pid)"
+            [ $passed != 0 ] || continue 2
+        done
+        fail "$name" "no ping in tunnel $tunnel past the daemon"
+        return
+    done
+    echo "ok bpf-$name"
+}
+
+planes() { # bpf, tap
+    l2tpctl -s /run/l2tpd.sock status >/tmp/status
+    [ "$(grep -c 'Data Plane  *:bpf$' /tmp/status)" = "$1" ] && [ "$(grep -c 'Data Plane  *:tap (not' /tmp/status)" = "$2" ]
+}
+
+# What the daemon reaches its peer by is a VLAN for the first tunnel, a bond for the second.
+other_underlays() {
+    planes 24 12 || fail 'data plane' "$(grep 'Data Plane' /tmp/status | sort | uniq -c)"
+    in_kernel veth 1 2 3 4
+    ip link add x1 type veth peer name x2 netns h2
+    for host in 1 2; do
+        cat >/tmp/commands <<EOT
+link add link w$host name w$host.5 type vlan id 5
+link set w$host.5 up
+addr del 192.0.2.$host/24 dev w$host
+addr add 192.0.2.$host/24 dev w$host.5
+link add bond7 type bond mode active-backup
+link set x$host master bond7
+link set bond7 up
+addr del 198.51.100.$host/24 dev w$host
+addr add 198.51.100.$host/24 dev bond7
+EOT
+        if [ "$host" = 1 ]; then ip -batch /tmp/commands; else ip -n h2 -batch /tmp/commands; fi || fail 'underlays' 'refused'
+    done
+    in_kernel vlan 1
+    in_kernel bond 2
+}
+
 begin
 combinations kernel_tunnel kernel_session >/tmp/commands
 ip -batch /tmp/commands || fail 'ip l2tp' 'refused'
 umask 077
-{ printf 'hostname b\nrouter-id 10.0.0.2\ndata-plane tap\n'; combinations daemon_tunnel daemon_session; } >/tmp/conf
+{ printf 'hostname b\nrouter-id 10.0.0.2\ndata-plane %s\n' $plane; combinations daemon_tunnel daemon_session; } >/tmp/conf
 ip netns exec h2 l2tpd -d -l debug -c /tmp/conf -p /run/l2tpd.pid -s /run/l2tpd.sock 2>/tmp/log &
 wait_for 'l2tpd start' 50 || fail 'start' 'the daemon did not start'
 sleep 1 # its interfaces come up one after the other
 combinations true judge
+[ $plane = tap ] || other_underlays
 for statistics in 'cat /proc/net/snmp /proc/net/snmp6' 'ip netns exec h2 cat /proc/net/snmp /proc/net/snmp6'; do
     made=$($statistics | awk '/^Ip:/ { value = $20 } /^Ip6FragCreates/ { value += $2 } END { print value }')
     [ "$made" = 0 ] || fail 'outer packets' "$made fragments were made ($statistics)"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Boots a small Linux in an emulated machine, with the kernel's l2tp modules, and runs a script in it.
 #     kernel_vm.sh ROOT L2TPD SCRIPT [ARGUMENT]
-# ROOT: unpacked packages of tests/peers/fetch.sh. What the script prints comes out here; the last line is
-# `status N` with its exit status.
+# ROOT: unpacked packages of tests/peers/fetch.sh; KERNEL: where another kernel is unpacked. What the script prints comes
+# out here; the last line is `status N` with its exit status.
 set -eu
 root=$1
 l2tpd=$2
@@ -13,6 +13,7 @@ qemu=
 trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'exit 143' INT TERM
 busybox=$root/bin/busybox
+image=${KERNEL:-$root}
 fs=$dir/fs
 mkdir -p "$fs/bin" "$fs/modules" "$fs/etc" "$fs/proc" "$fs/sys" "$fs/dev" "$fs/run" "$fs/tmp" "$fs/var"
 
@@ -39,10 +40,16 @@ echo 'root:x:0:0::/:/bin/sh' >"$fs/etc/passwd"
 number=0
 for module in net/ipv4/udp_tunnel net/ipv6/ip6_udp_tunnel net/l2tp/l2tp_core net/l2tp/l2tp_netlink net/l2tp/l2tp_eth \
     net/l2tp/l2tp_ip net/l2tp/l2tp_ip6 drivers/net/veth drivers/net/vrf drivers/net/dummy net/802/stp net/802/psnap net/llc/llc \
-    net/bridge/bridge drivers/net/tun; do
-    file=$(find "$root/lib/modules" "$root/usr/lib/modules" -path "*/kernel/$module.ko" 2>/dev/null | head -n 1)
+    net/bridge/bridge drivers/net/tun net/sched/sch_ingress net/sched/cls_bpf net/802/garp net/802/mrp net/8021q/8021q \
+    net/tls/tls drivers/net/bonding/bonding; do
+    file=$(find "$image/lib/modules" "$image/usr/lib/modules" -path "*/kernel/$module.ko*" 2>/dev/null | head -n 1)
     number=$((number + 1))
-    [ -z "$file" ] || cp "$file" "$fs/modules/$(printf %02d "$number")-${module##*/}.ko"
+    to=$fs/modules/$(printf %02d "$number")-${module##*/}.ko
+    case $file in
+        '') ;;
+        *.xz) "$busybox" unxz -c <"$file" >"$to" ;;
+        *) cp "$file" "$to" ;;
+    esac
 done
 
 cat >"$fs/init" <<'EOF'
@@ -58,12 +65,12 @@ EOF
 chmod +x "$fs/init"
 (cd "$fs" && find . | "$busybox" cpio -o -H newc 2>/dev/null) >"$dir/initramfs"
 
-kernel=$(find "$root/boot" -name 'vmlinuz-*' | head -n 1)
+kernel=$(find "$image/boot" -name 'vmlinuz-*' | head -n 1)
 LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu
 export LD_LIBRARY_PATH
 # On a busy host the emulated timer is too slow for the kernel's check of it, which would panic.
 "$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" \
-    -machine q35 -accel tcg,thread=single -cpu max -m 768 -nodefaults -display none -no-reboot -nic none -serial stdio \
+    -machine q35 -accel tcg,thread=single -cpu max,-cx16 -m 768 -nodefaults -display none -no-reboot -nic none -serial stdio \
     -kernel "$kernel" -initrd "$dir/initramfs" -append 'console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init' </dev/null 2>&1 &
 qemu=$!
 wait "$qemu"
