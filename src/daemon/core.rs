@@ -24,9 +24,7 @@ use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{
-    Action, Attachment, Engine, Happening, Notification, Path, Purpose, Random, Route, RouteKey,
-};
+use crate::proto::{Action, Engine, Happening, Notification, Path, Purpose, Random, Route, RouteKey};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::{source_address, Fragmentation};
 use crate::sys::{clock, process};
@@ -100,13 +98,17 @@ impl Daemon {
         mut logger: Logger,
         engine: Engine,
         data: DataPlane,
-        manager: Notifier,
     ) -> Daemon {
         let (routes, trouble) = Routes::open();
         if let Some(error) = trouble {
             logger.remark(now, &Remark::Routes { error });
         }
         let hooks = Hooks::new(options.event_limit);
+        // In the background nobody waits for our word: the parent's end tells that we are ready.
+        let manager = match options.foreground {
+            true => Notifier::from_environment(now, std::process::id()),
+            false => Notifier::default(),
+        };
         Daemon {
             engine,
             data,
@@ -204,9 +206,12 @@ impl Daemon {
                 });
             }
             Action::Attach(attachment) => {
-                if let Some(result) = self.attach(now, &attachment) {
-                    replies.push_back(Reply::Attached(attachment.local, result));
-                }
+                let result = match self.data.attach(&attachment) {
+                    Ok(Attached::Now) => Ok(()),
+                    Ok(Attached::Later) => return, // an event of the data plane will tell
+                    Err(failure) => Err(self.interface_failed(now, &attachment.interface, &failure)),
+                };
+                replies.push_back(Reply::Attached(attachment.local, result));
             }
             Action::Gate { session, receive, send, carrier } => {
                 self.data.gate(session, receive, send, carrier)
@@ -315,15 +320,6 @@ impl Daemon {
             Err(Unprepared::NoRoute(peer, why)) => return self.engine.no_route(now, tunnel, peer, &why),
         };
         self.engine.prepared(now, tunnel, path);
-    }
-
-    /// Attaches a session; `None`: an event of the data plane will tell.
-    fn attach(&mut self, now: Instant, attachment: &Attachment) -> Option<Result<(), String>> {
-        match self.data.attach(attachment) {
-            Ok(Attached::Now) => Some(Ok(())),
-            Ok(Attached::Later) => None,
-            Err(failure) => Some(Err(self.interface_failed(now, &attachment.interface, &failure))),
-        }
     }
 
     /// Makes the interface of each session of a tunnel that may come up.

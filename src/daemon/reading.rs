@@ -170,10 +170,12 @@ pub fn problems(file: &str, tunnel: &TunnelConfig) -> Vec<(usize, LogLine)> {
     tunnel.problems().into_iter().map(line).collect()
 }
 
-/// Whether a tunnel can be started: itself, and one of its sessions if it has any.
-pub fn is_usable(tunnel: &TunnelConfig) -> bool {
-    let sessions = &tunnel.sessions;
-    tunnel.problem().is_none() && (sessions.is_empty() || sessions.iter().any(|s| s.problem().is_none()))
+/// The tunnels that can be started: enabled ones, each with one such session if it has any.
+pub fn startable(config: &Config) -> impl Iterator<Item = &Rc<TunnelConfig>> {
+    let complete = |t: &&Rc<TunnelConfig>| {
+        t.problem().is_none() && (t.sessions.is_empty() || t.sessions.iter().any(|s| s.problem().is_none()))
+    };
+    config.tunnels.iter().filter(|tunnel| !tunnel.disabled).filter(complete)
 }
 
 /// The sessions of a tunnel that may come up.

@@ -23,9 +23,8 @@ use super::state_file::StateFiles;
 use crate::config::model::{self, Config, Place, TunnelConfig};
 use crate::config::Setting;
 use crate::log::{Event, Level, LogLine, Remark};
-use crate::proto::{Engine, Random};
+use crate::proto::Engine;
 use crate::sys::daemonize::{self, Detached, Side};
-use crate::sys::notify::Notifier;
 use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
 use crate::sys::signal::Signals;
@@ -175,8 +174,8 @@ fn configuration(now: Instant, options: &Options, logger: &mut Logger) -> Result
     }
     let problems = config.tunnels.iter().flat_map(|t| reading::problems(file, t));
     problems.for_each(|(_, line)| logger.log(now, &line));
-    let mut enabled = config.tunnels.iter().filter(|t| !t.disabled).peekable();
-    if enabled.peek().is_some() && !enabled.any(|tunnel| reading::is_usable(tunnel)) {
+    let wanted = config.tunnels.iter().any(|tunnel| !tunnel.disabled);
+    if wanted && reading::startable(&config).next().is_none() {
         return Err(failed_remark(&Remark::NothingToStart {}));
     }
     // They take more memory than what is made of them.
@@ -202,15 +201,9 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
         Err(lines) => return give_up(&mut logger, &lines),
     };
     let state_files = config.state_file.path().map(|path| StateFiles::open(now, path));
-    // In the background nobody waits for our word: the parent's end tells that we are ready.
-    let manager = match options.foreground {
-        true => Notifier::from_environment(now, std::process::id()),
-        false => Notifier::default(),
-    };
-    let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
-    for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && reading::is_usable(t)) {
-        daemon.make_interfaces(now, tunnel);
-    }
+    let mut daemon = Daemon::new(now, options, config, logger, engine, data);
+    let tunnels: Vec<_> = reading::startable(&daemon.config).cloned().collect();
+    tunnels.iter().for_each(|tunnel| daemon.make_interfaces(now, tunnel));
     daemon.commands = commands;
     event_loop.hand_over = restarter.map(HandOver::new);
     let user = confine::user(&daemon.config);
@@ -250,16 +243,15 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
 /// What the daemon needs of the system.
 fn acquire(options: &Options, config: &Config) -> Result<(EventLoop, Engine, DataPlane), Failed> {
     let pid_file = place(options.pid_file.as_deref(), &config.pid_file).map(pid_file).transpose()?;
-    let mut random = Urandom::new().map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
+    let no_random = |error: String| vec![LogLine::new(&Event::RandomOpenError { error })];
+    let mut random = Urandom::new().map_err(no_random)?;
     let signals =
         Signals::install().map_err(|error| failed_remark(&Remark::Signals { error: error_text(&error) }))?;
     let no_epoll = |error: std::io::Error| failed_remark(&Remark::Epoll { error: error_text(&error) });
     let poll = Poll::new().map_err(no_epoll)?;
     let registry = poll.registry().try_clone().map_err(no_epoll)?;
     let mut data = DataPlane::new(registry);
-    let mut identifier = [0; 8];
-    random.fill(&mut identifier).map_err(|error| vec![LogLine::new(&Event::RandomOpenError { error })])?;
-    data.identify(u64::from_be_bytes(identifier));
+    data.identify(&mut random).map_err(no_random)?;
     data.choose(config.data_plane).map_err(|remark| failed_remark(&remark))?;
     data.make_pairs();
     open_sockets(&mut data, config)?;
@@ -295,7 +287,7 @@ fn pid_file(path: &str) -> Result<PidFile, Failed> {
 /// Opens the sockets of all tunnels whose addresses are known, so that missing rights are told at once. What
 /// else cannot be had now (an address, a port, IPv6) may be there later: the tunnel's trouble, not the daemon's.
 fn open_sockets(data: &mut DataPlane, config: &Config) -> Result<(), Failed> {
-    for tunnel in config.tunnels.iter().filter(|t| !t.disabled && reading::is_usable(t)) {
+    for tunnel in reading::startable(config) {
         if tunnel.is_for_any() && tunnel.local_address.is_none() {
             // A system without IPv6 has no peers there either.
             SocketKey::of(tunnel, Ipv6Addr::UNSPECIFIED.into()).for_each(|key| drop(data.open_socket(key)));

@@ -35,7 +35,6 @@ use crate::config::{self, Config};
 use crate::gather;
 use crate::log::{Level, Remark};
 use crate::proto::Random;
-use crate::sys::notify::Notifier;
 use crate::sys::passing::{self, Post};
 use crate::sys::pidfile::PidFile;
 use crate::sys::random::Urandom;
@@ -153,9 +152,7 @@ fn prepare(options: Options) -> Result<Prepared, Refusal> {
     if config.data_plane != DataPlaneKind::Kernel {
         data.choose(config.data_plane).map_err(|remark| remark.to_string())?;
     }
-    let mut identifier = [0; 8];
-    random.fill(&mut identifier)?;
-    data.identify(u64::from_be_bytes(identifier));
+    data.identify(&mut random)?;
     let state_files = config.state_file.path().map(|path| StateFiles::open(clock::now(), path));
     confine::drop_privileges(&config).map_err(|remark| remark.to_string())?;
     let socket = place(options.socket.as_deref(), &config.admin_socket);
@@ -217,11 +214,7 @@ impl Resume {
         let keeper = rest.keeper.then(|| Keeper::new(Post::from_descriptor(next())));
         let level = options.log_level.unwrap_or(Level::Info);
         let logger = must(post, Logger::new(options.foreground, level, 0).map_err(|error| error.to_string()));
-        let manager = match options.foreground {
-            true => Notifier::from_environment(now, std::process::id()),
-            false => Notifier::default(),
-        };
-        let mut daemon = Daemon::new(now, options, config, logger, engine, data, manager);
+        let mut daemon = Daemon::new(now, options, config, logger, engine, data);
         daemon.commands = commands;
         daemon.started = rest.started;
         daemon.unreachable = Unreachable(rest.unreachable);

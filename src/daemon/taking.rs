@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::core::Daemon;
 use super::datapath::Interface;
-use super::reading::{derived_router_id, is_usable, problems, usable, warning};
+use super::reading::{derived_router_id, problems, startable, usable, warning};
 use crate::config::diff::{diff, share, Change, What};
 use crate::config::model::Config;
 use crate::config::tag::{Block, Effect};
@@ -98,7 +98,7 @@ impl Taking {
         let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
         let changed = gather::set(changes.iter().filter_map(Change::tunnel).map(str::to_owned));
-        for tunnel in daemon.config.tunnels.clone().iter().filter(|t| !t.disabled && is_usable(t)) {
+        for tunnel in &startable(&daemon.config).cloned().collect::<Vec<_>>() {
             let complete = usable(tunnel).all(|session| daemon.data.has_interface(&session.interface));
             if changed.contains(&tunnel.name) || !complete {
                 daemon.plan_interfaces(tunnel, before);
@@ -140,8 +140,7 @@ fn tell(daemon: &mut Daemon, now: Instant, change: &Change) {
 
 /// The interfaces of the old configuration that the new one does not have or use.
 fn gone_interfaces(old: &Config, new: &Config) -> VecDeque<String> {
-    let tunnels = new.tunnels.iter().filter(|t| !t.disabled && is_usable(t));
-    let wanted = gather::set(tunnels.flat_map(|tunnel| usable(tunnel)).map(|s| s.interface.as_str()));
+    let wanted = gather::set(startable(new).flat_map(|t| usable(t)).map(|s| s.interface.as_str()));
     // Also those that were disabled: the administrator may have started them.
     let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
     all.filter(|name| !wanted.contains(name)).map(str::to_owned).collect()

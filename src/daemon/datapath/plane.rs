@@ -31,7 +31,7 @@ use crate::admin::report;
 use crate::config::model;
 use crate::counters::Counters;
 use crate::log::Remark;
-use crate::proto::{Attachment, Path};
+use crate::proto::{Attachment, Path, Random};
 use crate::sys::link::NetEvent;
 use crate::sys::socket::Fragmentation;
 use crate::sys::{clock, error_text};
@@ -211,9 +211,13 @@ impl DataPlane {
         }
     }
 
-    /// What tells frames of our own from those of other daemons: any number that is hard to guess.
-    pub fn identify(&mut self, identifier: u64) {
-        (self.own.identifier, self.arrivals.identifier) = (identifier, identifier);
+    /// What tells frames of our own from those of other daemons is a number that is hard to guess.
+    pub fn identify(&mut self, random: &mut dyn Random) -> Result<(), String> {
+        let mut octets = [0; 8];
+        random.fill(&mut octets)?;
+        self.own.identifier = u64::from_be_bytes(octets);
+        self.arrivals.identifier = self.own.identifier;
+        Ok(())
     }
 
     /// Asks the other end of a session: the number of the request ([`DataPlaneEvent::Echo`]), or why that cannot be.

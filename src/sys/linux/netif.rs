@@ -3,11 +3,12 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use libc::{c_int, c_short, c_ulong};
 
 use crate::sys::cvt;
+use crate::sys::socket_call::open_family;
 
 // linux/sockios.h; libc has them for Android only. The numbers are the same on all architectures.
 const SIOCBRADDBR: c_ulong = 0x89a0;
@@ -34,15 +35,9 @@ fn copy_name(to: &mut [libc::c_char; libc::IFNAMSIZ], name: &str) -> io::Result<
 
 /// `number` has the type that libc's constants have; what ioctl(2) wants differs from C library to C library.
 fn ioctl(number: c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) }).or_else(
-        |_| {
-            // SAFETY: as above; a system without IPv4 still has Unix sockets, which take these requests too.
-            cvt(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
-        },
-    )?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // A system without IPv4 still has Unix sockets, which take these requests too.
+    let fd = open_family(libc::AF_INET, libc::SOCK_DGRAM, 0)
+        .or_else(|_| open_family(libc::AF_UNIX, libc::SOCK_DGRAM, 0))?;
     // SAFETY: the requests used in this file take a pointer to an ifreq, which lives through the call, as does what it
     // points to.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), number as libc::Ioctl, std::ptr::from_mut(request)) })?;
@@ -251,10 +246,7 @@ pub fn leave_bridge(bridge: &str, name: &str) -> io::Result<()> {
 fn create_bridge(bridge: &str) -> io::Result<()> {
     let mut name = [0; libc::IFNAMSIZ];
     copy_name(&mut name, bridge)?;
-    // SAFETY: no pointers are passed.
-    let fd = cvt(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = open_family(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
     // SAFETY: SIOCBRADDBR takes a pointer to a NUL-terminated name of at most 16 octets.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCBRADDBR as libc::Ioctl, name.as_ptr()) })?;
     Ok(())
