@@ -350,8 +350,9 @@ impl Addresses {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail
 mod tests {
+    #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)] // a test may fail
+
     use super::*;
     use crate::config;
     use crate::proto::tests::start;

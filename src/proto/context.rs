@@ -73,7 +73,7 @@ saved! {
         Guard,
         /// A change of the circuit waits to be advertised.
         CircuitStatus,
-        /// The switches behind another peer than before are told once more.
+        /// Where our stations are is announced once more to the switches of another peer than before.
         Announce,
     }
 }
@@ -106,7 +106,7 @@ saved! {
         pub lingering: usize,
         /// Messages that belong to no tunnel.
         pub drops: Drops,
-        /// Who sends such.
+        /// Who sends them.
         pub dropped_from: Sources,
         /// The daemon ends: nothing begins any more.
         pub shutting_down: bool,
@@ -198,7 +198,7 @@ impl Context {
 
     // ----- what is dropped -----
 
-    /// A message is dropped before it is known to belong to a tunnel: it is counted and told.
+    /// A message is dropped before it is known to belong to a tunnel: it is counted and logged.
     pub fn drop_message(&mut self, path: &Path, cause: DropCause) {
         self.drop_request(path, cause, String::new);
     }
@@ -229,8 +229,8 @@ impl Context {
 
     /// Arms a timer anew, `delay` from now.
     pub fn arm(&mut self, timer: &mut Option<TimerId>, delay: Duration, what: Timer) {
-        let at = later(self.now, delay);
-        self.arm_at(timer, at, what);
+        // Beyond what a clock can show: at once.
+        self.arm_at(timer, self.now.checked_add(delay).unwrap_or(self.now), what);
     }
 
     /// Arms a timer anew.
@@ -334,9 +334,4 @@ impl Context {
         let value = u64::from(u16::from_be_bytes(self.random_or_zero()));
         Duration::from_millis(200_u64.saturating_add(value % 1800))
     }
-}
-
-/// `now` plus `delay`, or `now` where that is beyond what a clock can show.
-fn later(now: Instant, delay: Duration) -> Instant {
-    now.checked_add(delay).unwrap_or(now)
 }

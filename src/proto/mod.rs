@@ -17,14 +17,12 @@
 //! | `engine/tunnels` | the table of tunnels, and how it follows the configuration |
 //! | `engine/receive` | what messages and timers of a tunnel come to |
 //! | `engine/request` | an SCCRQ that belongs to no connection yet: whose, ties, restarts |
-//! | `engine/callers` | which tunnel an SCCRQ is for, without looking at all |
-//! | `engine/obstacle` | why a tunnel is not the one that a datagram is for |
-//! | `engine/sccrq` | an SCCRQ that may be believed, and the connection that answers it |
-//! | `engine/proof` | peers that are answered without a connection, and how the SCCCN makes it |
+//! | `engine/callers` | which tunnel an SCCRQ is for, without looking at all, and why another one is not |
+//! | `engine/sccrq` | an SCCRQ that may be believed, and the connection that answers it, be it once the SCCCN is here |
 //! | `engine/prepare` | what an attempt needs first: address and socket; names that mean another address |
 //! | `engine/route_change` | what becomes of tunnels when our addresses or the routes to the peers change |
 //! | `engine/loss` | a connection that is lost, or closed by its peer |
-//! | `engine/failover`, `engine/standby` | several peers: which one is in use, can a better one be reached; the connection that is kept up with the next one |
+//! | `engine/failover` | several peers: which one is in use, can a better one be reached; the connection that is kept up with the next one |
 //! | `engine/resume` | how a program that begins after a crash goes on with a connection |
 //! | `engine/reconfigure` | how a tunnel follows its block of the configuration |
 //! | `engine/command` | what the administrator wants |
@@ -34,7 +32,7 @@
 //! | `addresses` | the addresses of the peers, in the order of preference: whose turn is it, are names to be looked up again |
 //! | `backup` | what is known of the order of several peers |
 //! | `fallback` | two encapsulations: which one an attempt uses |
-//! | `attempt`, `pause` | what is tried again and again, and how far apart attempts are |
+//! | `attempt` | what is tried again and again, and how far apart attempts are |
 //! | `history` | the last changes of a tunnel or session |
 //! | `record` | what a file keeps of a connection |
 //! | `ids` | the ids in use, and whose they are |
@@ -70,7 +68,6 @@ pub mod history;
 mod ids;
 mod members;
 mod notes;
-mod pause;
 mod peers;
 pub mod record;
 mod result;

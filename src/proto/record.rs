@@ -72,7 +72,7 @@ saved! {
         pub peer_window: u16,
         /// Which AVPs we write.
         pub dialect: Dialect,
-        /// What the peer told about itself.
+        /// What the peer advertised of itself.
         pub peer: Peer,
         /// The tie breaker of the SCCRQ.
         pub tie_breaker: Option<[u8; 8]>,

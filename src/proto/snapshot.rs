@@ -45,11 +45,11 @@ pub struct TunnelSnapshot {
     pub since: Duration,
     /// How often it came up or went down.
     pub changes: u64,
-    /// Host Name of the peer, once it told.
+    /// Host Name of the peer, once it has advertised it.
     pub remote_hostname: Option<Vec<u8>>,
-    /// Router ID of the peer, once it told.
+    /// Router ID of the peer, once it has advertised it.
     pub remote_router_id: Option<[u8; 4]>,
-    /// Vendor Name of the peer, once it told.
+    /// Vendor Name of the peer, once it has advertised it.
     pub remote_vendor: Option<Vec<u8>>,
     /// Our id; 0 while there is no connection.
     pub local_ccid: Ccid,
@@ -173,9 +173,9 @@ pub struct SessionSnapshot {
     pub sequencing: (bool, bool),
     /// The pseudowire type.
     pub pw_type: u16,
-    /// The peer's circuit status, once it told.
+    /// The peer's circuit status, once it has advertised it.
     pub remote_circuit: Option<u16>,
-    /// The MTU that the peer told, where it did.
+    /// The interface MTU that the peer advertised, in octets.
     pub remote_mtu: Option<u16>,
     /// Time until the next attempt.
     pub next_try: Option<Duration>,

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use super::action::{Action, Happening, Notification, Path, Purpose};
 use super::addresses::{Addresses, Next};
-use super::attempt::{Attempt, Preparing};
+use super::attempt::{Attempt, Pause, Preparing};
 use super::backup::Backup;
 use super::connection::outcome::Outcome;
 use super::connection::table::State;
@@ -27,7 +27,6 @@ use super::context::{Context, Due, SlotKey, Timer, TunnelKey};
 use super::fallback::Fallback;
 use super::history::History;
 use super::members::Members;
-use super::pause::Pause;
 use super::record::{Record, Resumes};
 use super::result::result;
 use super::route::User;
@@ -370,7 +369,7 @@ impl Tunnel {
             return;
         }
         // Nobody stands by any more; soon another one is asked.
-        self.tell(cx, Happening::StandbyDown, Some(ccid), String::new());
+        self.report(cx, Happening::StandbyDown, Some(ccid), String::new());
         self.backup.standby = None;
         if let Some(mut spare) = self.spare.take() {
             spare.drop_sessions(cx, Some(ccid), "");
@@ -473,13 +472,13 @@ impl Tunnel {
         }
     }
 
-    /// Tells watchers and hooks of a change, and remembers it.
+    /// Reports a change to watchers and hooks, and remembers it.
     pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
-        self.tell(cx, what, self.members.main_ccid(), reason);
+        self.report(cx, what, self.members.main_ccid(), reason);
     }
 
     /// The same of this connection.
-    pub fn tell(&mut self, cx: &mut Context, what: Happening, ccid: Option<Ccid>, reason: String) {
+    pub fn report(&mut self, cx: &mut Context, what: Happening, ccid: Option<Ccid>, reason: String) {
         self.history.note(cx.now, what, &reason);
         let connection = ccid.and_then(|ccid| self.members.get(ccid));
         let path = connection.map(|c| c.transport.path).or(self.path);

@@ -97,7 +97,7 @@ impl Unproven {
         key: RequestKey,
         (path, message): (Path, &[u8]),
         (ccid, nonce): (Ccid, [u8; 16]),
-    ) -> Option<&mut Answered> {
+    ) -> Option<()> {
         if message.len() > LONGEST {
             return None;
         }
@@ -111,7 +111,7 @@ impl Unproven {
         let tunnel = key.tunnel;
         let answered = Answered { key, tunnel, path, message: message.to_vec(), ccid, nonce, allowance: 0 };
         self.entries.insert(ccid, answered);
-        self.entries.get_mut(&ccid)
+        Some(())
     }
 
     /// It has become a connection, or was taken back.

@@ -29,7 +29,7 @@ saved! {
         accepted: Vec<Secret>,
         /// Our nonce; empty where we advertised none.
         pub local_nonce: Vec<u8>,
-        /// The peer's nonce; empty until it told one.
+        /// The peer's nonce; empty until it has advertised one.
         pub remote_nonce: Vec<u8>,
     }
 }

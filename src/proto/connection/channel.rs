@@ -153,8 +153,12 @@ impl Channel {
 
     /// Ns of the oldest message that is not acknowledged, or of the next one.
     pub fn unacknowledged(&self) -> u16 {
-        let oldest = self.queue.front().filter(|_| self.in_flight > 0);
-        oldest.map_or(self.next_ns, |pending| pending.ns)
+        self.oldest().unwrap_or(self.next_ns)
+    }
+
+    /// Ns of the oldest message in flight.
+    fn oldest(&self) -> Option<u16> {
+        self.queue.front().filter(|_| self.in_flight > 0).map(|pending| pending.ns)
     }
 
     /// Ns of the next message that will be sent for the first time; acknowledgements carry it without using it up.
@@ -306,10 +310,7 @@ impl Channel {
     /// The oldest message in flight once more, because the peer shows that it has not got it (a repeated SCCRQ);
     /// neither timer, windows nor the retransmissions that are left change.
     pub fn repeat_oldest(&mut self) -> Option<Transmission<'_>> {
-        if self.in_flight == 0 {
-            return None;
-        }
-        let pending = self.queue.front_mut()?;
+        let pending = self.queue.front_mut().filter(|_| self.in_flight > 0)?;
         pending.repeats = pending.repeats.saturating_add(1);
         self.acknowledge = false;
         Some(pending.transmission())
@@ -323,15 +324,15 @@ impl Channel {
     /// Whether the oldest message in flight is lost, too: it left before one that had to be sent again, and that is
     /// acknowledged now (RFC 6582 3.2: a partial acknowledgement).
     pub fn has_lost_more(&mut self) -> bool {
-        let oldest = self.queue.front().filter(|_| self.in_flight > 0).map(|pending| pending.ns);
+        let oldest = self.oldest();
         self.recovery = self.recovery.filter(|end| oldest.is_some_and(|ns| ns.wrapping_sub(*end) >= 0x8000));
         self.recovery.is_some()
     }
 
     /// Whether a received Nr acknowledges what nothing has acknowledged yet. Changes nothing.
     pub fn would_release(&self, nr: u16) -> bool {
-        let oldest = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns);
-        oldest.is_some_and(|oldest| (1..=self.in_flight).contains(&usize::from(nr.wrapping_sub(oldest))))
+        self.oldest()
+            .is_some_and(|oldest| (1..=self.in_flight).contains(&usize::from(nr.wrapping_sub(oldest))))
     }
 
     /// Whether a received Nr acknowledges what the program before this one has sent, and this one does not know of.
@@ -354,7 +355,7 @@ impl Channel {
             self.follow(nr);
             return Acknowledgement::Follows;
         }
-        let Some(oldest) = self.queue.front().filter(|_| self.in_flight > 0).map(|p| p.ns) else {
+        let Some(oldest) = self.oldest() else {
             // Nothing in flight: anything up to our next Ns is an old acknowledgement, the rest was never sent.
             return match self.next_ns.wrapping_sub(nr) {
                 0..=0x7fff => Acknowledgement::Acknowledges(0),

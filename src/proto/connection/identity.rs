@@ -14,7 +14,7 @@ use crate::wire::{Ccid, MessageType, PW_ETHERNET, PW_ETHERNET_VLAN};
 /// What our SCCRQ and SCCRP say in the Vendor Name AVP.
 pub const VENDOR_NAME: &[u8] = b"l2tpd";
 
-/// What the peer told about itself.
+/// What the peer advertised of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {
     /// Host Name.
@@ -29,8 +29,8 @@ pub struct Peer {
 saved!(Peer { host_name, router_id, vendor_name, pw_capabilities });
 
 impl Peer {
-    /// What an SCCRQ or SCCRP tells.
-    pub fn told(set_up: &SetUp) -> Peer {
+    /// What an SCCRQ or SCCRP says of its sender.
+    pub fn of(set_up: &SetUp) -> Peer {
         Peer {
             host_name: set_up.host_name.clone(),
             router_id: set_up.router_id,

@@ -13,11 +13,10 @@ use super::table::State;
 use super::transport::asking;
 use super::Connection;
 use crate::config::model::{Mtu, MtuProbing, NatKeepalive, Oversize, SessionConfig, TunnelConfig};
-use crate::log::Event;
 use crate::proto::action::Path;
 use crate::proto::context::{ConnectionDue, Context};
 use crate::proto::snapshot::{Cause, Failure};
-use crate::wire::{Encapsulation, Message, MessageType};
+use crate::wire::Encapsulation;
 
 /// With so many connections their HELLOs are spread from the first one on.
 const MANY: usize = 100;
@@ -90,9 +89,14 @@ pub fn probe(connection: &mut Connection, cx: &mut Context, elsewhere: Option<Pa
         Some(path) => asking::look_for(&mut connection.transport, cx, path),
         None => asking::probe(&mut connection.transport, cx),
     };
+    kept_if(built, "HELLO")
+}
+
+/// What becomes of a connection whose message was built, or could not be.
+pub fn kept_if(built: bool, message: &str) -> Outcome {
     match built {
         true => Outcome::Keep,
-        false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
+        false => Outcome::Lost(Failure::new(format!("the {message} could not be built"), Cause::NotBuilt)),
     }
 }
 
@@ -171,11 +175,8 @@ pub fn hello_due(connection: &mut Connection, cx: &mut Context, data: Option<Ins
         arm_hello(connection, cx, heard, sent);
         return Outcome::Keep;
     }
-    if connection.transport.channel.is_empty() {
-        cx.log(Event::Send { tunnel: connection.ccid(), message: MessageType::HELLO });
-        if !connection.transport.enqueue(cx, &Message::Hello) {
-            return Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt));
-        }
+    if connection.transport.channel.is_empty() && !connection.transport.hello(cx) {
+        return kept_if(false, "HELLO");
     }
     if let Some(interval) = silent {
         asking::suspect(&mut connection.transport, cx, interval);
@@ -214,8 +215,9 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use super::*;
     use crate::config::model::Via;
 

@@ -67,7 +67,7 @@ saved! {
         pub request_nonce: Option<Vec<u8>>,
         /// An SCCRQ equal to the one that it answers was answered by another connection too (see `request`).
         pub answered_again: bool,
-        /// What the peer told about itself.
+        /// What the peer advertised of itself.
         pub peer: Peer,
         /// When a message of the peer came last.
         pub heard: Instant,
@@ -304,7 +304,7 @@ impl Connection {
         self.assign(cx, set_up.assigned_ccid);
         let transport = &mut self.transport;
         transport.channel.set_peer_window(set_up.receive_window.unwrap_or(channel::DEFAULT_WINDOW));
-        self.peer = Peer::told(set_up);
+        self.peer = Peer::of(set_up);
         // `compatibility auto`: the AVPs that the peer uses; the other settings never change their mind.
         match self.config.compatibility {
             Compatibility::Auto => transport.dialect = set_up.dialect,
@@ -333,7 +333,7 @@ impl Connection {
             self.heard = cx.now;
         }
         if let Some((ping, time)) = self.transport.ping.take_pong(cx.now, &self.transport.channel) {
-            self.tell_pong(cx, ping, Some(time));
+            self.report_pong(cx, ping, Some(time));
         }
         let Transport { path_probe, channel, .. } = &mut self.transport;
         path_probe.iter_mut().for_each(|probe| probe.acknowledged(cx, channel));
@@ -360,14 +360,14 @@ impl Connection {
         count(&mut self.transport.counters.rx_ignored);
     }
 
-    fn tell_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
+    fn report_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
         let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
         cx.act(Action::Pong(Pong { tunnel, peer, round_trip, transmissions: ping.transmissions }));
     }
 
     fn give_up_ping(&mut self, cx: &mut Context) {
         if let Some(ping) = self.transport.ping.give_up() {
-            self.tell_pong(cx, ping, None);
+            self.report_pong(cx, ping, None);
         }
     }
 

@@ -89,7 +89,7 @@ impl PathSearch {
     /// The length to try now; longer packets than `limit` do not leave.
     pub fn size(&mut self, now: Instant, limit: usize) -> usize {
         self.limit = limit;
-        // ICMP told that it carries less: what the system knows holds without probes.
+        // ICMP has shown that it carries less: what the system knows holds without probes.
         self.found = self.found.map(|found| found.min(limit));
         let found = self.found.unwrap_or(limit);
         match self.phase {
@@ -196,8 +196,9 @@ impl PathSearch {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)] // small numbers
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)] // small numbers
+
     use super::*;
     use crate::proto::tests::start;
 

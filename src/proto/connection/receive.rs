@@ -205,7 +205,7 @@ pub fn connect(connection: &mut Connection, cx: &mut Context) -> Outcome {
     cx.log(Event::SendState { message: MessageType::SCCCN, state });
     match connection.transport.enqueue(cx, &Message::Scccn) {
         true => established(connection, cx),
-        false => Outcome::Lost(Failure::new("the SCCCN could not be built", Cause::NotBuilt)),
+        false => keepalive::kept_if(false, "SCCCN"),
     }
 }
 
@@ -265,7 +265,7 @@ fn guard_due(connection: &mut Connection, cx: &mut Context) -> Outcome {
 
 /// The answer to `Action::MeasurePath`: the longest packet that the system lets leave, where there is a route.
 pub fn path_measured(connection: &mut Connection, cx: &mut Context, limit: Option<usize>) -> Outcome {
-    let Transport { path_probe, channel, round_trip, ccid, .. } = &mut connection.transport;
+    let Transport { path_probe, channel, round_trip, .. } = &mut connection.transport;
     let limit = limit.filter(|_| channel.is_empty());
     // Before the retransmission that `retry` counts.
     let patience = round_trip.time_out().min(channel.rto().mul_f32(0.9));
@@ -273,11 +273,7 @@ pub fn path_measured(connection: &mut Connection, cx: &mut Context, limit: Optio
     if !path_probe.as_mut().is_some_and(|probe| probe.begin(cx, limit, ns, patience)) {
         return Outcome::Keep;
     }
-    cx.log(Event::Send { tunnel: *ccid, message: MessageType::HELLO });
-    match connection.transport.enqueue(cx, &Message::Hello) {
-        true => Outcome::Keep,
-        false => Outcome::Lost(Failure::new("the HELLO could not be built", Cause::NotBuilt)),
-    }
+    keepalive::kept_if(connection.transport.hello(cx), "HELLO")
 }
 
 /// A timer of this connection; `data` is when valid data of its sessions came last.

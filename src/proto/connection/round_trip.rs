@@ -82,8 +82,9 @@ impl RoundTrip {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)] // small numbers
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)] // small numbers
+
     use super::*;
     use crate::proto::tests::start;
 

@@ -371,12 +371,18 @@ impl Transport {
     pub fn ping(&mut self, cx: &mut Context) -> bool {
         if !self.ping.waits() {
             self.ping.begin(self.channel.next_pushed());
-            cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
-            if !self.enqueue(cx, &Message::Hello) {
+            if !self.hello(cx) {
                 self.ping.give_up();
             }
         }
         self.ping.waits()
+    }
+
+    /// Queues a HELLO. `false`: it could not be built.
+    #[must_use]
+    pub fn hello(&mut self, cx: &mut Context) -> bool {
+        cx.log(Event::Send { tunnel: self.ccid, message: MessageType::HELLO });
+        self.enqueue(cx, &Message::Hello)
     }
 
     /// Acknowledges on its own what no message has acknowledged. Where a reply is being prepared it waits for that

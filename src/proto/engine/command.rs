@@ -58,9 +58,12 @@ pub enum CommandError {
     NoResultCode,
 }
 
+/// Whether a command was done.
+type Done = Result<(), CommandError>;
+
 impl Command {
     /// Does it.
-    pub fn run(self, cx: &mut Context, tunnels: &mut Tunnels) -> Result<(), CommandError> {
+    pub fn run(self, cx: &mut Context, tunnels: &mut Tunnels) -> Done {
         // A result code of 0 is reserved: no Result Code AVP can be made of it (C-305).
         if let Command::ClearTunnel(_, Some(0))
         | Command::ClearPeer(_, Some(0))
@@ -110,7 +113,7 @@ fn named<'a>(tunnels: &'a mut Tunnels, name: &str) -> Result<&'a mut Tunnel, Com
 }
 
 /// `done`: there was a connection for it.
-fn up(done: bool) -> Result<(), CommandError> {
+fn up(done: bool) -> Done {
     if done {
         Ok(())
     } else {
@@ -136,23 +139,8 @@ fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> boo
     !alive.is_empty()
 }
 
-/// CDN with `code` (default 3); the session is set up again at once. `false`: there is no session.
-fn clear_session_of(cx: &mut Context, tunnel: &mut Tunnel, interface: &str, code: Option<u16>) -> bool {
-    let found = tunnel.slot_named(interface).filter(|(slot, _)| slot.session.is_some());
-    let Some((slot, connection)) = found else { return false };
-    let ccid = slot.connection().unwrap_or(Ccid(0));
-    cx.log(Event::CleanupCall { tunnel: ccid, func: FUNC, interface: interface.to_owned() });
-    slot.clear(cx, connection, result(code.unwrap_or(cdn::ADMIN), None, "cleared by the administrator"));
-    slot.schedule(cx, Duration::ZERO);
-    true
-}
-
-fn clear_peer(
-    cx: &mut Context,
-    tunnels: &mut Tunnels,
-    peer: IpAddr,
-    code: Option<u16>,
-) -> Result<(), CommandError> {
+/// StopCCN to this address, as for its tunnels.
+fn clear_peer(cx: &mut Context, tunnels: &mut Tunnels, peer: IpAddr, code: Option<u16>) -> Done {
     let is_up =
         |tunnel: &Tunnel| tunnel.members.iter().any(|c| c.is_alive() && c.transport.path.remote.ip() == peer);
     let mut found = false;
@@ -169,14 +157,14 @@ fn clear_peer(
     Ok(())
 }
 
-fn clear_session(
-    cx: &mut Context,
-    tunnels: &mut Tunnels,
-    interface: &str,
-    code: Option<u16>,
-) -> Result<(), CommandError> {
-    let tunnel = tunnels.with_interface_mut(interface);
-    if tunnel.is_some_and(|tunnel| clear_session_of(cx, tunnel, interface, code)) {
+/// CDN with `code` (default 3); the session is set up again at once.
+fn clear_session(cx: &mut Context, tunnels: &mut Tunnels, interface: &str, code: Option<u16>) -> Done {
+    let found = tunnels.with_interface_mut(interface).and_then(|tunnel| tunnel.slot_named(interface));
+    if let Some((slot, connection)) = found.filter(|(slot, _)| slot.session.is_some()) {
+        let tunnel = slot.connection().unwrap_or(Ccid(0));
+        cx.log(Event::CleanupCall { tunnel, func: FUNC, interface: interface.to_owned() });
+        slot.clear(cx, connection, result(code.unwrap_or(cdn::ADMIN), None, "cleared by the administrator"));
+        slot.schedule(cx, Duration::ZERO);
         return Ok(());
     }
     let why = why_no_session(tunnels, interface);

@@ -1,5 +1,8 @@
 //! A tunnel with several peers: which one serves it, and the way back to a better one.
 //!
+//! With `standby hot` the control connection and the sessions of the next peer are kept up, with the circuit status
+//! "standby" (RFC 5641). They carry no frames; when the peer in use is lost they take its place at once.
+//!
 //! A better peer is asked by an SCCRQ whose SCCRP is answered with a StopCCN: that shows that it serves us, and disturbs
 //! nothing. Once it has answered each time for `revert-after` the last SCCRP is answered with an SCCCN, and the tunnel
 //! moves there.
@@ -10,10 +13,12 @@ use std::time::Duration;
 use crate::config::model::{RevertAfter, Role, Standby};
 use crate::log::Remark;
 use crate::proto::action::{Action, Happening, Path, Purpose};
+use crate::proto::connection::keepalive;
 use crate::proto::connection::table::State;
 use crate::proto::connection::{Connection, Member};
 use crate::proto::context::{Context, Due, Timer};
 use crate::proto::result::result;
+use crate::proto::snapshot::count;
 use crate::proto::tunnel::Tunnel;
 use crate::wire::code::stopccn;
 
@@ -54,7 +59,9 @@ fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called: boo
         tunnel.slots.announce();
     }
     if tunnel.addresses.has_backup() {
-        peer_changed(tunnel, cx, address);
+        let (name, why) = (tunnel.config.name.clone(), tunnel.backup.why.clone());
+        cx.remark(&Remark::PeerInUse { tunnel: name, peer: address, why: why.clone() });
+        tunnel.notify(cx, Happening::PeerChanged, why);
     }
     ask_soon(tunnel, cx);
 }
@@ -201,25 +208,25 @@ pub fn fail_over(tunnel: &mut Tunnel, cx: &mut Context) -> bool {
     let Some(main) = main.filter(leaves) else { return false };
     let current = main.peer();
     let why = format!("the administrator moved the tunnel from {current}");
-    let told = "the administrator moved the tunnel to another peer";
+    let reason = "the administrator moved the tunnel to another peer";
     tunnel.backup.left.push(current);
-    if move_to_standby(tunnel, cx, why.clone(), told) {
+    if move_to_standby(tunnel, cx, why.clone(), reason) {
         return true;
     }
     tunnel.backup.because = Some(why);
-    tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, told));
+    tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, reason));
     tunnel.schedule(cx, Duration::ZERO);
     true
 }
 
-/// Moves from the peer in use, which is `told` that, to the one that stands by. `false`: none does.
-fn move_to_standby(tunnel: &mut Tunnel, cx: &mut Context, why: String, told: &str) -> bool {
+/// Moves from the peer in use, whose StopCCN has this `reason`, to the one that stands by. `false`: none does.
+fn move_to_standby(tunnel: &mut Tunnel, cx: &mut Context, why: String, reason: &str) -> bool {
     let main = tunnel.members.main().map(Connection::member);
     let Some(main) = main.filter(|_| tunnel.backup.standby.is_some()) else { return false };
     tunnel.backup.because = Some(why);
-    let moved = take_over(tunnel, cx, main, told);
+    let moved = take_over(tunnel, cx, main, reason);
     if moved {
-        tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, told));
+        tunnel.close_connection(cx, main.ccid, result(stopccn::GENERAL, None, reason));
     }
     moved
 }
@@ -234,7 +241,7 @@ pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, old: Member, why: &str) 
     let standby = tunnel.standby().map(Connection::member);
     let (Some(standby), Some(mut spare)) = (standby, tunnel.spare.take()) else { return false };
     tunnel.backup.because(|| format!("{}: {why}", old.peer()));
-    tunnel.slots.tell_end(cx, why);
+    tunnel.slots.report_end(cx, why);
     tunnel.notify(cx, Happening::TunnelDown, why.to_owned());
     std::mem::swap(&mut tunnel.slots, &mut *spare);
     tunnel.backup.standby = None;
@@ -254,9 +261,37 @@ pub fn give_up_standby(tunnel: &mut Tunnel, cx: &mut Context, why: &str) {
     }
 }
 
-/// Of several peers another one is in use now: announces it, and writes it to the log.
-fn peer_changed(tunnel: &mut Tunnel, cx: &mut Context, peer: IpAddr) {
-    let (name, why) = (tunnel.config.name.clone(), tunnel.backup.why.clone());
-    cx.remark(&Remark::PeerInUse { tunnel: name, peer, why: why.clone() });
-    tunnel.notify(cx, Happening::PeerChanged, why);
+// ----- `standby hot` -----
+
+/// Whether the peer of this connection, which was asked and answers, is to stand by: none does, or a worse one.
+pub fn is_wanted_to_stand_by(tunnel: &Tunnel, cx: &Context, asked: Member) -> bool {
+    let main = tunnel.members.main().filter(|main| main.state == State::Established && !cx.shutting_down);
+    let line = |address| tunnel.addresses.line_of(address);
+    let better = |standby| line(asked.peer()) < line(standby);
+    tunnel.config.standby == Standby::Hot
+        // A peer that has several addresses would take our second connection for our first one, come back.
+        && main.is_some_and(|main| !tunnel.members.is_same_peer(asked.ccid, main))
+        && tunnel.standby_address().is_none_or(better)
+}
+
+/// A connection that asked is established. Whether its peer stands by from now on.
+pub fn stands_by(tunnel: &mut Tunnel, cx: &mut Context, member: Member) -> bool {
+    let serving = tunnel.members.main().is_some_and(|main| main.state == State::Established);
+    if tunnel.config.standby != Standby::Hot || !serving {
+        return false;
+    }
+    give_up_standby(tunnel, cx, "a better peer stands by");
+    count(&mut tunnel.members.counters.established);
+    (tunnel.backup.standby, tunnel.backup.standby_since) = (Some(member.ccid), Some(cx.now));
+    tunnel.spare = Some(Box::new(tunnel.slots.standby(cx.now, &tunnel.config)));
+    match tunnel.parts(member.ccid) {
+        Some((spare, connection)) => {
+            keepalive::serve(connection, cx);
+            spare.begin(cx, connection, Duration::ZERO);
+        }
+        None => cx.missing(),
+    }
+    tunnel.report(cx, Happening::StandbyUp, Some(member.ccid), String::new());
+    arm_asking(tunnel, cx);
+    true
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::failover;
 use crate::log::Remark;
-use crate::proto::action::{Happening, Path};
+use crate::proto::action::Happening;
 use crate::proto::connection::table::State;
 use crate::proto::connection::Member;
 use crate::proto::context::Context;
@@ -87,12 +87,6 @@ pub fn try_others(tunnel: &mut Tunnel, cx: &mut Context, next: bool) {
     }
 }
 
-/// The path with the other encapsulation, where an attempt found no answer with the one and there are two.
-fn other_encapsulation(tunnel: &mut Tunnel, member: Member) -> Option<Path> {
-    let only = tunnel.members.main_ccid() == Some(member.ccid) && member.state == State::WaitCtlReply;
-    only.then(|| tunnel.fallback.switch(&tunnel.config, member.path))?
-}
-
 /// Deletes a connection whose peer cannot be reached (C-059), and tries again later; the next address of the peer's
 /// name has its turn before the pause.
 pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, member: Member, failure: Failure) {
@@ -100,7 +94,10 @@ pub fn lose(tunnel: &mut Tunnel, cx: &mut Context, member: Member, failure: Fail
     if is_replaced(tunnel, cx, member, &failure.to_string()) {
         return tunnel.delete(cx, ccid);
     }
-    if let Some(path) = other_encapsulation(tunnel, member) {
+    // No answer with one encapsulation where there are two.
+    let only = tunnel.members.main_ccid() == Some(ccid) && member.state == State::WaitCtlReply;
+    let other = only.then(|| tunnel.fallback.switch(&tunnel.config, member.path)).flatten();
+    if let Some(path) = other {
         let remark =
             Remark::Fallback { tunnel: tunnel.config.name.clone(), encapsulation: path.encapsulation.name() };
         cx.remark(&remark);

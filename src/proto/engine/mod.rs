@@ -4,9 +4,7 @@ mod callers;
 mod command;
 mod failover;
 mod loss;
-mod obstacle;
 mod prepare;
-mod proof;
 mod receive;
 mod reconfigure;
 mod request;
@@ -14,7 +12,6 @@ mod resume;
 mod route_change;
 mod sccrq;
 mod show;
-mod standby;
 mod tunnels;
 
 use std::collections::VecDeque;
@@ -196,7 +193,7 @@ impl Engine {
         }
         match cx.ids.tunnel_of(header.ccid) {
             Some(key) => self.with(key, |tunnel, cx| receive::receive(tunnel, cx, received)),
-            None if proof::complete(cx, tunnels, received) => {}
+            None if sccrq::complete(cx, tunnels, received) => {}
             None => {
                 cx.drop_message(&path, DropCause::Connection(header.ccid));
                 // The peer may mean a connection of former times, or send back the id that it found in our message, which
@@ -421,7 +418,7 @@ impl Engine {
         self.cx.drops
     }
 
-    /// Who sends such, the newest first, and how much came from addresses that are not told apart.
+    /// Who sends them, the newest first, and how much came from addresses that are not told apart.
     pub fn dropped_from(&self, now: Instant) -> (Vec<DroppedFrom>, u64) {
         self.cx.dropped_from.shown(now)
     }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::failover;
 use super::loss;
 use super::resume;
-use super::standby;
 use crate::log::catalogue::EndId;
 use crate::log::{Event, Remark};
 use crate::proto::action::{Path, Received};
@@ -305,7 +304,8 @@ fn conclude(tunnel: &mut Tunnel, cx: &mut Context, member: Member, outcome: Outc
 
 /// A peer that was asked answers. It serves the tunnel from now on, or is told that this was all.
 fn answered(tunnel: &mut Tunnel, cx: &mut Context, member: Member) {
-    let moves = failover::asked_answers(tunnel, cx, member) || standby::is_wanted(tunnel, cx, member);
+    let moves =
+        failover::asked_answers(tunnel, cx, member) || failover::is_wanted_to_stand_by(tunnel, cx, member);
     if !moves {
         let code = result(stopccn::GENERAL, None, "only asked whether this peer can be reached");
         return tunnel.close_connection(cx, member.ccid, code);
@@ -316,7 +316,7 @@ fn answered(tunnel: &mut Tunnel, cx: &mut Context, member: Member) {
 /// A connection is established: it serves its tunnel from now on, whatever did before is cleared, and the
 /// sessions begin. `asked`: it was set up to ask whether its peer would serve.
 fn established(tunnel: &mut Tunnel, cx: &mut Context, member: Member, asked: bool) {
-    if asked && standby::established(tunnel, cx, member) {
+    if asked && failover::stands_by(tunnel, cx, member) {
         return;
     }
     let kept = [Some(member.ccid), tunnel.backup.standby];

@@ -7,9 +7,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::proof::answer_once;
 use super::receive;
-use super::sccrq::Request;
+use super::sccrq::{answer_once, Request};
 use super::tunnels::Tunnels;
 use crate::config::model::{ReservedBits, Role};
 use crate::log::catalogue::Tie;

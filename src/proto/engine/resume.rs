@@ -114,7 +114,10 @@ fn ask_for(tunnel: &mut Tunnel, cx: &mut Context, prepared: Path, record: Record
     let mut gone = record.unfinished;
     for session in record.sessions {
         match block_of(tunnel, cx, &session).filter(|_| ends.is_none()) {
-            Some(slot) => slot.file(cx, to_session(session, &connection, path)),
+            Some(slot) => {
+                let (connection, first_sequence) = (Some(connection.ccid()), session.sequence);
+                slot.file(cx, Session { connection, path, first_sequence, ..session.session });
+            }
             None => gone.push(session.session.ids()),
         }
     }
@@ -136,14 +139,6 @@ fn block_of<'a>(tunnel: &'a mut Tunnel, cx: &Context, session: &SessionRecord) -
     let same = usable && print_of_session(&slot.config) == session.print;
     let room = cx.ids.session_count() < cx.max_sessions && !cx.ids.has_session(session.session.local);
     (same && room).then_some(slot)
-}
-
-fn to_session(record: SessionRecord, connection: &Connection, path: Path) -> Session {
-    let mut session = record.session;
-    session.connection = Some(connection.ccid());
-    session.path = path;
-    session.first_sequence = record.sequence;
-    session
 }
 
 // ----- what the peer says -----

@@ -91,10 +91,10 @@ fn connection_route(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: Rout
     }
     // Packets from our address take another route than when it was chosen: providers drop foreign addresses. That
     // the system has a new favourite alone is no reason.
-    let strayed = connection.next_hop.is_some() && connection.next_hop != route.next_hop;
+    let rerouted = connection.next_hop.is_some() && connection.next_hop != route.next_hop;
     // While no address at all leads to the peer nothing is better than what there is: it may come back.
     let another = route.source.is_some() && route.source != key.local;
-    let leaves = if free { another && (strayed || route.deprecated || !route.own) } else { !route.own };
+    let leaves = if free { another && (rerouted || route.deprecated || !route.own) } else { !route.own };
     match (leaves, route.next_hop) {
         (true, _) => leave_source(tunnel, cx, ccid, key, route),
         (false, None) => tunnel.attempt.fail(cx.now, Failure::new(lost_route(key, route), Cause::Route)),

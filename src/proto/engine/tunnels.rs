@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::callers::Callers;
-use super::obstacle::obstacle;
+use super::callers::{obstacle, Callers};
 use super::receive;
 use super::reconfigure;
 use crate::config::diff::{diff, Change, What};

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::context::Context;
 use super::result::{result, Objection};
 use super::snapshot::{count, Cause, Failure};
-use crate::config::model::{self, Sublayer};
+use crate::config::model::{Oversize, SessionConfig, Sublayer};
 use crate::log::Event;
 use crate::saved::saved;
 use crate::wheel::TimerId;
@@ -64,9 +64,9 @@ saved! {
         pub sublayer_expected: bool,
         /// What the peer wants numbered.
         pub sequence_send: SequenceLevel,
-        /// The peer's circuit, once it told.
+        /// The status of the peer's circuit, once it has advertised it.
         pub remote_circuit: Option<CircuitStatus>,
-        /// The peer's interface MTU in octets, where it told.
+        /// The interface MTU that the peer advertised, in octets.
         pub remote_mtu: Option<u16>,
         /// What the peer takes, if it takes fragments of frames.
         pub remote_fragments: Option<Fragments>,
@@ -88,7 +88,7 @@ impl Session {
         path: Path,
         local: SessionId,
         cookie: [u8; 8],
-        config: &model::SessionConfig,
+        config: &SessionConfig,
     ) -> Session {
         let cookie_expected = cookie.get(..config.cookie.octets()).and_then(Cookie::new);
         Session {
@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// What our ICRQ and ICRP ask of the peer: our cookie, our sublayer, numbers on its frames.
-    pub fn avps(&self, config: &model::SessionConfig) -> SessionAvps {
+    pub fn avps(&self, config: &SessionConfig) -> SessionAvps {
         SessionAvps {
             cookie: (!self.cookie_expected.is_empty()).then(|| self.cookie_expected.clone()),
             sublayer: self.sublayer_expected.then_some(1),
@@ -159,7 +159,7 @@ impl Session {
     }
 
     /// Takes over what the peer asks of us.
-    pub fn take(&mut self, avps: &SessionAvps, config: &model::SessionConfig) {
+    pub fn take(&mut self, avps: &SessionAvps, config: &SessionConfig) {
         if let Some(cookie) = &avps.cookie {
             self.cookie_to_send = cookie.clone();
         }
@@ -180,13 +180,13 @@ impl Session {
     }
 
     /// What the peer takes, if fragments may be sent to it: it says so, and all that is sent is numbered.
-    pub fn fragments_to_send(&self, config: &model::SessionConfig) -> Option<Fragments> {
+    pub fn fragments_to_send(&self, config: &SessionConfig) -> Option<Fragments> {
         let numbered = self.sublayer_to_send && self.sequence_send == SequenceLevel::All;
-        self.remote_fragments.filter(|_| numbered && config.oversize == model::Oversize::Pseudowire)
+        self.remote_fragments.filter(|_| numbered && config.oversize == Oversize::Pseudowire)
     }
 
     /// What the data plane needs to know.
-    pub fn attachment(&self, tunnel: &str, config: &model::SessionConfig) -> Attachment {
+    pub fn attachment(&self, tunnel: &str, config: &SessionConfig) -> Attachment {
         Attachment {
             interface: config.interface.clone(),
             tunnel: tunnel.to_owned(),
@@ -237,7 +237,7 @@ fn objection(code: u16, error: Option<u16>, failure: Failure) -> Objection {
 pub fn check_request(
     cx: &mut Context,
     ccid: Ccid,
-    config: &model::SessionConfig,
+    config: &SessionConfig,
     request: &Icrq,
 ) -> Result<(), Objection> {
     if request.pw_type != config.pw_type() {
@@ -254,7 +254,7 @@ pub fn check_request(
 pub fn check_avps(
     cx: &mut Context,
     tunnel: Ccid,
-    config: &model::SessionConfig,
+    config: &SessionConfig,
     avps: &SessionAvps,
     message: MessageType,
 ) -> Result<(), Objection> {

@@ -78,16 +78,6 @@ pub fn begin(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, ser
     slot.arm_guard(cx);
 }
 
-/// The recipient's ICRP (C-176).
-fn reply_to_call(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, reply: Icrp) {
-    cx.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });
-    if !connection.transport.enqueue(cx, &Message::Icrp(reply)) {
-        slot.drop_session(cx, "the ICRP could not be built");
-        return slot.retry(cx);
-    }
-    slot.arm_guard(cx);
-}
-
 /// The session is established at the recipient's end, too.
 pub fn call_connected(slot: &mut Slot, cx: &mut Context, connection: &mut Connection) {
     cx.log(Event::ReceiveState { message: MessageType::ICCN, state: "ESTABLISHED" });
@@ -124,11 +114,19 @@ pub fn attached(
             connect(slot, cx, connection, iccn);
         }
         State::WaitConnect if session.connected => call_connected(slot, cx, connection),
+        // The recipient's ICRP (C-176).
         State::WaitConnect => {
             session.advertised = status;
             let (ids, avps) = (session.ids(), session.avps(&slot.config));
-            let reply = Icrp { ids, circuit_status: new_circuit(status), avps };
-            reply_to_call(slot, cx, connection, reply);
+            let reply = Message::Icrp(Icrp { ids, circuit_status: new_circuit(status), avps });
+            cx.log(Event::SendState { message: MessageType::ICRP, state: "WAIT-CONNECT" });
+            match connection.transport.enqueue(cx, &reply) {
+                true => slot.arm_guard(cx),
+                false => {
+                    slot.drop_session(cx, "the ICRP could not be built");
+                    slot.retry(cx);
+                }
+            }
         }
         State::Established => {
             if session.sublayer_to_send || session.sublayer_expected {

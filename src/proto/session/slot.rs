@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::table::State;
 use super::Session;
-use crate::config::model::{self, Role};
+use crate::config::model::{Role, SessionConfig, TunnelConfig};
 use crate::log::Event;
 use crate::proto::action::{Action, Happening, Notification, Path};
 use crate::proto::attempt::Attempt;
@@ -49,18 +49,17 @@ saved! {
         pub history: History,
         /// The interface is up, as the administrator sees it.
         pub circuit_up: bool,
-        /// Its peer stands by: frames are held back, and the peer is told so.
+        /// Its peer stands by: frames are held back, and the circuit status says so (RFC 5641).
         pub standby: bool,
-        /// The tunnel has another peer than before: once frames flow the switches behind it are told.
-        /// So often.
+        /// So many announcements are left (`Action::Announce`): the tunnel has another peer than before.
         announces: usize,
         /// The next time.
         announce_timer: Option<TimerId>,
     } given {
         /// Its tunnel's block.
-        pub tunnel: Rc<model::TunnelConfig>,
+        pub tunnel: Rc<TunnelConfig>,
         /// Its block.
-        pub config: Rc<model::SessionConfig>,
+        pub config: Rc<SessionConfig>,
     }
 }
 
@@ -69,8 +68,8 @@ impl Slot {
     pub fn new(
         now: Instant,
         (tunnel_key, key): (TunnelKey, SlotKey),
-        tunnel: Rc<model::TunnelConfig>,
-        config: Rc<model::SessionConfig>,
+        tunnel: Rc<TunnelConfig>,
+        config: Rc<SessionConfig>,
     ) -> Slot {
         Slot {
             tunnel_key,
@@ -241,7 +240,7 @@ impl Slot {
 
     // ----- circuit status (RFC 3931 5.4.5, RFC 4719 2.3.2, RFC 5641) -----
 
-    /// What the peer is told of our circuit. One that does not know RFC 5641 passes over the standby bit; what it sends is
+    /// The circuit status that we advertise. One that does not know RFC 5641 passes over the standby bit; what it sends is
     /// not delivered.
     pub fn circuit(&self) -> CircuitStatus {
         let active = if self.circuit_up { CircuitStatus::ACTIVE } else { 0 };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::setup;
 use super::slot::Slot;
-use crate::config::model;
+use crate::config::model::{SessionConfig, TunnelConfig};
 use crate::gather;
 use crate::log::catalogue::EndId;
 use crate::proto::action::{Happening, Path};
@@ -57,12 +57,12 @@ pub struct Slots {
 
 impl Slots {
     /// The session blocks of a tunnel block.
-    pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<model::TunnelConfig>) -> Slots {
+    pub fn new(now: Instant, tunnel_key: TunnelKey, tunnel: &Rc<TunnelConfig>) -> Slots {
         Slots::with_keys_from(now, tunnel_key, tunnel, 0)
     }
 
     /// The same blocks once more, for sessions with a peer that stands by.
-    pub fn standby(&self, now: Instant, tunnel: &Rc<model::TunnelConfig>) -> Slots {
+    pub fn standby(&self, now: Instant, tunnel: &Rc<TunnelConfig>) -> Slots {
         let mut slots = Slots::with_keys_from(now, self.tunnel_key, tunnel, self.next_key);
         for slot in slots.slots.values_mut() {
             slot.standby = true;
@@ -76,7 +76,7 @@ impl Slots {
     fn with_keys_from(
         now: Instant,
         tunnel_key: TunnelKey,
-        tunnel: &Rc<model::TunnelConfig>,
+        tunnel: &Rc<TunnelConfig>,
         next_key: u32,
     ) -> Slots {
         let mut slots = Slots { tunnel_key, next_key, ..Slots::default() };
@@ -120,7 +120,7 @@ impl Slots {
     }
 
     /// Reads them, for the same tunnel block.
-    pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<model::TunnelConfig>) -> Result<Slots, Broken> {
+    pub fn restore(from: &mut Reader<'_>, tunnel: &Rc<TunnelConfig>) -> Result<Slots, Broken> {
         let mut restored = Slots {
             tunnel_key: TunnelKey::restore(from),
             by_peers_id: Saved::restore(from),
@@ -148,12 +148,7 @@ impl Slots {
         Ok(restored)
     }
 
-    fn add(
-        &mut self,
-        now: Instant,
-        tunnel: &Rc<model::TunnelConfig>,
-        session: &Rc<model::SessionConfig>,
-    ) -> SlotKey {
+    fn add(&mut self, now: Instant, tunnel: &Rc<TunnelConfig>, session: &Rc<SessionConfig>) -> SlotKey {
         let key = SlotKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
         let slot = Slot::new(now, (self.tunnel_key, key), Rc::clone(tunnel), Rc::clone(session));
@@ -164,7 +159,7 @@ impl Slots {
 
     /// Takes over the blocks of a configuration in which it has these sessions, with settings that are the same or are used
     /// from now on, and their order.
-    pub fn arrange(&mut self, tunnel: &Rc<model::TunnelConfig>) {
+    pub fn arrange(&mut self, tunnel: &Rc<TunnelConfig>) {
         self.manual = tunnel.is_manual();
         self.order.clear();
         for session in &tunnel.sessions {
@@ -281,8 +276,8 @@ impl Slots {
     pub fn insert(
         &mut self,
         cx: &mut Context,
-        tunnel: &Rc<model::TunnelConfig>,
-        session: &Rc<model::SessionConfig>,
+        tunnel: &Rc<TunnelConfig>,
+        session: &Rc<SessionConfig>,
         begins: bool,
     ) {
         let key = self.add(cx.now, tunnel, session);
@@ -389,7 +384,7 @@ impl Slots {
     // ----- changes for all -----
 
     /// The sessions that are established end, as far as watchers are concerned: others take their place.
-    pub fn tell_end(&mut self, cx: &mut Context, reason: &str) {
+    pub fn report_end(&mut self, cx: &mut Context, reason: &str) {
         for slot in self.slots.values_mut().filter(|slot| slot.is_established()) {
             slot.notify(cx, Happening::SessionDown, reason.to_owned());
         }

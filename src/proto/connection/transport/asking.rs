@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::Transport;
-use crate::log::Event;
 use crate::proto::action::Path;
 use crate::proto::connection::hurry::{Hurry, SOON};
 use crate::proto::context::{ConnectionDue, Context};
-use crate::wire::{Message, MessageType};
 
 /// How long a peer has to tell whether it still has a connection of before a crash, and how often it is asked. It is as
 /// quick as that, or has forgotten it.
@@ -27,8 +25,7 @@ pub fn probe(transport: &mut Transport, cx: &mut Context) -> bool {
         return true;
     }
     if !transport.channel.awaits_acknowledgement() {
-        cx.log(Event::Send { tunnel: transport.ccid, message: MessageType::HELLO });
-        let sent = transport.enqueue(cx, &Message::Hello);
+        let sent = transport.hello(cx);
         press(transport, cx);
         return sent;
     }
@@ -67,8 +64,7 @@ pub fn press(transport: &mut Transport, cx: &mut Context) {
 /// taken for a repetition. `false`: the HELLO could not be built.
 #[must_use]
 pub fn ask(transport: &mut Transport, cx: &mut Context) -> bool {
-    cx.log(Event::Send { tunnel: transport.ccid, message: MessageType::HELLO });
-    let sent = transport.enqueue(cx, &Message::Hello);
+    let sent = transport.hello(cx);
     transport.channel.hold(true);
     let timer = transport.timer(ConnectionDue::Release);
     cx.arm(&mut transport.release, HELD, timer);
