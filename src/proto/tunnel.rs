@@ -419,7 +419,7 @@ impl Tunnel {
             self.close_connection(cx, member.ccid, result(code, None, why));
         }
         self.slots.drop_sessions(cx, None, why);
-        self.kept = None;
+        (self.kept, self.resumes) = (None, None);
         self.watch.set_next(cx, None, self.source(), false);
         self.attempt.cancel(cx);
         self.addresses.cancel(cx);

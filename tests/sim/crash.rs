@@ -107,6 +107,21 @@ fn a_crash_at_every_step() {
     }
 }
 
+// The administrator stops the tunnel while the peer is asked: its answer does not bring the tunnel up again.
+#[test]
+fn stopped_while_the_peer_is_asked() {
+    for tags in TAGS {
+        let mut world = up(1, tags);
+        world.forget();
+        world.crash_with_file(0);
+        assert!(world.run_while_not(Duration::from_secs(1), |world| world.logged(0, "HELLO") > 0));
+        world.act(0, |engine, now| engine.command(now, Command::Stop("t".to_owned()))).unwrap();
+        world.run_seconds(60);
+        assert_eq!(world.happened(0, Happening::TunnelUp), 0, "{tags}: {}", world.transcript(0));
+        assert!(world.tunnel(1).sessions.iter().all(|s| s.local.0 == 0), "{}", world.transcript(1));
+    }
+}
+
 // The file is as old as it likes: numbers have gone on since, over their end as well.
 #[test]
 fn numbers_that_have_gone_on_since() {

@@ -4,7 +4,6 @@
 pub mod allowance;
 pub mod auth;
 pub mod channel;
-pub mod hurry;
 pub mod identity;
 pub mod keepalive;
 pub mod outcome;
@@ -36,8 +35,6 @@ use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
-use auth::Auth;
-use channel::{Channel, Retry};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
 use outgoing::Once;
@@ -116,8 +113,7 @@ impl Member {
 }
 
 impl Connection {
-    /// A connection in state idle; `None` (logged) where there cannot be one more. The octets are fresh random ones,
-    /// for a tie breaker and a nonce.
+    /// A connection in state idle, with this id of ours.
     pub fn new(
         cx: &mut Context,
         key: TunnelKey,
@@ -125,20 +121,10 @@ impl Connection {
         ccid: Ccid,
         path: Path,
     ) -> Connection {
-        let channel = Channel::new(Retry::default(), config.receive_window);
-        let mut transport = Transport::new(key, ccid, path, channel, Auth::new(config));
-        transport.set_retry(config);
-        transport.channel.restart_rto();
-        transport.ttl = config.ttl;
-        transport.hidden = config.hidden;
-        transport.dialect = match config.compatibility {
-            Compatibility::Auto | Compatibility::Rfc => Dialect::IETF,
-            Compatibility::Cisco => Dialect::BOTH,
-        };
         Connection {
             key,
             config: Rc::clone(config),
-            transport,
+            transport: Transport::new(key, ccid, path, config),
             state: State::Idle,
             since: cx.now,
             initiator: false,

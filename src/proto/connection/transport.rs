@@ -6,13 +6,12 @@ pub mod asking;
 use super::allowance::Allowance;
 use super::auth::Auth;
 use super::channel::{Acknowledgement, Channel, Order, Retry, Transmission};
-use super::hurry::Hurry;
 use super::outcome::{Receipt, Retransmission};
 use super::outgoing::build;
 use super::path_probe::PathProbe;
 use super::ping::Pinging;
 use super::round_trip::RoundTrip;
-use crate::config::model::{RetryInterval, TunnelConfig};
+use crate::config::model::{Compatibility, RetryInterval, TunnelConfig};
 use crate::log::Event;
 use crate::proto::action::{Action, Path, Received};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
@@ -27,6 +26,29 @@ use std::time::{Duration, Instant};
 
 /// How long an acknowledgement waits for a reply that can carry it; far below any peer's retransmission (C-047).
 const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
+
+/// How long a peer that seems to have forgotten us, or an address beside others, has for an acknowledgement. By default
+/// what it is asked with leaves at 0, 1 and 3 s.
+const SOON: Duration = Duration::from_secs(7);
+
+/// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
+#[derive(Debug, Clone, Copy)]
+pub struct Hurry {
+    /// When it is over.
+    pub by: Instant,
+    /// The longest interval until then.
+    pub longest: Duration,
+    /// The peer is only suspected since then: whatever is heard of it clears it.
+    pub suspected: Option<Instant>,
+}
+saved!(Hurry { by, longest, suspected });
+
+impl Hurry {
+    /// The time until the next retransmission, where it would have been this one.
+    pub fn shorten(self, now: Instant, wait: Duration) -> Duration {
+        wait.min(self.longest).min(self.by.saturating_duration_since(now))
+    }
+}
 
 saved! {
     /// The sending side of a connection.
@@ -81,20 +103,23 @@ saved! {
 }
 
 impl Transport {
-    /// Nothing was sent yet.
-    pub fn new(key: TunnelKey, ccid: Ccid, path: Path, channel: Channel, auth: Auth) -> Transport {
-        Transport {
+    /// Nothing was sent yet; `config` is the tunnel's block.
+    pub fn new(key: TunnelKey, ccid: Ccid, path: Path, config: &TunnelConfig) -> Transport {
+        let mut transport = Transport {
             key,
             ccid,
             remote_ccid: Ccid(0),
             path,
             candidate: None,
             looked: None,
-            ttl: 0,
-            channel,
-            auth,
-            dialect: Dialect::IETF,
-            hidden: false,
+            ttl: config.ttl,
+            channel: Channel::new(Retry::default(), config.receive_window),
+            auth: Auth::new(config),
+            dialect: match config.compatibility {
+                Compatibility::Auto | Compatibility::Rfc => Dialect::IETF,
+                Compatibility::Cisco => Dialect::BOTH,
+            },
+            hidden: config.hidden,
             allowance: Allowance::default(),
             reply_pending: false,
             round_trip: RoundTrip::default(),
@@ -108,7 +133,10 @@ impl Transport {
             retransmit: None,
             acknowledge: None,
             release: None,
-        }
+        };
+        transport.set_retry(config);
+        transport.channel.restart_rto();
+        transport
     }
 
     /// Takes over how often and when something is sent again, and how much may wait.

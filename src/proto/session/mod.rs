@@ -259,19 +259,14 @@ pub fn check_avps(
     message: MessageType,
 ) -> Result<(), Objection> {
     let given = avps.cookie.as_ref().is_some_and(|c| !c.is_empty());
-    match (config.cookie.octets() > 0, given) {
-        (true, false) => {
-            cx.log(Event::CookieNotFound { tunnel, message });
-            let failure = Failure::compared("cookie", "a cookie", "none", Cause::NoCookie);
-            Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
-        }
-        (false, true) => {
-            cx.log(Event::CookieOffButFound { tunnel, message });
-            let failure = Failure::compared("cookie", "none", "a cookie", Cause::Cookie);
-            Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
-        }
-        (true, true) | (false, false) => check_sublayer(avps, false),
-    }
+    let (event, [expected, received], cause) = match (config.cookie.octets() > 0, given) {
+        (true, false) => (Event::CookieNotFound { tunnel, message }, ["a cookie", "none"], Cause::NoCookie),
+        (false, true) => (Event::CookieOffButFound { tunnel, message }, ["none", "a cookie"], Cause::Cookie),
+        (true, true) | (false, false) => return check_sublayer(avps, false),
+    };
+    cx.log(event);
+    let failure = Failure::compared("cookie", expected, received, cause);
+    Err(objection(cdn::ERROR, Some(error::VENDOR), failure))
 }
 
 /// Whether we can send what the peer asks for; an ICCN may add to what its ICRQ asked for already.

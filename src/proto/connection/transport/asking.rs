@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Transport;
+use super::{Hurry, Transport, SOON};
 use crate::proto::action::Path;
-use crate::proto::connection::hurry::{Hurry, SOON};
 use crate::proto::context::{ConnectionDue, Context};
 
 /// How long a peer has to tell whether it still has a connection of before a crash, and how often it is asked. It is as
