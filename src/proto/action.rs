@@ -14,7 +14,7 @@ use crate::wire::{Ccid, Cookie, Encapsulation, SessionId};
 /// system has chosen one; it is then that of the received datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
-    /// How messages are carried.
+    /// IP protocol 115, or UDP (RFC 3931 4.1).
     pub encapsulation: Encapsulation,
     /// Our address and port.
     pub local: SocketAddr,
@@ -46,7 +46,7 @@ impl Path {
 pub struct Received<'a> {
     /// Between which addresses.
     pub path: Path,
-    /// Its header.
+    /// Its header, checked (RFC 3931 3.2.1).
     pub header: Header,
     /// All of it, from the T bit on.
     pub message: &'a [u8],
@@ -70,14 +70,14 @@ pub enum Action {
         path: Path,
         /// TTL (Hop Limit) of the packet.
         ttl: u8,
-        /// The message.
+        /// From the T bit on, as long as the packet that is tried.
         message: Vec<u8>,
     },
     /// Look how long a packet the system lets leave on a path; answer with `Engine::path_measured`.
     MeasurePath {
         /// Our id of the connection that wants to know.
         connection: Ccid,
-        /// Its path.
+        /// Between whose addresses.
         path: Path,
     },
     /// A path carries no more than this, as probes have shown; the system may know of less.
@@ -102,7 +102,7 @@ pub enum Action {
         tunnel: String,
         /// The peer's address; `None` where any may connect.
         peer: Option<IpAddr>,
-        /// What for.
+        /// It decides which answer is wanted.
         purpose: Purpose,
     },
     /// Attach a session to its interface, closed still; answer with `Engine::attached`.
@@ -171,7 +171,7 @@ saved! {
     /// What the data plane needs to know of a session.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Attachment {
-        /// Name of the interface.
+        /// A name of at most 15 octets, as in the configuration.
         pub interface: String,
         /// Name of the tunnel in the configuration.
         pub tunnel: String,
@@ -206,18 +206,18 @@ saved! {
     pub struct Fragments {
         /// The longest data message, without IP and UDP header, in octets (MRU).
         pub message: usize,
-        /// The longest frame (MRRU).
+        /// The longest frame, in octets (MRRU).
         pub frame: usize,
     }
 
     /// Data Sequencing AVP (RFC 3931 5.4.4).
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum SequenceLevel {
-        /// None.
+        /// None (level 0).
         None,
-        /// Frames that do not carry IP.
+        /// Frames that do not carry IP (level 1).
         NonIp,
-        /// All.
+        /// All (level 2).
         All,
     }
 }
@@ -272,7 +272,7 @@ saved! {
         StandbyUp,
         /// It does not any more.
         StandbyDown,
-        /// A session is established.
+        /// Frames may flow.
         SessionUp,
         /// An established session ended.
         SessionDown,

@@ -174,7 +174,7 @@ impl Addresses {
         })
     }
 
-    /// Looks the names up.
+    /// Looks all names up, now.
     pub fn look_up(&mut self, cx: &mut Context, config: &TunnelConfig) {
         for name in self.names() {
             cx.act(Action::Resolve { tunnel: config.name.clone(), name: name.to_owned() });
@@ -219,7 +219,7 @@ impl Addresses {
         }
     }
 
-    /// The timer fired.
+    /// `resolve-interval` is over, or the pause after a doubt.
     pub fn due(&mut self, cx: &mut Context, config: &TunnelConfig) {
         self.timer = None;
         self.look_up(cx, config);

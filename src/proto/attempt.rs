@@ -49,7 +49,7 @@ impl Attempt {
         self.at = None;
     }
 
-    /// The timer fired.
+    /// The try that was scheduled begins, or was overtaken.
     pub fn begin(&mut self) {
         self.timer = None;
         self.at = None;
@@ -60,7 +60,7 @@ impl Attempt {
         self.timer.is_some()
     }
 
-    /// Notes what went wrong.
+    /// Remembers what went wrong, for `explain` and the status.
     pub fn fail(&mut self, now: Instant, failure: Failure) {
         self.failure = Some(Box::new((failure, now)));
     }

@@ -13,7 +13,7 @@ saved! {
     /// A peer that is asked: one that is better than the one in use, or could stand by.
     #[derive(Debug)]
     pub struct Better {
-        /// Its address.
+        /// The peer's.
         pub address: IpAddr,
         /// It has answered each time since.
         pub since: Option<Instant>,
@@ -30,7 +30,7 @@ saved! {
         pub changes: u64,
         /// The connection with the peer that stands by (`standby hot`).
         pub standby: Option<Ccid>,
-        /// Since when one does.
+        /// Since when that connection is established.
         pub standby_since: Option<Instant>,
         /// The peers that the administrator moved the tunnel away from: they have to be gone once before it comes back.
         pub left: Vec<IpAddr>,
@@ -40,7 +40,7 @@ saved! {
         pub better: Vec<Better>,
         /// The place of the one that is asked next.
         pub next: usize,
-        /// It is asked then.
+        /// Fires when the next one is to be asked.
         pub timer: Option<TimerId>,
     }
 }
@@ -56,7 +56,7 @@ impl Backup {
         self.better.iter().find(|better| better.address == address)?.since
     }
 
-    /// Stops asking.
+    /// No peer is asked any more.
     pub fn cancel(&mut self, cx: &mut Context) {
         cx.cancel(&mut self.timer);
     }

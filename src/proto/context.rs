@@ -84,7 +84,7 @@ const MOST_ROOM: usize = 1024;
 saved! {
     /// What all objects share.
     pub struct Context {
-        /// The ids in use.
+        /// Control Connection IDs and Session IDs of ours.
         pub ids: Ids,
         /// The addresses of the peers.
         pub peers: Peers,
@@ -92,7 +92,7 @@ saved! {
         pub routes: Routes,
         /// `max-tunnels`: connections that are not closed.
         pub max_tunnels: usize,
-        /// `max-sessions`.
+        /// `max-sessions`, of all tunnels together.
         pub max_sessions: usize,
         /// Connections that serve or may come to serve their tunnel.
         pub alive: usize,
@@ -102,7 +102,7 @@ saved! {
         pub unproven: Unproven,
         /// Connections whose StopCCN waits for its acknowledgement.
         pub stopping: usize,
-        /// Connections that only answer.
+        /// Connections that only acknowledge what is repeated.
         pub lingering: usize,
         /// Messages that belong to no tunnel.
         pub drops: Drops,
@@ -112,7 +112,7 @@ saved! {
         pub shutting_down: bool,
         wheel: Wheel<Timer>,
     } given {
-        /// The present.
+        /// The time of the event that is handled.
         pub now: Instant,
         random: Box<dyn Random>,
         actions: VecDeque<Action>,
@@ -233,7 +233,7 @@ impl Context {
         self.arm_at(timer, self.now.checked_add(delay).unwrap_or(self.now), what);
     }
 
-    /// Arms a timer anew.
+    /// Arms a timer anew, for this moment.
     pub fn arm_at(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
         if let Some(old) = timer.replace(self.wheel.arm(at, what)) {
             self.wheel.cancel(old);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::action::Happening;
 use crate::saved::saved;
 
-/// Changes that are kept.
+/// Changes of one tunnel or session that are kept.
 const KEPT: usize = 8;
 
 saved! {

@@ -44,7 +44,7 @@ impl Ids {
         self.sessions.contains_key(&id)
     }
 
-    /// Connections, of all tunnels.
+    /// How many connections there are, of all tunnels.
     pub fn connection_count(&self) -> usize {
         self.connections.len()
     }
@@ -54,7 +54,7 @@ impl Ids {
         self.connections.keys().copied()
     }
 
-    /// Sessions, of all tunnels.
+    /// How many sessions there are, of all tunnels.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
@@ -69,12 +69,12 @@ impl Ids {
         self.sessions.insert(id, (key, slot));
     }
 
-    /// The connection is gone.
+    /// The connection is gone: its id may be drawn again.
     pub fn free(&mut self, ccid: Ccid) {
         self.connections.remove(&ccid);
     }
 
-    /// The session is gone.
+    /// The session is gone: its id may be drawn again.
     pub fn free_session(&mut self, id: SessionId) {
         self.sessions.remove(&id);
     }

@@ -171,7 +171,7 @@ impl Members {
         sum
     }
 
-    /// Counts from 0 again.
+    /// `counters reset`.
     pub fn reset_counters(&mut self) {
         self.counters = ControlCounters::default();
         self.iter_mut().for_each(|c| c.transport.counters = ControlCounters::default());

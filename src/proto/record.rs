@@ -52,7 +52,7 @@ saved! {
         pub print: [u8; 16],
         /// Where its messages go.
         pub path: Path,
-        /// Our id.
+        /// Our Control Connection ID.
         pub ccid: Ccid,
         /// The peer's.
         pub remote_ccid: Ccid,
@@ -70,7 +70,7 @@ saved! {
         pub nr: u16,
         /// The peer's receive window.
         pub peer_window: u16,
-        /// Which AVPs we write.
+        /// Whether IETF's AVPs were written, Cisco's or both.
         pub dialect: Dialect,
         /// What the peer advertised of itself.
         pub peer: Peer,
@@ -98,7 +98,7 @@ saved! {
     /// One of its sessions.
     #[derive(Debug, Clone)]
     pub struct SessionRecord {
-        /// Its interface.
+        /// Which block it is of.
         pub interface: String,
         /// Of the session's block, see `print_of_session`.
         pub print: [u8; 16],

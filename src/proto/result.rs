@@ -12,7 +12,7 @@ use crate::wire::Ccid;
 pub struct Objection {
     /// What the StopCCN or CDN carries.
     pub code: ResultCode,
-    /// What is noted here.
+    /// What `explain` says of it here.
     pub failure: Failure,
 }
 
@@ -71,7 +71,7 @@ pub enum TieBreak {
     NoTie,
 }
 
-/// Decides a tie.
+/// Compares the Tie Breaker AVPs of two requests.
 pub fn break_tie(ours: Option<[u8; 8]>, peers: Option<[u8; 8]>) -> TieBreak {
     match (ours, peers) {
         (Some(ours), Some(peers)) => match ours.cmp(&peers) {

@@ -16,7 +16,7 @@ saved! {
         pub remote: IpAddr,
         /// Ours; `None`: the one that the system chooses.
         pub local: Option<IpAddr>,
-        /// What packets leave by.
+        /// The device and the mark that packets leave by.
         pub via: Via,
     }
 

@@ -12,11 +12,11 @@ use crate::wire::{Ccid, Cookie, SessionId};
 /// An address from which came what was dropped before it was known to belong to a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedFrom {
-    /// The address.
+    /// The source address.
     pub address: IpAddr,
     /// The last of it and why it was dropped, in words; escaped already.
     pub what: String,
-    /// How much.
+    /// How many messages or frames.
     pub count: u64,
     /// How long ago the last came.
     pub ago: Duration,
@@ -61,9 +61,9 @@ pub struct TunnelSnapshot {
     pub nr: u16,
     /// Messages sent and not acknowledged, or waiting for the window.
     pub queued: usize,
-    /// The peer's receive window.
+    /// The peer's Receive Window Size, in messages.
     pub peer_window: u16,
-    /// Messages are authenticated.
+    /// Messages carry a digest under a password.
     pub authenticated: bool,
     /// The peer writes Cisco's vendor-9 AVPs.
     pub cisco: bool,
@@ -123,7 +123,7 @@ pub enum PeerState {
 }
 
 impl PeerState {
-    /// The word for it.
+    /// The word for it in the status.
     pub fn name(self) -> &'static str {
         match self {
             PeerState::InUse => "in-use",
@@ -171,7 +171,7 @@ pub struct SessionSnapshot {
     pub fragments: (bool, bool),
     /// Sequence numbers in received and in sent frames.
     pub sequencing: (bool, bool),
-    /// The pseudowire type.
+    /// The pseudowire type: 4 or 5 (RFC 4719).
     pub pw_type: u16,
     /// The peer's circuit status, once it has advertised it.
     pub remote_circuit: Option<u16>,
@@ -311,7 +311,7 @@ impl Cause {
 /// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which, in words.
+    /// Which check, or what happened, in words.
     pub check: String,
     /// What was expected; empty where that makes no sense. Never a secret.
     pub expected: String,
@@ -322,7 +322,7 @@ pub struct Failure {
 }
 saved!(Failure { check, expected, received, cause });
 
-/// One more.
+/// Counts one more; it stays at the greatest value.
 pub fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }
@@ -406,7 +406,7 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
-    /// A failure without values.
+    /// A failure that has no values to compare.
     pub fn new(check: impl Into<String>, cause: Cause) -> Failure {
         Failure { check: check.into(), expected: String::new(), received: String::new(), cause }
     }

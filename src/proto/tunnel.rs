@@ -63,9 +63,9 @@ saved! {
         pub backup: Backup,
         /// Which of two encapsulations is used.
         pub fallback: Fallback,
-        /// The next attempt.
+        /// When it is tried next, and what went wrong last.
         pub attempt: Attempt,
-        /// What happened last.
+        /// The last changes.
         pub history: History,
         /// How far apart attempts are.
         pub pause: Pause,

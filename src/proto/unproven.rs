@@ -48,9 +48,9 @@ impl RequestKey {
 #[derive(Debug, Clone)]
 pub struct Answered {
     key: RequestKey,
-    /// Whose it is.
+    /// The tunnel that it is for.
     pub tunnel: TunnelKey,
-    /// Between which addresses.
+    /// Where it came from.
     pub path: Path,
     /// The whole SCCRQ.
     pub message: Vec<u8>,

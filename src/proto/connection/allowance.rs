@@ -17,7 +17,7 @@ impl Allowance {
         Allowance(Some(octets.saturating_mul(AMPLIFICATION)))
     }
 
-    /// It came again.
+    /// The SCCRQ came again.
     pub fn add(&mut self, octets: usize) {
         self.keep(octets.saturating_mul(AMPLIFICATION));
     }

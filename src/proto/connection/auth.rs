@@ -21,7 +21,7 @@ saved! {
     /// The authentication state of one connection.
     #[derive(Debug, Clone)]
     pub struct Auth {
-        /// How much is protected.
+        /// How much is protected; a nonce of the peer may raise it.
         pub mode: Mode,
         /// Signs what we send; `None` without digests.
         signing: Option<Secret>,
@@ -45,7 +45,7 @@ pub fn secrets(tunnel: &TunnelConfig) -> Vec<Secret> {
 /// Whether a message may be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement {
-    /// It may.
+    /// It may; else nothing of it is used (C-224).
     pub believed: bool,
     /// A digest of another type than HMAC-MD5 was there.
     pub unsupported: Option<u8>,
@@ -170,7 +170,7 @@ impl Auth {
         judgement
     }
 
-    /// Judges any other message.
+    /// Judges any other message, by both nonces.
     pub fn judge(&self, message: &[u8]) -> Judgement {
         let verdict = self.verify(message, &self.remote_nonce, &self.local_nonce);
         let digests_agreed = !self.remote_nonce.is_empty();

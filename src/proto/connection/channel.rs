@@ -48,11 +48,11 @@ impl Pending {
 /// A message that is to be transmitted now; the caller stamps Nr, signs and sends it.
 #[derive(Debug)]
 pub struct Transmission<'a> {
-    /// The message, unsigned.
+    /// As encoded: ids, numbers and digest are filled in by the caller.
     pub message: &'a [u8],
     /// Its type.
     pub message_type: MessageType,
-    /// Its sequence number.
+    /// Its Ns.
     pub ns: u16,
     /// Which transmission this is, from 1.
     pub count: u32,
@@ -72,7 +72,7 @@ pub enum Acknowledgement {
 /// Where an Ns stands (RFC 3931 4.2: the 32768 values up to the last received one are old).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The one expected.
+    /// The one expected: to be processed.
     Next,
     /// Received before: acknowledge, do not process.
     Old,
@@ -171,7 +171,7 @@ impl Channel {
         self.nr
     }
 
-    /// The peer's receive window.
+    /// The peer's Receive Window Size, in messages.
     pub fn peer_window(&self) -> u16 {
         self.peer_window
     }

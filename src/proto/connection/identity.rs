@@ -17,13 +17,13 @@ pub const VENDOR_NAME: &[u8] = b"l2tpd";
 /// What the peer advertised of itself.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {
-    /// Host Name.
+    /// Host Name AVP.
     pub host_name: Vec<u8>,
-    /// Router ID.
+    /// Router ID AVP; 0 if there was none.
     pub router_id: [u8; 4],
-    /// Vendor Name.
+    /// Vendor Name AVP.
     pub vendor_name: Option<Vec<u8>>,
-    /// Pseudowire Capabilities List.
+    /// Pseudowire Capabilities List AVP: pseudowire types.
     pub pw_capabilities: Vec<u16>,
 }
 saved!(Peer { host_name, router_id, vendor_name, pw_capabilities });

@@ -47,11 +47,11 @@ saved! {
     #[derive(Debug)]
     pub struct Connection {
         key: TunnelKey,
-        /// How its messages leave.
+        /// Its ids and path, and how its messages leave and are acknowledged.
         pub transport: Transport,
-        /// Where it stands.
+        /// Its state (RFC 3931 7.2).
         pub state: State,
-        /// Since when.
+        /// When it entered this state.
         pub since: Instant,
         /// We sent the SCCRQ.
         pub initiator: bool,
@@ -91,7 +91,7 @@ saved! {
 /// A connection, as far as its tunnel has to know it when something becomes of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Member {
-    /// Our id.
+    /// Our Control Connection ID.
     pub ccid: Ccid,
     /// Where its messages go.
     pub path: Path,
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Our id.
+    /// Our Control Connection ID.
     pub fn ccid(&self) -> Ccid {
         self.transport.ccid
     }

@@ -11,11 +11,11 @@ use crate::wire::Message;
 pub enum Receipt {
     /// Nothing of it is used.
     Dropped,
-    /// An acknowledgement.
+    /// A bare acknowledgement (ZLB, ACK): it has no Ns of its own.
     Acknowledgement,
     /// Received before, or ahead of its turn.
     OutOfTurn,
-    /// The expected one.
+    /// The expected one: to be processed.
     InTurn,
 }
 

@@ -19,14 +19,14 @@ pub struct Once<'a> {
     pub to: Ccid,
     /// Ns and Nr.
     pub numbers: (u16, u16),
-    /// Signs it.
+    /// What it is signed with.
     pub auth: &'a Auth,
     /// The message.
     pub message: &'a Message,
 }
 
 impl Once<'_> {
-    /// Sends it.
+    /// Encodes, numbers, signs and transmits it; it is not repeated.
     pub fn send(&self, cx: &mut Context) {
         let Some(mut octets) = build(cx, self.message, self.auth, Dialect::IETF, false) else { return };
         let (ns, nr) = self.numbers;

@@ -81,7 +81,7 @@ impl PathProbe {
         probe
     }
 
-    /// No more of it.
+    /// Ends the probes; the data plane forgets what was found.
     pub fn end(&mut self, cx: &mut Context) {
         cx.cancel(&mut self.timer);
         self.forget(cx);

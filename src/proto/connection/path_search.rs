@@ -56,7 +56,7 @@ pub struct PathSearch {
     found: Option<usize>,
     /// What the system lets leave.
     limit: usize,
-    /// What it carries not.
+    /// The shortest length that was lost.
     fails: usize,
     /// Probes of the present length that were lost.
     lost: u32,
@@ -66,7 +66,7 @@ pub struct PathSearch {
 saved!(PathSearch { ipv4, phase, found, limit, fails, lost, raise });
 
 impl PathSearch {
-    /// Nothing is known.
+    /// Nothing is known of the path yet.
     pub fn new(ipv4: bool) -> PathSearch {
         PathSearch { ipv4, phase: Phase::Longest, found: None, limit: 0, fails: 0, lost: 0, raise: None }
     }
@@ -150,7 +150,7 @@ impl PathSearch {
         }
     }
 
-    /// When to go on.
+    /// When the next probe is to leave.
     pub fn pause(&self, now: Instant) -> Pause {
         match (self.phase, self.raise) {
             (Phase::Longest, Some(at)) if at > now => Pause::Long(at.saturating_duration_since(now)),

@@ -32,7 +32,7 @@ impl Pinging {
         self.0 = Some(Ping { ns, sent: None, transmissions: 0 });
     }
 
-    /// A message left.
+    /// The message with this Ns leaves, for the first time or again.
     pub fn transmitted(&mut self, now: Instant, ns: u16) {
         if let Some(ping) = self.0.as_mut().filter(|ping| ping.ns == ns) {
             ping.sent.get_or_insert(now);

@@ -34,7 +34,7 @@ const SOON: Duration = Duration::from_secs(7);
 /// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
 #[derive(Debug, Clone, Copy)]
 pub struct Hurry {
-    /// When it is over.
+    /// After this the peer counts as gone.
     pub by: Instant,
     /// The longest interval until then.
     pub longest: Duration,
@@ -56,7 +56,7 @@ saved! {
     pub struct Transport {
         /// The tunnel, for timers.
         key: TunnelKey,
-        /// Our id.
+        /// Our Control Connection ID.
         pub ccid: Ccid,
         /// The peer's id; 0 until it is known.
         pub remote_ccid: Ccid,
@@ -68,11 +68,11 @@ saved! {
         looked: Option<Instant>,
         /// TTL of the packets that carry them.
         pub ttl: u8,
-        /// Reliable delivery.
+        /// Ns, Nr, windows, what is not acknowledged yet.
         pub channel: Channel,
-        /// Authentication.
+        /// Secrets and nonces (RFC 3931 4.3).
         pub auth: Auth,
-        /// Which AVPs we write.
+        /// Whether we write IETF's AVPs, Cisco's or both.
         pub dialect: Dialect,
         /// Hide what may be hidden.
         pub hidden: bool,
@@ -377,7 +377,7 @@ impl Transport {
         }
     }
 
-    /// What waits may leave.
+    /// What was held back after a crash leaves.
     pub fn release(&mut self, cx: &mut Context) {
         self.release = None;
         self.channel.hold(false);

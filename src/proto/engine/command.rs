@@ -62,7 +62,7 @@ pub enum CommandError {
 type Done = Result<(), CommandError>;
 
 impl Command {
-    /// Does it.
+    /// Does it, or says why there is nothing to do.
     pub fn run(self, cx: &mut Context, tunnels: &mut Tunnels) -> Done {
         // A result code of 0 is reserved: no Result Code AVP can be made of it (C-305).
         if let Command::ClearTunnel(_, Some(0))

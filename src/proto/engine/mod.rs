@@ -52,13 +52,13 @@ const TIMERS: usize = 64;
 /// What a file is to hold of a tunnel.
 #[derive(Debug)]
 pub struct TunnelRecord<'a> {
-    /// Its block.
+    /// Its block of the configuration.
     pub config: &'a TunnelConfig,
-    /// Its connection.
+    /// What is to be kept of its connection, if that is established.
     pub record: Option<Record>,
 }
 
-/// The engine.
+/// All tunnels, what they share, and what strangers may cost.
 pub struct Engine {
     cx: Context,
     tunnels: Tunnels,
@@ -452,12 +452,12 @@ impl Engine {
         Some((tunnel.place, tunnel.slots.place_of(interface)?))
     }
 
-    /// A tunnel in brief.
+    /// The tunnel at this place, without copying anything.
     pub fn tunnel_brief(&self, tunnel: usize) -> Option<TunnelBrief<'_>> {
         self.tunnels.at(tunnel).map(show::tunnel_brief)
     }
 
-    /// A session in brief.
+    /// The session at this place of that tunnel, without copying anything.
     pub fn session_brief(&self, tunnel: usize, session: usize) -> Option<SessionBrief<'_>> {
         let tunnel = self.tunnels.at(tunnel)?;
         Some(show::session_brief(tunnel, tunnel.slots.at(session)?))

@@ -25,11 +25,11 @@ use crate::wire::{Encapsulation, Message, MessageType};
 
 /// An SCCRQ that may be believed.
 pub struct Request<'a> {
-    /// The message.
+    /// Where it came from, and its octets.
     pub received: Received<'a>,
     /// What its digest has shown.
     pub auth: Auth,
-    /// What it says.
+    /// Its AVPs.
     pub set_up: SetUp,
 }
 

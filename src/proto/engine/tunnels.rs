@@ -28,7 +28,7 @@ struct Taking {
     config: Config,
     /// What is to be done yet.
     changes: VecDeque<Change>,
-    /// How many there were.
+    /// How many changes there were.
     count: usize,
     blocks: Blocks,
 }
@@ -73,7 +73,7 @@ impl Tunnels {
         self.get(*self.by_interface.get(interface)?)
     }
 
-    /// The same.
+    /// The same, to be changed.
     pub fn with_interface_mut(&mut self, interface: &str) -> Option<&mut Tunnel> {
         self.get_mut(*self.by_interface.get(interface)?)
     }
@@ -187,7 +187,7 @@ impl Tunnels {
         self.touched.as_mut()?.pop_first()
     }
 
-    /// Whether there is one.
+    /// Whether any may have changed since it was written down.
     pub fn has_touched(&self) -> bool {
         self.touched.as_ref().is_some_and(|touched| !touched.is_empty())
     }

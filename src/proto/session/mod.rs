@@ -34,13 +34,13 @@ saved! {
         pub connection: Option<Ccid>,
         /// The path of that, or of the tunnel.
         pub path: Path,
-        /// Our id.
+        /// Our Session ID.
         pub local: SessionId,
         /// The peer's id; 0 until it is known.
         pub remote: SessionId,
-        /// Where it stands.
+        /// Its state (RFC 3931 7.3).
         pub state: State,
-        /// Since when.
+        /// When it was begun or established.
         pub since: Instant,
         /// The interface is being attached (or is attached, once this is false again and `attached` true).
         pub attaching: bool,
@@ -74,7 +74,7 @@ saved! {
         pub advertised: CircuitStatus,
         /// The number of our first frame, or of one that was sent before a crash.
         pub first_sequence: u32,
-        /// The answer is overdue.
+        /// Runs while an answer to our ICRQ or ICRP is awaited.
         pub guard: Option<TimerId>,
         /// The next SLI waits for this.
         pub status_timer: Option<TimerId>,

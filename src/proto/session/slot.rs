@@ -39,13 +39,13 @@ saved! {
         key: SlotKey,
         /// The session in service or in set-up.
         pub session: Option<Session>,
-        /// The next attempt.
+        /// When a session is tried next, and what went wrong last.
         pub attempt: Attempt,
         /// It is to ask the peer as soon as few messages are queued.
         pub waits: bool,
         /// The peer's id of the last session that the peer asked for.
         pub peers_id: SessionId,
-        /// What happened last.
+        /// The last changes of its session.
         pub history: History,
         /// The interface is up, as the administrator sees it.
         pub circuit_up: bool,
@@ -53,7 +53,7 @@ saved! {
         pub standby: bool,
         /// So many announcements are left (`Action::Announce`): the tunnel has another peer than before.
         announces: usize,
-        /// The next time.
+        /// Fires when the next one is due.
         announce_timer: Option<TimerId>,
     } given {
         /// Its tunnel's block.
