@@ -118,7 +118,29 @@ pub const fn of_type<B, T: Field>(_: fn(&B) -> &T) -> (&'static [&'static str], 
     (T::WORDS, T::SECRET, T::REPEATS)
 }
 
-/// Rows, written `"name" field, kind, effect, default;`.
+/// Whether a default that has to be one of the words is one.
+pub const fn is_word(mut words: &[&str], kind: Kind, default: Unset) -> bool {
+    let (Kind::Word, Unset::As(text)) = (kind, default) else { return true };
+    while let [first, rest @ ..] = words {
+        if same(first.as_bytes(), text.as_bytes()) {
+            return true;
+        }
+        words = rest;
+    }
+    false
+}
+
+const fn same(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let ([a, after_a @ ..], [b, after_b @ ..]) = (one, other) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (after_a, after_b);
+    }
+    one.is_empty() && other.is_empty()
+}
+
+/// Rows, written `"name" field, kind, effect, default;`. A default that is no word of the field does not compile.
 macro_rules! rows {
     (
         $block:ident, $place:expr;
@@ -127,6 +149,7 @@ macro_rules! rows {
         &[$($crate::config::tag::Row {
             tag: {
                 let (words, secret, repeats) = $crate::config::tag::of_type(|block: &$block| &block.$field);
+                assert!($crate::config::tag::is_word(words, $kind, $default));
                 let words = if matches!($kind, Kind::Flag) { &[] } else { words };
                 $crate::config::tag::Tag {
                     name: $name,
