@@ -347,3 +347,33 @@ pub fn filter_of_nftables(family: u8, is_there: bool) -> io::Result<()> {
         error => Err(io::Error::from_raw_os_error(-error)),
     }
 }
+
+/// A program at the ingress or egress of an interface, after those that are there (tcx): that is its verdict on all packets.
+/// It is there as long as the result.
+pub fn tcx_program(netns: &str, interface: &str, ingress: bool, verdict: i32) -> OwnedFd {
+    // Commands of bpf(2), and BPF_PROG_TYPE_SCHED_CLS.
+    const PROG_LOAD: libc::c_int = 5;
+    const LINK_CREATE: libc::c_int = 28;
+    const SCHED_CLS: u64 = 3;
+    // BPF_MOV64_IMM(BPF_REG_0, verdict), BPF_EXIT_INSN().
+    let code = [0xb7 | (verdict as u32 as u64) << 32, 0x95];
+    let licence = c"ISC";
+    let open = |command: libc::c_int, attributes: [u64; 6]| {
+        let length = std::mem::size_of_val(&attributes);
+        // SAFETY: the attributes have the length given; what they point to lives through the call.
+        let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), length) };
+        assert!(fd >= 0, "bpf: {}", io::Error::last_os_error());
+        // SAFETY: the descriptor is new, and nobody else owns it.
+        unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
+    };
+    // Kind and count of instructions (4 + 4), instructions, licence. Then: program and interface (4 + 4), place and flags.
+    let pointers = [code.as_ptr() as usize as u64, licence.as_ptr() as usize as u64];
+    let program = open(PROG_LOAD, [SCHED_CLS | 2 << 32, pointers[0], pointers[1], 0, 0, 0]);
+    let name = std::ffi::CString::new(interface).expect("name");
+    in_netns(netns, || {
+        // SAFETY: the name ends with NUL and lives through the call.
+        let index = u64::from(unsafe { libc::if_nametoindex(name.as_ptr()) });
+        let place = if ingress { 46 } else { 47 };
+        open(LINK_CREATE, [program.as_raw_fd() as u64 | index << 32, place, 0, 0, 0, 0])
+    })
+}

@@ -43,7 +43,8 @@ impl Links {
                 NetEvent::Link { index, up } => match wires.ports.with_index(index) {
                     Some(at) => {
                         wires.ports.link_state(at, up, &mut wires.events);
-                        wires.settle(at);
+                        // A new interface is told of several times: what is so in the end counts.
+                        tasks.add(wires.shortcut.iter().map(|_| Task::Settle(at)));
                     }
                     None => {
                         others_changed = true;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::{write_config, Daemon, PATIENCE};
 use crate::net::Net;
 use crate::packet::PacketSocket;
-use crate::sys::{in_netns, tcx_programs};
+use crate::sys::{in_netns, tcx_program, tcx_programs};
 use crate::tests;
 use crate::wait::wait_until;
 use crate::world::{hold, Other, Sublayer, Variant, Wire, World, WIRES};
@@ -27,6 +27,7 @@ tests!(
     tcp_is_joined_and_cut,
     without_interfaces_of_its_own,
     another_route_is_followed,
+    beside_programs_of_others,
     an_interface_that_is_down_gets_nothing,
     another_program_goes_on_with_what_is_in_the_kernel,
     what_another_program_does_not_go_on_with_ends,
@@ -382,6 +383,33 @@ fn another_route_is_followed() {
     let programs = |interface| tcx_programs(&world.net.a, interface, true);
     wait_until(|| programs("br9") == 1 && programs("wire") == 0, || world.first.tail(20));
     world.net.ping(&world.net.a, &world.variants[0].address(2, false), 1000);
+    ping_in_kernel(&world);
+    world.end();
+}
+
+/// What others say of a packet counts where they are asked first; what is not for us goes on to them.
+fn beside_programs_of_others() {
+    let [next, pass, dropped] = [-1, 0, 2];
+    let world = world(WIRES[0], vec![Variant::new(0, 8, Sublayer::None)]);
+    let (net, address) = (&world.net, world.variants[0].address(2, false));
+    net.ping(&net.a, &world.variants[0].address(2, true), 56);
+    ping_in_kernel(&world);
+    let at_egress = |verdict| tcx_program(&net.a, "pw0", false, verdict);
+    let program = at_egress(next);
+    ping_in_kernel(&world);
+    drop(program);
+    let program = at_egress(dropped);
+    assert!(!net.answers(&net.a, &address), "another program had dropped it");
+    drop(program);
+    let program = at_egress(pass);
+    let sent = packets(&net.a, "pw0", "tx_packets");
+    net.ping(&net.a, &address, 1000);
+    assert!(packets(&net.a, "pw0", "tx_packets") > sent, "the daemon sends it");
+    drop(program);
+    let program = tcx_program(&net.a, "wire", true, dropped);
+    ping_in_kernel(&world);
+    assert!(!net.answers(&net.b, "192.0.2.1"), "it is not for us, and the next one drops it");
+    drop(program);
     ping_in_kernel(&world);
     world.end();
 }
