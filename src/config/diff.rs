@@ -3,6 +3,8 @@
 //! When a tag's new value takes effect stands in its row ([`Effect`]). Where the block begins in the file is no
 //! difference.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use md5::{Digest, Md5};
@@ -45,6 +47,28 @@ impl Change {
     }
 }
 
+/// The blocks of a configuration by their names. Most stand at the same place in another one; only where one does not are
+/// all put in order.
+struct Blocks<'a, B> {
+    all: &'a [Rc<B>],
+    name: fn(&B) -> &String,
+    places: OnceCell<BTreeMap<&'a str, usize>>,
+}
+
+impl<'a, B> Blocks<'a, B> {
+    fn new(all: &'a [Rc<B>], name: fn(&B) -> &String) -> Blocks<'a, B> {
+        Blocks { all, name, places: OnceCell::new() }
+    }
+
+    /// The block of this name, which may stand at this place.
+    fn find(&self, likely: usize, name: &str) -> Option<&'a Rc<B>> {
+        let places =
+            || gather::map(self.all.iter().enumerate().map(|(at, block)| ((self.name)(block).as_str(), at)));
+        let there = self.all.get(likely).filter(|block| (self.name)(block) == name);
+        there.or_else(|| self.all.get(*self.places.get_or_init(places).get(name)?))
+    }
+}
+
 /// Compares two configurations. Tunnels are matched by name, sessions by tunnel and interface; the sessions of a
 /// tunnel that is added, removed or restarted are not listed. Switching `disable` on or off is a restart with the
 /// tag `disable`. A tunnel whose last negotiated session goes (or first one comes) restarts with the tag `manual`,
@@ -56,13 +80,15 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     if !tags.is_empty() {
         changes.push(Change::Global(tags));
     }
-    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
-    let after = gather::set(new.tunnels.iter().map(|t| t.name.as_str()));
-    for gone in old.tunnels.iter().filter(|t| !after.contains(t.name.as_str())) {
-        removals.push(Change::Tunnel(gone.name.clone(), What::Removed));
+    let before = Blocks::new(&old.tunnels, |tunnel| &tunnel.name);
+    let after = Blocks::new(&new.tunnels, |tunnel| &tunnel.name);
+    for (at, gone) in old.tunnels.iter().enumerate() {
+        if after.find(at, &gone.name).is_none() {
+            removals.push(Change::Tunnel(gone.name.clone(), What::Removed));
+        }
     }
-    for tunnel in &new.tunnels {
-        match before.get(tunnel.name.as_str()) {
+    for (at, tunnel) in new.tunnels.iter().enumerate() {
+        match before.find(at, &tunnel.name) {
             None => changes.push(Change::Tunnel(tunnel.name.clone(), What::Added)),
             Some(old) if Rc::ptr_eq(old, tunnel) => {}
             Some(old) => tunnel_changes(old, tunnel, &mut removals, &mut changes),
@@ -75,9 +101,9 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
 /// Has `new` take over the blocks of `old` that say the same. They are in memory once then, and need not be compared
 /// again; their lines are those of the file that they stood in first.
 pub fn share(old: &Config, new: &mut Config) {
-    let before = gather::map(old.tunnels.iter().map(|t| (t.name.as_str(), t)));
-    for tunnel in &mut new.tunnels {
-        if let Some(old) = before.get(tunnel.name.as_str()) {
+    let before = Blocks::new(&old.tunnels, |tunnel| &tunnel.name);
+    for (at, tunnel) in new.tunnels.iter_mut().enumerate() {
+        if let Some(old) = before.find(at, &tunnel.name) {
             share_tunnel(old, tunnel);
         }
     }
@@ -85,12 +111,12 @@ pub fn share(old: &Config, new: &mut Config) {
 
 fn share_tunnel(old: &Rc<TunnelConfig>, new: &mut Rc<TunnelConfig>) {
     let Some(block) = Rc::get_mut(new) else { return };
-    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
-    for session in &mut block.sessions {
-        let Some(old) = before.get(session.interface.as_str()) else { continue };
+    let before = Blocks::new(&old.sessions, |session| &session.interface);
+    for (at, session) in block.sessions.iter_mut().enumerate() {
+        let Some(old) = before.find(at, &session.interface) else { continue };
         let Some(own) = Rc::get_mut(session) else { continue };
         let line = std::mem::replace(&mut own.line, old.line);
-        match *own == ***old {
+        match *own == **old {
             true => *session = Rc::clone(old),
             false => own.line = line,
         }
@@ -167,13 +193,15 @@ fn tunnel_changes(
     if !live.is_empty() {
         changes.push(Change::Tunnel(tunnel(), What::Live(live)));
     }
-    let before = gather::map(old.sessions.iter().map(|s| (s.interface.as_str(), s)));
-    let after = gather::set(new.sessions.iter().map(|s| s.interface.as_str()));
-    for gone in old.sessions.iter().filter(|s| !after.contains(s.interface.as_str())) {
-        removals.push(Change::Session(tunnel(), gone.interface.clone(), What::Removed));
+    let before = Blocks::new(&old.sessions, |session| &session.interface);
+    let after = Blocks::new(&new.sessions, |session| &session.interface);
+    for (at, gone) in old.sessions.iter().enumerate() {
+        if after.find(at, &gone.interface).is_none() {
+            removals.push(Change::Session(tunnel(), gone.interface.clone(), What::Removed));
+        }
     }
-    for session in &new.sessions {
-        let what = match before.get(session.interface.as_str()) {
+    for (at, session) in new.sessions.iter().enumerate() {
+        let what = match before.find(at, &session.interface) {
             None => Some(What::Added),
             Some(old) if Rc::ptr_eq(old, session) => None,
             Some(old) => session_change(old, session),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::admin_host::{Answer, Outcome, StreamEvent};
 use super::core::Daemon;
 use super::reading::{read, Readers, Reading, Refused};
-use super::taking::{compare, Taking};
-use crate::config::diff::diff;
+use super::taking::{compare, Taking, PART};
+use crate::config::diff::{diff, share, Change};
 use crate::config::Config;
 use crate::log::{Level, Remark};
 use crate::sys;
@@ -34,6 +34,10 @@ enum Stage {
     Reading(Box<Reading>),
     /// It has no errors.
     Read(Config),
+    /// What it says as the one in force does is in memory once.
+    Shared(Config),
+    /// These are its changes; the text for who asked.
+    Compared(Config, Vec<Change>, String),
     /// It is being taken over; the text for who asked.
     Taking(Taking, String),
     /// Its interfaces are being made.
@@ -119,7 +123,17 @@ impl Reloads {
         if let Some((asked, stage)) = self.running.take() {
             let outcome = match stage {
                 Stage::Reading(reading) => self.read(now, daemon, asked, *reading, LINES)?,
-                Stage::Read(new) => self.compare(now, daemon, asked, new)?,
+                Stage::Read(mut new) => {
+                    share(&daemon.config, &mut new);
+                    self.running = Some((asked, Stage::Shared(new)));
+                    return None;
+                }
+                Stage::Shared(new) => self.compare(now, daemon, asked, new)?,
+                Stage::Compared(new, changes, text) => {
+                    let taking = Taking::begin(daemon, now, new, changes);
+                    self.running = Some((asked, Stage::Taking(taking, text)));
+                    return None;
+                }
                 Stage::Taking(taking, text) => self.take(now, daemon, asked, taking, text)?,
                 Stage::Making(text) => {
                     daemon.data.make_interfaces();
@@ -165,7 +179,7 @@ impl Reloads {
             Ok(parsed) => parsed,
             Err(error) => return Some(refuse(now, daemon, asked, &Refused::Unreadable(error))),
         };
-        let new = match parsed.config {
+        let mut new = match parsed.config {
             Ok(config) => config,
             Err(errors) => return Some(refuse(now, daemon, asked, &Refused::Errors(errors))),
         };
@@ -174,19 +188,18 @@ impl Reloads {
             self.running = Some((asked, Stage::Read(new)));
             return None;
         }
+        share(&daemon.config, &mut new);
         self.compare(now, daemon, asked, new)
     }
 
-    fn compare(
-        &mut self,
-        now: Instant,
-        daemon: &mut Daemon,
-        asked: Asked,
-        mut new: Config,
-    ) -> Option<Outcome> {
-        let (changes, text) = compare(daemon, now, &mut new, asked.check);
+    fn compare(&mut self, now: Instant, daemon: &mut Daemon, asked: Asked, new: Config) -> Option<Outcome> {
+        let (changes, text) = compare(daemon, now, &new, asked.check);
         if asked.check {
             return Some(Ok(text));
+        }
+        if changes.len() > PART {
+            self.running = Some((asked, Stage::Compared(new, changes, text)));
+            return None;
         }
         let taking = Taking::begin(daemon, now, new, changes);
         self.take(now, daemon, asked, taking, text)

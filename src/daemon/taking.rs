@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::core::Daemon;
 use super::datapath::Interface;
 use super::reading::{derived_router_id, problems, startable, usable, warning};
-use crate::config::diff::{diff, share, Change, What};
+use crate::config::diff::{diff, Change, What};
 use crate::config::model::Config;
 use crate::config::tag::{Block, Effect};
 use crate::config::tags;
@@ -16,7 +16,7 @@ use crate::log::remark::Tags;
 use crate::log::{Event, LogLine, Remark};
 
 /// Changes that are taken over in one turn, and interfaces that are let go.
-const PART: usize = 200;
+pub const PART: usize = 200;
 
 /// Whether a running daemon cannot take over a global tag.
 fn waits_for_start(tag: &str) -> bool {
@@ -44,8 +44,7 @@ fn describe(change: &Change) -> Remark {
 
 /// What a configuration that is free of errors would change, and how who asked is told that; with `check` the log is
 /// told nothing.
-pub fn compare(daemon: &mut Daemon, now: Instant, new: &mut Config, check: bool) -> (Vec<Change>, String) {
-    share(&daemon.config, new);
+pub fn compare(daemon: &mut Daemon, now: Instant, new: &Config, check: bool) -> (Vec<Change>, String) {
     let changes = diff(&daemon.config, new);
     let mut text = String::new();
     for change in &changes {
@@ -94,19 +93,22 @@ impl Taking {
         daemon.commands.reloaded();
         let old = std::mem::replace(&mut daemon.config, new);
         daemon.text = None;
-        let sessions = old.tunnels.iter().flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
+        let changed = gather::set(changes.iter().filter_map(Change::tunnel).map(str::to_owned));
+        let sessions = old.tunnels.iter().filter(|t| changed.contains(&t.name));
+        let sessions = sessions.flat_map(|t| t.sessions.iter().map(move |s| (t, s)));
         let before = gather::map(sessions.map(|(t, s)| (s.interface.as_str(), (&**t, &**s))));
         let before = |name: &str| before.get(name).map(|(tunnel, session)| Interface::new(tunnel, session));
-        let changed = gather::set(changes.iter().filter_map(Change::tunnel).map(str::to_owned));
         for tunnel in &startable(&daemon.config).cloned().collect::<Vec<_>>() {
             let complete = usable(tunnel).all(|session| daemon.data.has_interface(&session.interface));
             if changed.contains(&tunnel.name) || !complete {
                 daemon.plan_interfaces(tunnel, before);
             }
         }
-        daemon.index();
+        if !old.tunnels.iter().map(|t| &t.name).eq(daemon.config.tunnels.iter().map(|t| &t.name)) {
+            daemon.index();
+        }
         daemon.engine.begin(&daemon.config, changes.clone());
-        let gone = gone_interfaces(&old, &daemon.config);
+        let gone = gone_interfaces(&old, &daemon.config, &changed);
         Taking { changes: changes.into(), changed, gone }
     }
 
@@ -139,9 +141,11 @@ fn tell(daemon: &mut Daemon, now: Instant, change: &Change) {
 }
 
 /// The interfaces of the old configuration that the new one does not have or use.
-fn gone_interfaces(old: &Config, new: &Config) -> VecDeque<String> {
-    let wanted = gather::set(startable(new).flat_map(|t| usable(t)).map(|s| s.interface.as_str()));
+fn gone_interfaces(old: &Config, new: &Config, changed: &BTreeSet<String>) -> VecDeque<String> {
     // Also those that were disabled: the administrator may have started them.
-    let all = old.tunnels.iter().flat_map(|t| &t.sessions).map(|s| s.interface.as_str());
-    all.filter(|name| !wanted.contains(name)).map(str::to_owned).collect()
+    let of_old = old.tunnels.iter().filter(|t| t.disabled || changed.contains(&t.name));
+    let all: Vec<&str> = of_old.flat_map(|t| &t.sessions).map(|s| s.interface.as_str()).collect();
+    let of_new = startable(new).filter(|_| !all.is_empty());
+    let wanted = gather::set(of_new.flat_map(|t| usable(t)).map(|s| s.interface.as_str()));
+    all.into_iter().filter(|name| !wanted.contains(name)).map(str::to_owned).collect()
 }

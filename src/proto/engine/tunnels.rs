@@ -255,8 +255,8 @@ impl Tunnels {
             }
             restored.tunnels.insert(tunnel.key, Box::new(tunnel));
         }
-        let order = restored.order_of(config);
-        restored.index(order);
+        let keys = config.tunnels.iter().filter_map(|t| restored.by_name.get(&t.name).copied());
+        restored.index(keys.collect());
         match restored.order.len() == config.tunnels.len() {
             true => Ok(restored),
             false => Err(from.refuse("the state lacks a tunnel of its configuration")),
@@ -279,8 +279,10 @@ impl Tunnels {
 
     /// Begins to take over a configuration that differs so from the one in force.
     pub fn begin(&mut self, config: &Config, changes: Vec<Change>) {
-        let blocks = config.tunnels.iter().map(|t| (t.name.clone(), (Rc::clone(t), None)));
-        let (count, blocks) = (changes.len(), gather::map(blocks));
+        let changed = gather::set(changes.iter().filter_map(Change::tunnel));
+        let blocks = config.tunnels.iter().filter(|t| changed.contains(t.name.as_str()));
+        let blocks = gather::map(blocks.map(|t| (t.name.clone(), (Rc::clone(t), None))));
+        let count = changes.len();
         self.taking = Some(Taking { config: config.clone(), changes: changes.into(), count, blocks });
     }
 
@@ -291,7 +293,9 @@ impl Tunnels {
             for change in taking.changes.drain(..part) {
                 self.apply_change(cx, &mut taking.blocks, &change);
             }
-            match taking.changes.is_empty() {
+            // The end of many, which looks at all tunnels, is a part by itself.
+            let ends = taking.changes.is_empty() && (part == 0 || taking.count <= most);
+            match ends {
                 true => self.end(cx, taking),
                 false => self.taking = Some(taking),
             }
@@ -302,8 +306,11 @@ impl Tunnels {
     fn end(&mut self, cx: &mut Context, taking: Taking) {
         let Taking { config, count, blocks, changes: _ } = taking;
         let mut same = count == 0;
+        let mut order = Vec::with_capacity(config.tunnels.len());
         for block in &config.tunnels {
-            let Some(tunnel) = self.named(&block.name) else { continue };
+            let Some(key) = self.by_name.get(&block.name).copied() else { continue };
+            order.push(key);
+            let Some(tunnel) = self.get_mut(key) else { continue };
             let touched = blocks.get(&block.name).is_some_and(|(_, sessions)| sessions.is_some());
             if touched || !Rc::ptr_eq(&tunnel.config, block) {
                 reconfigure::follow(tunnel, block);
@@ -314,7 +321,6 @@ impl Tunnels {
             }
             same &= !tunnel.undo_commands(cx);
         }
-        let order = self.order_of(&config);
         if self.order != order || count > 0 {
             self.edition = self.edition.wrapping_add(1);
         }
@@ -385,10 +391,6 @@ impl Tunnels {
             tunnel.remove(cx, code, why);
         }
         self.release(key);
-    }
-
-    fn order_of(&self, config: &Config) -> Vec<TunnelKey> {
-        config.tunnels.iter().filter_map(|t| self.by_name.get(&t.name).copied()).collect()
     }
 
     /// What finds tunnels without looking at all of them.
