@@ -328,6 +328,7 @@ impl DataPlane {
                 Task::FitMtu(at) => self.wires.fit_mtu(at),
                 Task::Settle(at) => self.wires.settle(at),
                 Task::Look(at) => self.wires.look_at_link(at),
+                Task::Carrier(at) => self.wires.show_carrier(at),
             }
         }
     }
@@ -471,7 +472,7 @@ impl DataPlane {
 
     /// Detaches a session. Its interface stays, unless the kernel carries its frames.
     pub fn detach(&mut self, session: SessionId) {
-        self.wires.detach(session);
+        self.tasks.add(self.wires.detach(session).map(Task::Carrier));
     }
 
     /// The ends of a session's tunnel are others from now on.

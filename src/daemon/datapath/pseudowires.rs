@@ -222,7 +222,7 @@ impl Pseudowires {
         let Some(at) = self.ports.find(name) else { return };
         let session = self.ports.get(at).and_then(|port| self.sessions.get(port.session?)).map(|s| s.id);
         if let Some(session) = session {
-            self.detach(session);
+            let _ = self.detach(session); // its carrier goes with its interface
         }
         self.close_device(at);
         self.waiting.forget_port(at);
@@ -302,7 +302,7 @@ impl Pseudowires {
         if self.sockets.find(&attachment.path).is_none() {
             return Err(Failure::Other(format!("no socket for {}", attachment.path.local)));
         }
-        self.detach(attachment.local);
+        self.detach(attachment.local).into_iter().for_each(|at| self.show_carrier(at));
         let (Some(kernel), Some(known)) = (&mut self.kernel, self.ports.get(port)) else {
             self.attached(port, attachment);
             return Ok(Attached::Now);
@@ -438,23 +438,24 @@ impl Pseudowires {
         self.events.push(DataPlaneEvent::InterfaceGone { interface, session: Some(session) });
     }
 
-    /// Detaches a session. Its interface stays, unless the kernel carries its frames.
-    pub(super) fn detach(&mut self, session: SessionId) {
+    /// Detaches a session; the port whose carrier does not show that yet. Its interface stays, unless the kernel carries its
+    /// frames.
+    pub(super) fn detach(&mut self, session: SessionId) -> Option<usize> {
         let tunnel = self.waiting.remove(session).and_then(|waiting| waiting.tunnel);
         if let (Some(tunnel), Some(kernel)) = (tunnel, &mut self.kernel) {
             kernel.leave_tunnel(tunnel, &mut self.sockets, &self.ready);
         }
-        let Some((at, session)) = self.sessions.remove(session) else { return };
+        let (at, session) = self.sessions.remove(session)?;
         self.paths.remove(&session.path, session.port);
-        let Some(port) = self.ports.get_mut(session.port) else { return };
+        let port = self.ports.get_mut(session.port)?;
         if port.session == Some(at) {
             port.session = None;
             if port.kernel_session().is_some() {
                 self.close_device(session.port);
             }
         }
-        self.show_carrier(session.port);
         self.settle(session.port);
+        Some(session.port)
     }
 
     /// A child process may have ended.

@@ -15,6 +15,8 @@ pub(super) enum Task {
     Settle(usize),
     /// Events of its interface may have been lost.
     Look(usize),
+    /// It has lost its session: its interface's carrier goes, which the kernel may take long for.
+    Carrier(usize),
 }
 
 /// All there is to do, each once: one path may be that of all ports, and each of their connections may tell of it.
