@@ -50,6 +50,8 @@ pub struct DataPlane {
     own: Own,
     tasks: Tasks,
     filter: Filter,
+    /// Sockets were opened since the last turn: their filters are missing, and sessions may use them from now on.
+    opened: bool,
 }
 
 impl DataPlane {
@@ -65,6 +67,7 @@ impl DataPlane {
             own: Own::default(),
             tasks: Tasks::default(),
             filter: Filter::default(),
+            opened: false,
         };
         if let Err(error) = plane.links.open(&plane.wires.ready) {
             plane.wires.events.remark(Remark::Links { error: error_text(&error) });
@@ -136,6 +139,9 @@ impl DataPlane {
     /// Gives each ready descriptor one batch; control messages go to `on_control`. `true`: there is more to do,
     /// poll without waiting and come back.
     pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
+        if std::mem::take(&mut self.opened) {
+            self.sockets_changed();
+        }
         self.arrivals.datagrams = 0;
         let mut left = self.wires.ready.len();
         while left > 0 {
@@ -399,8 +405,7 @@ impl DataPlane {
     pub fn open_socket(&mut self, key: SocketKey) -> io::Result<()> {
         if !self.wires.sockets.is_open(&key) {
             self.wires.sockets.open(key, self.wires.kernel.is_some(), &self.wires.ready)?;
-            self.filter.set(&mut self.wires);
-            self.sockets_changed();
+            self.opened = true;
         }
         Ok(())
     }
@@ -408,11 +413,12 @@ impl DataPlane {
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.wires.sockets.close_unused(keep, &self.wires.ready);
-        self.filter.set(&mut self.wires);
         self.sockets_changed();
     }
 
+    /// Looks at all sockets and sessions: there may be thousands of both.
     fn sockets_changed(&mut self) {
+        self.filter.set(&mut self.wires);
         for session in self.wires.sessions.values_mut() {
             session.socket = self.wires.sockets.find(&session.path);
         }
