@@ -25,8 +25,10 @@ use crate::sys::{clock, error_text};
 pub const TOKEN: Token = Token(4);
 /// How long that program may take to start, and to look at the state.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take for good: so long frames wait.
+/// How long it may take for good, and as much more for each descriptor, of which each interface has one: so long frames wait
+/// where it hangs then. Some tens of microseconds for each were seen.
 const STILL: Duration = Duration::from_millis(500);
+const STILL_EACH: Duration = Duration::from_micros(200);
 
 /// Where a restart stands.
 #[derive(Debug, Default)]
@@ -202,7 +204,8 @@ impl HandOver {
             post.send(&[message::DESCRIPTORS], some).map_err(text)?;
         }
         post.send(&[message::TAKE], &[file.as_raw_fd()]).map_err(text)?;
-        let (octets, _) = post.receive(STILL).map_err(text)?;
+        let each = STILL_EACH * u32::try_from(descriptors.len()).unwrap_or(u32::MAX);
+        let (octets, _) = post.receive(STILL + each).map_err(text)?;
         let Some(pid) = message::taken(&octets) else {
             return Err(message::refusal(&octets).unwrap_or_else(|| "it does not take over".to_owned()));
         };
