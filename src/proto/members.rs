@@ -121,7 +121,7 @@ impl Members {
 
     /// Those that serve or may come to serve the tunnel.
     pub fn alive(&self) -> Vec<Member> {
-        self.iter().filter(|c| c.is_alive()).map(Connection::member).collect()
+        self.iter().filter(|c| c.state.is_alive()).map(Connection::member).collect()
     }
 
     /// One more; it, in its place.

@@ -385,7 +385,7 @@ impl Tunnel {
 
     /// The address of that peer.
     pub fn standby_address(&self) -> Option<IpAddr> {
-        self.standby().map(|standby| standby.transport.path.remote.ip())
+        self.standby().map(|standby| standby.address())
     }
 
     /// Frees a connection (its id may be used again).

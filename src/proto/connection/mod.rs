@@ -156,9 +156,9 @@ impl Connection {
         Member { ccid: self.ccid(), path: self.transport.path, state, initiator, asks, spoiled }
     }
 
-    /// Whether it still serves or may come to serve its tunnel.
-    pub fn is_alive(&self) -> bool {
-        self.state.is_alive()
+    /// The peer's address.
+    pub fn address(&self) -> IpAddr {
+        self.transport.path.remote.ip()
     }
 
     /// Whether it is `ours` that the message of this Assigned Control Connection ID and source comes from.
@@ -347,7 +347,7 @@ impl Connection {
     }
 
     fn report_pong(&self, cx: &mut Context, ping: Ping, round_trip: Option<Duration>) {
-        let (tunnel, peer) = (self.config.name.clone(), self.transport.path.remote.ip());
+        let (tunnel, peer) = (self.config.name.clone(), self.address());
         cx.act(Action::Pong(Pong { tunnel, peer, round_trip, transmissions: ping.transmissions }));
     }
 

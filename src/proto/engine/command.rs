@@ -125,7 +125,7 @@ fn up(done: bool) -> Done {
 fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> bool {
     let alive = tunnel.members.alive();
     if let Some(main) = tunnel.members.main() {
-        tunnel.addresses.stay(main.transport.path.remote.ip());
+        tunnel.addresses.stay(main.address());
     }
     for member in &alive {
         cx.log(Event::CleanupTunnelPeer { tunnel: member.ccid, func: FUNC, peer: member.peer() });
@@ -141,8 +141,7 @@ fn clear_tunnel(cx: &mut Context, tunnel: &mut Tunnel, code: Option<u16>) -> boo
 
 /// StopCCN to this address, as for its tunnels.
 fn clear_peer(cx: &mut Context, tunnels: &mut Tunnels, peer: IpAddr, code: Option<u16>) -> Done {
-    let is_up =
-        |tunnel: &Tunnel| tunnel.members.iter().any(|c| c.is_alive() && c.transport.path.remote.ip() == peer);
+    let is_up = |tunnel: &Tunnel| tunnel.members.iter().any(|c| c.state.is_alive() && c.address() == peer);
     let mut found = false;
     for key in cx.peers.tunnels_of(peer) {
         if let Some(tunnel) = tunnels.get_mut(key).filter(|tunnel| is_up(tunnel)) {

@@ -77,7 +77,7 @@ pub fn ask_soon(tunnel: &mut Tunnel, cx: &mut Context) {
 /// The peers that are better than the one in use are asked from now on, where there are any.
 pub fn arm_asking(tunnel: &mut Tunnel, cx: &mut Context) {
     let established = tunnel.members.main().filter(|main| main.state == State::Established);
-    if let Some(current) = established.map(|main| main.transport.path.remote.ip()) {
+    if let Some(current) = established.map(|main| main.address()) {
         arm_asking_beside(tunnel, cx, current);
     }
 }

@@ -14,7 +14,11 @@ use crate::proto::tunnel::Tunnel;
 /// Any state and StopCCN (C-103, C-127): the sessions are dropped, the connection lingers.
 pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reason: String, lost_tie: bool) {
     let ccid = member.ccid;
-    note_spoiled(tunnel, cx, member);
+    // A peer that ends the connection upon a long HELLO gets none any more.
+    let peer = member.peer();
+    if member.spoiled && tunnel.spoiled.replace(peer) != Some(peer) {
+        cx.remark(&Remark::Spoiled { tunnel: tunnel.config.name.clone(), peer });
+    }
     if is_replaced(tunnel, cx, member, &reason) {
         return tunnel.linger(cx, ccid);
     }
@@ -35,14 +39,6 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reaso
     }
     tunnel.linger(cx, ccid);
     try_others(tunnel, cx, next);
-}
-
-/// A peer that ends the connection upon a long HELLO gets none any more.
-fn note_spoiled(tunnel: &mut Tunnel, cx: &mut Context, member: Member) {
-    let peer = member.peer();
-    if member.spoiled && tunnel.spoiled.replace(peer) != Some(peer) {
-        cx.remark(&Remark::Spoiled { tunnel: tunnel.config.name.clone(), peer });
-    }
 }
 
 /// Whether the tunnel goes on without a connection that is over: it only asked, or stood by, or the one that stands by

@@ -33,7 +33,7 @@ pub fn update(tunnel: &mut Tunnel, cx: &mut Context, block: &Rc<TunnelConfig>) {
 /// The list of peers is another one. The one in use is not disturbed while it is in the list.
 fn follow_peers(tunnel: &mut Tunnel, cx: &mut Context) {
     tunnel.addresses.follow(&tunnel.config);
-    let main = tunnel.members.main().map(|main| (main.ccid(), main.transport.path.remote.ip()));
+    let main = tunnel.members.main().map(|main| (main.ccid(), main.address()));
     match main {
         Some((_, peer)) if tunnel.addresses.contains(peer) => return,
         Some((ccid, _)) => {

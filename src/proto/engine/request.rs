@@ -109,7 +109,7 @@ fn judge(
     if !guard.answers(cx.now) {
         return cx.drop_message(&path, DropCause::Rate);
     }
-    let other = serving_instead(tunnel, path);
+    let served = is_served_by_another(tunnel, path);
     let (request, notes) = Request::read(tunnel, received, auth.clone());
     if let Ok(Some(request)) = &request {
         if is_reflection(tunnel, request) {
@@ -121,7 +121,7 @@ fn judge(
     }
     let allowed = guard.allows(cx.now, path.remote.ip(), tunnels);
     match request {
-        Ok(Some(request)) if other.is_some() && allowed => {
+        Ok(Some(request)) if served && allowed => {
             let code = result(stopccn::EXISTS, None, "another peer is in use: this one is its backup");
             refuse_request(cx, tunnel, &request, code);
         }
@@ -161,11 +161,10 @@ fn refuse_malformed(
     }
 }
 
-/// The peer that serves the tunnel, where that is another one of its list than the one at the end of this path.
-fn serving_instead(tunnel: &Tunnel, path: Path) -> Option<IpAddr> {
-    let main = tunnel.members.main().filter(|main| main.state == State::Established)?;
-    let serving = main.transport.path.remote.ip();
-    is_other_peer(tunnel, serving, path.remote.ip()).then_some(serving)
+/// Whether another peer of the tunnel's list serves it than the one at the end of this path.
+fn is_served_by_another(tunnel: &Tunnel, path: Path) -> bool {
+    let main = tunnel.members.main().filter(|main| main.state == State::Established);
+    main.is_some_and(|main| is_other_peer(tunnel, main.address(), path.remote.ip()))
 }
 
 /// Whether two addresses are those of two peers, and not of one that has several.
@@ -222,7 +221,7 @@ fn requested(cx: &mut Context, tunnel: &mut Tunnel, request: Request<'_>) {
     }
     let from = request.received.path.remote.ip();
     // The requests of two peers do not cross each other.
-    let main = tunnel.members.main().filter(|c| !is_other_peer(tunnel, c.transport.path.remote.ip(), from));
+    let main = tunnel.members.main().filter(|c| !is_other_peer(tunnel, c.address(), from));
     match main.map(|c| (c.ccid(), c.state, c.tie_breaker)) {
         Some((ours, State::WaitCtlReply, tie)) => {
             if !gives_way(cx, tunnel, (ours, tie), &request) {

@@ -91,7 +91,7 @@ fn peers(tunnel: &Tunnel, now: Instant) -> Vec<PeerSnapshot> {
     if !tunnel.addresses.has_backup() {
         return Vec::new();
     }
-    let serving = tunnel.members.main().map(|main| main.transport.path.remote.ip());
+    let serving = tunnel.members.main().map(|main| main.address());
     let line = serving.and_then(|serving| tunnel.addresses.line_of(serving));
     let standby = tunnel.standby_address().and_then(|address| tunnel.addresses.line_of(address));
     let peer = |(at, (remote, addresses)): (usize, (&Remote, &[IpAddr]))| {
