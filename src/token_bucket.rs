@@ -26,7 +26,7 @@ pub struct TokenBucket {
 saved!(TokenBucket { left, counted });
 
 impl TokenBucket {
-    /// A full bucket.
+    /// One that lets a whole burst pass.
     pub fn new(now: Instant, rate: Rate) -> TokenBucket {
         TokenBucket { left: full(rate), counted: now }
     }

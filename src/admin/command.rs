@@ -32,7 +32,7 @@ pub struct Form {
 pub struct AdminCommand {
     /// On the admin socket; [`LOCAL`] where the client sends something else.
     pub number: u16,
-    /// The first one.
+    /// What the command line begins with.
     pub word: &'static str,
     /// What may follow that one, for the usage text; a form that is an old name of another is not in it.
     pub usage: &'static str,

@@ -49,7 +49,7 @@ pub enum EnvelopeError {
     TooLong {
         /// What the header says.
         length: usize,
-        /// The limit.
+        /// Octets that are allowed: [`MAX_REQUEST`] or [`MAX_REPLY`].
         limit: usize,
     },
     /// The connection ended too early: the octets that came.

@@ -18,7 +18,7 @@ use crate::proto::snapshot::{DroppedFrom, Drops, SessionBrief, SessionState, Tun
 pub trait Source {
     /// Another value after each change of the configuration.
     fn edition(&self) -> u64;
-    /// The daemon itself.
+    /// What there is to tell of the process, whatever its tunnels do.
     fn overview(&self) -> Overview;
     /// What belongs to no tunnel.
     fn dropped(&self) -> Dropped;
@@ -39,7 +39,7 @@ pub trait Source {
         -> Option<(TunnelSnapshot, Vec<Option<Interface>>)>;
 }
 
-/// The daemon itself.
+/// The process: version, age, names, level of the log.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // a field whose name says all has no more
 pub struct Overview {

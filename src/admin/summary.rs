@@ -63,10 +63,10 @@ impl Column {
     }
 }
 
-/// A tunnel.
+/// A line of the summary: a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Its name.
+    /// The name after `tunnel`.
     pub name: String,
     /// The peer's address; empty if it is not known.
     pub peer: String,

@@ -37,7 +37,7 @@ impl Explain {
         }
     }
 
-    /// The next tunnel.
+    /// Begins with a tunnel; with `all`, one that is up and loses no frames is passed over.
     pub fn begin(&mut self, source: &dyn Source, tunnel: usize, all: bool) {
         let every = 0..source.tunnel(tunnel).map_or(0, |tunnel| tunnel.sessions);
         let loses = || every.clone().any(|session| source.counters(tunnel, session).tx_size > 0);

@@ -15,7 +15,7 @@ pub struct Place {
 
 /// A tag of a block, with the place of its (first) parameter.
 pub struct Given {
-    /// The tag.
+    /// Its name in the table.
     pub tag: &'static str,
     /// Where its first parameter stands; the tag itself where it has none.
     pub place: Place,

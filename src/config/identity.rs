@@ -17,7 +17,7 @@ saved!(Defaults { hostname, router_id });
 /// A Router ID that the file does not give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DerivedId {
-    /// The Router ID.
+    /// Four octets, written like an IPv4 address.
     pub id: [u8; 4],
     /// Where it comes from.
     pub source: Source,

@@ -26,7 +26,7 @@ pub struct LexError {
 pub struct SourceLine {
     /// The words, the one with the mistake included as far as it goes.
     pub words: Vec<Word>,
-    /// The first mistake.
+    /// Where the quoting goes wrong first.
     pub error: Option<LexError>,
 }
 

@@ -32,7 +32,7 @@ pub struct Parsed {
 pub struct Setting {
     /// The tunnel's name, also for the tags of its sessions; `global` for global tags.
     pub name: String,
-    /// The tag.
+    /// The name of the tag that was given.
     pub tag: &'static str,
     /// The parameters, joined by a blank and fit to be printed: `****` for a secret, `on` for a tag without any.
     pub param: String,

@@ -74,7 +74,7 @@ impl Tag {
 
 /// A row of the table: a tag, and the field of a block (`Config`, `Tunnel` or `Session`) that it sets.
 pub struct Row<B> {
-    /// The tag.
+    /// What the manual says of it.
     pub tag: Tag,
     /// Sets the field; `false` for a value that the field cannot have.
     pub set: fn(&mut B, Value) -> bool,

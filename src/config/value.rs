@@ -107,9 +107,9 @@ pub enum Value {
     Word(&'static str),
     /// Two words of the tag's list.
     Words(&'static str, &'static str),
-    /// A whole number.
+    /// A number within the range of its kind.
     Number(u64),
-    /// A time.
+    /// Seconds, to the millisecond.
     Time(Duration),
     /// Octets as they were written. They may be a password.
     Octets(Wiped),
@@ -117,11 +117,11 @@ pub enum Value {
     Text(String),
     /// A command and its arguments.
     Command(Vec<String>),
-    /// A Router ID.
+    /// A dotted quad that is no address.
     RouterId([u8; 4]),
     /// An address.
     Address(IpAddr),
-    /// A host name.
+    /// A name that is to be looked up.
     HostName(String),
     /// Local and remote port.
     Ports(u16, u16),
@@ -129,7 +129,7 @@ pub enum Value {
     Mac([u8; 6]),
     /// Local and remote session id.
     SessionIds(u32, u32),
-    /// A cookie.
+    /// 4 or 8 octets.
     Cookie(Cookie),
 }
 

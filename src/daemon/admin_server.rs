@@ -40,7 +40,7 @@ const ACCEPT_BUDGET: usize = 16;
 
 const LISTENER: Token = Token(0x100);
 
-/// The server.
+/// The listening socket and its clients.
 #[derive(Debug)]
 pub struct AdminServer {
     listener: Option<UnixListener>,

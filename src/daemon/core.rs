@@ -43,7 +43,7 @@ pub struct Daemon {
     /// The same as it was read, while another program is about to take over, which reads it again; else nothing, for there
     /// are passwords in it, or it is not what is in force any more.
     pub text: Option<Wiped>,
-    /// The command line.
+    /// What the command line says; the paths in it are whole ones.
     pub options: Options,
     /// To the service manager.
     pub manager: Notifier,

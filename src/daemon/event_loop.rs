@@ -263,7 +263,7 @@ impl EventLoop {
         }
     }
 
-    /// A signal came.
+    /// Does what a signal asks for: see SIGNALS in l2tpd(8).
     pub fn signal(&mut self, service: &mut Service, now: Instant, signal: i32) {
         if signal == signal::SIGCHLD {
             service.daemon.look_after_children = true;

@@ -31,7 +31,7 @@ pub fn on_stderr(time: WallTime, level: Level, text: &str, journal: bool) -> Str
     text.split('\n').map(|line| format!("{front}{line}\n")).collect()
 }
 
-/// The log.
+/// Where all that is logged goes through.
 pub struct Logger {
     sink: Sink,
     ring: Ring,

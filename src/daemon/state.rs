@@ -21,9 +21,9 @@ use crate::wiped::Wiped;
 
 /// What a daemon consists of that is not in the [`Daemon`].
 pub struct Parts<'a> {
-    /// The admin socket.
+    /// Its listening socket is handed over; its clients are not.
     pub admin: &'a AdminServer,
-    /// The pid file.
+    /// Open and locked, where there is one.
     pub pid_file: Option<&'a PidFile>,
     /// Who keeps the pid.
     pub keeper: Option<&'a Post>,

@@ -25,7 +25,7 @@ pub enum GsoKind {
     Unknown,
 }
 
-/// The header.
+/// What stands before each frame that is read from or written to a TAP (virtio_net_hdr, without the number of buffers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VnetHeader {
     /// Where the checksummed part starts and where in it the checksum goes; it holds the sum of the

@@ -109,7 +109,7 @@ struct Kind {
     report: Option<(Instant, LogLine)>,
 }
 
-/// The limit.
+/// What was let through and what was held back, of each kind of message and of strangers.
 #[derive(Default)]
 pub struct Limit {
     /// Debug messages are logged: the administrator wants to see everything, of strangers too, as far as the kinds go.

@@ -42,7 +42,7 @@ pub fn lines_of(line: &LogLine) -> String {
     text
 }
 
-/// The ring.
+/// The newest messages, oldest first: at most `log-buffer` of them.
 #[derive(Debug, Clone)]
 pub struct Ring {
     own: VecDeque<Entry>,

@@ -31,7 +31,7 @@ pub(super) fn zeroed_header() -> libc::mmsghdr {
 /// Where a datagram goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Destination {
-    /// The peer.
+    /// Where it is sent to.
     pub remote: SocketAddr,
     /// Our address that they leave from; unspecified: the system chooses.
     pub local: IpAddr,

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use super::system::own_program;
 use super::{cvt, daemonize, error_text, system};
 use crate::gather;
 use crate::saved::saved;
@@ -225,11 +226,6 @@ pub fn prefer_batches() {
 
 /// Whether [`prefer_batches`] changed the policy: that of child processes is changed back.
 static BATCHES: AtomicBool = AtomicBool::new(false);
-
-/// A path by which this program can be started again.
-pub fn own_program() -> io::Result<PathBuf> {
-    system::own_program()
-}
 
 #[cfg(test)]
 mod tests {

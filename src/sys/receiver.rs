@@ -28,7 +28,7 @@ const SLOT_STRIDE: usize = SLOT_OCTETS + 1600;
 pub struct Datagram {
     /// Where it lies in the receiver's buffer. Over raw IPv4 the IP header comes first.
     pub range: Range<usize>,
-    /// The sender.
+    /// Where it came from; the port is 0 over IP.
     pub remote: SocketAddr,
     /// To which address of ours.
     pub local: Option<IpAddr>,

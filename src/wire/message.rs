@@ -311,7 +311,7 @@ pub struct EncodeOptions<'a> {
 /// What hiding needs (RFC 3931 5.3).
 #[derive(Debug, Clone, Copy)]
 pub struct Hide<'a> {
-    /// The shared secret.
+    /// The `password`.
     pub secret: &'a super::digest::Secret,
     /// The value of the Random Vector AVP: fresh random octets, 16 or more.
     pub random_vector: &'a [u8],

@@ -51,7 +51,7 @@ impl Language {
 /// A line whose message was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The message.
+    /// The message that the line is one of.
     pub template: &'static Template,
     /// The parts that were filled in, in the order of the text; empty if the message was named by its id.
     pub values: Vec<(&'static str, String)>,

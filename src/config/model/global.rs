@@ -10,14 +10,14 @@ use crate::config::tag::{self, rows, Block, Effect::*, Row, Unset::*};
 use crate::config::value::Kind::{self, *};
 use crate::log::Level;
 
-/// A whole configuration.
+/// All that a file says, with the defaults where it is silent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
     /// Our Host Name, or the system's name.
     pub hostname: Vec<u8>,
     /// It is not the system's name.
     pub hostname_given: bool,
-    /// Our Router ID.
+    /// Our Router ID (RFC 3931 5.4.3); `None`: derived, see `system`.
     pub router_id: Option<[u8; 4]>,
     /// The least severe messages that are logged.
     pub log_level: Level,

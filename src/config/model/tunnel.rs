@@ -26,7 +26,7 @@ pub struct TunnelConfig {
     pub name: String,
     /// Line of the file where the block begins.
     pub line: usize,
-    /// Our address.
+    /// The address that we send from; `None`: the one that the kernel chooses for the route.
     pub local_address: Option<IpAddr>,
     /// The peer's address; several: those of peers, in an order of preference. Required.
     pub remotes: Vec<Remote>,

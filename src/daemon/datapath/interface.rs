@@ -20,7 +20,7 @@ pub(super) const DEFAULT_MTU: usize = 1500;
 /// What the data plane needs to know of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// As the configuration calls it.
     pub name: String,
     /// The tunnel's name.
     pub tunnel: String,

@@ -53,7 +53,7 @@ impl Loops {
     /// When [`turn`](Loops::turn) has something to do.
     pub(super) fn next(&self, now: Instant, wires: &Pseudowires) -> Option<Instant> {
         let release = self.held.first().map(|(until, ..)| *until);
-        let probes = (wires.ports.bridged() > 1).then(|| self.next.unwrap_or(now));
+        let probes = (wires.ports.bridges.ports() > 1).then(|| self.next.unwrap_or(now));
         release.into_iter().chain(probes).min()
     }
 
@@ -67,7 +67,7 @@ impl Loops {
                 }
             }
         }
-        if wires.ports.bridged() < 2 || self.next.is_some_and(|next| now < next) {
+        if wires.ports.bridges.ports() < 2 || self.next.is_some_and(|next| now < next) {
             return Vec::new();
         }
         self.next = now.checked_add(PERIOD);
@@ -77,12 +77,12 @@ impl Loops {
     /// The sessions whose turn it is.
     fn probing(&mut self, wires: &Pseudowires) -> Vec<SessionId> {
         let mut sessions = Vec::new();
-        for (bridge, at) in wires.ports.bridged_after(self.cursor, LOOKS) {
+        for (bridge, at) in wires.ports.bridges.after(self.cursor, LOOKS) {
             if sessions.len() >= PROBES {
                 break;
             }
             self.cursor = (bridge, at);
-            if !wires.ports.has_neighbour(bridge) {
+            if !wires.ports.bridges.has_neighbour(bridge) {
                 continue;
             }
             let port = wires.ports.get(at).filter(|port| port.interface.loop_detection);

@@ -40,7 +40,7 @@ use crate::wire::{Ccid, SessionId};
 /// How long a turn goes on with making interfaces: so long frames and messages wait. One at least is made in each.
 const MAKING: Duration = Duration::from_millis(5);
 
-/// The data plane.
+/// What carries frames between the peers and the interfaces.
 pub struct DataPlane {
     wires: Pseudowires,
     links: Links,

@@ -351,7 +351,7 @@ impl Port {
         }
         self.join_bridge(&name)?;
         if self.tap().is_some() {
-            netif::set_up(&name).map_err(plain)?;
+            netif::set_state(&name, true).map_err(plain)?;
         }
         self.complete = true;
         self.join_bridge_again(events);

@@ -10,13 +10,13 @@ use super::port::Port;
 use super::slab::{FixedHash, Slab};
 use crate::log::Remark;
 
-/// The ports.
+/// All ports, found by place, name or index.
 #[derive(Default)]
 pub(super) struct Ports {
     all: Slab<Port>,
     names: HashMap<String, usize, FixedHash>,
     indexes: HashMap<i32, usize, FixedHash>,
-    bridges: Bridges,
+    pub(super) bridges: Bridges,
     /// Bridges that forward link-local frames because of us.
     forwarding: Forwarding,
 }
@@ -118,21 +118,6 @@ impl Ports {
             port.isolate().into_iter().for_each(|remark| events.remark(remark));
         }
         Some(result)
-    }
-
-    /// How many ports are in bridges.
-    pub(super) fn bridged(&self) -> usize {
-        self.bridges.ports()
-    }
-
-    /// Whether the bridge with this index has more than one port.
-    pub(super) fn has_neighbour(&self, bridge: i32) -> bool {
-        self.bridges.has_neighbour(bridge)
-    }
-
-    /// See [`Bridges::after`].
-    pub(super) fn bridged_after(&self, from: (i32, usize), count: usize) -> Vec<(i32, usize)> {
-        self.bridges.after(from, count)
     }
 
     /// The places of all ports with an interface, and its index.

@@ -327,7 +327,7 @@ fn same_peer(a: SocketAddr, b: SocketAddr) -> bool {
     a.ip() == b.ip() && a.port() == b.port()
 }
 
-/// The attached sessions.
+/// All attached sessions, found by place or by our id.
 #[derive(Default)]
 pub(super) struct Sessions {
     all: Slab<Session>,

@@ -136,7 +136,7 @@ impl OpenSocket {
     }
 }
 
-/// The open sockets.
+/// All open sockets, found by place or key.
 #[derive(Default)]
 pub(super) struct Sockets {
     all: Slab<OpenSocket>,

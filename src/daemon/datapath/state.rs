@@ -27,7 +27,7 @@ pub type Passed = Vec<RawFd>;
 /// The same where they come in.
 pub type Come = VecDeque<OwnedFd>;
 
-/// The data plane.
+/// What another program is told of the data plane; descriptors go beside it.
 pub struct PlaneState {
     pub(super) sockets: Vec<OpenState>,
     pub(super) ports: Vec<PortState>,
@@ -105,7 +105,7 @@ pub(super) struct CarriedState {
 }
 saved!(CarriedState { name, session, ways, why_not, zero, counted });
 
-/// A port.
+/// What it is told of a port.
 pub(super) struct PortState {
     /// The name of its interface in the configuration.
     pub(super) name: String,
@@ -139,7 +139,7 @@ saved!(PortState {
     failure,
 } added { kernel, isolated });
 
-/// A session.
+/// What it is told of an attached session.
 pub(super) struct SessionState {
     pub(super) attachment: Attachment,
     pub(super) path: Path,

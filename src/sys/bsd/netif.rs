@@ -119,7 +119,7 @@ pub fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     plain(SIOCSIFMTU, &mut request(name)?.with(&mtu.to_ne_bytes()))
 }
 
-/// The MTU.
+/// The MTU, in octets of payload of an Ethernet frame.
 pub fn mtu(name: &str) -> io::Result<usize> {
     let mut request = request(name)?;
     plain(SIOCGIFMTU, &mut request)?;
@@ -152,7 +152,7 @@ pub fn set_mac_address(name: &str, address: [u8; 6]) -> io::Result<()> {
     plain(SIOCSIFLLADDR, &mut request(name)?.with(&value))
 }
 
-/// The hardware address.
+/// The Ethernet address that the interface has at present.
 pub fn mac_address(name: &str) -> io::Result<[u8; 6]> {
     let found = hardware().into_iter().find(|(other, _)| other == name);
     found.map(|(_, address)| address).ok_or_else(|| io::Error::from_raw_os_error(libc::ENXIO))
@@ -202,11 +202,6 @@ pub fn is_up(name: &str) -> io::Result<bool> {
     Ok(flags(&request) & libc::IFF_UP as u16 != 0)
 }
 
-/// Brings the interface up.
-pub fn set_up(name: &str) -> io::Result<()> {
-    set_state(name, true)
-}
-
 /// Brings the interface up or down.
 pub fn set_state(name: &str, up: bool) -> io::Result<()> {
     let mut request = request(name)?;
@@ -235,7 +230,7 @@ pub(in crate::sys) fn destroy(name: &str) -> io::Result<()> {
 pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
     if index(bridge).is_err() {
         create(bridge)?;
-        set_up(bridge)?;
+        set_state(bridge, true)?;
     }
     add_to_bridge(bridge, name)
 }

@@ -24,7 +24,7 @@ pub(in crate::sys) const MACHINE_IDS: &[&str] =
 pub(in crate::sys) const BOOT_ID: Option<&str> = None;
 
 /// A path by which this program can be started again.
-pub(in crate::sys) fn own_program() -> io::Result<PathBuf> {
+pub fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 

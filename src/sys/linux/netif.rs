@@ -76,7 +76,7 @@ pub fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     ioctl(libc::SIOCSIFMTU, &mut request)
 }
 
-/// The MTU.
+/// The MTU, in octets of payload of an Ethernet frame.
 pub fn mtu(name: &str) -> io::Result<usize> {
     let mut request = request(name)?;
     ioctl(libc::SIOCGIFMTU, &mut request)?;
@@ -97,7 +97,7 @@ pub fn set_mac_address(name: &str, address: [u8; 6]) -> io::Result<()> {
     ioctl(libc::SIOCSIFHWADDR, &mut request)
 }
 
-/// The hardware address.
+/// The Ethernet address that the interface has at present.
 pub fn mac_address(name: &str) -> io::Result<[u8; 6]> {
     let mut request = request(name)?;
     ioctl(libc::SIOCGIFHWADDR, &mut request)?;
@@ -118,11 +118,6 @@ pub fn is_up(name: &str) -> io::Result<bool> {
     Ok(c_int::from(unsafe { request.ifr_ifru.ifru_flags }) & libc::IFF_UP != 0)
 }
 
-/// Brings the interface up.
-pub fn set_up(name: &str) -> io::Result<()> {
-    set_state(name, true)
-}
-
 /// Brings the interface up or down.
 pub fn set_state(name: &str, up: bool) -> io::Result<()> {
     let mut request = request(name)?;
@@ -141,7 +136,7 @@ pub fn set_state(name: &str, up: bool) -> io::Result<()> {
 pub fn join_bridge(bridge: &str, name: &str) -> io::Result<()> {
     if index(bridge).is_err() {
         create_bridge(bridge)?;
-        set_up(bridge)?;
+        set_state(bridge, true)?;
     }
     add_to_bridge(bridge, name)
 }

@@ -45,7 +45,7 @@ pub fn pairs(back: &Program, ours: [&Program; 2]) -> io::Result<Pairs> {
         // Without IPv6 there is nothing to be switched off.
         let _ = link_request(&here, 0, &[&message(index), &quiet[..]].concat());
         descriptors.push(program.link(index)?);
-        netif::set_up(name)?;
+        netif::set_state(name, true)?;
         indexes.push(index);
     }
     Ok(Pairs { indexes, descriptors })
@@ -62,7 +62,7 @@ fn make(here: &OwnedFd, back: &Program) -> io::Result<(Vec<String>, Vec<OwnedFd>
         names.push(create(here, other, descriptors.first().map_or(-1, OwnedFd::as_raw_fd))?);
         netif::set_feature(other, Feature::Joins, joins)?;
         descriptors.push(back.link(netif::index(other)?)?);
-        netif::set_up(other)?;
+        netif::set_state(other, true)?;
     }
     Ok((names, descriptors))
 }
