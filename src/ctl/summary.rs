@@ -65,7 +65,7 @@ fn rates(before: &Counted, now: &Counted, micros: u128) -> Option<Counted> {
 /// Sorts them: names and addresses from A to Z, times from the shortest, numbers from the greatest, states with those
 /// first that are not up. What is equal is sorted by name.
 pub(super) fn sort(lines: &mut [Line], column: Column) {
-    lines.sort_by(|one, other| {
+    lines.sort_unstable_by(|one, other| {
         let (row, second) = (&one.row, &other.row);
         let order = match column {
             Column::Name => Ordering::Equal,

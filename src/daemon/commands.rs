@@ -115,7 +115,7 @@ impl Children {
 pub struct Commands {
     helper: Option<Link>,
     here: Children,
-    ended: BTreeMap<u64, Outcome>,
+    ended: BTreeMap<u64, Box<Outcome>>,
     next: u64,
 }
 
@@ -163,7 +163,7 @@ impl Commands {
             Some(link) => link.send(&Order::Start(id, program)),
             None => match program.start(false) {
                 Ok(process) => drop(self.here.running.insert(id, Box::new(process))),
-                Err(why) => drop(self.ended.insert(id, Err(why))),
+                Err(why) => drop(self.ended.insert(id, Box::new(Err(why)))),
             },
         }
         id
@@ -186,9 +186,9 @@ impl Commands {
 
     /// Takes note of what has ended.
     pub fn turn(&mut self) {
-        self.ended.extend(self.here.ended().into_iter().map(|(id, ended)| (id, Ok(ended))));
+        self.ended.extend(self.here.ended().into_iter().map(|(id, ended)| (id, Box::new(Ok(ended)))));
         let Some(link) = &mut self.helper else { return };
-        while let Some(answer) = link.receive::<(u64, Outcome)>() {
+        while let Some(answer) = link.receive::<(u64, Box<Outcome>)>() {
             self.ended.extend([answer]);
         }
     }
@@ -201,10 +201,11 @@ impl Commands {
     /// How a program ended, if it has.
     pub fn take_ended(&mut self, id: u64) -> Option<Outcome> {
         match &self.helper {
-            Some(link) if link.gone => Some(
-                self.ended.remove(&id).unwrap_or_else(|| Err("the helper that starts it is gone".to_owned())),
-            ),
-            _ => self.ended.remove(&id),
+            Some(link) if link.gone => {
+                let ended = self.ended.remove(&id).map(|outcome| *outcome);
+                Some(ended.unwrap_or_else(|| Err("the helper that starts it is gone".to_owned())))
+            }
+            _ => self.ended.remove(&id).map(|outcome| *outcome),
         }
     }
 }

@@ -25,6 +25,7 @@ struct Call {
 struct Running {
     /// Its number among the commands.
     id: u64,
+    tunnel: String,
     program: String,
     deadline: Instant,
     killed: bool,
@@ -36,7 +37,7 @@ pub struct Hooks {
     limit: Duration,
     /// Thousands of tunnels may go down together: what costs something for each is only done to those that run.
     waiting: BTreeMap<String, VecDeque<Call>>,
-    running: BTreeMap<String, Running>,
+    running: Vec<Running>,
 }
 
 /// The whole environment of a command.
@@ -59,7 +60,7 @@ fn environment(event: &Notification) -> Vec<(String, String)> {
 impl Hooks {
     /// Nothing runs yet.
     pub fn new(limit: Duration) -> Hooks {
-        Hooks { limit, waiting: BTreeMap::new(), running: BTreeMap::new() }
+        Hooks { limit, waiting: BTreeMap::new(), running: Vec::new() }
     }
 
     /// Puts a call in line. When too many wait, the oldest is dropped: the newest tells how things are now.
@@ -77,13 +78,14 @@ impl Hooks {
     pub fn turn(&mut self, now: Instant, commands: &mut Commands) -> Vec<LogLine> {
         let mut lines = Vec::new();
         let limit = self.limit;
-        self.running.retain(|tunnel, running| {
-            let (remark, ended) = running.look_after(now, tunnel, limit, commands);
+        self.running.retain_mut(|running| {
+            let (remark, ended) = running.look_after(now, limit, commands);
             lines.extend(remark.map(|remark| LogLine::remark(&remark)));
             !ended
         });
         while self.running.len() < RUNNING {
-            let idle = self.waiting.keys().find(|tunnel| !self.running.contains_key(*tunnel)).cloned();
+            let is_idle = |tunnel: &&String| self.running.iter().all(|running| running.tunnel != **tunnel);
+            let idle = self.waiting.keys().find(is_idle).cloned();
             let Some(tunnel) = idle else { break };
             let calls = self.waiting.get_mut(&tunnel);
             let call = calls.and_then(|calls| calls.pop_front().map(|call| (call, calls.is_empty())));
@@ -91,7 +93,7 @@ impl Hooks {
                 self.waiting.remove(&tunnel);
             }
             if let Some((call, _)) = call {
-                self.running.insert(tunnel, call.start(now + limit, commands));
+                self.running.push(call.start(tunnel, now + limit, commands));
             }
         }
         lines
@@ -99,12 +101,12 @@ impl Hooks {
 
     /// When the next command has run long enough.
     pub fn next(&self) -> Option<Instant> {
-        self.running.values().filter(|r| !r.killed).map(|r| r.deadline).min()
+        self.running.iter().filter(|r| !r.killed).map(|r| r.deadline).min()
     }
 
     /// The daemon ends: nothing that it started stays behind.
     pub fn kill_all(&mut self, commands: &mut Commands) {
-        self.running.values().for_each(|running| commands.kill(running.id));
+        self.running.iter().for_each(|running| commands.kill(running.id));
         self.running.clear();
         self.waiting.clear();
     }
@@ -116,11 +118,11 @@ impl Hooks {
 }
 
 impl Call {
-    fn start(self, deadline: Instant, commands: &mut Commands) -> Running {
+    fn start(self, tunnel: String, deadline: Instant, commands: &mut Commands) -> Running {
         let program = escape(self.words.first().map_or(b"", |word| word.as_bytes()));
         let Call { words, environment } = self;
         let id = commands.start(Program::Event(words, environment));
-        Running { id, program, deadline, killed: false }
+        Running { id, tunnel, program, deadline, killed: false }
     }
 }
 
@@ -129,11 +131,10 @@ impl Running {
     fn look_after(
         &mut self,
         now: Instant,
-        tunnel: &str,
         limit: Duration,
         commands: &mut Commands,
     ) -> (Option<Remark>, bool) {
-        let (tunnel, program) = (tunnel.to_owned(), self.program.clone());
+        let (tunnel, program) = (self.tunnel.clone(), self.program.clone());
         if let Some(outcome) = commands.take_ended(self.id) {
             let why = match outcome {
                 Ok(ended) if ended.success || self.killed => return (None, true),

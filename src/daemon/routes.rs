@@ -13,6 +13,9 @@ use crate::sys::link::NetEvent;
 use crate::sys::route::{KernelRoute, RouteSocket};
 use crate::sys::{address, error_text, netif};
 
+/// Routes by what they were looked up for.
+pub type Known = BTreeMap<RouteKey, Box<Route>>;
+
 /// From the first event to the look at what it means: whoever changes routes rarely makes one change only.
 const SETTLE: Duration = Duration::from_millis(100);
 /// Routes that are looked up in one turn of the loop.
@@ -40,7 +43,7 @@ enum Concern {
 #[derive(Default)]
 pub struct Routes {
     socket: Option<RouteSocket>,
-    known: BTreeMap<RouteKey, Route>,
+    known: Known,
     /// Those that events concern.
     concerned: BTreeSet<(Concern, RouteKey)>,
     marked: BTreeSet<RouteKey>,
@@ -63,15 +66,15 @@ impl Routes {
     }
 
     /// What another program that goes on with them has to know.
-    pub fn state(&self) -> (&BTreeMap<RouteKey, Route>, &BTreeSet<IpAddr>) {
+    pub fn state(&self) -> (&Known, &BTreeSet<IpAddr>) {
         (&self.known, &self.deprecated)
     }
 
     /// Goes on with the routes of another program. They are looked at again soon: events may have been missed.
-    pub fn resume(&mut self, now: Instant, known: BTreeMap<RouteKey, Route>, deprecated: BTreeSet<IpAddr>) {
+    pub fn resume(&mut self, now: Instant, known: Known, deprecated: BTreeSet<IpAddr>) {
         self.deprecated = deprecated;
         self.marked.extend(known.keys());
-        known.into_iter().for_each(|(key, route)| self.file(key, Some(route)));
+        known.into_iter().for_each(|(key, route)| self.file(key, Some(*route)));
         self.due = now.checked_add(SETTLE);
     }
 
@@ -150,7 +153,7 @@ impl Routes {
 
     fn file(&mut self, key: RouteKey, route: Option<Route>) {
         let old = match route {
-            Some(route) => self.known.insert(key, route),
+            Some(route) => self.known.insert(key, Box::new(route)),
             None => self.known.remove(&key),
         };
         let concerns = |route: Route| {
@@ -162,7 +165,7 @@ impl Routes {
             };
             sources.into_iter().chain([way]).flatten().map(move |concern| (concern, key))
         };
-        for entry in old.into_iter().flat_map(concerns) {
+        for entry in old.into_iter().flat_map(|route| concerns(*route)) {
             self.concerned.remove(&entry);
         }
         self.concerned.extend(route.into_iter().flat_map(concerns));

@@ -1,6 +1,6 @@
 //! All that another program has to know of the daemon to go on in its place. See [`saved`](crate::saved) for its form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use super::admin_server::{AdminServer, AdminState};
 use super::core::Daemon;
 use super::datapath::PlaneState;
+use super::routes::Known;
 use crate::config::{self, Config, Defaults};
 use crate::gather;
 use crate::log::ring::Ring;
 use crate::log::Level;
-use crate::proto::{Engine, Random, Route, RouteKey};
+use crate::proto::{Engine, Random};
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
 use crate::sys::clock;
 use crate::sys::passing::Post;
@@ -38,7 +39,7 @@ pub struct Rest {
     pub unreachable: BTreeSet<IpAddr>,
     /// Tunnels, and names that are to be looked up.
     pub lookups: Vec<(String, String)>,
-    pub routes: BTreeMap<RouteKey, Route>,
+    pub routes: Known,
     pub deprecated: BTreeSet<IpAddr>,
     pub admin: Option<AdminState>,
     pub pid_file: Option<String>,

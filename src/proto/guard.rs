@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::gather;
 use crate::saved::{tag, Reader, Saved, Writer};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
@@ -46,7 +47,7 @@ impl Saved for Guard {
 
     fn restore(from: &mut Reader<'_>) -> Self {
         let used = match from.tag_of_two(OLDER, NEWER) {
-            true => (0..=u16::MAX).zip(Vec::restore(from)).collect(),
+            true => gather::map((0..=u16::MAX).zip(Vec::restore(from))),
             false => BTreeMap::restore(from),
         };
         Guard { used, all: Saved::restore(from), key: Saved::restore(from) }

@@ -52,7 +52,7 @@ saved! {
     /// The routes that are watched.
     #[derive(Debug, Default)]
     pub struct Routes {
-        watched: BTreeMap<RouteKey, Watched>,
+        watched: BTreeMap<RouteKey, Box<Watched>>,
         /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
         pub offline: BTreeSet<TunnelKey>,
     }

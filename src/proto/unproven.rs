@@ -73,7 +73,7 @@ impl Answered {
 /// What was answered and waits for its SCCCN.
 #[derive(Debug, Default)]
 pub struct Unproven {
-    entries: BTreeMap<Ccid, Answered>,
+    entries: BTreeMap<Ccid, Box<Answered>>,
     by_request: BTreeMap<RequestKey, Ccid>,
     /// The oldest first; also ids of entries that are gone.
     order: VecDeque<Ccid>,
@@ -83,12 +83,12 @@ saved!(Unproven { entries, by_request, order });
 impl Unproven {
     /// The one whose SCCRP has this id of ours.
     pub fn get(&self, ccid: Ccid) -> Option<&Answered> {
-        self.entries.get(&ccid)
+        self.entries.get(&ccid).map(Box::as_ref)
     }
 
     /// The one whose SCCRQ has come again.
     pub fn find(&mut self, key: &RequestKey) -> Option<&mut Answered> {
-        self.entries.get_mut(self.by_request.get(key)?)
+        self.entries.get_mut(self.by_request.get(key)?).map(Box::as_mut)
     }
 
     /// One more. `None`: the SCCRQ is too long.
@@ -110,7 +110,7 @@ impl Unproven {
         self.by_request.insert(key.clone(), ccid);
         let tunnel = key.tunnel;
         let answered = Answered { key, tunnel, path, message: message.to_vec(), ccid, nonce, allowance: 0 };
-        self.entries.insert(ccid, answered);
+        self.entries.insert(ccid, Box::new(answered));
         Some(())
     }
 

@@ -18,7 +18,7 @@ const PORT: u16 = 0xfffc;
 /// The bridges that forward such frames because of us.
 #[derive(Default, Clone)]
 pub(super) struct Forwarding {
-    bridges: BTreeMap<String, Added>,
+    bridges: BTreeMap<String, Box<Added>>,
 }
 saved!(Forwarding { bridges });
 
@@ -63,7 +63,7 @@ impl Forwarding {
         if bits != 0 {
             bridge::forward(bridge, before | bits)?;
         }
-        self.bridges.insert(bridge.to_owned(), Added { interfaces: 1, bits });
+        self.bridges.insert(bridge.to_owned(), Box::new(Added { interfaces: 1, bits }));
         Ok(())
     }
 

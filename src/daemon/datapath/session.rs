@@ -13,6 +13,7 @@ use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::fragments::Reassembly;
 use crate::frame::{self, ETHERNET_HEADER};
+use crate::gather;
 use crate::proto::{Attachment, Path, SequenceLevel};
 use crate::sys::clock;
 use crate::token_bucket::{Rate, TokenBucket, ONE};
@@ -396,8 +397,6 @@ impl Sessions {
 
     /// The ids of all, in order.
     pub(super) fn ids(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self.ids.keys().map(|id| id.0).collect();
-        ids.sort_unstable();
-        ids
+        gather::set(self.ids.keys().map(|id| id.0)).into_iter().collect()
     }
 }
