@@ -73,6 +73,8 @@ struct Carried {
     device: Option<i32>,
     /// It is in the maps at present.
     ways: Option<Ways>,
+    /// The programs may have counted for it: else the map is not asked.
+    counts: bool,
     /// What was counted when the counters were set to zero.
     zero: Counts,
     /// What was told of it last.
@@ -81,7 +83,8 @@ struct Carried {
 
 impl Carried {
     fn new(session: SessionId) -> Box<Carried> {
-        Box::new(Carried { session, device: None, ways: None, zero: Counts::default(), told: None })
+        let zero = Counts::default();
+        Box::new(Carried { session, device: None, ways: None, counts: false, zero, told: None })
     }
 }
 
@@ -209,7 +212,7 @@ impl Shortcut {
             let mut carried = Carried::new(session);
             // What the maps have is written once more.
             carried.ways = ways.map(|(underlay, interface)| Ways::new(underlay, interface));
-            carried.zero = zero;
+            (carried.counts, carried.zero) = (true, zero);
             let at = ports.find(&name).ok_or(io::ErrorKind::NotFound)?;
             if let Some(port) = ports.get_mut(at) {
                 (port.by_bpf, port.why_not_bpf) = (ways.is_some(), why_not);
@@ -277,9 +280,10 @@ impl Shortcut {
             return Ok(());
         };
         let (key, interface) = (carried.session.0.to_be_bytes(), ways.interface.to_ne_bytes());
-        if self.counts.get(key).is_err() {
+        if !carried.counts && self.counts.get(key).is_err() {
             self.counts.clear(key)?;
         }
+        carried.counts = true;
         match &ways.ingress {
             Some(value) => self.ingress.set(key, &value.octets())?,
             None => absent(self.ingress.remove(key))?,
@@ -358,8 +362,10 @@ impl Shortcut {
         let Some(mut carried) = self.carried.remove(&at) else { return };
         self.leave(&mut carried);
         carried.device.map(|device| self.devices.remove(&(device, at)));
-        port.counters.add(&self.since(carried.session, &carried.zero));
-        let _ = self.counts.remove(carried.session.0.to_be_bytes());
+        if carried.counts {
+            port.counters.add(&self.since(carried.session, &carried.zero));
+            let _ = self.counts.remove(carried.session.0.to_be_bytes());
+        }
         (port.by_bpf, port.why_not_bpf) = (false, None);
     }
 
@@ -382,7 +388,7 @@ impl Shortcut {
 
     /// What the programs have counted for the session of a port since the counters were set to zero.
     pub(super) fn counters(&self, at: usize) -> Counters {
-        let carried = self.carried.get(&at);
+        let carried = self.carried.get(&at).filter(|carried| carried.counts);
         carried.map_or_else(Counters::default, |c| self.since(c.session, &c.zero))
     }
 
