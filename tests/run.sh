@@ -35,6 +35,9 @@ needed() {
 }
 needed
 
+# To build all of it takes a third less if it is not prepared for being built again piece by piece.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_LTO=off
+
 # What the simulation is put through; `cargo test` alone takes less of it.
 export SIM_DISASTERS=${SIM_DISASTERS:-20000}
 

@@ -60,7 +60,9 @@ fn a_flood_hides_nothing_of_the_tunnels() {
     assert!(before.iter().any(|line| line.ends_with("debug l2tpd start")), "{before:#?}");
     let stranger =
         crate::sys::in_netns(&net.b, || std::net::UdpSocket::bind("192.0.2.77:1701").expect("socket"));
-    let request = peer.build(&peer.set_up(SCCRQ).replace(7, b"intruder"));
+    // It belongs to no connection, and wants an id of its own: so the judge finds the connection of a message.
+    let mut request = peer.build(&peer.set_up(SCCRQ).replace(7, b"intruder").replace(61, &[0x66; 4]));
+    request[4..12].fill(0);
     let mut unknown = peer.build(&Out::new(HELLO));
     unknown[4..8].fill(0x77);
     let mut without_t = request.clone();
