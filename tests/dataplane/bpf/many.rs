@@ -42,7 +42,7 @@ fn planes(daemon: &Daemon) -> [usize; 2] {
 /// No session waits for the kernel when the programs take it: many take about as long as with `tap`, when they begin, when
 /// a policy takes all of them back and gives them on, and when they end.
 fn hundreds_begin_and_end_without_a_halt() {
-    const SESSIONS: usize = 400;
+    const SESSIONS: usize = 200;
     let net = Net::new();
     net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
     let config = |plane: &str, sessions: usize| {
@@ -77,8 +77,8 @@ fn hundreds_begin_and_end_without_a_halt() {
         times
     };
     let with_tap = measured("tap", [0, SESSIONS]);
-    // The kernel waits 12 ms and more for all processors, once or twice for each session if it waits at all.
-    let most = Duration::from_millis(10) * SESSIONS as u32;
+    // The kernel waits 12 ms and more for all processors, twice for each session on its way there and back if it waits.
+    let most = Duration::from_millis(15) * SESSIONS as u32;
     for (with_bpf, with_tap) in measured("bpf", [SESSIONS, 0]).iter().zip(&with_tap) {
         assert!(*with_bpf < *with_tap * 2 + most, "{with_bpf:?}, {with_tap:?} with tap");
     }
