@@ -285,19 +285,19 @@ impl Context {
 
     /// A random Control Connection ID that is free, never 0 (C-282).
     pub fn draw_ccid(&mut self) -> Option<Ccid> {
-        self.draw(|ids, id| ids.has(Ccid(id))).map(Ccid)
+        self.draw(|cx, id| cx.ids.has(Ccid(id)) || cx.unproven.get(Ccid(id)).is_some()).map(Ccid)
     }
 
     /// A random Session ID that no session of ours uses, never 0: over IP nothing else tells sessions apart (C-132).
     pub fn draw_session_id(&mut self) -> Option<SessionId> {
-        self.draw(|ids, id| ids.has_session(SessionId(id))).map(SessionId)
+        self.draw(|cx, id| cx.ids.has_session(SessionId(id))).map(SessionId)
     }
 
     /// A random number other than 0 that no id has.
-    fn draw(&mut self, is_used: impl Fn(&Ids, u32) -> bool) -> Option<u32> {
+    fn draw(&mut self, is_used: impl Fn(&Context, u32) -> bool) -> Option<u32> {
         for _ in 0..64 {
             let id = u32::from_be_bytes(self.random()?);
-            if id != 0 && !is_used(&self.ids, id) {
+            if id != 0 && !is_used(self, id) {
                 return Some(id);
             }
         }

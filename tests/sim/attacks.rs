@@ -4,10 +4,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use l2tpd::proto::Random;
 use l2tpd::wire::{Ccid, Encapsulation, Message};
 
 use crate::net::{address, tunnel, Datagram, Dice};
-use crate::peer::Peer;
+use crate::peer::{Peer, Received};
 use crate::world::World;
 
 /// Round-trip times, in milliseconds.
@@ -180,6 +181,54 @@ fn c_364_nobody_gains_by_forged_sources() {
             }
         }
     }
+}
+
+/// A source that gives each number of four octets twice in a row, as chance does once in some thousand million times.
+struct Twice {
+    last: Option<[u8; 4]>,
+    rest: Dice,
+}
+
+impl Random for Twice {
+    fn fill(&mut self, octets: &mut [u8]) -> Result<(), String> {
+        if octets.len() != 4 {
+            return self.rest.fill(octets);
+        }
+        match self.last.take() {
+            Some(last) => octets.copy_from_slice(&last),
+            None => {
+                self.rest.fill(octets)?;
+                self.last = <[u8; 4]>::try_from(&*octets).ok();
+            }
+        }
+        Ok(())
+    }
+}
+
+// An id that an SCCRP has named is in use, be it that the SCCRP was sent without a connection: two peers that
+// call at once never have one id.
+#[test]
+fn an_id_in_an_sccrp_is_not_given_again() {
+    let mut world = World::new(3);
+    let any = tunnel(0, 1, "role passive", &[]).replace("remote-address 192.0.2.2", "remote-address any");
+    world.add_with(&any, Box::new(Twice { last: None, rest: Dice(3) }));
+    world.start(0);
+    let mut rng = Dice(7);
+    for _ in 0..60 {
+        let (source, octets) = forged(&mut rng, None);
+        world.send(Encapsulation::Ip, source, SocketAddr::new(address(0), 0), octets);
+    }
+    world.run(Duration::from_millis(10));
+    let assigned = |received: Received| match received.message {
+        Message::Sccrp(reply) => Some(reply.assigned_ccid),
+        _ => None,
+    };
+    let mut ids: Vec<Ccid> = Peer::new().receive(&mut world).into_iter().filter_map(assigned).collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert!(count > 40, "{count} SCCRPs");
+    assert_eq!(ids.len(), count, "one id in two SCCRPs");
 }
 
 /// A hub and a thousand peers that call it at one moment.
