@@ -202,8 +202,10 @@ fn serve(options: Options, read: Read, mut logger: Logger, detached: Option<Deta
     };
     let state_files = config.state_file.path().map(|path| StateFiles::open(now, path));
     let mut daemon = Daemon::new(now, options, config, logger, engine, data);
-    let tunnels: Vec<_> = reading::startable(&daemon.config).cloned().collect();
-    tunnels.iter().for_each(|tunnel| daemon.make_interfaces(now, tunnel));
+    // Blocks with their keys, which nothing may hold until the end.
+    for tunnel in reading::startable(&daemon.config).cloned().collect::<Vec<_>>() {
+        daemon.make_interfaces(now, &tunnel);
+    }
     daemon.commands = commands;
     event_loop.hand_over = restarter.map(HandOver::new);
     let user = confine::user(&daemon.config);

@@ -7,8 +7,9 @@ use l2tpd::wire::digest::Secret;
 
 use crate::daemon::{write_config, Daemon};
 use crate::net::Net;
-use crate::pair::{host, pair_of, up, wait_for};
+use crate::pair::{host, pair_of, up};
 use crate::tests;
+use crate::wait::wait_until;
 
 tests!(passwords_do_not_stay_in_memory, cookies_do_not_stay_in_memory);
 
@@ -78,9 +79,9 @@ fn passwords_do_not_stay_in_memory() {
         }
         assert!(!areas_with(daemon, new_keys.digest_key()).is_empty());
         for key in [old_keys.digest_key(), old_keys.hiding_key()] {
-            wait_for("the last connection with the old keys to go", || {
-                areas_with(daemon, key).is_empty().then_some(())
-            });
+            // When the last connection that has them is gone.
+            let areas = || areas_with(daemon, key);
+            wait_until(|| areas().is_empty(), || format!("the old keys stay in {:?}", areas()));
         }
     }
     a.stop();
