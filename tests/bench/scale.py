@@ -29,6 +29,7 @@ seconds until all must be up; what is not up then is told, and the next step fol
 import math
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -325,6 +326,8 @@ def table(layout, results):
 
 
 def main():
+    # In the layout hub the spokes have an interface and a socket for each tunnel.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     begin = time.monotonic()
     for layout in LAYOUTS:
         results = {}
