@@ -176,8 +176,12 @@ another_program() {
         pings="${pings-} $!"
     done
     for turn in 1 2 3; do
-        said=$(ctl 1 restart 2>&1) || { fail "restart $turn" "$said"; return; }
-        echo "$said"
+        # An emulated processor may have too little time: what is refused then changes nothing, and is asked for again.
+        for _ in 1 2 3 4 5; do
+            if said=$(ctl 1 restart 2>&1); then break; fi
+            case $said in *'takes too long'*) ;; *) break ;; esac
+        done
+        case $said in *'goes on;'*) echo "$said" ;; *) fail "restart $turn" "$said"; return ;; esac
     done
     for process in $pings; do
         wait "$process"
