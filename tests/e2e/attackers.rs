@@ -83,11 +83,16 @@ fn replayed_requests(round_trip: u64) {
     let mut b = Daemon::start(&net, &net.b, &two);
     let mut a = Daemon::start(&net, &net.a, &one);
     wait_until(|| established(&a) > 0 && established(&b) > 0, || format!("not up:\n{}", a.tail(30)));
-    // Both have called once at least.
+    // Both call once at least: who clears an established connection calls at once.
+    let up = |count: usize| {
+        let both = || established(&a) >= count && established(&b) >= count;
+        wait_until(both, || format!("not up:\n{}", a.tail(30)));
+    };
     a.ctl_ok(&["clear", "all"]);
+    up(2);
     b.ctl_ok(&["clear", "all"]);
     let requests = wait_for("SCCRQs of both ends", || network.requests());
-    wait_until(|| established(&a) > 1 && established(&b) > 1, || format!("not up:\n{}", a.tail(30)));
+    up(3);
     let honest = comes_back(&net, &a, &mut b, &two);
     let (stop, played) = (AtomicBool::new(false), AtomicU64::new(0));
     let attacked = std::thread::scope(|scope| {
