@@ -1,6 +1,6 @@
-//! Programs for the kernel (BPF) that carry frames where it need not be the daemon: [`asm`] puts them together,
-//! `abi` is what the kernel says of them, [`ingress`] and [`egress`] are the two, [`pairs`] those of the interfaces where super-frames are made and cut, [`values`] is
-//! what stands in their maps. Pure: [`crate::sys::bpf`] loads them.
+//! Programs for the kernel (BPF) that carry frames where it need not be the daemon: [`asm`] puts them together, `abi` is
+//! what the kernel says of them, [`ingress`] and [`egress`] are the two, [`pairs`] those of the interfaces where
+//! super-frames are made and cut, [`values`] is what stands in their maps. Pure: [`crate::sys::bpf`] loads them.
 
 mod abi;
 pub mod asm;
