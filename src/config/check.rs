@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::error::{Fault, Given, Place};
 use super::model::*;
 
-/// What the blocks read so far have taken: of each kind what, and who has it, by a name and the line of the block.
+/// What the blocks read so far have taken: of each kind what, in one word each, and who has it, by a name and the line of the block.
 pub(super) struct Known {
     data_plane: DataPlane,
-    taken: BTreeMap<(Taken, String), (String, usize)>,
+    taken: BTreeMap<String, Box<(String, usize)>>,
 }
 
 /// What only one block can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum Taken {
     Tunnel,
     /// What tells one control connection from another; by the tunnel.
@@ -35,11 +35,11 @@ impl Known {
     }
 
     /// Who has it already; else it is taken now.
-    fn take(&mut self, kind: Taken, what: String, name: &str, line: usize) -> Option<(String, usize)> {
-        match self.taken.entry((kind, what)) {
-            Entry::Occupied(other) => Some(other.get().clone()),
+    fn take(&mut self, kind: Taken, what: &str, name: &str, line: usize) -> Option<(String, usize)> {
+        match self.taken.entry(format!("{kind:?} {what}")) {
+            Entry::Occupied(other) => Some((**other.get()).clone()),
             Entry::Vacant(free) => {
-                free.insert((name.to_owned(), line));
+                free.insert(Box::new((name.to_owned(), line)));
                 None
             }
         }
@@ -197,7 +197,7 @@ fn intervals(tunnel: &mut TunnelConfig, findings: &mut Findings<'_>) {
 /// A name stands for one tunnel, and so do the addresses and names that a message can be told by.
 fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
     if !tunnel.name.is_empty() {
-        let twin = known.take(Taken::Tunnel, tunnel.name.clone(), "", tunnel.line);
+        let twin = known.take(Taken::Tunnel, &tunnel.name, "", tunnel.line);
         if let Some((_, line)) = twin {
             let detail = format!("there is a tunnel {} in line {line} already", tunnel.name);
             findings.header("tunnel", detail);
@@ -214,7 +214,7 @@ fn unique(tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known)
     {
         let ports = tunnel.ports_of(way);
         let identity = (tunnel.local_address, remote, tunnel.bind_device, way, ports, hostname, id);
-        let twin = known.take(Taken::Identity, format!("{identity:?}"), &tunnel.name, tunnel.line);
+        let twin = known.take(Taken::Identity, &format!("{identity:?}"), &tunnel.name, tunnel.line);
         // Of another block of the same name it was told already.
         if let Some((twin, _)) = twin.filter(|(twin, _)| *twin != tunnel.name) {
             let detail = format!(
@@ -265,7 +265,7 @@ fn interface(session: &SessionConfig, findings: &mut Findings<'_>, known: &mut K
     if session.bridge.as_ref() == Some(name) {
         findings.invalid("bridge", "an interface cannot join itself");
     }
-    if let Some((_, line)) = known.take(Taken::Interface, name.clone(), "", session.line) {
+    if let Some((_, line)) = known.take(Taken::Interface, name, "", session.line) {
         findings.header("session", format!("there is a session {name} in line {line} already"));
     }
 }
@@ -276,7 +276,7 @@ fn split_horizon(session: &SessionConfig, findings: &mut Findings<'_>, known: &m
     let Some(bridge) = &session.bridge else {
         return findings.invalid("split-horizon", "it keeps ports of a bridge apart, and there is no bridge");
     };
-    let before = known.take(Taken::Group, bridge.clone(), group, session.line);
+    let before = known.take(Taken::Group, bridge, group, session.line);
     if let Some((other, line)) = before.filter(|(other, _)| other != group) {
         findings.invalid(
             "split-horizon",
@@ -290,7 +290,7 @@ fn split_horizon(session: &SessionConfig, findings: &mut Findings<'_>, known: &m
 fn end_id(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Findings<'_>, known: &mut Known) {
     let Some(id) = session.remote_end_id.as_ref().filter(|_| !findings.has("manual")) else { return };
     let of_tunnel = format!("{} {id:?}", tunnel.line);
-    if let Some((twin, _)) = known.take(Taken::EndId, of_tunnel, &session.interface, session.line) {
+    if let Some((twin, _)) = known.take(Taken::EndId, &of_tunnel, &session.interface, session.line) {
         findings.invalid("remote-end-id", format!("the session {twin} of this tunnel has this one already"));
     }
 }
@@ -318,7 +318,7 @@ fn manual(session: &SessionConfig, tunnel: &TunnelConfig, findings: &mut Finding
             .invalid("manual", "a manual session needs to know its peer; the tunnel's remote-address is any");
     }
     let Some(ids) = session.manual else { return };
-    if let Some((_, line)) = known.take(Taken::SessionId, ids.local.to_string(), "", session.line) {
+    if let Some((_, line)) = known.take(Taken::SessionId, &ids.local.to_string(), "", session.line) {
         findings
             .invalid("manual", format!("the session in line {line} has the local id {} already", ids.local));
     }

@@ -31,7 +31,7 @@ const OLD: u64 = 64 * 1024;
 const LATER: u64 = 2_000_000;
 
 /// What a file says of a tunnel.
-type FileEntry = (String, Result<Box<Record>, &'static str>);
+type Said = (String, Result<Box<Record>, &'static str>);
 
 /// What was written about a tunnel.
 struct Written {
@@ -82,10 +82,10 @@ impl StateFiles {
     }
 
     /// What the files say of the tunnels of this configuration. What is written from now on stands after it.
-    pub fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<FileEntry>> {
+    pub fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<Said>> {
         let tunnels = crate::gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         let secrets = |name: &str| tunnels.get(name).map(|tunnel| record::secrets(tunnel));
-        let mut all: BTreeMap<String, (u64, Content)> = BTreeMap::new();
+        let mut all: BTreeMap<String, Box<(u64, Content)>> = BTreeMap::new();
         let mut newest = 0;
         for place in 0..self.files.len() {
             let Some(file) = self.files.get_mut(place) else { continue };
@@ -98,19 +98,20 @@ impl StateFiles {
                 newest = last;
                 (self.current, self.at) = (place, u64::try_from(found.end).unwrap_or(0));
             }
-            for (name, (number, content)) in found.entries {
+            for (name, entry) in found.entries {
+                let (number, content) = *entry;
                 let content = match content {
                     Content::Connection(_) if foreign => {
                         Content::Refused("the file was changed after it was written")
                     }
                     content => content,
                 };
-                if all.get(&name).is_none_or(|(other, _)| *other < number) {
-                    all.insert(name, (number, content));
+                if all.get(&name).is_none_or(|other| other.0 < number) {
+                    all.insert(name, Box::new((number, content)));
                 }
             }
         }
-        Ok(all.into_iter().filter_map(|(name, (_, content))| Some((name, said(content)?))).collect())
+        Ok(all.into_iter().filter_map(|(name, entry)| Some((name, said(entry.1)?))).collect())
     }
 
     /// A copy, or an older state of the file, was put in its place. After another start of the machine that cannot be

@@ -114,7 +114,7 @@ struct Kind {
 pub struct Limit {
     /// Debug messages are logged: the administrator wants to see everything, of strangers too, as far as the kinds go.
     pub debug: bool,
-    kinds: BTreeMap<&'static str, Kind>,
+    kinds: BTreeMap<&'static str, Box<Kind>>,
     strangers: Strangers,
 }
 
@@ -122,7 +122,7 @@ pub struct Limit {
 #[derive(Default)]
 struct Strangers {
     all: Option<TokenBucket>,
-    kinds: BTreeMap<&'static str, TokenBucket>,
+    kinds: BTreeMap<&'static str, Box<TokenBucket>>,
     /// By address, with the time of the last line; those for which there is no place under `None`.
     sources: BTreeMap<Option<IpAddr>, (TokenBucket, Instant)>,
     suppressed: u64,
@@ -138,7 +138,7 @@ impl Strangers {
             self.sources.entry(source).or_insert_with(|| (TokenBucket::new(now, OF_SOURCE), now));
         *last = now;
         let of_source = debug || bucket.take(now, OF_SOURCE, ONE);
-        let kind = self.kinds.entry(line.kind).or_insert_with(|| TokenBucket::new(now, of_kind));
+        let kind = self.kinds.entry(line.kind).or_insert_with(|| Box::new(TokenBucket::new(now, of_kind)));
         let all = self.all.get_or_insert_with(|| TokenBucket::new(now, OF_STRANGERS));
         let admitted =
             of_source && kind.take(now, of_kind, ONE) && (debug || all.take(now, OF_STRANGERS, ONE));
@@ -182,11 +182,8 @@ impl Limit {
             return self.strangers.admit(now, line, address, self.debug);
         }
         let rate = rate(line.level);
-        let kind = self.kinds.entry(line.kind).or_insert_with(|| Kind {
-            bucket: TokenBucket::new(now, rate),
-            suppressed: 0,
-            report: None,
-        });
+        let new = || Box::new(Kind { bucket: TokenBucket::new(now, rate), suppressed: 0, report: None });
+        let kind = self.kinds.entry(line.kind).or_insert_with(new);
         if kind.bucket.take(now, rate, ONE) {
             return true;
         }

@@ -79,7 +79,7 @@ mod unproven;
 mod watch;
 
 pub use action::{
-    Action, Attachment, Fragments, Notification, Path, Pong, Purpose, SequenceLevel, TunnelEvent,
+    Action, Attachment, Fragments, Happening, Notification, Path, Pong, Purpose, SequenceLevel,
 };
 pub use context::Random;
 pub use engine::{Command, CommandError, Engine, TunnelRecord};

@@ -2,7 +2,6 @@
 //! Every descriptor of the daemon is closed on exec; a child gets the null device, and a pipe for its output where
 //! that is wanted.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -60,14 +59,14 @@ impl Process {
             .stderr(null);
         with_usual_policy(&mut command);
         let child = command.spawn()?;
-        own_children().insert(child.id());
+        own_children().push(child.id());
         Ok(Process { child })
     }
 
     /// How it ended, if it has; never waits.
     pub fn ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().ok()??;
-        own_children().remove(&self.child.id());
+        own_children().retain(|id| *id != self.child.id());
         let mut output = Vec::new();
         if let Some(pipe) = self.child.stdout.take() {
             let _ = pipe.take(OUTPUT_LIMIT).read_to_end(&mut output);
@@ -156,9 +155,9 @@ pub fn close_all_but(kept: &[RawFd]) {
 }
 
 /// The children that a [`Process`] looks after.
-static OWN_CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+static OWN_CHILDREN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-fn own_children() -> MutexGuard<'static, BTreeSet<u32>> {
+fn own_children() -> MutexGuard<'static, Vec<u32>> {
     OWN_CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

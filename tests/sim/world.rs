@@ -17,7 +17,7 @@ use l2tpd::log::{Level, LogLine};
 use l2tpd::proto::record::{self, Content, Stamp};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
-    Action, Attachment, Engine, NextHop, Notification, Path, Purpose, Random, Route, RouteKey, TunnelEvent,
+    Action, Attachment, Engine, Happening, NextHop, Notification, Path, Purpose, Random, Route, RouteKey,
     TunnelRecord,
 };
 use l2tpd::saved::{Reader, Writer};
@@ -316,8 +316,8 @@ impl World {
         file.written.clear();
         let entries = found.entries;
         self.act(n, |engine, now| {
-            for (tunnel, (_, content)) in entries {
-                match content {
+            for (tunnel, entry) in entries {
+                match entry.1 {
                     Content::Connection(record) => engine.resume(now, &tunnel, Ok(record)),
                     Content::Refused(why) => engine.resume(now, &tunnel, Err(why)),
                     Content::None => {}
@@ -675,7 +675,7 @@ impl World {
     }
 
     /// How often a happening was notified by node `n`.
-    pub fn happened(&self, n: usize, what: TunnelEvent) -> usize {
+    pub fn happened(&self, n: usize, what: Happening) -> usize {
         self.nodes[n].events.iter().filter(|(_, e)| e.what == what).count()
     }
 

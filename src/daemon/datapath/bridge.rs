@@ -3,10 +3,11 @@
 //! programs that set up the network delete bridges and make them anew, so a bridge that comes back gets its
 //! interfaces back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use super::event::Failure;
+use super::slab::FixedHash;
 use crate::log::Remark;
 use crate::saved::saved;
 use crate::sys::{error_text, netif};
@@ -127,9 +128,9 @@ pub(super) struct Bridges {
     /// By the bridge's index: the places of its ports.
     ports: BTreeSet<(i32, usize)>,
     /// By the bridge's index: its name.
-    names: BTreeMap<i32, String>,
+    names: HashMap<i32, String, FixedHash>,
     /// By the name of a bridge that was deleted: the places of the ports that wait for it.
-    waiting: BTreeMap<String, BTreeSet<usize>>,
+    waiting: HashMap<String, BTreeSet<usize>, FixedHash>,
 }
 
 impl Bridges {

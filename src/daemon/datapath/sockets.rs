@@ -1,6 +1,6 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -9,13 +9,12 @@ use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
 use super::socket_key::{unspecified, SocketKey};
-use super::state::{OpenState, ReceivedFds, SentFds};
+use super::state::{Come, OpenState, Passed};
 use crate::config::model::Device;
-use crate::gather;
 use crate::proto::Path;
-use crate::sys::batch::{Destination, SendOptions, Sender, Sent};
+use crate::sys::batch::{Destination, Sender, Sent, Way};
 use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
-use crate::sys::socket_filter::{self, Kind, Needed, OtherSocket};
+use crate::sys::socket_filter::{self, Elsewhere, Kind, Needed};
 use crate::sys::{error_text, netif};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
@@ -48,7 +47,7 @@ impl OpenSocket {
     }
 
     /// What another program that goes on with it has to know.
-    pub(super) fn state(&self, descriptors: &mut SentFds) -> OpenState {
+    pub(super) fn state(&self, descriptors: &mut Passed) -> OpenState {
         let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = self;
         let inner = inner.state(descriptors);
         OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
@@ -83,8 +82,8 @@ impl OpenSocket {
             return (Err(error), false);
         }
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let options = SendOptions { tos: CONTROL_TOS, gso: false, owner: 0 };
-        sender.push(std::slice::from_ref(&(0..length)), &to, options);
+        let way = Way { tos: CONTROL_TOS, gso: false, owner: 0 };
+        sender.push(std::slice::from_ref(&(0..length)), &to, way);
         let mut sent = Sent::default();
         sender.flush(&mut self.inner, &mut |_, result| sent = *result);
         let result = match (sent.datagrams, sent.errno) {
@@ -145,7 +144,7 @@ pub(super) struct Sockets {
     /// Those that are not connected to a peer.
     keys: HashMap<SocketKey, usize, FixedHash>,
     /// The interfaces that sockets are bound to, and their indexes when that was done last.
-    devices: BTreeMap<Device, Option<i32>>,
+    devices: HashMap<Device, Option<i32>, FixedHash>,
 }
 
 impl Sockets {
@@ -211,7 +210,7 @@ impl Sockets {
     }
 
     /// What another program that goes on with them has to know; those that are connected to a peer are their tunnels'.
-    pub(super) fn state(&self, descriptors: &mut SentFds) -> Vec<OpenState> {
+    pub(super) fn state(&self, descriptors: &mut Passed) -> Vec<OpenState> {
         let open = self.all.iter().filter(|(_, socket)| socket.peer.is_none());
         open.map(|(_, socket)| socket.state(descriptors)).collect()
     }
@@ -222,7 +221,7 @@ impl Sockets {
         &mut self,
         state: OpenState,
         peer: Option<SocketAddr>,
-        descriptors: &mut ReceivedFds,
+        descriptors: &mut Come,
         ready: &Ready,
     ) -> io::Result<usize> {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
@@ -278,8 +277,9 @@ impl Sockets {
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
-        let devices = gather::set(self.all.iter().map(|(_, socket)| socket.key.device));
-        self.devices.retain(|device, _| devices.contains(device));
+        let known = std::mem::take(&mut self.devices);
+        let used = self.all.iter().map(|(_, socket)| socket.key.device);
+        self.devices = used.filter_map(|device| Some((device, *known.get(&device)?))).collect();
     }
 
     /// Interfaces came or went: sockets that are bound to one that is another now are bound again; whether there are any.
@@ -299,7 +299,7 @@ impl Sockets {
     }
 
     /// What other sockets get that are bound to an interface, of what the kernel would give to this one.
-    fn others(&self, key: &SocketKey) -> Vec<OtherSocket> {
+    fn elsewhere(&self, key: &SocketKey) -> Vec<Elsewhere> {
         if key.device != Device::NONE || self.devices.is_empty() {
             return Vec::new();
         }
@@ -307,12 +307,12 @@ impl Sockets {
         let bound = self.all.iter().map(|(_, socket)| &socket.key);
         let bound = bound.filter(|other| other.is_sibling(key) && other.device != Device::NONE);
         let covers = |other: &SocketKey| other.local == any || key.local == any || other.local == key.local;
-        let others = bound.filter(|other| covers(other)).filter_map(|other| {
+        let elsewhere = bound.filter(|other| covers(other)).filter_map(|other| {
             let index = (*self.devices.get(&other.device)?)?;
             let local = Some(other.local).filter(|local| key.local == any && *local != any);
-            Some(OtherSocket { index, local })
+            Some(Elsewhere { index, local })
         });
-        others.collect()
+        elsewhere.collect()
     }
 
     /// The kernel is to merge datagrams over UDP as they come in or not: programs before the sockets see only single ones.
@@ -330,10 +330,10 @@ impl Sockets {
                 let _ = socket_filter::attach(&socket.inner, Kind::Udp, needed, &[]);
                 continue;
             }
-            let others = self.others(&socket.key);
-            let _ = socket_filter::attach(&socket.inner, Kind::IpControl, needed, &others);
+            let elsewhere = self.elsewhere(&socket.key);
+            let _ = socket_filter::attach(&socket.inner, Kind::IpControl, needed, &elsewhere);
             if let Some(data) = &socket.data {
-                let _ = socket_filter::attach(data, Kind::IpData, needed, &others);
+                let _ = socket_filter::attach(data, Kind::IpData, needed, &elsewhere);
             }
         }
     }

@@ -44,10 +44,10 @@ struct Entrance {
 /// the file.
 #[derive(Debug, Default)]
 pub struct Callers {
-    entrances: BTreeSet<(Entrance, usize, TunnelKey)>,
+    /// Each tunnel stands here twice: by itself, and with a hash of the Host Name and Router ID that the peer must have.
+    /// Who is found by that is looked at again.
+    entrances: BTreeSet<(Entrance, Option<u64>, usize, TunnelKey)>,
     counts: BTreeMap<Entrance, usize>,
-    /// With a hash of the Host Name and Router ID that the peer must have. Who is found by it is looked at again.
-    identities: BTreeSet<(Entrance, u64, usize, TunnelKey)>,
     /// All tunnels, also those that cannot be called, by the peer's address; `None` is any.
     addresses: BTreeSet<(Option<IpAddr>, usize, TunnelKey)>,
 }
@@ -60,11 +60,11 @@ impl Callers {
             self.addresses.insert((address, place, key));
         }
         for entrance in entrances(tunnel) {
-            if self.entrances.insert((entrance, place, key)) {
+            if self.entrances.insert((entrance, None, place, key)) {
                 let count = self.counts.entry(entrance).or_default();
                 *count = count.saturating_add(1);
             }
-            self.identities.insert((entrance, expected(tunnel), place, key));
+            self.entrances.insert((entrance, Some(expected(tunnel)), place, key));
         }
     }
 
@@ -75,8 +75,8 @@ impl Callers {
             self.addresses.remove(&(address, place, key));
         }
         for entrance in entrances(tunnel) {
-            self.identities.remove(&(entrance, expected(tunnel), place, key));
-            if !self.entrances.remove(&(entrance, place, key)) {
+            self.entrances.remove(&(entrance, Some(expected(tunnel)), place, key));
+            if !self.entrances.remove(&(entrance, None, place, key)) {
                 continue;
             }
             match self.counts.get_mut(&entrance) {
@@ -98,10 +98,10 @@ impl Callers {
     pub fn first(&self, path: Path) -> Option<TunnelKey> {
         let first = |who| {
             let firsts = entries(who, path).into_iter().filter_map(|entrance| {
-                let from = (entrance, 0, TunnelKey(0));
-                self.entrances.range(from..).next().filter(|(found, _, _)| *found == entrance)
+                let from = (entrance, None, 0, TunnelKey(0));
+                self.entrances.range(from..).next().filter(|(found, ..)| *found == entrance)
             });
-            firsts.map(|(_, place, key)| (*place, *key)).min().map(|(_, key)| key)
+            firsts.map(|(_, _, place, key)| (*place, *key)).min().map(|(_, key)| key)
         };
         first(Who::At(path.remote.ip())).or_else(|| first(Who::Any))
     }
@@ -124,11 +124,9 @@ impl Callers {
         let wanted = entries(who, path).into_iter().flat_map(|e| identities.map(|identity| (e, identity)));
         let mut found: Vec<(usize, TunnelKey)> = wanted
             .flat_map(|(entrance, identity)| {
-                let from = (entrance, identity, 0, TunnelKey(0));
-                let same = self
-                    .identities
-                    .range(from..)
-                    .take_while(move |(e, i, ..)| (*e, *i) == (entrance, identity));
+                let from = (entrance, Some(identity), 0, TunnelKey(0));
+                let same = self.entrances.range(from..);
+                let same = same.take_while(move |(e, i, ..)| (*e, *i) == (entrance, Some(identity)));
                 same.take(NAMED).map(|(_, _, place, key)| (*place, *key))
             })
             .collect();

@@ -21,7 +21,7 @@ use crate::wire::code::stopccn;
 /// Session blocks, by their interface.
 type Sessions = BTreeMap<String, Rc<model::SessionConfig>>;
 /// Tunnel blocks, by their name; the sessions of those that a change is about.
-type Blocks = BTreeMap<String, (Rc<model::TunnelConfig>, Option<Sessions>)>;
+type Blocks = BTreeMap<String, Box<(Rc<model::TunnelConfig>, Option<Sessions>)>>;
 
 /// A configuration that is being taken over.
 struct Taking {
@@ -281,7 +281,7 @@ impl Tunnels {
     pub fn begin(&mut self, config: &Config, changes: Vec<Change>) {
         let changed = gather::set(changes.iter().filter_map(Change::tunnel));
         let blocks = config.tunnels.iter().filter(|t| changed.contains(t.name.as_str()));
-        let blocks = gather::map(blocks.map(|t| (t.name.clone(), (Rc::clone(t), None))));
+        let blocks = gather::map(blocks.map(|t| (t.name.clone(), Box::new((Rc::clone(t), None)))));
         let count = changes.len();
         self.taking = Some(Taking { config: config.clone(), changes: changes.into(), count, blocks });
     }
@@ -311,7 +311,7 @@ impl Tunnels {
             let Some(key) = self.by_name.get(&block.name).copied() else { continue };
             order.push(key);
             let Some(tunnel) = self.get_mut(key) else { continue };
-            let touched = blocks.get(&block.name).is_some_and(|(_, sessions)| sessions.is_some());
+            let touched = blocks.get(&block.name).is_some_and(|block| block.1.is_some());
             if touched || !Rc::ptr_eq(&tunnel.config, block) {
                 reconfigure::follow(tunnel, block);
                 same = false;
@@ -362,7 +362,7 @@ impl Tunnels {
         blocks: &'a mut Blocks,
         name: &str,
     ) -> Option<(&'a mut Tunnel, &'a Sessions)> {
-        let (block, sessions) = blocks.get_mut(name)?;
+        let (block, sessions) = &mut **blocks.get_mut(name)?;
         let tunnel = self.named(name)?;
         if sessions.is_none() {
             reconfigure::update(tunnel, cx, block);
@@ -372,7 +372,7 @@ impl Tunnels {
     }
 
     fn add(&mut self, cx: &mut Context, blocks: &Blocks, name: &str) {
-        let Some((block, _)) = blocks.get(name) else { return cx.missing() };
+        let Some((block, _)) = blocks.get(name).map(|block| &**block) else { return cx.missing() };
         self.next_key = self.next_key.wrapping_add(1);
         let key = TunnelKey(self.next_key);
         let mut tunnel = Tunnel::new(cx.now, key, Rc::clone(block));
