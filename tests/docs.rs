@@ -314,7 +314,7 @@ fn the_counters_named_for_a_symptom_exist() {
     }
 }
 
-/// The command in README installs all that `make test` looks for.
+/// The command in README installs all that `make test` looks for, and so does the run on a fresh system.
 #[test]
 fn the_command_of_the_readme_installs_what_the_tests_look_for() {
     let readme = text("README.md");
@@ -328,6 +328,10 @@ fn the_command_of_the_readme_installs_what_the_tests_look_for() {
         needs.split_whitespace().map(|pair| pair.split_once(':').expect("program:package").1).collect();
     wanted.extend(["make", "python3-prometheus-client", "python3-yaml"]);
     assert_eq!(installed, wanted);
+    let run = text(".ci/run");
+    let list = run.split("packages=\"").nth(1).expect("the list").split('"').next().unwrap();
+    let there: BTreeSet<&str> = list.split_whitespace().collect();
+    assert_eq!(wanted.difference(&there).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 /// The tests that a page names in its rows of attackers: kind and file of each, row by row.

@@ -28,7 +28,7 @@ needed() {
         $python -c "import ${module%%:*}" 2>/dev/null || missing="$missing ${module#*:}"
     done
     [ -z "$missing" ] || echo "NOT INSTALLED, so some tests are skipped:$missing"
-    for peer in softether kernel openrc runit sysvinit; do
+    for peer in softether promtool kernel openrc runit sysvinit; do
         [ -e "target/peers/$peer/done" ] || { echo "NOT FETCHED, so tests with real peers are skipped: sh tests/peers/fetch.sh"; break; }
     done
     [ "$(id -u)" = 0 ] || echo "NOT ROOT, so all tests that make interfaces and network namespaces are skipped"

@@ -24,6 +24,10 @@ unpack() { # name of the directory, packages
 
 unpack softether softether-vpnserver softether-vpncmd softether-common
 
+# The reader of Prometheus' rules, without Prometheus.
+unpack promtool prometheus
+rm -f "$peers/promtool/root/usr/bin/prometheus"
+
 # Init systems for the service files. Their /bin, /sbin and /lib become parts of /usr, as on a system.
 for init in "openrc openrc librc1 libeinfo1" "runit runit" \
     "sysvinit sysvinit-core sysvinit-utils sysv-rc initscripts startpar"; do
