@@ -17,6 +17,12 @@ DESTDIR ?=
 # musl's, where the compiler has that target.
 STATIC ?=
 
+# STD=small: the standard library is built too, for size and without what prints a backtrace, where its sources are there
+# (rustup component add rust-src). cargo has this for its own development only, hence RUSTC_BOOTSTRAP.
+STD ?=
+BUILD_STD = $(if $(STD),-Z build-std=std$(comma)panic_abort -Z build-std-features=optimize_for_size)
+comma = ,
+
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 BIN = target/release/l2tpd
 CTL = target/release/l2tpctl
@@ -48,29 +54,20 @@ ICF = $(shell d=$$(mktemp -d) && echo 'fn main() {}' | $(RUSTC) $(TARGET) -C lin
 
 all: $(BIN) $(CTL)
 
-# Both kinds are kept, each in a directory of its own; target/release has the one that was asked for last. Comparing
-# makes sure of that, and spares cargo: `make install` as root, after `make` as a user, does not start it again.
-KIND = $(if $(filter musl,$(STATIC)),musl,$(if $(STATIC),static,dynamic))
-MUSL = $(shell uname -m)-unknown-linux-musl
+# Each kind is kept in a directory of its own; target/release has the one that was asked for last. Comparing makes sure
+# of that, and spares cargo: `make install` as root, after `make` as a user, does not start it again.
+KIND = $(or $(filter musl,$(STATIC)),$(if $(STATIC),static,dynamic))$(if $(STD),-small)
 $(BIN): target/$(KIND)/release/l2tpd force
 	@mkdir -p target/release
 	@cmp -s $< $(BIN) || { cp $< $(BIN).new && mv $(BIN).new $(BIN); }
 
-target/dynamic/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)' $(CARGO) build --release $(LOCKED) --bins --target-dir target/dynamic
-	@touch $@
-
-target/static/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL) -C target-feature=+crt-static' $(CARGO) build --release $(LOCKED) --bins \
-		--target-dir target/static
-	@touch $@
-
-target/musl/release/l2tpd: TARGET = --target $(MUSL)
-target/musl/release/l2tpd: $(SOURCES)
-	RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)' $(CARGO) build --release $(LOCKED) --bins $(TARGET) \
-		--target-dir target/musl
-	@mkdir -p target/musl/release
-	@cp target/musl/$(MUSL)/release/l2tpd $@
+HOST = $(shell $(RUSTC) -vV 2>/dev/null | sed -n 's/^host: //p')
+TRIPLE = $(if $(filter musl,$(STATIC)),$(shell uname -m)-unknown-linux-musl,$(if $(STD),$(HOST)))
+TARGET = $(if $(TRIPLE),--target $(TRIPLE))
+target/$(KIND)/release/l2tpd: $(SOURCES)
+	$(if $(STD),RUSTC_BOOTSTRAP=1 )RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)$(if $(STATIC), -C target-feature=+crt-static)' \
+		$(CARGO) build --release $(LOCKED) --bins $(TARGET) $(BUILD_STD) --target-dir target/$(KIND)
+	@$(if $(TRIPLE),mkdir -p $(@D) && cp target/$(KIND)/$(TRIPLE)/release/l2tpd $@,touch $@)
 
 # One program under two names.
 $(CTL): $(BIN)
@@ -196,6 +193,7 @@ clean:
 help:
 	@echo 'make                build target/release/l2tpd and target/release/l2tpctl'
 	@echo 'make STATIC=1       the same without shared libraries; STATIC=musl: smaller'
+	@echo 'make STD=small      either of them with a smaller standard library (needs the component rust-src)'
 	@echo 'make demo           two hosts in two network namespaces joined by a pseudowire (root)'
 	@echo 'make test           all tests (those end to end need root); make test T=word: those whose name holds the word'
 	@echo 'make soak           live daemons, a bad network and mishaps for SECONDS=60 (root)'
