@@ -1,6 +1,6 @@
 //! What the rooms of the program may name: only rooms before them in the list of lib.rs, the pure ones no clock, socket,
-//! file or random source; `unsafe` only in `src/sys`. In a room with layers no two files need each other. No file is too
-//! long to be read in one sitting. Comments and, except for `unsafe` and length, tests do not count.
+//! file or random source; `unsafe` only in `src/sys`. Within a room no two files need each other, and a type's methods stand
+//! in its file. No file is too long to be read in one sitting. Comments and, except for `unsafe` and length, tests do not count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,6 @@ const IMPURE: [&str; 10] = [
     "SystemTime",
     "getrandom",
 ];
-
-/// The directories under `src` in which no two files need each other, and a type's methods stand in its file.
-const LAYERED: [&str; 9] = ["wire", "log", "config", "proto", "frame", "sys", "admin", "daemon", "ctl"];
 
 /// Lines of a file in `src`, tests included.
 const LONGEST: usize = 500;
@@ -332,9 +329,8 @@ fn circle(needs: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>, start: &Vec<Stri
 fn no_two_files_need_each_other() {
     let modules = Modules::read();
     let mut circles = BTreeSet::new();
-    for room in LAYERED {
-        let room: Vec<String> = room.split('/').map(str::to_owned).collect();
-        let inside = modules.0.keys().filter(|module| module.starts_with(&room));
+    for (room, _) in rooms_of_library() {
+        let inside = modules.0.keys().filter(|module| module.first() == Some(&room));
         let needs: BTreeMap<_, _> = inside.map(|module| (module.clone(), modules.needs(module))).collect();
         let count = needs.values().flatten().filter(|other| needs.contains_key(*other)).count();
         assert!(count + 1 >= needs.len(), "{room:?}: the search finds what is there");
@@ -362,9 +358,6 @@ fn the_methods_of_a_type_stand_in_its_file() {
     let mut count = 0;
     for (module, source) in &Modules::read().0 {
         let room = module.join("/");
-        if !LAYERED.iter().any(|layered| room.starts_with(layered)) {
-            continue;
-        }
         let is_here = |name: &str| {
             let kinds = ["struct", "enum", "trait"];
             let wanted = kinds.map(|kind| format!("{kind} {name}"));

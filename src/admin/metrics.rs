@@ -68,20 +68,20 @@ enum Stage {
 
 /// A family: its name, type and description, and how it tells of a tunnel or a session.
 type Family<F> = (&'static str, &'static str, &'static str, F);
-type OfTunnel = fn(&Told<'_>, &TunnelBrief<'_>, &mut String);
-type OfSession = fn(&Told<'_>, &SessionBrief<'_>, &mut String);
+type OfTunnel = fn(&Metric<'_>, &TunnelBrief<'_>, &mut String);
+type OfSession = fn(&Metric<'_>, &SessionBrief<'_>, &mut String);
 
 /// The tunnel or session that a family tells of.
-struct Told<'a> {
+struct Metric<'a> {
     source: &'a dyn Source,
     family: &'static str,
     labels: String,
     tunnel: usize,
-    /// None, where the tunnel itself is told of.
+    /// None, where the tunnel itself is meant.
     sessions: Range<usize>,
 }
 
-impl Told<'_> {
+impl Metric<'_> {
     /// A sample; what the family's name is followed by, and further labels.
     fn sample(&self, out: &mut String, after: &str, labels: &str, value: impl Display) {
         sample(out, &format!("{}{after}", self.family), &format!("{}{labels}", self.labels), value);
@@ -132,60 +132,65 @@ fn frames_family(name: &str) -> String {
 
 /// What is told of each tunnel.
 const OF_TUNNELS: [Family<OfTunnel>; 9] = [
-    ("l2tpd_tunnel", "info", "what it is, and who the peer", |told, _, out| {
-        told.tunnel(|whole| told.sample(out, "_info", &peer_labels(&whole), 1));
+    ("l2tpd_tunnel", "info", "what it is, and who the peer", |metric, _, out| {
+        metric.tunnel(|whole| metric.sample(out, "_info", &peer_labels(&whole), 1));
     }),
-    ("l2tpd_tunnel_up", "gauge", "1 while it is established, or need not be set up", |told, tunnel, out| {
-        let up = tunnel.manual || tunnel.state == State::Established;
-        told.sample(out, "", "", u8::from(up && !tunnel.disabled));
-    }),
-    ("l2tpd_tunnel_state", "stateset", "its state", |told, tunnel, out| {
+    (
+        "l2tpd_tunnel_up",
+        "gauge",
+        "1 while it is established, or need not be set up",
+        |metric, tunnel, out| {
+            let up = tunnel.manual || tunnel.state == State::Established;
+            metric.sample(out, "", "", u8::from(up && !tunnel.disabled));
+        },
+    ),
+    ("l2tpd_tunnel_state", "stateset", "its state", |metric, tunnel, out| {
         let present = match (tunnel.disabled, tunnel.manual) {
             (true, _) => "disabled",
             (false, true) => "manual",
             (false, false) => tunnel.state.status_name(),
         };
-        told.states(out, &TUNNEL_STATES, present);
+        metric.states(out, &TUNNEL_STATES, present);
     }),
-    ("l2tpd_tunnel_state_age_seconds", "gauge", "time since its state changed", |told, _, out| {
-        told.tunnel(|whole| told.sample(out, "", "", seconds(whole.since)));
+    ("l2tpd_tunnel_state_age_seconds", "gauge", "time since its state changed", |metric, _, out| {
+        metric.tunnel(|whole| metric.sample(out, "", "", seconds(whole.since)));
     }),
-    ("l2tpd_tunnel_changes", "counter", "how often it came up or went down", |told, _, out| {
-        told.tunnel(|whole| told.sample(out, "_total", "", whole.changes));
+    ("l2tpd_tunnel_changes", "counter", "how often it came up or went down", |metric, _, out| {
+        metric.tunnel(|whole| metric.sample(out, "_total", "", whole.changes));
     }),
     (
         "l2tpd_tunnel_round_trip_seconds",
         "gauge",
         "how long the peer takes to acknowledge, smoothed",
-        |told, tunnel, out| {
+        |metric, tunnel, out| {
             let Some(time) = tunnel.round_trip else { return };
             let (whole, micros) = (time.as_secs(), time.subsec_micros());
-            told.sample(out, "", "", format_args!("{whole}.{micros:06}"));
+            metric.sample(out, "", "", format_args!("{whole}.{micros:06}"));
         },
     ),
     (
         "l2tpd_tunnel_path_mtu_bytes",
         "gauge",
         "longest packet that its path carries, by probes",
-        |told, tunnel, out| {
+        |metric, tunnel, out| {
             let mtu = tunnel.path_search.and_then(|found| found.mtu);
-            mtu.into_iter().for_each(|mtu| told.sample(out, "", "", mtu));
+            mtu.into_iter().for_each(|mtu| metric.sample(out, "", "", mtu));
         },
     ),
-    ("l2tpd_tunnel_peer", "info", "which of several peers is in use, and why", |told, tunnel, out| {
-        let Some((whole, _)) = told.whole().filter(|_| tunnel.has_backup) else { return };
+    ("l2tpd_tunnel_peer", "info", "which of several peers is in use, and why", |metric, tunnel, out| {
+        let Some((whole, _)) = metric.whole().filter(|_| tunnel.has_backup) else { return };
         let in_use = |peer: &&PeerSnapshot| peer.state == PeerState::InUse;
         let Some(peer) = whole.peers.iter().find(in_use) else { return };
         let (remote, why) = (label(&peer.remote), label(&whole.peer_why));
-        told.sample(out, "_info", &format!(",remote_address=\"{remote}\",reason=\"{why}\""), 1);
+        metric.sample(out, "_info", &format!(",remote_address=\"{remote}\",reason=\"{why}\""), 1);
     }),
     (
         "l2tpd_tunnel_peer_changes",
         "counter",
         "how often another one of several peers was used",
-        |told, tunnel, out| {
+        |metric, tunnel, out| {
             if tunnel.has_backup {
-                told.sample(out, "_total", "", tunnel.peer_changes);
+                metric.sample(out, "_total", "", tunnel.peer_changes);
             }
         },
     ),
@@ -193,8 +198,8 @@ const OF_TUNNELS: [Family<OfTunnel>; 9] = [
 
 /// What is told of each session.
 const OF_SESSIONS: [Family<OfSession>; 6] = [
-    ("l2tpd_session", "info", "what it is, and who the peer", |told, _, out| {
-        told.session(|tunnel, session, interface| {
+    ("l2tpd_session", "info", "what it is, and who the peer", |metric, _, out| {
+        metric.session(|tunnel, session, interface| {
             let labels = format!(
                 ",peer=\"{}\",encapsulation=\"{}\",remote_end_id=\"{}\",bridge=\"{}\",data_plane=\"{}\"",
                 tunnel.peer.map(|peer| peer.to_string()).unwrap_or_default(),
@@ -203,31 +208,31 @@ const OF_SESSIONS: [Family<OfSession>; 6] = [
                 label(session.bridge.as_deref().unwrap_or_default()),
                 interface.map_or("", |interface| interface.data_plane),
             );
-            told.sample(out, "_info", &labels, 1);
+            metric.sample(out, "_info", &labels, 1);
         });
     }),
     (
         "l2tpd_session_up",
         "gauge",
         "1 while it is established, or need not be set up",
-        |told, session, out| {
-            told.sample(out, "", "", u8::from(session.state == SessionState::Established));
+        |metric, session, out| {
+            metric.sample(out, "", "", u8::from(session.state == SessionState::Established));
         },
     ),
-    ("l2tpd_session_state", "stateset", "its state", |told, session, out| {
+    ("l2tpd_session_state", "stateset", "its state", |metric, session, out| {
         let present = if session.disabled { "disabled" } else { session.state.status_name() };
-        told.states(out, &SESSION_STATES, present);
+        metric.states(out, &SESSION_STATES, present);
     }),
-    ("l2tpd_session_state_age_seconds", "gauge", "time since its state changed", |told, _, out| {
-        told.session(|_, session, _| told.sample(out, "", "", seconds(session.since)));
+    ("l2tpd_session_state_age_seconds", "gauge", "time since its state changed", |metric, _, out| {
+        metric.session(|_, session, _| metric.sample(out, "", "", seconds(session.since)));
     }),
-    ("l2tpd_session_changes", "counter", "how often it came up or went down", |told, _, out| {
-        told.session(|_, session, _| told.sample(out, "_total", "", session.changes));
+    ("l2tpd_session_changes", "counter", "how often it came up or went down", |metric, _, out| {
+        metric.session(|_, session, _| metric.sample(out, "_total", "", session.changes));
     }),
-    ("l2tpd_session_mtu_bytes", "gauge", "MTU of its interface", |told, _, out| {
-        told.session(|_, _, interface| {
+    ("l2tpd_session_mtu_bytes", "gauge", "MTU of its interface", |metric, _, out| {
+        metric.session(|_, _, interface| {
             let mtu = interface.map(|interface| interface.mtu).filter(|mtu| *mtu > 0);
-            mtu.into_iter().for_each(|mtu| told.sample(out, "", "", mtu));
+            mtu.into_iter().for_each(|mtu| metric.sample(out, "", "", mtu));
         });
     }),
 ];
@@ -314,7 +319,11 @@ impl Metrics {
                 Stage::Tunnel(at) => {
                     let Some((family, _, _, tell)) = OF_TUNNELS.get(at) else { return true };
                     let labels = tunnel_labels(&tunnel);
-                    tell(&Told { source, family, labels, tunnel: self.tunnel, sessions: 0..0 }, &tunnel, out);
+                    tell(
+                        &Metric { source, family, labels, tunnel: self.tunnel, sessions: 0..0 },
+                        &tunnel,
+                        out,
+                    );
                 }
                 _ => {}
             }
@@ -359,7 +368,7 @@ impl Metrics {
             Stage::Session(at) => {
                 let Some((family, _, _, tell)) = OF_SESSIONS.get(at) else { return };
                 let (tunnel, sessions) = (self.tunnel, self.session..self.session.saturating_add(1));
-                tell(&Told { source, family, labels, tunnel, sessions }, &session, out);
+                tell(&Metric { source, family, labels, tunnel, sessions }, &session, out);
             }
             Stage::Gather | Stage::Daemon | Stage::Tunnel(_) | Stage::Control(_) | Stage::Dropped => {}
         }

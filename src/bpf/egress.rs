@@ -1,13 +1,14 @@
 //! The program at the egress of the interfaces of sessions: puts the headers before a frame of IPv4 or IPv6 and sends it
 //! to the peer. Other frames (ARP, tags) go on to the interface, and so to the daemon.
 
+use super::abi::{context, helper, net16, Code, Maps};
+use super::abi::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 use super::asm::{
     Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
 use super::ingress::{add_up, checksum, count, fold, load_bytes, look_up, whole_length};
+use super::pairs;
 use super::values::{Counts, Egress};
-use super::{context, helper, net16, pairs, Code, Maps};
-use super::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 
 // The stack.
 /// The headers that are put before the frame.

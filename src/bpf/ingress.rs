@@ -2,12 +2,13 @@
 //! its frame to the session's interface. Whatever is not exactly as expected goes on to the system, and so to the
 //! daemon, which also counts what is wrong.
 
+use super::abi::{context, helper, net16, Code, Maps};
+use super::abi::{AFTER_MAC, AS_INGRESS, FIXED_GSO, IPV4, IPV6, L2TP, MAC, TCP, TCX_NEXT, UDP};
 use super::asm::{
     Assembler, If, Label, Operand, Operation, Register, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
+use super::pairs;
 use super::values::{Counts, Ingress};
-use super::{context, helper, net16, pairs, Code, Maps};
-use super::{AFTER_MAC, FIXED_GSO, IPV4, IPV6, L2TP, MAC, TCP, TCX_NEXT, UDP};
 
 // The stack.
 /// The path of the packet: [`values::PathOctets`](super::values::PathOctets).
@@ -31,8 +32,6 @@ const OAM: i32 = net16(0x88b5);
 const DECAP_L3_IPV4: u64 = 1 << 7;
 /// `bpf_skb_store_bytes`: the packet is of another flow now.
 const INVALIDATE_HASH: i32 = 2;
-/// `bpf_redirect`: as if it came in there.
-pub(super) const AS_INGRESS: i32 = 1;
 
 /// The program.
 pub fn program(maps: &Maps) -> Code {

@@ -2,9 +2,8 @@
 //! which session's interface a frame is of: neither a mark nor anything else beside the frame gets from one network
 //! namespace to another, and what has not the same tag is not joined.
 
+use super::abi::{context, helper, Code, AS_INGRESS, TAG, TCX_DROP};
 use super::asm::{Assembler, If, Label, Register, Size, R0, R1, R2, R6, R7};
-use super::ingress::AS_INGRESS;
-use super::{context, helper, Code, TAG, TCX_DROP};
 
 /// The greatest index of an interface that fits in a tag.
 pub const LARGEST: i32 = 0xffff;

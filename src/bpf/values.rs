@@ -1,6 +1,7 @@
 //! What the programs find in their maps: one value of [`Ingress`], [`Egress`] and [`Counts`] for each session that the
 //! kernel carries. The offsets are those that the programs load from.
 
+use super::abi::FIXED_GSO;
 use crate::saved::saved;
 
 /// A path as the programs compare it: the peer's address, ours (those of IPv4 in the first four octets), the ports of
@@ -98,7 +99,7 @@ impl Egress {
     pub fn octets(&self) -> Vec<u8> {
         let outer = if self.ipv6 { Egress::L3_IPV6 } else { Egress::L3_IPV4 };
         let udp = if self.udp { Egress::L4_UDP } else { 0 };
-        let flags = super::FIXED_GSO | outer | udp | Egress::L2_ETHERNET | Egress::CHECKSUM_STAYS;
+        let flags = FIXED_GSO | outer | udp | Egress::L2_ETHERNET | Egress::CHECKSUM_STAYS;
         let kind = i32::from(self.ipv6) * Egress::IS_IPV6 + i32::from(self.udp) * Egress::IS_UDP;
         let numbers = [self.length, self.device, self.longest].map(u32::to_ne_bytes).concat();
         let session = self.session.to_be_bytes();

@@ -191,7 +191,7 @@ impl<'a> Top<'a> {
                     self.stale = true;
                 }
                 signal::SIGTSTP => {
-                    if self.step_aside().is_err() {
+                    if self.suspend().is_err() {
                         return true;
                     }
                 }
@@ -213,7 +213,7 @@ impl<'a> Top<'a> {
     }
 
     /// Ctrl-Z: the terminal is the shell's until it gives it back.
-    fn step_aside(&mut self) -> io::Result<()> {
+    fn suspend(&mut self) -> io::Result<()> {
         self.screen.leave();
         self.keys.iter().for_each(Keys::give_back);
         signal::stop();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 
-use super::ping::{Ping, Said};
+use super::ping::{Ping, PingOutput};
 use crate::admin::envelope::{self, reply, Envelope, EnvelopeError};
 use crate::admin::{Display, Source};
 use crate::log::Level;
@@ -264,10 +264,10 @@ impl AdminClient {
     }
 
     /// Passes on what a `ping` says.
-    pub fn say(&mut self, now: Instant, said: Said) -> Result<(), End> {
+    pub fn say(&mut self, now: Instant, said: PingOutput) -> Result<(), End> {
         match said {
-            Said::Piece(text) => self.piece(text.as_bytes()),
-            Said::End(kind, text) => {
+            PingOutput::Piece(text) => self.piece(text.as_bytes()),
+            PingOutput::End(kind, text) => {
                 self.answer(now, kind, text.as_bytes());
                 Ok(())
             }

@@ -35,7 +35,7 @@ pub trait Host {
     /// What happened since the last call, oldest first. Nothing need be gathered that nobody wants.
     fn take_events(&mut self) -> Vec<StreamEvent>;
     /// From now on somebody (or nobody) follows these events.
-    fn want_events(&mut self, wanted: Wanted);
+    fn want_events(&mut self, wanted: WantedEvents);
 }
 
 /// What came of a reload: for who asked, what changed, or every error.
@@ -74,7 +74,7 @@ pub enum StreamEvent {
 
 /// Which events somebody follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wanted {
+pub struct WantedEvents {
     /// [`StreamEvent::Event`].
     pub events: bool,
     /// [`StreamEvent::Message`].

@@ -20,7 +20,7 @@ use mio::{Interest, Registry, Token};
 
 use super::admin_answer;
 use super::admin_client::{AdminClient, End, Stream};
-pub use super::admin_host::{Answer, Host, StreamEvent, Wanted};
+pub use super::admin_host::{Answer, Host, StreamEvent, WantedEvents};
 use crate::admin::envelope::{self, reply};
 use crate::admin::{json, show};
 use crate::log::{Event, LogLine, Remark};
@@ -52,7 +52,7 @@ pub struct AdminServer {
     clients: [Option<AdminClient>; CLIENTS],
     accepting: bool,
     pause: Option<Instant>,
-    wanted: Wanted,
+    wanted: WantedEvents,
     /// Time of the last turn.
     now: Option<Instant>,
 }
@@ -103,7 +103,7 @@ impl AdminServer {
             clients: Default::default(),
             accepting: false,
             pause: None,
-            wanted: Wanted::default(),
+            wanted: WantedEvents::default(),
             now: None,
         })
     }
@@ -359,7 +359,7 @@ impl AdminServer {
 
     /// Tells the host which events somebody follows, when that has changed.
     fn tell_wanted(&mut self, host: &mut dyn Host) {
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedEvents::default();
         for client in self.clients.iter_mut().flatten() {
             match client.follows() {
                 Some(Stream::Watch { .. }) => wanted.events = true,

@@ -24,7 +24,7 @@ use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
 use crate::log::{Event, LogLine, Remark, WallTime};
 use crate::proto::dropped::DropCause;
-use crate::proto::{Action, Engine, Happening, Notification, Path, Purpose, Random, Route, RouteKey};
+use crate::proto::{Action, Engine, Notification, Path, Purpose, Random, Route, RouteKey, TunnelEvent};
 use crate::sys::notify::Notifier;
 use crate::sys::socket::{source_address, Fragmentation};
 use crate::sys::{clock, process};
@@ -253,7 +253,7 @@ impl Daemon {
 
     fn notify(&mut self, now: Instant, notification: Notification) {
         // That an attempt begins is no event for others yet.
-        let matters = notification.what != Happening::TunnelConnecting;
+        let matters = notification.what != TunnelEvent::TunnelConnecting;
         let block = self.tunnel(&notification.tunnel).filter(|_| matters);
         let command = block.and_then(|t| t.on_event.clone());
         if let Some(words) = command {

@@ -156,10 +156,10 @@ impl Running {
 mod tests {
     use super::*;
     use crate::daemon::args::TIME_LIMIT;
-    use crate::proto::Happening;
+    use crate::proto::TunnelEvent;
     use crate::sys::clock;
 
-    fn event(what: Happening, reason: &str) -> Notification {
+    fn event(what: TunnelEvent, reason: &str) -> Notification {
         Notification {
             what,
             tunnel: "tokyo".into(),
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_environment_tells_everything_and_nothing_else() {
-        let environment = environment(&event(Happening::SessionUp, "a\0b\nc"));
+        let environment = environment(&event(TunnelEvent::SessionUp, "a\0b\nc"));
         let expected = [
             ("PATH", PATH),
             ("L2TPD_EVENT", "session-up"),
@@ -210,7 +210,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("l2tpd-hook-{}", std::process::id()));
         let script = format!("echo $L2TPD_EVENT begin >>{0}; sleep 0.05; echo end >>{0}", path.display());
         let mut hooks = Hooks::new(TIME_LIMIT);
-        for what in [Happening::TunnelUp, Happening::SessionUp, Happening::TunnelDown] {
+        for what in [TunnelEvent::TunnelUp, TunnelEvent::SessionUp, TunnelEvent::TunnelDown] {
             assert_eq!(hooks.call(&words(&["/bin/sh", "-c", &script]), &event(what, "")), None);
         }
         assert!(finish(&mut hooks, &mut Commands::default()).is_empty());
@@ -222,13 +222,13 @@ mod tests {
     #[test]
     fn failures_are_told_and_do_not_stop_the_next_call() {
         let mut hooks = Hooks::new(TIME_LIMIT);
-        hooks.call(&words(&["/nonexistent"]), &event(Happening::TunnelUp, ""));
-        hooks.call(&words(&["/bin/sh", "-c", "exit 3"]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&["/nonexistent"]), &event(TunnelEvent::TunnelUp, ""));
+        hooks.call(&words(&["/bin/sh", "-c", "exit 3"]), &event(TunnelEvent::TunnelUp, ""));
         let told = finish(&mut hooks, &mut Commands::default());
         assert_eq!(told.len(), 2);
         assert_eq!(told[0], "  on-event of tokyo: /nonexistent: No such file or directory");
         assert!(told[1].ends_with("exit status: 3"), "{told:?}");
-        hooks.call(&words(&["/tmp"]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&["/tmp"]), &event(TunnelEvent::TunnelUp, ""));
         assert_eq!(
             finish(&mut hooks, &mut Commands::default()),
             ["  on-event of tokyo: /tmp: Permission denied, it is a directory"]
@@ -242,11 +242,11 @@ mod tests {
         let mode = |bits| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(bits));
         mode(0o757).unwrap();
         let (mut hooks, name) = (Hooks::new(TIME_LIMIT), path.to_string_lossy().into_owned());
-        hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&[&name]), &event(TunnelEvent::TunnelUp, ""));
         let said = format!("  on-event of tokyo: {name}: others may write it (mode 0757): chmod go-w {name}");
         assert_eq!(finish(&mut hooks, &mut Commands::default()), [said]);
         mode(0o755).unwrap();
-        hooks.call(&words(&[&name]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&[&name]), &event(TunnelEvent::TunnelUp, ""));
         assert_eq!(
             finish(&mut hooks, &mut Commands::default()),
             [format!("  on-event of tokyo: {name}: exit status: 3")]
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_command_that_hangs_is_killed() {
         let (mut hooks, mut commands) = (Hooks::new(TIME_LIMIT), Commands::default());
-        hooks.call(&words(&["/bin/sleep", "1000"]), &event(Happening::TunnelUp, ""));
+        hooks.call(&words(&["/bin/sleep", "1000"]), &event(TunnelEvent::TunnelUp, ""));
         let start = clock::now();
         assert!(hooks.turn(start, &mut commands).is_empty());
         assert_eq!(hooks.next(), Some(start + TIME_LIMIT));
@@ -274,7 +274,7 @@ mod tests {
         for call in 0..2 {
             for tunnel in 0..RUNNING + 4 {
                 let tunnel = format!("t{tunnel}");
-                let event = Notification { tunnel, ..event(Happening::TunnelUp, "") };
+                let event = Notification { tunnel, ..event(TunnelEvent::TunnelUp, "") };
                 hooks.call(&words(&["/bin/sh", "-c", &format!("exit {}", call + 3)]), &event);
             }
         }
@@ -290,7 +290,7 @@ mod tests {
     fn the_line_is_bounded() {
         let mut hooks = Hooks::new(TIME_LIMIT);
         let dropped = (0..WAITING + 3)
-            .filter(|_| hooks.call(&words(&["/bin/true"]), &event(Happening::TunnelUp, "")).is_some())
+            .filter(|_| hooks.call(&words(&["/bin/true"]), &event(TunnelEvent::TunnelUp, "")).is_some())
             .count();
         assert_eq!(dropped, 3);
     }

@@ -35,7 +35,7 @@ pub(super) struct Ping {
 }
 
 /// What is to be sent to the client.
-pub(super) enum Said {
+pub(super) enum PingOutput {
     /// A piece of the answer.
     Piece(String),
     /// The kind and the text of its end.
@@ -64,7 +64,7 @@ impl Ping {
     }
 
     /// Sends the next HELLO, if it is time.
-    pub fn turn(&mut self, now: Instant, host: &mut dyn Host) -> Option<Said> {
+    pub fn turn(&mut self, now: Instant, host: &mut dyn Host) -> Option<PingOutput> {
         if let Some((number, _)) = self.waits.filter(|(_, deadline)| *deadline <= now) {
             return self.count_echo(now, number, None);
         }
@@ -89,41 +89,41 @@ impl Ping {
     }
 
     /// Sends a frame through a session.
-    fn ask_session(&mut self, now: Instant, host: &mut dyn Host) -> Option<Said> {
+    fn ask_session(&mut self, now: Instant, host: &mut dyn Host) -> Option<PingOutput> {
         match host.ping_session(&self.name) {
             Ok(number) => {
                 self.waits = Some((number, now + PATIENCE));
                 None
             }
-            Err(None) => Some(Said::End(reply::REFUSED, no_tunnel(&self.name))),
+            Err(None) => Some(PingOutput::End(reply::REFUSED, no_tunnel(&self.name))),
             Err(Some(why)) if self.told.hellos == 0 => Some(self.refused(why)),
             Err(Some(_)) => Some(self.end()),
         }
     }
 
-    fn refused(&self, why: &str) -> Said {
-        Said::End(reply::REFUSED, format!("{}: {why}\n", escape(self.name.as_bytes())))
+    fn refused(&self, why: &str) -> PingOutput {
+        PingOutput::End(reply::REFUSED, format!("{}: {why}\n", escape(self.name.as_bytes())))
     }
 
     /// The other end of a session has answered.
-    pub fn echoed(&mut self, now: Instant, echo: &Echo) -> Option<Said> {
+    pub fn echoed(&mut self, now: Instant, echo: &Echo) -> Option<PingOutput> {
         let ours = echo.interface == self.name && self.waits.is_some_and(|(number, _)| number == echo.number);
         ours.then(|| self.count_echo(now, echo.number, Some(echo.round_trip)))?
     }
 
     /// A frame through a session was answered, or is lost.
-    fn count_echo(&mut self, now: Instant, number: u32, round_trip: Option<Duration>) -> Option<Said> {
+    fn count_echo(&mut self, now: Instant, number: u32, round_trip: Option<Duration>) -> Option<PingOutput> {
         self.waits.take_if(|(waits, _)| *waits == number)?;
         self.told.count(round_trip, 1);
         self.next = Some(if self.left == 0 { now } else { now.max(self.begun + self.interval) });
-        Some(Said::Piece(match self.json {
+        Some(PingOutput::Piece(match self.json {
             true => json::echo(self.told.hellos, &self.name, round_trip),
             false => show::echo(self.told.hellos, &self.name, round_trip),
         }))
     }
 
     /// The HELLO of a tunnel was answered, or its connection is gone.
-    pub fn answered(&mut self, now: Instant, pong: &Pong) -> Option<Said> {
+    pub fn answered(&mut self, now: Instant, pong: &Pong) -> Option<PingOutput> {
         if self.session || self.next.is_some() || pong.tunnel != self.name {
             return None;
         }
@@ -136,15 +136,15 @@ impl Ping {
             self.left = 0;
         }
         let (number, round_trip, transmissions) = (self.told.hellos, pong.round_trip, pong.transmissions);
-        Some(Said::Piece(match self.json {
+        Some(PingOutput::Piece(match self.json {
             true => json::pong(number, pong.peer, round_trip, transmissions),
             false => show::pong(number, pong.peer, round_trip, transmissions),
         }))
     }
 
-    fn end(&self) -> Said {
+    fn end(&self) -> PingOutput {
         let kind = if self.told.answered == 0 { reply::DOWN } else { reply::DONE };
-        Said::End(
+        PingOutput::End(
             kind,
             match (self.session, self.json) {
                 (false, false) => show::pings(&self.told),

@@ -13,13 +13,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Lookups at once.
 const RUNNING: usize = 16;
 
-struct Wanted {
+struct Query {
     tunnel: String,
     name: String,
 }
 
 struct Lookup {
-    wanted: Wanted,
+    query: Query,
     /// Its number among the commands.
     id: u64,
     deadline: Instant,
@@ -38,7 +38,7 @@ pub struct Answer {
 /// The lookups of all tunnels.
 #[derive(Default)]
 pub struct Resolver {
-    waiting: VecDeque<Wanted>,
+    waiting: VecDeque<Query>,
     running: Vec<Lookup>,
     /// Killed, and to be asked for their end.
     killed: Vec<u64>,
@@ -47,17 +47,17 @@ pub struct Resolver {
 impl Resolver {
     /// The tunnels and names that are to be looked up, or are being.
     pub fn state(&self) -> Vec<(String, String)> {
-        let running = self.running.iter().map(|lookup| &lookup.wanted);
+        let running = self.running.iter().map(|lookup| &lookup.query);
         running.chain(&self.waiting).map(|w| (w.tunnel.clone(), w.name.clone())).collect()
     }
 
     /// Asks for the addresses of `name`, for a tunnel. The answer comes out of [`turn`](Resolver::turn).
     pub fn look_up(&mut self, tunnel: &str, name: &str) {
-        let running = self.running.iter().map(|lookup| &lookup.wanted);
+        let running = self.running.iter().map(|lookup| &lookup.query);
         if running.chain(&self.waiting).any(|w| w.tunnel == tunnel && w.name == name) {
             return;
         }
-        self.waiting.push_back(Wanted { tunnel: tunnel.to_string(), name: name.to_string() });
+        self.waiting.push_back(Query { tunnel: tunnel.to_string(), name: name.to_string() });
     }
 
     /// Looks after the lookups that run, and starts more.
@@ -77,13 +77,13 @@ impl Resolver {
                     Err(format!("no answer within {} s", TIME_LIMIT.as_secs()))
                 }
             };
-            let Wanted { tunnel, name } = lookup.wanted;
+            let Query { tunnel, name } = lookup.query;
             answers.push(Answer { tunnel, name, result });
         }
         while self.running.len() < RUNNING {
-            let Some(wanted) = self.waiting.pop_front() else { break };
-            let id = commands.start(Program::LookUp(wanted.name.clone()));
-            self.running.push(Lookup { wanted, id, deadline: now + TIME_LIMIT });
+            let Some(query) = self.waiting.pop_front() else { break };
+            let id = commands.start(Program::LookUp(query.name.clone()));
+            self.running.push(Lookup { query, id, deadline: now + TIME_LIMIT });
         }
         answers
     }

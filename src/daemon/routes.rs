@@ -23,7 +23,7 @@ const LOOKS: usize = 256;
 
 /// What a look has shown.
 #[derive(Default)]
-pub struct Looked {
+pub struct RouteChanges {
     /// How these routes are now.
     pub routes: Vec<(RouteKey, Route)>,
     /// An address of this host came or went.
@@ -212,8 +212,8 @@ impl Routes {
     }
 
     /// Looks at what is marked, if it is time.
-    pub fn turn(&mut self, now: Instant) -> Looked {
-        let mut looked = Looked::default();
+    pub fn turn(&mut self, now: Instant) -> RouteChanges {
+        let mut looked = RouteChanges::default();
         if self.due.is_none_or(|due| now < due) {
             return looked;
         }

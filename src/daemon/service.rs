@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::admin_host::{Answer, Host, StreamEvent, Wanted};
+use super::admin_host::{Answer, Host, StreamEvent, WantedEvents};
 use super::core::Daemon;
 use super::reloading::Reloads;
 use super::state_file::StateFiles;
@@ -271,7 +271,7 @@ impl Host for Service {
         self.daemon.stream.take()
     }
 
-    fn want_events(&mut self, wanted: Wanted) {
+    fn want_events(&mut self, wanted: WantedEvents) {
         self.daemon.stream.wanted = wanted;
     }
 }

@@ -31,7 +31,7 @@ pub struct Parts<'a> {
 }
 
 /// What is not the engine's or the data plane's.
-pub struct Rest {
+pub struct LoopState {
     pub started: Instant,
     pub level: Level,
     pub before_debug: Option<Level>,
@@ -46,7 +46,7 @@ pub struct Rest {
     /// There is a process that keeps the pid for whoever started the daemon.
     pub keeper: bool,
 }
-saved!(Rest {
+saved!(LoopState {
     started,
     level,
     before_debug,
@@ -66,7 +66,7 @@ pub struct State {
     pub config: Config,
     pub engine: Engine,
     pub plane: PlaneState,
-    pub rest: Rest,
+    pub rest: LoopState,
 }
 
 /// Writes it. The clock's value comes first, for points in time to be reckoned from.
@@ -80,7 +80,7 @@ pub fn save(now: Instant, daemon: &Daemon, parts: &Parts<'_>) -> Result<(Wiped, 
     daemon.data.state(&mut descriptors).save(&mut to);
     let (level, before_debug, ring) = daemon.logger.state();
     let (routes, deprecated) = daemon.routes.state();
-    let rest = Rest {
+    let rest = LoopState {
         started: daemon.started,
         level,
         before_debug,
@@ -128,7 +128,7 @@ pub fn read(octets: &[u8], random: Box<dyn Random>, before: Option<Read>) -> Res
     };
     let engine = Engine::restore(&mut from, now, &config, random).map_err(broken)?;
     let plane = PlaneState::restore(&mut from);
-    let rest = Rest::restore(&mut from);
+    let rest = LoopState::restore(&mut from);
     from.end().map_err(broken)?;
     let sessions = config.tunnels.iter().flat_map(|tunnel| &tunnel.sessions);
     let configured = gather::set(sessions.map(|session| session.interface.as_str()));

@@ -31,7 +31,7 @@ const OLD: u64 = 64 * 1024;
 const LATER: u64 = 2_000_000;
 
 /// What a file says of a tunnel.
-type Said = (String, Result<Box<Record>, &'static str>);
+type FileEntry = (String, Result<Box<Record>, &'static str>);
 
 /// What was written about a tunnel.
 struct Written {
@@ -82,7 +82,7 @@ impl StateFiles {
     }
 
     /// What the files say of the tunnels of this configuration. What is written from now on stands after it.
-    pub fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<Said>> {
+    pub fn read(&mut self, now: Instant, config: &Config) -> io::Result<Vec<FileEntry>> {
         let tunnels = crate::gather::map(config.tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)));
         let secrets = |name: &str| tunnels.get(name).map(|tunnel| record::secrets(tunnel));
         let mut all: BTreeMap<String, Box<(u64, Content)>> = BTreeMap::new();

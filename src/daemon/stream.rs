@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::admin_host::{StreamEvent, Wanted};
+use super::admin_host::{StreamEvent, WantedEvents};
 
 /// Beyond so many the oldest are dropped.
 const MOST: usize = 1024;
@@ -12,7 +12,7 @@ const MOST: usize = 1024;
 pub struct StreamEvents {
     events: VecDeque<StreamEvent>,
     /// Which ones somebody follows.
-    pub wanted: Wanted,
+    pub wanted: WantedEvents,
 }
 
 impl StreamEvents {

@@ -184,7 +184,7 @@ remarks! {
     "fallback" Info "tunnel <tun_name>: no answer, now over <encapsulation>" =>
         Fallback { tunnel: String, encapsulation: Name };
     "probes-end" Info "tunnel <tun_name>: <IPaddress> ended the connection when it had got a long HELLO: it gets none any more" =>
-        Spoiled { tunnel: String, peer: IpAddr };
+        ProbesEnd { tunnel: String, peer: IpAddr };
     "no-route" Info "tunnel <tun_name> waits: <text>" =>
         NoRoute { tunnel: String, why: String };
     "peer-in-use" Info "tunnel <tun_name>: peer <IPaddress> is in use: <text>" =>

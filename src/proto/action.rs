@@ -239,7 +239,7 @@ pub struct Pong {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// What happened.
-    pub what: Happening,
+    pub what: TunnelEvent,
     /// Name of the tunnel.
     pub tunnel: String,
     /// Name of the session's interface, for session events.
@@ -257,7 +257,7 @@ pub struct Notification {
 saved! {
     /// What a [`Notification`] is about.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Happening {
+    pub enum TunnelEvent {
         /// A control connection is being set up.
         TunnelConnecting,
         /// A control connection is established.
@@ -283,21 +283,21 @@ saved! {
     }
 }
 
-impl Happening {
+impl TunnelEvent {
     /// The word for it in `watch` and in the environment of `on-event`.
     pub fn name(self) -> &'static str {
         match self {
-            Happening::TunnelConnecting => "tunnel-connecting",
-            Happening::TunnelUp => "tunnel-up",
-            Happening::TunnelDown => "tunnel-down",
-            Happening::TunnelFailed => "tunnel-failed",
-            Happening::PeerChanged => "peer-changed",
-            Happening::StandbyUp => "standby-up",
-            Happening::StandbyDown => "standby-down",
-            Happening::SessionUp => "session-up",
-            Happening::SessionDown => "session-down",
-            Happening::SessionFailed => "session-failed",
-            Happening::CircuitChanged => "circuit-changed",
+            TunnelEvent::TunnelConnecting => "tunnel-connecting",
+            TunnelEvent::TunnelUp => "tunnel-up",
+            TunnelEvent::TunnelDown => "tunnel-down",
+            TunnelEvent::TunnelFailed => "tunnel-failed",
+            TunnelEvent::PeerChanged => "peer-changed",
+            TunnelEvent::StandbyUp => "standby-up",
+            TunnelEvent::StandbyDown => "standby-down",
+            TunnelEvent::SessionUp => "session-up",
+            TunnelEvent::SessionDown => "session-down",
+            TunnelEvent::SessionFailed => "session-failed",
+            TunnelEvent::CircuitChanged => "circuit-changed",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::action::Happening;
+use super::action::TunnelEvent;
 use crate::saved::saved;
 
 /// Changes of one tunnel or session that are kept.
@@ -20,7 +20,7 @@ saved! {
 
     #[derive(Debug)]
     struct Entry {
-        what: Happening,
+        what: TunnelEvent,
         reason: String,
         at: Instant,
         count: u32,
@@ -31,7 +31,7 @@ saved! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What happened.
-    pub what: Happening,
+    pub what: TunnelEvent,
     /// Why, in words; empty where there is nothing to say.
     pub reason: String,
     /// How long ago; the last time, if it happened several times in a row.
@@ -43,13 +43,16 @@ pub struct Change {
 impl History {
     /// Something happened. That an attempt begins is no change yet; what happens again is counted, so that attempts
     /// that fail for ever do not displace what was before.
-    pub fn note(&mut self, now: Instant, what: Happening, reason: &str) {
-        if what == Happening::TunnelConnecting {
+    pub fn note(&mut self, now: Instant, what: TunnelEvent, reason: &str) {
+        if what == TunnelEvent::TunnelConnecting {
             return;
         }
         if matches!(
             what,
-            Happening::TunnelUp | Happening::TunnelDown | Happening::SessionUp | Happening::SessionDown
+            TunnelEvent::TunnelUp
+                | TunnelEvent::TunnelDown
+                | TunnelEvent::SessionUp
+                | TunnelEvent::SessionDown
         ) {
             self.changes = self.changes.saturating_add(1);
         }
@@ -86,11 +89,11 @@ mod tests {
     fn the_last_changes_are_kept_and_repeated_ones_counted() {
         let (mut history, now) = (History::default(), start());
         for n in 0..20 {
-            history.note(now, Happening::TunnelDown, &format!("reason {n}"));
+            history.note(now, TunnelEvent::TunnelDown, &format!("reason {n}"));
         }
         for _ in 0..1000 {
-            history.note(now, Happening::TunnelConnecting, "");
-            history.note(now, Happening::TunnelFailed, "no answer");
+            history.note(now, TunnelEvent::TunnelConnecting, "");
+            history.note(now, TunnelEvent::TunnelFailed, "no answer");
         }
         assert_eq!(history.changes, 20, "a failed attempt is no change of what is up");
         let shown = history.shown(now);

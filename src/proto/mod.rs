@@ -79,7 +79,7 @@ mod unproven;
 mod watch;
 
 pub use action::{
-    Action, Attachment, Fragments, Happening, Notification, Path, Pong, Purpose, SequenceLevel,
+    Action, Attachment, Fragments, Notification, Path, Pong, Purpose, SequenceLevel, TunnelEvent,
 };
 pub use context::Random;
 pub use engine::{Command, CommandError, Engine, TunnelRecord};

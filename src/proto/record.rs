@@ -27,7 +27,7 @@ use super::context::{Context, TunnelKey};
 use super::session::Session;
 use crate::config::model::TunnelConfig;
 use crate::saved::{saved, Broken, Reader, Saved, Writer};
-use crate::wire::digest::{vouch, vouches, Secret, MD5_LENGTH};
+use crate::wire::digest::{hmac, hmac_matches, Secret, MD5_LENGTH};
 use crate::wire::message::{Dialect, SessionIds};
 use crate::wire::Ccid;
 
@@ -224,8 +224,8 @@ pub fn entry(
     record.iter().for_each(|record| record.save(&mut to));
     let body = to.plain();
     let digest = match record {
-        Some(_) => vouch(secret, LABEL, &[machine, &body]),
-        None => vouch(&Secret::new(b""), LABEL, &[machine, &body]),
+        Some(_) => hmac(secret, LABEL, &[machine, &body]),
+        None => hmac(&Secret::new(b""), LABEL, &[machine, &body]),
     };
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), &*body, &digest].concat()
@@ -249,7 +249,7 @@ pub fn read(
         found.highest = found.highest.max(stamp.number);
         let Some(known) = secrets(&tunnel) else { continue };
         let secrets = if there { known } else { vec![Secret::new(b"")] };
-        if !secrets.iter().any(|secret| vouches(secret, LABEL, &[machine, body], digest)) {
+        if !secrets.iter().any(|secret| hmac_matches(secret, LABEL, &[machine, body], digest)) {
             let content = Content::Refused("its digest does not fit: another password, or another machine");
             // What was written before is of no use either.
             found.entries.insert(tunnel, Box::new((stamp.number, content)));

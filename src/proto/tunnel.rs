@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::action::{Action, Happening, Notification, Path, Purpose};
+use super::action::{Action, Notification, Path, Purpose, TunnelEvent};
 use super::addresses::{Addresses, Next};
 use super::attempt::{Attempt, Pause, Preparing};
 use super::backup::Backup;
@@ -86,7 +86,7 @@ saved! {
         /// How often our own attempt has waited for one of the peer's.
         deferred: u32,
         /// This peer ended a connection when it had got a long HELLO.
-        pub spoiled: Option<IpAddr>,
+        pub no_probes_to: Option<IpAddr>,
     } given {
         /// Its block.
         pub config: Rc<model::TunnelConfig>,
@@ -124,7 +124,7 @@ impl Tunnel {
             kept: None,
             resumes: None,
             deferred: 0,
-            spoiled: None,
+            no_probes_to: None,
         }
     }
 
@@ -314,7 +314,7 @@ impl Tunnel {
         self.members.set_main(tunnel);
         self.file(cx, connection);
         cx.log(Event::BeginNewTunnel { tunnel, name, peer: path.remote.ip() });
-        self.notify(cx, Happening::TunnelConnecting, String::new());
+        self.notify(cx, TunnelEvent::TunnelConnecting, String::new());
         // Other addresses wait for their turn, or another encapsulation.
         let soon = self.addresses.has_others() || self.fallback.has_other(&self.config);
         let sent = self.members.main_mut().is_some_and(|connection| connection.send_request(cx, soon));
@@ -369,7 +369,7 @@ impl Tunnel {
             return;
         }
         // Nobody stands by any more; soon another one is asked.
-        self.report(cx, Happening::StandbyDown, Some(ccid), String::new());
+        self.report(cx, TunnelEvent::StandbyDown, Some(ccid), String::new());
         self.backup.standby = None;
         if let Some(mut spare) = self.spare.take() {
             spare.drop_sessions(cx, Some(ccid), "");
@@ -402,7 +402,7 @@ impl Tunnel {
             Some(State::Stopping | State::Linger) | None => return,
             Some(State::Established) if self.members.main_ccid() == Some(ccid) => {
                 self.slots.drop_sessions(cx, Some(ccid), &reason);
-                self.notify(cx, Happening::TunnelDown, reason);
+                self.notify(cx, TunnelEvent::TunnelDown, reason);
             }
             Some(State::Established | State::Idle | State::WaitCtlReply | State::WaitCtlConn) => {}
         }
@@ -462,7 +462,7 @@ impl Tunnel {
     pub fn fail(&mut self, cx: &mut Context, failure: Failure) {
         let reason = failure.to_string();
         self.attempt.fail(cx.now, failure);
-        self.notify(cx, Happening::TunnelFailed, reason);
+        self.notify(cx, TunnelEvent::TunnelFailed, reason);
     }
 
     /// The same for a connection; one that fails beside another in service is nobody's concern.
@@ -473,12 +473,12 @@ impl Tunnel {
     }
 
     /// Reports a change to watchers and hooks, and remembers it.
-    pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
+    pub fn notify(&mut self, cx: &mut Context, what: TunnelEvent, reason: String) {
         self.report(cx, what, self.members.main_ccid(), reason);
     }
 
     /// The same of this connection.
-    pub fn report(&mut self, cx: &mut Context, what: Happening, ccid: Option<Ccid>, reason: String) {
+    pub fn report(&mut self, cx: &mut Context, what: TunnelEvent, ccid: Option<Ccid>, reason: String) {
         self.history.note(cx.now, what, &reason);
         let connection = ccid.and_then(|ccid| self.members.get(ccid));
         let path = connection.map(|c| c.transport.path).or(self.path);

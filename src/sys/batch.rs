@@ -62,7 +62,7 @@ pub struct Sent {
 
 /// How a datagram is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
+pub struct SendOptions {
     /// TOS, or traffic class.
     pub tos: u8,
     /// It may become one message with others of equal length that follow it (UDP GSO).
@@ -119,7 +119,7 @@ impl Sender {
     }
 
     /// Adds a datagram that consists of these pieces of the arena.
-    pub fn push(&mut self, pieces: &[Range<usize>], to: &Destination, way: Way) {
+    pub fn push(&mut self, pieces: &[Range<usize>], to: &Destination, options: SendOptions) {
         let first = self.pieces.len();
         self.pieces.extend_from_slice(pieces);
         let length = pieces.iter().map(|p| p.len()).sum();
@@ -127,9 +127,10 @@ impl Sender {
             self.destinations.push((*to, encode(to.remote)));
         }
         let to = self.destinations.len() - 1;
-        let part = Part { pieces: first..self.pieces.len(), length, tos: way.tos, owner: way.owner, to };
+        let part =
+            Part { pieces: first..self.pieces.len(), length, tos: options.tos, owner: options.owner, to };
         let at = self.parts.len();
-        let fits = way.gso && self.messages.last().is_some_and(|message| self.fits(message, &part));
+        let fits = options.gso && self.messages.last().is_some_and(|message| self.fits(message, &part));
         self.parts.push(part);
         match self.messages.last_mut() {
             Some(message) if fits => message.end = at + 1,
@@ -381,14 +382,14 @@ mod tests {
         for (length, tos) in
             [(100, 0), (100, 0), (80, 0), (80, 0), (90, 0), (90, 1), (50_000, 1), (20_000, 1)]
         {
-            sender.push(&[0..10, 10..length], &to, Way { tos, gso: true, owner: 0 });
+            sender.push(&[0..10, 10..length], &to, SendOptions { tos, gso: true, owner: 0 });
         }
         assert_eq!(sender.messages, [0..3, 3..4, 4..5, 5..6, 6..7, 7..8]);
-        sender.push(&[0..1, 1..20_000], &to, Way { tos: 1, gso: false, owner: 0 });
+        sender.push(&[0..1, 1..20_000], &to, SendOptions { tos: 1, gso: false, owner: 0 });
         assert_eq!(sender.messages.len(), 7);
         // Frames of several sessions with one peer, and with another.
         for (owner, to) in [(1, &to), (2, &to), (3, &other), (4, &other)] {
-            sender.push(&[0..50, 50..100], to, Way { tos: 2, gso: true, owner });
+            sender.push(&[0..50, 50..100], to, SendOptions { tos: 2, gso: true, owner });
         }
         assert_eq!(sender.messages[7..], [9..11, 11..13]);
     }
@@ -402,7 +403,7 @@ mod tests {
             ttl,
         };
         for (tos, ttl) in [(0, 64), (0, 64), (8, 64), (8, 255), (8, 255), (8, 255)] {
-            sender.push(std::slice::from_ref(&(0..10)), &to(ttl), Way { tos, gso: false, owner: 0 });
+            sender.push(std::slice::from_ref(&(0..10)), &to(ttl), SendOptions { tos, gso: false, owner: 0 });
         }
         let runs = [0, 2, 3].map(|at| sender.alike(&sender.messages[at..]));
         assert_eq!((runs, sender.alike(&[])), ([2, 1, 3], 1));

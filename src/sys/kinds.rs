@@ -156,7 +156,7 @@ impl Needed<'_> {
 
 /// What another socket gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct OtherSocket {
     /// The interface that it comes by, or the VRF.
     pub index: c_int,
     /// It comes to this address; `None`: to any.

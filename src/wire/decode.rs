@@ -55,7 +55,7 @@ fn message_type(first: &RawAvp<'_>, cisco: bool) -> Result<MessageType, Refusal>
 }
 
 /// An AVP that passed all checks.
-struct Found<'a> {
+struct CheckedAvp<'a> {
     attribute: &'static Attribute,
     /// Under Cisco's number.
     copy: bool,
@@ -67,7 +67,7 @@ struct Collector<'a, 'o> {
     kind: MessageType,
     options: &'o DecodeOptions<'o>,
     random_vector: Option<&'a [u8]>,
-    found: Vec<Found<'a>>,
+    found: Vec<CheckedAvp<'a>>,
     notes: Vec<Note>,
     why: Option<Why>,
 }
@@ -119,7 +119,7 @@ impl<'a> Collector<'a, '_> {
         match self.read(avp, attribute) {
             // The closest Random Vector before a hidden AVP is the one that was used (RFC 3931 5.3).
             Ok(_) if attribute.id.attribute == number::RANDOM_VECTOR => self.random_vector = Some(avp.value),
-            Ok(value) => self.found.push(Found { attribute, copy, value }),
+            Ok(value) => self.found.push(CheckedAvp { attribute, copy, value }),
             Err(why) => self.malformed(avp, attribute, why),
         }
     }

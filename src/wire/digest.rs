@@ -116,16 +116,16 @@ pub fn sign(message: &mut [u8], secret: &Secret, sender_nonce: &[u8], receiver_n
 }
 
 /// An HMAC-MD5 under the secret of something that is no message: `label` tells what it is, and no message begins like it.
-pub fn vouch(secret: &Secret, label: &[u8], parts: &[&[u8]]) -> [u8; MD5_LENGTH] {
-    vouching(secret, label, parts).finalize().into_bytes().into()
+pub fn hmac(secret: &Secret, label: &[u8], parts: &[&[u8]]) -> [u8; MD5_LENGTH] {
+    keyed_hmac(secret, label, parts).finalize().into_bytes().into()
 }
 
-/// Whether [`vouch`] made `digest` of this, looked at in constant time.
-pub fn vouches(secret: &Secret, label: &[u8], parts: &[&[u8]], digest: &[u8]) -> bool {
-    vouching(secret, label, parts).verify_slice(digest).is_ok()
+/// Whether [`hmac`] made `digest` of this, looked at in constant time.
+pub fn hmac_matches(secret: &Secret, label: &[u8], parts: &[&[u8]], digest: &[u8]) -> bool {
+    keyed_hmac(secret, label, parts).verify_slice(digest).is_ok()
 }
 
-fn vouching(secret: &Secret, label: &[u8], parts: &[&[u8]]) -> Hmac<Md5> {
+fn keyed_hmac(secret: &Secret, label: &[u8], parts: &[&[u8]]) -> Hmac<Md5> {
     let mut mac = keyed(secret.digest_key());
     mac.update(label);
     parts.iter().for_each(|part| mac.update(part));

@@ -11,7 +11,7 @@ use l2tpd::admin::envelope::{self, reply};
 use l2tpd::admin::request::{self, Selection};
 use l2tpd::daemon::admin_server::{AdminServer, StreamEvent, CLIENTS, OF_ROOT};
 use l2tpd::log::{Event, Level, LogLine, WallTime};
-use l2tpd::proto::{Happening, Notification};
+use l2tpd::proto::{Notification, TunnelEvent};
 use l2tpd::sys::clock;
 
 use crate::support::admin_report as sample;
@@ -280,7 +280,7 @@ fn who_follows_gives_way_to_a_new_client_and_the_idlest_first() {
 
 fn happened(number: u32) -> StreamEvent {
     let notification = Notification {
-        what: Happening::SessionUp,
+        what: TunnelEvent::SessionUp,
         tunnel: "center".into(),
         interface: Some("l2tp0".into()),
         peer: Some(sample::REMOTE),

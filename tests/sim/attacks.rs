@@ -338,7 +338,7 @@ fn our_own_values_come_back() {
                     world.run(Duration::from_millis(20));
                 }
             }
-            assert_eq!(world.happened(0, l2tpd::proto::Happening::TunnelUp), 0, "{tags}");
+            assert_eq!(world.happened(0, l2tpd::proto::TunnelEvent::TunnelUp), 0, "{tags}");
             assert_eq!(world.tunnel(0).local_ccid, before, "{tags}: {}", world.transcript(0));
             assert_eq!(world.open_connections(0), 1, "{tags}: {}", world.transcript(0));
             if !established {

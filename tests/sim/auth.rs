@@ -106,7 +106,7 @@ fn c_238_passwords_differ() {
         let world = pair(here, there, 300);
         for n in 0..2 {
             assert_ne!(world.tunnel(n).state.status_name(), "established", "{here} {there}");
-            assert_eq!(world.happened(n, l2tpd::proto::Happening::TunnelUp), 0);
+            assert_eq!(world.happened(n, l2tpd::proto::TunnelEvent::TunnelUp), 0);
         }
         assert!(world.logged(0, "message digest invalid in SCCRQ") > 0, "{}", world.transcript(0));
         // The one with the password says nothing to what it cannot believe.

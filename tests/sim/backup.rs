@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use l2tpd::proto::snapshot::PeerState;
-use l2tpd::proto::{Command, CommandError, Happening};
+use l2tpd::proto::{Command, CommandError, TunnelEvent};
 
 use crate::net::{address, DELAY};
 use crate::world::World;
@@ -76,7 +76,7 @@ pub fn states(world: &World) -> Vec<&'static str> {
 
 /// The reasons of the changes of the peer.
 fn reasons(world: &World) -> Vec<String> {
-    let changes = world.nodes[0].events.iter().filter(|(_, event)| event.what == Happening::PeerChanged);
+    let changes = world.nodes[0].events.iter().filter(|(_, event)| event.what == TunnelEvent::PeerChanged);
     changes.map(|(_, event)| format!("{}: {}", event.peer.expect("known"), event.reason)).collect()
 }
 
@@ -156,7 +156,7 @@ fn a_better_one_that_comes_and_goes_is_not_used() {
         assert_eq!(states(&world), ["idle", "in-use"]);
     }
     assert_eq!(world.tunnel(0).peer_changes, 1);
-    let downs = world.happened(0, Happening::SessionDown);
+    let downs = world.happened(0, TunnelEvent::SessionDown);
     assert_eq!(downs, 1, "asking disturbs nothing");
     assert!(world.open_connections(1) <= 1, "what was asked is told that this was all");
 }
@@ -225,7 +225,7 @@ fn a_backup_that_calls_is_refused_while_another_serves() {
     world.start(2);
     world.run_seconds(1000);
     assert_eq!(served_by(&world), Some(address(1)));
-    assert_eq!(world.happened(0, Happening::TunnelDown), 0);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0);
     assert!(world.nodes[2].ports.is_empty());
     // When the first is gone either may begin.
     cut(&mut world, &[1]);
@@ -274,14 +274,14 @@ fn the_list_changes_and_the_peer_in_use_stays() {
         world.run_seconds(100);
         assert_eq!(served_by(&world), Some(address(1)), "{peers:?}");
     }
-    assert_eq!(world.happened(0, Happening::TunnelDown), 0);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0);
     // It goes out of the list.
     world.add(&hub(2, "role passive"));
     world.start(2);
     world.reload(0, &spoke(TWO, ""));
     world.reload(0, &spoke(&["192.0.2.3", "192.0.2.9"], ""));
     assert!(until_served(&mut world, 2, 5) < 0.1);
-    assert_eq!(world.happened(0, Happening::TunnelDown), 1);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 1);
     world.run_seconds(1);
     assert!(world.nodes[1].ports.is_empty(), "it was told");
     // A better one is added: it is used after `revert-after`.
@@ -369,14 +369,14 @@ fn a_hot_standby_takes_over_at_once() {
     assert_eq!(told & 0x41, 0x41, "active, and on standby: {told:#x}");
     let carrier = |world: &World| world.nodes[2].ports.values().any(|port| port.carrier);
     assert!(carrier(&world), "a bridge keeps its port");
-    assert_eq!(world.happened(0, Happening::StandbyUp), 1);
-    assert_eq!(world.happened(0, Happening::SessionUp), 1, "of the one in use alone");
+    assert_eq!(world.happened(0, TunnelEvent::StandbyUp), 1);
+    assert_eq!(world.happened(0, TunnelEvent::SessionUp), 1, "of the one in use alone");
     world.run_seconds(100);
     world.forget();
     cut(&mut world, &[1]);
     let took = until_served(&mut world, 2, 5);
     let at = |what| world.nodes[0].events.iter().find(|(_, event)| event.what == what).expect("told").0;
-    assert_eq!(at(Happening::TunnelDown), at(Happening::SessionUp), "no time between");
+    assert_eq!(at(TunnelEvent::TunnelDown), at(TunnelEvent::SessionUp), "no time between");
     assert!(took < 0.5, "{took}");
     assert_eq!(world.logged(0, "send ICRQ") + world.logged(0, "send SCCRQ"), 0, "nothing had to be set up");
     world.run(DELAY * 2);
@@ -441,11 +441,11 @@ fn the_administrator_moves_a_tunnel_to_the_standby() {
 #[test]
 fn the_standby_comes_and_goes() {
     let mut world = hot_star(TWO, "");
-    let downs = |world: &World| world.happened(0, Happening::SessionDown);
+    let downs = |world: &World| world.happened(0, TunnelEvent::SessionDown);
     world.crash(2);
     world.run_seconds(100);
     until_standby(&mut world, 2, 100);
-    assert!(world.happened(0, Happening::StandbyDown) >= 1);
+    assert!(world.happened(0, TunnelEvent::StandbyDown) >= 1);
     world.reload(0, &spoke(TWO, "standby hot;retry 5"));
     until_standby(&mut world, 2, 10);
     world.reload(0, &spoke(TWO, "standby cold"));
@@ -488,7 +488,7 @@ fn a_peer_is_not_its_own_standby() {
     until_served(&mut world, 1, 1);
     world.run_seconds(300);
     assert_eq!(states(&world), ["in-use", "idle"]);
-    assert_eq!((world.happened(0, Happening::SessionDown), open(&world, 0)), (0, 1));
+    assert_eq!((world.happened(0, TunnelEvent::SessionDown), open(&world, 0)), (0, 1));
     cut(&mut world, &[1]);
     until_served(&mut world, 2, 200);
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use l2tpd::proto::Happening;
+use l2tpd::proto::TunnelEvent;
 use l2tpd::wire::{CircuitStatus, Message, SessionId};
 
 use crate::peer::{cdn, iccn, icrq, sli};
@@ -28,7 +28,7 @@ fn c_150_c_344_circuit_status_gates_traffic() {
         assert_eq!(peer.kinds(&mut world), "ACK");
         assert_eq!(gates(&world, theirs), (carrier, receive, send), "{status:#06x}");
     }
-    assert_eq!(world.happened(0, Happening::CircuitChanged), 6);
+    assert_eq!(world.happened(0, TunnelEvent::CircuitChanged), 6);
 }
 
 // C-134 C-327: an SLI before the ICRP, with Remote Session ID 0: remembered, and it holds from the start.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use l2tpd::log::Level;
-use l2tpd::proto::{Command, Engine, Happening};
+use l2tpd::proto::{Command, Engine, TunnelEvent};
 use l2tpd::wire::message::{decode, encode_zlb, DecodeOptions, Icrp, SessionAvps, SessionIds};
 use l2tpd::wire::{header, CircuitStatus, Message};
 
@@ -49,8 +49,8 @@ fn goes_on(world: &mut World) {
     assert_eq!(values(world), before, "{}", world.transcript(0));
     assert!(world.nodes[1].events.is_empty(), "{:?}", world.nodes[1].events);
     assert_eq!(world.logged(0, "SCCRQ") + world.logged(1, "SCCRQ"), 0, "{}", world.transcript(0));
-    assert_eq!(world.happened(0, Happening::TunnelUp), 1);
-    assert_eq!(world.happened(0, Happening::SessionUp), SESSIONS.len());
+    assert_eq!(world.happened(0, TunnelEvent::TunnelUp), 1);
+    assert_eq!(world.happened(0, TunnelEvent::SessionUp), SESSIONS.len());
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn stopped_while_the_peer_is_asked() {
         assert!(world.run_while_not(Duration::from_secs(1), |world| world.logged(0, "HELLO") > 0));
         world.act(0, |engine, now| engine.command(now, Command::Stop("t".to_owned()))).unwrap();
         world.run_seconds(60);
-        assert_eq!(world.happened(0, Happening::TunnelUp), 0, "{tags}: {}", world.transcript(0));
+        assert_eq!(world.happened(0, TunnelEvent::TunnelUp), 0, "{tags}: {}", world.transcript(0));
         assert!(world.tunnel(1).sessions.iter().all(|s| s.local.0 == 0), "{}", world.transcript(1));
     }
 }
@@ -183,7 +183,7 @@ fn a_peer_that_has_forgotten() {
         let stops = world.wire.iter().filter(|d| d.kind() == 4 && d.octets[4..8] == old.0.to_be_bytes());
         assert_eq!(stops.count(), 1, "the old one is ended, should the peer have it all the same");
         assert_eq!(world.logged(0, "does not go on where it was before a crash"), 1);
-        assert_eq!(world.happened(0, Happening::TunnelDown), 0, "it was not up");
+        assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0, "it was not up");
         world.run_seconds(200);
         world.assert_both_up();
     }
@@ -301,7 +301,7 @@ fn another_configuration() {
         assert_eq!(old == world.tunnel(0).local_ccid, stops == 0);
         if tags.is_empty() {
             assert_eq!((count(14), world.session(1, "l2tp2").state.status_name()), (1, "wait-control-conn"));
-            assert_eq!(world.happened(1, Happening::SessionDown), 1);
+            assert_eq!(world.happened(1, TunnelEvent::SessionDown), 1);
         }
         println!("{tags:?} {interfaces:?}: {:?}", world.time);
     }
@@ -330,7 +330,7 @@ fn messages_under_way() {
             w.both_up() && status(1, ours) == Some(0) && status(0, theirs) == Some(0)
         });
         assert!(told, "{}{}", world.transcript(0), world.transcript(1));
-        assert_eq!(world.happened(1, Happening::TunnelDown), 0);
+        assert_eq!(world.happened(1, TunnelEvent::TunnelDown), 0);
     }
 }
 

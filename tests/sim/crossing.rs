@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Happening, Random};
+use l2tpd::proto::{Random, TunnelEvent};
 
 use crate::net::{seeds, tunnel, Dice, Fault, DELAY};
 use crate::world::World;
@@ -152,7 +152,8 @@ fn c_089_one_wins_one_loses() {
 /// A tie is no failure: `watch` and `on-event` hear of what came of it alone.
 fn no_failure_is_told(world: &World) {
     for n in 0..2 {
-        let told = [Happening::TunnelFailed, Happening::SessionFailed].map(|what| world.happened(n, what));
+        let told =
+            [TunnelEvent::TunnelFailed, TunnelEvent::SessionFailed].map(|what| world.happened(n, what));
         assert_eq!(told, [0, 0], "{}", world.transcript(n));
     }
 }
@@ -195,7 +196,7 @@ fn c_156_crossing_sessions() {
         world.run_seconds(60);
         world.assert_both_up();
         for n in 0..2 {
-            assert_eq!(world.happened(n, l2tpd::proto::Happening::SessionUp), SESSIONS.len());
+            assert_eq!(world.happened(n, l2tpd::proto::TunnelEvent::SessionUp), SESSIONS.len());
         }
     });
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use l2tpd::proto::{Command, CommandError, Happening};
+use l2tpd::proto::{Command, CommandError, TunnelEvent};
 
 use crate::net::{address, perfect, seeds, tunnel};
 use crate::world::World;
@@ -29,7 +29,7 @@ fn time_to_down(mut world: World) -> Duration {
     world.run(ms(wait));
     world.fault = Box::new(|_, _| Vec::new());
     let cut = world.time;
-    let down = |w: &World| (0..2).all(|n| w.happened(n, Happening::TunnelDown) == 1);
+    let down = |w: &World| (0..2).all(|n| w.happened(n, TunnelEvent::TunnelDown) == 1);
     assert!(world.run_while_not(Duration::from_secs(400), down), "{}", world.transcript(0));
     let last = (0..2).flat_map(|n| &world.nodes[n].events).map(|(at, _)| *at).max();
     last.unwrap_or_default() - cut
@@ -45,7 +45,7 @@ fn a_hint_makes_nothing_slower() {
         let cut = world.time;
         let remote = SocketAddr::new(address(1), 0);
         world.act(0, |e, now| e.unreachable(now, remote, "Protocol not available", true));
-        assert!(world.run_while_not(ms(410), |w| w.happened(0, Happening::TunnelDown) == 1), "{wait}");
+        assert!(world.run_while_not(ms(410), |w| w.happened(0, TunnelEvent::TunnelDown) == 1), "{wait}");
         assert!(world.time - cut <= ms(410));
     }
 }
@@ -97,7 +97,7 @@ fn a_slow_answer_to_the_first_message_is_not_the_way() {
     assert!(world.run_while_not(Duration::from_secs(20), World::both_up));
     world.fault = Box::new(|_, _| Vec::new());
     let cut = world.time;
-    let down = |w: &World| (0..2).all(|n| w.happened(n, Happening::TunnelDown) == 1);
+    let down = |w: &World| (0..2).all(|n| w.happened(n, TunnelEvent::TunnelDown) == 1);
     assert!(world.run_while_not(ms(2000), down), "{}", world.transcript(0));
     assert!(world.time - cut < ms(500), "{:?}", world.time - cut);
 }
@@ -107,7 +107,7 @@ fn a_slow_answer_to_the_first_message_is_not_the_way() {
 fn after_a_short_cut_the_tunnel_is_back_at_once() {
     let mut world = up(3, "hello-interval 0.1", ms(1));
     world.fault = Box::new(|_, _| Vec::new());
-    assert!(world.run_while_not(ms(500), |w| w.happened(0, Happening::TunnelDown) == 1));
+    assert!(world.run_while_not(ms(500), |w| w.happened(0, TunnelEvent::TunnelDown) == 1));
     world.fault = perfect();
     let since = world.time;
     assert!(world.run_while_not(Duration::from_secs(10), World::both_up));
@@ -121,7 +121,7 @@ fn frames_are_a_sign_of_life_while_a_hello_is_lost() {
     let id = world.session(0, "l2tp1").local;
     world.fault = Box::new(|_, _| Vec::new());
     let mut steps = 0;
-    while world.happened(0, Happening::TunnelDown) == 0 {
+    while world.happened(0, TunnelEvent::TunnelDown) == 0 {
         // Gaps between the frames that are longer than the interval.
         let now = world.now();
         world.nodes[0].heard.insert(id, now);
@@ -142,7 +142,7 @@ fn loss_does_not_look_like_death() {
             false => vec![ms(10 + rng.below(5))],
         });
         world.run_seconds(120);
-        assert_eq!(world.happened(0, Happening::TunnelDown), 0, "{}", world.transcript(0));
+        assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0, "{}", world.transcript(0));
         assert!(world.tunnel(0).counters.tx_retransmissions > 0);
     });
 }
@@ -156,7 +156,7 @@ fn a_longer_way_is_learnt() {
     let before = world.tunnel(0).counters.tx_retransmissions;
     world.run_seconds(60);
     assert_eq!(world.tunnel(0).counters.tx_retransmissions, before);
-    assert_eq!(world.happened(0, Happening::TunnelDown), 0);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0);
 }
 
 // What a thousand idle tunnels cost at ten HELLOs a second: each HELLO serves both ends.
@@ -211,7 +211,7 @@ fn the_intervals_change_live() {
         world.reload(n, &tunnel(n, 1 - n, "hello-interval 0.1", &["l2tp1"]));
     }
     world.run_seconds(5);
-    assert_eq!(world.happened(0, Happening::TunnelDown), 0);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0);
     world.forget();
     let down = time_to_down(world);
     assert!(down <= ms(410), "{down:?}");
@@ -244,7 +244,7 @@ fn the_last_changes_are_remembered() {
     world.fault = perfect();
     assert!(world.run_while_not(Duration::from_secs(20), World::both_up));
     world.run_seconds(5);
-    let told = |history: &[l2tpd::proto::history::Change]| -> Vec<(Happening, String)> {
+    let told = |history: &[l2tpd::proto::history::Change]| -> Vec<(TunnelEvent, String)> {
         history.iter().map(|change| (change.what, change.reason.clone())).collect()
     };
     let (no, none) = ("the peer does not answer".to_owned(), String::new());
@@ -252,10 +252,10 @@ fn the_last_changes_are_remembered() {
     assert_eq!(
         told(&tunnel.history),
         [
-            (Happening::TunnelUp, none.clone()),
-            (Happening::TunnelFailed, no.clone()),
-            (Happening::TunnelDown, no.clone()),
-            (Happening::TunnelUp, none.clone()),
+            (TunnelEvent::TunnelUp, none.clone()),
+            (TunnelEvent::TunnelFailed, no.clone()),
+            (TunnelEvent::TunnelDown, no.clone()),
+            (TunnelEvent::TunnelUp, none.clone()),
         ]
     );
     let (failed, lost) = (&tunnel.history[1], &tunnel.history[2]);
@@ -264,7 +264,11 @@ fn the_last_changes_are_remembered() {
     let session = told(&tunnel.sessions[0].history);
     assert_eq!(
         session,
-        [(Happening::SessionUp, none.clone()), (Happening::SessionDown, no), (Happening::SessionUp, none)]
+        [
+            (TunnelEvent::SessionUp, none.clone()),
+            (TunnelEvent::SessionDown, no),
+            (TunnelEvent::SessionUp, none)
+        ]
     );
 }
 

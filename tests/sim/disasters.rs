@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use l2tpd::proto::snapshot::TunnelSnapshot;
-use l2tpd::proto::{Command, Happening};
+use l2tpd::proto::{Command, TunnelEvent};
 
 use crate::net::{address, seeds, Datagram, Dice};
 use crate::support::snapshot::snapshot;
@@ -268,7 +268,7 @@ impl Network {
         self.world.run(Duration::from_secs(7));
         let (sent, most) = (self.world.wire.len() - before, 10 * self.len() * self.len());
         assert!(sent <= most, "{sent} datagrams in 7 s of rest\n{}", self.transcripts());
-        let downs = (0..self.len()).map(|n| self.world.happened(n, Happening::TunnelDown)).sum::<usize>();
+        let downs = (0..self.len()).map(|n| self.world.happened(n, TunnelEvent::TunnelDown)).sum::<usize>();
         self.seen.downs += downs;
         self.seen.datagrams += self.world.wire.len();
         self.world.forget();

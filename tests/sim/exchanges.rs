@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Command, Happening};
+use l2tpd::proto::{Command, TunnelEvent};
 
 use crate::net::{tunnel, Fault, DELAY};
 use crate::world::World;
@@ -109,8 +109,8 @@ impl Exchange {
         };
         assert!(world.both_up(), "{}", why(world));
         for n in 0..2 {
-            assert_eq!(world.happened(n, Happening::TunnelFailed), 0, "{}", why(world));
-            assert_eq!(world.happened(n, Happening::SessionFailed), 0, "{}", why(world));
+            assert_eq!(world.happened(n, TunnelEvent::TunnelFailed), 0, "{}", why(world));
+            assert_eq!(world.happened(n, TunnelEvent::SessionFailed), 0, "{}", why(world));
             assert!(!self.connection_stays || world.logged(n, "delete tunnel") == 0, "{}", why(world));
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use l2tpd::log::Level;
-use l2tpd::proto::Happening;
+use l2tpd::proto::TunnelEvent;
 
 use crate::world::World;
 
@@ -86,9 +86,9 @@ fn c_080_c_131_log_of_a_good_run() {
          debug [T] send ACK",
     );
     for n in 0..2 {
-        assert_eq!(world.happened(n, Happening::TunnelUp), 1);
-        assert_eq!(world.happened(n, Happening::SessionUp), 1);
-        assert_eq!(world.happened(n, Happening::TunnelFailed), 0);
+        assert_eq!(world.happened(n, TunnelEvent::TunnelUp), 1);
+        assert_eq!(world.happened(n, TunnelEvent::SessionUp), 1);
+        assert_eq!(world.happened(n, TunnelEvent::TunnelFailed), 0);
     }
 }
 

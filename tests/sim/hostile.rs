@@ -133,7 +133,7 @@ fn reflection() {
             world.start(0);
             mirror(&mut world, 300);
             assert!(world.wire.len() < 300, "{tags}: {} datagrams in 300 s", world.wire.len());
-            assert_eq!(world.happened(0, l2tpd::proto::Happening::TunnelUp), 0);
+            assert_eq!(world.happened(0, l2tpd::proto::TunnelEvent::TunnelUp), 0);
             assert_eq!(world.logged(0, "create new tunnel"), world.logged(0, "begin new tunnel"), "{tags}");
         }
     }
@@ -271,8 +271,8 @@ fn flipped(k: usize, bit: usize) {
     let why = || format!("datagram {k}, bit {bit}\n{}{}", world.transcript(0), world.transcript(1));
     assert!(up, "{}", why());
     for n in 0..2 {
-        assert_eq!(world.happened(n, l2tpd::proto::Happening::TunnelFailed), 0, "{}", why());
-        assert_eq!(world.happened(n, l2tpd::proto::Happening::SessionFailed), 0, "{}", why());
+        assert_eq!(world.happened(n, l2tpd::proto::TunnelEvent::TunnelFailed), 0, "{}", why());
+        assert_eq!(world.happened(n, l2tpd::proto::TunnelEvent::SessionFailed), 0, "{}", why());
         assert_eq!(world.logged(n, "create new tunnel"), 1, "{}", why());
         assert_eq!(world.logged(n, "send StopCCN") + world.logged(n, "send CDN"), 0, "{}", why());
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use l2tpd::proto::connection::table::State;
-use l2tpd::proto::Happening;
+use l2tpd::proto::TunnelEvent;
 use l2tpd::wire::message::encode_zlb;
 use l2tpd::wire::{header, Ccid, Encapsulation, Message};
 
@@ -63,7 +63,7 @@ fn a_peer_that_forgot_us_is_called_again() {
         let back = world.time - asked;
         println!("{tags}: back {:.2} s after the first HELLO", back.as_secs_f64());
         assert!(back < Duration::from_secs(15), "{tags}: {back:?}");
-        assert_eq!(world.happened(0, Happening::TunnelDown), 1);
+        assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 1);
         assert_eq!(world.logged(0, "failed to send control message. tunnel shutdown"), 1);
     }
 }
@@ -153,7 +153,8 @@ fn each_hint_shortens_the_retries() {
         world.run(Duration::from_millis(5));
         let asked = world.time;
         assert_eq!(world.logged(0, "send HELLO"), 1, "kind {at}\n{}", world.transcript(0));
-        let lost = world.run_while_not(Duration::from_secs(60), |w| w.happened(0, Happening::TunnelDown) > 0);
+        let lost =
+            world.run_while_not(Duration::from_secs(60), |w| w.happened(0, TunnelEvent::TunnelDown) > 0);
         let after = (world.time - asked).as_secs_f64();
         assert!(lost && (6.9..7.1).contains(&after), "kind {at}: {after}");
         let sent = world.inbox.iter().filter(|d| d.kind() == 6).count();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use l2tpd::proto::{Command, Happening};
+use l2tpd::proto::{Command, TunnelEvent};
 
 use crate::net::{address, tunnel};
 use crate::world::World;
@@ -53,7 +53,7 @@ fn the_addresses_of_a_name_are_tried_in_turn() {
         world.start_all();
         let took = until_up(&mut world, limit);
         println!("{} dead before the living one: {took:.1} s", dead_ones.len());
-        assert_eq!(world.happened(0, Happening::TunnelFailed), 0, "the attempt was not over");
+        assert_eq!(world.happened(0, TunnelEvent::TunnelFailed), 0, "the attempt was not over");
         // It dies: the others have their turn once more before it, nobody knows better.
         world.crash(1);
         let tried = attempts(&world).len();
@@ -85,7 +85,7 @@ fn a_round_of_dead_addresses() {
         "7 s; 15 s and a pause: {gaps:?}"
     );
     assert!((35.0..39.0).contains(&gaps[3]), "twice the pause: {gaps:?}");
-    assert!(world.happened(0, Happening::TunnelFailed) <= 3, "one event for each round");
+    assert!(world.happened(0, TunnelEvent::TunnelFailed) <= 3, "one event for each round");
 }
 
 // What cannot even be begun (a family that the system does not have) is passed over at once; of addresses of another
@@ -134,7 +134,7 @@ fn a_silent_peer_is_looked_up_again() {
     println!("moved, silent, never calls: back {took:.1} s after the first HELLO");
     assert!(took < 10.0, "{took}");
     assert_eq!(world.tunnel(0).peer, Some(moved));
-    assert_eq!(world.happened(0, Happening::TunnelDown), 1);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 1);
 }
 
 // The same, with a peer that calls: its SCCRQ makes us look its name up, and is answered then.
@@ -204,12 +204,12 @@ fn a_name_is_looked_up_now_and_then() {
         let lookups = world.nodes[0].lookups - before;
         assert!((least..=most).contains(&lookups), "{tags}: {lookups}");
         world.assert_both_up();
-        assert_eq!(world.happened(0, Happening::TunnelDown), 0, "{tags}");
+        assert_eq!(world.happened(0, TunnelEvent::TunnelDown), 0, "{tags}");
         // A resolver that fails is no reason either.
         world.nodes[0].addresses = Err("Temporary failure in name resolution".to_owned());
         world.run_seconds(3600);
         world.assert_both_up();
-        assert_eq!(world.happened(0, Happening::TunnelFailed), 0, "{tags}");
+        assert_eq!(world.happened(0, TunnelEvent::TunnelFailed), 0, "{tags}");
     }
 }
 

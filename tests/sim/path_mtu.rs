@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::Happening;
+use l2tpd::proto::TunnelEvent;
 use l2tpd::wire::attribute::number;
 use l2tpd::wire::code::stopccn;
 use l2tpd::wire::message::{ResultCode, SetUp, StopCcn};
@@ -63,7 +63,7 @@ fn probes(world: &World) -> usize {
 /// Nothing of all this was noticed by anybody.
 fn assert_unharmed(world: &World) {
     for n in 0..2 {
-        assert_eq!(world.happened(n, Happening::TunnelDown), 0, "{}", world.transcript(n));
+        assert_eq!(world.happened(n, TunnelEvent::TunnelDown), 0, "{}", world.transcript(n));
         assert!(world.both_up());
     }
 }

@@ -171,7 +171,7 @@ fn c_116_bad_reply_is_stopped_by_the_peers_id() {
     let received = peer.receive(&mut world);
     assert_eq!(received.len(), 1);
     assert_eq!((received[0].header.ccid, received[0].message.message_type()), (CCID, MessageType::STOPCCN));
-    assert_eq!(world.happened(0, l2tpd::proto::Happening::TunnelFailed), 1);
+    assert_eq!(world.happened(0, l2tpd::proto::TunnelEvent::TunnelFailed), 1);
     assert!(world.tunnel(0).last_failure.is_some_and(|(f, _)| f.check.contains("unknown AVP 200")));
     peer.acknowledge(&mut world);
     world.run_seconds(7);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use l2tpd::proto::{Command, CommandError, Happening};
+use l2tpd::proto::{Command, CommandError, TunnelEvent};
 use l2tpd::wire::Encapsulation;
 
 use crate::net::{address, tunnel, DELAY};
@@ -203,7 +203,7 @@ fn c_125_c_305_clear() {
         assert_eq!(what(&mut world), Ok(()));
         let told = |what| world.nodes[0].events.iter().any(|(_, event)| event.what == what);
         let expected = (true, at != 2); // the third clears a session alone
-        assert_eq!((told(Happening::SessionDown), told(Happening::TunnelDown)), expected, "{at}");
+        assert_eq!((told(TunnelEvent::SessionDown), told(TunnelEvent::TunnelDown)), expected, "{at}");
         assert!(!world.both_up());
         // The next attempt begins at once: two exchanges, on a network that takes 1 ms.
         let up = world.run_while_not(Duration::from_millis(50), World::both_up);
@@ -329,7 +329,7 @@ fn preparation_fails() {
     world.run_seconds(1);
     assert_eq!(world.logged(0, "failed to create tunnel"), 1);
     assert_eq!(world.tunnel(0).last_failure.unwrap().0.cause.message(), "M-009");
-    assert_eq!(world.happened(0, Happening::TunnelFailed), 1);
+    assert_eq!(world.happened(0, TunnelEvent::TunnelFailed), 1);
     world.run_seconds(60);
     world.start(1);
     assert!(world.run_while_not(Duration::from_secs(5), World::both_up), "{}", world.transcript(0));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use l2tpd::config::model::Via;
-use l2tpd::proto::{Happening, NextHop, Route, RouteKey};
+use l2tpd::proto::{NextHop, Route, RouteKey, TunnelEvent};
 
 use crate::net::{address, tunnel};
 use crate::world::World;
@@ -58,7 +58,10 @@ fn a_lost_address_is_left_at_once() {
     let tunnel = world.tunnel(1);
     assert_eq!(tunnel.peer, Some(OTHER));
     assert_eq!(world.logged(0, "is set up anew: 192.0.2.1 is not an address of this host any more"), 1);
-    assert_eq!((world.happened(0, Happening::TunnelDown), world.happened(0, Happening::TunnelUp)), (1, 1));
+    assert_eq!(
+        (world.happened(0, TunnelEvent::TunnelDown), world.happened(0, TunnelEvent::TunnelUp)),
+        (1, 1)
+    );
     assert_eq!(world.logged(0, "StopCCN"), 0, "nothing can be sent from there");
 }
 

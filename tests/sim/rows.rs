@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Command, Happening, Random};
+use l2tpd::proto::{Command, Random, TunnelEvent};
 use l2tpd::wire::message::{encode, Dialect, EncodeOptions, SetUp};
 use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
@@ -50,7 +50,7 @@ fn c_116_reply_is_not_acceptable() {
         peer.send(&mut world, &reply);
         assert_eq!(peer.answers(&mut world), "StopCCN 4");
         assert_eq!(world.logged(0, text), 1);
-        assert_eq!(world.happened(0, Happening::TunnelFailed), 1);
+        assert_eq!(world.happened(0, TunnelEvent::TunnelFailed), 1);
         let failure = world.tunnel(0).last_failure.unwrap().0;
         assert!(!failure.expected.is_empty() && !failure.received.is_empty(), "{failure}");
         peer.acknowledge(&mut world);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use l2tpd::proto::{Command, Happening, SequenceLevel};
+use l2tpd::proto::{Command, SequenceLevel, TunnelEvent};
 use l2tpd::wire::message::{Icrp, Icrq, SessionAvps};
 use l2tpd::wire::{CircuitStatus, Cookie, Message, SessionId};
 
@@ -59,7 +59,7 @@ fn c_153_cdn_ends_the_session_only() {
     assert_eq!(peer.kinds(&mut world), "ACK");
     assert_eq!((state(&world), world.tunnel(0).state.status_name()), ("wait-control-conn", "established"));
     assert!(world.nodes[0].ports.is_empty());
-    assert_eq!(world.happened(0, Happening::SessionDown), 1);
+    assert_eq!(world.happened(0, TunnelEvent::SessionDown), 1);
     // R9: the daemon asks for it again after the restart interval.
     world.run_seconds(13);
     assert!(peer.kinds(&mut world).contains("ICRQ"));
@@ -120,7 +120,7 @@ fn c_168_reply_is_not_acceptable() {
     peer.send(&mut world, &icrp(theirs));
     assert_eq!(peer.answers(&mut world), "CDN 2/6");
     assert_eq!(world.logged(0, "Assigned Cookie AVP not found in ICRP"), 1);
-    assert_eq!(world.happened(0, Happening::SessionFailed), 1);
+    assert_eq!(world.happened(0, TunnelEvent::SessionFailed), 1);
     let failure = world.tunnel(0).sessions[0].last_failure.clone().unwrap().0;
     assert_eq!(failure.cause.message(), "M-033", "{failure}");
     // It is tried again and again at the restart interval, not faster.

@@ -17,7 +17,7 @@ use l2tpd::log::{Level, LogLine};
 use l2tpd::proto::record::{self, Content, Stamp};
 use l2tpd::proto::snapshot::{SessionSnapshot, TunnelSnapshot};
 use l2tpd::proto::{
-    Action, Attachment, Engine, Happening, NextHop, Notification, Path, Purpose, Random, Route, RouteKey,
+    Action, Attachment, Engine, NextHop, Notification, Path, Purpose, Random, Route, RouteKey, TunnelEvent,
     TunnelRecord,
 };
 use l2tpd::saved::{Reader, Writer};
@@ -675,7 +675,7 @@ impl World {
     }
 
     /// How often a happening was notified by node `n`.
-    pub fn happened(&self, n: usize, what: Happening) -> usize {
+    pub fn happened(&self, n: usize, what: TunnelEvent) -> usize {
         self.nodes[n].events.iter().filter(|(_, e)| e.what == what).count()
     }
 

@@ -19,7 +19,7 @@ use l2tpd::proto::snapshot::{
     Cause, ControlCounters, DroppedFrom, Drops, Failure, PathFound, PeerSnapshot, PeerState, SessionBrief,
     SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot,
 };
-use l2tpd::proto::{Happening, Path};
+use l2tpd::proto::{Path, TunnelEvent};
 use l2tpd::wire::{Ccid, Cookie, Encapsulation, SessionId, PW_ETHERNET};
 
 use super::snapshot::Snapshot;
@@ -264,7 +264,7 @@ fn established() -> TunnelSnapshot {
     }
 }
 
-fn change(what: Happening, count: u32, ago: u64) -> Change {
+fn change(what: TunnelEvent, count: u32, ago: u64) -> Change {
     Change { what, reason: "the \"peer\" does not answer".to_owned(), ago: Duration::from_secs(ago), count }
 }
 
@@ -298,8 +298,8 @@ fn failing() -> TunnelSnapshot {
         next_try: Some(Duration::from_secs(7)),
         last_failure: Some((failure, Duration::from_secs(5))),
         history: vec![
-            Change { reason: String::new(), ..change(Happening::TunnelFailed, 3, 5) },
-            change(Happening::TunnelDown, 1, 60),
+            Change { reason: String::new(), ..change(TunnelEvent::TunnelFailed, 3, 5) },
+            change(TunnelEvent::TunnelDown, 1, 60),
         ],
         sessions: vec![idle_session("l2tp1")],
         ..idle_tunnel("bran\"ch\\ 2\n")

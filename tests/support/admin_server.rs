@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use l2tpd::admin::report::{Dropped, Interface, Overview};
 use l2tpd::admin::Source;
 use l2tpd::counters::Counters;
-use l2tpd::daemon::admin_server::{AdminServer, Answer, Host, StreamEvent, Wanted};
+use l2tpd::daemon::admin_server::{AdminServer, Answer, Host, StreamEvent, WantedEvents};
 use l2tpd::log::ring::Ring;
 use l2tpd::log::{Level, LogLine, WallTime};
 use l2tpd::proto::snapshot::{SessionBrief, TunnelBrief, TunnelSnapshot};
@@ -27,7 +27,7 @@ pub struct State {
     pub report: Arc<Report>,
     pub ring: Ring,
     pub events: Vec<StreamEvent>,
-    pub wanted: Wanted,
+    pub wanted: WantedEvents,
     pub level: Level,
     /// What was asked of the host.
     pub calls: Vec<String>,
@@ -190,7 +190,7 @@ impl Host for Shared {
     fn take_events(&mut self) -> Vec<StreamEvent> {
         std::mem::take(&mut self.0.lock().unwrap().events)
     }
-    fn want_events(&mut self, wanted: Wanted) {
+    fn want_events(&mut self, wanted: WantedEvents) {
         self.0.lock().unwrap().wanted = wanted;
     }
 }
@@ -242,7 +242,7 @@ impl Server {
             report: Arc::new(report),
             ring: Ring::new(1000).unwrap(),
             events: Vec::new(),
-            wanted: Wanted::default(),
+            wanted: WantedEvents::default(),
             level: Level::Info,
             calls: Vec::new(),
             longest_turn: Duration::ZERO,

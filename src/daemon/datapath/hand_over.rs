@@ -12,11 +12,11 @@ use super::pseudowires::Pseudowires;
 use super::ready::Source;
 use super::session::Session;
 use super::shortcut;
-use super::state::{Come, Passed, PlaneState, ShortcutState};
+use super::state::{PlaneState, ReceivedFds, SentFds, ShortcutState};
 use crate::sys::bpf;
 
 /// What another program that goes on with them has to know.
-pub(super) fn state(wires: &Pseudowires, unmatched: Unmatched, descriptors: &mut Passed) -> PlaneState {
+pub(super) fn state(wires: &Pseudowires, unmatched: Unmatched, descriptors: &mut SentFds) -> PlaneState {
     let (ports, forwarding) = wires.ports.parts();
     let Pseudowires { sockets, kernel, shortcut, .. } = wires;
     PlaneState {
@@ -36,7 +36,7 @@ pub(super) fn resume(
     now: Instant,
     state: PlaneState,
     interface: impl Fn(&str) -> Option<Interface>,
-    descriptors: &mut Come,
+    descriptors: &mut ReceivedFds,
 ) -> io::Result<Vec<usize>> {
     let missing = |what| move || io::Error::other(what);
     for socket in state.sockets {
@@ -80,7 +80,7 @@ pub(super) fn resume(
 fn resume_shortcut(
     wires: &mut Pseudowires,
     state: Option<ShortcutState>,
-    descriptors: &mut Come,
+    descriptors: &mut ReceivedFds,
 ) -> io::Result<()> {
     let Some(state) = state else {
         // They are there from the next start on.

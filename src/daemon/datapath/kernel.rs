@@ -15,7 +15,7 @@ use super::interface::Interface;
 use super::ready::Ready;
 use super::slab::FixedHash;
 use super::sockets::Sockets;
-use super::state::{Come, KernelState, Passed, TunnelState};
+use super::state::{KernelState, ReceivedFds, SentFds, TunnelState};
 use crate::config::model::Via;
 use crate::counters::Counters;
 use crate::proto::{Attachment, Path, SequenceLevel};
@@ -84,7 +84,7 @@ impl Kernel {
     }
 
     /// What another program that goes on with it has to know.
-    pub(super) fn state(&self, sockets: &Sockets, descriptors: &mut Passed) -> KernelState {
+    pub(super) fn state(&self, sockets: &Sockets, descriptors: &mut SentFds) -> KernelState {
         let tunnels = self.tunnels.iter().map(|(id, tunnel)| {
             let Tunnel { path, socket, sessions } = tunnel;
             let socket = match socket {
@@ -104,7 +104,7 @@ impl Kernel {
         state: KernelState,
         sockets: &mut Sockets,
         ready: &Ready,
-        descriptors: &mut Come,
+        descriptors: &mut ReceivedFds,
     ) -> io::Result<Kernel> {
         let mut kernel = Kernel::open()?;
         for TunnelState { id, path, socket, sessions } in state.tunnels {

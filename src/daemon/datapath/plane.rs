@@ -24,7 +24,7 @@ use super::sending::Sending;
 use super::session::Sessions;
 use super::shortcut::Shortcut;
 use super::socket_key::SocketKey;
-use super::state::{Come, Passed, PlaneState};
+use super::state::{PlaneState, ReceivedFds, SentFds};
 use super::tasks::{Task, Tasks};
 use super::transmit::Frames;
 use crate::admin::report;
@@ -106,7 +106,7 @@ impl DataPlane {
 
     /// What another program that goes on with it has to know, and the descriptors. Nothing of it may be used any more
     /// once that program goes on.
-    pub fn state(&self, descriptors: &mut Passed) -> PlaneState {
+    pub fn state(&self, descriptors: &mut SentFds) -> PlaneState {
         hand_over::state(&self.wires, self.unmatched(), descriptors)
     }
 
@@ -122,7 +122,7 @@ impl DataPlane {
         now: Instant,
         state: PlaneState,
         interface: impl Fn(&str) -> Option<Interface>,
-        descriptors: &mut Come,
+        descriptors: &mut ReceivedFds,
     ) -> io::Result<()> {
         self.arrivals.unmatched = state.unmatched;
         let ports = hand_over::resume(&mut self.wires, now, state, interface, descriptors)?;

@@ -9,7 +9,7 @@ use super::device::{Device, KernelSession};
 use super::event::{DataPlaneEvent, Events, Failure};
 use super::interface::{longest_within, Interface, DEFAULT_MTU};
 use super::session::Session;
-use super::state::{Come, Passed, PortState};
+use super::state::{PortState, ReceivedFds, SentFds};
 use super::storm::Storm;
 use crate::admin::report;
 use crate::config::model::{Mtu, Oversize, TcpMss};
@@ -95,7 +95,7 @@ impl Port {
     }
 
     /// What another program that goes on with it has to know.
-    pub(super) fn pass_on(&self, descriptors: &mut Passed) -> PortState {
+    pub(super) fn pass_on(&self, descriptors: &mut SentFds) -> PortState {
         let Port {
             interface,
             device,
@@ -142,9 +142,9 @@ impl Port {
     }
 
     /// The port of another program, without its session. `None`: its descriptor is missing.
-    pub(super) fn resume(interface: Interface, state: PortState, descriptors: &mut Come) -> Option<Port> {
+    pub(super) fn resume(interface: Interface, state: PortState, fds: &mut ReceivedFds) -> Option<Port> {
         let device = match state.tap {
-            Some(tap) => Some(Device::Tap(Tap::resume(tap, descriptors)?)),
+            Some(tap) => Some(Device::Tap(Tap::resume(tap, fds)?)),
             None => state.kernel.map(Device::Kernel),
         };
         Some(Port {

@@ -16,7 +16,7 @@ use super::port::Port;
 use super::ports::Ports;
 use super::session::Session;
 use super::slab::FixedHash;
-use super::state::{CarriedState, Come, Passed, ShortcutState};
+use super::state::{CarriedState, ReceivedFds, SentFds, ShortcutState};
 use crate::bpf::values::{self, Counts};
 use crate::bpf::{self, Maps};
 use crate::counters::Counters;
@@ -157,7 +157,7 @@ impl Shortcut {
     pub(super) fn state<'a>(
         &self,
         port: impl Fn(usize) -> Option<&'a Port>,
-        descriptors: &mut Passed,
+        descriptors: &mut SentFds,
     ) -> ShortcutState {
         let Shortcut { ingress, egress, counts, at_ingress, at_egress, .. } = self;
         descriptors.extend([ingress, egress, counts].map(Map::descriptor));
@@ -191,7 +191,7 @@ impl Shortcut {
         &mut self,
         state: ShortcutState,
         ports: &mut Ports,
-        descriptors: &mut Come,
+        descriptors: &mut ReceivedFds,
     ) -> io::Result<()> {
         let mut next = || descriptors.pop_front().ok_or(io::ErrorKind::NotFound);
         for map in [&mut self.ingress, &mut self.egress, &mut self.counts] {

@@ -9,12 +9,12 @@ use super::event::{DataPlaneEvent, Events};
 use super::ready::{Ready, Source};
 use super::slab::{FixedHash, Slab};
 use super::socket_key::{unspecified, SocketKey};
-use super::state::{Come, OpenState, Passed};
+use super::state::{OpenState, ReceivedFds, SentFds};
 use crate::config::model::Device;
 use crate::proto::Path;
-use crate::sys::batch::{Destination, Sender, Sent, Way};
+use crate::sys::batch::{Destination, SendOptions, Sender, Sent};
 use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
-use crate::sys::socket_filter::{self, Elsewhere, Kind, Needed};
+use crate::sys::socket_filter::{self, Kind, Needed, OtherSocket};
 use crate::sys::{error_text, netif};
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::Encapsulation;
@@ -47,7 +47,7 @@ impl OpenSocket {
     }
 
     /// What another program that goes on with it has to know.
-    pub(super) fn state(&self, descriptors: &mut Passed) -> OpenState {
+    pub(super) fn state(&self, descriptors: &mut SentFds) -> OpenState {
         let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = self;
         let inner = inner.state(descriptors);
         OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
@@ -82,8 +82,8 @@ impl OpenSocket {
             return (Err(error), false);
         }
         let to = Destination { remote: path.remote, local: path.local.ip(), ttl };
-        let way = Way { tos: CONTROL_TOS, gso: false, owner: 0 };
-        sender.push(std::slice::from_ref(&(0..length)), &to, way);
+        let options = SendOptions { tos: CONTROL_TOS, gso: false, owner: 0 };
+        sender.push(std::slice::from_ref(&(0..length)), &to, options);
         let mut sent = Sent::default();
         sender.flush(&mut self.inner, &mut |_, result| sent = *result);
         let result = match (sent.datagrams, sent.errno) {
@@ -210,7 +210,7 @@ impl Sockets {
     }
 
     /// What another program that goes on with them has to know; those that are connected to a peer are their tunnels'.
-    pub(super) fn state(&self, descriptors: &mut Passed) -> Vec<OpenState> {
+    pub(super) fn state(&self, descriptors: &mut SentFds) -> Vec<OpenState> {
         let open = self.all.iter().filter(|(_, socket)| socket.peer.is_none());
         open.map(|(_, socket)| socket.state(descriptors)).collect()
     }
@@ -221,7 +221,7 @@ impl Sockets {
         &mut self,
         state: OpenState,
         peer: Option<SocketAddr>,
-        descriptors: &mut Come,
+        descriptors: &mut ReceivedFds,
         ready: &Ready,
     ) -> io::Result<usize> {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
@@ -299,7 +299,7 @@ impl Sockets {
     }
 
     /// What other sockets get that are bound to an interface, of what the kernel would give to this one.
-    fn elsewhere(&self, key: &SocketKey) -> Vec<Elsewhere> {
+    fn others(&self, key: &SocketKey) -> Vec<OtherSocket> {
         if key.device != Device::NONE || self.devices.is_empty() {
             return Vec::new();
         }
@@ -307,12 +307,12 @@ impl Sockets {
         let bound = self.all.iter().map(|(_, socket)| &socket.key);
         let bound = bound.filter(|other| other.is_sibling(key) && other.device != Device::NONE);
         let covers = |other: &SocketKey| other.local == any || key.local == any || other.local == key.local;
-        let elsewhere = bound.filter(|other| covers(other)).filter_map(|other| {
+        let others = bound.filter(|other| covers(other)).filter_map(|other| {
             let index = (*self.devices.get(&other.device)?)?;
             let local = Some(other.local).filter(|local| key.local == any && *local != any);
-            Some(Elsewhere { index, local })
+            Some(OtherSocket { index, local })
         });
-        elsewhere.collect()
+        others.collect()
     }
 
     /// The kernel is to merge datagrams over UDP as they come in or not: programs before the sockets see only single ones.
@@ -330,10 +330,10 @@ impl Sockets {
                 let _ = socket_filter::attach(&socket.inner, Kind::Udp, needed, &[]);
                 continue;
             }
-            let elsewhere = self.elsewhere(&socket.key);
-            let _ = socket_filter::attach(&socket.inner, Kind::IpControl, needed, &elsewhere);
+            let others = self.others(&socket.key);
+            let _ = socket_filter::attach(&socket.inner, Kind::IpControl, needed, &others);
             if let Some(data) = &socket.data {
-                let _ = socket_filter::attach(data, Kind::IpData, needed, &elsewhere);
+                let _ = socket_filter::attach(data, Kind::IpData, needed, &others);
             }
         }
     }

@@ -23,9 +23,9 @@ use crate::wire::data::ReceiveSequence;
 use crate::wire::SessionId;
 
 /// Descriptors that are passed on, in their order.
-pub type Passed = Vec<RawFd>;
+pub type SentFds = Vec<RawFd>;
 /// The same where they come in.
-pub type Come = VecDeque<OwnedFd>;
+pub type ReceivedFds = VecDeque<OwnedFd>;
 
 /// What another program is told of the data plane; descriptors go beside it.
 pub struct PlaneState {

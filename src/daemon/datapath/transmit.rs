@@ -14,7 +14,7 @@ use crate::frame::gso::{finish_checksum, SuperFrame, MAX_GSO_HEADER};
 use crate::frame::vnet::{VnetHeader, VNET_HEADER};
 use crate::frame::{self, fragments, mss, ETHERNET_HEADER};
 use crate::proto::Path;
-use crate::sys::batch::{Destination, Sender, Sent, Way, SLOTS};
+use crate::sys::batch::{Destination, SendOptions, Sender, Sent, SLOTS};
 use crate::wire::data::MAX_HEADER;
 
 /// Octets of the arena that sent datagrams are built in.
@@ -127,7 +127,7 @@ impl Outbound {
         let to = Destination { remote, local: local.ip(), ttl: interface.ttl };
         let _ = socket.inner.set_dont_fragment(session.dont_fragment(interface));
         let _ = socket.inner.set_mark(via.mark);
-        self.sender.push(std::slice::from_ref(&(start..end)), &to, Way { tos, gso: false, owner: 0 });
+        self.sender.push(std::slice::from_ref(&(start..end)), &to, SendOptions { tos, gso: false, owner: 0 });
         self.sender.flush(&mut socket.inner, &mut |_, _| {});
         self.used = 0;
     }
@@ -328,7 +328,7 @@ impl Turn<'_> {
             return;
         }
         if let Some(limit) = limit {
-            return self.cut(&[range], limit, Way { tos, gso, owner: self.at });
+            return self.cut(&[range], limit, SendOptions { tos, gso, owner: self.at });
         }
         let (header, length) = session.next_header(frame);
         let start = range.start - length;
@@ -337,14 +337,14 @@ impl Turn<'_> {
         {
             to.copy_from_slice(from);
         }
-        let way = Way { tos, gso, owner: self.at };
+        let options = SendOptions { tos, gso, owner: self.at };
         let to = self.destination();
-        self.out.sender.push(std::slice::from_ref(&(start..range.end)), &to, way);
+        self.out.sender.push(std::slice::from_ref(&(start..range.end)), &to, options);
     }
 
     /// Sends a frame, which consists of these pieces of the arena, as fragments of at most `limit` octets (RFC 4623): their
     /// headers are built behind it.
-    fn cut(&mut self, frame: &[Range<usize>], limit: usize, way: Way) {
+    fn cut(&mut self, frame: &[Range<usize>], limit: usize, options: SendOptions) {
         let octets: usize = frame.iter().map(Range::len).sum();
         let (count, behind, peer) = (octets.div_ceil(limit), self.out.used, self.destination());
         for at in 0..count {
@@ -360,7 +360,7 @@ impl Turn<'_> {
             let mut pieces = Vec::with_capacity(1 + frame.len());
             pieces.push(self.out.used..end);
             pieces.extend(fragments::slice(frame, at * limit..(at + 1) * limit));
-            self.out.sender.push(&pieces, &peer, way);
+            self.out.sender.push(&pieces, &peer, options);
             self.out.used = end.next_multiple_of(8);
         }
         if let Some(session) = self.session.as_deref_mut() {
@@ -380,7 +380,7 @@ impl Turn<'_> {
         limit: Option<usize>,
     ) {
         let headers_start = self.out.used;
-        let (peer, way) = (self.destination(), Way { tos, gso, owner: self.at });
+        let (peer, options) = (self.destination(), SendOptions { tos, gso, owner: self.at });
         for at in 0..super_frame.segments() {
             if self.out.used + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
                 self.flush();
@@ -400,13 +400,13 @@ impl Turn<'_> {
             self.port.counters.tx_segmented += 1;
             if let Some(limit) = limit.filter(|limit| end - start + payload.len() > *limit) {
                 self.out.used = end.next_multiple_of(8);
-                self.cut(&[start..end, payload], limit, way);
+                self.cut(&[start..end, payload], limit, options);
                 continue;
             }
             let (header, _) =
                 session.next_header(headers.get(..super_frame.header_length()).unwrap_or_default());
             to.copy_from_slice(header.get(..length).unwrap_or_default());
-            self.out.sender.push(&[self.out.used..end, payload], &peer, way);
+            self.out.sender.push(&[self.out.used..end, payload], &peer, options);
             self.out.used = end.next_multiple_of(8);
         }
     }

@@ -114,7 +114,7 @@ pub fn probe_path(connection: &mut Connection, cx: &mut Context) {
         MtuProbing::Auto => connection.peer.vendor_name.as_deref() == Some(VENDOR_NAME),
     };
     let depends = |s: &Rc<SessionConfig>| s.mtu == Mtu::Auto || s.oversize != Oversize::Fragment;
-    let may = takes && !connection.spoiled && connection.state == State::Established;
+    let may = takes && !connection.refuses_probes && connection.state == State::Established;
     let interval =
         connection.config.hello_interval.filter(|_| may && connection.config.sessions.iter().any(depends));
     match (interval, &connection.transport.path_probe) {

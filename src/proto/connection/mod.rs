@@ -30,14 +30,14 @@ use crate::config::model::{Compatibility, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::saved::saved;
-use crate::wheel::TimerId;
+use crate::timers::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};
 use crate::wire::{Ccid, Message, MessageType};
 use identity::Peer;
 use outcome::{Outcome, Receipt};
-use outgoing::Once;
+use outgoing::SingleMessage;
 use ping::Ping;
 use table::State;
 use transport::{asking, Transport};
@@ -81,7 +81,7 @@ saved! {
         /// It was logged that it is out of service.
         cleaned_up: bool,
         /// The peer does not take long HELLOs.
-        pub spoiled: bool,
+        pub refuses_probes: bool,
     } given {
         /// The tunnel's block.
         config: Rc<TunnelConfig>,
@@ -102,7 +102,7 @@ pub struct Member {
     /// It only asks whether its peer would serve us.
     pub asks: bool,
     /// The peer does not take long HELLOs.
-    pub spoiled: bool,
+    pub refuses_probes: bool,
 }
 
 impl Member {
@@ -141,7 +141,7 @@ impl Connection {
             guard: None,
             early: false,
             cleaned_up: false,
-            spoiled: false,
+            refuses_probes: false,
         }
     }
 
@@ -152,8 +152,8 @@ impl Connection {
 
     /// What its tunnel has to know of it.
     pub fn member(&self) -> Member {
-        let Connection { state, initiator, asks, spoiled, .. } = *self;
-        Member { ccid: self.ccid(), path: self.transport.path, state, initiator, asks, spoiled }
+        let Connection { state, initiator, asks, refuses_probes, .. } = *self;
+        Member { ccid: self.ccid(), path: self.transport.path, state, initiator, asks, refuses_probes }
     }
 
     /// The peer's address.
@@ -238,7 +238,7 @@ impl Connection {
             self.arm_guard(cx);
         }
         if soon {
-            asking::press(&mut self.transport, cx);
+            asking::expect_soon(&mut self.transport, cx);
         }
         sent
     }
@@ -381,7 +381,7 @@ impl Connection {
     }
 
     /// A StopCCN for a connection that is given up, once: nobody waits for its acknowledgement.
-    pub fn say_good_bye(&self, cx: &mut Context, why: &str) {
+    pub fn send_stopccn_once(&self, cx: &mut Context, why: &str) {
         self.send_once(cx, self.transport.channel.nr(), result(stopccn::GENERAL, None, why));
     }
 
@@ -389,7 +389,7 @@ impl Connection {
         let Transport { path, ttl, auth, remote_ccid: to, channel, .. } = &self.transport;
         cx.log(Event::SendControlPacket { tunnel: self.ccid(), count: 1, message: MessageType::STOPCCN });
         let (numbers, message) = ((channel.ns(), nr), &self.stopccn(code));
-        Once { path: *path, ttl: *ttl, to: *to, numbers, auth, message }.send(cx);
+        SingleMessage { path: *path, ttl: *ttl, to: *to, numbers, auth, message }.send(cx);
     }
 
     fn stopccn(&self, code: ResultCode) -> Message {

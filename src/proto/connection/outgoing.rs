@@ -10,7 +10,7 @@ use crate::wire::{header, Ccid, Message};
 /// A message that no connection keeps: a StopCCN that refuses an SCCRQ (the peer repeats the SCCRQ if this is lost,
 /// and gets it again), or one for an SCCRQ of ours that was never answered.
 #[derive(Debug)]
-pub struct Once<'a> {
+pub struct SingleMessage<'a> {
     /// From where to where.
     pub path: Path,
     /// TTL of the packet.
@@ -25,7 +25,7 @@ pub struct Once<'a> {
     pub message: &'a Message,
 }
 
-impl Once<'_> {
+impl SingleMessage<'_> {
     /// Encodes, numbers, signs and transmits it; it is not repeated.
     pub fn send(&self, cx: &mut Context) {
         let Some(mut octets) = build(cx, self.message, self.auth, Dialect::IETF, false) else { return };

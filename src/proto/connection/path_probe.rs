@@ -9,7 +9,7 @@ use super::path_search::{PathSearch, Pause};
 use crate::proto::action::{Action, Path};
 use crate::proto::context::{Context, Timer};
 use crate::saved::saved;
-use crate::wheel::TimerId;
+use crate::timers::TimerId;
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::{Ccid, Encapsulation};
 
@@ -53,7 +53,7 @@ pub struct PathProbe {
     search: PathSearch,
     flight: Option<Flight>,
     /// What the data plane was told last.
-    told: Option<usize>,
+    reported: Option<usize>,
     /// When the last one was acknowledged.
     answered: Option<Instant>,
     /// What was found is confirmed after this time.
@@ -61,7 +61,7 @@ pub struct PathProbe {
     due: Timer,
     timer: Option<TimerId>,
 }
-saved!(PathProbe { path, search, flight, told, answered, confirm, due, timer });
+saved!(PathProbe { path, search, flight, reported, answered, confirm, due, timer });
 
 impl PathProbe {
     /// Begins to probe a path; `due` is its timer. A HELLO is sent when nothing was heard for so long.
@@ -71,7 +71,7 @@ impl PathProbe {
             path,
             search: PathSearch::new(path.remote.is_ipv4()),
             flight: None,
-            told: None,
+            reported: None,
             answered: None,
             confirm: hello_interval.clamp(least, most),
             due,
@@ -100,7 +100,7 @@ impl PathProbe {
 
     /// What the data plane was told of the path is true no longer.
     fn forget(&mut self, cx: &mut Context) {
-        if self.told.take().is_some() {
+        if self.reported.take().is_some() {
             cx.act(Action::PathMtu { path: self.path, mtu: None });
         }
     }
@@ -158,7 +158,7 @@ impl PathProbe {
         }
         let found = self.search.found();
         // Told again each time: another connection between the same addresses may have ended, and taken it with it.
-        if std::mem::replace(&mut self.told, found) != found || found.is_some() {
+        if std::mem::replace(&mut self.reported, found) != found || found.is_some() {
             cx.act(Action::PathMtu { path: self.path, mtu: found });
         }
         let pause = match self.search.pause(cx.now) {

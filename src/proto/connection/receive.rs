@@ -235,7 +235,8 @@ fn peer_stopped(connection: &mut Connection, cx: &mut Context, stop: &StopCcn) -
     }
     let reason = stopccn_reason(cx, connection.ccid(), stop.result.as_ref());
     let error = stop.result.as_ref().is_some_and(|r| r.result == stopccn::ERROR);
-    connection.spoiled |= error && connection.transport.path_probe.as_ref().is_some_and(|p| p.is_new(cx.now));
+    connection.refuses_probes |=
+        error && connection.transport.path_probe.as_ref().is_some_and(|p| p.is_new(cx.now));
     let lost_tie = stop.result.as_ref().is_some_and(|r| r.result == stopccn::EXISTS);
     cx.log(Event::ReceiveState { message: MessageType::STOPCCN, state: State::Linger.log_name() });
     match connection.state {
@@ -311,7 +312,7 @@ fn retransmit_due(connection: &mut Connection, cx: &mut Context, data: Option<In
             cx.log(Event::ControlSendFailed {});
             count(&mut connection.transport.counters.lost);
             let failure = Failure::new("the peer does not answer", Cause::NoAnswer);
-            match connection.transport.is_pressed() && connection.state == State::Established {
+            match connection.transport.has_deadline() && connection.state == State::Established {
                 true => Outcome::Forgotten(failure),
                 false => Outcome::Lost(failure),
             }

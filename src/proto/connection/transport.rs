@@ -17,7 +17,7 @@ use crate::proto::action::{Action, Path, Received};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use crate::proto::snapshot::{count, ControlCounters};
 use crate::saved::saved;
-use crate::wheel::TimerId;
+use crate::timers::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::message::{encode_zlb, pad, Dialect};
 use crate::wire::{header, Ccid, Message, MessageType};
@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_secs(7);
 
 /// What waits for an acknowledgement must have it by a certain time, however many retransmissions are left.
 #[derive(Debug, Clone, Copy)]
-pub struct Hurry {
+pub struct Deadline {
     /// After this the peer counts as gone.
     pub by: Instant,
     /// The longest interval until then.
@@ -41,9 +41,9 @@ pub struct Hurry {
     /// The peer is only suspected since then: whatever is heard of it clears it.
     pub suspected: Option<Instant>,
 }
-saved!(Hurry { by, longest, suspected });
+saved!(Deadline { by, longest, suspected });
 
-impl Hurry {
+impl Deadline {
     /// The time until the next retransmission, where it would have been this one.
     pub fn shorten(self, now: Instant, wait: Duration) -> Duration {
         wait.min(self.longest).min(self.by.saturating_duration_since(now))
@@ -85,7 +85,7 @@ saved! {
         /// The first interval between transmissions follows that.
         follows_round_trip: bool,
         /// What waits for an acknowledgement must have it soon.
-        hurry: Option<Hurry>,
+        deadline: Option<Deadline>,
         /// When a message was sent last.
         pub sent: Option<Instant>,
         /// A HELLO that the administrator wants to hear of.
@@ -124,7 +124,7 @@ impl Transport {
             reply_pending: false,
             round_trip: RoundTrip::default(),
             follows_round_trip: false,
-            hurry: None,
+            deadline: None,
             sent: None,
             ping: Pinging::default(),
             path_probe: None,
@@ -265,8 +265,8 @@ impl Transport {
                 let rto = if first { cx.spread(self.channel.rto()) } else { self.channel.rto() };
                 let counted = cx.now.checked_add(rto).unwrap_or(cx.now);
                 let mut wait = self.counted.get_or_insert(counted).saturating_duration_since(cx.now);
-                if let Some(hurry) = self.hurry {
-                    wait = hurry.shorten(cx.now, wait);
+                if let Some(deadline) = self.deadline {
+                    wait = deadline.shorten(cx.now, wait);
                 }
                 cx.arm(&mut self.retransmit, wait, timer);
             }
@@ -313,7 +313,7 @@ impl Transport {
 
     fn take_ns(&mut self, cx: &mut Context, ns: u16, message: &[u8]) -> Receipt {
         // It is there, perhaps again: it gets once more what it has not acknowledged after a hint that it is not.
-        if self.hurry.is_some_and(|hurry| hurry.suspected.is_none()) {
+        if self.deadline.is_some_and(|deadline| deadline.suspected.is_none()) {
             self.repeat_oldest(cx);
         }
         let Transport { channel, counters, .. } = self;
@@ -334,7 +334,7 @@ impl Transport {
 
     /// Something was acknowledged: the timer starts anew for what is the oldest now, and more may be sent.
     fn acknowledged(&mut self, cx: &mut Context) {
-        self.hurry = None;
+        self.deadline = None;
         self.counted = None;
         cx.cancel(&mut self.retransmit);
         if self.channel.has_lost_more() {
@@ -352,7 +352,7 @@ impl Transport {
     /// The oldest message in flight was not acknowledged in time.
     pub fn retransmit_due(&mut self, cx: &mut Context) -> Retransmission {
         self.retransmit = None;
-        if self.hurry.is_some_and(|hurry| hurry.by <= cx.now) {
+        if self.deadline.is_some_and(|deadline| deadline.by <= cx.now) {
             return Retransmission::UsedUp;
         }
         if self.counted.is_some_and(|at| cx.now < at) {
@@ -385,8 +385,8 @@ impl Transport {
     }
 
     /// Whether what is in flight has to be acknowledged soon.
-    pub fn is_pressed(&self) -> bool {
-        self.hurry.is_some()
+    pub fn has_deadline(&self) -> bool {
+        self.deadline.is_some()
     }
 
     /// Sends the oldest message in flight once more, out of turn.

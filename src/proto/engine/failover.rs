@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::config::model::{RevertAfter, Role, Standby};
 use crate::log::Remark;
-use crate::proto::action::{Action, Happening, Path, Purpose};
+use crate::proto::action::{Action, Path, Purpose, TunnelEvent};
 use crate::proto::connection::keepalive;
 use crate::proto::connection::table::State;
 use crate::proto::connection::{Connection, Member};
@@ -35,7 +35,7 @@ pub fn serve(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reason: &str
     tunnel.attempt.since = cx.now;
     tunnel.addresses.answered(member.peer());
     tunnel.fallback.works(cx.now, &tunnel.config, member.path.encapsulation);
-    tunnel.notify(cx, Happening::TunnelUp, reason.to_owned());
+    tunnel.notify(cx, TunnelEvent::TunnelUp, reason.to_owned());
     peer_used(tunnel, cx, member.peer(), !member.initiator);
 }
 
@@ -61,7 +61,7 @@ fn peer_used(tunnel: &mut Tunnel, cx: &mut Context, address: IpAddr, called: boo
     if tunnel.addresses.has_backup() {
         let (name, why) = (tunnel.config.name.clone(), tunnel.backup.why.clone());
         cx.remark(&Remark::PeerInUse { tunnel: name, peer: address, why: why.clone() });
-        tunnel.notify(cx, Happening::PeerChanged, why);
+        tunnel.notify(cx, TunnelEvent::PeerChanged, why);
     }
     ask_soon(tunnel, cx);
 }
@@ -242,7 +242,7 @@ pub fn take_over(tunnel: &mut Tunnel, cx: &mut Context, old: Member, why: &str) 
     let (Some(standby), Some(mut spare)) = (standby, tunnel.spare.take()) else { return false };
     tunnel.backup.because(|| format!("{}: {why}", old.peer()));
     tunnel.slots.report_end(cx, why);
-    tunnel.notify(cx, Happening::TunnelDown, why.to_owned());
+    tunnel.notify(cx, TunnelEvent::TunnelDown, why.to_owned());
     std::mem::swap(&mut tunnel.slots, &mut *spare);
     tunnel.backup.standby = None;
     serve(tunnel, cx, standby, "");
@@ -291,7 +291,7 @@ pub fn stands_by(tunnel: &mut Tunnel, cx: &mut Context, member: Member) -> bool 
         }
         None => cx.missing(),
     }
-    tunnel.report(cx, Happening::StandbyUp, Some(member.ccid), String::new());
+    tunnel.report(cx, TunnelEvent::StandbyUp, Some(member.ccid), String::new());
     arm_asking(tunnel, cx);
     true
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::failover;
 use crate::log::Remark;
-use crate::proto::action::Happening;
+use crate::proto::action::TunnelEvent;
 use crate::proto::connection::table::State;
 use crate::proto::connection::Member;
 use crate::proto::context::Context;
@@ -16,8 +16,8 @@ pub fn peer_stopped(tunnel: &mut Tunnel, cx: &mut Context, member: Member, reaso
     let ccid = member.ccid;
     // A peer that ends the connection upon a long HELLO gets none any more.
     let peer = member.peer();
-    if member.spoiled && tunnel.spoiled.replace(peer) != Some(peer) {
-        cx.remark(&Remark::Spoiled { tunnel: tunnel.config.name.clone(), peer });
+    if member.refuses_probes && tunnel.no_probes_to.replace(peer) != Some(peer) {
+        cx.remark(&Remark::ProbesEnd { tunnel: tunnel.config.name.clone(), peer });
     }
     if is_replaced(tunnel, cx, member, &reason) {
         return tunnel.linger(cx, ccid);
@@ -65,7 +65,7 @@ fn down(tunnel: &mut Tunnel, cx: &mut Context, member: Member, failure: Failure)
     let reason = failure.to_string();
     tunnel.slots.drop_sessions(cx, Some(member.ccid), &reason);
     let next = leaves(tunnel, member, &reason) && tunnel.addresses.leave(member.peer());
-    tunnel.notify(cx, Happening::TunnelDown, reason);
+    tunnel.notify(cx, TunnelEvent::TunnelDown, reason);
     tunnel.attempt.fail(cx.now, failure);
     next
 }

@@ -330,9 +330,9 @@ fn established(tunnel: &mut Tunnel, cx: &mut Context, member: Member, asked: boo
     tunnel.attempt.cancel(cx);
     cx.dropped_from.forget(member.peer());
     failover::serve(tunnel, cx, member, "");
-    let spoiled = tunnel.spoiled == Some(member.peer());
+    let refuses_probes = tunnel.no_probes_to == Some(member.peer());
     let Some(connection) = tunnel.members.main_mut() else { return cx.missing() };
-    connection.spoiled = spoiled;
+    connection.refuses_probes = refuses_probes;
     keepalive::serve(connection, cx);
     // The initiator's ICRQs go out at once; the responder gives them a second, else the two cross at nearly
     // every connect and a tie must be broken.

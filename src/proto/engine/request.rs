@@ -16,7 +16,7 @@ use crate::log::Event;
 use crate::proto::action::{Path, Received};
 use crate::proto::connection::auth::{Auth, Judgement, Mode};
 use crate::proto::connection::identity::check_identity;
-use crate::proto::connection::outgoing::Once;
+use crate::proto::connection::outgoing::SingleMessage;
 use crate::proto::connection::table::State;
 use crate::proto::connection::Connection;
 use crate::proto::context::Context;
@@ -382,7 +382,7 @@ fn refuse(
         let message = &Message::StopCcn(StopCcn { result: Some(code), assigned_ccid: Some(own) });
         cx.log(Event::Send { tunnel: Ccid(0), message: MessageType::STOPCCN });
         let numbers = (0, header.ns.wrapping_add(1));
-        Once { path, ttl: tunnel.config.ttl, to, numbers, auth: &auth, message }.send(cx);
+        SingleMessage { path, ttl: tunnel.config.ttl, to, numbers, auth: &auth, message }.send(cx);
     }
 }
 

@@ -146,7 +146,7 @@ fn block_of<'a>(tunnel: &'a mut Tunnel, cx: &Context, session: &SessionRecord) -
 /// The peer has answered, if it was asked: it still has the connection.
 pub fn answered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid) {
     let Tunnel { resumes, members, .. } = tunnel;
-    let answers = members.main().filter(|main| main.ccid() == ccid && !main.transport.is_pressed());
+    let answers = members.main().filter(|main| main.ccid() == ccid && !main.transport.has_deadline());
     if let Some(member) = answers.map(Connection::member) {
         match resumes.take_if(|resumes| resumes.ccid == ccid).map(|resumes| *resumes) {
             Some(Resumes { ends: Some(why), .. }) => end(tunnel, cx, ccid, &why),
@@ -186,7 +186,7 @@ fn go_on(tunnel: &mut Tunnel, cx: &mut Context, member: Member, gone: &[SessionI
 /// up anew.
 pub fn unanswered(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, why: &str) {
     if let Some(connection) = tunnel.members.main().filter(|main| main.ccid() == ccid) {
-        connection.say_good_bye(cx, OVER);
+        connection.send_stopccn_once(cx, OVER);
     }
     tunnel.resumes = None;
     tunnel.slots.forget_sessions(cx, ccid, why);

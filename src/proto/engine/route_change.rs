@@ -128,7 +128,7 @@ fn leave_source(tunnel: &mut Tunnel, cx: &mut Context, ccid: Ccid, key: RouteKey
             cx.remark(&Remark::Source { tunnel: name, why });
             // By another route, nobody would take a message from that address.
             if route.deprecated && connection.state == State::Established {
-                connection.say_good_bye(cx, "set up anew from another address");
+                connection.send_stopccn_once(cx, "set up anew from another address");
             }
             let member = connection.member();
             loss::lose(tunnel, cx, member, failure);

@@ -8,7 +8,7 @@ use super::table::State;
 use super::Session;
 use crate::config::model::{Role, SessionConfig, TunnelConfig};
 use crate::log::Event;
-use crate::proto::action::{Action, Happening, Notification, Path};
+use crate::proto::action::{Action, Notification, Path, TunnelEvent};
 use crate::proto::attempt::Attempt;
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, Due, SlotDue, SlotKey, Timer, TunnelKey};
@@ -16,7 +16,7 @@ use crate::proto::history::History;
 use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::saved::saved;
-use crate::wheel::TimerId;
+use crate::timers::TimerId;
 use crate::wire::code::{self, cdn};
 use crate::wire::message::{Cdn, Refusal, ResultCode, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
@@ -177,7 +177,7 @@ impl Slot {
         cx.cancel(&mut session.guard);
         self.attempt.since = cx.now;
         self.gate(cx);
-        self.notify(cx, Happening::SessionUp, reason.to_owned());
+        self.notify(cx, TunnelEvent::SessionUp, reason.to_owned());
     }
 
     /// The peer may take `setup-timeout` to answer.
@@ -234,7 +234,7 @@ impl Slot {
             // The peer knows it before the first frame comes.
             self.advertise_circuit(cx, connection);
             self.gate(cx);
-            self.notify(cx, Happening::SessionUp, String::new());
+            self.notify(cx, TunnelEvent::SessionUp, String::new());
         }
     }
 
@@ -295,7 +295,7 @@ impl Slot {
                 if before != up {
                     let is = if up { "up" } else { "down" };
                     let reason = format!("the peer's circuit is {is} (status {:#06x})", status.0);
-                    self.notify(cx, Happening::CircuitChanged, reason);
+                    self.notify(cx, TunnelEvent::CircuitChanged, reason);
                 }
             }
         }
@@ -396,7 +396,7 @@ impl Slot {
         if !reason.is_empty() && (established || !self.attempt.failed_just_now(cx.now)) {
             self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
         }
-        let what = if established { Happening::SessionDown } else { Happening::SessionFailed };
+        let what = if established { TunnelEvent::SessionDown } else { TunnelEvent::SessionFailed };
         self.notify(cx, what, reason.to_owned());
         self.forget(cx);
     }
@@ -425,7 +425,7 @@ impl Slot {
     }
 
     /// Tells watchers and hooks of a change of the session, and remembers it.
-    pub fn notify(&mut self, cx: &mut Context, what: Happening, reason: String) {
+    pub fn notify(&mut self, cx: &mut Context, what: TunnelEvent, reason: String) {
         // Of sessions that stand by the tunnel tells, in one event.
         if let Some(session) = self.session.as_ref().filter(|_| !self.standby) {
             self.history.note(cx.now, what, &reason);

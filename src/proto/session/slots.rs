@@ -12,7 +12,7 @@ use super::slot::Slot;
 use crate::config::model::{SessionConfig, TunnelConfig};
 use crate::gather;
 use crate::log::catalogue::EndId;
-use crate::proto::action::{Happening, Path};
+use crate::proto::action::{Path, TunnelEvent};
 use crate::proto::connection::Connection;
 use crate::proto::context::{Context, SlotDue, SlotKey, TunnelKey};
 use crate::saved::{Broken, Reader, Saved, Writer};
@@ -386,7 +386,7 @@ impl Slots {
     /// The sessions that are established end, as far as watchers are concerned: others take their place.
     pub fn report_end(&mut self, cx: &mut Context, reason: &str) {
         for slot in self.slots.values_mut().filter(|slot| slot.is_established()) {
-            slot.notify(cx, Happening::SessionDown, reason.to_owned());
+            slot.notify(cx, TunnelEvent::SessionDown, reason.to_owned());
         }
     }
 

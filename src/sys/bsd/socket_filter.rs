@@ -2,18 +2,13 @@
 
 use std::io;
 
-pub use crate::sys::kinds::{Elsewhere, Kind, Needed};
+pub use crate::sys::kinds::{Kind, Needed, OtherSocket};
 use crate::sys::socket::Socket;
 
 /// Whether sockets have filters.
 pub const FILTERS: bool = false;
 
 /// Does nothing: everything is received.
-pub fn attach(
-    _socket: &Socket,
-    _kind: Kind,
-    _needed: Needed<'_>,
-    _elsewhere: &[Elsewhere],
-) -> io::Result<()> {
+pub fn attach(_socket: &Socket, _kind: Kind, _needed: Needed<'_>, _others: &[OtherSocket]) -> io::Result<()> {
     Ok(())
 }

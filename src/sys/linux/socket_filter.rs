@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use libc::{c_int, c_void};
 
 use crate::sys::cvt;
-pub use crate::sys::kinds::{Elsewhere, Kind, Needed};
+pub use crate::sys::kinds::{Kind, Needed, OtherSocket};
 use crate::sys::socket::Socket;
 
 /// Whether sockets have filters.
@@ -43,8 +43,8 @@ fn limited(needed: Needed<'_>) -> Needed<'_> {
 }
 
 /// Has the kernel drop everything that comes to a socket and is not of its kind, or not needed, or what other sockets get.
-pub fn attach(socket: &Socket, kind: Kind, needed: Needed<'_>, elsewhere: &[Elsewhere]) -> io::Result<()> {
-    let mut program = whole_program(socket.local().is_ipv4(), kind, needed, elsewhere);
+pub fn attach(socket: &Socket, kind: Kind, needed: Needed<'_>, others: &[OtherSocket]) -> io::Result<()> {
+    let mut program = whole_program(socket.local().is_ipv4(), kind, needed, others);
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     let length = mem::size_of_val(&program) as libc::socklen_t;
@@ -86,15 +86,14 @@ fn sample(count: u32) -> Vec<libc::sock_filter> {
     ]
 }
 
-/// What `elsewhere` takes is dropped before anything else is asked.
+/// What `others` takes is dropped before anything else is asked.
 fn whole_program(
     ipv4: bool,
     kind: Kind,
     needed: Needed<'_>,
-    elsewhere: &[Elsewhere],
+    others: &[OtherSocket],
 ) -> Vec<libc::sock_filter> {
-    let mut whole: Vec<libc::sock_filter> =
-        elsewhere.iter().flat_map(|other| drop_elsewhere(*other)).collect();
+    let mut whole: Vec<libc::sock_filter> = others.iter().flat_map(|other| drop_other(*other)).collect();
     let rest = program(ipv4, kind, limited(needed));
     match whole.len() + rest.len() <= MOST_STEPS {
         true => whole.extend(rest),
@@ -104,7 +103,7 @@ fn whole_program(
 }
 
 /// Drops what another socket gets.
-fn drop_elsewhere(other: Elsewhere) -> Vec<libc::sock_filter> {
+fn drop_other(other: OtherSocket) -> Vec<libc::sock_filter> {
     let load = |at: c_int| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at as u32);
     // Where the destination stands in the IP header, and its words.
     let (at, words) = match other.local {
@@ -326,17 +325,18 @@ mod tests {
                 IpAddr::V4(to) => [&[0; 16][..], &to.octets()].concat(),
                 IpAddr::V6(to) => [&[0; 24][..], &to.octets()].concat(),
             };
-            let program = |elsewhere: &[Elsewhere]| whole_program(ipv4, Kind::IpData, Needed::ALL, elsewhere);
+            let program = |others: &[OtherSocket]| whole_program(ipv4, Kind::IpData, Needed::ALL, others);
             let accepts = |program: &[libc::sock_filter], index, to: &str| {
                 run_from(program, &packet(ipv4, &[9, 1, 2, 3]), index, &header(to))
             };
-            let all = program(&[Elsewhere { index: 5, local: None }, Elsewhere { index: 6, local: None }]);
+            let all =
+                program(&[OtherSocket { index: 5, local: None }, OtherSocket { index: 6, local: None }]);
             assert!(accepts(&all, 4, mine) && !accepts(&all, 5, mine) && !accepts(&all, 6, other));
-            let some = program(&[Elsewhere { index: 5, local: Some(address(mine)) }]);
+            let some = program(&[OtherSocket { index: 5, local: Some(address(mine)) }]);
             assert!(accepts(&some, 4, mine) && !accepts(&some, 5, mine) && accepts(&some, 5, other));
         }
         let ids: Vec<u32> = (1..=MOST_IDS as u32).collect();
-        let many = [Elsewhere { index: 5, local: None }; 300];
+        let many = [OtherSocket { index: 5, local: None }; 300];
         let needed = Needed { sessions: &ids, other_sessions: 64, ..Needed::ALL };
         let program = whole_program(true, Kind::IpData, needed, &many);
         assert!(program.len() <= MOST_STEPS, "{}", program.len());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Hurry, Transport, SOON};
+use super::{Deadline, Transport, SOON};
 use crate::proto::action::Path;
 use crate::proto::context::{ConnectionDue, Context};
 
@@ -20,17 +20,17 @@ const LOOK_PAUSE: Duration = Duration::from_secs(5);
 /// acknowledged soon. `false`: the HELLO could not be built.
 #[must_use]
 pub fn probe(transport: &mut Transport, cx: &mut Context) -> bool {
-    if transport.is_pressed() {
+    if transport.has_deadline() {
         return true;
     }
     if !transport.channel.awaits_acknowledgement() {
         let sent = transport.hello(cx);
-        press(transport, cx);
+        expect_soon(transport, cx);
         return sent;
     }
     transport.channel.restart_rto();
     transport.repeat_oldest(cx);
-    press(transport, cx);
+    expect_soon(transport, cx);
     true
 }
 
@@ -44,7 +44,7 @@ pub fn look_for(transport: &mut Transport, cx: &mut Context, path: Path) -> bool
     }
     transport.looked = Some(cx.now);
     transport.candidate = Some(Box::new(path));
-    if transport.is_pressed() {
+    if transport.has_deadline() {
         transport.repeat_oldest(cx);
         return true;
     }
@@ -52,10 +52,10 @@ pub fn look_for(transport: &mut Transport, cx: &mut Context, path: Path) -> bool
 }
 
 /// What is in flight has to be acknowledged within `SOON`, or three transmissions if that is longer.
-pub fn press(transport: &mut Transport, cx: &mut Context) {
+pub fn expect_soon(transport: &mut Transport, cx: &mut Context) {
     let patience = SOON.max(transport.channel.retry.interval.saturating_mul(7));
     transport.counted = None;
-    hurry(transport, cx, patience, Duration::MAX, None);
+    set_deadline(transport, cx, patience, Duration::MAX, None);
 }
 
 /// Asks the peer whether it still has the connection. Other messages wait a little: what was under way when the crash
@@ -67,39 +67,40 @@ pub fn ask(transport: &mut Transport, cx: &mut Context) -> bool {
     transport.channel.hold(true);
     let timer = transport.timer(ConnectionDue::Release);
     cx.arm(&mut transport.release, HELD, timer);
-    hurry(transport, cx, ASKING, ASKED_EVERY, None);
+    set_deadline(transport, cx, ASKING, ASKED_EVERY, None);
     sent
 }
 
 /// Nothing was heard for a `hello-interval`, and the peer has been asked. Where retransmissions follow the round
 /// trip it has three more of them to be heard (or three first intervals of retransmission, if that is longer);
-/// until then it is asked at least every half of one, which `retry` does not count. A hint that made it hurry before puts
+/// until then it is asked at least every half of one, which `retry` does not count. A hint that set an earlier deadline puts
 /// nothing off.
 pub fn suspect(transport: &mut Transport, cx: &mut Context, hello_interval: Duration) {
     let first = transport.channel.retry.interval;
     let patience = hello_interval.max(first).saturating_mul(3);
     let by = cx.now.checked_add(patience);
-    let hurries = transport.hurry.as_ref().is_some_and(|hurry| by.is_none_or(|by| hurry.by <= by));
-    if transport.follows_round_trip && !hurries {
+    let is_earlier =
+        transport.deadline.as_ref().is_some_and(|deadline| by.is_none_or(|by| deadline.by <= by));
+    if transport.follows_round_trip && !is_earlier {
         let longest = first.max(hello_interval.mul_f32(0.5));
-        hurry(transport, cx, patience, longest, Some(cx.now));
+        set_deadline(transport, cx, patience, longest, Some(cx.now));
     }
 }
 
 /// The peer was heard at that time, if only by data: what is not acknowledged has the usual time again.
 pub fn heard(transport: &mut Transport, at: Instant) {
-    let suspected = |hurry: &mut Hurry| hurry.suspected.is_some_and(|since| since < at);
-    transport.hurry.take_if(suspected);
+    let suspected = |deadline: &mut Deadline| deadline.suspected.is_some_and(|since| since < at);
+    transport.deadline.take_if(suspected);
 }
 
-fn hurry(
+fn set_deadline(
     transport: &mut Transport,
     cx: &mut Context,
     patience: Duration,
     longest: Duration,
     suspected: Option<Instant>,
 ) {
-    transport.hurry = cx.now.checked_add(patience).map(|by| Hurry { by, longest, suspected });
+    transport.deadline = cx.now.checked_add(patience).map(|by| Deadline { by, longest, suspected });
     cx.cancel(&mut transport.retransmit);
     transport.watch_acknowledgement(cx);
 }
