@@ -62,7 +62,7 @@ impl Logger {
         if line.level > self.level {
             return;
         }
-        let origin = Origin::of(line.kind, self.packet);
+        let origin = Origin::of(line, self.packet);
         self.limit.debug = self.level == Level::Debug;
         if self.limit.admit(now, line, origin) {
             self.write(now, line, origin);
@@ -133,7 +133,7 @@ impl Logger {
             syslog.flush(now);
         }
         for line in self.limit.report(now, all) {
-            self.write(now, &line, Origin::of(line.kind, None));
+            self.write(now, &line, Origin::of(&line, None));
         }
     }
 

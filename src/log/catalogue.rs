@@ -54,6 +54,29 @@ impl fmt::Display for Hex {
     }
 }
 
+/// Who can have a message logged: what packets provoke must not flood the log (see [`limit`](super::limit)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProvokedBy {
+    /// No packet: it is about the daemon itself, its start, its files and its administrator. It is never held back.
+    Nobody,
+    /// The tunnels and their peers, as far as those are established.
+    Peers,
+    /// Any packet, also one that only pretends to come from an established peer; what ICMP reports anybody can forge. So can
+    /// anybody have connections made that never come up.
+    Anybody,
+}
+
+/// The word of a row; without one it is the peers'.
+macro_rules! by {
+    () => {
+        $crate::log::catalogue::ProvokedBy::Peers
+    };
+    ($by:ident) => {
+        $crate::log::catalogue::ProvokedBy::$by
+    };
+}
+pub(super) use by;
+
 /// One message of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Template {
@@ -61,15 +84,17 @@ pub struct Template {
     pub id: &'static str,
     /// The level of every line of this message.
     pub level: Level,
+    /// Who can provoke it.
+    pub by: ProvokedBy,
     /// The text, with `<placeholders>`.
     pub text: &'static str,
 }
 
 macro_rules! catalogue {
-    ($($id:literal $level:ident $text:literal => $variant:ident { $($field:ident : $ty:ty),* };)*) => {
+    ($($id:literal $level:ident $($by:ident)? $text:literal => $variant:ident { $($field:ident : $ty:ty),* };)*) => {
         /// The catalogue, in the order of its ids.
         pub static CATALOGUE: &[Template] = &[
-            $(Template { id: $id, level: Level::$level, text: $text },)*
+            $(Template { id: $id, level: Level::$level, by: by!($($by)?), text: $text },)*
         ];
 
         /// Something to log, named after what happened.
@@ -84,7 +109,7 @@ macro_rules! catalogue {
             pub fn template(&self) -> &'static Template {
                 match self {
                     $(Event::$variant { .. } => const {
-                        &Template { id: $id, level: Level::$level, text: $text }
+                        &Template { id: $id, level: Level::$level, by: by!($($by)?), text: $text }
                     },)*
                 }
             }
@@ -167,17 +192,17 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 catalogue! {
-    "M-001" Error "/dev/urandom open error: <error>" =>
+    "M-001" Error Nobody "/dev/urandom open error: <error>" =>
         RandomOpenError { error: String };
-    "M-002" Error "<tag>: Invalid address" =>
+    "M-002" Error Nobody "<tag>: Invalid address" =>
         InvalidAddress { tag: String };
-    "M-003" Error "<tag>: No param" =>
+    "M-003" Error Nobody "<tag>: No param" =>
         NoParam { tag: String };
-    "M-004" Error "<tag>: This param is only one" =>
+    "M-004" Error Nobody "<tag>: This param is only one" =>
         OnlyOneParam { tag: String };
-    "M-005" Error "Can't create pid file" => CannotCreatePidFile {};
-    "M-006" Error "Can't open config file" => CannotOpenConfigFile {};
-    "M-007" Error "daemon error: <error>" =>
+    "M-005" Error Nobody "Can't create pid file" => CannotCreatePidFile {};
+    "M-006" Error Nobody "Can't open config file" => CannotOpenConfigFile {};
+    "M-007" Error Nobody "daemon error: <error>" =>
         DaemonError { error: String };
     "M-008" Error "failed to accept: <error>" =>
         AcceptFailed { error: String };
@@ -195,60 +220,60 @@ catalogue! {
         SendInformationFailed { error: String };
     "M-017" Error "failed to socket: <error>" =>
         SocketFailed { error: String };
-    "M-018" Error "get session configuration failed" => SessionConfigurationFailed {};
-    "M-019" Error "get tunnel configuration failed" => TunnelConfigurationFailed {};
+    "M-018" Error Nobody "get session configuration failed" => SessionConfigurationFailed {};
+    "M-019" Error Nobody "get tunnel configuration failed" => TunnelConfigurationFailed {};
     "M-020" Error "invalid header length of admin command" => InvalidAdminHeader {};
-    "M-021" Error "l2tpd initialization failed" => InitializationFailed {};
-    "M-022" Error "malloc error: <error>" =>
+    "M-021" Error Nobody "l2tpd initialization failed" => InitializationFailed {};
+    "M-022" Error Nobody "malloc error: <error>" =>
         MallocError { error: String };
-    "M-023" Error "result code not specified" => ResultCodeNotSpecified {};
-    "M-024" Error "select error: <error>" =>
+    "M-023" Error Nobody "result code not specified" => ResultCodeNotSpecified {};
+    "M-024" Error Nobody "select error: <error>" =>
         SelectError { error: String };
     "M-025" Error "set_pwe_param() failed" => SetPweParamFailed {};
-    "M-026" Warn "<Unknown Vendor-ID, Vendor=<vendor_code>, Type=<type>, Length=<len>" =>
+    "M-026" Warn Anybody "<Unknown Vendor-ID, Vendor=<vendor_code>, Type=<type>, Length=<len>" =>
         UnknownVendor { vendor: u16, attribute: u16, length: usize };
-    "M-027" Warn "[<tunnel_id>] <func>: only support HMAC-MD5 digest type(<n>) in <msg_type>, Ignoreing" =>
+    "M-027" Warn Anybody "[<tunnel_id>] <func>: only support HMAC-MD5 digest type(<n>) in <msg_type>, Ignoreing" =>
         DigestTypeUnsupported { tunnel: Ccid, func: Func, digest_type: u8, message: MessageType };
-    "M-028" Warn "[<tunnel_id>] <func>: invalid cookie length (<len>)" =>
+    "M-028" Warn Anybody "[<tunnel_id>] <func>: invalid cookie length (<len>)" =>
         InvalidCookieLength { tunnel: Ccid, func: Func, length: usize };
-    "M-029" Warn "[<tunnel_id>] <func>: unknown message type <msg_type>" =>
+    "M-029" Warn Anybody "[<tunnel_id>] <func>: unknown message type <msg_type>" =>
         UnhandledMessageType { tunnel: Ccid, func: Func, message: MessageType };
-    "M-030" Warn "[<tunnel_id>] <func>: wrong size(<len>), discarding packet" =>
+    "M-030" Warn Anybody "[<tunnel_id>] <func>: wrong size(<len>), discarding packet" =>
         WrongSize { tunnel: Ccid, func: Func, length: usize };
-    "M-031" Warn "[<tunnel_id>] AVP: <AVP_name>: invalid in <msg_type>" =>
+    "M-031" Warn Anybody "[<tunnel_id>] AVP: <AVP_name>: invalid in <msg_type>" =>
         AvpInvalidInMessage { tunnel: Ccid, avp: Name, message: MessageType };
-    "M-032" Warn "[<tunnel_id>] AVP: type=Message Type, value=unknown(<msg_type>), can't hanle message" =>
+    "M-032" Warn Anybody "[<tunnel_id>] AVP: type=Message Type, value=unknown(<msg_type>), can't hanle message" =>
         MessageTypeUnknown { tunnel: Ccid, message: MessageType };
     "M-033" Warn "[<tunnel_id>] Assigned Cookie AVP not found in <msg_type>" =>
         CookieNotFound { tunnel: Ccid, message: MessageType };
-    "M-034" Warn "[<tunnel_id>] Authentication Nonce was not found in SCCRP" =>
+    "M-034" Warn Anybody "[<tunnel_id>] Authentication Nonce was not found in SCCRP" =>
         NonceNotFound { tunnel: Ccid };
     "M-035" Warn "[<tunnel_id>] Cookie setting is off, but Assigned Cookie AVP found in <msg_type>" =>
         CookieOffButFound { tunnel: Ccid, message: MessageType };
     "M-036" Warn "[<tunnel_id>] Serial Number AVP not found in <msg_type>" =>
         SerialNumberNotFound { tunnel: Ccid, message: MessageType };
-    "M-037" Warn "[<tunnel_id>] failed to processing packet in AVP handler" =>
+    "M-037" Warn Anybody "[<tunnel_id>] failed to processing packet in AVP handler" =>
         AvpHandlerFailed { tunnel: Ccid };
-    "M-038" Warn "[<tunnel_id>] first AVP is notmessage type." =>
+    "M-038" Warn Anybody "[<tunnel_id>] first AVP is notmessage type." =>
         FirstAvpNotMessageType { tunnel: Ccid };
     "M-039" Warn "[<tunnel_id>] hostname mismatch in <msg_type>" =>
         HostnameMismatch { tunnel: Ccid, message: MessageType };
-    "M-040" Warn "[<tunnel_id>] message digest invalid in <msg_type>" =>
+    "M-040" Warn Anybody "[<tunnel_id>] message digest invalid in <msg_type>" =>
         DigestInvalid { tunnel: Ccid, message: MessageType };
-    "M-041" Warn "[<tunnel_id>] no handler" =>
+    "M-041" Warn Anybody "[<tunnel_id>] no handler" =>
         NoHandler { tunnel: Ccid };
-    "M-042" Warn "[<tunnel_id>] receive <msg_type>, but ignored(tunnel state=<state>)" =>
+    "M-042" Warn Anybody "[<tunnel_id>] receive <msg_type>, but ignored(tunnel state=<state>)" =>
         ReceiveIgnored { tunnel: Ccid, message: MessageType, state: Name };
     "M-043" Warn "[<tunnel_id>] remote-end-id mismatch in <msg_type>" =>
         RemoteEndIdMismatch { tunnel: Ccid, message: MessageType };
-    "M-044" Warn "[<tunnel_id>] reserved bit is set. discard packet" =>
+    "M-044" Warn Anybody "[<tunnel_id>] reserved bit is set. discard packet" =>
         ReservedBitSet { tunnel: Ccid };
     "M-045" Warn "[<tunnel_id>] result code out of range (<result>,<error>). Ignoring" =>
         ResultCodeOutOfRange { tunnel: Ccid, result: u16, error: u16 };
     "M-046" Warn "[<tunnel_id>] router-id mismatch in <msg_type>" =>
         RouterIdMismatch { tunnel: Ccid, message: MessageType };
-    "M-047" Info "== OLDER \"l2tp\" LOG MESSAGES WERE TRIMMED ==" => OlderMessagesTrimmed {};
-    "M-048" Info "Received <signo> signal" =>
+    "M-047" Info Nobody "== OLDER \"l2tp\" LOG MESSAGES WERE TRIMMED ==" => OlderMessagesTrimmed {};
+    "M-048" Info Nobody "Received <signo> signal" =>
         ReceivedSignal { signal: i32 };
     "M-049" Info "[<tunnel_id>] begin new session" =>
         BeginNewSession { tunnel: Ccid };
@@ -260,61 +285,61 @@ catalogue! {
         LoseTieBreak { tunnel: Ccid };
     "M-053" Info "[<tunnel_id>] win tie break check" =>
         WinTieBreak { tunnel: Ccid };
-    "M-054" Info "cleanup resources..." => CleanupResources {};
-    "M-055" Info "l2tpd exit." => Exit {};
+    "M-054" Info Nobody "cleanup resources..." => CleanupResources {};
+    "M-055" Info Nobody "l2tpd exit." => Exit {};
     "M-056" Info "receive <msg_type>, state --> <state>" =>
         ReceiveState { message: MessageType, state: Name };
     "M-057" Info "send <msg_type>, state --> <state>" =>
         SendState { message: MessageType, state: Name };
-    "M-058" Debug "<func>: L bit is not set" =>
+    "M-058" Debug Anybody "<func>: L bit is not set" =>
         LBitNotSet { func: Func };
-    "M-059" Debug "<func>: S bit is not set" =>
+    "M-059" Debug Anybody "<func>: S bit is not set" =>
         SBitNotSet { func: Func };
-    "M-060" Debug "<func>: T bit is not set" =>
+    "M-060" Debug Anybody "<func>: T bit is not set" =>
         TBitNotSet { func: Func };
-    "M-061" Debug "<func>: no such address peer: <IPaddress>" =>
+    "M-061" Debug Anybody "<func>: no such address peer: <IPaddress>" =>
         NoSuchPeer { func: Func, peer: IpAddr };
     "M-062" Debug "<func>: no such if_name: <if_name>" =>
         NoSuchInterface { func: Func, interface: String };
-    "M-063" Debug "<func>: support only L2TPv3" =>
+    "M-063" Debug Anybody "<func>: support only L2TPv3" =>
         OnlyL2tpv3 { func: Func };
-    "M-064" Debug "<tun_name>: <tag>: <param>" =>
+    "M-064" Debug Nobody "<tun_name>: <tag>: <param>" =>
         SettingAccepted { name: String, tag: String, param: String };
     "M-065" Debug "[<tunnel_id>] <func>: cleanup call: <if_name>" =>
         CleanupCall { tunnel: Ccid, func: Func, interface: String };
-    "M-066" Debug "[<tunnel_id>] <func>: cleanup tunnel: <IPaddress>" =>
+    "M-066" Debug Anybody "[<tunnel_id>] <func>: cleanup tunnel: <IPaddress>" =>
         CleanupTunnelPeer { tunnel: Ccid, func: Func, peer: IpAddr };
-    "M-067" Debug "[<tunnel_id>] <func>: not support OCCN" =>
+    "M-067" Debug Anybody "[<tunnel_id>] <func>: not support OCCN" =>
         OccnUnsupported { tunnel: Ccid, func: Func };
-    "M-068" Debug "[<tunnel_id>] <func>: not support OCRP" =>
+    "M-068" Debug Anybody "[<tunnel_id>] <func>: not support OCRP" =>
         OcrpUnsupported { tunnel: Ccid, func: Func };
-    "M-069" Debug "[<tunnel_id>] <func>: not support OCRQ" =>
+    "M-069" Debug Anybody "[<tunnel_id>] <func>: not support OCRQ" =>
         OcrqUnsupported { tunnel: Ccid, func: Func };
     "M-070" Debug "[<tunnel_id>] can't find session config (remote-end-id=<id>)" =>
         NoSessionConfig { tunnel: Ccid, end_id: EndId };
     "M-071" Debug "[<tunnel_id>] can't find session, create new session" =>
         CreateNewSession { tunnel: Ccid };
-    "M-072" Debug "[<tunnel_id>] cleanup tunnel: <name>" =>
+    "M-072" Debug Anybody "[<tunnel_id>] cleanup tunnel: <name>" =>
         CleanupTunnel { tunnel: Ccid, name: String };
     "M-073" Debug "[<tunnel_id>] control connection tie break check: local=<tie>, remote=<tie>" =>
         ControlTieCheck { tunnel: Ccid, local: Tie, remote: Tie };
-    "M-074" Debug "[<tunnel_id>] delete tunnel" =>
+    "M-074" Debug Anybody "[<tunnel_id>] delete tunnel" =>
         DeleteTunnel { tunnel: Ccid };
     "M-075" Debug "[<tunnel_id>] draw tie break check, state --> IDLE" =>
         DrawTieBreak { tunnel: Ccid };
     "M-076" Debug "[<tunnel_id>] failed to send control message. tunnel shutown." =>
         ControlSendFailedTunnel { tunnel: Ccid };
-    "M-077" Debug "[<tunnel_id>] no handler, but M bit is not set" =>
+    "M-077" Debug Anybody "[<tunnel_id>] no handler, but M bit is not set" =>
         NoHandlerNotMandatory { tunnel: Ccid };
     "M-078" Debug "[<tunnel_id>] receive Explicit ACK" =>
         ReceiveExplicitAck { tunnel: Ccid };
     "M-079" Debug "[<tunnel_id>] receive HELLO, send ZLB ACK" =>
         ReceiveHello { tunnel: Ccid };
-    "M-080" Debug "[<tunnel_id>] send <msg_type>" =>
+    "M-080" Debug Anybody "[<tunnel_id>] send <msg_type>" =>
         Send { tunnel: Ccid, message: MessageType };
-    "M-081" Debug "[<tunnel_id>] send control packet(<n>): <msg_type>" =>
+    "M-081" Debug Anybody "[<tunnel_id>] send control packet(<n>): <msg_type>" =>
         SendControlPacket { tunnel: Ccid, count: u32, message: MessageType };
-    "M-082" Debug "[<tunnel_id>] sequence number mismatch: ctl_hdr->ns=<ns>, tun->nr=<nr>" =>
+    "M-082" Debug Anybody "[<tunnel_id>] sequence number mismatch: ctl_hdr->ns=<ns>, tun->nr=<nr>" =>
         SequenceMismatch { tunnel: Ccid, ns: u16, nr: u16 };
     "M-083" Debug "[<tunnel_id>] we have already tunnel, remote tunnel is invalid?" =>
         AlreadyHaveTunnel { tunnel: Ccid };
@@ -322,7 +347,7 @@ catalogue! {
         CleanupSession { tunnel: Ccid, session: SessionId, name: String };
     "M-085" Debug "[<tunnel_id>][<session_id>] delete session" =>
         DeleteSession { tunnel: Ccid, session: SessionId };
-    "M-086" Debug "l2tpd start" => Start {};
+    "M-086" Debug Nobody "l2tpd start" => Start {};
     "M-087" Debug "tunnel create suceeded: my connection ID = <id>(<0xid>)" =>
         TunnelCreated { id: Ccid, hex: Hex };
     "M-088" Debug "[<tunnel_id>] session tie break check: my=<tie>, peer=<tie>" =>

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::catalogue::ProvokedBy;
 use super::{Level, LogLine, Remark};
 use crate::token_bucket::{Rate, TokenBucket, ONE};
 
@@ -39,45 +40,6 @@ const STRANGERS_AFTER: Duration = Duration::from_secs(60);
 /// How long after the first line that was held back the number of them is told.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
 
-/// Messages about the daemon itself, its start, its files and its administrator: no packet provokes them.
-const UNLIMITED: &[&str] = &[
-    "M-001", "M-002", "M-003", "M-004", "M-005", "M-006", "M-007", "M-018", "M-019", "M-021", "M-022",
-    "M-023", "M-024", "M-047", "M-048", "M-054", "M-055", "M-064", "M-086",
-];
-/// The same among the remarks: what is said of the configuration, and the status that `USR1` asks for.
-const UNLIMITED_REMARKS: &[&str] = &[
-    "unknown-tag",
-    "invalid-value",
-    "unreadable",
-    "reload-refused",
-    "nothing-changed",
-    "at-start",
-    "global-changed",
-    "tunnel-added",
-    "tunnel-removed",
-    "tunnel-restarted",
-    "tunnel-changed",
-    "session-added",
-    "session-removed",
-    "session-restarted",
-    "session-changed",
-    "kernel-receives",
-    "not-confined",
-    "status",
-];
-
-/// Messages that any packet can provoke, also one that only pretends to come from an established peer.
-const PROVOKED: &[&str] = &[
-    "M-026", "M-027", "M-028", "M-029", "M-030", "M-031", "M-032", "M-034", "M-037", "M-038", "M-040",
-    "M-041", "M-042", "M-044", "M-058", "M-059", "M-060", "M-061", "M-063", "M-067", "M-068", "M-069",
-    "M-077", "M-082",
-];
-/// What becomes of connections that never came up, also when their time is over.
-const NEVER_UP: &[&str] = &["M-066", "M-072", "M-074", "M-080", "M-081"];
-/// Remarks that any packet can provoke. What ICMP reports anybody can forge.
-const PROVOKED_REMARKS: &[&str] =
-    &["avp-of-cisco", "avp-ignored", "dropped", "strangers", "send", "unreachable"];
-
 /// Who caused a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -88,10 +50,10 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Who caused a message, by its kind and by the packet that was received, if it was one: where that came from, and
+    /// Who caused a message, by the line and by the packet that was received, if it was one: where that came from, and
     /// whether an established peer is there.
-    pub fn of(kind: &str, packet: Option<(IpAddr, bool)>) -> Origin {
-        let provoked = [PROVOKED, NEVER_UP, PROVOKED_REMARKS].iter().any(|kinds| kinds.contains(&kind));
+    pub fn of(line: &LogLine, packet: Option<(IpAddr, bool)>) -> Origin {
+        let provoked = line.by == ProvokedBy::Anybody;
         match packet {
             Some((address, established)) if !established || provoked => Origin::Stranger(Some(address)),
             None if provoked => Origin::Stranger(None),
@@ -175,7 +137,7 @@ impl Limit {
 
     /// Whether `line` may be written now. If not, it is counted.
     pub fn admit(&mut self, now: Instant, line: &LogLine, origin: Origin) -> bool {
-        if UNLIMITED.contains(&line.kind) || UNLIMITED_REMARKS.contains(&line.kind) {
+        if line.by == ProvokedBy::Nobody {
             return true;
         }
         if let Origin::Stranger(address) = origin {
@@ -218,10 +180,8 @@ impl Limit {
 #[allow(clippy::disallowed_methods)] // tests need some first instant
 mod tests {
     use super::*;
-    use crate::log::catalogue::CATALOGUE;
-    use crate::log::remark::RemarkKind;
     use crate::log::Event;
-    use crate::wire::Ccid;
+    use crate::wire::{Ccid, MessageType};
 
     fn warn() -> LogLine {
         LogLine::new(&Event::ReservedBitSet { tunnel: Ccid(7) })
@@ -242,16 +202,6 @@ mod tests {
             "  suppressed 9900 similar messages: M-044 ([7] reserved bit is set. discard packet)"
         );
         assert_eq!(limit.next(), None);
-    }
-
-    // A name that no message has would limit what must not be limited.
-    #[test]
-    fn what_is_not_limited_exists() {
-        let remarks = RemarkKind::ALL.iter().map(|kind| kind.template());
-        let names: Vec<&str> = CATALOGUE.iter().chain(remarks).map(|template| template.id).collect();
-        let listed = [UNLIMITED, UNLIMITED_REMARKS, PROVOKED, NEVER_UP, PROVOKED_REMARKS].concat();
-        let unknown: Vec<&&str> = listed.iter().filter(|name| !names.contains(name)).collect();
-        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
@@ -334,14 +284,15 @@ mod tests {
     #[test]
     fn who_caused_a_message() {
         let peer = [192, 0, 2, 1].into();
-        assert_eq!(Origin::of("M-056", Some((peer, true))), Origin::Own);
-        assert_eq!(Origin::of("M-056", Some((peer, false))), Origin::Stranger(Some(peer)));
-        assert_eq!(
-            Origin::of("M-040", Some((peer, true))),
-            Origin::Stranger(Some(peer)),
-            "its address is forged"
-        );
-        assert_eq!(Origin::of("unreachable", None), Origin::Stranger(None));
-        assert_eq!(Origin::of("M-057", None), Origin::Own);
+        let state = LogLine::new(&Event::ReceiveState { message: MessageType::SCCRQ, state: "idle" });
+        assert_eq!(Origin::of(&state, Some((peer, true))), Origin::Own);
+        assert_eq!(Origin::of(&state, Some((peer, false))), Origin::Stranger(Some(peer)));
+        let digest = LogLine::new(&Event::DigestInvalid { tunnel: Ccid(7), message: MessageType::HELLO });
+        let forged = Origin::of(&digest, Some((peer, true)));
+        assert_eq!(forged, Origin::Stranger(Some(peer)), "its address is forged");
+        let unreachable = LogLine::remark(&Remark::Unreachable { peer, error: String::new() });
+        assert_eq!(Origin::of(&unreachable, None), Origin::Stranger(None));
+        let state = LogLine::new(&Event::SendState { message: MessageType::SCCRQ, state: "idle" });
+        assert_eq!(Origin::of(&state, None), Origin::Own);
     }
 }

@@ -1,5 +1,6 @@
 //! An entry for the log.
 
+use super::catalogue::{ProvokedBy, Template};
 use super::{Event, Level, Remark};
 
 /// One entry for the log: a message of the catalogue, or a remark of our own, and what is to be added to it.
@@ -13,13 +14,19 @@ pub struct LogLine {
     pub detail: Option<String>,
     /// What the volume limit counts this line under: the id of the catalogue's message, or the remark's name.
     pub kind: &'static str,
+    /// Who can provoke it.
+    pub by: ProvokedBy,
 }
 
 impl LogLine {
+    fn of(template: &Template, text: String) -> LogLine {
+        let Template { id: kind, level, by, .. } = *template;
+        LogLine { level, text, detail: None, kind, by }
+    }
+
     /// The line for `event`.
     pub fn new(event: &Event) -> LogLine {
-        let template = event.template();
-        LogLine { level: template.level, text: event.to_string(), detail: None, kind: template.id }
+        LogLine::of(event.template(), event.to_string())
     }
 
     /// The line for `event`, with a further line of our own below it.
@@ -29,8 +36,7 @@ impl LogLine {
 
     /// A remark of our own: it begins with two blanks.
     pub fn remark(remark: &Remark) -> LogLine {
-        let template = remark.kind().template();
-        LogLine { level: template.level, text: format!("  {remark}"), detail: None, kind: template.id }
+        LogLine::of(remark.kind().template(), format!("  {remark}"))
     }
 
     /// An error of the configuration that the catalogue lacks: like the others of the configuration it begins without

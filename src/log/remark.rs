@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::catalogue::{fill, Name, Template};
+use super::catalogue::{by, fill, Name, Template};
 use super::Level;
 use crate::wire::{Ccid, MessageType};
 
@@ -22,7 +22,7 @@ impl fmt::Display for Tags {
 }
 
 macro_rules! remarks {
-    ($($id:literal $level:ident $text:literal => $variant:ident { $($field:ident : $ty:ty),* };)*) => {
+    ($($id:literal $level:ident $($by:ident)? $text:literal => $variant:ident { $($field:ident : $ty:ty),* };)*) => {
         /// A remark with what it tells. The names of its row stand for the fields, in their order.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[allow(missing_docs)] // the text of each variant is its documentation
@@ -53,7 +53,7 @@ macro_rules! remarks {
             pub const fn template(self) -> &'static Template {
                 match self {
                     $(RemarkKind::$variant => const {
-                        &Template { id: $id, level: Level::$level, text: $text }
+                        &Template { id: $id, level: Level::$level, by: by!($($by)?), text: $text }
                     },)*
                 }
             }
@@ -75,11 +75,11 @@ macro_rules! remarks {
 
 remarks! {
     // The configuration.
-    "unknown-tag" Error "<tag>: Unknown tag" =>
+    "unknown-tag" Error Nobody "<tag>: Unknown tag" =>
         UnknownTag { tag: String };
-    "invalid-value" Error "<tag>: Invalid value" =>
+    "invalid-value" Error Nobody "<tag>: Invalid value" =>
         InvalidValue { tag: String };
-    "unreadable" Warn "<file>: <error>: it cannot be read again by user <user>, a reload will fail" =>
+    "unreadable" Warn Nobody "<file>: <error>: it cannot be read again by user <user>, a reload will fail" =>
         Unreadable { file: String, error: String, user: String };
     "gone" Warn "<file>: <error>: it cannot be read again, a reload will fail" =>
         Gone { file: String, error: String };
@@ -87,29 +87,29 @@ remarks! {
         NoTunnel { file: String };
     "router-id" Info "router-id <IPaddress>: from <source>, until the next start" =>
         RouterIdDerived { id: Ipv4Addr, source: String };
-    "reload-refused" Warn "the configuration in force is not changed" =>
+    "reload-refused" Warn Nobody "the configuration in force is not changed" =>
         ReloadRefused {};
-    "nothing-changed" Info "the configuration was read again: nothing changed" =>
+    "nothing-changed" Info Nobody "the configuration was read again: nothing changed" =>
         NothingChanged {};
-    "at-start" Warn "<tags>: in force from the next start on" =>
+    "at-start" Warn Nobody "<tags>: in force from the next start on" =>
         AtStart { tags: Tags };
-    "global-changed" Info "global: changed (<tags>)" =>
+    "global-changed" Info Nobody "global: changed (<tags>)" =>
         GlobalChanged { tags: Tags };
-    "tunnel-added" Info "tunnel <tun_name>: added" =>
+    "tunnel-added" Info Nobody "tunnel <tun_name>: added" =>
         TunnelAdded { tunnel: String };
-    "tunnel-removed" Info "tunnel <tun_name>: removed" =>
+    "tunnel-removed" Info Nobody "tunnel <tun_name>: removed" =>
         TunnelRemoved { tunnel: String };
-    "tunnel-restarted" Info "tunnel <tun_name>: restarted (<tags>)" =>
+    "tunnel-restarted" Info Nobody "tunnel <tun_name>: restarted (<tags>)" =>
         TunnelRestarted { tunnel: String, tags: Tags };
-    "tunnel-changed" Info "tunnel <tun_name>: changed live (<tags>)" =>
+    "tunnel-changed" Info Nobody "tunnel <tun_name>: changed live (<tags>)" =>
         TunnelChanged { tunnel: String, tags: Tags };
-    "session-added" Info "tunnel <tun_name> session <if_name>: added" =>
+    "session-added" Info Nobody "tunnel <tun_name> session <if_name>: added" =>
         SessionAdded { tunnel: String, interface: String };
-    "session-removed" Info "tunnel <tun_name> session <if_name>: removed" =>
+    "session-removed" Info Nobody "tunnel <tun_name> session <if_name>: removed" =>
         SessionRemoved { tunnel: String, interface: String };
-    "session-restarted" Info "tunnel <tun_name> session <if_name>: restarted (<tags>)" =>
+    "session-restarted" Info Nobody "tunnel <tun_name> session <if_name>: restarted (<tags>)" =>
         SessionRestarted { tunnel: String, interface: String, tags: Tags };
-    "session-changed" Info "tunnel <tun_name> session <if_name>: changed live (<tags>)" =>
+    "session-changed" Info Nobody "tunnel <tun_name> session <if_name>: changed live (<tags>)" =>
         SessionChanged { tunnel: String, interface: String, tags: Tags };
 
     // Start, end and the log itself.
@@ -127,7 +127,7 @@ remarks! {
         AdminSocket { error: String };
     "user" Error "user <user>: <error>" =>
         User { user: String, error: String };
-    "not-confined" Warn "<what> is not in force: <error>" =>
+    "not-confined" Warn Nobody "<what> is not in force: <error>" =>
         NotConfined { what: String, error: String };
     "restart" Info "restart: the program is started again, to go on with everything" =>
         RestartAsked {};
@@ -139,19 +139,19 @@ remarks! {
         TakenOver { version: &'static str };
     "pid-file" Warn "the pid file could not be written: <error>" =>
         PidFile { error: String };
-    "kernel-receives" Warn "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP" =>
+    "kernel-receives" Warn Nobody "the kernel's l2tp_ip is loaded and receives IP protocol 115 as well: unload it, or use UDP" =>
         KernelReceives {};
     "program-fault" Error "l2tpd ends at <place>: a fault of the program" =>
         ProgramFault { place: String };
     "suppressed" Warn "suppressed <count> similar messages: <kind> (<text>)" =>
         Suppressed { count: u64, kind: &'static str, text: String };
-    "strangers" Warn "<count> messages that strangers caused were left out, one of them: <text>" =>
+    "strangers" Warn Anybody "<count> messages that strangers caused were left out, one of them: <text>" =>
         Strangers { count: u64, text: String };
     "lines-lost" Warn "<count> lines of the log were lost" =>
         LinesLost { count: u64 };
     "log-level" Info "log level <level>" =>
         LogLevel { level: Level };
-    "status" Info "<status>" =>
+    "status" Info Nobody "<status>" =>
         Status { line: String };
 
     // The administrator's programs.
@@ -171,7 +171,7 @@ remarks! {
         HookQueue { tunnel: String };
 
     // The protocol.
-    "dropped" Info "from <IPaddress> dropped: <text>" =>
+    "dropped" Info Anybody "from <IPaddress> dropped: <text>" =>
         Dropped { from: IpAddr, text: String };
     "moved" Info "[<tunnel_id>] the peer is at <end> now" =>
         Moved { tunnel: Ccid, end: SocketAddr };
@@ -195,15 +195,15 @@ remarks! {
         SourcePassive { tunnel: String, why: String };
     "pw-type" Warn "[<tunnel_id>] session <if_name>: <failure>" =>
         PwType { tunnel: Ccid, interface: String, failure: String };
-    "avp-of-cisco" Debug "[<tunnel_id>] AVP <type> of vendor 9 in <msg_type> is not known: ignored, though its M bit is set" =>
+    "avp-of-cisco" Debug Anybody "[<tunnel_id>] AVP <type> of vendor 9 in <msg_type> is not known: ignored, though its M bit is set" =>
         AvpOfCisco { tunnel: Ccid, attribute: u16, message: MessageType };
-    "avp-ignored" Debug "[<tunnel_id>] <AVP_name> of <len> octets in <msg_type> is malformed and not mandatory: ignored" =>
+    "avp-ignored" Debug Anybody "[<tunnel_id>] <AVP_name> of <len> octets in <msg_type> is malformed and not mandatory: ignored" =>
         AvpIgnored { tunnel: Ccid, avp: Name, length: usize, message: MessageType };
 
     // The data plane.
-    "send" Warn "cannot send to <IPaddress>: <error>" =>
+    "send" Warn Anybody "cannot send to <IPaddress>: <error>" =>
         Send { peer: IpAddr, error: String };
-    "unreachable" Debug "what was sent to <IPaddress> does not arrive: <error>" =>
+    "unreachable" Debug Anybody "what was sent to <IPaddress> does not arrive: <error>" =>
         Unreachable { peer: IpAddr, error: String };
     "frames-not-sent" Warn "<if_name>: frames are not sent: <error>" =>
         FramesNotSent { interface: String, error: String };

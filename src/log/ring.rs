@@ -144,10 +144,11 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::catalogue::ProvokedBy;
     use crate::log::Event;
 
     fn line(text: &str) -> LogLine {
-        LogLine { level: Level::Info, text: text.into(), detail: None, kind: "test" }
+        LogLine { level: Level::Info, text: text.into(), detail: None, kind: "test", by: ProvokedBy::Peers }
     }
 
     fn all(ring: &Ring) -> String {
