@@ -12,11 +12,12 @@ use crate::proto::connection::table::State;
 use crate::proto::snapshot::{SessionBrief, SessionSnapshot, SessionState, TunnelBrief, TunnelSnapshot};
 
 /// How a tunnel stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
     /// It and all of its sessions that are enabled are established.
     Up,
     /// It is enabled, and something of it is not up.
+    #[default]
     Down,
     /// It is disabled.
     Disabled,
@@ -72,8 +73,8 @@ pub struct Row {
     pub peer: String,
     /// The state's word.
     pub state: String,
-    /// The name of a [`Standing`].
-    pub standing: String,
+    /// How it stands.
+    pub standing: Standing,
     /// How long it has been in this state, in seconds.
     pub since: u64,
     /// How many of its sessions are established.
@@ -147,7 +148,7 @@ fn clean(text: &str) -> String {
 impl Row {
     fn write(&self, out: &mut String) {
         let Row { since, sessions_up, sessions, counted, .. } = self;
-        for text in [&self.name, &self.peer, &self.state, &self.standing] {
+        for text in [&self.name, &self.peer, &self.state, self.standing.name()] {
             let _ = write!(out, "{}\t", clean(text));
         }
         let Counted { rx_octets, tx_octets, rx_frames, tx_frames, drops } = counted;
@@ -162,7 +163,8 @@ impl Row {
     fn read(line: &str) -> Option<Row> {
         let mut fields = line.split('\t');
         let mut text = || fields.next().map(clean);
-        let (name, peer, state, standing) = (text()?, text()?, text()?, text()?);
+        let (name, peer, state) = (text()?, text()?, text()?);
+        let standing = Standing::from_name(&text()?)?;
         let mut number = || fields.next()?.parse().ok();
         let (since, sessions_up, sessions) = (number()?, number()?, number()?);
         let counted = Counted {
@@ -276,7 +278,7 @@ impl Summary {
         self.row.name.clone_from(&snapshot.name);
         self.row.peer = snapshot.peer.map_or_else(String::new, |peer| peer.to_string());
         self.row.state = super::show::state(&snapshot).to_owned();
-        self.row.standing = standing.name().to_owned();
+        self.row.standing = standing;
         self.row.since = snapshot.since.min(uptime).as_secs();
         self.row.round_trip = snapshot.round_trip.map(micros);
         let interface = interfaces.first().and_then(Option::as_ref).and_then(|i| i.problem.as_deref());

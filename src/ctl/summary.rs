@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::width::{cut, width};
 use crate::admin::json;
-use crate::admin::summary::{self, Column, Counted, Row, Totals};
+use crate::admin::summary::{self, Column, Counted, Row, Standing, Totals};
 use crate::gather;
 
 /// An answer, and when it came.
@@ -84,7 +84,7 @@ pub(super) fn sort(lines: &mut [Line], column: Column) {
 
 /// The key by which states are sorted.
 fn troubles_first(row: &Row) -> (bool, bool, &str) {
-    (row.standing == "up", row.standing == "disabled", &row.state)
+    (row.standing == Standing::Up, row.standing == Standing::Disabled, &row.state)
 }
 
 /// The key by which numbers are sorted: for times itself, else the greatest first.
@@ -181,11 +181,11 @@ fn cells(line: &Line) -> Cells {
 }
 
 /// The escape sequence for the state's colour.
-fn colour(standing: &str) -> &'static str {
+fn colour(standing: Standing) -> &'static str {
     match standing {
-        "up" => "\x1b[32m",
-        "disabled" => "\x1b[2m",
-        _ => "\x1b[31m",
+        Standing::Up => "\x1b[32m",
+        Standing::Disabled => "\x1b[2m",
+        Standing::Down => "\x1b[31m",
     }
 }
 
@@ -208,7 +208,7 @@ pub(super) fn table(lines: &[Line], columns: Option<usize>, colours: bool) -> Ve
     let titles = TITLES.map(|(title, _)| title.to_owned());
     let mut out = vec![put(&titles, &widths, ("REASON", reason), colours.then_some("\x1b[1m"), true)];
     for (line, row) in lines.iter().zip(&rows) {
-        let paint = colours.then(|| colour(&line.row.standing));
+        let paint = colours.then(|| colour(line.row.standing));
         out.push(put(row, &widths, (&line.row.reason, reason), paint, false));
     }
     out
@@ -287,12 +287,12 @@ mod tests {
     use crate::sys::clock;
     use std::time::Duration;
 
-    fn row(name: &str, standing: &str, octets: u64, reason: &str) -> Row {
+    fn row(name: &str, standing: Standing, octets: u64, reason: &str) -> Row {
         Row {
             name: name.to_owned(),
             peer: "2001:db8:1:2:3:4:5:6".to_owned(),
-            state: if standing == "up" { "established" } else { "wait-ctl-reply" }.to_owned(),
-            standing: standing.to_owned(),
+            state: if standing == Standing::Up { "established" } else { "wait-ctl-reply" }.to_owned(),
+            standing,
             since: 266_706,
             sessions_up: 1,
             sessions: 12,
@@ -309,7 +309,8 @@ mod tests {
     fn some_lines() -> Vec<Line> {
         let reason = "Host Name: expected \"branch\", received \"支社\"";
         let names = ["tokyo", "東京と大阪のあいだのとても長い名前のトンネル", "e\u{301}cole", "b"];
-        let rows = names.map(|name| row(name, if name == "b" { "down" } else { "up" }, 7, reason));
+        let rows =
+            names.map(|name| row(name, if name == "b" { Standing::Down } else { Standing::Up }, 7, reason));
         lines(None, &sample(rows.to_vec(), clock::now()))
     }
 
@@ -398,22 +399,26 @@ mod tests {
     #[test]
     fn rates_are_what_was_counted_in_between() {
         let begin = clock::now();
-        let before = sample(vec![row("a", "up", 1_000, ""), row("b", "up", 500, "")], begin);
+        let before = sample(vec![row("a", Standing::Up, 1_000, ""), row("b", Standing::Up, 500, "")], begin);
         let after = begin + Duration::from_millis(2_500);
-        let rows = ["c", "b", "a"].map(|name| row(name, "up", 1_251, ""));
+        let rows = ["c", "b", "a"].map(|name| row(name, Standing::Up, 1_251, ""));
         let mut now = lines(Some(&before), &sample(rows.to_vec(), after));
         assert_eq!(now[0].rates, None, "it was not there before");
         assert_eq!(now[1].rates.unwrap().rx_octets, 301, "rounded up");
         assert_eq!(now[2].rates.unwrap().rx_octets, 101);
         sort(&mut now, Column::Octets);
         assert_eq!(now.iter().map(|line| line.row.name.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
-        let again = sample(vec![row("a", "up", 3, "")], begin);
+        let again = sample(vec![row("a", Standing::Up, 3, "")], begin);
         assert_eq!(lines(Some(&before), &again)[0].rates, None, "the counters began again");
     }
 
     #[test]
     fn lines_are_sorted_by_any_column() {
-        let mut all = vec![row("b", "up", 1, ""), row("a", "disabled", 1, ""), row("c", "down", 1, "")];
+        let mut all = vec![
+            row("b", Standing::Up, 1, ""),
+            row("a", Standing::Disabled, 1, ""),
+            row("c", Standing::Down, 1, ""),
+        ];
         all[0].round_trip = None;
         all[1].since = 3;
         all[2].peer = "192.0.2.1".to_owned();

@@ -72,13 +72,13 @@ fn a_summary_is_one_line_a_tunnel() {
     assert_eq!(rows.len(), report.snapshot.tunnels.len());
     assert!(!text.contains('\u{1b}') && rows[0].name == "a\\tb\\u{1b}[2J", "{text}");
     let one = &rows[0];
-    assert_eq!((one.state.as_str(), one.standing.as_str(), one.peer.as_str()), {
+    assert_eq!((one.state.as_str(), one.standing.name(), one.peer.as_str()), {
         ("established", "up", "192.168.254.120")
     });
     assert_eq!((one.sessions_up, one.sessions, one.round_trip), (1, 1, Some(12_345)));
     assert_eq!((one.counted.rx_frames, one.counted.tx_octets, one.counted.drops > 0), (12, 86, true));
     assert_eq!(one.reason, "earlier: the \"peer\" does not answer");
-    assert_eq!(rows[1].standing, "down");
+    assert_eq!(rows[1].standing.name(), "down");
     assert!(!rows[1].reason.is_empty(), "{text}");
     assert_eq!((totals.tunnels_up, totals.tunnels), (1, 2));
     // What is not the whole of it is none.

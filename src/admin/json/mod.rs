@@ -271,7 +271,7 @@ fn summary_row(object: &mut Object<'_>, row: &Row, rates: Option<&Counted>) {
     object.text("name", &row.name);
     object.optional_text("peer", Some(&row.peer).filter(|peer| !peer.is_empty()));
     object.text("state", &row.state);
-    object.text("standing", &row.standing);
+    object.text("standing", row.standing.name());
     object.plain("since", row.since);
     object.plain("sessions_up", row.sessions_up);
     object.plain("sessions_enabled", row.sessions);
