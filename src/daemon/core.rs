@@ -22,7 +22,7 @@ use super::unreachable::Unreachable;
 use crate::admin::trace::Record;
 use crate::config::model::{Config, TunnelConfig};
 use crate::gather;
-use crate::log::{Event, LogLine, Remark, WallTime};
+use crate::log::{Event, LogLine, Remark};
 use crate::proto::dropped::DropCause;
 use crate::proto::{Action, Engine, Notification, Path, Purpose, Random, Route, RouteKey, TunnelEvent};
 use crate::sys::notify::Notifier;
@@ -232,23 +232,16 @@ impl Daemon {
         if let Some(remark) = self.unreachable.note(path.remote.ip(), sent) {
             self.logger.remark(now, &remark);
         }
-        if self.stream.wanted.messages {
-            self.record(path, true, message, (clock::wall(), self.stream.len()));
-        }
-    }
-
-    /// Keeps a control message for `l2tpctl trace`, with its time and its place among the events.
-    fn record(&mut self, path: &Path, sent: bool, message: Vec<u8>, (time, place): (WallTime, usize)) {
-        let Some(tunnel) = self.engine.tunnel_towards(path.remote).map(str::to_owned) else { return };
-        let mut path = *path;
-        if path.local.ip().is_unspecified() {
-            // `local-address auto`: the kernel chose it when the message was sent.
-            if let Ok(source) = source_address(path.remote, path.via.device.name(), path.via.mark) {
-                path.local.set_ip(source);
+        self.stream.message(|| {
+            let mut path = *path;
+            if path.local.ip().is_unspecified() {
+                // `local-address auto`: the kernel chose it when the message was sent.
+                if let Ok(source) = source_address(path.remote, path.via.device.name(), path.via.mark) {
+                    path.local.set_ip(source);
+                }
             }
-        }
-        let record = Record { time, sent, path, message };
-        self.stream.insert(place, StreamEvent::Message { tunnel, record });
+            Record { time: clock::wall(), sent: true, path, message }
+        });
     }
 
     fn notify(&mut self, now: Instant, notification: Notification) {
@@ -355,8 +348,8 @@ impl Daemon {
         let more = self.data.turn(now, &mut |path, message| received.push((path, message.to_vec())));
         let mut other_work = !received.is_empty();
         for (path, message) in received.drain(..) {
-            // Which tunnel a message belongs to may be known only afterwards; it stands before what it caused.
-            let before = self.stream.wanted.messages.then(|| (clock::wall(), self.stream.len()));
+            let copy = || Record { time: clock::wall(), sent: false, path, message: message.clone() };
+            self.stream.message(copy);
             // One without an id of ours begins anew, and is nobody's yet.
             let id = message.get(4..8).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes);
             let is_new = id == 0;
@@ -369,9 +362,6 @@ impl Daemon {
             self.logger.caused_by(Some((path.remote.ip(), established)));
             self.drain(now);
             self.logger.caused_by(None);
-            if let Some(place) = before {
-                self.record(&path, false, message, place);
-            }
         }
         self.received = received;
         if self.data.asks_for_connections() {

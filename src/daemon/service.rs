@@ -268,7 +268,8 @@ impl Host for Service {
     }
 
     fn take_events(&mut self) -> Vec<StreamEvent> {
-        self.daemon.stream.take()
+        let Daemon { stream, engine, .. } = &mut self.daemon;
+        stream.take(|record| engine.tunnel_towards(record.path.remote).map(str::to_owned))
     }
 
     fn want_events(&mut self, wanted: WantedEvents) {

@@ -3,14 +3,22 @@
 use std::collections::VecDeque;
 
 use super::admin_host::{StreamEvent, WantedEvents};
+use crate::admin::trace::Record;
 
 /// Beyond so many the oldest are dropped.
 const MOST: usize = 1024;
 
 /// What waits to be taken.
+enum Entry {
+    Event(StreamEvent),
+    /// A control message. Which tunnel it belongs to may be known only after it was processed.
+    Message(Record),
+}
+
+/// The events, oldest first.
 #[derive(Default)]
 pub struct StreamEvents {
-    events: VecDeque<StreamEvent>,
+    entries: VecDeque<Entry>,
     /// Which ones somebody follows.
     pub wanted: WantedEvents,
 }
@@ -18,29 +26,34 @@ pub struct StreamEvents {
 impl StreamEvents {
     /// Adds one.
     pub fn push(&mut self, event: StreamEvent) {
-        self.insert(self.events.len(), event);
+        self.add(Entry::Event(event));
     }
 
-    /// Adds one at a place among them.
-    pub fn insert(&mut self, place: usize, event: StreamEvent) {
-        if self.events.len() >= MOST {
-            self.events.pop_front();
+    /// Adds a control message, if somebody follows them.
+    pub fn message(&mut self, record: impl FnOnce() -> Record) {
+        if self.wanted.messages {
+            self.add(Entry::Message(record()));
         }
-        self.events.insert(place.min(self.events.len()), event);
     }
 
-    /// The place of the next one.
-    pub fn len(&self) -> usize {
-        self.events.len()
+    fn add(&mut self, entry: Entry) {
+        if self.entries.len() >= MOST {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.entries.is_empty()
     }
 
-    /// Takes them all, oldest first.
-    pub fn take(&mut self) -> Vec<StreamEvent> {
-        self.events.drain(..).collect()
+    /// Takes them all; `tunnel` finds the tunnel of a message. Those of none are left out.
+    pub fn take(&mut self, tunnel: impl Fn(&Record) -> Option<String>) -> Vec<StreamEvent> {
+        let named = self.entries.drain(..).filter_map(|entry| match entry {
+            Entry::Event(event) => Some(event),
+            Entry::Message(record) => Some(StreamEvent::Message { tunnel: tunnel(&record)?, record }),
+        });
+        named.collect()
     }
 }
