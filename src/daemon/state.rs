@@ -30,35 +30,24 @@ pub struct Parts<'a> {
     pub keeper: Option<&'a Post>,
 }
 
-/// What is not the engine's or the data plane's.
-pub struct LoopState {
-    pub started: Instant,
-    pub level: Level,
-    pub before_debug: Option<Level>,
-    pub ring: Ring,
-    pub unreachable: BTreeSet<IpAddr>,
-    /// Tunnels, and names that are to be looked up.
-    pub lookups: Vec<(String, String)>,
-    pub routes: Known,
-    pub deprecated: BTreeSet<IpAddr>,
-    pub admin: Option<AdminState>,
-    pub pid_file: Option<String>,
-    /// There is a process that keeps the pid for whoever started the daemon.
-    pub keeper: bool,
+saved! {
+    /// What is not the engine's or the data plane's.
+    pub struct LoopState {
+        pub started: Instant,
+        pub level: Level,
+        pub before_debug: Option<Level>,
+        pub ring: Ring,
+        pub unreachable: BTreeSet<IpAddr>,
+        /// Tunnels, and names that are to be looked up.
+        pub lookups: Vec<(String, String)>,
+        pub routes: Known,
+        pub deprecated: BTreeSet<IpAddr>,
+        pub admin: Option<AdminState>,
+        pub pid_file: Option<String>,
+        /// There is a process that keeps the pid for whoever started the daemon.
+        pub keeper: bool,
+    }
 }
-saved!(LoopState {
-    started,
-    level,
-    before_debug,
-    ring,
-    unreachable,
-    lookups,
-    routes,
-    deprecated,
-    admin,
-    pid_file,
-    keeper,
-});
 
 /// Everything, as it is read.
 pub struct State {

@@ -91,36 +91,28 @@ pub struct NewSession<'a> {
     pub sequence_receive: bool,
 }
 
-/// What the kernel counted for a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Statistics {
-    /// Frames sent.
-    pub tx_frames: u64,
-    /// Octets of them.
-    pub tx_octets: u64,
-    /// Frames that could not be sent.
-    pub tx_errors: u64,
-    /// Frames received and delivered.
-    pub rx_frames: u64,
-    /// Octets of them.
-    pub rx_octets: u64,
-    /// Received frames that were dropped, for whatever reason.
-    pub rx_errors: u64,
-    /// Of these: out of order, or not numbered.
-    pub rx_sequence: u64,
-    /// Of these: with a wrong cookie.
-    pub rx_cookie: u64,
+saved! {
+    /// What the kernel counted for a session.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct Statistics {
+        /// Frames sent.
+        pub tx_frames: u64,
+        /// Octets of them.
+        pub tx_octets: u64,
+        /// Frames that could not be sent.
+        pub tx_errors: u64,
+        /// Frames received and delivered.
+        pub rx_frames: u64,
+        /// Octets of them.
+        pub rx_octets: u64,
+        /// Received frames that were dropped, for whatever reason.
+        pub rx_errors: u64,
+        /// Of these: out of order, or not numbered.
+        pub rx_sequence: u64,
+        /// Of these: with a wrong cookie.
+        pub rx_cookie: u64,
+    }
 }
-saved!(Statistics {
-    tx_frames,
-    tx_octets,
-    tx_errors,
-    rx_frames,
-    rx_octets,
-    rx_errors,
-    rx_sequence,
-    rx_cookie,
-});
 
 /// What a socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

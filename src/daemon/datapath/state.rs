@@ -105,67 +105,44 @@ pub(super) struct CarriedState {
 }
 saved!(CarriedState { name, session, ways, why_not, zero, counted });
 
-/// What it is told of a port.
-pub(super) struct PortState {
-    /// The name of its interface in the configuration.
-    pub(super) name: String,
-    pub(super) tap: Option<TapState>,
-    pub(super) counters: Counters,
-    pub(super) mtu: Option<usize>,
-    pub(super) longest: Option<usize>,
-    pub(super) up: bool,
-    pub(super) carrier: Option<bool>,
-    pub(super) membership: Option<Membership>,
-    pub(super) forwarding: Option<String>,
-    pub(super) complete: bool,
-    pub(super) warned: bool,
-    pub(super) failure: Option<Failure>,
-    /// The kernel's session, where it has no TAP.
-    pub(super) kernel: Option<KernelSession>,
-    pub(super) isolated: bool,
+saved! {
+    /// What it is told of a port.
+    pub(super) struct PortState {
+        /// The name of its interface in the configuration.
+        pub(super) name: String,
+        pub(super) tap: Option<TapState>,
+        pub(super) counters: Counters,
+        pub(super) mtu: Option<usize>,
+        pub(super) longest: Option<usize>,
+        pub(super) up: bool,
+        pub(super) carrier: Option<bool>,
+        pub(super) membership: Option<Membership>,
+        pub(super) forwarding: Option<String>,
+        pub(super) complete: bool,
+        pub(super) warned: bool,
+        pub(super) failure: Option<Failure>,
+    } added {
+        /// The kernel's session, where it has no TAP.
+        pub(super) kernel: Option<KernelSession>,
+        pub(super) isolated: bool,
+    }
 }
-saved!(PortState {
-    name,
-    tap,
-    counters,
-    mtu,
-    longest,
-    up,
-    carrier,
-    membership,
-    forwarding,
-    complete,
-    warned,
-    failure,
-} added { kernel, isolated });
 
-/// What it is told of an attached session.
-pub(super) struct SessionState {
-    pub(super) attachment: Attachment,
-    pub(super) path: Path,
-    pub(super) next_sequence: u32,
-    pub(super) receive_sequence: ReceiveSequence,
-    pub(super) reassembly: Reassembly,
-    pub(super) established: bool,
-    pub(super) gates: Gates,
-    pub(super) heard: Option<Instant>,
-    pub(super) gso: bool,
-    pub(super) send_error: Option<i32>,
-    pub(super) elsewhere: Option<Instant>,
-    /// What probes have shown of its path.
-    pub(super) path_carries: Option<usize>,
+saved! {
+    /// What it is told of an attached session.
+    pub(super) struct SessionState {
+        pub(super) attachment: Attachment,
+        pub(super) path: Path,
+        pub(super) next_sequence: u32,
+        pub(super) receive_sequence: ReceiveSequence,
+        pub(super) reassembly: Reassembly,
+        pub(super) established: bool,
+        pub(super) gates: Gates,
+        pub(super) heard: Option<Instant>,
+        pub(super) gso: bool,
+        pub(super) send_error: Option<i32>,
+        pub(super) elsewhere: Option<Instant>,
+        /// What probes have shown of its path.
+        pub(super) path_carries: Option<usize>,
+    }
 }
-saved!(SessionState {
-    attachment,
-    path,
-    next_sequence,
-    receive_sequence,
-    reassembly,
-    established,
-    gates,
-    heard,
-    gso,
-    send_error,
-    elsewhere,
-    path_carries,
-});
