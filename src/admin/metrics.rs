@@ -47,34 +47,15 @@ fn is_drop(name: &str) -> bool {
     name.starts_with("rx_drop_") || name.starts_with("tx_drop_")
 }
 
-/// How far it is: the families, in the order of the reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stage {
-    /// None yet: the sessions' counters are gathered, so that all families of a session are of one moment.
-    #[default]
-    Gather,
-    Daemon,
-    /// A family of [`OF_TUNNELS`], by its place.
-    Tunnel(usize),
-    /// A counter of control messages, by its number.
-    Control(usize),
-    /// A family of [`OF_SESSIONS`], by its place.
-    Session(usize),
-    /// A counter of frames, by its number.
-    Frames(usize),
-    SessionDrops,
-    Dropped,
-}
-
-/// A family: its name, type and description, and how it tells of a tunnel or a session.
-type Family<F> = (&'static str, &'static str, &'static str, F);
+/// A row of a table of families: name, type and description, and how it tells of a tunnel or a session.
+type Row<F> = (&'static str, &'static str, &'static str, F);
 type OfTunnel = fn(&Metric<'_>, &TunnelBrief<'_>, &mut String);
 type OfSession = fn(&Metric<'_>, &SessionBrief<'_>, &mut String);
 
 /// The tunnel or session that a family tells of.
 struct Metric<'a> {
     source: &'a dyn Source,
-    family: &'static str,
+    family: &'a str,
     labels: String,
     tunnel: usize,
     /// None, where the tunnel itself is meant.
@@ -131,7 +112,7 @@ fn frames_family(name: &str) -> String {
 }
 
 /// What is told of each tunnel.
-const OF_TUNNELS: [Family<OfTunnel>; 9] = [
+const OF_TUNNELS: [Row<OfTunnel>; 9] = [
     ("l2tpd_tunnel", "info", "what it is, and who the peer", |metric, _, out| {
         metric.tunnel(|whole| metric.sample(out, "_info", &peer_labels(&whole), 1));
     }),
@@ -197,7 +178,7 @@ const OF_TUNNELS: [Family<OfTunnel>; 9] = [
 ];
 
 /// What is told of each session.
-const OF_SESSIONS: [Family<OfSession>; 6] = [
+const OF_SESSIONS: [Row<OfSession>; 6] = [
     ("l2tpd_session", "info", "what it is, and who the peer", |metric, _, out| {
         metric.session(|tunnel, session, interface| {
             let labels = format!(
@@ -237,140 +218,154 @@ const OF_SESSIONS: [Family<OfSession>; 6] = [
     }),
 ];
 
-/// The reply to `metrics` in the making. A family has a sample of each tunnel or session, so all of them are gone
-/// through once for each family.
-#[derive(Debug, Default)]
-pub struct Metrics {
-    stage: Stage,
-    /// Of each session, in the order of the configuration.
-    counted: Vec<Counters>,
-    /// How far the family is: tunnel, session of it, and sessions in all.
+/// A family that has a sample of each tunnel or session.
+#[derive(Debug)]
+struct Family {
+    name: String,
+    kind: &'static str,
+    help: &'static str,
+    of: Of,
+}
+
+/// What the samples of a family are made of.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Tunnel(OfTunnel),
+    /// A counter of control messages, by its number.
+    Control(usize),
+    Session(OfSession),
+    /// A counter of frames, by its number.
+    Frames(usize),
+    SessionDrops,
+}
+
+/// The families, in the order of the reply.
+fn families() -> Vec<Family> {
+    let (control, frames) = (ControlCounters::default(), Counters::default());
+    let counter = |name: String, help, of| Family { name, kind: "counter", help, of };
+    let tunnels = OF_TUNNELS.iter().map(|&(name, kind, help, tell)| {
+        let name = name.to_owned();
+        Family { name, kind, help, of: Of::Tunnel(tell) }
+    });
+    let control = control.entries().enumerate();
+    let control =
+        control.map(|(at, (name, help, _))| counter(format!("l2tpd_control_{name}"), help, Of::Control(at)));
+    let sessions = OF_SESSIONS.iter().map(|&(name, kind, help, tell)| {
+        let name = name.to_owned();
+        Family { name, kind, help, of: Of::Session(tell) }
+    });
+    let frames = frames.entries().enumerate().filter(|(_, (name, _, _))| !is_drop(name));
+    let frames = frames.map(|(at, (name, help, _))| counter(frames_family(name), help, Of::Frames(at)));
+    let drops = counter("l2tpd_session_drops".to_owned(), "frames dropped, by reason", Of::SessionDrops);
+    tunnels.chain(control).chain(sessions).chain(frames).chain([drops]).collect()
+}
+
+impl Family {
+    /// The samples of a tunnel. `false`: the family is one of sessions.
+    fn tunnel(&self, source: &dyn Source, at: usize, tunnel: &TunnelBrief<'_>, out: &mut String) -> bool {
+        let labels = || tunnel_labels(tunnel);
+        let metric = || Metric { source, family: &self.name, labels: labels(), tunnel: at, sessions: 0..0 };
+        match self.of {
+            Of::Tunnel(tell) => tell(&metric(), tunnel, out),
+            Of::Control(number) => {
+                let counter = tunnel.counters.entries().nth(number);
+                counter.into_iter().for_each(|(_, _, value)| metric().sample(out, "_total", "", value));
+            }
+            Of::Session(_) | Of::Frames(_) | Of::SessionDrops => return false,
+        }
+        true
+    }
+
+    /// The samples of a session.
+    fn session(
+        &self,
+        source: &dyn Source,
+        Place { tunnel, session, .. }: Place,
+        (brief, counted): (&TunnelBrief<'_>, Counters),
+        out: &mut String,
+    ) {
+        let Some(of) = source.session(tunnel, session) else { return };
+        let labels = format!("{},interface=\"{}\"", tunnel_labels(brief), label(of.interface));
+        let sessions = session..session.saturating_add(1);
+        let metric = Metric { source, family: &self.name, labels, tunnel, sessions };
+        match self.of {
+            Of::Session(tell) => tell(&metric, &of, out),
+            Of::Frames(number) => {
+                let counter = counted.entries().nth(number);
+                counter.into_iter().for_each(|(_, _, value)| metric.sample(out, "_total", "", value));
+            }
+            Of::SessionDrops => {
+                for (reason, _, value) in counted.entries().filter(|(name, _, _)| is_drop(name)) {
+                    metric.sample(out, "_total", &format!(",reason=\"{reason}\""), value);
+                }
+            }
+            Of::Tunnel(_) | Of::Control(_) => {}
+        }
+    }
+}
+
+/// How far a family is: the tunnel, the session of it, and sessions in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
     tunnel: usize,
     session: usize,
     number: usize,
 }
 
+/// The reply to `metrics` in the making. All tunnels are gone through once for each family.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    families: Vec<Family>,
+    /// Which of them it is at. `None`: first the counters of all sessions are gathered, so that all families of a session
+    /// are of one moment.
+    at: Option<usize>,
+    /// Of each session, in the order of the configuration.
+    counted: Vec<Counters>,
+    place: Place,
+}
+
 impl Metrics {
     /// Appends some samples. `false`: there is nothing left.
     pub fn step(&mut self, source: &dyn Source, out: &mut String) -> bool {
-        match self.stage {
-            Stage::Daemon => daemon(out, source),
-            Stage::Dropped => {
-                dropped(out, source);
-                return false;
-            }
-            Stage::Gather | Stage::Session(_) | Stage::Frames(_) | Stage::SessionDrops => {
-                self.begin(out);
-                if !self.sessions(source, out) {
-                    return true;
+        let Metrics { families, at, counted, place } = self;
+        let present = at.and_then(|at| families.get(at));
+        if at.is_some() && present.is_none() {
+            dropped(out, source);
+            return false;
+        }
+        if let Some(Family { name, kind, help, .. }) = present.filter(|_| *place == Place::default()) {
+            family(out, name, kind, help);
+        }
+        for _ in 0..SAMPLES {
+            let Some(tunnel) = source.tunnel(place.tunnel) else {
+                self.next(source, out);
+                return true;
+            };
+            if present.is_some_and(|present| present.tunnel(source, place.tunnel, &tunnel, out)) {
+                place.tunnel += 1;
+            } else if place.session < tunnel.sessions {
+                match present {
+                    Some(present) => {
+                        let counted = counted.get(place.number).copied().unwrap_or_default();
+                        present.session(source, *place, (&tunnel, counted), out);
+                    }
+                    None => counted.push(source.counters(place.tunnel, place.session)),
                 }
-            }
-            Stage::Tunnel(_) | Stage::Control(_) => {
-                self.begin(out);
-                if !self.tunnels(source, out) {
-                    return true;
-                }
+                (place.session, place.number) = (place.session + 1, place.number + 1);
+            } else {
+                (place.tunnel, place.session) = (place.tunnel + 1, 0);
             }
         }
-        (self.tunnel, self.session, self.number) = (0, 0, 0);
-        self.stage = next(self.stage);
         true
     }
 
-    /// The lines before the first sample of a family.
-    fn begin(&self, out: &mut String) {
-        if (self.tunnel, self.session) != (0, 0) {
-            return;
-        }
-        match self.stage {
-            Stage::Tunnel(at) => {
-                let Some((name, kind, help, _)) = OF_TUNNELS.get(at) else { return };
-                family(out, name, kind, help);
-            }
-            Stage::Control(at) => {
-                if let Some((name, help, _)) = ControlCounters::default().entries().nth(at) {
-                    family(out, &format!("l2tpd_control_{name}"), "counter", help);
-                }
-            }
-            Stage::Session(at) => {
-                let Some((name, kind, help, _)) = OF_SESSIONS.get(at) else { return };
-                family(out, name, kind, help);
-            }
-            Stage::Frames(at) => {
-                if let Some((name, help, _)) = Counters::default().entries().nth(at) {
-                    family(out, &frames_family(name), "counter", help);
-                }
-            }
-            Stage::SessionDrops => family(out, "l2tpd_session_drops", "counter", "frames dropped, by reason"),
-            Stage::Gather | Stage::Daemon | Stage::Dropped => {}
-        }
-    }
-
-    /// Samples of some tunnels. `true`: those were the last ones.
-    fn tunnels(&mut self, source: &dyn Source, out: &mut String) -> bool {
-        for _ in 0..SAMPLES {
-            let Some(tunnel) = source.tunnel(self.tunnel) else { return true };
-            match self.stage {
-                Stage::Control(at) => {
-                    if let Some((name, _, value)) = tunnel.counters.entries().nth(at) {
-                        sample(out, &format!("l2tpd_control_{name}_total"), &tunnel_labels(&tunnel), value);
-                    }
-                }
-                Stage::Tunnel(at) => {
-                    let Some((family, _, _, tell)) = OF_TUNNELS.get(at) else { return true };
-                    let labels = tunnel_labels(&tunnel);
-                    tell(
-                        &Metric { source, family, labels, tunnel: self.tunnel, sessions: 0..0 },
-                        &tunnel,
-                        out,
-                    );
-                }
-                _ => {}
-            }
-            self.tunnel += 1;
-        }
-        false
-    }
-
-    /// Samples of some sessions. `true`: those were the last ones.
-    fn sessions(&mut self, source: &dyn Source, out: &mut String) -> bool {
-        for _ in 0..SAMPLES {
-            let Some(tunnel) = source.tunnel(self.tunnel) else { return true };
-            if self.session < tunnel.sessions {
-                self.one_session(source, &tunnel, out);
-                (self.session, self.number) = (self.session + 1, self.number + 1);
-            } else {
-                (self.tunnel, self.session) = (self.tunnel + 1, 0);
-            }
-        }
-        false
-    }
-
-    fn one_session(&mut self, source: &dyn Source, tunnel: &TunnelBrief<'_>, out: &mut String) {
-        if self.stage == Stage::Gather {
-            return self.counted.push(source.counters(self.tunnel, self.session));
-        }
-        let Some(session) = source.session(self.tunnel, self.session) else { return };
-        let counted = self.counted.get(self.number).copied().unwrap_or_default();
-        let labels = format!("{},interface=\"{}\"", tunnel_labels(tunnel), label(session.interface));
-        match self.stage {
-            Stage::Frames(at) => {
-                if let Some((name, _, value)) = counted.entries().nth(at) {
-                    sample(out, &format!("{}_total", frames_family(name)), &labels, value);
-                }
-            }
-            Stage::SessionDrops => {
-                for (reason, _, value) in counted.entries().filter(|(name, _, _)| is_drop(name)) {
-                    let labels = format!("{labels},reason=\"{reason}\"");
-                    sample(out, "l2tpd_session_drops_total", &labels, value);
-                }
-            }
-            Stage::Session(at) => {
-                let Some((family, _, _, tell)) = OF_SESSIONS.get(at) else { return };
-                let (tunnel, sessions) = (self.tunnel, self.session..self.session.saturating_add(1));
-                tell(&Metric { source, family, labels, tunnel, sessions }, &session, out);
-            }
-            Stage::Gather | Stage::Daemon | Stage::Tunnel(_) | Stage::Control(_) | Stage::Dropped => {}
+    /// The next family begins.
+    fn next(&mut self, source: &dyn Source, out: &mut String) {
+        self.place = Place::default();
+        self.at = Some(self.at.map_or(0, |at| at + 1));
+        if self.families.is_empty() {
+            self.families = families();
+            daemon(out, source);
         }
     }
 }
@@ -385,28 +380,6 @@ fn peer_labels(tunnel: &TunnelSnapshot) -> String {
         ",peer=\"{peer}\",encapsulation=\"{encapsulation}\",remote_hostname=\"{}\",remote_router_id=\"{router_id}\"",
         label(&hostname)
     )
-}
-
-/// The family after this one.
-fn next(stage: Stage) -> Stage {
-    match stage {
-        Stage::Gather => Stage::Daemon,
-        Stage::Daemon => Stage::Tunnel(0),
-        Stage::Tunnel(at) if at + 1 < OF_TUNNELS.len() => Stage::Tunnel(at + 1),
-        Stage::Tunnel(_) => Stage::Control(0),
-        Stage::Control(at) if at + 1 < ControlCounters::default().entries().count() => Stage::Control(at + 1),
-        Stage::Control(_) => Stage::Session(0),
-        Stage::Session(at) if at + 1 < OF_SESSIONS.len() => Stage::Session(at + 1),
-        Stage::Session(_) => frames(0),
-        Stage::Frames(at) => frames(at + 1),
-        Stage::SessionDrops | Stage::Dropped => Stage::Dropped,
-    }
-}
-
-/// The counter of frames with this number or the next one that is no drop.
-fn frames(from: usize) -> Stage {
-    let mut left = Counters::default().entries().enumerate().skip(from);
-    left.find(|(_, (name, _, _))| !is_drop(name)).map_or(Stage::SessionDrops, |(at, _)| Stage::Frames(at))
 }
 
 fn daemon(out: &mut String, source: &dyn Source) {
