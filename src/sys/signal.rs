@@ -55,9 +55,24 @@ fn set_action(signal: libc::c_int, action: libc::sighandler_t) -> io::Result<()>
     cvt(unsafe { libc::sigaction(signal, &request, std::ptr::null_mut()) }).map(|_| ())
 }
 
+/// Children inherit what is ignored, and so did we: a shell ignores INT and QUIT for what it starts by `&`, nohup HUP. Those
+/// of real time, from 32 on, are the C library's affair.
+fn ignore_none() {
+    for signal in 1..32 {
+        // SAFETY: all zeros is a valid sigaction.
+        let mut present: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a null pointer: nothing is set; there is room for what is.
+        let known = cvt(unsafe { libc::sigaction(signal, std::ptr::null(), &mut present) }).is_ok();
+        if known && present.sa_sigaction == libc::SIG_IGN {
+            let _ = set_action(signal, libc::SIG_DFL);
+        }
+    }
+}
+
 impl Signals {
     /// Takes over the signals HUP, TERM, INT, USR1, USR2 and CHLD; PIPE is ignored.
     pub fn install() -> io::Result<Signals> {
+        ignore_none();
         Signals::take_over(&OF_DAEMON)
     }
 

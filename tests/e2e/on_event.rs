@@ -188,7 +188,11 @@ fn command_inherits_nothing() {
     );
     let hook = script(&net, "look.sh", &text);
     let tunnel = format!("  on-event {}\n", hook.display());
-    let (mut a, mut b) = pair_of(&net, &host(1, "", &tunnel, ""), &host(2, "", "", ""));
+    let mut b = Daemon::start(&net, &net.b, &host(2, "", "", ""));
+    b.expect("debug l2tpd start");
+    // Nor what a shell has ignored, as for a command with `&` at its end.
+    let shell = ["sh", "-c", "trap '' QUIT TSTP; exec \"$@\"", "sh"];
+    let mut a = Daemon::start_under(&net, &net.a, &host(1, "", &tunnel, ""), &shell, &[]);
     let pid = wait_for("the command", || number(&net.dir.join("pid.tunnel-up")));
     let is_sleep =
         || std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n");
