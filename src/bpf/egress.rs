@@ -33,7 +33,7 @@ const PIECES: i32 = 7;
 /// Octets of the longest frame that is sent over UDP and IPv6.
 pub const LONGEST_SUM: usize = (PIECE_LENGTH * PIECES) as usize;
 
-/// Protocols that have super-frames, and where is marked that they are cut first, or left to the daemon: once a super-frame
+/// Protocols that have super-frames, and where is marked that they are segmented first, or left to the daemon: once a super-frame
 /// was, no frame of its flow must overtake it.
 const LEFT: [(i32, i16); 2] = [(TCP, Egress::LEFT_TCP), (UDP, Egress::LEFT_UDP)];
 const ICMPV6: i32 = 58;
@@ -45,8 +45,8 @@ const NOTHING: i32 = 0xffff * 2;
 pub enum Place {
     /// At the egress of the sessions' interfaces.
     Interface,
-    /// Where the pair that cuts gives frames back.
-    Cut,
+    /// Where the pair that segments gives frames back.
+    Gso,
 }
 
 /// The program.
@@ -55,7 +55,7 @@ pub fn program(maps: &Maps, place: Place) -> Code {
     let (next, super_frame, measured) = (a.label(), a.label(), a.label());
     // R6: the packet. R7: the session's value. R8: where the frame's transport header begins. R9: its protocol.
     a.set(R6, R1);
-    if place == Place::Cut {
+    if place == Place::Gso {
         pairs::untag(&mut a, next);
     } else {
         a.load(Size::Word, R2, (R6, context::VLAN_PRESENT));
@@ -71,7 +71,7 @@ pub fn program(maps: &Maps, place: Place) -> Code {
     }
     inner_ip(&mut a, next);
     a.load(Size::Word, R2, (R6, context::GSO_SIZE));
-    a.jump_if(If::Different, R2, 0, if place == Place::Cut { next } else { super_frame });
+    a.jump_if(If::Different, R2, 0, if place == Place::Gso { next } else { super_frame });
     a.load(Size::Word, R2, (R6, context::LENGTH));
     a.load(Size::Word, R3, (R7, Egress::LONGEST));
     a.jump_if(If::Greater, R2, R3, next);
@@ -87,7 +87,7 @@ pub fn program(maps: &Maps, place: Place) -> Code {
     sum_of_frame(&mut a, next);
     send(&mut a, maps, next);
     a.here(next);
-    a.set(R0, if place == Place::Cut { TCX_DROP } else { TCX_NEXT });
+    a.set(R0, if place == Place::Gso { TCX_DROP } else { TCX_NEXT });
     a.exit();
     a.finish()
 }
@@ -154,29 +154,29 @@ fn segments(a: &mut Assembler, next: Label) {
     a.store(Size::Double, (FRAME, OCTETS), R2);
 }
 
-/// What must be cut before it is sent, and all of its protocol from then on. Over IP the kernel cannot cut it later, and
+/// What must be segmented before it is sent, and all of its protocol from then on. Over IP the kernel cannot do that later, and
 /// over UDP and IPv6 not with the checksum that each segment would need.
 fn leave(a: &mut Assembler, next: Label) {
-    let (cut, stays) = (a.label(), a.label());
+    let (segment, stays) = (a.label(), a.label());
     for (protocol, left) in LEFT {
         let other = a.label();
         a.jump_if(If::Different, R9, protocol, other);
         a.load(Size::Byte, R2, (R7, left));
-        a.jump_if(If::Different, R2, 0, cut);
+        a.jump_if(If::Different, R2, 0, segment);
         a.load(Size::Word, R2, (R6, context::GSO_SIZE));
         a.jump_if(If::Equal, R2, 0, stays);
         a.load(Size::Word, R2, (R7, Egress::KIND));
         a.jump_if(If::Equal, R2, Egress::IS_UDP, stays);
         a.store(Size::Byte, (R7, left), 1);
-        a.jump(cut);
+        a.jump(segment);
         a.here(other);
     }
     a.jump(stays);
-    a.here(cut);
-    a.load(Size::Word, R2, (R7, Egress::CUTS));
+    a.here(segment);
+    a.load(Size::Word, R2, (R7, Egress::GSO));
     a.jump_if(If::Equal, R2, 0, next);
     a.load(Size::Word, R3, (FRAME, KEY));
-    pairs::send(a, (R7, Egress::CUTS));
+    pairs::send(a, (R7, Egress::GSO));
     a.here(stays);
 }
 

@@ -216,9 +216,9 @@ fn deliver(a: &mut Assembler, maps: &Maps, next: Label) {
     a.set(R4, MAC);
     a.set(R5, INVALIDATE_HASH);
     a.call(helper::STORE_BYTES);
-    // TCP is joined before: the protocol is octet 9 of IPv4, octet 6 of IPv6.
+    // TCP passes GRO before: the protocol is octet 9 of IPv4, octet 6 of IPv6.
     let (plain, ipv4, tcp) = (a.label(), a.label(), a.label());
-    a.load(Size::Word, R2, (R7, Ingress::JOINS));
+    a.load(Size::Word, R2, (R7, Ingress::GRO));
     a.jump_if(If::Equal, R2, 0, plain);
     a.load(Size::Half, R2, (FRAME, FRAME_MAC + 12));
     a.load(Size::Byte, R3, (FRAME, FRAME_MAC + MAC as i16 + 9));
@@ -234,7 +234,7 @@ fn deliver(a: &mut Assembler, maps: &Maps, next: Label) {
     a.exit();
     a.here(tcp);
     a.load(Size::Word, R3, (R7, Ingress::INTERFACE));
-    pairs::send(a, (R7, Ingress::JOINS));
+    pairs::send(a, (R7, Ingress::GRO));
 }
 
 /// Adds to two counts of the value at R8.

@@ -1,6 +1,6 @@
-//! The programs at the interfaces that give frames back, joined or cut: see [`crate::sys::veth`]. On the way a tag says
+//! The programs at the interfaces that give frames back, after GRO or GSO: see [`crate::sys::veth`]. On the way a tag says
 //! which session's interface a frame is of: neither a mark nor anything else beside the frame gets from one network
-//! namespace to another, and what has not the same tag is not joined.
+//! namespace to another, and what has not the same tag is not merged.
 
 use super::abi::{context, helper, Code, AS_INGRESS, TAG, TCX_DROP};
 use super::asm::{Assembler, If, Label, Register, Size, R0, R1, R2, R6, R7};
@@ -18,8 +18,8 @@ pub fn back() -> Code {
     a.finish()
 }
 
-/// The program at our end of the pair that joins: the session's interface receives the frame.
-pub fn joined() -> Code {
+/// The program at our end of the pair for GRO: the session's interface receives the frame.
+pub fn gro() -> Code {
     let mut a = Assembler::default();
     let drop = a.label();
     a.set(R6, R1);

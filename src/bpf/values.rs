@@ -22,8 +22,8 @@ pub struct Ingress {
     pub header: u32,
     /// The index of the session's interface.
     pub interface: u32,
-    /// The index of the interface that joins segments, or 0.
-    pub joins: u32,
+    /// The index of the interface for GRO, or 0.
+    pub gro: u32,
 }
 
 impl Ingress {
@@ -35,13 +35,13 @@ impl Ingress {
     pub(super) const EXPECTED_LAST: i16 = 52;
     pub(super) const HEADER: i16 = 64;
     pub(super) const INTERFACE: i16 = 68;
-    pub(super) const JOINS: i16 = 72;
+    pub(super) const GRO: i16 = 72;
 
     /// The value as the map has it.
     pub fn octets(&self) -> Vec<u8> {
         let (mask, mask_last) = self.mask.split_at(8);
         let (expected, expected_last) = self.expected.split_at(8);
-        let numbers = [self.header, self.interface, self.joins, 0].map(u32::to_ne_bytes).concat();
+        let numbers = [self.header, self.interface, self.gro, 0].map(u32::to_ne_bytes).concat();
         [&self.path[..], mask, mask_last, expected_last, expected, &numbers].concat()
     }
 }
@@ -63,10 +63,10 @@ pub struct Egress {
     pub longest: u32,
     /// Our Session ID: the key of the session's counts.
     pub session: u32,
-    /// The index of the interface that cuts super-frames, or 0.
-    pub cuts: u32,
+    /// The index of the interface for GSO, or 0.
+    pub gso: u32,
     /// Whether all of TCP goes there from the beginning, and all of UDP.
-    pub all_cut: [bool; 2],
+    pub all_gso: [bool; 2],
 }
 
 impl Egress {
@@ -80,10 +80,10 @@ impl Egress {
     pub(super) const LONGEST: i16 = 88;
     pub(super) const SESSION: i16 = 92;
     pub(super) const KIND: i16 = 96;
-    /// What is cut first, or left to the daemon: all of TCP, all of UDP. The program marks what it cannot send.
+    /// What is segmented first, or left to the daemon: all of TCP, all of UDP. The program marks what it cannot send.
     pub(super) const LEFT_TCP: i16 = 100;
     pub(super) const LEFT_UDP: i16 = 101;
-    pub(super) const CUTS: i16 = 104;
+    pub(super) const GSO: i16 = 104;
     /// Bits of the kind.
     pub(super) const IS_IPV6: i32 = 1;
     pub(super) const IS_UDP: i32 = 2;
@@ -103,8 +103,8 @@ impl Egress {
         let kind = i32::from(self.ipv6) * Egress::IS_IPV6 + i32::from(self.udp) * Egress::IS_UDP;
         let numbers = [self.length, self.device, self.longest].map(u32::to_ne_bytes).concat();
         let session = self.session.to_be_bytes();
-        let [tcp, udp] = self.all_cut.map(u8::from);
-        let last = [kind.to_ne_bytes(), [tcp, udp, 0, 0], self.cuts.to_ne_bytes(), [0; 4]].concat();
+        let [tcp, udp] = self.all_gso.map(u8::from);
+        let last = [kind.to_ne_bytes(), [tcp, udp, 0, 0], self.gso.to_ne_bytes(), [0; 4]].concat();
         [&self.headers[..], &flags.to_ne_bytes(), &numbers, &session, &last].concat()
     }
 }
@@ -157,7 +157,7 @@ mod tests {
         let path = std::array::from_fn(|at| at as u8);
         let mask = std::array::from_fn(|at| 100 + at as u8);
         let expected = std::array::from_fn(|at| 120 + at as u8);
-        let octets = Ingress { path, mask, expected, header: 7, interface: 9, joins: 11 }.octets();
+        let octets = Ingress { path, mask, expected, header: 7, interface: 9, gro: 11 }.octets();
         assert_eq!(octets.len(), Ingress::SIZE);
         let at = |offset: i16, length: usize| &octets[offset as usize..offset as usize + length];
         assert_eq!(at(Ingress::MASK, 8), &mask[..8]);
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(at(Ingress::EXPECTED_LAST, 4), &expected[8..]);
         assert_eq!(at(Ingress::HEADER, 4), 7u32.to_ne_bytes());
         assert_eq!(at(Ingress::INTERFACE, 4), 9u32.to_ne_bytes());
-        assert_eq!(at(Ingress::JOINS, 4), 11u32.to_ne_bytes());
+        assert_eq!(at(Ingress::GRO, 4), 11u32.to_ne_bytes());
 
         let egress = Egress {
             headers: [1; Egress::HEADERS],
@@ -176,15 +176,15 @@ mod tests {
             device: 3,
             longest: 4,
             session: 5,
-            cuts: 6,
-            all_cut: [true, false],
+            gso: 6,
+            all_gso: [true, false],
         };
         let octets = egress.octets();
         assert_eq!(octets.len(), Egress::SIZE);
         let at = |offset: i16| u32::from_ne_bytes(octets[offset as usize..][..4].try_into().unwrap());
         assert_eq!((at(Egress::LENGTH), at(Egress::DEVICE), at(Egress::LONGEST)), (2, 3, 4));
         assert_eq!((at(Egress::SESSION), at(Egress::KIND)), (5u32.to_be(), 2));
-        assert_eq!((at(Egress::CUTS), octets[100], octets[101]), (6, 1, 0));
+        assert_eq!((at(Egress::GSO), octets[100], octets[101]), (6, 1, 0));
     }
 
     #[test]

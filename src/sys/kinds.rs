@@ -158,7 +158,7 @@ pub struct OtherSocket {
 /// Interfaces that give back what is sent into them, as long as this is there.
 #[derive(Debug)]
 pub struct Pairs {
-    /// The index of the one that joins what is of one flow (GRO), then that of the one that cuts super-frames and finishes
+    /// The index of the one for GRO, then that of the one for GSO, which segments super-frames and finishes
     /// checksums.
     pub indexes: Vec<c_int>,
     /// What keeps them: [`DESCRIPTORS`](Pairs::DESCRIPTORS) of them.

@@ -16,8 +16,8 @@ fn put(to: &mut [u8], at: usize, from: &[u8]) {
     to.iter_mut().skip(at).zip(from).for_each(|(to, from)| *to = *from);
 }
 
-/// How the frames of a session come in; `joins` is the interface that TCP goes by first, or 0.
-pub(super) fn ingress_value(session: &Session, local: IpAddr, interface: i32, joins: i32) -> values::Ingress {
+/// How the frames of a session come in; `gro` is the interface that TCP goes by first, or 0.
+pub(super) fn ingress_value(session: &Session, local: IpAddr, interface: i32, gro: i32) -> values::Ingress {
     let path = &session.path;
     let mut known = [0; 40];
     put(&mut known, 0, &octets(path.remote.ip()));
@@ -36,18 +36,18 @@ pub(super) fn ingress_value(session: &Session, local: IpAddr, interface: i32, jo
         put(&mut mask, cookie.len(), &[FOREIGN]);
     }
     let header = (4 + cookie.len() + sublayer) as u32;
-    values::Ingress { path: known, mask, expected, header, interface: interface as u32, joins: joins as u32 }
+    values::Ingress { path: known, mask, expected, header, interface: interface as u32, gro: gro as u32 }
 }
 
 /// How the frames of a session's port are sent: by the interface `device`, which finishes checksums or not, or first by
-/// that which cuts super-frames, if there is one.
+/// that for GSO, if there is one.
 pub(super) fn egress_value(
     port: &Port,
     session: &Session,
     local: IpAddr,
     (device, finishes_checksums): (i32, bool),
     longest: usize,
-    cuts: i32,
+    gso: i32,
 ) -> values::Egress {
     let (path, interface) = (&session.path, &port.interface);
     let tos = interface.tos.fixed();
@@ -80,8 +80,8 @@ pub(super) fn egress_value(
         device: device as u32,
         longest: longest as u32,
         session: session.id.0,
-        cuts: cuts as u32,
-        // What cannot be sent as it comes. Without that interface only the program can tell what the daemon has to cut.
-        all_cut: [!udp || ipv6 || !finishes_checksums, !finishes_checksums].map(|all| all && cuts != 0),
+        gso: gso as u32,
+        // What cannot be sent as it comes. Without that interface only the program can tell what the daemon has to segment.
+        all_gso: [!udp || ipv6 || !finishes_checksums, !finishes_checksums].map(|all| all && gso != 0),
     }
 }

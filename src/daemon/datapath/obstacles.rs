@@ -33,7 +33,7 @@ pub(super) struct Case<'a> {
     pub(super) policies: &'a Policies,
     /// `data-plane auto`: the programs are one choice of several.
     pub(super) automatic: bool,
-    /// There are no interfaces that join and cut.
+    /// There are no interfaces for GRO and GSO.
     pub(super) no_pairs: bool,
     /// At how many other interfaces that lead to peers the program is.
     pub(super) others: usize,
@@ -51,7 +51,7 @@ impl Case<'_> {
 }
 
 /// What the daemon must carry the frames of a session for: the first row that is so is the reason. `{}` is the interface
-/// that leads to the peer, `{why}` why there are no interfaces that join and cut.
+/// that leads to the peer, `{why}` why there are no interfaces for GRO and GSO.
 type Row = (&'static str, fn(&Case<'_>) -> bool);
 const OBSTACLES: &[Row] = &[
     ("sequencing needs the daemon", |c| c.session.is_numbered()),

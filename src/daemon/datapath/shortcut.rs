@@ -31,8 +31,8 @@ use crate::wire::SessionId;
 
 /// Sessions and interfaces that the maps have room for.
 const SESSIONS: u32 = 65_536;
-/// What the interfaces that join and cut are called, before a number.
-const PAIRS: &str = "interfaces l2tpd-join and l2tpd-cut";
+/// What the interfaces for GRO and GSO are called, before a number.
+const PAIRS: &str = "interfaces l2tpd-gro and l2tpd-gso";
 /// How often is looked for policies of which no event tells.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -47,7 +47,7 @@ pub(super) struct Shortcut {
     at_egress: Program,
     /// The programs of the pairs: at the other ends, and at our ends.
     of_pairs: [Program; 3],
-    /// What joins and cuts, and why that cannot be used.
+    /// The interfaces for GRO and GSO, and why that cannot be used.
     pairs: Option<Pairs>,
     no_pairs: Option<String>,
     routes: RouteSocket,
@@ -115,10 +115,10 @@ impl Shortcut {
         let counts = Map::new(SESSIONS, Counts::SIZE, true)?;
         let [at_ingress, at_egress, of_counts] = [&ingress, &egress, &counts].map(Map::descriptor);
         let maps = Maps { ingress: at_ingress, egress: at_egress, counts: of_counts };
-        let [at_ingress, at_egress, back, joined, cut] =
+        let [at_ingress, at_egress, back, gro, gso] =
             bpf::all(&maps).map(|(name, code)| Program::load(name, &code.unwrap_or_default()));
         let (at_ingress, at_egress) = (at_ingress?, at_egress?);
-        let of_pairs = [back?, joined?, cut?];
+        let of_pairs = [back?, gro?, gso?];
         let source = PolicySource::open();
         Ok(Shortcut {
             automatic,
@@ -143,11 +143,11 @@ impl Shortcut {
         })
     }
 
-    /// Makes what joins and cuts, which takes rights and some time: a program that goes on with that of another one has no
+    /// Makes these, which takes rights and some time: a program that goes on with that of another one has no
     /// use for both.
     pub(super) fn make_pairs(&mut self) {
-        let [back, joined, cut] = &self.of_pairs;
-        let pairs = veth::pairs(back, [joined, cut]);
+        let [back, gro, gso] = &self.of_pairs;
+        let pairs = veth::pairs(back, [gro, gso]);
         self.no_pairs =
             pairs.as_ref().err().map(|error| format!("there are no {PAIRS}: {}", error_text(error)));
         self.pairs = pairs.ok();
@@ -343,7 +343,7 @@ impl Shortcut {
             let no_pairs = self.no_pairs.as_deref().unwrap_or("the interface's number is too great");
             return Err(why.replace("{}", &underlay.name).replace("{why}", no_pairs));
         }
-        let [joins, cuts] = pairs.and_then(|p| p.indexes.first_chunk()).copied().unwrap_or_default();
+        let [gro, gso] = pairs.and_then(|p| p.indexes.first_chunk()).copied().unwrap_or_default();
         let local = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
         let local = local.or(route.source).ok_or("the route has no source address")?;
         let longest = longest_within(mtu.unwrap_or_default(), &session.path, session.header_length);
@@ -352,8 +352,8 @@ impl Shortcut {
         Ok(Ways {
             underlay: route.device,
             interface,
-            ingress: receive.then(|| ingress_value(session, local, interface, joins)),
-            egress: send.then(|| egress_value(port, session, local, device, longest, cuts)),
+            ingress: receive.then(|| ingress_value(session, local, interface, gro)),
+            egress: send.then(|| egress_value(port, session, local, device, longest, gso)),
         })
     }
 
@@ -414,7 +414,7 @@ impl Shortcut {
         !self.underlays.is_empty()
     }
 
-    /// Why the interfaces that join and cut cannot be used, if somebody has changed them.
+    /// Why the interfaces for GRO and GSO cannot be used, if somebody has changed them.
     fn why_no_pairs(&self) -> Option<String> {
         let pairs = self.pairs.as_ref()?;
         pairs.indexes.iter().find_map(|index| match netif::name(*index) {

@@ -75,7 +75,7 @@ saved!(TunnelState { id, path, socket, sessions });
 pub(super) struct ShortcutState {
     /// What the programs were made of: another version may have others.
     pub(super) code: Vec<u8>,
-    /// The indexes of the interfaces that join and cut.
+    /// The indexes of the interfaces for GRO and GSO.
     pub(super) pairs: Option<Vec<i32>>,
     /// The indexes of interfaces that lead to peers, and how many sessions use them.
     pub(super) underlays: Vec<(i32, usize)>,

@@ -208,11 +208,11 @@ fn leaves_checksums(name: &str) -> io::Result<bool> {
 #[derive(Debug, Clone, Copy)]
 pub enum Feature {
     /// It is left to finish checksums.
-    FinishesChecksums = 0x17,
-    /// It is left to cut super-frames of TCP.
-    CutsTcp = 0x1f,
+    TxChecksum = 0x17,
+    /// It is left to segment super-frames of TCP.
+    Tso = 0x1f,
     /// Of what comes in super-frames are made.
-    Joins = 0x2c,
+    Gro = 0x2c,
 }
 
 /// Switches a feature on or off.

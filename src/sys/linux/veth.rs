@@ -25,8 +25,8 @@ const IFINFOMSG: usize = 16;
 const MTU: u32 = 65_535;
 /// So many daemons may have their pairs beside each other.
 const NAMES: usize = 100;
-/// The names of the pairs, before a number: the first joins what is of one flow (GRO), the second cuts super-frames.
-const PAIRS: [&str; 2] = ["l2tpd-join", "l2tpd-cut"];
+/// The names of the pairs, before a number: the first merges what is of one flow, the second segments super-frames.
+const PAIRS: [&str; 2] = ["l2tpd-gro", "l2tpd-gso"];
 
 /// Makes the pairs. `back` is the program at the other ends, `ours` are those at our ends.
 pub fn pairs(back: &Program, ours: [&Program; 2]) -> io::Result<Pairs> {
@@ -36,7 +36,7 @@ pub fn pairs(back: &Program, ours: [&Program; 2]) -> io::Result<Pairs> {
     let mut indexes = Vec::new();
     for (name, program) in names.iter().zip(ours) {
         // What is given to an interface that cannot do this is finished before.
-        for feature in [Feature::CutsTcp, Feature::FinishesChecksums] {
+        for feature in [Feature::Tso, Feature::TxChecksum] {
             netif::set_feature(name, feature, false)?;
         }
         let index = netif::index(name)?;
@@ -58,9 +58,9 @@ fn make(here: &OwnedFd, back: &Program) -> io::Result<(Vec<String>, Vec<OwnedFd>
     cvt(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
     let mut descriptors = vec![File::open("/proc/thread-self/ns/net")?.into()];
     let mut names = Vec::new();
-    for (other, joins) in PAIRS.into_iter().zip([true, false]) {
+    for (other, gro) in PAIRS.into_iter().zip([true, false]) {
         names.push(create(here, other, descriptors.first().map_or(-1, OwnedFd::as_raw_fd))?);
-        netif::set_feature(other, Feature::Joins, joins)?;
+        netif::set_feature(other, Feature::Gro, gro)?;
         descriptors.push(back.link(netif::index(other)?)?);
         netif::set_state(other, true)?;
     }

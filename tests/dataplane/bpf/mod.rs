@@ -193,12 +193,12 @@ fn without_interfaces_of_its_own() {
         let shows = |words: &str| wait_until(|| first.ctl_ok(&["status"]).contains(words), || first.tail(20));
         shows("wire leaves checksums to its other end");
         if plane == "bpf" {
-            shows("and there are no interfaces l2tpd-join and l2tpd-cut: ");
+            shows("and there are no interfaces l2tpd-gro and l2tpd-gso: ");
         }
         net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "off"]);
         shows("Data Plane       :bpf\n");
         if plane == "auto" {
-            shows("tap (not bpf: over IP the daemon is faster with TCP: there are no interfaces l2tpd-join");
+            shows("tap (not bpf: over IP the daemon is faster with TCP: there are no interfaces l2tpd-gro");
             net.batch(&net.a, "link add br9 type bridge\nlink set pw1 master br9\n");
             shows("tap (not bpf: in a bridge the daemon is faster with TCP, whose frames it joins: there are no");
             net.batch(&net.a, "link del br9\n");
@@ -206,7 +206,7 @@ fn without_interfaces_of_its_own() {
         net.exec(&net.a, &["ethtool", "-K", "wire", "tx", "on"]);
         first.stop();
     }
-    assert!(net.exec(&net.b, &["ip", "-br", "link"]).contains("l2tpd-cut0"));
+    assert!(net.exec(&net.b, &["ip", "-br", "link"]).contains("l2tpd-gso0"));
     second.stop();
 }
 
@@ -349,7 +349,7 @@ fn tcp_is_joined_and_cut() {
     for wire in WIRES {
         let world = world(wire, vec![Variant::new(0, 8, Sublayer::None)]);
         status(&world, "Data Plane       :bpf\n", true);
-        let [joined, cut] = ["l2tpd-join0", "l2tpd-cut0"];
+        let [joined, cut] = ["l2tpd-gro0", "l2tpd-gso0"];
         let counts =
             |net: &str, interface| ["tx_packets", "rx_packets"].map(|what| packets(net, interface, what));
         let before = [counts(&world.net.b, joined), counts(&world.net.a, cut)];
@@ -363,13 +363,13 @@ fn tcp_is_joined_and_cut() {
         if direct {
             world.net.exec(&world.net.a, &["ethtool", "-K", "wire", "tx", "on"]);
         }
-        world.net.batch(&world.net.a, "link set l2tpd-cut0 down\n");
-        status(&world, "see those of the frames (ethtool -K wire tx off), and l2tpd-cut0 is down", true);
-        world.net.batch(&world.net.a, "link set l2tpd-cut0 up\n");
+        world.net.batch(&world.net.a, "link set l2tpd-gso0 down\n");
+        status(&world, "see those of the frames (ethtool -K wire tx off), and l2tpd-gso0 is down", true);
+        world.net.batch(&world.net.a, "link set l2tpd-gso0 up\n");
         status(&world, "Data Plane       :bpf\n", true);
         hold(second(&world), || tcp(&world, false));
-        world.net.batch(&world.net.a, "link del l2tpd-join0\n");
-        status(&world, "and somebody has deleted interfaces l2tpd-join and l2tpd-cut", true);
+        world.net.batch(&world.net.a, "link del l2tpd-gro0\n");
+        status(&world, "and somebody has deleted interfaces l2tpd-gro and l2tpd-gso", true);
         world.finish();
     }
 }
@@ -480,7 +480,7 @@ fn another_program_goes_on_with_what_is_in_the_kernel() {
         links.lines().filter_map(|line| line.split('@').next()).filter(|n| n.starts_with("l2tpd-")).count()
     };
     wait_until(|| own() == 2, || world.net.exec(&world.net.a, &["ip", "link"]));
-    assert!(world.net.exec(&world.net.a, &["ip", "-br", "link"]).contains("l2tpd-join0@"));
+    assert!(world.net.exec(&world.net.a, &["ip", "-br", "link"]).contains("l2tpd-gro0@"));
     // It can do with them what it likes.
     world.net.batch(&world.net.a, "link set pw0 down\n");
     status(&world, "the interface is down", true);
@@ -524,7 +524,7 @@ fn nothing_is_left_of_a_daemon_that_was_killed() {
     assert_eq!(tcx_programs(&world.net.a, "wire", true), 1);
     assert_eq!(filters(&world, "pw0"), 1);
     let links = || world.net.exec(&world.net.a, &["ip", "-br", "link"]);
-    assert!(links().contains("l2tpd-join0@") && links().contains("l2tpd-cut0@"), "{}", links());
+    assert!(links().contains("l2tpd-gro0@") && links().contains("l2tpd-gso0@"), "{}", links());
     world.first.kill();
     wait_until(|| tcx_programs(&world.net.a, "wire", true) == 0, || "a program is left".to_owned());
     wait_until(|| !links().contains("l2tpd-"), links);
