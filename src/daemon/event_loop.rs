@@ -161,28 +161,7 @@ impl EventLoop {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            let mut signalled = false;
-            let mut asked = false;
-            for event in &events {
-                match event.token() {
-                    SIGNALS => signalled = true, // the pipe is read to its end below
-                    commands::TOKEN => {
-                        asked = true;
-                        service.daemon.look_after_children = true;
-                    }
-                    restarter::TOKEN | hand_over::TOKEN => asked = true,
-                    KEEPER => {
-                        asked = true;
-                        self.ask_keeper(service);
-                    }
-                    token if admin_server::TOKENS.contains(&token.0) => {
-                        asked = true;
-                        self.admin.event(token);
-                    }
-                    token if token.0 >= FIRST_TOKEN => service.daemon.data.ready(token),
-                    _ => {}
-                }
-            }
+            let (signalled, asked) = self.dispatch(service, &events);
             let now = clock::now();
             pace.waited(before, now);
             while let Some(signal) = signalled.then(|| self.signals.take()).flatten() {
@@ -211,6 +190,28 @@ impl EventLoop {
                 clock::rest();
             }
         }
+    }
+
+    /// Tells those that the events are for. Whether a signal came, whose pipe is to be read to its end, and whether there
+    /// is something else to do than to carry frames.
+    fn dispatch(&mut self, service: &mut Service, events: &Events) -> (bool, bool) {
+        let (mut signalled, mut asked) = (false, false);
+        for event in events {
+            match event.token() {
+                SIGNALS => signalled = true,
+                token if token.0 >= FIRST_TOKEN => service.daemon.data.ready(token),
+                token => {
+                    asked = true;
+                    match token {
+                        commands::TOKEN => service.daemon.look_after_children = true,
+                        KEEPER => self.ask_keeper(service),
+                        token if admin_server::TOKENS.contains(&token.0) => self.admin.event(token),
+                        _ => {} // the restarter and its program are asked in their turn
+                    }
+                }
+            }
+        }
+        (signalled, asked)
     }
 
     /// When there is something to do, unless something happens before.

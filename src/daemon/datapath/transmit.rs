@@ -293,19 +293,15 @@ impl Turn<'_> {
             Tos::Copy => frame::tos(frame),
         };
         let gso = session.gso && socket.gso;
+        let super_frame = SuperFrame::new(frame, &vnet);
         if let Some(storm) = &mut self.port.storm {
-            let frames = if vnet.gso.is_some() {
-                SuperFrame::new(frame, &vnet).map_or(1, |s| s.segments())
-            } else {
-                1
-            };
+            let frames = super_frame.as_ref().map_or(1, SuperFrame::segments);
             if !storm.lets_out(self.now, frame, frames) {
                 self.port.counters.tx_storm += 1;
                 return;
             }
         }
         self.out.used = range.end.next_multiple_of(8);
-        let super_frame = SuperFrame::new(frame, &vnet);
         let length = super_frame.as_ref().map_or(frame.len(), SuperFrame::longest);
         if self.port.keeps_back(self.now, session, frame, length) {
             return;
@@ -327,9 +323,17 @@ impl Turn<'_> {
             self.port.counters.tx_error += 1;
             return;
         }
-        if let Some(limit) = limit {
-            return self.cut(&[range], limit, SendOptions { tos, gso, owner: self.at });
+        let options = SendOptions { tos, gso, owner: self.at };
+        match limit {
+            Some(limit) => self.fragment(&[range], limit, options),
+            None => self.whole(range, options),
         }
+    }
+
+    /// Sends a frame in one packet: its header is built before it.
+    fn whole(&mut self, range: Range<usize>, options: SendOptions) {
+        let Some(session) = self.session.as_deref_mut() else { return };
+        let frame = self.out.sender.arena.get(range.clone()).unwrap_or_default();
         let (header, length) = session.next_header(frame);
         let start = range.start - length;
         if let (Some(to), Some(from)) =
@@ -337,14 +341,13 @@ impl Turn<'_> {
         {
             to.copy_from_slice(from);
         }
-        let options = SendOptions { tos, gso, owner: self.at };
         let to = self.destination();
         self.out.sender.push(std::slice::from_ref(&(start..range.end)), &to, options);
     }
 
     /// Sends a frame, which consists of these pieces of the arena, as fragments of at most `limit` octets (RFC 4623): their
     /// headers are built behind it.
-    fn cut(&mut self, frame: &[Range<usize>], limit: usize, options: SendOptions) {
+    fn fragment(&mut self, frame: &[Range<usize>], limit: usize, options: SendOptions) {
         let octets: usize = frame.iter().map(Range::len).sum();
         let (count, behind, peer) = (octets.div_ceil(limit), self.out.used, self.destination());
         for at in 0..count {
@@ -400,7 +403,7 @@ impl Turn<'_> {
             self.port.counters.tx_segmented += 1;
             if let Some(limit) = limit.filter(|limit| end - start + payload.len() > *limit) {
                 self.out.used = end.next_multiple_of(8);
-                self.cut(&[start..end, payload], limit, options);
+                self.fragment(&[start..end, payload], limit, options);
                 continue;
             }
             let (header, _) =
