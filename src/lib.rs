@@ -12,7 +12,7 @@
 //! | [`wire`] | octets <-> values: headers, AVPs, digests, hiding | yes |
 //! | [`log`] | every text that is logged, levels, the ring of newest lines | yes |
 //! | [`config`] | the configuration file <-> values, and what changed between two of them | yes |
-//! | [`timers`] | what is due when | yes |
+//! | [`wheel`] | the timer wheel | yes |
 //! | [`proto`] | the state machines: `now` and messages in, actions out | yes |
 //! | [`frame`] | Ethernet frames: checksums, GSO, GRO, MSS | yes |
 //! | [`counters`] | what is counted, and every reason for a drop | yes |
@@ -70,7 +70,7 @@ mod named;
 pub mod proto;
 pub mod saved;
 pub mod sys;
-pub mod timers;
 pub mod token_bucket;
+pub mod wheel;
 pub mod wiped;
 pub mod wire;

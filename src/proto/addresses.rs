@@ -8,7 +8,7 @@ use super::action::{Action, Path};
 use super::context::{Context, Due, Timer, TunnelKey};
 use crate::config::model::{Remote, TunnelConfig};
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 
 /// A name is not looked up again within this time because of what a stranger may have caused.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use super::context::{Context, Timer};
 use super::snapshot::{Cause, Failure};
 use crate::config::model::TunnelConfig;
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 
 saved! {
     /// When it is tried next, and what went wrong last.

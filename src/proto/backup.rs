@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::context::Context;
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::Ccid;
 
 saved! {

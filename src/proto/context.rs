@@ -15,7 +15,7 @@ use super::snapshot::{count, Drops};
 use super::unproven::Unproven;
 use crate::log::{Event, LogLine, Remark};
 use crate::saved::saved;
-use crate::timers::{TimerId, Timers};
+use crate::wheel::{TimerId, Wheel};
 use crate::wire::{Ccid, SessionId};
 
 pub use super::ids::{SlotKey, TunnelKey};
@@ -110,7 +110,7 @@ saved! {
         pub dropped_from: Sources,
         /// The daemon ends: nothing begins any more.
         pub shutting_down: bool,
-        timers: Timers<Timer>,
+        wheel: Wheel<Timer>,
     } given {
         /// The time of the event that is handled.
         pub now: Instant,
@@ -138,7 +138,7 @@ impl Context {
             dropped_from: Sources::default(),
             shutting_down: false,
             random,
-            timers: Timers::new(now),
+            wheel: Wheel::new(now),
             actions: VecDeque::new(),
         }
     }
@@ -235,31 +235,31 @@ impl Context {
 
     /// Arms a timer anew, for this moment.
     pub fn arm_at(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
-        if let Some(old) = timer.replace(self.timers.arm(at, what)) {
-            self.timers.cancel(old);
+        if let Some(old) = timer.replace(self.wheel.arm(at, what)) {
+            self.wheel.cancel(old);
         }
     }
 
     /// Stops a timer.
     pub fn cancel(&mut self, timer: &mut Option<TimerId>) {
         if let Some(timer) = timer.take() {
-            self.timers.cancel(timer);
+            self.wheel.cancel(timer);
         }
     }
 
     /// When a timer is due.
     pub fn when(&self, timer: Option<TimerId>) -> Option<Instant> {
-        self.timers.when(timer?)
+        self.wheel.when(timer?)
     }
 
     /// When the first timer is due.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.wheel.next()
     }
 
     /// A timer that is due.
     pub fn next_due(&mut self) -> Option<Timer> {
-        self.timers.pop(self.now)
+        self.wheel.pop(self.now)
     }
 
     // ----- randomness and ids -----

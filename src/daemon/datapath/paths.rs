@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::model::Via;
 use crate::proto::Path;
 use crate::sys::socket::path_mtu;
-use crate::timers::{TimerId, Timers};
+use crate::wheel::{TimerId, Wheel};
 
 /// Between two looks at a path.
 const USUAL: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub(super) struct Paths {
     used: BTreeMap<Addresses, Box<Used>>,
     /// What probes have shown: the path carries no more.
     carries: BTreeMap<Addresses, usize>,
-    timers: Timers<Addresses>,
+    wheel: Wheel<Addresses>,
 }
 
 fn addresses(path: &Path) -> Addresses {
@@ -57,15 +57,15 @@ pub fn look_up_mtu(path: &Path) -> Option<usize> {
 impl Paths {
     /// None yet.
     pub(super) fn new(now: Instant) -> Paths {
-        Paths { used: BTreeMap::new(), carries: BTreeMap::new(), timers: Timers::new(now) }
+        Paths { used: BTreeMap::new(), carries: BTreeMap::new(), wheel: Wheel::new(now) }
     }
 
     /// A session of this interface uses the path.
     pub(super) fn add(&mut self, now: Instant, path: &Path, port: usize) {
         let addresses = addresses(path);
-        let timers = &mut self.timers;
+        let wheel = &mut self.wheel;
         let used = self.used.entry(addresses).or_insert_with(|| {
-            let timer = timers.arm(now + USUAL, addresses);
+            let timer = wheel.arm(now + USUAL, addresses);
             Box::new(Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer })
         });
         used.ports.insert(port);
@@ -113,7 +113,7 @@ impl Paths {
         let Some(used) = self.used.get_mut(&addresses) else { return };
         used.ports.remove(&port);
         if used.ports.is_empty() {
-            self.timers.cancel(used.timer);
+            self.wheel.cancel(used.timer);
             self.used.remove(&addresses);
         }
     }
@@ -122,12 +122,12 @@ impl Paths {
     fn look(&mut self, now: Instant, addresses: Addresses) -> Vec<usize> {
         let before = self.lesser(addresses);
         let Some(used) = self.used.get_mut(&addresses) else { return Vec::new() };
-        self.timers.cancel(used.timer);
+        self.wheel.cancel(used.timer);
         let (old, new) = (used.mtu, look_up(addresses).or(used.mtu));
         used.mtu = new;
         used.narrow = new < old || (used.narrow && new == old);
         let pause = if used.narrow { NARROW } else { USUAL };
-        used.timer = self.timers.arm(now + pause, addresses);
+        used.timer = self.wheel.arm(now + pause, addresses);
         self.ports_unless(addresses, before)
     }
 
@@ -150,7 +150,7 @@ impl Paths {
     pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
         let mut ports = Vec::new();
         for _ in 0..LOOKS {
-            let Some(addresses) = self.timers.pop(now) else { break };
+            let Some(addresses) = self.wheel.pop(now) else { break };
             ports.extend(self.look(now, addresses));
         }
         ports
@@ -158,7 +158,7 @@ impl Paths {
 
     /// When the next path is to be looked at.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.timers.next()
+        self.wheel.next()
     }
 }
 

@@ -30,7 +30,7 @@ use crate::config::model::{Compatibility, TunnelConfig, Via};
 use crate::log::catalogue::Hex;
 use crate::log::Event;
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::message::{Dialect, ResultCode, SetUp, StopCcn};

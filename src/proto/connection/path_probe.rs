@@ -9,7 +9,7 @@ use super::path_search::{PathSearch, Pause};
 use crate::proto::action::{Action, Path};
 use crate::proto::context::{Context, Timer};
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::demux::IP_CONTROL_PREFIX;
 use crate::wire::{Ccid, Encapsulation};
 

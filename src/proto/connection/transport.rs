@@ -17,7 +17,7 @@ use crate::proto::action::{Action, Path, Received};
 use crate::proto::context::{ConnectionDue, Context, Due, Timer, TunnelKey};
 use crate::proto::snapshot::{count, ControlCounters};
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::avp::MessageTypeAvp;
 use crate::wire::message::{encode_zlb, pad, Dialect};
 use crate::wire::{header, Ccid, Message, MessageType};

@@ -16,7 +16,7 @@ use super::snapshot::{count, Cause, Failure};
 use crate::config::model::{Oversize, SessionConfig, Sublayer};
 use crate::log::Event;
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::code::{cdn, error};
 use crate::wire::message::{Cdn, Icrq, ResultCode, SessionAvps, SessionIds};
 use crate::wire::{Ccid, CircuitStatus, Cookie, Message, MessageType, SessionId};

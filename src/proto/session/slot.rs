@@ -16,7 +16,7 @@ use crate::proto::history::History;
 use crate::proto::result::{cdn_reason, result, Objection};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::saved::saved;
-use crate::timers::TimerId;
+use crate::wheel::TimerId;
 use crate::wire::code::{self, cdn};
 use crate::wire::message::{Cdn, Refusal, ResultCode, SessionIds, Sli};
 use crate::wire::{Ccid, CircuitStatus, Message, MessageType, SessionId};
