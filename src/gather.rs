@@ -1,8 +1,105 @@
 //! Maps, sets and lists in order out of many items. `collect` sorts them first, and a sort is four kilobytes of program for
 //! each kind of item; one by one it takes a little longer and is there already.
 //! A map is as much; those with the same keys whose values are boxed, or numbers, are one and the same program.
+//!
+//! [`Table`] counts what is looked at in maps that grow with the configuration.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut, RangeBounds};
+
+use crate::saved::{Reader, Saved, Writer};
+
+thread_local! {
+    static LOOKS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How much this thread has looked at in tables so far: tests compare what something costs with few items and with many.
+pub fn looks() -> u64 {
+    LOOKS.get()
+}
+
+fn look() {
+    LOOKS.set(LOOKS.get().wrapping_add(1));
+}
+
+/// A map or a set whose size follows that of the configuration. It counts what is looked at in it: each access is one,
+/// however many items it has, and so is each item that somebody goes through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table<C>(C);
+
+impl<C> Deref for Table<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        look();
+        &self.0
+    }
+}
+
+impl<C> DerefMut for Table<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        look();
+        &mut self.0
+    }
+}
+
+impl<C> From<C> for Table<C> {
+    fn from(all: C) -> Table<C> {
+        Table(all)
+    }
+}
+
+impl<C: Saved> Saved for Table<C> {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Self {
+        Table(C::restore(from))
+    }
+}
+
+/// What goes through a map, and counts.
+impl<K: Ord, V> Table<BTreeMap<K, V>> {
+    /// All, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        (**self).iter().inspect(|_| look())
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
+        (**self).keys().inspect(|_| look())
+    }
+
+    /// The values, in the order of their keys.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        (**self).values().inspect(|_| look())
+    }
+
+    /// The values, to be changed.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
+        (**self).values_mut().inspect(|_| look())
+    }
+
+    /// Some, in order.
+    pub fn range(&self, range: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        (**self).range(range).inspect(|_| look())
+    }
+}
+
+/// What goes through a set, and counts.
+impl<T: Ord> Table<BTreeSet<T>> {
+    /// All, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        (**self).iter().inspect(|_| look())
+    }
+
+    /// Some, in order.
+    pub fn range(&self, range: impl RangeBounds<T>) -> impl DoubleEndedIterator<Item = &T> {
+        (**self).range(range).inspect(|_| look())
+    }
+}
 
 /// A map of these keys and values; of equal keys the last one counts.
 pub fn map<K: Ord, V>(items: impl IntoIterator<Item = (K, V)>) -> BTreeMap<K, V> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::gather::Table;
 use crate::saved::saved;
 use crate::wire::{Ccid, SessionId};
 
@@ -18,8 +19,8 @@ saved!(tuple SlotKey(number));
 /// The ids in use, and whose they are.
 #[derive(Debug, Default)]
 pub struct Ids {
-    connections: BTreeMap<Ccid, TunnelKey>,
-    sessions: BTreeMap<SessionId, (TunnelKey, SlotKey)>,
+    connections: Table<BTreeMap<Ccid, TunnelKey>>,
+    sessions: Table<BTreeMap<SessionId, (TunnelKey, SlotKey)>>,
 }
 saved!(Ids { connections, sessions });
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ids::TunnelKey;
-use crate::gather;
+use crate::gather::{self, Table};
 use crate::saved::saved;
 use crate::wire::Ccid;
 
@@ -23,9 +23,9 @@ saved! {
     #[derive(Debug, Default)]
     struct Peer {
         /// By our ids.
-        connections: BTreeMap<Ccid, TunnelKey>,
+        connections: Table<BTreeMap<Ccid, TunnelKey>>,
         /// The peer's ids, where they are known, and ours.
-        theirs: BTreeSet<(Ccid, Ccid)>,
+        theirs: Table<BTreeSet<(Ccid, Ccid)>>,
         /// How many of them are established.
         established: usize,
         /// When the last hint came from there, and the first connection that it did not matter for.
@@ -37,7 +37,7 @@ saved! {
     /// The peers, by address and port (0 over IP).
     #[derive(Debug, Default)]
     pub struct Peers {
-        peers: BTreeMap<SocketAddr, Peer>,
+        peers: Table<BTreeMap<SocketAddr, Peer>>,
     }
 }
 
@@ -95,7 +95,7 @@ impl Peers {
 
     /// The connections with this peer.
     pub fn at(&self, remote: SocketAddr) -> impl Iterator<Item = (Ccid, TunnelKey)> + '_ {
-        let connections = self.peers.get(&remote).into_iter().flat_map(|peer| &peer.connections);
+        let connections = self.peers.get(&remote).into_iter().flat_map(|peer| peer.connections.iter());
         connections.map(|(ccid, key)| (*ccid, *key))
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::ids::TunnelKey;
 use crate::config::model::Via;
+use crate::gather::Table;
 use crate::saved::saved;
 use crate::wire::Ccid;
 
@@ -52,14 +53,14 @@ saved! {
     /// The routes that are watched.
     #[derive(Debug, Default)]
     pub struct Routes {
-        watched: BTreeMap<RouteKey, Box<Watched>>,
+        watched: Table<BTreeMap<RouteKey, Box<Watched>>>,
         /// Tunnels that may work once this host has got (another) address: those whose peer's address is not known.
         pub offline: BTreeSet<TunnelKey>,
     }
 
     #[derive(Debug, Default)]
     struct Watched {
-        users: BTreeSet<User>,
+        users: Table<BTreeSet<User>>,
         route: Option<Route>,
     }
 }

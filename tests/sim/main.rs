@@ -27,6 +27,7 @@ mod fragments;
 mod good_run;
 mod hostile;
 mod life;
+mod looks;
 mod loss;
 mod manual;
 mod many;

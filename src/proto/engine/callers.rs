@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use crate::config::model::Device;
+use crate::gather::Table;
 use crate::proto::action::Path;
 use crate::proto::context::TunnelKey;
 use crate::proto::tunnel::Tunnel;
@@ -15,6 +16,8 @@ use crate::wire::{avp, Encapsulation};
 /// Tunnels whose peer has a name, and that an SCCRQ from an unknown address may be for: more are not looked at because
 /// of one SCCRQ. Where the peers' Host Names are configured there is only one.
 const NAMED: usize = 16;
+/// No tunnel has a later place and key.
+const LAST: (usize, TunnelKey) = (usize::MAX, TunnelKey(u32::MAX));
 
 /// What a tunnel says of the peer's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,16 +43,19 @@ struct Entrance {
     device: Device,
 }
 
+/// What an SCCRQ is looked up by; the place and the key of the tunnel.
+type Entry = (Entrance, Option<u64>, usize, TunnelKey);
+
 /// The index of the tunnels that can be called: those that are enabled, complete, and negotiate. Tunnels come in the order of
 /// the file.
 #[derive(Debug, Default)]
 pub struct Callers {
     /// Each tunnel stands here twice: by itself, and with a hash of the Host Name and Router ID that the peer must have.
     /// Who is found by that is looked at again.
-    entrances: BTreeSet<(Entrance, Option<u64>, usize, TunnelKey)>,
-    counts: BTreeMap<Entrance, usize>,
+    entrances: Table<BTreeSet<Entry>>,
+    counts: Table<BTreeMap<Entrance, usize>>,
     /// All tunnels, also those that cannot be called, by the peer's address; `None` is any.
-    addresses: BTreeSet<(Option<IpAddr>, usize, TunnelKey)>,
+    addresses: Table<BTreeSet<(Option<IpAddr>, usize, TunnelKey)>>,
 }
 
 impl Callers {
@@ -98,8 +104,8 @@ impl Callers {
     pub fn first(&self, path: Path) -> Option<TunnelKey> {
         let first = |who| {
             let firsts = entries(who, path).into_iter().filter_map(|entrance| {
-                let from = (entrance, None, 0, TunnelKey(0));
-                self.entrances.range(from..).next().filter(|(found, ..)| *found == entrance)
+                let [from, to] = [(0, TunnelKey(0)), LAST].map(|(place, key)| (entrance, None, place, key));
+                self.entrances.range(from..=to).next()
             });
             firsts.map(|(_, _, place, key)| (*place, *key)).min().map(|(_, key)| key)
         };
@@ -124,10 +130,9 @@ impl Callers {
         let wanted = entries(who, path).into_iter().flat_map(|e| identities.map(|identity| (e, identity)));
         let mut found: Vec<(usize, TunnelKey)> = wanted
             .flat_map(|(entrance, identity)| {
-                let from = (entrance, Some(identity), 0, TunnelKey(0));
-                let same = self.entrances.range(from..);
-                let same = same.take_while(move |(e, i, ..)| (*e, *i) == (entrance, Some(identity)));
-                same.take(NAMED).map(|(_, _, place, key)| (*place, *key))
+                let [from, to] =
+                    [(0, TunnelKey(0)), LAST].map(|(place, key)| (entrance, Some(identity), place, key));
+                self.entrances.range(from..=to).take(NAMED).map(|(_, _, place, key)| (*place, *key))
             })
             .collect();
         found.sort_unstable();
@@ -137,8 +142,8 @@ impl Callers {
 
     /// All tunnels that have their peer at this address (`None`: those with `any`), whether they can be called or not.
     pub fn at(&self, address: Option<IpAddr>) -> impl Iterator<Item = TunnelKey> + '_ {
-        let from = (address, 0, TunnelKey(0));
-        self.addresses.range(from..).take_while(move |(found, ..)| *found == address).map(|(_, _, key)| *key)
+        let [from, to] = [(0, TunnelKey(0)), LAST].map(|(place, key)| (address, place, key));
+        self.addresses.range(from..=to).map(|(_, _, key)| *key)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::wire::Ccid;
 /// The place in the product's source that the messages about `clear` name.
 const FUNC: &str = "admin_clear";
 
+/// Where a name is unknown, one like it is looked for among so many, the first of the file.
+const NAMES: usize = 100;
+
 const NOT_UP: &str = "but not up at present; `l2tpctl explain tunnel";
 
 /// What the administrator wants. Result codes are those of the StopCCN or CDN; `None` is the usual one.
@@ -174,10 +177,7 @@ fn clear_session(cx: &mut Context, tunnels: &mut Tunnels, interface: &str, code:
 
 /// Why there is nothing to clear with this peer.
 fn why_no_peer(tunnels: &Tunnels, peer: IpAddr) -> String {
-    let is_for = |tunnel: &&Tunnel| {
-        tunnel.addresses.contains(peer) || tunnel.path.is_some_and(|path| path.remote.ip() == peer)
-    };
-    match tunnels.iter().find(is_for) {
+    match tunnels.towards(peer) {
         Some(tunnel) => {
             format!("tunnel {0} is configured for it, {NOT_UP} {0}` tells why", tunnel.config.name)
         }
@@ -192,7 +192,7 @@ fn why_no_session(tunnels: &Tunnels, interface: &str) -> String {
     }
     let unknown = "no session of this name is configured";
     let names = tunnels.iter().flat_map(|t| t.slots.iter().map(|slot| slot.config.interface.as_str()));
-    match alike::nearest(interface.as_bytes(), names) {
+    match alike::nearest(interface.as_bytes(), names.take(NAMES)) {
         Some(name) => format!("{unknown}; did you mean {name}?"),
         None => unknown.to_owned(),
     }

@@ -10,7 +10,7 @@ use super::receive;
 use super::reconfigure;
 use crate::config::diff::{diff, Change, What};
 use crate::config::model::{self, Config};
-use crate::gather;
+use crate::gather::{self, Table};
 use crate::proto::action::Path;
 use crate::proto::connection::identity::is_meant;
 use crate::proto::context::{Context, TunnelKey};
@@ -37,11 +37,11 @@ struct Taking {
 #[derive(Default)]
 pub struct Tunnels {
     /// Boxed: a map has room for more than it holds.
-    tunnels: BTreeMap<TunnelKey, Box<Tunnel>>,
+    tunnels: Table<BTreeMap<TunnelKey, Box<Tunnel>>>,
     /// The order of the configuration.
     order: Vec<TunnelKey>,
-    by_name: BTreeMap<String, TunnelKey>,
-    by_interface: BTreeMap<String, TunnelKey>,
+    by_name: Table<BTreeMap<String, TunnelKey>>,
+    by_interface: Table<BTreeMap<String, TunnelKey>>,
     callers: Callers,
     next_key: u32,
     edition: u64,

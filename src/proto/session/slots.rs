@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::setup;
 use super::slot::Slot;
 use crate::config::model::{SessionConfig, TunnelConfig};
-use crate::gather;
+use crate::gather::{self, Table};
 use crate::log::catalogue::EndId;
 use crate::proto::action::{Path, TunnelEvent};
 use crate::proto::connection::Connection;
@@ -35,15 +35,15 @@ const PEER_ASKS: Duration = Duration::from_millis(500);
 pub struct Slots {
     tunnel_key: TunnelKey,
     /// Boxed: a map has room for some more than it holds.
-    slots: BTreeMap<SlotKey, Box<Slot>>,
+    slots: Table<BTreeMap<SlotKey, Box<Slot>>>,
     /// With its place in the order of the file.
-    by_interface: Index<String, (SlotKey, usize)>,
+    by_interface: Table<Index<String, (SlotKey, usize)>>,
     /// Sorted by the Remote End IDs. Several may name one of these, if all but one are disabled.
     by_end_id: Box<[(Box<[u8]>, SlotKey)]>,
     /// In the order of the file.
     order: Vec<SlotKey>,
     /// By the id that the peer gave the session that it asked for, or of the last such one of the block.
-    by_peers_id: BTreeMap<SessionId, SlotKey>,
+    by_peers_id: Table<BTreeMap<SessionId, SlotKey>>,
     /// When the peer asked for a session last, and got it.
     called: Option<Instant>,
     /// Those whose ICRQ is to be sent as soon as few messages are queued.
@@ -112,7 +112,7 @@ impl Slots {
         next_key.save(to);
         serial.save(to);
         slots.len().save(to);
-        for (key, slot) in slots {
+        for (key, slot) in slots.iter() {
             key.save(to);
             slot.config.interface.save(to);
             slot.save(to);
@@ -393,7 +393,7 @@ impl Slots {
     /// They take the place of these others, which stand by from now on: what happened to an interface is of interest,
     /// whichever session it has.
     pub fn take_place_of(&mut self, cx: &mut Context, connection: &mut Connection, others: &mut Slots) {
-        for (interface, (key, _)) in &self.by_interface {
+        for (interface, (key, _)) in self.by_interface.iter() {
             let other = others.by_interface.get(interface).and_then(|(key, _)| others.slots.get_mut(key));
             let (Some(slot), Some(other)) = (self.slots.get_mut(key), other) else { continue };
             std::mem::swap(&mut slot.history, &mut other.history);
