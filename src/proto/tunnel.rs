@@ -10,6 +10,7 @@
 //! | delete | a connection | nothing | nothing |
 //! | clear | a session | CDN | nothing |
 //! | drop | a session | nothing (its connection ends, or its peer told us) | nothing |
+//! | forget | a session that never was up | nothing, or it has won a tie | nothing; it is no event either |
 //! | refuse | an SCCRQ or ICRQ | StopCCN or CDN | nothing: it never began here |
 
 use std::net::IpAddr;

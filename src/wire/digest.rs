@@ -120,7 +120,7 @@ pub fn hmac(secret: &Secret, label: &[u8], parts: &[&[u8]]) -> [u8; MD5_LENGTH] 
     keyed_hmac(secret, label, parts).finalize().into_bytes().into()
 }
 
-/// Whether [`hmac`] made `digest` of this, looked at in constant time.
+/// Whether [`hmac()`] made `digest` of this, looked at in constant time.
 pub fn hmac_matches(secret: &Secret, label: &[u8], parts: &[&[u8]], digest: &[u8]) -> bool {
     keyed_hmac(secret, label, parts).verify_slice(digest).is_ok()
 }

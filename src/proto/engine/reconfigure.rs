@@ -61,8 +61,11 @@ pub fn add_session(tunnel: &mut Tunnel, cx: &mut Context, session: &Rc<SessionCo
 
 /// A session block was removed.
 pub fn remove_session(tunnel: &mut Tunnel, cx: &mut Context, interface: &str) {
-    if let Some((slot, connection)) = tunnel.slot_named(interface) {
-        slot.clear(cx, connection, result(cdn::ADMIN, None, "the configuration changed"));
+    match tunnel.slot_named(interface) {
+        Some((slot, connection)) => {
+            slot.clear(cx, connection, result(cdn::ADMIN, None, "the configuration changed"));
+        }
+        None => cx.missing(),
     }
     tunnel.slots.remove(cx, interface);
 }

@@ -42,12 +42,12 @@ fn gives_way(slot: &mut Slot, cx: &mut Context, connection: &mut Connection, req
                     false
                 }
                 TieBreak::Lose => {
-                    slot.give_way(cx, "our request gave way to the peer's");
+                    slot.forget(cx, "our request gave way to the peer's");
                     true
                 }
                 // C-159, C-161: both start over, a little apart.
                 TieBreak::Draw | TieBreak::NoTie => {
-                    slot.give_way(cx, "equal tie breakers: starting over");
+                    slot.forget(cx, "equal tie breakers: starting over");
                     let delay = cx.redraw_delay();
                     slot.schedule(cx, delay);
                     false

@@ -98,7 +98,7 @@ pub fn attached(
     if let Err(why) = outcome {
         slot.attempt.fail(cx.now, Failure::new(why, Cause::Interface));
         match connection {
-            None => slot.forget(cx),
+            None => slot.free(cx),
             connection => {
                 let code = result(cdn::TEMPORARY, None, "the interface cannot be set up");
                 slot.clear(cx, connection, code);

@@ -345,7 +345,7 @@ impl Slot {
         }
         cx.log(Event::ReceiveState { message: MessageType::CDN, state: "IDLE" });
         match lost_tie && state != State::Established {
-            true => self.give_way(cx, &reason),
+            true => self.forget(cx, &reason),
             false => self.drop_session(cx, &reason),
         }
         self.retry(cx);
@@ -398,18 +398,18 @@ impl Slot {
         }
         let what = if established { TunnelEvent::SessionDown } else { TunnelEvent::SessionFailed };
         self.notify(cx, what, reason.to_owned());
-        self.forget(cx);
+        self.free(cx);
     }
 
     /// The session lost or drew a tie. That is no event; `reason` is for `explain` alone.
-    pub fn give_way(&mut self, cx: &mut Context, reason: &str) {
+    pub fn forget(&mut self, cx: &mut Context, reason: &str) {
         self.attempt.since = cx.now;
         self.attempt.fail(cx.now, Failure::new(reason, Cause::Other));
-        self.forget(cx);
+        self.free(cx);
     }
 
     /// Frees the session: id, data plane, timers.
-    pub fn forget(&mut self, cx: &mut Context) {
+    pub fn free(&mut self, cx: &mut Context) {
         if let Some(mut session) = self.session.take() {
             let (tunnel, id) = (session.connection.unwrap_or(Ccid(0)), session.local);
             cx.log(Event::CleanupSession { tunnel, session: id, name: self.config.interface.clone() });

@@ -338,7 +338,7 @@ impl Slots {
     /// The sessions of a connection that were never up are forgotten, without a message or an event.
     pub fn forget_sessions(&mut self, cx: &mut Context, ccid: Ccid, reason: &str) {
         for slot in self.slots.values_mut().filter(|slot| slot.is_of(ccid)) {
-            slot.give_way(cx, reason);
+            slot.forget(cx, reason);
         }
     }
 
