@@ -140,7 +140,11 @@ impl Pseudowires {
     /// When valid data of a connection's sessions came last. What programs in the kernel carry they count by session.
     pub(super) fn heard(&self, connection: Ccid) -> Option<Instant> {
         let heard = self.sessions.heard();
-        let by_bpf = self.shortcut.iter().flat_map(|s| heard.of(connection).filter_map(|id| s.heard(id)));
+        let by_bpf = self
+            .shortcut
+            .iter()
+            .filter(|s| s.carries())
+            .flat_map(|s| heard.of(connection).filter_map(|id| s.heard(id)));
         heard.last(connection).max(by_bpf.max())
     }
 
