@@ -81,11 +81,11 @@ if make -s dist CARGO="$CARGO" >"$work/said" 2>&1; then
     check no_directory_is_left_in_the_program '! grep -aqF -e "${CARGO_HOME:-$HOME/.cargo}/registry/" -e "$PWD/src/" -e "$work" "$bin" "$other"'
     check static_builds 'build all STATIC=1'
     check the_static_program_needs_no_library '! ldd "$other" 2>/dev/null | grep -q "=>" && "$other" -V >/dev/null'
-    small the_static_program_is_small "$other" 2800000
+    small the_static_program_is_small "$other" 2600000
     if [ -n "$musl" ]; then
         check musl_builds 'build all STATIC=musl'
         check the_program_with_musl_needs_no_library '! ldd "$other" 2>/dev/null | grep -q "=>" && "$other" -V >/dev/null'
-        small the_program_with_musl_is_small "$other" 2000000
+        small the_program_with_musl_is_small "$other" 1850000
     else
         skip musl "the compiler lacks this target"
     fi

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use crate::expand::{is_right, layout};
+use crate::net::families;
 use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, ONE_TAG, PLAIN, TWO_TAGS};
 use crate::sys::in_netns;
@@ -112,19 +113,19 @@ fn real_connections_over_ip() {
 fn real_connections(wire: Wire) {
     let world = world(wire, "1200");
     let mut counted = 0;
-    for (from, ipv6) in [(1, false), (2, false), (1, true), (2, true)] {
+    for (from, &ipv6) in families().iter().flat_map(|ipv6| [(1, ipv6), (2, ipv6)]) {
         let seen = connection(&world, from, ipv6);
         assert_eq!(seen, Mss { syn: [1200; 2], used: [1200; 2] }, "from host {from}, IPv6 {ipv6}");
         counted += 2;
         assert_eq!(world.counter("mss_clamped"), counted);
     }
     for name in [&world.net.a, &world.net.b] {
-        world.net.batch(
-            name,
-            "route change 10.1.0.0/24 dev pw0 advmss 1000\nroute add fd01:0::/64 dev pw0 metric 10 advmss 1000\n",
-        );
+        for &ipv6 in families() {
+            let route = if ipv6 { "add fd01:0::/64 dev pw0 metric 10" } else { "change 10.1.0.0/24 dev pw0" };
+            world.net.batch(name, &format!("route {route} advmss 1000\n"));
+        }
     }
-    for ipv6 in [false, true] {
+    for &ipv6 in families() {
         let seen = connection(&world, 1, ipv6);
         assert_eq!(seen, Mss { syn: [1000; 2], used: [1000; 2] }, "IPv6 {ipv6}: not raised");
     }
@@ -138,8 +139,8 @@ fn automatic() {
     let mtu = world.mtu("pw0");
     assert!(mtu < 1500);
     world.net.batch(&world.net.b, "link set pw0 mtu 1500\n");
-    for (ipv6, headers) in [(false, 40), (true, 60)] {
-        let fitting = mtu - headers;
+    for &ipv6 in families() {
+        let fitting = mtu - if ipv6 { 60 } else { 40 };
         let before = world.counter("mss_clamped");
         let seen = connection(&world, 2, ipv6);
         assert_eq!(seen, Mss { syn: [fitting as u16; 2], used: [fitting; 2] }, "IPv6 {ipv6}");

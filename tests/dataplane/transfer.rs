@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crate::net::{have, Net};
+use crate::net::{families, have, Net};
 use crate::runner::{is_long, skip};
 use crate::sys::{in_netns, wait_readable};
 use crate::tests;
@@ -79,10 +79,11 @@ fn every_variant(wire: Wire, naive: bool) {
 
 /// Four transfers in two pairs: each direction with IPv4 and with IPv6, and both directions at once.
 fn both_ways(net: &Net, variant: &Variant, size: usize) {
-    for ipv6_first in [false, true] {
+    for &ipv6_first in families() {
+        let ipv6_last = !ipv6_first && families().len() > 1;
         std::thread::scope(|scope| {
             let forth = scope.spawn(|| transfer(&net.a, &net.b, &variant.address(2, ipv6_first), size));
-            let back = scope.spawn(|| transfer(&net.b, &net.a, &variant.address(1, !ipv6_first), size));
+            let back = scope.spawn(|| transfer(&net.b, &net.a, &variant.address(1, ipv6_last), size));
             for (thread, direction) in [(forth, "1 to 2"), (back, "2 to 1")] {
                 let result = thread.join().unwrap_or_else(|_| Err("a socket failed".to_owned()));
                 assert!(result.is_ok(), "{variant:?}, {direction}, IPv6 {ipv6_first}: {result:?}");
@@ -195,7 +196,7 @@ fn datagrams_in_fragments() {
     for (wire, naive) in [(WIRES[0], true), (WIRES[1], true), (WIRES[2], false), (WIRES[3], true)] {
         let world = World::new(wire, vec![Variant::new(3, 4, Sublayer::Default)], naive, 1500);
         let variant = &world.variants[0];
-        for ipv6 in [false, true] {
+        for &ipv6 in families() {
             echo(&world.net, &variant.address(2, ipv6));
         }
         world.finish();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::build::SOURCE;
 use crate::daemon::Daemon;
 use crate::naive::Naive;
-use crate::net::Net;
+use crate::net::{families, Net};
 use crate::packet::PacketSocket;
 use crate::sys::in_netns;
 use crate::wait::PATIENCE;
@@ -188,14 +188,12 @@ impl World {
         }
         let mtu = self.mtu(interface);
         for (name, host) in [(&self.net.a, 1), (&self.net.b, 2)] {
-            let (v4, v6) = (variant.address(host, false), variant.address(host, true));
-            self.net.batch(
-                name,
-                &format!(
-                    "link set {interface} mtu {mtu} txqueuelen 5000 up\naddr add {v4}/24 dev {interface}\n\
-                     addr add {v6}/64 dev {interface} nodad\n"
-                ),
-            );
+            let mut commands = format!("link set {interface} mtu {mtu} txqueuelen 5000 up\n");
+            for &ipv6 in families() {
+                let (address, length) = (variant.address(host, ipv6), if ipv6 { "64 nodad" } else { "24" });
+                commands += &format!("addr add {address}/{length} dev {interface}\n");
+            }
+            self.net.batch(name, &commands);
         }
     }
 

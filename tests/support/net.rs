@@ -246,6 +246,15 @@ fn system_has() -> (bool, bool) {
     })
 }
 
+/// The families that a test goes through: `false` is IPv4, `true` IPv6, where the system has it.
+pub fn families() -> &'static [bool] {
+    if system_has().0 {
+        &[false, true]
+    } else {
+        &[false]
+    }
+}
+
 /// Skips the test that wants what the system does not have: IPv6 addresses or bridges, in the commands or in the
 /// configuration that it gives.
 pub fn need_what_it_wants(text: &str) {
