@@ -101,6 +101,9 @@ PLANES="transfer:: ::frames:: tagged:: mss:: oversize:: tos:: failures:: counter
     fairness::large_frames_over_udp"
 # shellcheck disable=SC2086
 part "PLANE=bpf" env PLANE=bpf "$CARGO" test --locked --no-fail-fast --test dataplane -- $PLANES
+# And with the daemon at the other end.
+part "PLANE=mixed" env PLANE=mixed "$CARGO" test --locked --no-fail-fast --test dataplane -- itself between_daemons \
+    with_and_without longer_than jumbo in_fragments counters::
 
 echo
 echo "== seconds =="

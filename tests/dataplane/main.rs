@@ -56,7 +56,8 @@ const ALONE: &[&[Test]] = &[fairness::TESTS, flood::TESTS, bpf::many::TESTS];
 
 thread_local!(static PLANE: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) });
 
-/// What carries the frames: `PLANE=bpf` tests the programs in the kernel with everything.
+/// What carries the frames: `PLANE=bpf` tests the programs in the kernel with everything, `PLANE=mixed` has them at host 1
+/// and `data-plane tap` at host 2.
 fn plane() -> String {
     let asked = || std::env::var("PLANE").unwrap_or_else(|_| "auto".to_owned());
     PLANE.get().map_or_else(asked, str::to_owned)

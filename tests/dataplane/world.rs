@@ -144,14 +144,17 @@ impl World {
         for name in [&net.a, &net.b] {
             net.batch(name, &format!("link set wire mtu {cable}\n"));
             // Programs send super-frames as they are where the interface can finish them; else they have them cut before.
-            if crate::plane() == "bpf" && wire.udp && !wire.ipv6 {
+            if ["bpf", "mixed"].contains(&crate::plane().as_str()) && wire.udp && !wire.ipv6 {
                 // A real cable has no frames without checksums.
                 net.exec(name, &["ethtool", "-K", "wire", "tx", "off"]);
             }
         }
         let config = |host: u32| {
             let ends = wire.ends();
-            let plane = crate::plane();
+            let plane = match crate::plane().as_str() {
+                "mixed" => ["bpf", "tap"][host as usize - 1].to_owned(),
+                same => same.to_owned(),
+            };
             let mut text = format!(
                 "hostname h{host}\nrouter-id 10.0.0.{host}\nrestart-interval 1\ndata-plane {plane}\ntunnel t\n{settings}"
             );

@@ -27,6 +27,7 @@ tests!(
     tcp_is_joined_and_cut,
     without_interfaces_of_its_own,
     another_route_is_followed,
+    several_underlays,
     beside_programs_of_others,
     an_interface_that_is_down_gets_nothing,
     another_program_goes_on_with_what_is_in_the_kernel,
@@ -385,6 +386,57 @@ fn another_route_is_followed() {
     world.net.ping(&world.net.a, &world.variants[0].address(2, false), 1000);
     ping_in_kernel(&world);
     world.end();
+}
+
+/// Two sessions with peers that are reached by different interfaces; then both by one.
+fn several_underlays() {
+    let net = Net::new();
+    net.batch(&net.a, &format!("link add wire2 type veth peer name wire2 netns {}\n", net.b));
+    for (name, host) in [(&net.a, 1), (&net.b, 2)] {
+        net.batch(name, &format!("addr add 198.51.100.{host}/24 dev wire2\nlink set wire2 up\n"));
+        for wire in ["wire", "wire2"] {
+            net.exec(name, &["ethtool", "-K", wire, "tx", "off"]);
+        }
+    }
+    let config = |host: u32| {
+        let tunnel = |id: u32, network| {
+            format!(
+                "tunnel t{id}\n  encapsulation udp\n  local-address {network}.{host}\n  remote-address \
+                 {network}.{}\n  session pw{id}\n    manual {id}{host} {id}{}\n",
+                3 - host,
+                3 - host
+            )
+        };
+        let head = format!("hostname h{host}\nrouter-id 10.0.0.{host}\ndata-plane bpf\n");
+        head + &tunnel(0, "192.0.2") + &tunnel(1, "198.51.100")
+    };
+    let mut second = Daemon::start(&net, &net.b, &config(2));
+    let mut first = Daemon::start(&net, &net.a, &config(1));
+    let carried = |count| first.ctl_ok(&["status"]).matches("Data Plane       :bpf\n").count() == count;
+    for (name, host) in [(&net.a, 1), (&net.b, 2)] {
+        let daemon = if host == 1 { &first } else { &second };
+        let interfaces = || net.exec(name, &["ip", "-br", "link"]);
+        wait_until(|| ["pw0", "pw1"].iter().all(|pw| interfaces().contains(pw)), || daemon.tail(20));
+        let address = |id| format!("addr add 10.9.{id}.{host}/24 dev pw{id}\nlink set pw{id} up\n");
+        net.batch(name, &(address(0) + &address(1)));
+    }
+    let programs = |interface| tcx_programs(&net.a, interface, true);
+    let both = || [0, 1].into_iter().for_each(|id| net.ping(&net.a, &format!("10.9.{id}.2"), 1000));
+    wait_until(|| carried(2) && (programs("wire"), programs("wire2")) == (1, 1), || first.tail(20));
+    both();
+    hold(&first, both);
+    // The other network is reached by the first interface now.
+    for (name, host) in [(&net.a, 1), (&net.b, 2)] {
+        net.batch(
+            name,
+            &format!("addr del 198.51.100.{host}/24 dev wire2\naddr add 198.51.100.{host}/24 dev wire\n"),
+        );
+    }
+    wait_until(|| carried(2) && (programs("wire"), programs("wire2")) == (1, 0), || first.tail(20));
+    both();
+    hold(&first, both);
+    first.stop();
+    second.stop();
 }
 
 /// What others say of a packet counts where they are asked first; what is not for us goes on to them.
