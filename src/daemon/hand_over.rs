@@ -95,6 +95,9 @@ impl HandOver {
                 self.fail(now, daemon, &why);
             }
         }
+        if matches!(self.stage, Stage::None) {
+            return None; // no call of the kernel in a turn without a restart
+        }
         while let Some(answer) = self.restarter.answer() {
             match (answer, std::mem::take(&mut self.stage)) {
                 (Answer::Started(post), Stage::Starting(at)) => {
@@ -118,7 +121,7 @@ impl HandOver {
             }
         }
         let result = match std::mem::take(&mut self.stage) {
-            Stage::None => return None,
+            Stage::None => return None, // it has failed
             Stage::Starting(at) => self.starting(now, at).map(|()| None),
             Stage::Beginning(post, at) => self.beginning(now, daemon, parts, post, at).map(|()| None),
             Stage::Looking(post, at) => self.looking(now, post, at).map(|()| None),
