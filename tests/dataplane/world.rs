@@ -10,7 +10,7 @@ use crate::naive::Naive;
 use crate::net::{families, Net};
 use crate::packet::PacketSocket;
 use crate::sys::in_netns;
-use crate::wait::PATIENCE;
+use crate::wait::{wait_until, PATIENCE};
 
 /// What is around the frames.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +169,8 @@ impl World {
             false => Other::Daemon(Daemon::start(&net, &net.b, &config(2))),
         };
         let mut world = World { net, first, other, variants, wire, errors: 0 };
+        // Only then the interfaces have the MTU that the daemon chose.
+        wait_until(|| world.first.ctl(&["health"]).stdout.starts_with(b"up:"), || world.first.tail(20));
         for variant in &world.variants {
             world.set_up(variant);
         }
