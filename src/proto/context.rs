@@ -81,6 +81,9 @@ saved! {
 /// Room for so many actions stays when all are done; a reload may need much more.
 const MOST_ROOM: usize = 1024;
 
+/// With so many connections what each of them repeats is spread from the first time on.
+const MANY: usize = 100;
+
 saved! {
     /// What all objects share.
     pub struct Context {
@@ -319,6 +322,12 @@ impl Context {
     pub fn part_of(&mut self, whole: Duration) -> Duration {
         let part = u16::from_be_bytes(self.random_or_zero());
         whole.saturating_mul(u32::from(part)) / 65_536
+    }
+
+    /// When something is done for the first time that each connection repeats in this interval: many may have begun
+    /// together, and neither these nor all later ones are to come together. `None`: there are few.
+    pub fn any_moment(&mut self, interval: Duration) -> Option<Duration> {
+        (self.alive >= MANY).then(|| self.part_of(interval))
     }
 
     /// `base` and up to a quarter of it more.

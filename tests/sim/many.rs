@@ -77,3 +77,36 @@ fn hellos_of_many_tunnels_are_spread() {
         assert!(tenths.iter().all(|tenth| *tenth < all / 4), "{tenths:?}");
     }
 }
+
+// So are the probes of their paths, which come instead of HELLOs; they follow the `hello-interval` when that changes.
+#[test]
+fn probes_of_many_paths_are_spread() {
+    let (count, interval) = (200, 60);
+    let mut world = World::new(3);
+    world.most_actions = 100 * count;
+    world.capture = true;
+    let texts_of = |hello| texts(count).map(|text| text.replace("hello-interval none", hello));
+    for text in texts_of("hello-interval 5") {
+        world.add(&text);
+    }
+    world.nodes.iter_mut().for_each(|node| node.leaves = Some(1500));
+    world.start_all();
+    world.run(Duration::from_secs(5));
+    for (n, text) in texts_of("hello-interval 60").iter().enumerate() {
+        world.reload(n, text);
+    }
+    // The last ones of before, and the first HELLOs.
+    world.run(Duration::from_secs(interval + 10));
+    for _ in 0..5 {
+        let tenths: Vec<usize> = (0..10)
+            .map(|_| {
+                world.wire.clear();
+                world.run(Duration::from_secs(interval) / 10);
+                world.wire.iter().filter(|datagram| datagram.kind() == 6).count()
+            })
+            .collect();
+        let all: usize = tenths.iter().sum();
+        assert!((count * 2..=count * 5 / 2).contains(&all), "{tenths:?}");
+        assert!(tenths.iter().all(|tenth| *tenth < all / 5), "{tenths:?}");
+    }
+}

@@ -18,9 +18,6 @@ use crate::proto::context::{ConnectionDue, Context};
 use crate::proto::snapshot::{Cause, Failure};
 use crate::wire::Encapsulation;
 
-/// With so many connections their HELLOs are spread from the first one on.
-const MANY: usize = 100;
-
 /// Translators keep what was answered for 30 s or longer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
@@ -69,10 +66,9 @@ fn arm_hello(connection: &mut Connection, cx: &mut Context, heard: Instant, sent
 /// interval, so that neither this one nor all later ones come together.
 fn arm_first_hello(connection: &mut Connection, cx: &mut Context) {
     let Connection { config, transport, .. } = &*connection;
-    let Some(interval) = config.hello_interval.filter(|_| cx.alive >= MANY) else {
+    let Some(delay) = config.hello_interval.and_then(|interval| cx.any_moment(interval)) else {
         return arm_hello(connection, cx, cx.now, cx.now);
     };
-    let delay = cx.part_of(interval);
     let delay = of_translators(config, transport.path).map_or(delay, |keepalive| delay.min(keepalive));
     connection.early = true;
     let timer = connection.transport.timer(ConnectionDue::Hello);
@@ -117,14 +113,15 @@ pub fn probe_path(connection: &mut Connection, cx: &mut Context) {
     let may = takes && !connection.refuses_probes && connection.state == State::Established;
     let interval =
         connection.config.hello_interval.filter(|_| may && connection.config.sessions.iter().any(depends));
-    match (interval, &connection.transport.path_probe) {
+    match (interval, &mut connection.transport.path_probe) {
         (Some(interval), None) => {
             let due = connection.transport.timer(ConnectionDue::PathProbe);
             let probe = PathProbe::new(cx, connection.transport.path, interval, due);
             connection.transport.path_probe = Some(Box::new(probe));
         }
+        (Some(interval), Some(probe)) => probe.follow(interval),
         (None, Some(_)) => connection.end_path_probe(cx),
-        (Some(_), Some(_)) | (None, None) => {}
+        (None, None) => {}
     }
 }
 

@@ -58,27 +58,37 @@ pub struct PathProbe {
     answered: Option<Instant>,
     /// What was found is confirmed after this time.
     confirm: Duration,
+    /// This was not done yet with this interval.
+    first: bool,
     due: Timer,
     timer: Option<TimerId>,
 }
-saved!(PathProbe { path, search, flight, reported, answered, confirm, due, timer });
+saved!(PathProbe { path, search, flight, reported, answered, confirm, due, timer } added { first });
 
 impl PathProbe {
     /// Begins to probe a path; `due` is its timer. A HELLO is sent when nothing was heard for so long.
     pub fn new(cx: &mut Context, path: Path, hello_interval: Duration, due: Timer) -> PathProbe {
-        let [least, most] = CONFIRM;
         let mut probe = PathProbe {
             path,
             search: PathSearch::new(path.remote.is_ipv4()),
             flight: None,
             reported: None,
             answered: None,
-            confirm: hello_interval.clamp(least, most),
+            confirm: Duration::ZERO,
+            first: true,
             due,
             timer: None,
         };
+        probe.follow(hello_interval);
         probe.arm(cx, WAIT);
         probe
+    }
+
+    /// A HELLO is sent when nothing was heard for so long. The next probe is armed already; the one after it follows this.
+    pub fn follow(&mut self, hello_interval: Duration) {
+        let [least, most] = CONFIRM;
+        let confirm = hello_interval.clamp(least, most);
+        self.first |= std::mem::replace(&mut self.confirm, confirm) != confirm;
     }
 
     /// Ends the probes; the data plane forgets what was found.
@@ -92,6 +102,7 @@ impl PathProbe {
         self.forget(cx);
         self.path = path;
         self.search = PathSearch::new(path.remote.is_ipv4());
+        self.first = true;
         if let Some(flight) = &mut self.flight {
             flight.void = true;
         }
@@ -165,7 +176,15 @@ impl PathProbe {
             _ if result == ProbeResult::Nothing => WAIT,
             Pause::None => Duration::ZERO,
             // A little earlier than a HELLO would be due, and not all connections at once.
-            Pause::Usual => self.confirm.saturating_sub(cx.jitter(self.confirm.mul_f32(0.1))),
+            Pause::Usual => {
+                let usual = self.confirm.saturating_sub(cx.jitter(self.confirm.mul_f32(0.1)));
+                let first = std::mem::take(&mut self.first);
+                if first {
+                    cx.any_moment(usual).unwrap_or(usual)
+                } else {
+                    usual
+                }
+            }
             Pause::Long(pause) => pause,
         };
         self.arm(cx, pause);
