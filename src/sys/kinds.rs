@@ -141,6 +141,9 @@ pub struct Needed<'a> {
 }
 
 impl Needed<'_> {
+    /// Ids that a filter has room for: where there are more, all that comes is received.
+    pub const MOST_IDS: usize = 2000;
+
     /// Everything.
     pub const ALL: Needed<'static> =
         Needed { strangers: 1, connections: &[], other_connections: 1, sessions: &[], other_sessions: 1 };

@@ -20,6 +20,7 @@ mod failures;
 mod fairness;
 mod flood;
 mod frames;
+mod looks;
 mod mss;
 mod naive;
 mod oversize;
@@ -49,6 +50,7 @@ const TESTS: &[&[Test]] = &[
     failures::TESTS,
     counters::TESTS,
     closing::TESTS,
+    looks::TESTS,
 ];
 
 /// How long frames take, and how many are lost, while a flood takes all processors; how long many sessions take.

@@ -183,6 +183,7 @@ impl Scene {
             assert_eq!(engine.tunnel_towards(nobody.remote), None);
             assert!(engine.tunnel_towards(peer.from).is_some());
         });
+        self.count("ids for a filter", k, |world, _| world.nodes[0].engine.connection_ids().take(1).count());
         let id = self.count("status", k, |world, _| {
             let engine = &world.nodes[0].engine;
             let (tunnel, session) = engine.session_place(&name).unwrap();

@@ -190,8 +190,11 @@ impl Bridges {
         gone.map(|(index, _)| *index).collect()
     }
 
-    /// The ports whose bridge was deleted and is there again. Looks at each such bridge once.
-    pub(super) fn back(&self) -> Vec<usize> {
+    /// The ports of a bridge that was deleted and is there again; without a name, those of all such bridges.
+    pub(super) fn back(&self, bridge: Option<&str>) -> Vec<usize> {
+        if let Some(bridge) = bridge {
+            return self.waiting.get(bridge).into_iter().flatten().copied().collect();
+        }
         let back = self.waiting.iter().filter(|(bridge, _)| netif::index(bridge).is_ok());
         back.flat_map(|(_, ports)| ports.iter().copied()).collect()
     }
@@ -210,16 +213,17 @@ mod tests {
         (0..3).for_each(|port| bridges.changed(port, None, Some(&inside)));
         bridges.changed(3, None, Some(&Membership { index: Some(2), ..inside.clone() }));
         assert_eq!((bridges.ports_of(1), bridges.ports_of(2)), (vec![0, 1, 2], vec![3]));
-        assert!(bridges.back().is_empty());
+        assert!(bridges.back(None).is_empty());
         assert_eq!((bridges.ports(), bridges.has_neighbour(1), bridges.has_neighbour(2)), (4, true, false));
         assert_eq!(bridges.after((1, 1), 3), [(1, 2), (2, 3), (1, 0)]);
         assert_eq!(bridges.after((2, 3), 9).len(), 4);
         bridges.changed(1, Some(&inside), Some(&gone));
         // An interface of this name exists.
-        assert_eq!((bridges.ports_of(1), bridges.back()), (vec![0, 2], vec![1]));
+        assert_eq!((bridges.ports_of(1), bridges.back(None)), (vec![0, 2], vec![1]));
+        assert_eq!((bridges.back(Some("lo")), bridges.back(Some("br0"))), (vec![1], vec![]));
         bridges.changed(1, Some(&gone), None);
         bridges.changed(0, Some(&inside), None);
-        assert_eq!((bridges.ports_of(1), bridges.back()), (vec![2], vec![]));
+        assert_eq!((bridges.ports_of(1), bridges.back(None)), (vec![2], vec![]));
         assert!(bridges.waiting.is_empty());
         // Nobody's index is 2; the loopback has 1.
         bridges.changed(

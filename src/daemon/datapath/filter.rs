@@ -11,7 +11,7 @@ use crate::sys::socket_filter::Needed;
 #[derive(Default)]
 pub(super) struct Filter {
     floods: Floods,
-    /// The ids of the control connections, in order.
+    /// The ids of the control connections, in order; not all where there are too many for a filter.
     connections: Vec<u32>,
     /// Whether they are asked for.
     asks: bool,
@@ -41,8 +41,9 @@ impl Filter {
     }
 
     /// These are they, in order.
-    pub(super) fn know_connections(&mut self, ids: Vec<u32>, wires: &mut Pseudowires) {
+    pub(super) fn know_connections(&mut self, ids: impl Iterator<Item = u32>, wires: &mut Pseudowires) {
         self.asks = false;
+        let ids: Vec<u32> = ids.take(Needed::MOST_IDS + 1).collect();
         if self.connections != ids {
             self.connections = ids;
             self.set(wires);
@@ -51,15 +52,30 @@ impl Filter {
 
     /// Has the kernel drop what nobody needs while there is a flood.
     pub(super) fn set(&self, wires: &mut Pseudowires) {
+        wires.sockets.filter(self.needed(&self.session_ids(wires)));
+    }
+
+    /// The same at the sockets that were opened since.
+    pub(super) fn set_opened(&self, wires: &mut Pseudowires) {
+        wires.sockets.filter_opened(self.needed(&self.session_ids(wires)));
+    }
+
+    fn session_ids(&self, wires: &Pseudowires) -> Vec<u32> {
+        if self.floods.sessions.is_on() {
+            wires.sessions.ids(Needed::MOST_IDS + 1)
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn needed<'a>(&'a self, session_ids: &'a [u32]) -> Needed<'a> {
         let Floods { strangers, connections, sessions } = &self.floods;
-        let ids = if sessions.is_on() { wires.sessions.ids() } else { Vec::new() };
-        let needed = Needed {
+        Needed {
             strangers: strangers.sample(),
             connections: &self.connections,
             other_connections: connections.sample(),
-            sessions: &ids,
+            sessions: session_ids,
             other_sessions: sessions.sample(),
-        };
-        wires.sockets.filter(needed);
+        }
     }
 }

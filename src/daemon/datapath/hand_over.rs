@@ -60,8 +60,7 @@ pub(super) fn resume(
     for session in state.sessions {
         let port = wires.ports.find(&session.attachment.interface);
         let port = port.ok_or_else(missing("the interface of a session is missing"))?;
-        let socket = wires.sockets.find(&session.path);
-        let resumed = Session::resume(&session, port, socket);
+        let resumed = Session::resume(&session, port);
         let opens = resumed.wanted.receive || resumed.wanted.send;
         let at = wires.sessions.insert(resumed);
         // One that stands by leaves its port to the session that frames flow through.

@@ -1,5 +1,6 @@
 //! What the kernel tells of interfaces, addresses and routes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsRawFd;
 
@@ -21,8 +22,10 @@ pub(super) struct Links {
 pub(super) struct Read {
     /// There may be more.
     pub(super) more: bool,
-    /// What interfaces that are not ours are there may have changed.
-    pub(super) others_changed: bool,
+    /// The indexes of interfaces that are not ours and that there were events of.
+    pub(super) others: BTreeSet<i32>,
+    /// Events of others may have been lost.
+    pub(super) lost: bool,
 }
 
 impl Links {
@@ -37,8 +40,8 @@ impl Links {
     /// Reads some, and does what they mean for the ports.
     pub(super) fn read(&mut self, wires: &mut Pseudowires, tasks: &mut Tasks) -> Read {
         let Some(monitor) = &self.monitor else { return Read::default() };
-        let mut others_changed = false;
-        let more = monitor.drain(&mut |event| {
+        let mut read = Read::default();
+        read.more = monitor.drain(&mut |event| {
             match event {
                 NetEvent::Link { index, up } => match wires.ports.with_index(index) {
                     Some(at) => {
@@ -47,7 +50,7 @@ impl Links {
                         tasks.add(wires.shortcut.iter().map(|_| Task::Settle(at)));
                     }
                     None => {
-                        others_changed = true;
+                        read.others.insert(index);
                         tasks.add(wires.ports_behind(index).into_iter().map(Task::Settle));
                     }
                 },
@@ -59,12 +62,12 @@ impl Links {
                     // Everything is looked at.
                     tasks.add(wires.ports.indexes().into_iter().map(|(at, _)| Task::Look(at)));
                     wires.ports.look_for_deleted_bridges(&mut wires.events);
-                    others_changed = true;
+                    read.lost = true;
                 }
                 NetEvent::Address { .. } | NetEvent::Route { .. } | NetEvent::Rule => {}
             }
             self.events.push(event);
         });
-        Read { more, others_changed }
+        read
     }
 }

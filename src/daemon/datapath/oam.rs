@@ -112,7 +112,8 @@ impl Echoes {
 /// Sends a frame of our own, if the session is open; nothing else waits. What cannot be sent is lost.
 pub(super) fn send(wires: &mut Pseudowires, outbound: &mut Outbound, (id, oam): (SessionId, Oam)) {
     let Some(session) = wires.sessions.find_mut(id).filter(|session| session.gates.send) else { return };
-    let Some(socket) = session.socket.and_then(|at| wires.sockets.get_mut(at)) else { return };
+    let Some(at) = wires.sockets.find_again(&session.path, &mut session.socket) else { return };
+    let Some(socket) = wires.sockets.get_mut(at) else { return };
     let Some(port) = wires.ports.get(session.port) else { return };
     let frame = oam.frame(port.interface.mac_address);
     outbound.send_own(&port.interface, session, socket, &frame);

@@ -34,7 +34,7 @@ use crate::log::Remark;
 use crate::proto::{Attachment, Path, Random};
 use crate::sys::link::NetEvent;
 use crate::sys::socket::Fragmentation;
-use crate::sys::{clock, error_text};
+use crate::sys::{clock, error_text, netif};
 use crate::wire::{Ccid, SessionId};
 
 /// How long a turn goes on with making interfaces: so long frames and messages wait. One at least is made in each.
@@ -50,7 +50,7 @@ pub struct DataPlane {
     own: Own,
     tasks: Tasks,
     filter: Filter,
-    /// Sockets were opened since the last turn: their filters are missing, and sessions may use them from now on.
+    /// Sockets were opened since the last turn: their filters are missing.
     opened: bool,
 }
 
@@ -140,7 +140,7 @@ impl DataPlane {
     /// poll without waiting and come back.
     pub fn turn(&mut self, now: Instant, on_control: &mut dyn FnMut(Path, &[u8])) -> bool {
         if std::mem::take(&mut self.opened) {
-            self.sockets_changed();
+            self.filter.set_opened(&mut self.wires);
         }
         self.arrivals.datagrams = 0;
         let mut left = self.wires.ready.len();
@@ -323,7 +323,7 @@ impl DataPlane {
     }
 
     /// These are the ids of the control connections, in order.
-    pub fn know_connections(&mut self, ids: Vec<u32>) {
+    pub fn know_connections(&mut self, ids: impl Iterator<Item = u32>) {
         self.filter.know_connections(ids, &mut self.wires);
     }
 
@@ -342,11 +342,14 @@ impl DataPlane {
     /// Reads events of links; `true` if there may be more.
     fn read_links(&mut self) -> bool {
         let read = self.links.read(&mut self.wires, &mut self.tasks);
-        if read.others_changed {
-            if self.wires.sockets.rebind_devices() {
+        let names = read.others.iter().filter_map(|index| netif::name(*index).ok()).map(Some);
+        for name in names.chain(read.lost.then_some(None)) {
+            let Pseudowires { sockets, ports, events, .. } = &mut self.wires;
+            let rebound = sockets.rebind(name.as_deref());
+            ports.join_bridges_again(name.as_deref(), events);
+            if rebound {
                 self.filter.set(&mut self.wires);
             }
-            self.wires.ports.join_bridges_again(&mut self.wires.events);
         }
         read.more
     }
@@ -413,15 +416,7 @@ impl DataPlane {
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
     pub fn close_unused(&mut self, keep: &BTreeSet<SocketKey>) {
         self.wires.sockets.close_unused(keep, &self.wires.ready);
-        self.sockets_changed();
-    }
-
-    /// Looks at all sockets and sessions: there may be thousands of both.
-    fn sockets_changed(&mut self) {
         self.filter.set(&mut self.wires);
-        for session in self.wires.sessions.values_mut() {
-            session.socket = self.wires.sockets.find(&session.path);
-        }
     }
 
     /// Sends a control message (from the T bit on), without waiting. What cannot be sent is lost; an error tells

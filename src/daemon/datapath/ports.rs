@@ -149,9 +149,9 @@ impl Ports {
         }
     }
 
-    /// There is an event of other interfaces: a bridge that was deleted may be there again.
-    pub(super) fn join_bridges_again(&mut self, events: &mut Events) {
-        for at in self.bridges.back() {
+    /// There is an event of this interface, or of any: a bridge that was deleted may be there again.
+    pub(super) fn join_bridges_again(&mut self, interface: Option<&str>, events: &mut Events) {
+        for at in self.bridges.back(interface) {
             self.change(at, events, Port::join_bridge_again);
         }
     }

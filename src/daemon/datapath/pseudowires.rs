@@ -17,7 +17,7 @@ use super::ports::Ports;
 use super::ready::{Ready, Source};
 use super::session::{Session, Sessions};
 use super::shortcut::Shortcut;
-use super::sockets::Sockets;
+use super::sockets::{Found, Sockets};
 use super::unfinished::Unfinished;
 use super::waiting::{Waiting, WaitingList};
 use crate::config::model;
@@ -168,7 +168,6 @@ impl Pseudowires {
     }
 
     pub(super) fn link_deleted(&mut self, index: i32) {
-        self.waiting.interface_deleted(clock::now());
         self.shortcut.iter_mut().for_each(|shortcut| shortcut.interface_deleted(index));
         match self.ports.with_index(index) {
             Some(at) => self.interface_gone(at),
@@ -351,8 +350,7 @@ impl Pseudowires {
     }
 
     pub(super) fn attached(&mut self, port: usize, attachment: &Attachment) {
-        let socket = self.sockets.find(&attachment.path);
-        let at = self.sessions.insert(Session::new(attachment, port, socket));
+        let at = self.sessions.insert(Session::new(attachment, port));
         self.ids_changed = true;
         if let Some(port) = self.ports.get_mut(port) {
             // One that stands by leaves its port to the session that frames flow through.
@@ -398,7 +396,6 @@ impl Pseudowires {
             self.move_kernel_session(session, path);
             return;
         }
-        let socket = self.sockets.find(path);
         if let Some(waiting) = self.waiting.get_mut(session) {
             waiting.attachment.path = *path;
         }
@@ -406,7 +403,7 @@ impl Pseudowires {
         let port = session.port;
         self.paths.remove(&session.path, port);
         self.paths.add(clock::now(), path, port);
-        (session.path, session.socket, session.gso) = (*path, socket, true);
+        (session.path, session.socket, session.gso) = (*path, Found::default(), true);
         self.fit_mtu(port);
     }
 

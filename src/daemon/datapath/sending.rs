@@ -50,10 +50,11 @@ impl Sending {
         frames: Frames<'_>,
     ) -> bool {
         let Some(port) = wires.ports.get(at) else { return false };
-        let session = port.session.and_then(|at| wires.sessions.get(at));
-        let dont_fragment = session.is_some_and(|session| session.dont_fragment(&port.interface));
-        let exit =
-            session.and_then(|s| Some(Exit { socket: s.socket?, dont_fragment, mark: s.path.via.mark }));
+        let exit = port.session.and_then(|at| wires.sessions.get_mut(at)).and_then(|session| {
+            let socket = wires.sockets.find_again(&session.path, &mut session.socket)?;
+            let dont_fragment = session.dont_fragment(&port.interface);
+            Some(Exit { socket, dont_fragment, mark: session.path.via.mark })
+        });
         let waits = self.0.as_ref().and_then(|outbound| outbound.exit());
         if exit.is_some() && waits.is_some() && waits != exit {
             self.flush(wires);
@@ -85,7 +86,8 @@ impl Sending {
         for (at, sent) in outbound.sent.drain(..) {
             let Some(port) = wires.ports.get_mut(at) else { continue };
             let Some(session) = port.session.and_then(|at| wires.sessions.get_mut(at)) else { continue };
-            if let (Some(socket), true) = (session.socket, sent.look_at_errors) {
+            let socket = wires.sockets.find_again(&session.path, &mut session.socket);
+            if let (Some(socket), true) = (socket, sent.look_at_errors) {
                 wires.ready.add(Source::Socket(socket));
             }
             port.count_sent(session, &sent).into_iter().for_each(|remark| wires.events.remark(remark));

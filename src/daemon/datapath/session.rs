@@ -9,6 +9,7 @@ use super::heard::{Heard, Stamp};
 use super::interface::Interface;
 use super::senders::Senders;
 use super::slab::{FixedHash, Slab};
+use super::sockets::Found;
 use super::state::SessionState;
 use crate::counters::Counters;
 use crate::frame::fragments::Reassembly;
@@ -47,8 +48,7 @@ pub(super) struct Session {
     /// The place of its port.
     pub(super) port: usize,
     pub(super) path: Path,
-    /// The place of its socket.
-    pub(super) socket: Option<usize>,
+    pub(super) socket: Found,
     pub(super) attachment: Attachment,
     header: [u8; MAX_HEADER],
     pub(super) header_length: usize,
@@ -90,7 +90,7 @@ impl std::ops::Drop for Session {
 }
 
 impl Session {
-    pub(super) fn new(attachment: &Attachment, port: usize, socket: Option<usize>) -> Session {
+    pub(super) fn new(attachment: &Attachment, port: usize) -> Session {
         let format = Format {
             encapsulation: attachment.path.encapsulation,
             session: attachment.remote,
@@ -102,7 +102,7 @@ impl Session {
             id: attachment.local,
             port,
             path: attachment.path,
-            socket,
+            socket: Found::default(),
             attachment: attachment.clone(),
             header,
             header_length,
@@ -168,8 +168,8 @@ impl Session {
     }
 
     /// The session of another program.
-    pub(super) fn resume(state: &SessionState, port: usize, socket: Option<usize>) -> Session {
-        let mut session = Session::new(&state.attachment, port, socket);
+    pub(super) fn resume(state: &SessionState, port: usize) -> Session {
+        let mut session = Session::new(&state.attachment, port);
         session.path = state.path;
         session.next_sequence = state.next_sequence;
         session.receive_sequence = state.receive_sequence;
@@ -386,17 +386,13 @@ impl Sessions {
         self.all.get_mut(*self.ids.get(&id)?)
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.all.values_mut()
-    }
-
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Session> {
         self.all.iter().map(|(_, session)| session)
     }
 
-    /// The ids of all, in order.
-    pub(super) fn ids(&self) -> Vec<u32> {
-        gather::set(self.ids.keys().map(|id| id.0)).into_iter().collect()
+    /// The ids of so many at most, in order.
+    pub(super) fn ids(&self, most: usize) -> Vec<u32> {
+        gather::set(self.ids.keys().take(most).map(|id| id.0)).into_iter().collect()
     }
 }

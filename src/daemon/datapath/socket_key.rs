@@ -12,10 +12,10 @@ use crate::wire::Encapsulation;
 pub struct SocketKey {
     /// How messages are carried.
     pub encapsulation: Encapsulation,
-    /// The address that it is bound to; may be unspecified.
-    pub local: IpAddr,
     /// The local port; 0 with [`Encapsulation::Ip`].
     pub port: u16,
+    /// The address that it is bound to; may be unspecified. In order those come first.
+    pub local: IpAddr,
     /// The interface or VRF that it is bound to.
     pub device: Device,
 }
@@ -55,11 +55,9 @@ impl SocketKey {
         families.into_iter().filter(used).flat_map(|family| SocketKey::of(tunnel, family)).collect()
     }
 
-    /// Of the same family, encapsulation and port, whatever the address and the device.
+    /// Of the same encapsulation and port, whatever the address and the device.
     pub(super) fn is_sibling(&self, other: &SocketKey) -> bool {
-        self.encapsulation == other.encapsulation
-            && self.port == other.port
-            && self.local.is_ipv4() == other.local.is_ipv4()
+        (self.encapsulation, self.port) == (other.encapsulation, other.port)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The sockets: which there are, which one a path uses, control messages out, and the error queues.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::AsRawFd;
 
 use super::event::{DataPlaneEvent, Events};
@@ -11,6 +12,7 @@ use super::slab::{FixedHash, Slab};
 use super::socket_key::{unspecified, SocketKey};
 use super::state::{OpenState, ReceivedFds, SentFds};
 use crate::config::model::Device;
+use crate::gather::Table;
 use crate::proto::Path;
 use crate::sys::batch::{Destination, SendOptions, Sender, Sent};
 use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
@@ -26,7 +28,7 @@ pub(super) struct OpenSocket {
     pub(super) key: SocketKey,
     pub(super) inner: Socket,
     /// Addresses that raw sockets of ours are bound to: the kernel gives this one a copy of their packets.
-    shadows: Vec<IpAddr>,
+    shadows: BTreeSet<IpAddr>,
     /// Errors in a row.
     errors: u32,
     /// The kernel knows UDP GSO.
@@ -43,7 +45,7 @@ const MAX_ERRORS: u32 = 128;
 impl OpenSocket {
     fn new(key: SocketKey, inner: Socket, peer: Option<SocketAddr>) -> OpenSocket {
         let gso = inner.has_gso();
-        OpenSocket { key, inner, shadows: Vec::new(), errors: 0, gso, data: None, peer }
+        OpenSocket { key, inner, shadows: BTreeSet::new(), errors: 0, gso, data: None, peer }
     }
 
     /// What another program that goes on with it has to know.
@@ -135,16 +137,30 @@ impl OpenSocket {
     }
 }
 
-/// All open sockets, found by place or key.
+/// The place of the socket that a path uses, as it was when it was looked up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    at: Option<usize>,
+    /// How often sockets had come and gone then, and one more.
+    changes: u64,
+}
+
+/// All open sockets, found by place or key. What concerns one of them costs the same however many there are.
 #[derive(Default)]
 pub(super) struct Sockets {
     all: Slab<OpenSocket>,
     /// Datagrams come one by one.
     apart: bool,
+    /// The places of all, those beside each other that may get the same packets.
+    order: Table<BTreeSet<(SocketKey, usize)>>,
     /// Those that are not connected to a peer.
     keys: HashMap<SocketKey, usize, FixedHash>,
+    /// How often those have come and gone.
+    changes: u64,
+    /// The places of those whose filter is yet to be set.
+    unfiltered: BTreeSet<usize>,
     /// The interfaces that sockets are bound to, and their indexes when that was done last.
-    devices: HashMap<Device, Option<i32>, FixedHash>,
+    devices: Table<BTreeMap<Device, Option<i32>>>,
 }
 
 impl Sockets {
@@ -178,9 +194,21 @@ impl Sockets {
             self.close(at, ready);
             return Err(error);
         }
-        self.keys.insert(key, at);
-        self.find_shadows(&key);
+        self.opened(key, at);
         Ok(())
+    }
+
+    /// One that is not connected to a peer is there.
+    fn opened(&mut self, key: SocketKey, at: usize) {
+        self.keys.insert(key, at);
+        self.changes += 1;
+        self.unfiltered.insert(at);
+        if key.device != Device::NONE {
+            let others = self.overlapping(&key).filter(|(_, other)| other.key.device == Device::NONE);
+            let others: Vec<usize> = others.map(|(at, _)| at).collect();
+            self.unfiltered.extend(others);
+        }
+        self.find_shadows(&key, true);
     }
 
     /// Opens a socket for one peer, which the kernel may take data messages from; its place.
@@ -200,12 +228,13 @@ impl Sockets {
         if let Some(name) = device.name() {
             self.devices.entry(device).or_insert_with(|| netif::index(name).ok());
         }
-        let fd = socket.inner.as_raw_fd();
+        let (fd, key) = (socket.inner.as_raw_fd(), socket.key);
         let at = self.all.insert(socket);
         if let Err(error) = ready.watch(fd, Source::Socket(at)) {
             self.all.remove(at);
             return Err(error);
         }
+        self.order.insert((key, at));
         Ok(at)
     }
 
@@ -234,8 +263,7 @@ impl Sockets {
         let at = self.add(open, ready)?;
         data.map_or(Ok(()), |fd| ready.watch(fd, Source::Data(at)))?;
         if peer.is_none() {
-            self.keys.insert(state.key, at);
-            self.find_shadows(&state.key);
+            self.opened(state.key, at);
         }
         Ok(at)
     }
@@ -247,7 +275,7 @@ impl Sockets {
         if !result.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             return result;
         }
-        let siblings = || self.all.iter().map(|(_, s)| s).filter(|s| s.key.is_sibling(key));
+        let siblings = || self.overlapping(key).map(|(_, socket)| socket);
         for sibling in siblings() {
             sibling.inner.share_port(true)?;
         }
@@ -265,10 +293,38 @@ impl Sockets {
         let Some(socket) = self.all.remove(at) else { return };
         ready.forget(socket.inner.as_raw_fd());
         socket.data.iter().for_each(|data| ready.forget(data.as_raw_fd()));
+        self.order.remove(&(socket.key, at));
+        self.unfiltered.remove(&at);
         if socket.peer.is_none() {
             self.keys.remove(&socket.key);
-            self.find_shadows(&socket.key);
+            self.changes += 1;
+            self.find_shadows(&socket.key, false);
         }
+    }
+
+    /// Those that may get packets for the address of this one, whatever the device, with their places: of many sockets
+    /// that have an address each only that for any address.
+    fn overlapping(&self, key: &SocketKey) -> impl Iterator<Item = (usize, &OpenSocket)> {
+        let any = unspecified(key.local);
+        let last = if any.is_ipv4() { Ipv4Addr::BROADCAST.into() } else { Ipv6Addr::from([0xff; 16]).into() };
+        let ranges = match key.local == any {
+            true => [Some(any..=last), None],
+            false => [Some(any..=any), Some(key.local..=key.local)],
+        };
+        let key = *key;
+        ranges.into_iter().flatten().flat_map(move |locals| self.bound_to(key, locals))
+    }
+
+    /// The siblings of a socket that have these addresses.
+    fn bound_to(
+        &self,
+        key: SocketKey,
+        locals: RangeInclusive<IpAddr>,
+    ) -> impl Iterator<Item = (usize, &OpenSocket)> {
+        let first = SocketKey { local: *locals.start(), device: Device::NONE, ..key };
+        let rest = self.order.range((first, 0)..);
+        let some = rest.take_while(move |(k, _)| k.is_sibling(&first) && locals.contains(&k.local));
+        some.filter_map(|(_, at)| Some((*at, self.all.get(*at)?)))
     }
 
     /// Closes all sockets but those in `keep`, and those of the kernel's tunnels.
@@ -277,25 +333,31 @@ impl Sockets {
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
-        let known = std::mem::take(&mut self.devices);
-        let used = self.all.iter().map(|(_, socket)| socket.key.device);
-        self.devices = used.filter_map(|device| Some((device, *known.get(&device)?))).collect();
+        let used: BTreeSet<Device> = self.all.iter().map(|(_, socket)| socket.key.device).collect();
+        self.devices.retain(|device, _| used.contains(device));
     }
 
-    /// Interfaces came or went: sockets that are bound to one that is another now are bound again; whether there are any.
-    pub(super) fn rebind_devices(&mut self) -> bool {
-        let mut changed = false;
-        for (device, index) in &mut self.devices {
-            let now = device.name().and_then(|name| netif::index(name).ok());
-            let (Some(name), true) = (device.name(), now.is_some() && now != *index) else { continue };
-            for socket in self.all.values_mut().filter(|socket| socket.key.device == *device) {
-                // One that is gone again is bound when it comes back.
-                let _ = socket.inner.bind_device(name);
-                let _ = socket.data.as_mut().map(|data| data.bind_device(name));
-            }
-            (*index, changed) = (now, true);
+    /// This interface, or any, came or changed: sockets that are bound to one that is another now are bound again; whether
+    /// there are any.
+    pub(super) fn rebind(&mut self, interface: Option<&str>) -> bool {
+        let devices: Vec<Device> = match interface {
+            Some(name) => Device::new(name).filter(|d| self.devices.contains_key(d)).into_iter().collect(),
+            None => self.devices.keys().copied().collect(),
+        };
+        devices.into_iter().filter(|device| self.rebind_device(*device)).count() > 0
+    }
+
+    fn rebind_device(&mut self, device: Device) -> bool {
+        let Some(name) = device.name() else { return false };
+        let (now, before) = (netif::index(name).ok(), self.devices.get_mut(&device));
+        let Some(index) = before.filter(|index| now.is_some() && **index != now) else { return false };
+        *index = now;
+        for socket in self.all.values_mut().filter(|socket| socket.key.device == device) {
+            // One that is gone again is bound when it comes back.
+            let _ = socket.inner.bind_device(name);
+            let _ = socket.data.as_mut().map(|data| data.bind_device(name));
         }
-        changed
+        true
     }
 
     /// What other sockets get that are bound to an interface, of what the kernel would give to this one.
@@ -304,10 +366,9 @@ impl Sockets {
             return Vec::new();
         }
         let any = unspecified(key.local);
-        let bound = self.all.iter().map(|(_, socket)| &socket.key);
-        let bound = bound.filter(|other| other.is_sibling(key) && other.device != Device::NONE);
-        let covers = |other: &SocketKey| other.local == any || key.local == any || other.local == key.local;
-        let others = bound.filter(|other| covers(other)).filter_map(|other| {
+        let bound = self.overlapping(key).map(|(_, socket)| &socket.key);
+        let bound = bound.filter(|other| other.device != Device::NONE);
+        let others = bound.filter_map(|other| {
             let index = (*self.devices.get(&other.device)?)?;
             let local = Some(other.local).filter(|local| key.local == any && *local != any);
             Some(OtherSocket { index, local })
@@ -322,9 +383,16 @@ impl Sockets {
         }
     }
 
-    /// Has the kernel drop what is not needed. A socket that is connected gets messages of its peer alone.
-    pub(super) fn filter(&self, needed: Needed<'_>) {
-        for (_, socket) in self.all.iter().filter(|(_, socket)| socket.peer.is_none()) {
+    /// Has the kernel drop what is not needed.
+    pub(super) fn filter(&mut self, needed: Needed<'_>) {
+        self.unfiltered.extend(self.order.iter().map(|(_, at)| *at));
+        self.filter_opened(needed);
+    }
+
+    /// The same for those that were opened since. One that is connected gets messages of its peer alone.
+    pub(super) fn filter_opened(&mut self, needed: Needed<'_>) {
+        let opened = std::mem::take(&mut self.unfiltered);
+        for socket in opened.iter().filter_map(|at| self.all.get(*at)).filter(|s| s.peer.is_none()) {
             // Without it more is received than is needed.
             if socket.key.encapsulation == Encapsulation::Udp {
                 let _ = socket_filter::attach(&socket.inner, Kind::Udp, needed, &[]);
@@ -338,17 +406,25 @@ impl Sockets {
         }
     }
 
-    /// A raw socket was opened or closed: the one for any address gets a copy of what comes to the others.
-    fn find_shadows(&mut self, key: &SocketKey) {
+    /// A raw socket was `opened` or closed: the one for any address gets a copy of what comes to the others.
+    fn find_shadows(&mut self, key: &SocketKey, opened: bool) {
         if key.encapsulation != Encapsulation::Ip {
             return;
         }
         let any = SocketKey { local: unspecified(key.local), ..*key };
-        let bound = self.all.iter().map(|(_, s)| s.key);
-        let bound = bound.filter(|k| k.is_sibling(&any) && k.device == any.device && *k != any);
-        let bound: Vec<IpAddr> = bound.map(|k| k.local).collect();
-        if let Some(socket) = self.keys.get(&any).and_then(|at| self.all.get_mut(*at)) {
-            socket.shadows = bound;
+        let Some(at) = self.keys.get(&any).copied() else { return };
+        let bound = match any == *key {
+            true => {
+                self.overlapping(key).map(|(_, other)| other.key).filter(|k| k.device == any.device).collect()
+            }
+            false => vec![*key],
+        };
+        let Some(socket) = self.all.get_mut(at) else { return };
+        for key in bound.into_iter().filter(|key| *key != any) {
+            match opened {
+                true => socket.shadows.insert(key.local),
+                false => socket.shadows.remove(&key.local),
+            };
         }
     }
 
@@ -358,6 +434,15 @@ impl Sockets {
         let key = |local| SocketKey::new(path.encapsulation, local, path.remote.ip(), port, device);
         let [exact, any] = [key(Some(path.local.ip())), key(None)];
         self.keys.get(&exact).or_else(|| self.keys.get(&any)).copied()
+    }
+
+    /// The same, for a path that was looked up before.
+    pub(super) fn find_again(&self, path: &Path, found: &mut Found) -> Option<usize> {
+        let changes = self.changes + 1;
+        if found.changes != changes {
+            *found = Found { at: self.find(path), changes };
+        }
+        found.at
     }
 }
 

@@ -46,12 +46,12 @@ fn frames_are_numbered_as_the_peer_asked() {
         assert_eq!(header[..4], [0, 0, 0, 9]);
         u32::from_be_bytes(header[length - 4..length].try_into().unwrap())
     };
-    let mut none = Session::new(&attachment(SequenceLevel::None, false), 0, None);
+    let mut none = Session::new(&attachment(SequenceLevel::None, false), 0);
     assert_eq!(sublayer(&mut none, 0x0806), 0);
-    let mut non_ip = Session::new(&attachment(SequenceLevel::NonIp, false), 0, None);
+    let mut non_ip = Session::new(&attachment(SequenceLevel::NonIp, false), 0);
     let seen = [0x0806, 0x0800, 0x86dd, 0x88cc].map(|e| sublayer(&mut non_ip, e));
     assert_eq!(seen, [0x4000_0000, 0, 0, 0x4000_0001]);
-    let mut all = Session::new(&attachment(SequenceLevel::All, false), 0, None);
+    let mut all = Session::new(&attachment(SequenceLevel::All, false), 0);
     all.next_sequence = 0xff_fffe;
     let seen = [0x0800, 0x0806, 0x86dd, 0x0800].map(|e| sublayer(&mut all, e));
     assert_eq!(seen, [0x40ff_fffe, 0x40ff_ffff, 0x4000_0000, 0x4000_0001]);
@@ -75,7 +75,7 @@ fn reason(result: Result<Content, Drop>) -> Option<&'static str> {
 #[test]
 fn received_frames_pass_the_checks_in_their_order() {
     let now = clock::now();
-    let mut session = Session::new(&attachment(SequenceLevel::None, false), 0, None);
+    let mut session = Session::new(&attachment(SequenceLevel::None, false), 0);
     let path = session.path;
     assert_eq!(reason(session.check(now, &path, &data(0))), Some("rx_drop_closed"));
     session.established = true;
@@ -88,7 +88,7 @@ fn received_frames_pass_the_checks_in_their_order() {
     let udp = Path { encapsulation: Encapsulation::Udp, ..path };
     assert_eq!(reason(session.check(now, &udp, &data(0))), Some("rx_drop_source"));
 
-    let mut checked = Session::new(&attachment(SequenceLevel::None, true), 0, None);
+    let mut checked = Session::new(&attachment(SequenceLevel::None, true), 0);
     checked.gates = Gates { receive: true, ..Gates::default() };
     let seen: Vec<bool> =
         [0, 1, 3, 2, 4].iter().map(|n| checked.check(now, &path, &data(0x4000_0000 | n)).is_ok()).collect();
@@ -100,7 +100,7 @@ fn received_frames_pass_the_checks_in_their_order() {
 #[test]
 fn fragments_pass_where_they_are_expected() {
     let now = clock::now();
-    let mut session = Session::new(&attachment(SequenceLevel::All, true), 0, None);
+    let mut session = Session::new(&attachment(SequenceLevel::All, true), 0);
     let path = session.path;
     session.gates = Gates { receive: true, ..Gates::default() };
     assert_eq!(reason(session.check(now, &path, &data(0x5000_0000))), Some("rx_drop_sublayer"));

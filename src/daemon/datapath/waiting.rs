@@ -1,7 +1,7 @@
 //! Interfaces that are to be made, and the sessions that wait for theirs. Making one takes the kernel a good part of a
 //! millisecond, so that of many only some are made in each turn of the loop. A name may not be free yet: the kernel removes
-//! an interface some time after whoever had it let it go. That is tried again when the kernel has removed an interface, and
-//! now and then; where a child of ours removes it, when that has ended.
+//! an interface some time after whoever had it let it go. That is tried again now and then, more and more rarely; where a
+//! child of ours removes it, when that has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::wire::SessionId;
 
 /// How often it is tried.
 const TRIES: u32 = 20;
-/// From one try to the next, if no interface is deleted meanwhile.
+/// From the first try to the second; from each one to the next it is so much longer.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A session that waits.
@@ -27,7 +27,7 @@ pub(super) struct Waiting {
     /// What may pass once it is attached.
     pub(super) gates: Option<Gates>,
     tries: u32,
-    /// When to try again, if nothing happens before.
+    /// When to try again.
     due: Option<Instant>,
 }
 
@@ -40,7 +40,7 @@ impl Waiting {
     /// It was tried in vain; whether it is to be tried again.
     pub(super) fn tried(&mut self, now: Instant) -> bool {
         self.tries += 1;
-        self.due = now.checked_add(PAUSE);
+        self.due = now.checked_add(PAUSE * self.tries);
         self.tries < TRIES
     }
 }
@@ -132,14 +132,6 @@ impl WaitingList {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// The kernel has removed an interface: it may have been the one.
-    pub(super) fn interface_deleted(&mut self, now: Instant) {
-        for (_, id) in std::mem::take(&mut self.due) {
-            self.sessions.get_mut(&id).into_iter().for_each(|waiting| waiting.due = Some(now));
-            self.due.insert((now, id));
-        }
-    }
-
     /// A child of ours has removed its interfaces.
     pub(super) fn child_ended(&mut self) {
         self.ports.append(&mut self.blocked);
@@ -186,14 +178,22 @@ mod tests {
         assert!(list.is_empty());
     }
 
-    /// Events of interfaces are no business of sessions that wait for ours: thousands of those may come while
-    /// thousands of these wait.
+    fn tries_last_for_a_second(now: Instant, mut waiting: Waiting) {
+        let (mut last, mut before) = (waiting.due, PAUSE);
+        while waiting.tried(now) {
+            last = waiting.due;
+            let pause = last.unwrap() - now;
+            assert_eq!(pause, before + PAUSE);
+            before = pause;
+        }
+        assert_eq!(last, now.checked_add(PAUSE * (TRIES - 1)));
+    }
+
     #[test]
     fn only_sessions_of_the_kernel_have_a_time() {
         let now = crate::sys::clock::now();
         let mut list = WaitingList::default();
         list.insert(waiting(1, 1, None));
-        list.interface_deleted(now);
         assert_eq!((list.next(), list.take_due(now).len()), (None, 0));
         for id in [2, 3] {
             let mut later = waiting(id, 7, Some(4));
@@ -201,9 +201,10 @@ mod tests {
             list.insert(later);
         }
         assert_eq!((list.next(), list.take_due(now).len()), (now.checked_add(PAUSE), 0));
-        list.interface_deleted(now);
-        assert_eq!(list.next(), Some(now));
-        assert_eq!((ids(list.take_due(now)), list.next()), (vec![2, 3], None));
+        let mut due = list.take_due(now + PAUSE);
+        let last = due.pop().unwrap();
+        assert_eq!((ids(due), last.attachment.local, list.next()), (vec![2], SessionId(3), None));
+        tries_last_for_a_second(now, last);
         assert_eq!(ids(list.take_of_port(1)), [1]);
         assert!(list.is_empty());
     }

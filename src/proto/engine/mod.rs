@@ -399,8 +399,8 @@ impl Engine {
     }
 
     /// Our ids of the control connections, in order.
-    pub fn connection_ids(&self) -> Vec<u32> {
-        self.cx.ids.connections().map(|id| id.0).collect()
+    pub fn connection_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.cx.ids.connections().map(|id| id.0)
     }
 
     /// Whether a StopCCN of ours waits for its acknowledgement.

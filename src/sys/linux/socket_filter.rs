@@ -14,8 +14,6 @@ use crate::sys::socket::Socket;
 
 /// Whether sockets have filters.
 pub const FILTERS: bool = true;
-/// Ids that a filter has room for: the kernel takes 4096 instructions.
-const MOST_IDS: usize = 2000;
 /// Instructions that the kernel takes.
 const MOST_STEPS: usize = 4096;
 /// Ids that are compared one by one.
@@ -36,7 +34,7 @@ fn all_control(needed: &Needed<'_>) -> bool {
 fn limited(needed: Needed<'_>) -> Needed<'_> {
     let connections = if needed.other_connections > 1 { needed.connections.len() } else { 0 };
     let sessions = if needed.other_sessions > 1 { needed.sessions.len() } else { 0 };
-    match connections + sessions <= MOST_IDS {
+    match connections + sessions <= Needed::MOST_IDS {
         true => needed,
         false => Needed { other_connections: 1, other_sessions: 1, ..needed },
     }
@@ -335,22 +333,22 @@ mod tests {
             let some = program(&[OtherSocket { index: 5, local: Some(address(mine)) }]);
             assert!(accepts(&some, 4, mine) && !accepts(&some, 5, mine) && accepts(&some, 5, other));
         }
-        let ids: Vec<u32> = (1..=MOST_IDS as u32).collect();
+        let ids: Vec<u32> = (1..=Needed::MOST_IDS as u32).collect();
         let many = [OtherSocket { index: 5, local: None }; 300];
         let needed = Needed { sessions: &ids, other_sessions: 64, ..Needed::ALL };
         let program = whole_program(true, Kind::IpData, needed, &many);
         assert!(program.len() <= MOST_STEPS, "{}", program.len());
-        let (half, rest) = ids.split_at(MOST_IDS / 2);
+        let (half, rest) = ids.split_at(Needed::MOST_IDS / 2);
         let both = Needed { connections: half, sessions: rest, ..FEW };
         let program = super::whole_program(true, Kind::Udp, both, &[]);
-        assert!(program.len() <= MOST_STEPS && program.len() > MOST_IDS, "{}", program.len());
+        assert!(program.len() <= MOST_STEPS && program.len() > Needed::MOST_IDS, "{}", program.len());
         let too_many = Needed { connections: &ids, sessions: rest, ..FEW };
         assert!(super::whole_program(true, Kind::Udp, too_many, &[]).len() < 20);
     }
 
     #[test]
     fn known_ids_are_found_however_many_there_are() {
-        for count in [1, 8, 9, 17, 100, MOST_IDS] {
+        for count in [1, 8, 9, 17, 100, Needed::MOST_IDS] {
             let known: Vec<u32> = (1..=count as u32).map(|n| n * 1_000_003).collect();
             let needed = Needed { sessions: &known, other_sessions: 64, ..Needed::ALL };
             let program = program(true, Kind::IpData, needed);
