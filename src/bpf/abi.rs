@@ -37,9 +37,9 @@ pub(super) mod helper {
     pub const LOAD_BYTES: i32 = 26;
     pub const CHECKSUM: i32 = 28;
     pub const ADJUST_ROOM: i32 = 50;
-    pub const BOOT_TIME: i32 = 125;
     pub const REDIRECT_NEIGHBOUR: i32 = 152;
     pub const REDIRECT_PEER: i32 = 155;
+    pub const COARSE_TIME: i32 = 160;
 }
 
 /// `bpf_skb_adjust_room`: room right after the Ethernet header.

@@ -6,7 +6,7 @@ use super::abi::{AFTER_MAC, IPV4, IPV6, MAC, TCP, TCX_DROP, TCX_NEXT, UDP};
 use super::asm::{
     Assembler, If, Label, Operand, Operation, Size, FRAME, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9,
 };
-use super::ingress::{add_up, checksum, count, fold, load_bytes, look_up, whole_length};
+use super::ingress::{add_words, checksum, count, fold, load_bytes, look_up, whole_length};
 use super::pairs;
 use super::values::{Counts, Egress};
 
@@ -212,7 +212,12 @@ fn sum_of_frame(a: &mut Assembler, next: Label) {
         a.set(R4, PIECE_LENGTH);
         a.here(load);
         load_bytes(a, at * PIECE_LENGTH, PIECE, R4.into(), next);
-        add_up(a, PIECE, PIECE_LENGTH);
+        a.set(R1, 0);
+        a.set(R2, 0);
+        a.stack(R3, PIECE);
+        a.set(R4, PIECE_LENGTH);
+        a.set(R5, 0);
+        a.call(helper::CHECKSUM);
         a.alu(Operation::Add, R9, R0);
     }
     a.here(done);
@@ -255,14 +260,6 @@ fn unfinished(a: &mut Assembler, no: Label) {
     fold(a, 3);
     a.load(Size::Half, R2, (FRAME, OWN));
     a.jump_if(If::Different, R0, R2, no);
-}
-
-/// Adds words of the stack to R0.
-fn add_words(a: &mut Assembler, at: i16, words: i16) {
-    for word in 0..words {
-        a.load(Size::Word, R2, (FRAME, at + 4 * word));
-        a.alu(Operation::Add, R0, R2);
-    }
 }
 
 /// Ethernet | frame becomes Ethernet | headers | Ethernet | frame. Whoever knows the next hop writes the outer one.

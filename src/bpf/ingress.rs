@@ -136,20 +136,19 @@ pub(super) fn whole_length(a: &mut Assembler, at: i16, before: i32, all: Registe
     a.jump_if(If::Different, R2, all, next);
 }
 
-/// R0: the sum of the 20 octets of the IPv4 header on the stack, folded to 16 bits.
+/// R0: the sum of the 20 octets of the IPv4 header on the stack, folded to 16 bits; it spoils R1 and R2.
 pub(super) fn checksum(a: &mut Assembler, header: i16) {
-    add_up(a, header, 20);
-    fold(a, 2);
+    a.set(R0, 0);
+    add_words(a, header, 5);
+    fold(a, 3);
 }
 
-/// R0: the sum of octets on the stack, a multiple of four.
-pub(super) fn add_up(a: &mut Assembler, at: i16, octets: i32) {
-    a.set(R1, 0);
-    a.set(R2, 0);
-    a.stack(R3, at);
-    a.set(R4, octets);
-    a.set(R5, 0);
-    a.call(helper::CHECKSUM);
+/// Adds words of the stack to R0; it spoils R2.
+pub(super) fn add_words(a: &mut Assembler, at: i16, words: i16) {
+    for word in 0..words {
+        a.load(Size::Word, R2, (FRAME, at + 4 * word));
+        a.alu(Operation::Add, R0, R2);
+    }
 }
 
 /// Adds the upper bits of R0 to its lowest 16, so many times; it spoils R1.
@@ -207,7 +206,7 @@ fn deliver(a: &mut Assembler, maps: &Maps, next: Label) {
     a.jump_if(If::Equal, R0, 0, uncounted);
     a.set(R8, R0);
     count(a, Counts::RX, 1.into(), R9.into());
-    a.call(helper::BOOT_TIME);
+    a.call(helper::COARSE_TIME);
     a.store(Size::Double, (R8, Counts::HEARD), R0);
     a.here(uncounted);
     a.set(R1, R6);

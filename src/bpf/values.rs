@@ -120,7 +120,7 @@ pub struct Counts {
     pub tx_frames: u64,
     /// Octets of them.
     pub tx_octets: u64,
-    /// When a frame was received last: nanoseconds of CLOCK_BOOTTIME; 0: never.
+    /// When a frame was received last: nanoseconds of CLOCK_MONOTONIC_COARSE; 0: never.
     pub heard: u64,
 }
 saved!(Counts { rx_frames, rx_octets, tx_frames, tx_octets, heard });

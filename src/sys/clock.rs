@@ -21,7 +21,7 @@ pub fn since_boot() -> Duration {
     read(system::CLOCK)
 }
 
-/// CLOCK_MONOTONIC, the time that systemd reckons in.
+/// CLOCK_MONOTONIC, the time that systemd and the kernel's programs reckon in.
 pub fn monotonic() -> Duration {
     read(libc::CLOCK_MONOTONIC)
 }

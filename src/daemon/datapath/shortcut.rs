@@ -405,7 +405,7 @@ impl Shortcut {
     /// When the programs received a frame of a session last.
     pub(super) fn heard(&self, session: SessionId) -> Option<Instant> {
         let heard = self.counted(session).heard;
-        let ago = clock::since_boot().saturating_sub(Duration::from_nanos(heard));
+        let ago = clock::monotonic().saturating_sub(Duration::from_nanos(heard));
         clock::now().checked_sub(ago).filter(|_| heard > 0)
     }
 
