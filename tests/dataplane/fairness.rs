@@ -14,7 +14,7 @@ use crate::runner::note;
 use crate::shape::{pattern, Shape, PLAIN};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 use crate::world::{hold, Sublayer, Variant, World, WIRES};
 use crate::PLANE;
 
@@ -24,6 +24,7 @@ tests!(
     large_frames_over_ip,
     small_frames_over_ip,
     a_frame_passes_super_frames_of_others,
+    frames_of_an_ended_session_harm_no_others,
 );
 
 fn large_frames_over_udp() {
@@ -114,6 +115,54 @@ fn flooded(encapsulation: &str, size: usize) {
         assert!(result.received * 10 >= result.sent * 8, "{name}: ping {result}");
     }
     assert!(rate > 1000, "{name}: that is no flood");
+    a.stop();
+    b.stop();
+}
+
+/// Three sessions of a tunnel have frames, and one of them has just ended: what it still has is dropped, and must not come
+/// to lie where frames of the others wait to leave.
+fn frames_of_an_ended_session_harm_no_others() {
+    // The session ends between two turns; in the second one a few frames are left of the others.
+    const TURN: usize = 64;
+    const COUNT: usize = TURN + 3;
+    let net = Net::new();
+    let config = |host: usize| {
+        let head = format!("hostname h{host}\nrouter-id 10.0.0.{host}\ndata-plane tap\ntunnel t\n");
+        let to = 3 - host;
+        let peer = format!(
+            "  remote-address 192.0.2.{to}\n  remote-hostname h{to}\n  remote-router-id 10.0.0.{to}\n"
+        );
+        let session = |n| format!("  session s{n}\n    remote-end-id s{n}\n    mtu 1400\n");
+        head + &peer + &(0..3).map(session).collect::<String>()
+    };
+    let mut b = Daemon::start(&net, &net.b, &config(2));
+    let mut a = Daemon::start(&net, &net.a, &config(1));
+    let up = || a.count("info * ICCN, state --> ESTABLISHED") >= 3;
+    wait_until(up, || format!("not all sessions come up:\n{}", a.tail(40)));
+    let near = ["s0", "s1", "s2"].map(|name| in_netns(&net.a, || PacketSocket::open(name)));
+    let far = ["s0", "s2"].map(|name| in_netns(&net.b, || FrameSocket::open(name)));
+    let cable = in_netns(&net.a, || FrameSocket::open("wire"));
+    let frame = |mark: u16| PLAIN.frame(mark, mark.into(), &pattern(1000));
+    let deadline = Instant::now() + PATIENCE;
+    hold(&a, || {
+        b.ctl_ok(&["clear", "session", "s1"]);
+        // The message type CDN.
+        let cdn = [0x80, 8, 0, 0, 0, 0, 0, 14];
+        while !cable.receive(deadline).expect("a CDN").windows(8).any(|octets| octets == cdn) {}
+        for (socket, mark, count) in [(&near[0], 1, COUNT), (&near[1], 2, 3 * TURN), (&near[2], 3, COUNT)] {
+            (0..count).for_each(|_| socket.send(Vnet::default(), &frame(mark)));
+        }
+    });
+    for (socket, mark) in far.iter().zip([1, 3]) {
+        let mut got = Vec::new();
+        while got.len() < COUNT {
+            let octets = socket.receive(deadline).expect("a frame");
+            if octets[6..10] == SOURCE {
+                got.push(octets);
+            }
+        }
+        assert!(got.iter().all(|octets| *octets == frame(mark)), "{mark}");
+    }
     a.stop();
     b.stop();
 }

@@ -56,7 +56,7 @@ impl Sending {
             Some(Exit { socket, dont_fragment, mark: session.path.via.mark })
         });
         let waits = self.0.as_ref().and_then(|outbound| outbound.exit());
-        if exit.is_some() && waits.is_some() && waits != exit {
+        if waits.is_some() && waits != exit {
             self.flush(wires);
         }
         let Some(port) = wires.ports.get_mut(at) else { return false };
