@@ -4,12 +4,17 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-use crate::frame::vnet::VNET_HEADER;
 use crate::frame::{packet, rarp};
 use crate::wire::SessionId;
 
+/// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
+pub(super) const HEADROOM: usize = 32;
+/// The longest frame that is read: a super-frame and its tags.
+pub(super) const MAX_FRAME: usize = 65_535 + 32;
 /// Frames that wait, at most: some megabytes, as many as a flow of TCP has under way.
 const MOST: usize = 64;
+/// Octets of the memory of each: the longest frame, and headers of a good part of its segments.
+const ARENA: usize = HEADROOM + MAX_FRAME + 8 * 1024;
 
 /// A frame that waits.
 pub(super) struct Deferred {
@@ -17,15 +22,18 @@ pub(super) struct Deferred {
     pub(super) port: usize,
     pub(super) session: SessionId,
     flow: u64,
-    /// With its virtio header.
-    pub(super) octets: Vec<u8>,
+    /// The frame lies in it behind [`HEADROOM`], with its virtio header before it; what its segments need is built after
+    /// it.
+    pub(super) arena: Vec<u8>,
+    /// Octets of the frame.
+    pub(super) length: usize,
 }
 
 impl Deferred {
     /// The frame that tells others where a station behind a port is now.
     pub(super) fn announcement(port: usize, session: SessionId, station: [u8; 6]) -> Deferred {
-        let octets = [&[0; VNET_HEADER][..], &rarp::announce(station)].concat();
-        Deferred { port, session, flow: 0, octets }
+        let frame = rarp::announce(station);
+        Deferred { port, session, flow: 0, arena: [&[0; HEADROOM][..], &frame].concat(), length: frame.len() }
     }
 }
 
@@ -71,13 +79,15 @@ impl Backlog {
         }
     }
 
-    /// Keeps a frame, with its virtio header of so many octets.
-    pub(super) fn push(&mut self, port: usize, session: SessionId, octets: &[u8], header: usize) {
-        let flow = flow_of(octets.get(header..).unwrap_or_default());
-        let mut kept = self.spare.pop().unwrap_or_default();
-        kept.clear();
-        kept.extend_from_slice(octets);
-        self.queue.push_back(Deferred { port, session, flow, octets: kept });
+    /// Memory for a frame that may have to wait.
+    pub(super) fn arena(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_else(|| vec![0; ARENA])
+    }
+
+    /// Keeps a frame that was read into such memory.
+    pub(super) fn push(&mut self, port: usize, session: SessionId, arena: Vec<u8>, length: usize) {
+        let flow = flow_of(arena.get(HEADROOM..HEADROOM + length).unwrap_or_default());
+        self.queue.push_back(Deferred { port, session, flow, arena, length });
     }
 
     /// Takes the frame that waits longest.
@@ -85,9 +95,9 @@ impl Backlog {
         self.queue.pop_front()
     }
 
-    /// A frame was sent.
-    pub(super) fn sent(&mut self, deferred: Deferred) {
-        self.spare.push(deferred.octets);
+    /// The memory is free again.
+    pub(super) fn give_back(&mut self, arena: Vec<u8>) {
+        self.spare.push(arena);
     }
 }
 
@@ -107,17 +117,21 @@ mod tests {
     fn a_flow_stays_in_order_and_others_pass() {
         let mut backlog = Backlog::default();
         assert!(!backlog.has_flow(1, &frame(1)));
-        let with_header = |from| [&[0; 10][..], &frame(from)].concat();
-        backlog.push(1, SessionId(7), &with_header(1), 10);
-        backlog.push(1, SessionId(7), &with_header(2), 10);
+        let push = |backlog: &mut Backlog, port, from| {
+            let (mut arena, frame) = (backlog.arena(), frame(from));
+            arena[HEADROOM..][..frame.len()].copy_from_slice(&frame);
+            backlog.push(port, SessionId(7), arena, frame.len());
+        };
+        push(&mut backlog, 1, 1);
+        push(&mut backlog, 1, 2);
         let has = |backlog: &Backlog, port, from| backlog.has_flow(port, &frame(from));
         assert!(has(&backlog, 1, 1) && has(&backlog, 1, 2) && !has(&backlog, 1, 3) && !has(&backlog, 2, 1));
         let first = backlog.pop().unwrap();
-        assert_eq!((first.port, &first.octets), (1, &with_header(1)));
-        backlog.sent(first);
+        assert_eq!((first.port, &first.arena[HEADROOM..][..first.length]), (1, &frame(1)[..]));
+        backlog.give_back(first.arena);
         assert!(!has(&backlog, 1, 1) && has(&backlog, 1, 2));
         while backlog.has_room() {
-            backlog.push(2, SessionId(8), &with_header(1), 10);
+            push(&mut backlog, 2, 1);
         }
         assert_eq!(backlog.queue.len(), MOST);
     }

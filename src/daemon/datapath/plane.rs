@@ -381,8 +381,8 @@ impl DataPlane {
         let Some(at) = self.wires.sessions.find(session).map(|session| session.port) else { return };
         let stations = self.wires.ports.get(at).filter(|port| port.tap().is_some()).map(Port::stations);
         for station in stations.unwrap_or_default() {
-            let frame = Deferred::announcement(at, session, station);
-            self.sending.transmit(now, &mut self.wires, at, Frames::Waited(&frame));
+            let mut frame = Deferred::announcement(at, session, station);
+            self.sending.transmit(now, &mut self.wires, at, Frames::Waited(&mut frame));
         }
         self.sending.flush(&mut self.wires);
     }

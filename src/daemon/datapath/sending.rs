@@ -34,9 +34,9 @@ impl Sending {
     pub(super) fn backlog(&mut self, now: Instant, wires: &mut Pseudowires) {
         for _ in 0..BACKLOG {
             let waiting = self.0.as_mut().and_then(|outbound| outbound.backlog.pop());
-            let Some(deferred) = waiting else { break };
-            self.transmit(now, wires, deferred.port, Frames::Waited(&deferred));
-            self.outbound().backlog.sent(deferred);
+            let Some(mut deferred) = waiting else { break };
+            self.transmit(now, wires, deferred.port, Frames::Waited(&mut deferred));
+            self.outbound().backlog.give_back(deferred.arena);
         }
         self.flush(wires);
     }

@@ -1,10 +1,11 @@
 //! From the interfaces to the peers.
 
 use std::io;
+use std::mem;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::backlog::{Backlog, Deferred};
+use super::backlog::{Backlog, Deferred, HEADROOM, MAX_FRAME};
 use super::interface::Interface;
 use super::port::Port;
 use super::session::Session;
@@ -25,12 +26,8 @@ const BUDGET: usize = 64;
 const MANY: usize = 8;
 /// Errors of an interface in one turn after which it is left alone until it is reported ready again.
 const MAX_ERRORS: u32 = 8;
-/// Octets before a frame: room for the L2TP header, which overwrites the virtio header.
-const HEADROOM: usize = 32;
 /// Octets that one header of a segment takes at most.
 const SEGMENT_ROOM: usize = MAX_HEADER + MAX_GSO_HEADER + 8;
-/// The longest frame that is read: a super-frame and its tags.
-const MAX_FRAME: usize = 65_535 + 32;
 
 /// What is to be sent: frames of several ports leave together, where they leave through the same socket.
 pub(super) struct Outbound {
@@ -46,7 +43,6 @@ pub(super) struct Outbound {
 }
 
 /// Which frames a port sends.
-#[derive(Clone, Copy)]
 pub(super) enum Frames<'a> {
     /// Those of its interface.
     Read {
@@ -54,7 +50,7 @@ pub(super) enum Frames<'a> {
         alone: bool,
     },
     /// One that has waited.
-    Waited(&'a Deferred),
+    Waited(&'a mut Deferred),
 }
 
 /// What all frames of a batch have in common.
@@ -175,17 +171,16 @@ impl Turn<'_> {
         let mut errors = 0;
         let mut frames = 0;
         for _ in 0..BUDGET {
-            if self.out.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
+            if self.is_full(HEADROOM + MAX_FRAME + SEGMENT_ROOM) {
                 self.flush();
             }
             if !self.out.backlog.has_room() && self.out.backlog.has_port(self.at) {
                 break;
             }
-            match self.read() {
+            let read = if self.may_wait() { self.read_to_wait() } else { self.read().map(Some) };
+            match read {
                 Ok(frame) => {
-                    if !self.defer(&frame) {
-                        self.frame(frame);
-                    }
+                    frame.into_iter().for_each(|frame| self.frame(frame));
                     frames += 1;
                     // A frame that probably comes alone does not wait until it is known that no other one follows.
                     if alone && frames == 1 && self.port.quiet {
@@ -229,36 +224,70 @@ impl Turn<'_> {
         Ok(start..start + got.saturating_sub(VNET_HEADER))
     }
 
-    /// Keeps a frame for later: one whose segments have to be sent one by one, or that belongs after such a one.
-    fn defer(&mut self, range: &Range<usize>) -> bool {
-        let (Some(session), Some(socket)) = (&self.session, &self.socket) else { return false };
-        let all = self.out.sender.arena.get(range.start - VNET_HEADER..range.end).unwrap_or_default();
-        let vnet = all.first_chunk().map(|vnet| VnetHeader::from_octets(*vnet));
+    /// Whether there can be frames that have to wait: those whose segments are sent one by one, and what belongs after them.
+    fn may_wait(&self) -> bool {
+        let (backlog, opened) = (&self.out.backlog, self.session.as_ref().is_some_and(|s| s.gates.send));
+        opened
+            && self.socket.is_some()
+            && backlog.has_room()
+            && (self.one_by_one() || backlog.has_port(self.at))
+    }
+
+    /// Whether the segments of a super-frame are sent one by one.
+    fn one_by_one(&self) -> bool {
+        let session = self.session.as_ref().is_some_and(|session| session.gso);
+        !(session && self.socket.as_ref().is_some_and(|socket| socket.gso))
+    }
+
+    /// Reads the next frame, keeps it for later if it has to wait, or copies it into the arena; where it lies there.
+    fn read_to_wait(&mut self) -> io::Result<Option<Range<usize>>> {
+        let one_by_one = self.one_by_one();
+        let tap = self.port.tap().ok_or(io::ErrorKind::WouldBlock)?;
         let backlog = &mut self.out.backlog;
-        let one_by_one = !(session.gso && socket.gso) && vnet.is_some_and(|vnet| vnet.gso.is_some());
-        let after = || backlog.has_flow(self.at, all.get(VNET_HEADER..).unwrap_or_default());
-        let defer = session.gates.send && backlog.has_room() && (one_by_one || after());
-        if defer {
-            backlog.push(self.at, session.id, all, VNET_HEADER);
+        let mut arena = backlog.arena();
+        let room = arena.get_mut(HEADROOM - VNET_HEADER..HEADROOM + MAX_FRAME).unwrap_or_default();
+        let got = match tap.read(room) {
+            Ok(got) => got,
+            Err(error) => {
+                backlog.give_back(arena);
+                return Err(error);
+            }
+        };
+        let read = room.get(..got).unwrap_or_default();
+        let (vnet, frame) = read.split_at_checked(VNET_HEADER).unwrap_or_default();
+        let vnet = vnet.first_chunk().map(|vnet| VnetHeader::from_octets(*vnet));
+        let takes_long = one_by_one && vnet.is_some_and(|vnet| vnet.gso.is_some());
+        if let (Some(session), true) = (&self.session, takes_long || backlog.has_flow(self.at, frame)) {
+            let length = frame.len();
+            backlog.push(self.at, session.id, arena, length);
+            return Ok(None);
         }
-        defer
+        let start = self.out.used + HEADROOM;
+        let end = start + frame.len();
+        if let Some(room) = self.out.sender.arena.get_mut(start - VNET_HEADER..end) {
+            room.copy_from_slice(read);
+        }
+        backlog.give_back(arena);
+        Ok(Some(start..end))
+    }
+
+    /// Whether so many octets more do not fit, or no message more.
+    fn is_full(&self, octets: usize) -> bool {
+        self.out.used + octets > self.out.sender.arena.len() || self.out.sender.len() >= SLOTS
     }
 
     /// Sends a frame that has waited, unless its session is gone.
-    fn send_deferred(&mut self, deferred: &Deferred) -> End {
+    fn send_deferred(&mut self, deferred: &mut Deferred) -> End {
         if self.session.as_ref().is_none_or(|session| session.id != deferred.session) {
             self.port.counters.tx_closed += 1;
             return End::Empty;
         }
-        if self.out.used + HEADROOM + MAX_FRAME + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
-            self.flush();
-        }
-        let start = self.out.used + HEADROOM;
-        let end = start - VNET_HEADER + deferred.octets.len();
-        if let Some(room) = self.out.sender.arena.get_mut(start - VNET_HEADER..end) {
-            room.copy_from_slice(&deferred.octets);
-            self.frame(start..end);
-        }
+        // What was built in the usual arena leaves before.
+        self.flush();
+        mem::swap(&mut self.out.sender.arena, &mut deferred.arena);
+        self.frame(HEADROOM..HEADROOM + deferred.length);
+        self.flush();
+        mem::swap(&mut self.out.sender.arena, &mut deferred.arena);
         End::Empty
     }
 
@@ -351,7 +380,7 @@ impl Turn<'_> {
         let octets: usize = frame.iter().map(Range::len).sum();
         let (count, behind, peer) = (octets.div_ceil(limit), self.out.used, self.destination());
         for at in 0..count {
-            if self.out.used + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
+            if self.is_full(SEGMENT_ROOM) {
                 self.flush();
                 self.out.used = behind;
             }
@@ -385,7 +414,7 @@ impl Turn<'_> {
         let headers_start = self.out.used;
         let (peer, options) = (self.destination(), SendOptions { tos, gso, owner: self.at });
         for at in 0..super_frame.segments() {
-            if self.out.used + SEGMENT_ROOM > ARENA || self.out.sender.len() >= SLOTS {
+            if self.is_full(SEGMENT_ROOM) {
                 self.flush();
                 self.out.used = headers_start;
             }
