@@ -39,8 +39,26 @@ impl Heard {
         self.stamps.get(&ccid)?.get()
     }
 
+    /// The same, where others than the daemon receive data, too: `ask` tells when the data of a session came last. As soon
+    /// as some came after `recent`, no more sessions are asked for.
+    pub(super) fn last_of_all(
+        &self,
+        ccid: Ccid,
+        recent: Option<Instant>,
+        ask: impl Fn(SessionId) -> Option<Instant>,
+    ) -> Option<Instant> {
+        let mut last = self.last(ccid);
+        for session in self.of(ccid) {
+            if last >= recent {
+                break;
+            }
+            last = last.max(ask(session));
+        }
+        last
+    }
+
     /// The sessions of a connection.
-    pub(super) fn of(&self, ccid: Ccid) -> impl Iterator<Item = SessionId> + '_ {
+    fn of(&self, ccid: Ccid) -> impl Iterator<Item = SessionId> + '_ {
         let range = (ccid, SessionId(0))..=(ccid, SessionId(u32::MAX));
         self.sessions.range(range).map(|(_, session)| *session)
     }
@@ -50,6 +68,26 @@ impl Heard {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn sessions_are_asked_for_until_one_was_heard_of_late() {
+        let now = crate::sys::clock::now();
+        let (recent, before) = (now - Duration::from_millis(100), now - Duration::from_secs(1));
+        let mut heard = Heard::default();
+        let stamps: Vec<Stamp> = (1..=1000).map(|id| heard.add(Ccid(1), SessionId(id), None)).collect();
+        let asks = |talks: u32, at| {
+            let asked = Cell::new(0);
+            let last = heard.last_of_all(Ccid(1), Some(recent), |session| {
+                asked.set(asked.get() + 1);
+                Some(at).filter(|_| session.0 == talks)
+            });
+            (last, asked.get())
+        };
+        assert_eq!(asks(1, now), (Some(now), 1));
+        assert_eq!(asks(7, before), (Some(before), 1000), "nothing came of late");
+        stamps[0].set(Some(now));
+        assert_eq!(asks(1, now), (Some(now), 0), "the daemon knows it itself");
+    }
 
     #[test]
     fn all_sessions_of_a_connection_have_one_stamp() {

@@ -8,6 +8,24 @@ use crate::bpf::values;
 use crate::sys::address::octets;
 use crate::wire::Encapsulation;
 
+/// The ways of a session's frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// The index of the interface that leads to the peer.
+    pub(super) underlay: i32,
+    /// The index of the session's interface.
+    pub(super) interface: i32,
+    pub(super) ingress: Option<values::Ingress>,
+    pub(super) egress: Option<values::Egress>,
+}
+
+impl Ways {
+    /// Nothing goes there yet.
+    pub(super) fn new(underlay: i32, interface: i32) -> Ways {
+        Ways { underlay, interface, ingress: None, egress: None }
+    }
+}
+
 /// Bits of the sublayer's first octet that must be zero: VCCV, fragments.
 const FOREIGN: u8 = 0xb0;
 

@@ -21,6 +21,7 @@ mod link_local;
 mod links;
 mod loops;
 mod making;
+mod newest;
 mod oam;
 mod obstacles;
 mod paths;

@@ -142,6 +142,7 @@ impl DataPlane {
         if std::mem::take(&mut self.opened) {
             self.filter.set_opened(&mut self.wires);
         }
+        self.wires.shortcut.iter_mut().for_each(Shortcut::begin_turn);
         self.arrivals.datagrams = 0;
         let mut left = self.wires.ready.len();
         while left > 0 {

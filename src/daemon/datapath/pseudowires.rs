@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Registry;
 
@@ -39,6 +39,9 @@ pub enum Attached {
 
 /// What `data-plane auto` says where it has the choice.
 const AUTOMATIC: &str = "sessions that it is faster for; tap for the others (l2tpctl status)";
+
+/// Whether something came later than this before now is nobody's concern.
+const RECENT: Duration = Duration::from_millis(100);
 
 /// All tables.
 pub(super) struct Pseudowires {
@@ -140,12 +143,12 @@ impl Pseudowires {
     /// When valid data of a connection's sessions came last. What programs in the kernel carry they count by session.
     pub(super) fn heard(&self, connection: Ccid) -> Option<Instant> {
         let heard = self.sessions.heard();
-        let by_bpf = self
-            .shortcut
-            .iter()
-            .filter(|s| s.carries())
-            .flat_map(|s| heard.of(connection).filter_map(|id| s.heard(id)));
-        heard.last(connection).max(by_bpf.max())
+        match self.shortcut.as_ref().filter(|shortcut| shortcut.carries()) {
+            Some(shortcut) => {
+                heard.last_of_all(connection, clock::now().checked_sub(RECENT), |id| shortcut.heard(id))
+            }
+            None => heard.last(connection),
+        }
     }
 
     /// The ports whose sessions' peers this interface leads to, as far as programs in the kernel have to know.

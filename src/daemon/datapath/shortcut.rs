@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
 use super::interface::longest_within;
-use super::known::{egress_value, ingress_value};
+use super::known::{egress_value, ingress_value, Ways};
+use super::newest::Newest;
 use super::obstacles::{Case, Underlay};
 use super::port::Port;
 use super::ports::Ports;
@@ -51,6 +53,8 @@ pub(super) struct Shortcut {
     pairs: Option<Pairs>,
     no_pairs: Option<String>,
     routes: RouteSocket,
+    /// The route to the newest peer from the address that is bound: the sessions of a peer come one after the other.
+    route: Newest<(IpAddr, Option<IpAddr>), Result<KernelRoute, String>>,
     policies: Result<Policies, String>,
     pub(super) source: PolicySource,
     /// When to look at the policies again.
@@ -88,24 +92,6 @@ impl Carried {
     }
 }
 
-/// The ways of a session's frames.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Ways {
-    /// The index of the interface that leads to the peer.
-    underlay: i32,
-    /// The index of the session's interface.
-    interface: i32,
-    ingress: Option<values::Ingress>,
-    egress: Option<values::Egress>,
-}
-
-impl Ways {
-    /// Nothing goes there yet.
-    fn new(underlay: i32, interface: i32) -> Ways {
-        Ways { underlay, interface, ingress: None, egress: None }
-    }
-}
-
 impl Shortcut {
     /// Loads the programs. `automatic`: they are one choice of several.
     pub(super) fn open(automatic: bool) -> io::Result<Shortcut> {
@@ -133,6 +119,7 @@ impl Shortcut {
                 "{PAIRS} are made when the daemon starts, not when another program goes on"
             )),
             routes: RouteSocket::open()?,
+            route: Newest::default(),
             policies: read(&source),
             source,
             due: clock::now() + PAUSE,
@@ -239,8 +226,9 @@ impl Shortcut {
         let session = session.filter(|session| session.established)?;
         let mut carried = self.carried.remove(&at).unwrap_or_else(|| Carried::new(session.id));
         let bound = Some(session.path.local.ip()).filter(|local| !local.is_unspecified());
-        let route =
-            self.routes.look_up(session.path.remote.ip(), bound, None, 0).map_err(|error| error_text(&error));
+        let remote = session.path.remote.ip();
+        let look_up = || self.routes.look_up(remote, bound, None, 0).map_err(|error| error_text(&error));
+        let route = self.route.get((remote, bound), look_up);
         carried.device.take().map(|device| self.devices.remove(&(device, at)));
         carried.device = route.as_ref().ok().map(|route| route.device);
         carried.device.map(|device| self.devices.insert((device, at)));
@@ -409,6 +397,11 @@ impl Shortcut {
         clock::now().checked_sub(ago).filter(|_| heard > 0)
     }
 
+    /// Routes may be others than in the last turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.route.forget();
+    }
+
     /// Whether they carry any session.
     pub(super) fn carries(&self) -> bool {
         !self.underlays.is_empty()
@@ -428,6 +421,7 @@ impl Shortcut {
     /// programs know.
     pub(super) fn ports_behind(&mut self, index: i32) -> Vec<usize> {
         self.known.clear();
+        self.begin_turn();
         if self.pairs.as_ref().is_some_and(|pairs| pairs.indexes.contains(&index)) {
             self.no_pairs = self.why_no_pairs();
             return self.carried.keys().copied().collect();
