@@ -9,7 +9,7 @@ use l2tpd::wire::code::stopccn;
 use l2tpd::wire::message::{ResultCode, SetUp, StopCcn};
 use l2tpd::wire::{avp, Encapsulation, Message, MessageType};
 
-use crate::net::{seeds, Datagram, Dice, Fault, DELAY};
+use crate::net::{address, seeds, Datagram, Dice, Fault, DELAY};
 use crate::peer::Peer;
 use crate::world::World;
 
@@ -155,6 +155,39 @@ fn a_black_hole_is_left_soon_and_more_is_used_late() {
         assert!(noticed <= Duration::from_secs(66), "{noticed:?}");
         assert_unharmed(&world);
     });
+}
+
+/// Several connections between the same addresses, each with its own search: one that still learns that the path carries less
+/// does not widen it for all meanwhile.
+#[test]
+fn a_lost_probe_widens_no_path() {
+    let text = |me: usize, names: [&str; 2]| {
+        let tunnel = |k: usize| {
+            format!(
+                "tunnel t{k}\nremote-address {}\nremote-hostname {}{k}\nlocal-hostname {}{k}\nremote-router-id any\n\
+                 session l2tp{k}\nremote-end-id e{k}\n",
+                address(1 - me),
+                names[1 - me],
+                names[me]
+            )
+        };
+        (0..5).map(tunnel).collect::<String>()
+    };
+    let mut world = World::new(3);
+    (0..2).for_each(|me| _ = world.add(&text(me, ["a", "b"])));
+    world.nodes.iter_mut().for_each(|node| node.leaves = Some(1500));
+    world.start_all();
+    world.run_seconds(30);
+    assert!(both_found(&world, 1500));
+    world.fault = carries(1420, 0);
+    world.nodes.iter_mut().for_each(|node| node.carries.clear());
+    world.run_seconds(200);
+    assert!(both_found(&world, 1420));
+    for node in &world.nodes {
+        let told: Vec<usize> = node.carries.iter().map(|(_, mtu)| mtu.unwrap()).collect();
+        // Each of the five had to begin from below.
+        assert!(told.len() > 2 && told.iter().all(|mtu| [1200, 1420].contains(mtu)), "{told:?}");
+    }
 }
 
 #[test]

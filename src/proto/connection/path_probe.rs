@@ -168,8 +168,10 @@ impl PathProbe {
             ProbeResult::Nothing => {}
         }
         let found = self.search.found();
-        // Told again each time: another connection between the same addresses may have ended, and taken it with it.
-        if std::mem::replace(&mut self.reported, found) != found || found.is_some() {
+        // Told again each time that it was seen: another connection between the same addresses may have ended, and taken it
+        // with it. Not when a probe was lost: another one may have found out already that the path carries less.
+        let seen = matches!(result, ProbeResult::Passed(_)) && found.is_some();
+        if std::mem::replace(&mut self.reported, found) != found || seen {
             cx.act(Action::PathMtu { path: self.path, mtu: found });
         }
         let pause = match self.search.pause(cx.now) {
