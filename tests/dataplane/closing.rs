@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::{write_config, Daemon};
 use crate::net::Net;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(removed_interfaces_hold_up_nothing, a_name_is_used_again_at_once, all_interfaces_end_together);
 
@@ -34,7 +35,7 @@ fn interfaces(net: &Net) -> usize {
 /// Waits until there are so many interfaces; the longest time that the daemon took for an answer meanwhile.
 #[track_caller]
 fn wait(net: &Net, daemon: &Daemon, count: usize) -> Duration {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let mut longest = Duration::ZERO;
     while interfaces(net) != count {
         assert!(Instant::now() < deadline, "{} interfaces:\n{}", interfaces(net), daemon.tail(20));
@@ -84,7 +85,7 @@ fn a_name_is_used_again_at_once() {
     let before = index("pw1");
     reload(&daemon, 0..1);
     reload(&daemon, 0..COUNT);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let all_up = || {
         let up = net.exec(&net.a, &["ip", "-o", "link", "show", "up"]);
         up.lines().filter(|line| line.contains(": pw") && line.contains("LOWER_UP")).count() == COUNT as usize

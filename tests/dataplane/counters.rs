@@ -11,7 +11,7 @@ use crate::peer::{avp, config, Call, Peer, ICCN, ICRP};
 use crate::shape::{pattern, Shape, PLAIN};
 use crate::sys::in_netns;
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 use crate::world::hold;
 
 tests!(every_counter_by_its_reason, data_of_no_session);
@@ -166,7 +166,7 @@ fn fragments() -> BTreeSet<String> {
     let wire = in_netns(&bench.net.b, || PacketSocket::open("wire"));
     let sent = frame(1513);
     bench.counts(&[("tx_fragmented", 1), ("tx_frames", 1), ("tx_octets", 1513)], |b| b.send(&sent));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + PATIENCE;
     let (mut bits, mut octets): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     while octets.len() < sent.len() {
         let (_, packet) = wire.receive(deadline).expect("a fragment");
@@ -191,7 +191,7 @@ fn fragments() -> BTreeSet<String> {
         b.peer.send_packet(&part(0x70, 1, &sent[500..501]));
         b.peer.send_packet(&part(0x60, 2, &sent[501..]));
     });
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    let deadline = std::time::Instant::now() + PATIENCE;
     assert!(std::iter::from_fn(|| bench.tap.receive(deadline)).any(|(_, frame)| frame == sent), "the frame");
     // The middle is lost; the beginning is lost; nothing follows, and a second later it is given up.
     bench.counts(&[("rx_fragments", 2), ("rx_drop_incomplete", 2)], |b| {

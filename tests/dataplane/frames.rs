@@ -3,7 +3,7 @@
 //! flow keeps its order.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::build::{other, Flow, SOURCE};
 use crate::dice::Dice;
@@ -11,6 +11,7 @@ use crate::expand::expand;
 use crate::packet::{PacketSocket, Vnet};
 use crate::sys::in_netns;
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(
@@ -60,7 +61,7 @@ fn bursts(world: &World, way: Way, mut burst: impl FnMut(usize) -> Vec<(Vnet, Ve
         }
         frames.iter().for_each(|(vnet, frame)| sender.send(*vnet, frame));
         let mut received = Flows::new();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while count(&received) < count(&sent) {
             let Some((vnet, frame)) = receiver.receive(deadline) else { break };
             if let Some(flow) = flow_of(&frame) {

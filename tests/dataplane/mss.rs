@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::expand::{is_right, layout};
 use crate::net::families;
@@ -12,6 +12,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, ONE_TAG, PLAIN, TWO_TAGS};
 use crate::sys::in_netns;
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(real_connections_over_udp, real_connections_over_ip, automatic, syns_with_and_without_tags);
@@ -40,15 +41,14 @@ fn connection(world: &World, from: usize, ipv6: bool) -> Mss {
     let address = SocketAddr::new(address, 5001);
     let taps = [from, to].map(|host| in_netns(names[host], || PacketSocket::open("pw0")));
     let listener = in_netns(names[to], || TcpListener::bind(address).expect("listener"));
-    let client =
-        in_netns(names[from], || TcpStream::connect_timeout(&address, Duration::from_secs(3)).expect("TCP"));
+    let client = in_netns(names[from], || TcpStream::connect_timeout(&address, PATIENCE).expect("TCP"));
     let (server, _) = listener.accept().expect("TCP");
     let content = pattern(30_000);
     for (mut one, mut other) in [(&client, &server), (&server, &client)] {
         let mut got = vec![0; content.len()];
         one.write_all(&content).expect("send");
-        one.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
-        other.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+        one.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        other.set_read_timeout(Some(PATIENCE)).expect("timeout");
         other.read_exact(&mut got).expect("receive");
         assert!(got == content);
     }
@@ -57,7 +57,7 @@ fn connection(world: &World, from: usize, ipv6: bool) -> Mss {
 
 /// The MSS of the next SYN that comes in; the frame must be right.
 fn syn(socket: &PacketSocket) -> u16 {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (vnet, frame) = socket.receive(deadline).expect("a SYN");
         if !matches!(frame[12..14], [8, 0] | [0x86, 0xdd]) {
@@ -188,7 +188,7 @@ fn syns_with_and_without_tags() {
 
 /// The next frame from our source.
 fn ours(socket: &PacketSocket) -> Vec<u8> {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let (vnet, frame) = socket.receive(deadline).expect("the SYN");
         if frame[6..10] == crate::build::SOURCE {

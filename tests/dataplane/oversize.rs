@@ -9,7 +9,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, ONE_TAG, PLAIN};
 use crate::sys::in_netns;
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(senders_are_told_over_udp, senders_are_told_over_ip, with_tags_and_not_too_often, dropped_and_counted);
@@ -33,9 +33,8 @@ pub fn transfer(world: &World, ipv6: bool, patience: Duration) -> bool {
     let address = world.variants[0].address(2, ipv6).parse().expect("address");
     let address = SocketAddr::new(address, 5001);
     let listener = in_netns(&world.net.b, || TcpListener::bind(address).expect("listener"));
-    let mut client = in_netns(&world.net.a, || {
-        TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("a connection")
-    });
+    let mut client =
+        in_netns(&world.net.a, || TcpStream::connect_timeout(&address, PATIENCE).expect("a connection"));
     let (mut server, _) = listener.accept().expect("a connection");
     server.set_read_timeout(Some(patience)).expect("timeout");
     client.set_write_timeout(Some(patience)).expect("timeout");
@@ -60,7 +59,7 @@ fn senders_are_told_over_ip() {
 fn senders_are_told(wire: Wire) {
     let world = world(wire, "icmp");
     for &ipv6 in families() {
-        assert!(transfer(&world, ipv6, Duration::from_secs(10)), "IPv6 {ipv6}");
+        assert!(transfer(&world, ipv6, PATIENCE), "IPv6 {ipv6}");
         let to = world.variants[0].address(2, ipv6);
         let route = world.net.exec(&world.net.a, &["ip", "route", "get", &to]);
         assert!(route.contains(&format!("mtu {} ", inner_mtu(wire))), "{route}");
@@ -114,6 +113,6 @@ fn dropped_and_counted() {
 
 /// Whether such a frame comes in or goes out there.
 pub fn seen(socket: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     std::iter::from_fn(|| socket.receive(deadline)).any(|(_, frame)| is_it(&frame))
 }

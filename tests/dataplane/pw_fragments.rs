@@ -1,14 +1,12 @@
 //! `oversize pseudowire`: frames that are longer than the path carries travel as fragments of the pseudowire (RFC 4623).
 
-use std::time::Duration;
-
 use crate::net::families;
 use crate::oversize::{seen, transfer};
 use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, ONE_TAG, PLAIN};
 use crate::sys::in_netns;
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(tcp_over_udp, tcp_over_ip, tcp_over_udp_and_ipv6, tcp_over_ip_and_ipv6, frames_of_every_length);
@@ -40,7 +38,7 @@ fn tcp_over_ip_and_ipv6() {
 fn tcp(wire: Wire) {
     let world = world(wire, 1500);
     for &ipv6 in families() {
-        assert!(transfer(&world, ipv6, Duration::from_secs(10)), "IPv6 {ipv6}");
+        assert!(transfer(&world, ipv6, PATIENCE), "IPv6 {ipv6}");
     }
     assert!(
         world.counter("tx_fragmented") > 100 * families().len() as u64,

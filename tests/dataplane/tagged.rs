@@ -1,7 +1,7 @@
 //! Every combination of VLAN tags, IPv4 options or IPv6 extension headers, TCP and UDP: super-frames that the daemon
 //! has to cut, frames that it joins, each looked at field by field. And odd frames, which pass as they are.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::build::SOURCE;
 use crate::expand::{layout, leave_checksum};
@@ -10,6 +10,7 @@ use crate::runner::note;
 use crate::shape::{pattern, see, Extra, Seen, Shape, ID, ONE_TAG, PLAIN, SEQUENCE, TWO_TAGS};
 use crate::sys::in_netns;
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(
@@ -33,7 +34,7 @@ fn sockets(world: &World) -> (PacketSocket, PacketSocket) {
 
 /// The next `count` of our frames.
 fn take(socket: &PacketSocket, count: usize) -> Vec<(Vnet, Vec<u8>)> {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let mut frames = Vec::new();
     while frames.len() < count {
         let Some((vnet, frame)) = socket.receive(deadline) else { break };

@@ -2,7 +2,7 @@
 //! same batch, cut out of one super-frame, or is around it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::build::SOURCE;
 use crate::expand::expand;
@@ -10,6 +10,7 @@ use crate::packet::{PacketSocket, Vnet};
 use crate::shape::{pattern, Shape, ONE_TAG, PLAIN, TWO_TAGS};
 use crate::sys::in_netns;
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(copied, one_value_for_all);
@@ -57,7 +58,7 @@ fn outer(world: &World, wire: Wire, packets: usize, send: impl FnOnce()) -> BTre
     // After the Session ID, the cookie and the sublayer.
     let inside = 14 + headers + world.variants[0].head(wire, 2).len() + 4;
     let mut seen = BTreeMap::<u16, Vec<u8>>::new();
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     while seen.values().map(Vec::len).sum::<usize>() < packets {
         let Some((vnet, packet)) = cable.receive(deadline) else { break };
         // A run of datagrams crosses the cable in one piece; its checksum does not matter here.

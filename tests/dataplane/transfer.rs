@@ -4,12 +4,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::net::{families, have, Net};
 use crate::runner::{is_long, skip};
 use crate::sys::{in_netns, wait_readable};
 use crate::tests;
+use crate::wait::PATIENCE;
 use crate::world::{Sublayer, Variant, Wire, World, WIRES};
 
 tests!(
@@ -115,9 +116,9 @@ fn transfer(from: &str, to: &str, address: &str, size: usize) -> Result<(), Stri
     std::thread::scope(|scope| {
         let block = &block;
         let sender = scope.spawn(move || -> std::io::Result<()> {
-            let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5));
+            let connect = || TcpStream::connect_timeout(&address, PATIENCE);
             let mut stream = in_netns(from, connect)?;
-            stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
             let mut left = size;
             while left > 0 {
                 let now = left.min(block.len());
@@ -135,11 +136,11 @@ fn transfer(from: &str, to: &str, address: &str, size: usize) -> Result<(), Stri
 /// Accepts one connection and compares what it brings.
 fn receive(listener: &TcpListener, block: &[u8], size: usize) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    if !wait_readable(listener.as_raw_fd(), Instant::now() + Duration::from_secs(20)) {
+    if !wait_readable(listener.as_raw_fd(), Instant::now() + PATIENCE) {
         return Err("no connection".to_owned());
     }
     let (mut stream, _) = listener.accept().map_err(text)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(text)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(text)?;
     let mut buffer = vec![0; 256 << 10];
     let mut total = 0;
     loop {
@@ -210,7 +211,7 @@ fn echo(net: &Net, to: &str) {
     let any = if address.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let client = in_netns(&net.a, || UdpSocket::bind(any).expect("client"));
     for socket in [&server, &client] {
-        socket.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
     }
     let block = pattern();
     let mut buffer = vec![0; 66_000];

@@ -14,7 +14,7 @@ use crate::pair::{host, need_python, pair_of, python, Flood};
 use crate::peer::*;
 use crate::runner::skip;
 use crate::tests;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, PATIENCE};
 
 tests!(
     stuck_clients_delay_no_tunnel,
@@ -103,7 +103,7 @@ fn stuck_clients_delay_no_tunnel() {
         reloads += 1;
     }
     let mut end = Vec::new();
-    slow.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+    slow.set_read_timeout(Some(PATIENCE)).expect("timeout");
     let _ = slow.read_to_end(&mut end);
     assert!(end.is_empty(), "no answer to half a request");
     // Three places are free again; those that wait for their reply to be read stay for 30 seconds.
@@ -241,7 +241,7 @@ fn request_of_ctl(net: &Net, words: &[&str]) -> Vec<u8> {
         .spawn()
         .expect("l2tpctl");
     let (mut stream, _) = listener.accept().expect("accept");
-    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
     let mut request = vec![0; 1024];
     let length = stream.read(&mut request).expect("request");
     request.truncate(length);
@@ -255,7 +255,7 @@ fn client_that_resets() {
     let (net, mut daemon, mut peer) = established("", SESSION);
     let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
     stream.write_all(&request_of_ctl(&net, &["log", "-f"])).expect("request");
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     while !crate::sys::wait_readable(std::os::fd::AsRawFd::as_raw_fd(&stream), deadline) {}
     drop(stream);
     daemon.expect("error failed to recv: *Connection reset by peer*");
@@ -288,7 +288,7 @@ fn client_that_sends_nonsense() {
         let mut stream = UnixStream::connect(&daemon.socket).expect("connect");
         stream.write_all(nonsense).expect("nonsense");
         stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
-        stream.set_read_timeout(Some(Duration::from_secs(3))).expect("timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let mut reply = Vec::new();
         let _ = stream.read_to_end(&mut reply);
         daemon.expect("error invalid header length of admin command");

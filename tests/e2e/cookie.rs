@@ -1,6 +1,6 @@
 //! `cookie`: AVPs and frames in which it does not fit.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::avps::refused;
 use crate::daemon::Daemon;
@@ -8,6 +8,7 @@ use crate::net::Net;
 use crate::peer;
 use crate::peer::*;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(cookies_that_do_not_fit, frames_with_a_wrong_cookie_are_dropped,);
 
@@ -56,7 +57,7 @@ fn frames_with_a_wrong_cookie_are_dropped() {
     peer.send_frame(&peer::Call { cookie: vec![9; 8], ..call.clone() }, &frame(1));
     peer.send_frame(&peer::Call { cookie: Vec::new(), ..call.clone() }, &frame(2));
     peer.send_frame(&call, &frame(3));
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let got = loop {
         let got = ear.receive(deadline).expect("the frame with the right cookie");
         if got.len() == 60 && got[12..14] == [0x88, 0xb5] {
@@ -69,7 +70,7 @@ fn frames_with_a_wrong_cookie_are_dropped() {
     // And what the daemon sends carries our cookie.
     let mouth = crate::sys::in_netns(&net.a, || crate::sys::FrameSocket::open("l0"));
     mouth.send(&frame(4));
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if let peer::Packet::Data(packet) = peer.receive(left).expect("a frame of the daemon") {

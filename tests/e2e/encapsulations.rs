@@ -11,6 +11,7 @@ use crate::net::Net;
 use crate::pair::up;
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(ip_over_ipv4, ip_over_ipv6, udp_over_ipv4, udp_over_ipv6, bulk_with_everything,);
 
@@ -162,7 +163,7 @@ fn frames(net: &Net, interface: &str, to: &str, mtu: usize) {
 
 /// Whether a frame comes out. The receiving kernel may have taken a VLAN tag out of it.
 fn arrives(receiver: &FrameSocket, sent: &[u8]) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + PATIENCE;
     let untagged = [&sent[..12], &sent[16..]].concat();
     while let Some(frame) = receiver.receive(deadline) {
         if frame == sent || frame == untagged {
@@ -188,13 +189,13 @@ pub fn bulk(net: &Net, to: &str, size: usize) -> Duration {
     let mut received = Vec::with_capacity(size);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5));
+            let connect = || TcpStream::connect_timeout(&address, PATIENCE);
             let mut stream = in_netns(&net.a, connect).expect("TCP through the pseudowire");
-            stream.set_write_timeout(Some(Duration::from_secs(10))).expect("timeout");
+            stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
             stream.write_all(&content).expect("TCP goes on");
         });
         let (mut stream, _) = listener.accept().expect("accept");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.read_to_end(&mut received).expect("TCP goes on");
     });
     assert!(received == content, "TCP content was changed on the way");

@@ -12,6 +12,7 @@ use crate::runner::skip;
 use crate::start_refused::OWN_DEV;
 use crate::sys::is_same;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(
     no_random_source_later,
@@ -109,7 +110,7 @@ fn event_loop_fails() {
         .args(["-e", "inject=epoll_wait,epoll_pwait,epoll_pwait2:error=EBADF:when=1+", "-p", &pid])
         .spawn()
         .expect("strace");
-    let seen = daemon.sees("error select error: *", Duration::from_secs(5));
+    let seen = daemon.sees("error select error: *", PATIENCE);
     let _ = strace.kill();
     let _ = strace.wait();
     assert!(seen, "{}", daemon.tail(10));
@@ -144,7 +145,7 @@ fn socket_that_cannot_receive() {
         .args(["-e", "inject=recvmmsg:error=ENOMEM:when=1", "-p", &pid])
         .spawn()
         .expect("strace");
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while daemon.count("error failed to recvfrom: *") == 0 {
         assert!(Instant::now() < deadline, "{}", daemon.tail(10));
         peer.send(&Out::new(HELLO));

@@ -17,7 +17,7 @@ use crate::runner::{note, skip};
 use crate::start::{in_background, log_socket, LOG_SOCKET};
 use crate::sys::in_netns;
 use crate::tests;
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{wait_for, wait_until, PATIENCE};
 
 tests!(
     syslog_goes_and_returns,
@@ -159,7 +159,7 @@ fn log_that_nobody_reads() {
 fn name_server_that_does_not_answer() {
     let net = Net::new();
     let server = in_netns(&net.b, || UdpSocket::bind("192.0.2.2:53").expect("port 53"));
-    server.set_read_timeout(Some(Duration::from_secs(20))).expect("time-out");
+    server.set_read_timeout(Some(PATIENCE)).expect("time-out");
     let directory = std::path::Path::new("/etc/netns").join(&net.a);
     std::fs::write(directory.join("resolv.conf"), "nameserver 192.0.2.2\noptions timeout:30 attempts:1\n")
         .expect("resolv.conf");

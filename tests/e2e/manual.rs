@@ -1,11 +1,12 @@
 //! `manual`: a session without control protocol.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::addresses;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(manual_session,);
 
@@ -22,7 +23,7 @@ fn manual_session() {
     };
     let mut a = Daemon::start(&net, &net.a, &text(1, "1001 2002", "0011223344556677", "8899aabbccddeeff"));
     let mut b = Daemon::start(&net, &net.b, &text(2, "2002 1001", "8899aabbccddeeff", "0011223344556677"));
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     for name in [&net.a, &net.b] {
         while !net.try_exec(name, &["ip", "link", "show", "l0"]).status.success() {
             assert!(Instant::now() < deadline, "no interface:\n{}", a.tail(20));

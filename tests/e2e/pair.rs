@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer;
 pub use crate::support::python::interpreter;
-pub use crate::wait::{wait_for, wait_until};
+pub use crate::wait::{wait_for, wait_until, PATIENCE};
 
 /// The configuration of host 1 or 2: `top` are global lines, `tunnel` and `session` lines of the blocks.
 pub fn host(number: u8, top: &str, tunnel: &str, session: &str) -> String {
@@ -124,7 +124,7 @@ pub fn address(net: &Net, name: &str, number: u8) {
 /// Waits until pings pass again.
 #[track_caller]
 pub fn passes_again(net: &Net) {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + PATIENCE;
     while !net.answers(&net.a, "10.9.9.2") {
         assert!(Instant::now() < deadline, "the pseudowire does not come back");
     }

@@ -8,6 +8,7 @@ use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::{addresses, host, need_python, python, up, wait_until};
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(
     a_black_hole_in_ipv4,
@@ -114,7 +115,7 @@ fn become_mtu(net: &Net, interfaces: &[&str], expected: usize) {
     let start = Instant::now();
     while interfaces.iter().any(|interface| mtu(net, interface) != expected) {
         let now: Vec<usize> = interfaces.iter().map(|interface| mtu(net, interface)).collect();
-        assert!(start.elapsed() < Duration::from_secs(60), "not {expected}: {now:?}");
+        assert!(start.elapsed() < PATIENCE, "not {expected}: {now:?}");
         // Somebody is always talking, and it takes a moment.
         let _ = net.try_exec(&net.a, &["ping", "-n", "-q", "-c", "1", "-W", "0.2", "10.9.9.2"]);
     }

@@ -9,6 +9,7 @@ use crate::pair::{address, caller_and_answerer, host, pair, passes_again, up};
 use crate::peer::*;
 use crate::profiles::frames_pass;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(
     equal_sccrq_over_ip,
@@ -94,7 +95,7 @@ fn equal_sccrq_of_a_straggler() {
     peer.send_control_raw(&sccrq);
     // To the peer it is a message that it has had; it acknowledges it on its connection.
     let (remote, nr) = (peer.remote, peer.nr);
-    while peer.receive_control(Duration::from_secs(5)).expect("an SCCRP").kind() != Some(SCCRP) {}
+    while peer.receive_control(PATIENCE).expect("an SCCRP").kind() != Some(SCCRP) {}
     assert_eq!((peer.remote, peer.nr), (remote, nr));
     peer.send_ack();
     daemon.expect("debug [*] delete tunnel");
@@ -134,7 +135,7 @@ fn second_sccrq_replaces_the_tunnel_only_with_proof() {
     assert_eq!(peer.ccid, 0x2233_4455);
     peer.ccid = old_ccid;
     peer.send(&Out::new(HELLO));
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     while peer.receive_control(deadline - Instant::now()).expect("an acknowledgement on the old").nr
         != old_ns + 1
     {}

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::{client, program, write_config, Daemon, PATIENCE};
 use crate::net::{stderr, Net};
@@ -85,7 +85,7 @@ impl Transfer {
     fn start(net: &Net, least: usize) -> Transfer {
         let address: SocketAddr = "10.9.9.2:5001".parse().expect("address");
         let listener = in_netns(&net.b, || TcpListener::bind(address).expect("bind"));
-        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("TCP");
+        let connect = || TcpStream::connect_timeout(&address, PATIENCE).expect("TCP");
         let mut stream = in_netns(&net.a, connect);
         let (mut peer, _) = listener.accept().expect("accept");
         let receiver = std::thread::spawn(move || {

@@ -2,7 +2,7 @@
 //! and only what must be negotiated anew is. Promise 4.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::{write_config, Daemon, PATIENCE};
 use crate::net::{stderr, Net};
@@ -384,7 +384,7 @@ const WHO_HAS: &str = "ffffffffffff02000000000908060001080006040001020000000009\
 /// Asks for the address; `false`: question or answer was lost.
 fn is_answered(socket: &FrameSocket) -> bool {
     socket.send(&packets::hex(WHO_HAS));
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let is_answer = |frame: &[u8]| frame[12..22] == packets::hex("08060001080006040002");
     std::iter::from_fn(|| socket.receive(deadline)).any(|frame| is_answer(&frame))
 }

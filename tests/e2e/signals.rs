@@ -1,12 +1,10 @@
 //! Signals to the daemon.
 
-use std::time::Duration;
-
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::{need_python, pair, python};
 use crate::tests;
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{wait_for, wait_until, PATIENCE};
 
 tests!(signals, signals_for_the_status_and_the_debug_log,);
 
@@ -52,7 +50,7 @@ fn signals_for_the_status_and_the_debug_log() {
     a.skip_log();
     a.signal(libc::SIGUSR1);
     a.expect("info Received 10 signal");
-    assert!(a.sees("info   *stablished*", Duration::from_secs(3)), "the status:\n{}", a.tail(20));
+    assert!(a.sees("info   *stablished*", PATIENCE), "the status:\n{}", a.tail(20));
     a.signal(libc::SIGUSR2);
     a.expect("info Received 12 signal");
     a.ctl_ok(&["health"]); // what was to be written before is written

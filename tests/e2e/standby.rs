@@ -1,7 +1,7 @@
 //! `standby hot` with a peer that does not know RFC 5641: the standby bit is nothing to it, and it sends what its LAN floods
 //! through a session that stands by, as through any other.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::message::Msg;
@@ -10,6 +10,7 @@ use crate::pair::wait_for;
 use crate::peer::{avp, Call, Packet, Peer, ICCN, ICRP, ICRQ};
 use crate::sys::{in_netns, FrameSocket};
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(frames_of_a_peer_that_ignores_the_standby_bit,);
 
@@ -18,7 +19,6 @@ const SLI: u16 = 16;
 const A: u16 = 1;
 const N: u16 = 2;
 const S: u16 = 0x40;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame to all, of nobody's protocol.
 fn frame(mark: u8) -> Vec<u8> {

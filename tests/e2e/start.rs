@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::coverage;
 use crate::daemon::{program, write_config, Daemon};
@@ -13,7 +13,7 @@ use crate::runner::skip;
 use crate::start_refused::{does_not_start, OWN_DEV};
 use crate::sys::{is_same, refuse_getrandom};
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 
 tests!(
     background_fails,
@@ -65,7 +65,7 @@ struct Syslog(mpsc::Receiver<String>);
 impl Syslog {
     fn open(socket: UnixDatagram) -> Syslog {
         let (sender, receiver) = mpsc::channel();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length) = socket.recv(&mut buffer) {
@@ -80,7 +80,7 @@ impl Syslog {
     /// Waits for a message of the given priority that holds `text`, and returns it.
     #[track_caller]
     fn expect(&self, priority: u8, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         let mut all = Vec::new();
         while let Ok(message) = self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             if message.starts_with(&format!("<{priority}>")) && message.contains(text) {

@@ -1,14 +1,14 @@
 //! Both ends begin at once: tie breaks of tunnels and sessions. Each test names the messages of the catalogue (M-...)
 //! that it causes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::{addresses, host, passes_again, up};
 use crate::peer::*;
 use crate::tests;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, PATIENCE};
 
 tests!(tie_break_lost, tie_break_won, tie_break_drawn, session_tie_break, both_begin_at_once,);
 
@@ -50,7 +50,7 @@ fn tie_break_won() {
     peer.send(&loser);
     daemon.expect("debug [*] control connection tie break check: local=*, remote=ffffffffffffffff");
     daemon.expect("info [*] win tie break check");
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
     let stop = loop {
         let message = peer.receive_control(deadline - Instant::now()).expect("a StopCCN for the loser");
         if message.kind() == Some(STOPCCN) {
@@ -79,7 +79,7 @@ fn tie_break_drawn() {
     assert_eq!(daemon.count("*send SCCRP*"), 0, "nobody wins");
     // It begins again, with another value.
     peer.restart(0x3333_4444);
-    let deadline = Instant::now() + Duration::from_secs(6);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let again = peer.receive_control(deadline - Instant::now()).expect("another SCCRQ");
         if again.kind() == Some(SCCRQ) && again.u32(61) != first.u32(61) {

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use super::net::{log_dir, Net};
 use super::sys;
 use super::wait::wait_until;
-
-/// How long a line of the log may take to come.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use super::wait::PATIENCE;
 
 /// Lines as they come from one daemon.
 #[derive(Default)]

@@ -9,9 +9,7 @@ use super::daemon::Daemon;
 pub use super::message::*;
 use super::net::Net;
 use super::sys;
-
-/// How long an answer of the daemon may take.
-const PATIENCE: Duration = Duration::from_secs(6);
+use super::wait::PATIENCE;
 
 /// What came in.
 #[derive(Clone, Debug)]

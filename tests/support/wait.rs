@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take, on a loaded machine too.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take, on a loaded machine too: whoever removes thousands of interfaces at once stops all others
+/// for half a minute.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks again and again until `ask` has an answer; `what` is what does not come otherwise.
 #[track_caller]

@@ -16,9 +16,7 @@ use crate::net::Net;
 use crate::peer::{Avp, Call, Msg, Packet, Peer};
 use crate::sys::{in_netns, FrameSocket};
 use crate::wait::wait_until;
-
-/// How long a frame or a message may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub use crate::wait::PATIENCE;
 
 /// A broadcast frame that no protocol of the host sends.
 pub fn frame(mark: u8) -> Vec<u8> {

@@ -1,12 +1,11 @@
 //! xcesp-l2tpv3d: begins over UDP, its ICRQ has no Serial Number, it takes an ACK message for one that has an Ns.
 
-use std::time::Duration;
-
 use super::frames_pass;
 use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer::*;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(xcesp_begins);
 
@@ -53,6 +52,6 @@ fn xcesp_begins() {
     // Whatever it repeats (1, 2, 4 s) is acknowledged by a ZLB.
     let again = Out { ns: Some(peer.ns - 1), ..Out::new(HELLO) };
     peer.send(&again);
-    let answer = peer.receive_control(Duration::from_secs(1)).expect("an acknowledgement");
+    let answer = peer.receive_control(PATIENCE).expect("an acknowledgement");
     assert_eq!((answer.kind(), answer.nr), (None, peer.ns));
 }

@@ -7,6 +7,7 @@ use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::peer::*;
 use crate::tests;
+use crate::wait::PATIENCE;
 
 tests!(yamaha_begins, yamaha_answers, yamaha_does_not_hear_protocol_115);
 
@@ -38,7 +39,7 @@ fn yamaha_begins() {
     frames_pass(&net, &mut peer, &call, &[]);
     for _ in 0..3 {
         peer.send(&Out::new(HELLO));
-        let answer = peer.receive_control(Duration::from_secs(1)).expect("an answer to the keep-alive");
+        let answer = peer.receive_control(PATIENCE).expect("an answer to the keep-alive");
         assert_eq!((answer.kind(), answer.nr), (None, peer.ns), "a ZLB that acknowledges it");
     }
     daemon.signal(libc::SIGTERM);
