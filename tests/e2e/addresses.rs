@@ -27,7 +27,7 @@ tests!(
 );
 
 /// Far below what a HELLO's time-outs take, far above what a loaded machine adds.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(30);
 
 fn site(peer: &str, tunnel: &str) -> String {
     format!(

@@ -14,7 +14,7 @@ use crate::pair::{host, need_python, pair_of, python, Flood};
 use crate::peer::*;
 use crate::runner::skip;
 use crate::tests;
-use crate::wait::{wait_for, PATIENCE};
+use crate::wait::{wait_for, wait_until, PATIENCE};
 
 tests!(
     stuck_clients_delay_no_tunnel,
@@ -43,15 +43,15 @@ const STATUS: u16 = 1;
 const LOG: u16 = 6;
 
 /// Thirty-two clients hold all places: most never read a reply that is longer than any buffer, three never read a log
-/// that grows, one writes an octet a second. With a HELLO each second and half a second of patience the tunnel
-/// would not survive a loop that waits for any of them.
+/// that grows, one writes an octet a second. With a HELLO each second, which is repeated after three, none would be
+/// acknowledged in time by a loop that waits for any of them.
 fn stuck_clients_delay_no_tunnel() {
     need_python();
     let net = Net::new();
     let many: String =
         (0..1500).map(|n| format!("tunnel off{n}\n  remote-address 192.0.2.9\n  disable\n")).collect();
-    let one = host(1, "", "", "") + &many;
-    let (mut a, mut b) = pair_of(&net, &one, &host(2, "", "", ""));
+    let end = |number| host(number, "", "  retry-interval 3\n", "");
+    let (mut a, mut b) = pair_of(&net, &(end(1) + &many), &end(2));
     let before = a.ctl_ok(&["--json", "status", "tunnel", "t"]);
     a.skip_log();
     let mut stuck: Vec<UnixStream> = Vec::new();
@@ -82,9 +82,9 @@ fn stuck_clients_delay_no_tunnel() {
             stuck.push(connect(&request(STATUS, &[])));
         }
         if second == 6 {
-            let hellos = a.count("*send HELLO*") + b.count("*send HELLO*");
             // The interfaces' own first frames (IPv6) put the first one off.
-            assert!(hellos >= 3, "{hellos} HELLOs in six quiet seconds");
+            let hellos = || a.count("*send HELLO*") + b.count("*send HELLO*");
+            wait_until(|| hellos() >= 3, || format!("{} HELLOs in six quiet seconds", hellos()));
             flood = Some(Flood::start(&net, 3));
         }
         // Settings are logged at debug: octets for those who follow the log and do not read.
@@ -98,7 +98,7 @@ fn stuck_clients_delay_no_tunnel() {
     let dropped = "info   admin socket: a client that follows does not read; it is dropped";
     let mut reloads = 0;
     while !a.sees(dropped, Duration::from_millis(1)) {
-        assert!(reloads < 30, "none is dropped");
+        assert!(reloads < 100, "none is dropped");
         a.ctl_ok(&["reload"]);
         reloads += 1;
     }

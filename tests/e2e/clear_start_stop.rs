@@ -50,7 +50,7 @@ fn clear_without_result_code() {
 
 fn start_and_stop_by_hand() {
     let net = Net::new();
-    let (mut a, mut b) = pair(&net, "", "");
+    let (mut a, mut b) = pair(&net, "  retry 3\n", "");
     a.ctl_ok(&["stop", "t"]);
     b.expect("info receive StopCCN, state --> IDLE");
     b.expect("error failed to send control message. tunnel shutdown"); // it called in vain

@@ -179,7 +179,7 @@ fn settings_are_logged() {
     let net = Net::new();
     let mut daemon = Daemon::start(&net, &net.a, &peer::config("  password hidden\n", peer::SESSION));
     daemon.expect("debug l2tpd start");
-    for line in ["debug t1: remote-address: 192.0.2.2", "debug t1: retry: 3", "debug t1: password: ****"] {
+    for line in ["debug t1: remote-address: 192.0.2.2", "debug t1: retry: 7", "debug t1: password: ****"] {
         assert_eq!(daemon.count(line), 1, "{line}\n{}", daemon.tail(40));
     }
     assert_eq!(daemon.count("*hidden*"), 0);

@@ -128,7 +128,7 @@ fn router_id_wrong_at_the_responder() {
 /// Neither end may answer what it cannot believe, so the initiator can only guess - and says so.
 fn different_passwords() {
     check(
-        ("  password one\n", ""),
+        ("  password one\n  retry 3\n", ""),
         ("  password two\n", ""),
         &["the peer does not answer", "the same password"],
         &["no valid digest", "passwords", WHEN, "M-040"],
@@ -136,12 +136,12 @@ fn different_passwords() {
 }
 
 fn password_at_the_initiator_only() {
-    check(("  password one\n", ""), ("", ""), &["password", WHEN], &["password"]);
+    check(("  password one\n  retry 3\n", ""), ("", ""), &["password", WHEN], &["password"]);
 }
 
 fn password_at_the_responder_only() {
     check(
-        ("", ""),
+        ("  retry 3\n", ""),
         ("  password two\n", ""),
         &["the peer does not answer", "the same password"],
         &["no valid digest", "passwords", WHEN, "M-040"],
@@ -186,7 +186,7 @@ fn other_pseudowire_type() {
 
 fn nobody_answers() {
     let net = Net::new();
-    let mut a = Daemon::start(&net, &net.a, &host(1, "", "", ""));
+    let mut a = Daemon::start(&net, &net.a, &host(1, "", "  retry 3\n", ""));
     a.expect("debug l2tpd start");
     says(&a, &["failed check : the peer does not answer", WHEN, "M-015", "next try"]);
     // Also while an attempt goes on.

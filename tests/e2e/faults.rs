@@ -41,7 +41,7 @@ fn passive() -> String {
 }
 
 /// No answer may take so long that somebody waits for something else meanwhile.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The next line that came to syslog.
 fn line(syslog: &UnixDatagram) -> Option<String> {
@@ -262,7 +262,7 @@ fn stopped_for_longer_than_the_peer_waits() {
     let net = Net::new();
     // One end gives up soon, the other one does not: neither while its peer stands still for a moment.
     let patient = host(1, "", "  retry 10\n  retry-interval 1\n", "");
-    let (mut a, mut b) = pair_of(&net, &patient, &host(2, "", "", ""));
+    let (mut a, mut b) = pair_of(&net, &patient, &host(2, "", "  retry 3\n", ""));
     a.signal(libc::SIGSTOP);
     b.expect("error failed to send control message. tunnel shutdown");
     let before = established(&a);

@@ -104,8 +104,10 @@ fn assault_idle(udp: bool, seed: u64) {
     let mut net = Net::new();
     // The judge knows connections by the id that an SCCRQ assigns; the mutated ones share ids.
     net.unrecorded();
-    let tunnel =
-        format!("  role passive\n  setup-timeout 3\n  encapsulation {}\n", if udp { "udp" } else { "ip" });
+    let tunnel = format!(
+        "  role passive\n  setup-timeout 3\n  retry 3\n  encapsulation {}\n",
+        if udp { "udp" } else { "ip" }
+    );
     let mut daemon = Daemon::start(&net, &net.a, &config(&tunnel, SESSION));
     daemon.expect("debug l2tpd start");
     let mut peer = Peer::open(&net, udp, false);
@@ -137,7 +139,7 @@ fn mutated_messages_to_an_established_tunnel() {
 /// Half-open connections are few, however many SCCRQs come: memory for strangers has a bound.
 fn many_half_open() {
     let net = Net::new();
-    let tunnel = "  role passive\n  setup-timeout 3\n";
+    let tunnel = "  role passive\n  setup-timeout 3\n  retry 3\n";
     let text = config(tunnel, SESSION).replace("remote-address 192.0.2.2", "remote-address any");
     let mut daemon = Daemon::start(&net, &net.a, &text);
     daemon.expect("debug l2tpd start");

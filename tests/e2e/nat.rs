@@ -167,7 +167,7 @@ fn public_address_changes() {
         b.expect("info   [*] the peer is at 198.51.100.2:* now");
         let took = start.elapsed();
         println!("public address changed: back after {took:?} at most (three pings)");
-        assert!(took < Duration::from_secs(8), "{took:?}:\n{}", b.tail(30));
+        assert!(took < Duration::from_secs(30), "{took:?}:\n{}", b.tail(30));
         assert_eq!(a.count("*begin new tunnel*"), 1);
         a.stop();
         b.stop();

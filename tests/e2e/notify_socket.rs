@@ -78,7 +78,7 @@ fn signs_of_life_for_the_watchdog() {
     let name = format!("l2tpd-{}", net.a);
     let manager = Manager::listen(&net, &SocketAddr::from_abstract_name(&name).expect("name"));
     let socket = format!("@{name}");
-    let text = config("", SESSION);
+    let text = config("  retry 3\n", SESSION);
     let mut daemon = start(&net, &socket, "WATCHDOG_USEC=1000000 WATCHDOG_PID=$$", &text);
     assert_eq!(manager.next(), "READY=1");
     assert_eq!(manager.next(), "WATCHDOG=1");

@@ -14,7 +14,7 @@ pub use crate::wait::{wait_for, wait_until, PATIENCE};
 /// The configuration of host 1 or 2: `top` are global lines, `tunnel` and `session` lines of the blocks.
 pub fn host(number: u8, top: &str, tunnel: &str, session: &str) -> String {
     let other = 3 - number;
-    let mut defaults = vec!["  retry 3", "  retry-interval 0.1", "  hello-interval 1", "  linger 1"];
+    let mut defaults = vec!["  retry 7", "  retry-interval 0.1", "  hello-interval 1", "  linger 1"];
     let addresses = [
         format!("  local-address 192.0.2.{number}"),
         format!("  remote-address 192.0.2.{other}"),

@@ -313,7 +313,7 @@ fn reload_touches_only_what_changed() {
 fn reload_of_a_bad_file_changes_nothing() {
     let net = Net::new();
     let (mut a, mut b) = pair(&net, "", "");
-    write_config(&a.config, &(host(1, "", "", "").replace("retry 3", "retry none") + "nonsense 1\n"));
+    write_config(&a.config, &(host(1, "", "", "").replace("retry 7", "retry none") + "nonsense 1\n"));
     a.signal(libc::SIGHUP);
     a.expect_all(&["error retry: Invalid value", "error nonsense: Unknown tag"]);
     let output = a.ctl(&["reload", "--check"]);

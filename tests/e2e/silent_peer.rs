@@ -21,7 +21,7 @@ tests!(
 fn silent_peer_as_initiator() {
     let net = Net::new();
     let peer = Peer::new(&net);
-    let mut daemon = Daemon::start(&net, &net.a, &config("", SESSION));
+    let mut daemon = Daemon::start(&net, &net.a, &config("  retry 3\n", SESSION));
     // 0.1, 0.2, 0.4 and 0.8 s: the gap doubles, the last one has to pass as well. A busy machine makes it longer: of
     // several times one is as long as it should be.
     for turn in 1.. {
@@ -51,7 +51,7 @@ fn silent_peer_as_initiator() {
 
 /// M-080 M-081 M-076 M-015 in the order of the manual: a HELLO that nobody answers.
 fn silent_peer_when_established() {
-    let (_net, mut daemon, mut peer) = established("  hello-interval 1\n", SESSION);
+    let (_net, mut daemon, mut peer) = established("  hello-interval 1\n  retry 3\n", SESSION);
     let call = peer.call("end1");
     let session = call.remote;
     let tunnel = peer.remote;
@@ -116,7 +116,7 @@ fn unacknowledged_stopccn_at_the_end() {
 
 fn link_cut_and_healed() {
     let net = Net::new();
-    let (mut a, mut b) = pair(&net, "", "");
+    let (mut a, mut b) = pair(&net, "  retry 3\n", "");
     net.batch(&net.b, "link set wire down\n");
     a.expect("error failed to send control message. tunnel shutdown");
     b.expect("error failed to send control message. tunnel shutdown");

@@ -450,7 +450,7 @@ pub fn config(tunnel: &str, sessions: &str) -> String {
         "  remote-address 192.0.2.2",
         "  remote-hostname peer",
         "  remote-router-id 10.0.0.2",
-        "  retry 3",
+        "  retry 7",
         "  retry-interval 0.1",
         "  hello-interval 60",
         "  linger 1",
