@@ -53,6 +53,8 @@ LINES = [
     ("up", "all up, s"), ("up stall", "  stall, ms"), ("up cpu", "  CPU of the hub each, ms"),
     ("memory", "  memory of the hub each, kB"),
     ("status", "status, ms"), ("json", "status, JSON, ms"), ("metrics", "metrics, ms"), ("show stall", "  stall, ms"),
+    ("status one", "status of one tunnel, ms"),
+    ("clear one", "clear of one, up again, ms"),
     ("same", "reload, the same, ms"), ("same stall", "  stall, ms"),
     ("memory again", "  memory of the hub each, kB"),
     ("half", "reload, half removed, ms"), ("half stall", "  stall, ms"),
@@ -70,6 +72,9 @@ LINES = [
     ("restart", "restart, frames wait, ms"),
     ("end", "SIGTERM, s"),
 ]
+
+# What the status of a session that is up has, as JSON.
+UP = r'"sessions":\s*\[\{[^{]*"state":\s*"established"'
 
 # Sends SCCRQs of nobody: so many, 200 in 10 ms.
 STRANGER = """
@@ -174,6 +179,8 @@ class Round:
         self.found["memory"] = self.memory_each()
         self.timed("quiet", lambda: time.sleep(0.5))
         self.step("show", self.show)
+        self.step("status one", self.status_one)
+        self.timed("clear one", self.clear_one)
         self.timed("same", lambda: hub.ctl("reload"))
         self.found["memory again"] = self.memory_each()
         world.write(range(number // 2))
@@ -203,6 +210,27 @@ class Round:
                 self.hub.ctl(*words)
                 self.found[name] = 1000 * (time.monotonic() - start)
             self.found["show stall"] = self.ping.stall()
+
+    def one(self):
+        """The words for the last tunnel; in the layout `sessions` for the last session."""
+        last = self.number - 1
+        return ["session", f"s{last}"] if self.world.layout == "sessions" else ["tunnel", f"t{last}"]
+
+    def status_one(self):
+        took = []
+        for _ in range(5):
+            start = time.monotonic()
+            self.hub.ctl("status", *self.one())
+            took.append(time.monotonic() - start)
+        self.found["status one"] = 1000 * statistics.median(took)
+
+    def clear_one(self):
+        start = time.monotonic()
+        self.hub.ctl("clear", *self.one())
+        while not re.search(UP, self.hub.ctl("--json", "status", *self.one())):
+            if time.monotonic() > start + PATIENCE:
+                raise Failure("what was cleared does not come up again")
+            time.sleep(0.005)
 
     def change_mtu(self):
         last, start = f"s{self.number - 1}", time.monotonic()
