@@ -2,7 +2,7 @@
 //! The sessions are `manual`, so that nothing has to be negotiated with the reference.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::build::SOURCE;
 use crate::daemon::Daemon;
@@ -185,11 +185,8 @@ impl World {
     fn set_up(&self, variant: &Variant) {
         let interface = &variant.interface;
         for name in [&self.net.a, &self.net.b] {
-            let deadline = Instant::now() + PATIENCE;
-            while !self.net.try_exec(name, &["ip", "link", "show", interface]).status.success() {
-                assert!(Instant::now() < deadline, "no {interface}:\n{}", self.first.tail(20));
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            let is_there = || self.net.has(name, interface);
+            wait_until(is_there, || format!("no {interface}:\n{}", self.first.tail(20)));
         }
         let mtu = self.mtu(interface);
         for (name, host) in [(&self.net.a, 1), (&self.net.b, 2)] {

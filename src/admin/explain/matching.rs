@@ -101,7 +101,7 @@ fn after_ident<'a>(line: &'a str, ident: &str) -> Option<&'a str> {
 /// The variable parts of `line`, if it is a line of this message.
 fn fits(template: &'static Template, line: &str) -> Option<Values> {
     let parts: Vec<Piece<'static>> = pieces(template.text).collect();
-    let is_setting = template.id == SETTING;
+    let is_setting = parts.first() == Some(&OF_A_SETTING);
     let looks = |name: &str, value: &str| match name {
         "tag" if is_setting => tags::all().any(|tag| tag.name == value),
         _ => looks_like(name, value),
@@ -110,9 +110,9 @@ fn fits(template: &'static Template, line: &str) -> Option<Values> {
     fit(&parts, line, &looks, &mut values).then_some(values)
 }
 
-/// `<tun_name>: <tag>: <param>`: nearly any line with two colons looks like it, so the tag must be one of the
-/// configuration's.
-const SETTING: &str = "M-064";
+/// What `<tun_name>: <tag>: <param>` alone begins with: nearly any line with two colons looks like it, so the tag must be one
+/// of the configuration's.
+const OF_A_SETTING: Piece<'static> = Piece::Placeholder("tun_name");
 
 /// Matches the parts one after the other. A variable part may end wherever the next fixed part begins, so all of
 /// these places are tried, the nearest first.
