@@ -125,8 +125,13 @@ fn interface_block(
             "InOctets: {}, OutOctets: {}, InDrops: {}, OutDiscards: {}",
             counted.rx_octets,
             counted.tx_octets,
-            counted.rx_closed + counted.rx_sequence + counted.rx_standby + counted.rx_interface,
-            counted.tx_closed + counted.tx_circuit + counted.tx_size + counted.tx_queue
+            counted.rx_closed
+                + counted.rx_sequence
+                + counted.rx_standby
+                + counted.rx_incomplete
+                + counted.rx_storm
+                + counted.rx_interface,
+            counted.tx_closed + counted.tx_circuit + counted.tx_storm + counted.tx_size + counted.tx_queue
         ),
     );
     line(out, format_args!("InUnknownProtos: {}", counted.rx_sublayer));

@@ -49,6 +49,44 @@ fn status_has_the_fields_of_the_routers_in_their_order() {
     }
 }
 
+/// Each dropped frame is in one of the fields, for whatever reason it was dropped.
+#[test]
+fn status_leaves_out_no_dropped_frame() {
+    let counters = Counters {
+        rx_short: 1,
+        rx_cookie: 1,
+        rx_source: 1,
+        rx_closed: 1,
+        rx_sequence: 1,
+        rx_sublayer: 1,
+        rx_standby: 1,
+        rx_incomplete: 1,
+        rx_storm: 1,
+        rx_interface: 1,
+        tx_closed: 1,
+        tx_circuit: 1,
+        tx_storm: 1,
+        tx_size: 1,
+        tx_queue: 1,
+        tx_error: 1,
+        ..Counters::default()
+    };
+    let reasons = counters.entries().filter(|(name, _, _)| name.contains("_drop_")).count();
+    assert_eq!(counters.dropped(), reasons as u64, "one of each");
+    let mut report = sample::report();
+    report.interfaces.get_mut("l2tp0").unwrap().counters = counters;
+    let text = report.status(&Selection::Session("l2tp0".into())).unwrap();
+    let shown: u64 = ["Ierrs", "Oerrs", "InDrops", "OutDiscards", "InUnknownProtos"]
+        .map(|field| {
+            let value =
+                text.split([',', '\n']).find_map(|part| part.trim().strip_prefix(field)?.strip_prefix(": "));
+            value.unwrap_or_else(|| panic!("no {field} in\n{text}")).parse::<u64>().unwrap()
+        })
+        .iter()
+        .sum();
+    assert_eq!(shown, counters.dropped(), "{text}");
+}
+
 #[test]
 fn the_session_block_is_absent_until_there_is_something_to_tell() {
     let mut report = sample::report();

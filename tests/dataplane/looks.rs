@@ -27,17 +27,18 @@ fn key(encapsulation: Encapsulation, local: [u8; 4], device: Device) -> SocketKe
     SocketKey::new(encapsulation, local, family, 1701, device)
 }
 
-/// What one more socket looks at, with a turn, where there is one for any address and one for each of so many addresses.
+/// What one more socket looks at, with a turn, where there is one for any address and one for each of so many addresses. An
+/// event of an interface may come meanwhile, and adds to one of them: so it is the least of some.
 fn of_a_socket(encapsulation: Encapsulation, count: u8) -> u64 {
     let (_poll, mut plane) = plane();
-    let mut last = 0;
+    let mut looked = Vec::new();
     for local in std::iter::once([0; 4]).chain((1..=count).map(|k| [127, 1, 0, k])) {
         let before = looks();
         plane.open_socket(key(encapsulation, local, Device::NONE)).unwrap();
         plane.turn(clock::now(), &mut |_, _| ());
-        last = looks() - before;
+        looked.push(looks() - before);
     }
-    last
+    looked.into_iter().rev().take(5).min().unwrap()
 }
 
 fn a_socket_more_costs_the_same_with_ten_times_as_many() {
