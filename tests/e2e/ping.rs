@@ -53,7 +53,7 @@ fn answers_are_timed() {
 
 fn what_is_lost_is_told() {
     let net = Net::new();
-    let (a, _b) = pair(&net, "  hello-interval 60\n", "");
+    let (a, _b) = pair(&net, "  hello-interval 60\n  retry 3\n", "");
     net.batch(&net.b, "link set wire down\n");
     let (status, text, _) = ctl(&a, &["ping", "t", "-c", "9"]);
     assert_eq!(status, Some(4), "{text}");
