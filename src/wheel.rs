@@ -90,6 +90,15 @@ impl<K> Wheel<K> {
         TimerId { index, generation: self.entries[index as usize].generation }
     }
 
+    /// Arms a timer that may fire up to `slack` early, as one among others at the same moment: who waits for many wakes up
+    /// less often.
+    pub fn arm_early(&mut self, at: Instant, slack: Duration, key: K) -> TimerId {
+        let tick = millis(at.saturating_duration_since(self.start));
+        let moment =
+            tick.checked_rem(millis(slack)).map(|early| Duration::from_millis(tick.saturating_sub(early)));
+        self.arm(moment.and_then(|moment| self.start.checked_add(moment)).unwrap_or(at), key)
+    }
+
     /// Cancels a timer; returns its key if it was still armed.
     pub fn cancel(&mut self, id: TimerId) -> Option<K> {
         let entry = self.entries.get(id.index as usize)?;
@@ -337,6 +346,24 @@ mod tests {
         assert_eq!(wheel.pop(hello - micros(1)), None);
         assert_eq!(wheel.next(), Some(hello));
         assert_eq!(wheel.pop(hello), Some(1));
+    }
+
+    #[test]
+    fn what_may_be_early_fires_together() {
+        let start = Instant::now();
+        let mut wheel = Wheel::new(start);
+        let slack = Duration::from_millis(100);
+        for at in [5_000_000, 5_000_001, 5_070_300, 5_099_999, 5_100_000] {
+            wheel.arm_early(start + micros(at), slack, at);
+        }
+        let fired = |wheel: &mut Wheel<u64>, at| std::iter::from_fn(|| wheel.pop(start + micros(at))).count();
+        assert_eq!(
+            [4_999_999, 5_000_000, 5_099_999, 5_100_000].map(|at| fired(&mut wheel, at)),
+            [0, 4, 0, 1]
+        );
+        // Without slack as usual: never early.
+        wheel.arm_early(start + micros(6_000_300), Duration::ZERO, 0);
+        assert_eq!([6_000_300, 6_001_000].map(|at| fired(&mut wheel, at)), [0, 1]);
     }
 
     #[test]

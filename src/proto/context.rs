@@ -84,6 +84,9 @@ const MOST_ROOM: usize = 1024;
 /// With so many connections what each of them repeats is spread from the first time on.
 const MANY: usize = 100;
 
+/// What is due within this part of its interval is done at one moment: 0.12 s of a minute.
+const TOGETHER: f32 = 0.002;
+
 saved! {
     /// What all objects share.
     pub struct Context {
@@ -239,6 +242,21 @@ impl Context {
     /// Arms a timer anew, for this moment.
     pub fn arm_at(&mut self, timer: &mut Option<TimerId>, at: Instant, what: Timer) {
         if let Some(old) = timer.replace(self.wheel.arm(at, what)) {
+            self.wheel.cancel(old);
+        }
+    }
+
+    /// Arms a timer anew of what is repeated in this interval. It is due a little before `at`, together with those of
+    /// other connections.
+    pub fn arm_repeated(
+        &mut self,
+        timer: &mut Option<TimerId>,
+        at: Instant,
+        interval: Duration,
+        what: Timer,
+    ) {
+        let id = self.wheel.arm_early(at, interval.mul_f32(TOGETHER), what);
+        if let Some(old) = timer.replace(id) {
             self.wheel.cancel(old);
         }
     }

@@ -72,6 +72,7 @@ fn a_start_after_some_seconds() {
         let port = if tags.contains("udp") { 1701 } else { 0 };
         let remote = SocketAddr::new(world.snapshot(1).tunnels[0].peer.expect("the peer"), port);
         let fault = std::mem::replace(&mut world.fault, Box::new(|_, _| Vec::new()));
+        world.forget();
         world.act(1, |engine, now| engine.unreachable(now, remote, "Connection refused", true));
         assert_eq!(world.logged(1, "send HELLO"), 1, "{}", world.transcript(1));
         world.run(Duration::from_millis(5500));

@@ -54,11 +54,11 @@ fn arm_hello(connection: &mut Connection, cx: &mut Context, heard: Instant, sent
     let first = times.into_iter().filter_map(|(interval, from)| {
         let interval = interval?;
         let early = cx.jitter(interval.mul_f32(0.05));
-        from.checked_add(interval.saturating_sub(early))
+        Some((from.checked_add(interval.saturating_sub(early))?, interval))
     });
-    if let Some(at) = first.min() {
+    if let Some((at, interval)) = first.min() {
         let timer = connection.transport.timer(ConnectionDue::Hello);
-        cx.arm_at(&mut connection.hello, at, timer);
+        cx.arm_repeated(&mut connection.hello, at, interval, timer);
     }
 }
 
