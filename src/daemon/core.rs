@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::admin_host::StreamEvent;
 use super::args::Options;
 use super::commands::Commands;
-use super::datapath::{look_up_mtu, Attached, DataPlane, DataPlaneEvent, Failure, Interface, SocketKey};
+use super::datapath::{Attached, DataPlane, DataPlaneEvent, Failure, Interface, SocketKey};
 use super::hook::Hooks;
 use super::logger::Logger;
 use super::prepare::{prepare, Unprepared, NO_ADDRESS};
@@ -189,9 +189,9 @@ impl Daemon {
                 self.transmitted(now, &path, message, Ok(()));
             }
             Action::MeasurePath { connection, path } => {
-                replies.push_back(Reply::Measured(connection, look_up_mtu(&path)));
+                replies.push_back(Reply::Measured(connection, self.data.path_mtu(&path)));
             }
-            Action::PathMtu { path, mtu } => self.data.path_carries(&path, mtu),
+            Action::PathMtu { path, mtu } => self.data.path_carries(now, &path, mtu),
             Action::Log(line) => self.logger.log(now, &line),
             Action::Resolve { tunnel, name } => {
                 if let Some(why) = self.look_up(&tunnel, &name) {

@@ -68,7 +68,7 @@ pub(super) fn resume(
             port.session = Some(at);
         }
         wires.paths.add(now, &session.path, port);
-        wires.paths.set_carries(&session.path, session.path_carries);
+        wires.paths.set_carries(now, &session.path, session.path_carries);
         open.push(port);
     }
     Ok(open)

@@ -49,7 +49,6 @@ mod waiting;
 
 pub use event::{DataPlaneEvent, Echo, Failure, Unmatched};
 pub use interface::Interface;
-pub use paths::look_up_mtu;
 pub use plane::DataPlane;
 pub use pseudowires::Attached;
 pub use ready::FIRST_TOKEN;

@@ -15,6 +15,10 @@ const USUAL: Duration = Duration::from_secs(60);
 /// Between two looks at a path that became narrower: it may heal.
 const NARROW: Duration = Duration::from_secs(10);
 
+/// For so long after a probe came through, shorter ones of other connections, which may have lost some for another reason,
+/// do not make the path narrower: each change concerns the interfaces of all its sessions.
+const SHOWN: Duration = Duration::from_secs(5);
+
 /// Paths that are looked at in one turn.
 const LOOKS: usize = 64;
 
@@ -26,6 +30,8 @@ type Addresses = (IpAddr, IpAddr, Via);
 struct Used {
     /// What the kernel says.
     mtu: Option<usize>,
+    /// There was a route at the last look.
+    routed: bool,
     /// The places of their interfaces.
     ports: BTreeSet<usize>,
     /// It became narrower, and not wider since.
@@ -37,7 +43,7 @@ struct Used {
 pub(super) struct Paths {
     used: BTreeMap<Addresses, Box<Used>>,
     /// What probes have shown: the path carries no more.
-    carries: BTreeMap<Addresses, usize>,
+    carries: BTreeMap<Addresses, Box<(usize, Instant)>>,
     wheel: Wheel<Addresses>,
 }
 
@@ -66,7 +72,8 @@ impl Paths {
         let wheel = &mut self.wheel;
         let used = self.used.entry(addresses).or_insert_with(|| {
             let timer = wheel.arm(now + USUAL, addresses);
-            Box::new(Used { mtu: look_up(addresses), ports: BTreeSet::new(), narrow: false, timer })
+            let mtu = look_up(addresses);
+            Box::new(Used { mtu, routed: mtu.is_some(), ports: BTreeSet::new(), narrow: false, timer })
         });
         used.ports.insert(port);
     }
@@ -76,24 +83,35 @@ impl Paths {
         self.lesser(addresses(path))
     }
 
+    /// What the kernel says of a path, whether it is in use or not; `None` where there is no route to the peer.
+    pub(super) fn kernel_mtu(&self, path: &Path) -> Option<usize> {
+        let addresses = addresses(path);
+        self.used.get(&addresses).map_or_else(|| look_up(addresses), |used| used.mtu.filter(|_| used.routed))
+    }
+
     /// The lesser of what the kernel says and what probes have shown.
     fn lesser(&self, addresses: Addresses) -> Option<usize> {
         let mtu = self.used.get(&addresses)?.mtu?;
-        Some(self.carries.get(&addresses).map_or(mtu, |carries| mtu.min(*carries)))
+        Some(self.carries.get(&addresses).map_or(mtu, |carries| mtu.min(carries.0)))
     }
 
     /// What probes have shown of a path.
     pub(super) fn carries(&self, path: &Path) -> Option<usize> {
-        self.carries.get(&addresses(path)).copied()
+        self.carries.get(&addresses(path)).map(|carries| carries.0)
     }
 
-    /// Probes have shown that a path carries no more than this, or that they tell nothing; the interfaces that its sessions
-    /// have, if its MTU is another one now.
-    pub(super) fn set_carries(&mut self, path: &Path, mtu: Option<usize>) -> Vec<usize> {
+    /// Probes of a connection have shown that a path carries this and no more, or that they tell nothing; the interfaces that
+    /// its sessions have, if its MTU is another one now.
+    pub(super) fn set_carries(&mut self, now: Instant, path: &Path, mtu: Option<usize>) -> Vec<usize> {
         let addresses = addresses(path);
         let before = self.lesser(addresses);
+        let known =
+            self.carries.get(&addresses).filter(|known| now.saturating_duration_since(known.1) < SHOWN);
+        if known.is_some_and(|known| mtu.is_none_or(|mtu| mtu < known.0)) {
+            return Vec::new();
+        }
         match mtu {
-            Some(mtu) => self.carries.insert(addresses, mtu),
+            Some(mtu) => self.carries.insert(addresses, Box::new((mtu, now))),
             None => self.carries.remove(&addresses),
         };
         self.ports_unless(addresses, before)
@@ -123,8 +141,9 @@ impl Paths {
         let before = self.lesser(addresses);
         let Some(used) = self.used.get_mut(&addresses) else { return Vec::new() };
         self.wheel.cancel(used.timer);
-        let (old, new) = (used.mtu, look_up(addresses).or(used.mtu));
-        used.mtu = new;
+        let found = look_up(addresses);
+        let (old, new) = (used.mtu, found.or(used.mtu));
+        (used.mtu, used.routed) = (new, found.is_some());
         used.narrow = new < old || (used.narrow && new == old);
         let pause = if used.narrow { NARROW } else { USUAL };
         used.timer = self.wheel.arm(now + pause, addresses);
@@ -233,17 +252,35 @@ mod tests {
         let mut paths = Paths::new(now);
         paths.add(now, &path(1), 7);
         let kernel = paths.mtu(&path(1)).unwrap();
-        assert_eq!(paths.set_carries(&path(1), Some(1400)), [7]);
+        assert_eq!(paths.set_carries(now, &path(1), Some(1400)), [7]);
         assert_eq!((paths.mtu(&path(1)), paths.carries(&path(1))), (Some(1400), Some(1400)));
-        assert!(paths.set_carries(&path(1), Some(1400)).is_empty());
-        assert!(paths.set_carries(&path(2), Some(1300)).is_empty(), "not in use");
+        assert!(paths.set_carries(now, &path(1), Some(1400)).is_empty());
+        assert!(paths.set_carries(now, &path(2), Some(1300)).is_empty(), "not in use");
         paths.add(now, &path(2), 8);
         assert_eq!(paths.mtu(&path(2)), Some(1300));
         // The kernel knew of less, and forgets it: nothing changes.
         pretend(&mut paths, &path(1), 1400);
         assert!(paths.due(now + USUAL).is_empty());
         assert_eq!(paths.mtu(&path(1)), Some(1400));
-        assert_eq!(paths.set_carries(&path(1), None), [7]);
+        assert_eq!(paths.set_carries(now + SHOWN, &path(1), None), [7]);
         assert_eq!(paths.mtu(&path(1)), Some(kernel));
+    }
+
+    #[test]
+    fn one_of_many_connections_that_loses_probes_changes_nothing() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        (0..1000).for_each(|port| paths.add(now, &path(1), port));
+        assert_eq!(paths.set_carries(now, &path(1), Some(1500)).len(), 1000);
+        // Others show the contrary all the time; one ends.
+        for mtu in [Some(1200), Some(1350), Some(1500), None, Some(1499)] {
+            assert!(paths.set_carries(now, &path(1), mtu).is_empty(), "{mtu:?}");
+            assert_eq!(paths.mtu(&path(1)), Some(1500));
+        }
+        // Nobody does any more, and more counts at once.
+        let later = now + SHOWN;
+        assert_eq!(paths.set_carries(later, &path(1), Some(1200)).len(), 1000);
+        assert_eq!(paths.set_carries(later, &path(1), Some(1400)).len(), 1000);
+        assert_eq!(paths.mtu(&path(1)), Some(1400));
     }
 }

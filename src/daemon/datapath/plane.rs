@@ -272,9 +272,14 @@ impl DataPlane {
         }
     }
 
+    /// The MTU of a path as the kernel has it; `None` where there is no route to the peer.
+    pub fn path_mtu(&self, path: &Path) -> Option<usize> {
+        self.wires.paths.kernel_mtu(path)
+    }
+
     /// A path carries no more than this, as probes have shown, or they tell nothing.
-    pub fn path_carries(&mut self, path: &Path, mtu: Option<usize>) {
-        self.tasks.add(self.wires.paths.set_carries(path, mtu).into_iter().map(Task::FitMtu));
+    pub fn path_carries(&mut self, now: Instant, path: &Path, mtu: Option<usize>) {
+        self.tasks.add(self.wires.paths.set_carries(now, path, mtu).into_iter().map(Task::FitMtu));
     }
 
     /// What decides about packets beside routes may have changed.

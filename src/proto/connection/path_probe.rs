@@ -174,22 +174,21 @@ impl PathProbe {
         if std::mem::replace(&mut self.reported, found) != found || seen {
             cx.act(Action::PathMtu { path: self.path, mtu: found });
         }
-        let pause = match self.search.pause(cx.now) {
-            _ if result == ProbeResult::Nothing => WAIT,
-            Pause::None => Duration::ZERO,
-            // A little earlier than a HELLO would be due, and not all connections at once.
-            Pause::Usual => {
-                let usual = self.confirm.saturating_sub(cx.jitter(self.confirm.mul_f32(0.1)));
-                let first = std::mem::take(&mut self.first);
-                if first {
-                    cx.any_moment(usual).unwrap_or(usual)
-                } else {
-                    usual
-                }
-            }
-            Pause::Long(pause) => pause,
-        };
-        self.arm(cx, pause);
+        match self.search.pause(cx.now) {
+            _ if result == ProbeResult::Nothing => self.arm(cx, WAIT),
+            Pause::None => self.arm(cx, Duration::ZERO),
+            Pause::Usual => self.arm_usual(cx),
+            Pause::Long(pause) => self.arm(cx, pause),
+        }
+    }
+
+    /// A little earlier than a HELLO would be due, and not all connections at once.
+    fn arm_usual(&mut self, cx: &mut Context) {
+        let usual = self.confirm.saturating_sub(cx.jitter(self.confirm.mul_f32(0.1)));
+        let first = std::mem::take(&mut self.first).then(|| cx.any_moment(usual)).flatten();
+        if let Some(at) = cx.now.checked_add(first.unwrap_or(usual)) {
+            cx.arm_repeated(&mut self.timer, at, self.confirm, self.due);
+        }
     }
 
     /// What the probe tells, once nothing in flight or in the queue is it any more.

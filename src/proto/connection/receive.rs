@@ -1,6 +1,6 @@
 //! What each message and timer does to a control connection (RFC 3931 7.2). What concerns the tunnel is returned.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::auth::{Judgement, Mode};
 use super::identity::check_identity;
@@ -21,6 +21,9 @@ use crate::wire::avp::MessageTypeAvp;
 use crate::wire::code::stopccn;
 use crate::wire::message::{decode, DecodeOptions, Decoded, Refusal, SetUp, StopCcn, Why};
 use crate::wire::{Ccid, Message, MessageType};
+
+/// A probe of the path counts as lost no sooner.
+const PROBE_TIME: Duration = Duration::from_millis(400);
 
 /// Where a message of a connection came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,8 +271,8 @@ fn guard_due(connection: &mut Connection, cx: &mut Context) -> Outcome {
 pub fn path_measured(connection: &mut Connection, cx: &mut Context, limit: Option<usize>) -> Outcome {
     let Transport { path_probe, channel, round_trip, .. } = &mut connection.transport;
     let limit = limit.filter(|_| channel.is_empty());
-    // Before the retransmission that `retry` counts.
-    let patience = round_trip.time_out().min(channel.rto().mul_f32(0.9));
+    // A peer that is busy for a moment has not lost it. Before the retransmission that `retry` counts.
+    let patience = round_trip.time_out().max(PROBE_TIME).min(channel.rto().mul_f32(0.9));
     let ns = channel.next_pushed();
     if !path_probe.as_mut().is_some_and(|probe| probe.begin(cx, limit, ns, patience)) {
         return Outcome::Keep;
