@@ -165,10 +165,11 @@ fn a_lost_probe_widens_no_path() {
         let tunnel = |k: usize| {
             format!(
                 "tunnel t{k}\nremote-address {}\nremote-hostname {}{k}\nlocal-hostname {}{k}\nremote-router-id any\n\
-                 session l2tp{k}\nremote-end-id e{k}\n",
+                 hello-interval {}\nsession l2tp{k}\nremote-end-id e{k}\n",
                 address(1 - me),
                 names[1 - me],
-                names[me]
+                names[me],
+                10 + 10 * k
             )
         };
         (0..5).map(tunnel).collect::<String>()
