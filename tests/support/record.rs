@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
 use super::message::*;
+use super::runner::note;
 use super::sys::{in_netns, ControlSocket};
 
 /// True if `a` sent it; from the IP header on.
@@ -52,7 +53,10 @@ impl Recorder {
         let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
         let packets = self.0.take();
         let secrets = SECRETS.lock().expect("passwords").remove(dir).unwrap_or_default();
-        if !packets.is_empty() {
+        let missed = self.0.missed();
+        if missed > 0 {
+            note(format!("judge: {test} is not judged: {missed} of its packets were missed"));
+        } else if !packets.is_empty() {
             RECORDINGS.lock().expect("recordings").push(Recording { test, both, secrets, packets });
         }
     }

@@ -121,6 +121,26 @@ impl ControlSocket {
         }
         packets
     }
+
+    /// How many packets found no room since this was last asked.
+    pub fn missed(&self) -> u32 {
+        // struct tpacket_stats: packets, and those of them that were dropped.
+        let mut counts = [0_u32; 2];
+        let mut length = std::mem::size_of_val(&counts) as u32;
+        // SAFETY: the pointer and the length describe `counts`.
+        let result = unsafe {
+            let value = (&raw mut counts).cast();
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                value,
+                &raw mut length,
+            )
+        };
+        assert_eq!(result, 0, "packet statistics: {}", io::Error::last_os_error());
+        counts[1]
+    }
 }
 
 /// `T` must be what the option wants.
