@@ -263,8 +263,8 @@ impl Turn<'_> {
             return Ok(None);
         }
         let start = self.out.used + HEADROOM;
-        let end = start + frame.len();
-        if let Some(room) = self.out.sender.arena.get_mut(start - VNET_HEADER..end) {
+        let (from, end) = (start - VNET_HEADER, start + frame.len());
+        if let Some(room) = self.out.sender.arena.get_mut(from..from + read.len()) {
             room.copy_from_slice(read);
         }
         backlog.give_back(arena);
