@@ -10,9 +10,11 @@ use crate::daemon::Daemon;
 use crate::net::Net;
 use crate::pair::up;
 use crate::pair::{host, need_python, python};
+use crate::sys::asked_for_programs;
 use crate::tests;
+use crate::wait::wait_for;
 
-tests!(after_a_sleep_the_peer_is_asked_at_once);
+tests!(after_a_sleep_the_peer_is_asked_at_once, data_of_before_a_sleep_does_not_put_it_off);
 
 /// Makes this program a daemon whose machine sleeps for an hour at each SIGALRM, twice at most. The word that
 /// follows is the daemon's program, which is not used.
@@ -49,9 +51,8 @@ pub fn daemon(arguments: impl Iterator<Item = String>) -> i32 {
     l2tpd::daemon::start::main(arguments)
 }
 
-/// With a HELLO each minute. A peer that still knows us keeps its tunnel; one that was restarted meanwhile gets a new
-/// one at once.
-fn after_a_sleep_the_peer_is_asked_at_once() {
+/// Daemons with a HELLO each minute, or none; the first one's machine can sleep.
+fn pair(net: &Net, top: &str) -> (Daemon, Daemon) {
     need_python();
     let status = std::process::Command::new("unshare").args(["-T", "--boottime", "3600", "true"]).status();
     if !status.is_ok_and(|status| status.success()) {
@@ -59,18 +60,31 @@ fn after_a_sleep_the_peer_is_asked_at_once() {
             "no time namespaces with another time: the kernel has none, or a container forbids it",
         );
     }
-    let net = Net::new();
-    // Lest frames of the system itself find that the peer is gone.
-    net.exec(&net.a, &["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
-    let passive = host(2, "", "  role passive\n  hello-interval none\n", "");
-    let mut b = Daemon::start(&net, &net.b, &passive);
+    // Lest frames of the systems themselves find that the peer is gone, or there.
+    for name in [&net.a, &net.b] {
+        net.exec(name, &["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
+    }
+    let mut b = Daemon::start(net, &net.b, &passive());
     b.expect("debug l2tpd start");
     let program = std::env::current_exe().expect("this program");
     let before = [program.to_str().expect("path"), ARGUMENT];
     // Its handler makes calls that no daemon makes, as root.
-    let active = host(1, "seccomp off\nuser root\n", "  role active\n  hello-interval 60\n  retry 3\n", "");
-    let mut a = Daemon::start_under(&net, &net.a, &active, &before, &[]);
+    let top = format!("seccomp off\nuser root\n{top}");
+    // Probes of the path are HELLOs, too.
+    let active = host(1, &top, "  role active\n  hello-interval 60\n  retry 3\n  mtu-probing off\n", "");
+    let mut a = Daemon::start_under(net, &net.a, &active, &before, &[]);
     up(&mut a, 1);
+    (a, b)
+}
+
+fn passive() -> String {
+    host(2, "", "  role passive\n  hello-interval none\n", "")
+}
+
+/// A peer that still knows us keeps its tunnel; one that was restarted meanwhile gets a new one at once.
+fn after_a_sleep_the_peer_is_asked_at_once() {
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "");
     let uptime = |daemon: &Daemon| python(&daemon.ctl_ok(&["--json", "status"]), "int(v['uptime'] / 3600)");
     assert_eq!(uptime(&a), "0");
     a.signal(libc::SIGALRM);
@@ -80,7 +94,7 @@ fn after_a_sleep_the_peer_is_asked_at_once() {
     assert_eq!(a.count("*send HELLO"), 1, "one is enough");
     assert_eq!(a.count("*send control packet(2): HELLO"), 0, "it was acknowledged");
     b.kill();
-    let mut b = Daemon::start(&net, &net.b, &passive);
+    let mut b = Daemon::start(&net, &net.b, &passive());
     b.expect("debug l2tpd start");
     let start = Instant::now();
     a.signal(libc::SIGALRM);
@@ -93,6 +107,32 @@ fn after_a_sleep_the_peer_is_asked_at_once() {
         net.batch(name, &format!("addr replace 10.9.9.{number}/24 dev l0\n"));
     }
     net.ping(&net.a, "10.9.9.2", 56);
+    a.stop();
+    b.stop();
+}
+
+/// The programs in the kernel received data just before the machine fell asleep.
+fn data_of_before_a_sleep_does_not_put_it_off() {
+    if asked_for_programs(1, true).is_err() {
+        crate::runner::skip("the kernel takes no programs from us, or is older than 6.6");
+    }
+    let net = Net::new();
+    let (mut a, mut b) = pair(&net, "data-plane bpf\n");
+    a.expect("info   l0: bpf carries the frames");
+    net.batch(&net.b, "addr add 10.9.9.2/24 dev l0\n");
+    let received = || {
+        python(&a.ctl_ok(&["--json", "status"]), "v['tunnels'][0]['sessions'][0]['counters']['rx_frames']")
+    };
+    let before = received();
+    wait_for("a frame comes", || {
+        // Nobody answers, so that no frames follow later.
+        net.try_exec(&net.b, &["ping", "-n", "-b", "-c", "1", "-W", "0.1", "10.9.9.255"]);
+        (received() != before).then_some(())
+    });
+    let start = Instant::now();
+    a.signal(libc::SIGALRM);
+    a.expect("debug [*] send HELLO");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     a.stop();
     b.stop();
 }

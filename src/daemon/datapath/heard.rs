@@ -3,12 +3,35 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wire::{Ccid, SessionId};
 
 /// When valid data came last.
 pub(super) type Stamp = Rc<Cell<Option<Instant>>>;
+
+/// When the machine woke last. The clock of the kernel's programs stands still while it sleeps.
+pub(super) struct Woke(Cell<(Duration, Duration)>);
+
+impl Woke {
+    /// It has slept so long before.
+    pub(super) fn new(boot: Duration, awake: Duration) -> Woke {
+        Woke(Cell::new((boot.saturating_sub(awake), Duration::ZERO)))
+    }
+
+    /// When that was, or when it was noticed, by the time awake. The machine was started so long ago, and was so long of
+    /// that awake.
+    pub(super) fn last(&self, boot: Duration, awake: Duration) -> Duration {
+        let (before, woke) = self.0.get();
+        let slept = boot.saturating_sub(awake);
+        // The two clocks are not read at the same moment.
+        if slept <= before + Duration::from_secs(1) {
+            return woke;
+        }
+        self.0.set((slept, awake));
+        awake
+    }
+}
 
 /// The control connections of the attached sessions.
 #[derive(Default)]
@@ -67,7 +90,16 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn a_machine_that_slept_has_woken() {
+        let second = Duration::from_secs;
+        let woke = Woke::new(second(500), second(100));
+        assert_eq!(woke.last(second(501), second(101)), second(0), "it slept before that only");
+        assert_eq!(woke.last(second(4107), second(107)), second(107));
+        assert_eq!(woke.last(second(4117), second(116)), second(107), "it was busy between the clocks");
+        assert_eq!(woke.last(second(4120), second(118)), second(118));
+    }
 
     #[test]
     fn sessions_are_asked_for_until_one_was_heard_of_late() {

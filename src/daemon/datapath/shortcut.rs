@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::gates::Gates;
+use super::heard::Woke;
 use super::interface::longest_within;
 use super::known::{egress_value, ingress_value, Ways};
 use super::newest::Newest;
@@ -68,6 +69,7 @@ pub(super) struct Shortcut {
     devices: BTreeSet<(i32, usize)>,
     /// What is known of those, by their indexes.
     known: HashMap<i32, Underlay, FixedHash>,
+    woke: Woke,
 }
 
 /// What the programs know of a port's session.
@@ -127,6 +129,7 @@ impl Shortcut {
             underlays: HashMap::default(),
             devices: BTreeSet::new(),
             known: HashMap::default(),
+            woke: Woke::new(clock::since_boot(), clock::monotonic()),
         })
     }
 
@@ -390,11 +393,12 @@ impl Shortcut {
         }
     }
 
-    /// When the programs received a frame of a session last.
+    /// When the programs received a frame of a session last; one from before the machine slept counts for nothing.
     pub(super) fn heard(&self, session: SessionId) -> Option<Instant> {
-        let heard = self.counted(session).heard;
-        let ago = clock::monotonic().saturating_sub(Duration::from_nanos(heard));
-        clock::now().checked_sub(ago).filter(|_| heard > 0)
+        let heard = Duration::from_nanos(self.counted(session).heard);
+        let (boot, awake) = (clock::since_boot(), clock::monotonic());
+        let woke = self.woke.last(boot, awake);
+        clock::now().checked_sub(awake.saturating_sub(heard)).filter(|_| heard > woke)
     }
 
     /// Routes may be others than in the last turn.
