@@ -39,11 +39,19 @@ struct Used {
     timer: TimerId,
 }
 
+/// What probes have shown of a path.
+struct Carries {
+    mtu: usize,
+    at: Instant,
+    /// A connection that showed it ended since: unless another one shows it again, it holds until the next look.
+    ended: bool,
+}
+
 /// The paths in use.
 pub(super) struct Paths {
     used: BTreeMap<Addresses, Box<Used>>,
     /// What probes have shown: the path carries no more.
-    carries: BTreeMap<Addresses, Box<(usize, Instant)>>,
+    carries: BTreeMap<Addresses, Box<Carries>>,
     wheel: Wheel<Addresses>,
 }
 
@@ -92,12 +100,12 @@ impl Paths {
     /// The lesser of what the kernel says and what probes have shown.
     fn lesser(&self, addresses: Addresses) -> Option<usize> {
         let mtu = self.used.get(&addresses)?.mtu?;
-        Some(self.carries.get(&addresses).map_or(mtu, |carries| mtu.min(carries.0)))
+        Some(self.carries.get(&addresses).map_or(mtu, |carries| mtu.min(carries.mtu)))
     }
 
     /// What probes have shown of a path.
     pub(super) fn carries(&self, path: &Path) -> Option<usize> {
-        self.carries.get(&addresses(path)).map(|carries| carries.0)
+        self.carries.get(&addresses(path)).map(|carries| carries.mtu)
     }
 
     /// Probes of a connection have shown that a path carries this and no more, or that they tell nothing; the interfaces that
@@ -105,13 +113,15 @@ impl Paths {
     pub(super) fn set_carries(&mut self, now: Instant, path: &Path, mtu: Option<usize>) -> Vec<usize> {
         let addresses = addresses(path);
         let before = self.lesser(addresses);
-        let known =
-            self.carries.get(&addresses).filter(|known| now.saturating_duration_since(known.1) < SHOWN);
-        if known.is_some_and(|known| mtu.is_none_or(|mtu| mtu < known.0)) {
+        let known = self.carries.get_mut(&addresses);
+        let known = known.filter(|known| now.saturating_duration_since(known.at) < SHOWN);
+        let used = self.used.contains_key(&addresses);
+        if let Some(known) = known.filter(|known| mtu.map_or(used, |mtu| mtu < known.mtu)) {
+            known.ended |= mtu.is_none();
             return Vec::new();
         }
         match mtu {
-            Some(mtu) => self.carries.insert(addresses, Box::new((mtu, now))),
+            Some(mtu) => self.carries.insert(addresses, Box::new(Carries { mtu, at: now, ended: false })),
             None => self.carries.remove(&addresses),
         };
         self.ports_unless(addresses, before)
@@ -133,12 +143,21 @@ impl Paths {
         if used.ports.is_empty() {
             self.wheel.cancel(used.timer);
             self.used.remove(&addresses);
+            self.forget_ended(addresses);
+        }
+    }
+
+    /// Forgets what nobody shows any more.
+    fn forget_ended(&mut self, addresses: Addresses) {
+        if self.carries.get(&addresses).is_some_and(|carries| carries.ended) {
+            self.carries.remove(&addresses);
         }
     }
 
     /// Looks at a path; the interfaces that its sessions have, if its MTU is another one now.
     fn look(&mut self, now: Instant, addresses: Addresses) -> Vec<usize> {
         let before = self.lesser(addresses);
+        self.forget_ended(addresses);
         let Some(used) = self.used.get_mut(&addresses) else { return Vec::new() };
         self.wheel.cancel(used.timer);
         let found = look_up(addresses);
@@ -282,5 +301,30 @@ mod tests {
         assert_eq!(paths.set_carries(later, &path(1), Some(1200)).len(), 1000);
         assert_eq!(paths.set_carries(later, &path(1), Some(1400)).len(), 1000);
         assert_eq!(paths.mtu(&path(1)), Some(1400));
+    }
+
+    #[test]
+    fn what_the_last_connection_showed_just_before_its_end_is_forgotten() {
+        let now = crate::sys::clock::now();
+        let mut paths = Paths::new(now);
+        paths.add(now, &path(1), 7);
+        let kernel = paths.mtu(&path(1));
+        paths.set_carries(now, &path(1), Some(1400));
+        paths.set_carries(now, &path(1), None);
+        paths.set_carries(now, &path(1), Some(1400));
+        assert!(paths.due(now + USUAL).is_empty(), "another one showed it again");
+        paths.set_carries(now, &path(1), None);
+        assert_eq!(paths.due(now + USUAL * 2), [7]);
+        assert_eq!(paths.mtu(&path(1)), kernel);
+        for in_use in [true, false] {
+            paths.set_carries(now, &path(1), Some(1400));
+            if in_use {
+                paths.set_carries(now, &path(1), None);
+                paths.remove(&path(1), 7);
+            } else {
+                paths.set_carries(now, &path(1), None);
+            }
+            assert!(paths.carries.is_empty(), "{in_use}");
+        }
     }
 }
