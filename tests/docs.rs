@@ -131,9 +131,16 @@ fn the_pages_give_range_and_default_of_each_tag() {
 
 #[test]
 fn the_pages_say_what_a_reload_changes_at_once() {
+    // The tunnels take it over, and tell it to their peers.
+    let is_told = |name: &str| {
+        let local = format!("local-{name}");
+        tags::all().any(|tag| tag.name == local && tag.effect == Effect::SetUp)
+    };
     let named: Vec<&str> = tags::all()
         .filter(|tag| match tag.block {
-            Block::Global => tag.effect == Effect::Start,
+            Block::Global => {
+                tag.effect == Effect::Start || tag.effect == Effect::Inherited && is_told(tag.name)
+            }
             _ => tag.effect == Effect::Live,
         })
         .map(|tag| tag.name)
