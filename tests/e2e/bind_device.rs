@@ -10,6 +10,7 @@ tests!(
     one_address_at_two_devices_over_ip,
     one_address_at_two_devices_over_udp,
     device_goes_and_returns,
+    the_device_is_an_interface_of_ours,
     a_device_that_is_not_there_yet,
     routes_are_looked_up_with_the_mark,
     reload_changes_device_and_mark,
@@ -136,6 +137,33 @@ fn device_goes_and_returns() {
         passes_again(&net);
         a.stop();
     }
+}
+
+/// A tunnel in a tunnel: the interface that it is bound to is a session's, which makes it anew when it is deleted.
+fn the_device_is_an_interface_of_ours() {
+    let net = Net::new();
+    let blocks = |host: u8, tags: &str| {
+        let ends = |subnet: &str| {
+            let (here, there) = (format!("{subnet}.{host}"), format!("{subnet}.{}", 3 - host));
+            format!("  local-address {here}\n  remote-address {there}\n  remote-hostname any\n  remote-router-id any\n")
+        };
+        let outer = tunnel("outer", &ends("192.0.2"), "l0");
+        let text = site(&[outer, tunnel("t", &(ends("10.9.9") + tags), "l1")]);
+        text.replace("hostname h1\nrouter-id 10.0.0.1", &format!("hostname h{host}\nrouter-id 10.0.0.{host}"))
+    };
+    let mut b = Daemon::start(&net, &net.b, &blocks(2, "  role passive\n"));
+    let mut a = Daemon::start(&net, &net.a, &blocks(1, "  bind-device l0\n"));
+    a.expect("info * ICCN, state --> ESTABLISHED");
+    address(&net, (&net.a, "l0"), &net.b, 9);
+    wait_for("the inner tunnel", || is_up(&a).then_some(()));
+    net.batch(&net.a, "link del l0\n");
+    wait_for("it goes down", || (!is_up(&a)).then_some(()));
+    let again =
+        || net.try_exec(&net.a, &["ip", "addr", "replace", "10.9.9.1/24", "dev", "l0"]).status.success();
+    wait_for("the interface is made anew", || again().then_some(()));
+    wait_for("the inner tunnel is back", || is_up(&a).then_some(()));
+    a.stop();
+    b.stop();
 }
 
 /// Whether the tunnel `t` is established.

@@ -22,7 +22,7 @@ pub(super) struct Links {
 pub(super) struct Read {
     /// There may be more.
     pub(super) more: bool,
-    /// The indexes of interfaces that are not ours and that there were events of.
+    /// The indexes of interfaces that there were events of and that are not ours, or may be devices of tunnels.
     pub(super) others: BTreeSet<i32>,
     /// Events of others may have been lost.
     pub(super) lost: bool,
@@ -45,6 +45,8 @@ impl Links {
             match event {
                 NetEvent::Link { index, up } => match wires.ports.with_index(index) {
                     Some(at) => {
+                        // A tunnel may be bound to it.
+                        read.others.extend(Some(index).filter(|_| wires.sockets.has_devices()));
                         wires.ports.link_state(at, up, &mut wires.events);
                         // A new interface is told of several times: what is so in the end counts.
                         tasks.add(wires.shortcut.iter().map(|_| Task::Settle(at)));

@@ -347,6 +347,11 @@ impl Sockets {
         devices.into_iter().filter(|device| self.rebind_device(*device)).count() > 0
     }
 
+    /// Whether any are bound to an interface.
+    pub(super) fn has_devices(&self) -> bool {
+        !self.devices.is_empty()
+    }
+
     fn rebind_device(&mut self, device: Device) -> bool {
         let Some(name) = device.name() else { return false };
         let (now, before) = (netif::index(name).ok(), self.devices.get_mut(&device));
