@@ -198,11 +198,14 @@ impl DataPlane {
         data: bool,
         on_control: &mut dyn FnMut(Path, &[u8]),
     ) -> bool {
-        let Some(socket) = self.wires.sockets.get_mut(at) else { return false };
+        let Some(socket) = self.wires.sockets.get(at) else { return false };
+        let from = (&self.wires.sockets, socket, data);
         let inbound = self.inbound.get_or_insert_default();
         let tables = (&mut self.wires.sessions, &mut self.wires.ports);
         let results = (&mut self.arrivals, &mut self.wires.events);
-        match inbound.receive(now, (socket, data), tables, results, on_control) {
+        let received = inbound.receive(now, from, tables, results, on_control);
+        let Some(socket) = self.wires.sockets.get_mut(at) else { return false };
+        match received {
             Ok(more) => {
                 socket.received();
                 self.wires.unfinished.add(now, &mut self.arrivals.unfinished);

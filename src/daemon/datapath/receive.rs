@@ -9,7 +9,7 @@ use super::event::{DataPlaneEvent, Events, Unmatched};
 use super::port::Port;
 use super::ports::Ports;
 use super::session::{Content, Session, Sessions};
-use super::sockets::OpenSocket;
+use super::sockets::{OpenSocket, Sockets};
 use crate::config::model::Via;
 use crate::frame::fragments::Outcome;
 use crate::frame::gro::{self, Gro, GroFrame, MAX_FRAMES};
@@ -102,7 +102,7 @@ impl Inbound {
     pub(super) fn receive(
         &mut self,
         now: Instant,
-        (socket, data): (&OpenSocket, bool),
+        (sockets, socket, data): (&Sockets, &OpenSocket, bool),
         (sessions, ports): (&mut Sessions, &mut Ports),
         (arrivals, events): (&mut Arrivals, &mut Events),
         on_control: &mut dyn FnMut(Path, &[u8]),
@@ -114,7 +114,9 @@ impl Inbound {
         let gro = &mut self.gro;
         let mut batch = Batch { now, buffer, gro, sessions, ports, arrivals, events, on_control };
         for datagram in datagrams {
-            batch.datagram(socket, datagram);
+            if !datagram.local.is_some_and(|local| sockets.is_shadowed(&socket.key, local)) {
+                batch.datagram(socket, datagram);
+            }
         }
         batch.end();
         Ok(more)
@@ -130,9 +132,6 @@ impl Batch<'_> {
     /// Takes a datagram apart into messages: the kernel may have merged several (UDP GRO).
     fn datagram(&mut self, socket: &OpenSocket, datagram: &Datagram) {
         let key = socket.key;
-        if datagram.local.is_some_and(|local| socket.is_shadowed(local)) {
-            return;
-        }
         let mut range = datagram.range.clone();
         if key.encapsulation == Encapsulation::Ip && key.local.is_ipv4() {
             match self.buffer.get(range.clone()).and_then(ipv4_header_length) {

@@ -393,6 +393,7 @@ impl Sessions {
 
     /// The ids of so many at most, in order.
     pub(super) fn ids(&self, most: usize) -> Vec<u32> {
-        gather::set(self.ids.keys().take(most).map(|id| id.0)).into_iter().collect()
+        let ids = self.ids.keys().take(most).map(|id| id.0).collect();
+        gather::sorted(ids, |id| u64::from(*id))
     }
 }

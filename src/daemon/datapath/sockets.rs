@@ -12,7 +12,7 @@ use super::slab::{FixedHash, Slab};
 use super::socket_key::{unspecified, SocketKey};
 use super::state::{OpenState, ReceivedFds, SentFds};
 use crate::config::model::Device;
-use crate::gather::Table;
+use crate::gather::{self, Table};
 use crate::proto::Path;
 use crate::sys::batch::{Destination, SendOptions, Sender, Sent};
 use crate::sys::socket::{is_icmp_error, Fragmentation, Socket};
@@ -27,8 +27,6 @@ const CONTROL_TOS: u8 = 0xc0;
 pub(super) struct OpenSocket {
     pub(super) key: SocketKey,
     pub(super) inner: Socket,
-    /// Addresses that raw sockets of ours are bound to: the kernel gives this one a copy of their packets.
-    shadows: BTreeSet<IpAddr>,
     /// Errors in a row.
     errors: u32,
     /// The kernel knows UDP GSO.
@@ -45,19 +43,14 @@ const MAX_ERRORS: u32 = 128;
 impl OpenSocket {
     fn new(key: SocketKey, inner: Socket, peer: Option<SocketAddr>) -> OpenSocket {
         let gso = inner.has_gso();
-        OpenSocket { key, inner, shadows: BTreeSet::new(), errors: 0, gso, data: None, peer }
+        OpenSocket { key, inner, errors: 0, gso, data: None, peer }
     }
 
     /// What another program that goes on with it has to know.
     pub(super) fn state(&self, descriptors: &mut SentFds) -> OpenState {
-        let OpenSocket { key, inner, shadows: _, errors: _, gso: _, data, peer: _ } = self;
+        let OpenSocket { key, inner, errors: _, gso: _, data, peer: _ } = self;
         let inner = inner.state(descriptors);
         OpenState { key: *key, inner, data: data.as_ref().map(|data| data.state(descriptors)) }
-    }
-
-    /// Another socket of ours gets what comes to this address as well.
-    pub(super) fn is_shadowed(&self, local: IpAddr) -> bool {
-        self.shadows.contains(&local)
     }
 
     /// Sends a control message (from the T bit on) with this TTL, without waiting, in fragments or not. `true`: the error queue should be read.
@@ -158,7 +151,7 @@ pub(super) struct Sockets {
     /// How often those have come and gone.
     changes: u64,
     /// The places of those whose filter is yet to be set.
-    unfiltered: BTreeSet<usize>,
+    unfiltered: Vec<usize>,
     /// The interfaces that sockets are bound to, and their indexes when that was done last.
     devices: Table<BTreeMap<Device, Option<i32>>>,
 }
@@ -202,13 +195,12 @@ impl Sockets {
     fn opened(&mut self, key: SocketKey, at: usize) {
         self.keys.insert(key, at);
         self.changes += 1;
-        self.unfiltered.insert(at);
+        self.unfiltered.push(at);
         if key.device != Device::NONE {
             let others = self.overlapping(&key).filter(|(_, other)| other.key.device == Device::NONE);
             let others: Vec<usize> = others.map(|(at, _)| at).collect();
             self.unfiltered.extend(others);
         }
-        self.find_shadows(&key, true);
     }
 
     /// Opens a socket for one peer, which the kernel may take data messages from; its place.
@@ -294,11 +286,9 @@ impl Sockets {
         ready.forget(socket.inner.as_raw_fd());
         socket.data.iter().for_each(|data| ready.forget(data.as_raw_fd()));
         self.order.remove(&(socket.key, at));
-        self.unfiltered.remove(&at);
         if socket.peer.is_none() {
             self.keys.remove(&socket.key);
             self.changes += 1;
-            self.find_shadows(&socket.key, false);
         }
     }
 
@@ -333,7 +323,7 @@ impl Sockets {
         for at in unused.iter().filter_map(|key| self.keys.get(key).copied()).collect::<Vec<usize>>() {
             self.close(at, ready);
         }
-        let used: BTreeSet<Device> = self.all.iter().map(|(_, socket)| socket.key.device).collect();
+        let used = gather::set(self.all.iter().map(|(_, socket)| socket.key.device));
         self.devices.retain(|device, _| used.contains(device));
     }
 
@@ -396,7 +386,7 @@ impl Sockets {
 
     /// The same for those that were opened since. One that is connected gets messages of its peer alone.
     pub(super) fn filter_opened(&mut self, needed: Needed<'_>) {
-        let opened = std::mem::take(&mut self.unfiltered);
+        let opened = gather::set(std::mem::take(&mut self.unfiltered));
         for socket in opened.iter().filter_map(|at| self.all.get(*at)).filter(|s| s.peer.is_none()) {
             // Without it more is received than is needed.
             if socket.key.encapsulation == Encapsulation::Udp {
@@ -411,26 +401,10 @@ impl Sockets {
         }
     }
 
-    /// A raw socket was `opened` or closed: the one for any address gets a copy of what comes to the others.
-    fn find_shadows(&mut self, key: &SocketKey, opened: bool) {
-        if key.encapsulation != Encapsulation::Ip {
-            return;
-        }
-        let any = SocketKey { local: unspecified(key.local), ..*key };
-        let Some(at) = self.keys.get(&any).copied() else { return };
-        let bound = match any == *key {
-            true => {
-                self.overlapping(key).map(|(_, other)| other.key).filter(|k| k.device == any.device).collect()
-            }
-            false => vec![*key],
-        };
-        let Some(socket) = self.all.get_mut(at) else { return };
-        for key in bound.into_iter().filter(|key| *key != any) {
-            match opened {
-                true => socket.shadows.insert(key.local),
-                false => socket.shadows.remove(&key.local),
-            };
-        }
+    /// Another raw socket of ours, bound to this address, gets what comes to it as well as this one.
+    pub(super) fn is_shadowed(&self, key: &SocketKey, local: IpAddr) -> bool {
+        let other = || self.keys.contains_key(&SocketKey { local, ..*key });
+        key.encapsulation == Encapsulation::Ip && local != key.local && other()
     }
 
     /// The socket for a path: the one bound to its local address, else the one for any address.
