@@ -17,8 +17,9 @@ DESTDIR ?=
 # musl's, where the compiler has that target.
 STATIC ?=
 
-# STD=small: the standard library is built too, for size and without what prints a backtrace, where its sources are there
-# (rustup component add rust-src). cargo has this for its own development only, hence RUSTC_BOOTSTRAP.
+# STD=small: the standard library is built too, for size and without what prints a backtrace or the place of a panic, where
+# its sources are there (rustup component add rust-src). cargo has this for its own development only, hence
+# RUSTC_BOOTSTRAP.
 STD ?=
 BUILD_STD = $(if $(STD),-Z build-std=std$(comma)panic_abort -Z build-std-features=optimize_for_size)
 comma = ,
@@ -65,7 +66,7 @@ HOST = $(shell $(RUSTC) -vV 2>/dev/null | sed -n 's/^host: //p')
 TRIPLE = $(if $(filter musl,$(STATIC)),$(shell uname -m)-unknown-linux-musl,$(if $(STD),$(HOST)))
 TARGET = $(if $(TRIPLE),--target $(TRIPLE))
 target/$(KIND)/release/l2tpd: $(SOURCES)
-	$(if $(STD),RUSTC_BOOTSTRAP=1 )RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)$(if $(STATIC), -C target-feature=+crt-static)' \
+	$(if $(STD),RUSTC_BOOTSTRAP=1 )RUSTFLAGS='$(RUSTFLAGS) $(REMAP) $(SMALL)$(if $(STATIC), -C target-feature=+crt-static)$(if $(STD), -Z location-detail=none)' \
 		$(CARGO) build --release $(LOCKED) --bins $(TARGET) $(BUILD_STD) --target-dir target/$(KIND)
 	@$(if $(TRIPLE),mkdir -p $(@D) && cp target/$(KIND)/$(TRIPLE)/release/l2tpd $@,touch $@)
 
