@@ -52,6 +52,16 @@ fn many_tunnels_at_once() {
     assert_eq!(world.nodes.iter().map(|n| n.sent).sum::<usize>(), before);
 }
 
+/// How many HELLOs leave in each tenth of an interval of so many seconds.
+fn hellos(world: &mut World, interval: u64) -> Vec<usize> {
+    let mut tenth = || {
+        world.wire.clear();
+        world.run(Duration::from_secs(interval) / 10);
+        world.wire.iter().filter(|datagram| datagram.kind() == 6).count()
+    };
+    (0..10).map(|_| tenth()).collect()
+}
+
 // C-076: HELLOs of many tunnels that came up together are spread over the interval from the first one on.
 #[test]
 fn hellos_of_many_tunnels_are_spread() {
@@ -65,13 +75,7 @@ fn hellos_of_many_tunnels_are_spread() {
     world.start_all();
     world.run(Duration::from_secs(5));
     for _ in 0..5 {
-        let tenths: Vec<usize> = (0..10)
-            .map(|_| {
-                world.wire.clear();
-                world.run(Duration::from_secs(interval) / 10);
-                world.wire.iter().filter(|datagram| datagram.kind() == 6).count()
-            })
-            .collect();
+        let tenths = hellos(&mut world, interval);
         let all: usize = tenths.iter().sum();
         assert!((count * 3 / 4..=count * 5 / 2).contains(&all), "{tenths:?}");
         assert!(tenths.iter().all(|tenth| *tenth < all / 4), "{tenths:?}");
@@ -98,13 +102,7 @@ fn probes_of_many_paths_are_spread() {
     // The last ones of before, and the first HELLOs.
     world.run(Duration::from_secs(interval + 10));
     for _ in 0..5 {
-        let tenths: Vec<usize> = (0..10)
-            .map(|_| {
-                world.wire.clear();
-                world.run(Duration::from_secs(interval) / 10);
-                world.wire.iter().filter(|datagram| datagram.kind() == 6).count()
-            })
-            .collect();
+        let tenths = hellos(&mut world, interval);
         let all: usize = tenths.iter().sum();
         assert!((count * 2..=count * 5 / 2).contains(&all), "{tenths:?}");
         assert!(tenths.iter().all(|tenth| *tenth < all / 5), "{tenths:?}");
